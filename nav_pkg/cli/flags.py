@@ -1,0 +1,71 @@
+"""Strict command lines and the way every command ends.
+
+A flag that nobody knows is an error with the nearest known name; abbreviations are not taken; an
+error that the user can mend is one line on stderr and an exit code, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+from typing import Callable, NoReturn, Optional, Sequence
+
+from nav_pkg.core import NavError, UsageError, nearest_name
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UsageError, takes no abbreviations and offers near names."""
+
+    def __init__(self, *args, **kwargs):
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def flags(self) -> list[str]:
+        """All long flags, in order of declaration."""
+        return [o for action in self._actions for o in action.option_strings if o.startswith("--")]
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's complaint into a UsageError."""
+        raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")
+
+    def parse_args(self, args: Optional[Sequence[str]] = None, namespace=None):
+        """Parse; an unknown flag is a UsageError that names the nearest known one."""
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            flag = rest[0].split("=")[0]
+            hint = nearest_name(flag, self.flags()) if flag.startswith("-") else ""
+            hint = hint if "did you mean" in hint else f"; see {self.prog} --help"
+            what = "flag" if flag.startswith("-") else "argument"
+            raise UsageError(f"{self.prog}: unknown {what} {flag!r}{hint}")
+        return known
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
+
+
+def name(text: str) -> str:
+    """An argparse type: a dataset, tag or run name; relative, and never leaving its folder."""
+    if not _NAME.match(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name (letters, digits, '_', '-', '.', '+', with '/' between folders)"
+        )
+    return text
+
+
+def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) -> NoReturn:
+    """Run a command's main and exit: 0 or its own code; NavErrors as one line; 130 on Ctrl-C."""
+    try:
+        code = command(argv)
+    except NavError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code or 0)

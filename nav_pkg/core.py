@@ -1,0 +1,217 @@
+"""The words everyone speaks: poses, commands, observations, frames, outcomes, errors.
+
+Plain types without ROS. Frames and units follow REP 103: metres, radians, seconds; x forward,
+y left, z up; the world frame is the Gazebo world. Simulated time is an integer number of
+nanoseconds, so that stamps compare exactly.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+CONTROL_PERIOD_NS = 100_000_000
+"""One control period (10 Hz), the rate of the camera and of every command."""
+
+
+class Outcome(str, enum.Enum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    """A whole lap, measured as progress along the route."""
+    COLLISION = "collision"
+    """A contact, or an obstacle nearer than the limit in the depth image."""
+    TIMEOUT = "timeout"
+    """`max_duration` passed without a whole lap."""
+    TRAPPED = "trapped"
+    """Less than 0.5 m of way in 10 s."""
+    UPSIDE_DOWN = "upside_down"
+    """The robot tipped over."""
+    ABORTED = "aborted"
+    """The operator or a node stopped the run."""
+    SIM_FAILURE = "sim_failure"
+    """The simulator failed; flown again with the same seed and never counted against the pilot."""
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def counts(self) -> bool:
+        """Whether the run says something about the pilot."""
+        return self not in (Outcome.ABORTED, Outcome.SIM_FAILURE)
+
+
+class Actor(str, enum.Enum):
+    """Whose command was applied in a frame."""
+
+    EXPERT = "expert"
+    LEARNER = "learner"
+    NONE = "none"
+    """Nobody's: the command was stale or not finite and was replaced by zero."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Pose(NamedTuple):
+    """A pose in the world frame: position in metres, fixed-axis roll, pitch, yaw in radians."""
+
+    x: float
+    y: float
+    z: float
+    roll: float = 0.0
+    pitch: float = 0.0
+    yaw: float = 0.0
+
+    def quaternion(self) -> tuple[float, float, float, float]:
+        """The unit quaternion (x, y, z, w) of the orientation Rz(yaw) Ry(pitch) Rx(roll)."""
+        cr, sr = math.cos(self.roll / 2), math.sin(self.roll / 2)
+        cp, sp = math.cos(self.pitch / 2), math.sin(self.pitch / 2)
+        cy, sy = math.cos(self.yaw / 2), math.sin(self.yaw / 2)
+        return (
+            sr * cp * cy - cr * sp * sy,
+            cr * sp * cy + sr * cp * sy,
+            cr * cp * sy - sr * sp * cy,
+            cr * cp * cy + sr * sp * sy,
+        )
+
+    @staticmethod
+    def from_quaternion(
+        position: tuple[float, float, float], quaternion: tuple[float, float, float, float]
+    ) -> Pose:
+        """The pose of a position and a unit quaternion (x, y, z, w)."""
+        qx, qy, qz, qw = quaternion
+        roll = math.atan2(2 * (qw * qx + qy * qz), 1 - 2 * (qx * qx + qy * qy))
+        pitch = math.asin(max(-1.0, min(1.0, 2 * (qw * qy - qz * qx))))
+        yaw = math.atan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))
+        return Pose(*position, roll, pitch, yaw)
+
+
+class Command(NamedTuple):
+    """A velocity command in the body frame: m/s forward, left, up, and rad/s counter-clockwise."""
+
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+    yaw: float = 0.0
+
+    @property
+    def finite(self) -> bool:
+        """Whether all four numbers are finite."""
+        return all(math.isfinite(value) for value in self)
+
+
+class Velocity(NamedTuple):
+    """The robot's own velocity in its body frame: m/s forward, left, up, and yaw rate in rad/s."""
+
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+    yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the robot's sensors say at one stamp. A sensor that the robot lacks is None.
+
+    Attributes:
+        stamp: simulated time, nanoseconds.
+        rgb: camera image, uint8 (height, width, 3), channels red, green, blue.
+        depth: depth image, float32 (height, width), metres; not finite where nothing returned.
+        scan: lidar ranges, float32 (rays,), metres, counter-clockwise; ray 0 points backwards
+            (-pi), the middle ray forwards; not finite where nothing returned.
+        pose: ground truth, world frame.
+        velocity: ground truth, body frame.
+        contact: whether the robot touched anything since the last observation.
+    """
+
+    stamp: int
+    pose: Pose
+    velocity: Velocity
+    rgb: Optional[np.ndarray] = None
+    depth: Optional[np.ndarray] = None
+    scan: Optional[np.ndarray] = None
+    contact: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One row of a recorded run: what was seen at a stamp, and what was done about it.
+
+    The applied command is the one selected for this frame (after mixing, noise and limits). It
+    reaches the robot `control_delay` later, so that it always stands beside the image it answers.
+
+    Attributes:
+        index: consecutive, from 0.
+        stamp: nanoseconds of simulated time since the run's first frame.
+        expert: the expert's command.
+        learner: the learner's command; None when no learner flies.
+        applied: the command selected for the robot.
+        actor: whose command that is.
+        pose: ground truth, world frame.
+        velocity: ground truth, body frame.
+        nearest: nearest obstacle, metres (nan when the robot has no depth camera).
+        progress: metres along the route since the run's first frame.
+    """
+
+    index: int
+    stamp: int
+    expert: Command
+    learner: Optional[Command]
+    applied: Command
+    actor: Actor
+    pose: Pose
+    velocity: Velocity
+    nearest: float
+    progress: float
+
+
+class NavError(Exception):
+    """An error that the user can do something about; its text is one line with the remedy.
+
+    The exit code is the class's: commands print the line and exit with it, without a traceback.
+    """
+
+    code = 1
+
+
+class UsageError(NavError):
+    """Wrong use: a flag, name or combination that can't be; do not retry."""
+
+    code = 2
+
+
+class DataError(NavError):
+    """Bad or missing data on disk."""
+
+    code = 3
+
+
+class SimulatorError(NavError):
+    """The simulator or the ROS graph failed; the same command may work when run again."""
+
+    code = 4
+
+
+class LearnerError(NavError):
+    """The learner failed."""
+
+    code = 5
+
+
+EXIT_RETRY_ELSEWHERE = 75
+EXIT_CHECKPOINTED = 85
+
+
+def nearest_name(name: str, known: list[str]) -> str:
+    """A hint for an unknown name: `; did you mean 'x'?` or the list of all known names."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""

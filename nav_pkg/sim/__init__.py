@@ -1,0 +1,1 @@
+"""The Simulator protocol and the control of simulator processes."""
