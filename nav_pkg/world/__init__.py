@@ -1,0 +1,8 @@
+"""Worlds: a floor plan in, geometry, textures and simulator files out."""
+
+from __future__ import annotations
+
+from nav_pkg.world.plan import FloorPlan, known_worlds, load_plan
+from nav_pkg.world.route import Route
+
+__all__ = ["FloorPlan", "Route", "known_worlds", "load_plan"]
