@@ -1,0 +1,1 @@
+"""The dataset: written, read, verified, repaired, cleaned and imported, without ROS."""

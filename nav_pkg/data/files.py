@@ -1,0 +1,156 @@
+"""Files that are whole or not there: write, flush to disk, rename; and what to say when that fails."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Iterable
+
+from nav_pkg.core import DataError
+from nav_pkg.data.paths import PathLike
+
+
+def disk_error(path: PathLike, error: OSError) -> DataError:
+    """The DataError for a failed write: path, reason, free space and what to do."""
+    reason = (error.strerror or str(error)).lower()
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "free some space or choose another --data_root" if full else "check --data_root and its rights"
+    return DataError(f"{path}: cannot write: {reason} ({_free(path)}); {remedy}")
+
+
+def _free(path: PathLike) -> str:
+    """The free space of the file system that `path` is or would be on."""
+    folder = Path(path)
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:,.0f} MB free"
+    except OSError:
+        return "free space unknown"
+
+
+def write_all(fd: int, data: Any) -> None:
+    """Write all bytes of `data` to a file descriptor, whatever portions the kernel takes."""
+    view = memoryview(data)
+    while view.nbytes:
+        view = view[os.write(fd, view) :]
+
+
+def write_file(path: PathLike, data: Any) -> None:
+    """Write a new or emptied file; nothing is flushed to disk yet."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def fsync(path: PathLike) -> None:
+    """Flush a file or folder to disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # some network file systems cannot flush a folder
+        if error.errno not in (errno.EINVAL, errno.EBADF) or not os.path.isdir(path):
+            raise
+    finally:
+        os.close(fd)
+
+
+def fsync_all(folder: PathLike, paths: Iterable[PathLike]) -> None:
+    """Flush many files of one file system to disk.
+
+    One `syncfs` first writes everything out in a single pass, so that the `fsync` of each file,
+    which alone reports that file's errors, finds nothing left to do (0.5 s instead of 1.2 s for
+    4,900 images).
+    """
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        ctypes.CDLL(None).syncfs(fd)
+    except (OSError, AttributeError):
+        pass
+    finally:
+        os.close(fd)
+    for path in paths:
+        fsync(path)
+
+
+def atomic_write(path: PathLike, data: Any) -> None:
+    """Write a file as a whole: beside, flushed, renamed.
+
+    Args:
+        path: the file's final name.
+        data: bytes, or text that is written as UTF-8.
+
+    Raises:
+        DataError: when the file system does not take it; the old file is then still there.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write_file(beside, data.encode() if isinstance(data, str) else data)
+        fsync(beside)
+        os.replace(beside, path)
+        fsync(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's types: numpy numbers as Python's, non-finite numbers as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist") and not isinstance(value, str):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)
+
+
+def to_json(value: Any) -> str:
+    """JSON text of a value, the same bytes for equal values; non-finite numbers become null."""
+    return json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_json(path: PathLike) -> dict:
+    """Read a JSON object.
+
+    Raises:
+        DataError: when the file is missing, cut or not a JSON object.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON, cut or damaged ({error})") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: holds a {type(value).__name__}, not a JSON object")
+    return value
+
+
+def remove_tree(path: PathLike) -> None:
+    """Remove a folder as a whole: renamed out of sight first, so that no half of it is ever seen.
+
+    Raises:
+        DataError: when it cannot be removed.
+    """
+    path = Path(path)
+    away = path.with_name(f".{path.name}.{os.getpid()}.removed")
+    try:
+        shutil.rmtree(away, ignore_errors=True)
+        os.rename(path, away)
+        shutil.rmtree(away)
+    except OSError as error:
+        raise DataError(f"{path}: cannot remove: {(error.strerror or str(error)).lower()}") from error

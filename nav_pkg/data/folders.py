@@ -1,0 +1,123 @@
+"""The folders that runs live in: locks on unfinished ones, quarantine, and the last step to a whole run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.paths import PathLike
+
+START_FILE = "start.json"
+"""What was known at a run's start; only in an unfinished run."""
+
+
+def lock_partial(partial: PathLike) -> int:
+    """Take an unfinished run's folder for this process; the kernel gives it back at its death.
+
+    Returns:
+        The file descriptor that holds the lock until it is closed.
+
+    Raises:
+        DataError: when a living process writes this run.
+    """
+    fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise DataError(
+            f"{partial}: another process is writing this run; wait for it or choose another --dataset"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return fd
+
+
+def quarantine(run: PathLike, reason: str) -> Path:
+    """Move a run (or anything in a dataset's folder) into `<dataset>/quarantine/` beside its reason.
+
+    Returns:
+        Where it is now; the reason stands in the file of that name with `.reason.txt`.
+    """
+    run = Path(run)
+    folder = run.parent / fmt.QUARANTINE
+    try:
+        folder.mkdir(exist_ok=True)
+        for number in range(1, 10**6):
+            target = folder / (run.name if number == 1 else f"{run.name}.{number}")
+            if not target.exists():
+                break
+        files.atomic_write(f"{target}.reason.txt", reason + "\n")
+        os.rename(run, target)
+        files.fsync(run.parent)
+    except OSError as error:
+        raise files.disk_error(folder, error) from error
+    return target
+
+
+def scan_header(frames: int, rays: int) -> bytes:
+    """The header of scan.npy (format 1.0, as `numpy.save` writes it); always 128 bytes."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "<f4", "fortran_order": False, "shape": (frames, rays)}
+    )
+    header = buffer.getvalue()
+    if len(header) < 128:  # NumPy leaves less room for growth in some releases
+        header = header[:8] + (118).to_bytes(2, "little") + header[10:-1].ljust(117) + b"\n"
+    return header
+
+
+def file_sha256(path: PathLike) -> bytes:
+    """The SHA-256 of a file."""
+    total = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            total.update(block)
+    return total.digest()
+
+
+def finish_partial(
+    partial: Path, name: str, facts: dict, frames: int, sensors: dict, sums: dict[str, bytes]
+) -> None:
+    """Write the sums, flush everything to disk and write run.json, which makes the run whole.
+
+    Args:
+        partial: the run's unfinished folder with its images, frames.csv and scan.npy.
+        name: the run's final name.
+        facts: outcome and all else for run.json.
+        frames: number of frames.
+        sensors: `rgb` and `depth` as [height, width], `scan` as rays; None for one that lacks.
+        sums: SHA-256 of every file, by its path in the run.
+
+    Raises:
+        OSError: when the file system refuses.
+    """
+    text = "".join(f"{sums[path].hex()}  {path}\n" for path in sorted(sums)).encode()
+    files.write_file(partial / fmt.SUMS_FILE, text)
+    folders = [partial / fmt.RGB_FOLDER, partial / fmt.DEPTH_FOLDER, partial]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(partial / START_FILE)
+    files.fsync_all(partial, [partial / path for path in [*sorted(sums), fmt.SUMS_FILE]])
+    for folder in folders:
+        if folder.exists():
+            files.fsync(folder)
+    run = {
+        **facts,
+        "format": fmt.FORMAT_VERSION,
+        "name": name,
+        "frames": frames,
+        "sensors": sensors,
+        "content": hashlib.sha256(text).hexdigest(),
+    }
+    files.write_file(partial / fmt.RUN_FILE, files.to_json(run).encode())
+    files.fsync(partial / fmt.RUN_FILE)
+    files.fsync(partial)

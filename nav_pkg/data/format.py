@@ -1,0 +1,158 @@
+"""The dataset format: names, columns and the text of one frame, both ways exactly.
+
+See docs/dataset.md for the format as its readers know it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Optional, Sequence
+
+from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
+
+FORMAT_VERSION = 1
+
+DATASET_FILE = "dataset.json"
+RUN_FILE = "run.json"
+FRAMES_FILE = "frames.csv"
+SCAN_FILE = "scan.npy"
+SUMS_FILE = "sha256sums.txt"
+RGB_FOLDER = "RGB"
+DEPTH_FOLDER = "Depth"
+PARTIAL = ".partial"
+LOCK_FILE = ".lock"
+QUARANTINE = "quarantine"
+SPLITS = ("train", "val", "test")
+
+_AXES = ("x", "y", "z", "yaw")
+
+COLUMNS: tuple[str, ...] = (
+    "index",
+    "stamp",
+    *(f"{who}_{axis}" for who in ("expert", "learner", "applied") for axis in _AXES),
+    "actor",
+    "x",
+    "y",
+    "z",
+    "roll",
+    "pitch",
+    "yaw",
+    "vx",
+    "vy",
+    "vz",
+    "vyaw",
+    "nearest",
+    "progress",
+    "rgb",
+    "depth",
+)
+"""The columns of frames.csv, in order. Metres, radians, seconds; `rgb` and `depth` are paths in the run."""
+
+HEADER = ",".join(COLUMNS)
+
+_RUN_NAME = re.compile(r"(\d{5,})_([A-Za-z0-9][A-Za-z0-9_.+-]*?)\Z")
+_STAMP = re.compile(r"(\d+)\.(\d{9})\Z")
+
+
+def run_name(number: int, world: str) -> str:
+    """The name of a run: `00003_esatv3`."""
+    return f"{number:05d}_{world}"
+
+
+def parse_run_name(name: str) -> Optional[tuple[int, str]]:
+    """Number and world of a run's name, or None when it is none (a `.partial` is none)."""
+    match = _RUN_NAME.match(name)
+    if not match or name.endswith(PARTIAL):
+        return None
+    return int(match.group(1)), match.group(2)
+
+
+def rgb_file(index: int) -> str:
+    """Path of a colour image within its run."""
+    return f"{RGB_FOLDER}/{index:010d}.jpg"
+
+
+def depth_file(index: int) -> str:
+    """Path of a depth image within its run."""
+    return f"{DEPTH_FOLDER}/{index:010d}.png"
+
+
+def stamp_text(nanoseconds: int) -> str:
+    """Nanoseconds as seconds with exactly nine decimals."""
+    if nanoseconds < 0:
+        raise DataError(f"a frame's stamp is negative: {nanoseconds} ns after the run's first frame")
+    return f"{nanoseconds // 1_000_000_000}.{nanoseconds % 1_000_000_000:09d}"
+
+
+def parse_stamp(text: str) -> int:
+    """Nanoseconds of a stamp written by `stamp_text`."""
+    match = _STAMP.match(text)
+    if not match:
+        raise ValueError(f"stamp {text!r} is not seconds with nine decimals")
+    return int(match.group(1)) * 1_000_000_000 + int(match.group(2))
+
+
+def _number(value: Any) -> str:
+    """The shortest text that reads back as the same double; nan as 'nan'."""
+    return repr(float(value))
+
+
+def frame_to_row(frame: Frame, rgb: bool = True, depth: bool = True) -> str:
+    """One line of frames.csv, without line end.
+
+    Args:
+        frame: the frame.
+        rgb: whether the run has colour images.
+        depth: whether the run has depth images.
+    """
+    fields = [str(int(frame.index)), stamp_text(frame.stamp)]
+    fields += map(_number, frame.expert)
+    fields += [""] * 4 if frame.learner is None else map(_number, frame.learner)
+    fields += map(_number, frame.applied)
+    fields.append(Actor(frame.actor).value)
+    fields += map(_number, frame.pose)
+    fields += map(_number, frame.velocity)
+    fields += [_number(frame.nearest), _number(frame.progress)]
+    fields.append(rgb_file(frame.index) if rgb else "")
+    fields.append(depth_file(frame.index) if depth else "")
+    return ",".join(fields)
+
+
+def row_to_frame(row: str) -> Frame:
+    """The frame of one line of frames.csv.
+
+    Raises:
+        ValueError: when the line is cut or a field is not what its column holds; the text names both.
+    """
+    return fields_to_frame(row.rstrip("\r\n").split(","))
+
+
+def fields_to_frame(fields: Sequence[str]) -> Frame:
+    """The frame of one line of frames.csv, split at its commas (errors as `row_to_frame`)."""
+    if len(fields) != len(COLUMNS):
+        raise ValueError(f"{len(fields)} fields instead of {len(COLUMNS)}")
+
+    def numbers(first: int, count: int) -> list[float]:
+        values = []
+        for column in range(first, first + count):
+            try:
+                values.append(float(fields[column]))
+            except ValueError:
+                raise ValueError(f"{COLUMNS[column]} is {fields[column]!r}, not a number") from None
+        return values
+
+    if not fields[0].isdigit():
+        raise ValueError(f"index is {fields[0]!r}, not a whole number")
+    learner = None if fields[6:10] == [""] * 4 else Command(*numbers(6, 4))
+    return Frame(
+        index=int(fields[0]),
+        stamp=parse_stamp(fields[1]),
+        expert=Command(*numbers(2, 4)),
+        learner=learner,
+        applied=Command(*numbers(10, 4)),
+        actor=Actor(fields[14]),
+        pose=Pose(*numbers(15, 6)),
+        velocity=Velocity(*numbers(21, 4)),
+        nearest=numbers(25, 1)[0],
+        progress=numbers(26, 1)[0],
+    )

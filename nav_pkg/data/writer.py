@@ -1,0 +1,352 @@
+"""Write runs so that a crash at any byte leaves earlier runs whole and the open one recognisable.
+
+A run grows in `<name>.partial/`. Its commit flushes every file to disk, writes run.json last,
+renames the folder to its final name and flushes the dataset's folder: a run is there as a whole or
+not at all. Images are encoded and written by a few threads behind a bounded queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import math
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+
+from nav_pkg.core import DataError, Frame, Outcome
+from nav_pkg.data import codec, files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.folders import (
+    START_FILE,
+    file_sha256,
+    finish_partial,
+    lock_partial,
+    quarantine,
+    scan_header,
+)
+from nav_pkg.data.paths import PathLike
+
+THREADS = 1
+QUEUE = 32
+"""Images at most waiting to be written; two of 640x360 with float depth take 1.6 MB."""
+
+
+def create_dataset(path: PathLike, description: dict, overwrite: bool = False) -> Path:
+    """Make a dataset, or open an existing one of the same description to add runs to it.
+
+    Args:
+        path: the dataset's folder.
+        description: camera, robot, action_space, control_rate (Hz), and whatever else holds for
+            all runs; `format` is added.
+        overwrite: remove what is there first.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        DataError: when the folder holds something else, describes another robot, or is not writable.
+    """
+    path = Path(path)
+    text = files.to_json({"format": fmt.FORMAT_VERSION, **description})
+    marker = path / fmt.DATASET_FILE
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file, not a dataset's folder; choose another --dataset")
+    if path.is_dir() and not marker.exists() and any(p.name[0] != "." for p in path.iterdir()):
+        raise DataError(
+            f"{path}: holds files but no {fmt.DATASET_FILE}, so it is no dataset; choose another --dataset"
+        )
+    if overwrite and path.exists():
+        for partial in path.glob(f"*{fmt.PARTIAL}"):
+            os.close(lock_partial(partial))
+        files.remove_tree(path)
+    if marker.exists():
+        present = files.read_json(marker)
+        wanted = json.loads(text)
+        differing = [key for key in wanted if present.get(key) != wanted[key]]
+        if differing:
+            key = differing[0]
+            raise DataError(
+                f"{marker}: {key} is {present.get(key)!r}, the new runs have {wanted[key]!r}; "
+                "choose another --dataset, or --owr to replace this one"
+            )
+        return path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.disk_error(path, error) from error
+    files.atomic_write(marker, text)
+    return path
+
+
+class RunWriter:
+    """Writes one run.
+
+    Args:
+        dataset_path: a dataset made with `create_dataset`.
+        name: the run's name, e.g. `00003_esatv3`. An unfinished run of this name is replaced; so is,
+            at the commit, one that ended as `aborted` or `sim_failure` (it goes to quarantine/).
+        facts: what is known at the start, for run.json.
+        jpeg_quality: 1 to 100.
+        threads: threads that encode and write; the bytes do not depend on it.
+
+    Raises:
+        DataError: when the name is taken by a run that counts, a living process writes it, or the
+            file system refuses.
+    """
+
+    def __init__(
+        self,
+        dataset_path: PathLike,
+        name: str,
+        facts: Optional[dict] = None,
+        jpeg_quality: int = 95,
+        threads: int = THREADS,
+    ):
+        self.dataset = Path(dataset_path)
+        self.name = name
+        self.frames = 0
+        self._facts = dict(facts or {})
+        self._quality = jpeg_quality
+        self._final = self.dataset / name
+        self._partial = self.dataset / f"{name}{fmt.PARTIAL}"
+        self._sums: dict[str, bytes] = {}
+        self._sensors: Optional[dict] = None
+        self._distance = 0.0
+        self._last: Optional[Frame] = None
+        self._error: Optional[BaseException] = None
+        self._room = threading.BoundedSemaphore(QUEUE)
+        self._pool: Optional[ThreadPoolExecutor] = None
+        self._open_fds: list[int] = []
+        if fmt.parse_run_name(name) is None:
+            raise DataError(f"run name {name!r} is not NNNNN_<world>")
+        if not (self.dataset / fmt.DATASET_FILE).exists():
+            raise DataError(f"{self.dataset}: not a dataset ({fmt.DATASET_FILE} is missing)")
+        self._check_final()
+        try:
+            if self._partial.exists():
+                os.close(lock_partial(self._partial))
+                files.remove_tree(self._partial)
+            self._partial.mkdir()
+            self._open_fds.append(lock_partial(self._partial))
+            files.write_file(self._partial / START_FILE, files.to_json(self._facts).encode())
+            self._csv = self._open(fmt.FRAMES_FILE)
+            self._csv_sum = hashlib.sha256()
+            self._write_csv(fmt.HEADER)
+        except OSError as error:
+            self._close()
+            raise files.disk_error(self._partial, error) from error
+        self._scan: Optional[int] = None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
+
+    def _check_final(self) -> None:
+        if not self._final.exists():
+            return
+        outcome = str(files.read_json(self._final / fmt.RUN_FILE).get("outcome"))
+        if outcome not in (Outcome.ABORTED.value, Outcome.SIM_FAILURE.value):
+            raise DataError(
+                f"{self._final}: this run is recorded already ({outcome}); "
+                "choose another --dataset, or --owr to replace the dataset"
+            )
+
+    def _open(self, name: str) -> int:
+        fd = os.open(self._partial / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._open_fds.append(fd)
+        return fd
+
+    def _write_csv(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        files.write_all(self._csv, data)
+        self._csv_sum.update(data)
+
+    def add(
+        self,
+        frame: Frame,
+        rgb: Optional[np.ndarray] = None,
+        depth: Optional[np.ndarray] = None,
+        scan: Optional[np.ndarray] = None,
+    ) -> None:
+        """Take a frame; returns at once unless the queue is full.
+
+        Args:
+            frame: its index must be the number of frames so far.
+            rgb: uint8 (height, width, 3). The arrays are read later: do not change them.
+            depth: float32 (height, width), metres, or uint16, millimetres.
+            scan: float32 (rays,), metres.
+
+        Raises:
+            DataError: when the frame does not fit those before it, or something could not be
+                written (at this or an earlier frame); the run is then lost, `abort` it.
+        """
+        self._raise()
+        if self._pool is None:
+            raise DataError(f"{self._partial}: this run is closed")
+        if frame.index != self.frames:
+            raise DataError(f"{self._partial}: frame {frame.index} where {self.frames} was expected")
+        if self._last is not None and frame.stamp <= self._last.stamp:
+            raise DataError(
+                f"{self._partial}: frame {frame.index} has stamp {frame.stamp} ns, "
+                f"not later than its predecessor's {self._last.stamp} ns"
+            )
+        sensors = {
+            "rgb": None if rgb is None else list(rgb.shape[:2]),
+            "depth": None if depth is None else list(depth.shape),
+            "scan": None if scan is None else int(np.size(scan)),
+        }
+        try:
+            if self._sensors is None:
+                self._begin(sensors)
+            if sensors != self._sensors:
+                raise DataError(
+                    f"{self._partial}: frame {frame.index} has images of {sensors}, "
+                    f"the frames before it of {self._sensors}"
+                )
+            if rgb is not None:
+                work = functools.partial(codec.encode_rgb, rgb, self._quality)
+                self._submit(fmt.rgb_file(frame.index), work)
+            if depth is not None:
+                work = functools.partial(codec.encode_depth, depth)
+                self._submit(fmt.depth_file(frame.index), work)
+            if scan is not None:
+                files.write_all(self._scan, np.ascontiguousarray(scan, "<f4").reshape(-1))
+            self._write_csv(fmt.frame_to_row(frame, rgb is not None, depth is not None))
+        except OSError as error:
+            self._error = files.disk_error(self._partial, error)
+            raise self._error from error
+        if self._last is not None:
+            self._distance += math.dist(self._last.pose[:3], frame.pose[:3])
+        self._last = frame
+        self.frames += 1
+
+    def _begin(self, sensors: dict) -> None:
+        """Make what the first frame's sensors need."""
+        if sensors["rgb"]:
+            (self._partial / fmt.RGB_FOLDER).mkdir()
+        if sensors["depth"]:
+            (self._partial / fmt.DEPTH_FOLDER).mkdir()
+        if sensors["scan"]:
+            self._scan = self._open(fmt.SCAN_FILE)
+            files.write_all(self._scan, scan_header(0, sensors["scan"]))
+        self._sensors = sensors
+
+    def _submit(self, name: str, encode: Callable[[], bytes]) -> None:
+        def work() -> None:
+            try:
+                if self._error is None:
+                    data = encode()
+                    files.write_file(self._partial / name, data)
+                    self._sums[name] = hashlib.sha256(data).digest()
+            except OSError as error:
+                self._error = files.disk_error(self._partial / name, error)
+            except BaseException as error:  # kept, and raised where the frame's owner sees it
+                self._error = error
+            finally:
+                self._room.release()
+
+        self._room.acquire()
+        try:
+            self._pool.submit(work)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _close(self) -> None:
+        """Wait for the threads; close every file, the folder's lock last."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True)
+        while self._open_fds:
+            with contextlib.suppress(OSError):
+                os.close(self._open_fds.pop())
+
+    def commit(self, facts: Optional[dict] = None) -> Path:
+        """Finish the run: everything on disk, then the final name.
+
+        Args:
+            facts: what is known at the end; `outcome` must be among these or the start's.
+
+        Returns:
+            The run's folder.
+
+        Raises:
+            DataError: when the outcome is missing or unknown, the run has no frame, or the file
+                system refuses; the unfinished run stays recognisable.
+        """
+        facts = {**self._facts, **(facts or {})}
+        outcome = facts.get("outcome")
+        if outcome not in {item.value for item in Outcome}:
+            raise DataError(f"{self._partial}: outcome {outcome!r} is none; known: {', '.join(Outcome)}")
+        if self.frames == 0:
+            raise DataError(f"{self._partial}: a run without frames cannot be committed; abort it")
+        if self._pool is None and self._error is None:
+            raise DataError(f"{self._partial}: this run is closed")
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        self._raise()
+        try:
+            return self._commit({**facts, "outcome": str(outcome)})
+        except OSError as error:
+            self._error = files.disk_error(self._partial, error)
+            raise self._error from error
+        finally:
+            self._close()
+
+    def _commit(self, facts: dict) -> Path:
+        if self._scan is not None:
+            os.pwrite(self._scan, scan_header(self.frames, self._sensors["scan"]), 0)
+            self._sums[fmt.SCAN_FILE] = file_sha256(self._partial / fmt.SCAN_FILE)
+        self._sums[fmt.FRAMES_FILE] = self._csv_sum.digest()
+        facts.setdefault("progress", self._last.progress)
+        facts = {
+            **facts,
+            "jpeg_quality": self._quality,
+            "distance": self._distance,
+            "duration": self._last.stamp / 1e9,
+        }
+        finish_partial(self._partial, self.name, facts, self.frames, self._sensors, self._sums)
+        if self._final.exists():
+            self._check_final()
+            quarantine(self._final, "did not count (aborted or sim_failure) and was recorded again")
+        os.rename(self._partial, self._final)
+        files.fsync(self.dataset)
+        return self._final
+
+    def abort(self, facts: Optional[dict] = None) -> Optional[Path]:
+        """End the run early: what was recorded is committed with the outcome `aborted`.
+
+        Args:
+            facts: what is known at the end; an `outcome` that is given here is kept, e.g. sim_failure.
+
+        Returns:
+            The run's folder; or None when there was no frame (nothing is left then), or when it could
+            not be written (the `.partial` folder then stays, with the reason in error.txt).
+        """
+        if self._pool is None and self._error is None:
+            return None
+        if self.frames == 0 and self._error is None:
+            self._close()
+            files.remove_tree(self._partial)
+            return None
+        if self._error is None:
+            with contextlib.suppress(DataError):
+                return self.commit({"outcome": Outcome.ABORTED.value, **(facts or {})})
+        self._close()
+        with contextlib.suppress(OSError):
+            files.write_file(self._partial / "error.txt", f"{self._error}\n".encode())
+        return None
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
