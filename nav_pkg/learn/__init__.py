@@ -1,0 +1,1 @@
+"""Learning: preprocessing, batches, losses, the trainer, checkpoints and the pilot."""

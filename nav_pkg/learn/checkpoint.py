@@ -1,0 +1,236 @@
+"""Checkpoints: `my-model`, everything that training needs to go on and flight needs to fly.
+
+A checkpoint is a plain dict of tensors, numbers, text, lists and dicts, written with torch.save,
+whole or not at all, and read with `weights_only=True`: a file that holds code is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from torch import nn
+
+import nav_pkg
+from nav_pkg import nets
+from nav_pkg.core import DataError
+from nav_pkg.data import paths
+from nav_pkg.data.files import disk_error, fsync
+from nav_pkg.data.paths import PathLike
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.preprocess import Preprocessing
+
+MODEL_FILE = "my-model"
+FORMAT = "nav_pkg checkpoint"
+FORMAT_VERSION = 1
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes: nav_pkg, Python, torch, numpy."""
+    return {
+        "nav_pkg": nav_pkg.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+@dataclass
+class Checkpoint:
+    """A network and where its training stands.
+
+    Attributes:
+        network: its name in the registry.
+        outputs: its number of outputs.
+        net_options: options that it was built with (dropout ...).
+        action_space: what its outputs mean.
+        preprocessing: how images become its input.
+        model_state_dict: its parameters and buffers, on the CPU.
+        optimizer: name in torch.optim; None in a scratch checkpoint, which has never been trained.
+        optimizer_state_dict: as torch.optim gives it.
+        episode: number of the episode under way, from 0; equal to the number of whole episodes.
+        step: number of training batches done in that episode.
+        updates: number of gradient steps since the start from scratch.
+        progress: losses and outputs of the episode under way, so that a resumed episode reports
+            exactly what an uninterrupted one does.
+        random_states: torch's random states: `cpu`, and `cuda` where one is used.
+        dataset: name and hash of what it learns from.
+        versions: as `versions()`.
+    """
+
+    network: str
+    outputs: int
+    net_options: dict[str, Any]
+    action_space: ActionSpace
+    preprocessing: Preprocessing
+    model_state_dict: dict[str, torch.Tensor]
+    optimizer: Optional[str] = None
+    optimizer_state_dict: Optional[dict[str, Any]] = None
+    episode: int = 0
+    step: int = 0
+    updates: int = 0
+    progress: dict[str, torch.Tensor] = field(default_factory=dict)
+    random_states: dict[str, torch.Tensor] = field(default_factory=dict)
+    dataset: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def save(self, path: PathLike) -> None:
+        """Write to a file as a whole: beside, flushed to disk, renamed.
+
+        Raises:
+            DataError: the file system does not take it; an earlier file of that name is untouched.
+        """
+        path = Path(path)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        content = {item.name: getattr(self, item.name) for item in fields(self)}
+        content["action_space"] = self.action_space.state()
+        content["preprocessing"] = self.preprocessing.state()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(beside, "wb") as file:
+                try:
+                    torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **content}, file)
+                except RuntimeError as error:  # torch's writer wraps the OSError of a full disk
+                    if isinstance(error.__context__, OSError):
+                        raise error.__context__ from error
+                    raise OSError(str(error).splitlines()[0]) from error
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            fsync(path.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise _save_error(path, error) from error
+
+    def build(self) -> nn.Module:
+        """The network with its weights, in training mode, on the CPU.
+
+        Raises:
+            UsageError: the network is not in this nav_pkg.
+            DataError: the weights are not those of this network, named field by field.
+        """
+        net = nets.build(self.network, outputs=self.outputs, seed=0, **self.net_options)
+        check_weights(net, self.model_state_dict, f"a checkpoint of {self.network}")
+        net.load_state_dict(self.model_state_dict)
+        return net
+
+
+def _save_error(path: Path, error: OSError) -> DataError:
+    text = str(disk_error(path, error))
+    return DataError(text.replace("--data_root", "--summary_dir"))
+
+
+def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
+    """Check that weights fit a network.
+
+    Args:
+        net: the network.
+        state: its would-be state dict.
+        what: names the origin of `state` in the error.
+
+    Raises:
+        DataError: they do not fit; names the fields that are missing, too many or of another shape.
+    """
+    wanted = net.state_dict()
+    wrong = [f"{key} missing" for key in wanted if key not in state]
+    wrong += [f"{key} unknown" for key in state if key not in wanted]
+    wrong += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise DataError(f"{what}: its weights do not fit the network: {'; '.join(wrong[:4])}{more}")
+
+
+def locate(path: PathLike, summary_dir: Optional[PathLike] = None) -> Path:
+    """The file that a `--checkpoint_path` means, whether it exists or not.
+
+    Args:
+        path: a log folder that holds `my-model`, or the file itself; absolute, or relative to
+            `summary_dir`.
+        summary_dir: the folder of all logs; None for the default one.
+    """
+    root = paths.summary_dir() if summary_dir is None else Path(summary_dir).expanduser()
+    full = root / Path(path).expanduser()
+    return full if full.is_file() else full / MODEL_FILE
+
+
+def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Optional[str] = None) -> Checkpoint:
+    """Read a checkpoint; tensors come to the CPU.
+
+    Args:
+        path: as for `locate`.
+        summary_dir: as for `locate`.
+        network: the network that it must hold; None takes any.
+
+    Raises:
+        DataError: the file is missing, damaged, of another network, holds code, or was not written
+            by nav_pkg.
+    """
+    file = locate(path, summary_dir)
+    if not file.is_file():
+        raise DataError(
+            f"{file}: no such checkpoint: check --checkpoint_path (relative to --summary_dir, or absolute)"
+        )
+    content = _read(file)
+    if content.get("format") != FORMAT:
+        raise DataError(f"{file}: not a checkpoint that nav_pkg wrote: train one with scripts/main.py")
+    if content.get("format_version") != FORMAT_VERSION:
+        raise DataError(
+            f"{file}: checkpoint format {content.get('format_version')}, this nav_pkg reads "
+            f"{FORMAT_VERSION}: use the nav_pkg that wrote it ({content.get('versions')})"
+        )
+    names = [item.name for item in fields(Checkpoint)]
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise DataError(f"{file}: damaged checkpoint: {', '.join(missing)} missing: train it again")
+    try:
+        values = {name: content[name] for name in names}
+        values["action_space"] = ActionSpace.from_state(content["action_space"])
+        values["preprocessing"] = Preprocessing.from_state(content["preprocessing"])
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    checkpoint = Checkpoint(**values)
+    if network is not None and checkpoint.network != network:
+        raise DataError(
+            f"{file}: holds {checkpoint.network}, not {network}: give --network {checkpoint.network} "
+            "or another --checkpoint_path"
+        )
+    return checkpoint
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The dict in a file that torch.save wrote, after its checksums have been checked."""
+    remedy = "copy it again, or train it again"
+    try:
+        # torch.load does not check the archive's checksums; a flipped bit would fly unseen
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise DataError(f"{file}: damaged checkpoint ({damaged} has a wrong checksum): {remedy}")
+    except OSError as error:
+        raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{file}: damaged checkpoint or none at all ({error}): {remedy}") from error
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    except Exception as error:  # torch raises many kinds here; the archive itself is whole
+        raise DataError(
+            f"{file}: refused: it holds more than weights and plain values (code, for instance) and was "
+            "not written by nav_pkg: train one with scripts/main.py"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file}: not a checkpoint that nav_pkg wrote: train one with scripts/main.py")
+    return content

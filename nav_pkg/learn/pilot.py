@@ -1,0 +1,124 @@
+"""The pilot: a checkpoint that flies."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+import numpy as np
+import torch
+from torch import nn
+
+from nav_pkg.core import Command, UsageError
+from nav_pkg.data.paths import PathLike
+from nav_pkg.learn import checkpoint
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.preprocess import Preprocessing
+
+
+class Pilot:
+    """Answers camera images with commands, with the preprocessing and action space of training.
+
+    Deterministic: a sequence of images after `reset` gives the same commands whenever it is flown
+    on the same machine with the same number of torch threads. (The last bits of a network's outputs
+    depend on both; a discrete pilot's choice practically never does.)
+
+    Attributes:
+        network: the network's name.
+        action_space: what its outputs mean.
+        preprocessing: how images become its input.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        net: nn.Module,
+        action_space: ActionSpace,
+        preprocessing: Preprocessing,
+        device: str = "cpu",
+    ):
+        """Take a network; it is moved to the device and set to evaluation mode for good."""
+        self.network = network
+        self.action_space = action_space
+        self.preprocessing = preprocessing
+        self._device = device
+        self._net = net.to(device).eval().requires_grad_(False)
+
+    @staticmethod
+    def load(
+        checkpoint_path: PathLike,
+        summary_dir: Optional[PathLike] = None,
+        device: str = "cpu",
+        speed: Optional[float] = None,
+        turn_speed: Optional[float] = None,
+        network: Optional[str] = None,
+    ) -> Pilot:
+        """The pilot of a checkpoint.
+
+        Args:
+            checkpoint_path: a log folder with `my-model`, or the file; absolute or relative to
+                `summary_dir`.
+            summary_dir: the folder of all logs; None for the default one.
+            device: `auto`, `cpu` or `cuda`.
+            speed: forward speed when straight, m/s; None takes the checkpoint's.
+            turn_speed: forward speed in turns, m/s; None takes the checkpoint's.
+            network: the network that the checkpoint must hold; None takes any.
+
+        Raises:
+            DataError: the checkpoint is missing, damaged or of another network.
+            UsageError: there is no such device, or a speed is negative.
+        """
+        loaded = checkpoint.load(checkpoint_path, summary_dir, network)
+        speeds = {"speed": speed, "turn_speed": turn_speed}
+        speeds = {key: value for key, value in speeds.items() if value is not None}
+        return Pilot(
+            network=loaded.network,
+            net=loaded.build(),
+            action_space=dataclasses.replace(loaded.action_space, **speeds),
+            preprocessing=loaded.preprocessing,
+            device=resolve_device(device),
+        )
+
+    def reset(self, seed: int = 0) -> None:
+        """Begin a run: whatever a network keeps from frame to frame is forgotten.
+
+        Args:
+            seed: of the run; the random choices of a network that makes any come from it alone.
+                (A feed-forward network keeps nothing and makes none.)
+        """
+
+    @torch.inference_mode()
+    def outputs(self, rgb: np.ndarray) -> np.ndarray:
+        """The network's outputs for an image: float64 (outputs,)."""
+        outputs = self._net(self.preprocessing.input(rgb, self._device))
+        return outputs[0].double().cpu().numpy()
+
+    def command(self, rgb: np.ndarray) -> Command:
+        """The command that answers an image.
+
+        Args:
+            rgb: uint8 (height, width, 3), red, green, blue, of any size.
+
+        Returns:
+            Forward speed and yaw rate; z is 0 (height is the supervisor's). Not finite where the
+            network's outputs are not: the supervisor replaces and counts such a command.
+
+        Raises:
+            DataError: `rgb` is no such image.
+        """
+        yaw = self.action_space.yaw(self.outputs(rgb)[None])[0]
+        return self.action_space.command(float(yaw))
+
+
+def resolve_device(name: str) -> str:
+    """The torch device of a `--device`: `auto` takes a GPU where there is one.
+
+    Raises:
+        UsageError: the device is unknown or not there.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {name!r}: must be auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UsageError("--device cuda: torch finds no GPU here: use --device cpu")
+    return "cuda" if name != "cpu" and available else "cpu"

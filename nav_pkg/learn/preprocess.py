@@ -1,0 +1,147 @@
+"""The one way from a camera image to a network's input, the same in training and in flight.
+
+Two steps. `resize` gives uint8 at the network's input size; that is what training keeps in memory.
+`normalise` gives float32 on the device, just before the network. A checkpoint carries the object's
+state, so that a flown network sees what it was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Mapping, Optional, Sequence
+
+import numpy as np
+import torch
+
+from nav_pkg.core import DataError, UsageError
+
+MODES = ("none", "shifted", "scaled")
+
+MEANS = (0.5, 0.46, 0.42)
+"""Default channel means for scaled input: red, green, blue, of pixels in [0, 1]."""
+
+STDS = (0.2575, 0.239, 0.218)
+"""Default channel standard deviations for scaled input: red, green, blue."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a network's input.
+
+    Attributes:
+        size: height and width of the network's input, pixels.
+        mode: `none`: x in [0, 1]; `shifted`: x - 0.5; `scaled`: (x - mean) / std per channel.
+        means: red, green, blue, used by `scaled`.
+        stds: red, green, blue, used by `scaled`.
+    """
+
+    size: tuple[int, int]
+    mode: str = "none"
+    means: tuple[float, ...] = MEANS
+    stds: tuple[float, ...] = STDS
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"input mode {self.mode!r}: must be one of {', '.join(MODES)}")
+        if len(self.means) != 3 or not all(math.isfinite(mean) for mean in self.means):
+            raise UsageError(f"--scale_means {self.means}: three finite numbers (red green blue) are needed")
+        if len(self.stds) != 3 or not all(math.isfinite(std) and std > 0 for std in self.stds):
+            raise UsageError(f"--scale_stds {self.stds}: three numbers above 0 (red green blue) are needed")
+
+    @staticmethod
+    def from_flags(
+        size: tuple[int, int],
+        shifted_input: bool = False,
+        scaled_input: bool = False,
+        scale_means: Optional[Sequence[float]] = None,
+        scale_stds: Optional[Sequence[float]] = None,
+    ) -> Preprocessing:
+        """The preprocessing that the command line asks for.
+
+        Raises:
+            UsageError: both modes at once, or means and stds that nothing would use.
+        """
+        if shifted_input and scaled_input:
+            raise UsageError("--shifted_input and --scaled_input exclude each other: give one of them")
+        if not scaled_input and (scale_means is not None or scale_stds is not None):
+            raise UsageError("--scale_means and --scale_stds have no effect without --scaled_input: add it")
+        return Preprocessing(
+            size=size,
+            mode="shifted" if shifted_input else "scaled" if scaled_input else "none",
+            means=tuple(MEANS if scale_means is None else scale_means),
+            stds=tuple(STDS if scale_stds is None else scale_stds),
+        )
+
+    def resize(self, rgb: np.ndarray) -> np.ndarray:
+        """An image at the network's input size; the aspect ratio is not kept.
+
+        Pillow's bilinear filter with antialiasing: each output pixel is the triangle-weighted mean
+        of all source pixels under it, in fixed-point arithmetic, hence the same bytes on every
+        machine. An image that already has the size is returned as it is.
+
+        Args:
+            rgb: uint8 (height, width, 3), red, green, blue.
+
+        Returns:
+            uint8 (*size, 3).
+
+        Raises:
+            DataError: the array is no such image.
+        """
+        from PIL import Image
+
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+            raise DataError(f"an image must be uint8 (height, width, 3), not {rgb.dtype} {rgb.shape}")
+        height, width = self.size
+        if rgb.shape[:2] == (height, width):
+            return rgb
+        image = Image.fromarray(np.ascontiguousarray(rgb))
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Resized images as a network's input, on the device that they are on.
+
+        Elementwise, so that an image gives the same numbers alone and within a batch.
+
+        Args:
+            images: uint8 (batch, 3, *size).
+
+        Returns:
+            A new float32 tensor of the same shape.
+        """
+        inputs = images.to(torch.float32).mul_(1 / 255)
+        if self.mode == "shifted":
+            inputs.sub_(0.5)
+        elif self.mode == "scaled":
+            for channel, (mean, std) in enumerate(zip(self.means, self.stds)):
+                inputs[:, channel].sub_(mean).div_(std)
+        return inputs
+
+    def input(self, rgb: np.ndarray, device: str = "cpu") -> torch.Tensor:
+        """One camera image as a network's input: float32 (1, 3, *size) on a device."""
+        pixels = np.ascontiguousarray(self.resize(rgb).transpose(2, 0, 1))
+        return self.normalise(torch.from_numpy(pixels)[None].to(device))
+
+    def state(self) -> dict[str, Any]:
+        """The preprocessing as plain values, for a checkpoint."""
+        values = asdict(self).items()
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values}
+
+    @staticmethod
+    def from_state(state: Mapping[str, Any]) -> Preprocessing:
+        """The preprocessing of `state()`.
+
+        Raises:
+            DataError: the values are not those of a preprocessing.
+        """
+        try:
+            height, width = state["size"]
+            return Preprocessing(
+                size=(int(height), int(width)),
+                mode=str(state["mode"]),
+                means=tuple(float(mean) for mean in state["means"]),
+                stds=tuple(float(std) for std in state["stds"]),
+            )
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise DataError(f"the preprocessing {state!r} is damaged ({error})") from error
