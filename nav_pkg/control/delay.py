@@ -1,0 +1,70 @@
+"""The control delay: how long a command takes until the robot executes it, in simulated time."""
+
+from __future__ import annotations
+
+import collections
+import operator
+from typing import Deque, List, Tuple
+
+from nav_pkg.core import CONTROL_PERIOD_NS, Command, UsageError
+
+Segment = Tuple[Command, int]
+"""A command and for how long it is executed, nanoseconds."""
+
+
+class CommandDelay:
+    """Delays commands by a fixed time, a fraction of a control period or several of them.
+
+    Every control period one command is pushed. The robot goes on executing what it has until the
+    pushed command's time comes. With a delay of one period (the default elsewhere) the command
+    that answers an image is executed from the next image on.
+
+    Args:
+        delay_ns: nanoseconds of simulated time, 0 or more.
+        period_ns: the control period, nanoseconds.
+
+    Raises:
+        UsageError: a negative or fractional number, or no period.
+    """
+
+    def __init__(self, delay_ns: int, period_ns: int = CONTROL_PERIOD_NS) -> None:
+        try:
+            self.delay_ns, self.period_ns = operator.index(delay_ns), operator.index(period_ns)
+        except TypeError:
+            raise UsageError(f"the control delay must be whole nanoseconds, not {delay_ns!r}") from None
+        if self.delay_ns < 0:
+            raise UsageError(f"the control delay must not be negative, not {self.delay_ns} ns")
+        if self.period_ns <= 0:
+            raise UsageError(f"the control period must be positive, not {self.period_ns} ns")
+        self.reset()
+
+    @property
+    def seconds(self) -> float:
+        """The delay in seconds."""
+        return self.delay_ns / 1e9
+
+    def reset(self, initial: Command = Command()) -> None:  # noqa: B008 (immutable)
+        """Begin a run: the robot executes `initial` until the first pushed command's time comes."""
+        self._current = initial
+        # Commands on their way, oldest first, with the time until each takes effect.
+        self._pending: Deque[Tuple[int, Command]] = collections.deque()
+
+    def push(self, command: Command) -> List[Segment]:
+        """Send a command now and say what the robot executes during the period that begins now.
+
+        Returns:
+            Segments in order, each longer than zero, together exactly one period. A command whose
+            time is the end of the period opens the next one.
+        """
+        self._pending.append((self.delay_ns, command))
+        segments: List[Segment] = []
+        at = 0
+        while self._pending and self._pending[0][0] < self.period_ns:
+            begin, following = self._pending.popleft()
+            if begin > at:
+                segments.append((self._current, begin - at))
+                at = begin
+            self._current = following
+        segments.append((self._current, self.period_ns - at))
+        self._pending = collections.deque((t - self.period_ns, c) for t, c in self._pending)
+        return segments

@@ -1,0 +1,255 @@
+"""The expert: waypoints to follow, walls to avoid, a height to keep.
+
+The behaviour arbitration expert of Kelchtermans & Tuytelaars (2018-2019): two behaviours each vote
+for left (+1), straight on (0) or right (-1), and the turn is their weighted sum. A continuous
+variant follows the route by pursuit instead, for labels without the limit cycle of bang-bang
+control round its dead band.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from nav_pkg.control.height import HeightKeeper
+from nav_pkg.control.tracking import RouteTracker
+from nav_pkg.core import Command, DataError, Pose, UsageError
+from nav_pkg.world import FloorPlan
+
+FIELD = math.radians(50)
+"""How far to either side the lidar is looked at, radians."""
+
+FRONT = math.radians(20)
+"""Half width of the centre sector, radians."""
+
+CLIP = 5.0
+"""Ranges beyond this look alike, metres; what returned nothing counts as this far."""
+
+DEAD_BAND = math.radians(5)
+"""Bearing errors up to this need no turn, radians."""
+
+TURNING = 0.3
+"""Turns beyond this are flown at the turn speed, rad/s."""
+
+LOOK_AHEAD = 1.2
+"""Distance along the route to the point that the continuous expert pursues, metres."""
+
+PURSUIT_GAIN = 1.5
+"""Turn per bearing error of the continuous expert, (rad/s)/rad."""
+
+NEAR = 2.0
+"""Clearance ahead at which the continuous expert's avoidance sets in, metres."""
+
+_TINY = 1e-9
+"""Radians or metres by which rounding may miss an edge."""
+
+
+class Sectors(NamedTuple):
+    """The nearest obstacle in each lidar sector, metres in [0, CLIP]."""
+
+    left: float
+    centre: float
+    right: float
+
+
+def sectors(scan: np.ndarray) -> Sectors:
+    """The nearest obstacle to the left (20 to 50 degrees), ahead (within 20) and to the right.
+
+    The ray on the border of two sectors belongs to the centre one. Ranges are clipped at 5 m;
+    ranges of 0 and below, NaN and inf count as 5 m (nothing returned); -inf counts as 0 m
+    (nearer than the lidar can measure, REP 117).
+
+    Args:
+        scan: float (rays,), metres; ray 0 points backwards, the middle ray forwards,
+            counter-clockwise.
+
+    Raises:
+        DataError: not one row of rays, or too few rays to fill the sectors.
+    """
+    ranges = np.asarray(scan, dtype=np.float64)
+    if ranges.ndim != 1 or len(ranges) < 2:
+        raise DataError(f"a lidar scan is one row of ranges, not an array of {ranges.shape}")
+    middle = len(ranges) // 2
+    angles = (np.arange(len(ranges)) - middle) * (math.pi / middle)
+    too_near = np.isneginf(ranges)
+    with np.errstate(invalid="ignore"):
+        valid = np.isfinite(ranges) & (ranges > 0)
+    ranges = np.where(valid, np.minimum(np.where(valid, ranges, CLIP), CLIP), CLIP)
+    ranges[too_near] = 0.0
+    aside = np.abs(angles)
+    side = (aside > FRONT + _TINY) & (aside <= FIELD + _TINY)
+    left, right = ranges[side & (angles > 0)], ranges[side & (angles < 0)]
+    if not (len(left) and len(right)):
+        raise DataError(f"a lidar scan of {len(ranges)} rays is too coarse; the expert needs 12 or more")
+    return Sectors(float(left.min()), float(ranges[aside <= FRONT + _TINY].min()), float(right.min()))
+
+
+def avoidance(found: Sectors) -> int:
+    """The vote of avoidance: 0 where ahead is as free as anywhere, else towards the freest sector.
+
+    Left (+1) where left and right are equally free and freer than ahead.
+    """
+    if found.centre >= max(found.left, found.right):
+        return 0
+    return 1 if found.left >= found.right else -1
+
+
+def graded_avoidance(found: Sectors) -> float:
+    """The same vote without jumps, in [-1, 1].
+
+    It grows with how much freer the freest side is than ahead (fully at 1 m), and with how near
+    the obstacle ahead is (from nothing at 2 m to fully at 0 m).
+    """
+    vote = avoidance(found)
+    freer = max(found.left, found.right) - found.centre
+    return vote * min(1.0, max(0.0, freer)) * min(1.0, max(0.0, (NEAR - found.centre) / NEAR))
+
+
+def bearing_error(pose: Pose, x: float, y: float) -> float:
+    """The shortest rotation from the robot's heading to a point, radians in [-pi, pi]."""
+    return math.remainder(math.atan2(y - pose.y, x - pose.x) - pose.yaw, 2 * math.pi)
+
+
+class Expert:
+    """Flies a world's route for ever, one command a frame.
+
+    Waypoints: the next one is the target until the robot is within the plan's reached distance of
+    it; in that frame the vote is 0, and the following waypoint becomes the target. The list is
+    cyclic. The vote is 0 within the dead band of 5 degrees, its edges included, else the sign of
+    the shortest rotation (left, when the target lies exactly behind).
+
+    A waypoint that is missed: when the robot's projection onto the route has come further past the
+    target than the reached distance, the target is given up for the following one, in the same
+    frame. Without this rule, which the original lacks, a robot that passes a waypoint at 0.6 m
+    turns back and may circle round it for ever, since its turning circle (speed over turn, 0.8 m)
+    is larger than the distance to reach. The rule never acts while waypoints are being reached.
+
+    Args:
+        plan: the world.
+        speed: forward speed, m/s.
+        turn_speed: forward speed while turning at more than 0.3 rad/s, m/s.
+        height: to be kept, metres.
+        continuous: pursue a point on the route ahead, turn in proportion to its bearing, and keep
+            the height smoothly; waypoints and dead band play no part.
+        goto_weight: the share of waypoint following in the turn, in [0, 1]; None for the plan's.
+        reverse: fly the loop the other way round.
+
+    Attributes:
+        target: index of the waypoint being flown to.
+
+    Raises:
+        UsageError: a speed or height that is not a positive number, or a weight outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        plan: FloorPlan,
+        speed: float = 0.8,
+        turn_speed: float = 0.8,
+        height: float = 1.0,
+        continuous: bool = False,
+        goto_weight: Optional[float] = None,
+        reverse: bool = False,
+    ) -> None:
+        for name, value in (("speed", speed), ("turn speed", turn_speed)):
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"the expert's {name} must be a positive number, not {value}")
+        weight = plan.goto_weight if goto_weight is None else goto_weight
+        if not 0 <= weight <= 1:
+            raise UsageError(f"goto_weight is a share between 0 and 1, not {weight}")
+        self.plan = plan
+        self.speed = speed
+        self.turn_speed = turn_speed
+        self.continuous = continuous
+        self.goto_weight = weight
+        self.reverse = reverse
+        self.height_keeper = HeightKeeper(height, smooth=continuous)
+        self.target = 0
+        self._tracker = RouteTracker(plan.route, reverse)
+        self._arcs = [plan.route.arc_of_waypoint(i) for i in range(len(plan.waypoints))]
+        self._target_at = 0.0
+        self._ready = False
+
+    @property
+    def kind(self) -> str:
+        """`bang_bang` or `continuous`."""
+        return "continuous" if self.continuous else "bang_bang"
+
+    def reset(self, pose: Pose) -> None:
+        """Begin at a pose, at the waypoint that lies next along the route in the direction of travel.
+
+        Raises:
+            DataError: the position is not finite.
+        """
+        if not (math.isfinite(pose.x) and math.isfinite(pose.y)):
+            raise DataError(f"the expert cannot begin at ({pose.x}, {pose.y}): not a position")
+        self._tracker.reset(pose.x, pose.y)
+        ways = [self._tracker.ahead(arc) for arc in self._arcs]
+        # A waypoint right here is behind us; the one after it is next.
+        ways = [way if way > _TINY else self.plan.route.length for way in ways]
+        self.target = int(np.argmin(ways))
+        self._target_at = ways[self.target]
+        self._ready = True
+
+    def command(self, scan: Optional[np.ndarray], pose: Pose) -> Command:
+        """The command of a frame. The first call after making resets the expert to its pose.
+
+        Args:
+            scan: lidar ranges as in `core.Observation`; None: no avoidance.
+            pose: ground truth, world frame.
+
+        Returns:
+            Command: x speed, y 0, z of the height keeper, yaw in [-1, 1]. Not a number in every
+            part where the pose is not finite, which mixing replaces by zero and counts.
+
+        Raises:
+            DataError: the scan is not one row of ranges.
+        """
+        if not all(math.isfinite(value) for value in pose):
+            return Command(math.nan, math.nan, math.nan, math.nan)
+        if not self._ready:
+            self.reset(pose)
+        self._tracker.update(pose.x, pose.y)
+        found = None if scan is None else sectors(scan)
+        if self.continuous:
+            goto = self._pursue(pose)
+            avoid = 0.0 if found is None else graded_avoidance(found)
+        else:
+            goto = float(self._follow(pose))
+            avoid = 0.0 if found is None else float(avoidance(found))
+        # Rounded, so that 0.9 * 1 - 0.1 * 1 is the label 0.8 and not 0.8000000000000002.
+        yaw = round(self.goto_weight * goto + (1 - self.goto_weight) * avoid, 12) + 0.0
+        forward = self.turn_speed if abs(yaw) > TURNING else self.speed
+        return Command(forward, 0.0, self.height_keeper.command(pose.z), yaw)
+
+    def _follow(self, pose: Pose) -> int:
+        """The vote of waypoint following; moves the target on."""
+        reach = self.plan.reached_distance
+        for _ in self._arcs:
+            if self._tracker.travelled - self._target_at <= reach:
+                break
+            self._advance()
+        x, y = self.plan.waypoints[self.target]
+        if math.hypot(x - pose.x, y - pose.y) <= reach + _TINY:
+            self._advance()
+            return 0
+        error = bearing_error(pose, x, y)
+        if abs(error) <= DEAD_BAND + _TINY:
+            return 0
+        # remainder() gives -pi or pi for a target exactly behind; both turn left.
+        return -1 if -math.pi + _TINY < error < 0 else 1
+
+    def _advance(self) -> None:
+        """Take the following waypoint as the target."""
+        last = self._arcs[self.target]
+        self.target = (self.target + (-1 if self.reverse else 1)) % len(self._arcs)
+        way = self._arcs[self.target] - last
+        self._target_at += (-way if self.reverse else way) % self.plan.route.length
+
+    def _pursue(self, pose: Pose) -> float:
+        """The turn towards the point on the route ahead, in [-1, 1]."""
+        ahead = -LOOK_AHEAD if self.reverse else LOOK_AHEAD
+        point = self.plan.route.pose_at(self._tracker.s + ahead)
+        return max(-1.0, min(1.0, PURSUIT_GAIN * bearing_error(pose, point.x, point.y)))

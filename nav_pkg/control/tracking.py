@@ -1,0 +1,47 @@
+"""Where a robot is along a cyclic route, counted over the end of the loop without jumps."""
+
+from __future__ import annotations
+
+from nav_pkg.world import Route
+
+
+class RouteTracker:
+    """Follows a robot along a route.
+
+    A position is projected near the last one, so that a flight never jumps to another stretch of
+    the route that happens to be close, and every change is taken the short way round the loop.
+
+    Args:
+        route: the loop.
+        reverse: count against the route's direction of travel.
+
+    Attributes:
+        s: where the robot is, arc length in [0, length), metres, in the route's own direction.
+        travelled: metres since `reset` in the direction of travel; negative after flying the wrong way.
+    """
+
+    def __init__(self, route: Route, reverse: bool = False) -> None:
+        self.route = route
+        self.reverse = reverse
+        self.s = 0.0
+        self.travelled = 0.0
+
+    def reset(self, x: float, y: float) -> None:
+        """Begin at a position in metres, looked for on the whole loop."""
+        self.s = self.route.project(x, y).s
+        self.travelled = 0.0
+
+    def update(self, x: float, y: float) -> float:
+        """Move to a position in metres; returns `travelled`."""
+        s = self.route.project(x, y, near=self.s).s
+        length = self.route.length
+        step = (s - self.s + length / 2) % length - length / 2
+        self.travelled += -step if self.reverse else step
+        self.s = s
+        return self.travelled
+
+    def ahead(self, s: float) -> float:
+        """Metres from here to an arc length in the direction of travel, in [0, length)."""
+        way = (self.s - s if self.reverse else s - self.s) % self.route.length
+        # `%` of a tiny negative number may round to the length itself.
+        return way if way < self.route.length else 0.0

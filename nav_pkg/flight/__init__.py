@@ -1,0 +1,1 @@
+"""The flight: start poses, the episode's state machine, the supervisor's decisions, metrics."""

@@ -1,0 +1,262 @@
+"""The flight: the supervisor's brain, without ROS.
+
+One object decides, frame by frame, what the robot does: climb, fly what mixing selects, or stand
+still; and it keeps the books that a run's description is made from. The ROS supervisor and the
+rollout over an embedded simulator are thin shells round it.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from nav_pkg.control.delay import CommandDelay, Segment
+from nav_pkg.control.height import HeightKeeper
+from nav_pkg.control.mixing import Mixer
+from nav_pkg.control.seeds import run_seed
+from nav_pkg.core import (
+    CONTROL_PERIOD_NS,
+    Actor,
+    Command,
+    Frame,
+    Observation,
+    Outcome,
+    UsageError,
+)
+from nav_pkg.flight.episode import Episode, State
+from nav_pkg.world import FloorPlan
+
+MISSING = Command(math.nan, math.nan, math.nan, math.nan)
+"""What a frame records for an expert that did not answer: no number, so that nobody learns it."""
+
+STRAIGHT = 0.5
+"""Border between straight on and turning in the counts of labels, rad/s: that of three classes."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do after an observation.
+
+    Attributes:
+        state: of the episode.
+        frame: the frame to record; None unless running.
+        segments: what the robot executes during the control period that begins now: commands and
+            durations in nanoseconds, in order, together one period.
+        outcome: once ended, else None.
+        reason: one sentence about the outcome, else "".
+    """
+
+    state: State
+    frame: Optional[Frame]
+    segments: Tuple[Segment, ...]
+    outcome: Optional[Outcome] = None
+    reason: str = ""
+
+
+class Flight:
+    """Decides a run frame by frame.
+
+    While idle the robot climbs straight up, the height kept smoothly; while running it executes
+    what the mixer selects; once ended it is told to stand still. All commands pass the control
+    delay, but for the last: standing still is immediate. The vertical part of the learner's command
+    is replaced by the height keeper's, since a learner steers only the turn.
+
+    Args:
+        plan: the world.
+        episode: its limits; None for the plan's.
+        mixer: who flies; None for the expert alone.
+        delay: the control delay; None for one control period.
+        expert: what the expert is called in the run's description.
+        smooth_height: how the learner's height is kept: as the continuous expert does, or bang-bang.
+        facts: further entries for the run's description (speeds, versions, ...); they must not
+            take the name of an entry that the flight keeps itself.
+
+    Raises:
+        UsageError: a fact whose name is taken.
+    """
+
+    def __init__(
+        self,
+        plan: FloorPlan,
+        episode: Optional[Episode] = None,
+        mixer: Optional[Mixer] = None,
+        delay: Optional[CommandDelay] = None,
+        expert: str = "bang_bang",
+        smooth_height: bool = False,
+        facts: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        self.plan = plan
+        self.episode = _episode_of(plan) if episode is None else episode
+        self.mixer = Mixer() if mixer is None else mixer
+        self.delay = CommandDelay(CONTROL_PERIOD_NS) if delay is None else delay
+        self.expert = expert
+        self._extra = dict(facts or {})
+        height = self.episode.height + plan.floor
+        self._climb = HeightKeeper(height, smooth=True)
+        self._keep = HeightKeeper(height, smooth=smooth_height)
+        self._clear()
+        taken = sorted(set(self._extra) & set(self.facts()))
+        if taken:
+            raise UsageError(f"the flight itself states {', '.join(taken)}; a further fact needs another name")
+
+    def _clear(self) -> None:
+        self.run: Optional[int] = None
+        self.seed: Optional[int] = None
+        self.run_seed: Optional[int] = None
+        self._start_pose: Optional[Sequence[float]] = None
+        self._frames = 0
+        self._actors = collections.Counter({str(actor): 0 for actor in Actor})
+        self._labels = collections.Counter(left=0, straight=0, right=0)
+        self._errors = 0.0
+        self._compared = 0
+        self._observed: Optional[Observation] = None
+
+    def begin(self, run: int, seed: int, observation: Observation) -> None:
+        """Begin a run: idle, fresh draws, books empty.
+
+        Args:
+            run: its number.
+            seed: of the series of runs; the run's own follows from both.
+            observation: the first one after the reset; it may be decided on as well.
+        """
+        self._clear()
+        self.run, self.seed, self.run_seed = run, seed, run_seed(seed, run)
+        self._start_pose = [float(value) for value in observation.pose]
+        self.episode.reset(observation)
+        self.mixer.reset(self.run_seed)
+        self.delay.reset(Command())
+
+    def observe(self, observation: Observation) -> State:
+        """The episode's state at an observation, before anybody has answered it.
+
+        `decide` may follow with the same observation, which then counts once.
+
+        Raises:
+            UsageError: the run was not begun.
+        """
+        if self.run is None:
+            raise UsageError("the flight has not begun: call begin(run, seed, observation) first")
+        if observation is not self._observed:
+            self._observed = observation
+            self.episode.update(observation)
+        return self.episode.state
+
+    def decide(
+        self,
+        observation: Observation,
+        expert: Optional[Command] = None,
+        learner: Optional[Command] = None,
+    ) -> Decision:
+        """Take an observation and the commands that answer it.
+
+        Args:
+            observation: the newest one, one control period after the last.
+            expert: the expert's answer to it; None when it is missing.
+            learner: the learner's answer; None when it is missing or no learner flies.
+
+        Raises:
+            UsageError: the run was not begun.
+        """
+        state = self.observe(observation)
+        if state is State.ENDED:
+            still = ((Command(), self.delay.period_ns),)
+            return Decision(state, None, still, self.episode.outcome, self.episode.reason)
+        if state is State.IDLE:
+            climb = Command(z=self._climb.command(observation.pose.z))
+            return Decision(state, None, tuple(self.delay.push(climb)))
+        frame = self._frame(observation, expert, learner)
+        return Decision(state, frame, tuple(self.delay.push(frame.applied)))
+
+    def abort(self, reason: str, outcome: Outcome = Outcome.ABORTED) -> None:
+        """End the run from outside, as aborted or as a failure of the simulator; kept once ended."""
+        self.episode.abort(reason, outcome)
+
+    def _frame(
+        self, observation: Observation, expert: Optional[Command], learner: Optional[Command]
+    ) -> Frame:
+        episode = self.episode
+        levelled = learner
+        if learner is not None and learner.finite:
+            levelled = learner._replace(z=self._keep.command(observation.pose.z))
+        applied, actor = self.mixer.mix(expert, levelled, episode.index)
+        frame = Frame(
+            index=episode.index,
+            stamp=observation.stamp - episode.start,
+            expert=MISSING if expert is None else expert,
+            learner=learner,
+            applied=applied,
+            actor=actor,
+            pose=observation.pose,
+            velocity=observation.velocity,
+            nearest=episode.nearest,
+            progress=episode.progress,
+        )
+        self._frames += 1
+        self._actors[str(actor)] += 1
+        if math.isfinite(frame.expert.yaw):
+            # A value on the border belongs to the lower class.
+            turn = frame.expert.yaw
+            self._labels["left" if turn > STRAIGHT else "right" if turn <= -STRAIGHT else "straight"] += 1
+            if learner is not None and math.isfinite(learner.yaw):
+                self._errors += (turn - learner.yaw) ** 2
+                self._compared += 1
+        return frame
+
+    def facts(self) -> Dict[str, Any]:
+        """The run's description: plain JSON types, None where something is not known.
+
+        Lengths in metres, times in seconds, speeds in m/s. `nearest` is the smallest depth since
+        frame 0, the ending observation included. `imitation_loss` is the mean squared difference
+        between the expert's and the learner's turn over the frames that have both, (rad/s)^2.
+        `labels` counts the expert's turns by the classes of three bins. `attempt` and other
+        entries of the caller are added by it.
+        """
+        episode = self.episode
+        duration = episode.duration
+        own = {
+            "run": self.run,
+            "seed": self.seed,
+            "run_seed": self.run_seed,
+            "world": self.plan.name,
+            "world_hash": self.plan.digest,
+            "route_length": self.plan.route.length,
+            "reverse": episode.reverse,
+            "start_pose": self._start_pose,
+            "expert": self.expert,
+            "height": episode.height,
+            "alpha": self.mixer.alpha,
+            "epsilon": self.mixer.epsilon,
+            "noise": self.mixer.noise.facts(),
+            "control_delay": self.delay.seconds,
+            "control_rate": 1e9 / self.delay.period_ns,
+            "max_duration": episode.max_duration,
+            "min_depth": episode.min_depth,
+            "outcome": None if episode.outcome is None else str(episode.outcome),
+            "reason": episode.reason,
+            "frames": self._frames,
+            "duration": duration,
+            "distance": episode.distance,
+            "progress": episode.progress,
+            "laps": episode.laps,
+            "mean_speed": episode.distance / duration if duration > 0 else None,
+            "nearest": episode.nearest_overall if math.isfinite(episode.nearest_overall) else None,
+            "replaced": self.mixer.replaced if self.run is not None else 0,
+            "actors": dict(self._actors),
+            "labels": dict(self._labels),
+            "imitation_loss": self._errors / self._compared if self._compared else None,
+        }
+        return {**own, **self._extra}
+
+
+def _episode_of(plan: FloorPlan) -> Episode:
+    """An episode with the plan's own limits."""
+    limits = plan.limits
+    return Episode(
+        plan,
+        height=limits["starting_height"],
+        max_duration=limits["max_duration"],
+        min_depth=limits["min_depth"],
+        delay=limits["delay_evaluation"],
+    )

@@ -1,0 +1,119 @@
+"""What many runs say together."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+from nav_pkg.core import DataError, Outcome, UsageError
+
+
+def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> Tuple[float, float]:
+    """The interval in which a success rate lies, by Wilson's score.
+
+    E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22
+    (1927). Unlike the normal approximation it is right for few runs and for rates near 0 and 1.
+
+    Args:
+        successes: between 0 and `runs`.
+        runs: 0 gives (0, 1): nothing is known.
+        confidence: in (0, 1).
+
+    Returns:
+        Lower and upper end, in [0, 1].
+
+    Raises:
+        UsageError: numbers that cannot be.
+    """
+    if not 0 <= successes <= runs:
+        raise UsageError(f"{successes} successes in {runs} runs cannot be")
+    if not 0 < confidence < 1:
+        raise UsageError(f"a confidence lies between 0 and 1, not {confidence}")
+    if runs == 0:
+        return (0.0, 1.0)
+    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate = successes / runs
+    centre = (rate + z * z / (2 * runs)) / (1 + z * z / runs)
+    half = z / (1 + z * z / runs) * math.sqrt(rate * (1 - rate) / runs + z * z / (4 * runs * runs))
+    # At the ends the exact values are 0 and 1; rounding must not put them inside.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == runs else min(1.0, centre + half)
+    return (low, high)
+
+
+def _outcome(run: Mapping[str, Any]) -> Outcome:
+    try:
+        return Outcome(run["outcome"])
+    except (KeyError, ValueError):
+        known = ", ".join(str(outcome) for outcome in Outcome)
+        raise DataError(f"run {run.get('run', '?')} has outcome {run.get('outcome')!r}; known: {known}") from None
+
+
+def counted(runs: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The runs that say something about the pilot: neither aborted nor failed by the simulator.
+
+    Raises:
+        DataError: a run without an outcome, or with one that nobody knows.
+    """
+    return [run for run in runs if _outcome(run).counts]
+
+
+def success_rate(runs: Iterable[Mapping[str, Any]]) -> Optional[float]:
+    """Share of whole laps among the runs that count; None when there are none.
+
+    Raises:
+        DataError: a run without an outcome, or with one that nobody knows.
+    """
+    flown = counted(runs)
+    if not flown:
+        return None
+    return sum(_outcome(run) is Outcome.SUCCESS for run in flown) / len(flown)
+
+
+def _mean(runs: List[Mapping[str, Any]], key: str) -> Optional[float]:
+    values = [run[key] for run in runs if run.get(key) is not None]
+    return statistics.fmean(values) if values else None
+
+
+def summary(runs: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Many runs' descriptions (`Flight.facts`) in one: plain JSON types, None where nothing is known.
+
+    Means are over the runs that count, each run alike. `nearest` is the smallest of all. The
+    imitation loss and the shares of labels are over frames, so that a short run weighs less.
+
+    Raises:
+        DataError: a run without an outcome, or with one that nobody knows.
+    """
+    runs = list(runs)
+    flown = counted(runs)
+    successes = sum(_outcome(run) is Outcome.SUCCESS for run in flown)
+    outcomes = {str(outcome): 0 for outcome in Outcome}
+    for run in runs:
+        outcomes[str(_outcome(run))] += 1
+    nearest = [run["nearest"] for run in flown if run.get("nearest") is not None]
+    compared = [run for run in flown if run.get("imitation_loss") is not None and run.get("frames")]
+    frames = sum(run["frames"] for run in compared)
+    loss = sum(run["imitation_loss"] * run["frames"] for run in compared) / frames if frames else None
+    labels = {name: sum(run.get("labels", {}).get(name, 0) for run in flown) for name in ("left", "straight", "right")}
+    labelled = sum(labels.values())
+    low, high = wilson_interval(successes, len(flown))
+    return {
+        "runs": len(runs),
+        "counted": len(flown),
+        "successes": successes,
+        "success_rate": successes / len(flown) if flown else None,
+        "success_low": low,
+        "success_high": high,
+        "outcomes": outcomes,
+        "frames": sum(run.get("frames") or 0 for run in flown),
+        "progress": _mean(flown, "progress"),
+        "laps": _mean(flown, "laps"),
+        "distance": _mean(flown, "distance"),
+        "duration": _mean(flown, "duration"),
+        "mean_speed": _mean(flown, "mean_speed"),
+        "nearest": min(nearest) if nearest else None,
+        "replaced": sum(run.get("replaced") or 0 for run in flown),
+        "imitation_loss": loss,
+        "label_shares": {name: count / labelled for name, count in labels.items()} if labelled else None,
+    }

@@ -1,0 +1,90 @@
+"""Flying a run over a simulator, without ROS."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from nav_pkg.control.delay import Segment
+from nav_pkg.control.expert import Expert
+from nav_pkg.control.seeds import run_seed
+from nav_pkg.core import Command, Frame, Observation, Outcome, Pose, SimulatorError, UsageError
+from nav_pkg.flight.episode import State
+from nav_pkg.flight.flight import Flight
+from nav_pkg.flight.starts import start_pose
+
+Pilot = Callable[[Observation], Command]
+
+
+def fly(
+    simulator: Any,
+    flight: Flight,
+    expert: Expert,
+    pilot: Optional[Pilot] = None,
+    on_frame: Optional[Callable[[Frame, Observation], None]] = None,
+    *,
+    run: int = 0,
+    seed: int = 0,
+    pose: Optional[Pose] = None,
+) -> Dict[str, Any]:
+    """Fly one run from reset to outcome.
+
+    Args:
+        simulator: anything with `reset(pose, seed) -> Observation` and
+            `step(command) -> Observation`, one control period later. For a control delay that is
+            no whole number of periods it must also have `step_segments(segments) -> Observation`
+            (commands with durations in nanoseconds).
+        flight: decides; afterwards it knows the run.
+        expert: answers every frame, also when the pilot flies.
+        pilot: called with every frame's observation while running; None when only the expert flies.
+        on_frame: called with every frame and its observation, before the frame is flown.
+        run: number of the run.
+        seed: of the series of runs.
+        pose: where to start; None for the plan's start pose.
+
+    Returns:
+        The run's description, as `Flight.facts`. A SimulatorError ends the run as `sim_failure`;
+        Ctrl-C ends it as `aborted` and goes on upwards.
+
+    Raises:
+        UsageError: a delay that the simulator cannot do.
+    """
+    reverse = flight.episode.reverse
+    if expert.reverse != reverse:
+        raise UsageError("the expert and the episode must go round the route the same way (reverse)")
+    if flight.delay.delay_ns % flight.delay.period_ns and not hasattr(simulator, "step_segments"):
+        raise UsageError(
+            f"this simulator takes control delays of whole periods of {flight.delay.period_ns / 1e9:g} s, "
+            f"not {flight.delay.seconds:g} s"
+        )
+    pose = start_pose(flight.plan, seed, run, reverse=reverse) if pose is None else pose
+    begun = False
+    try:
+        observation = simulator.reset(pose, run_seed(seed, run))
+        flight.begin(run, seed, observation)
+        begun = True
+        expert.reset(observation.pose)
+        while True:
+            command = expert.command(observation.scan, observation.pose)
+            # A pilot with a memory must not see the take-off: it answers frames only.
+            flies = flight.observe(observation) is State.RUNNING
+            answer = pilot(observation) if pilot is not None and flies else None
+            decision = flight.decide(observation, command, answer)
+            if decision.frame is not None and on_frame is not None:
+                on_frame(decision.frame, observation)
+            if decision.state is State.ENDED:
+                return flight.facts()
+            observation = _step(simulator, decision.segments)
+    except SimulatorError as error:
+        if not begun:
+            raise
+        flight.abort(str(error), Outcome.SIM_FAILURE)
+        return flight.facts()
+    except KeyboardInterrupt:
+        flight.abort("stopped by the operator")
+        raise
+
+
+def _step(simulator: Any, segments: Sequence[Segment]) -> Observation:
+    if len(segments) == 1:
+        return simulator.step(segments[0][0])
+    return simulator.step_segments(segments)
