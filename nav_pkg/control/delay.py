@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import operator
-from typing import Deque, List, Tuple
+from typing import Tuple
 
 from nav_pkg.core import CONTROL_PERIOD_NS, Command, UsageError
 
@@ -47,9 +47,9 @@ class CommandDelay:
         """Begin a run: the robot executes `initial` until the first pushed command's time comes."""
         self._current = initial
         # Commands on their way, oldest first, with the time until each takes effect.
-        self._pending: Deque[Tuple[int, Command]] = collections.deque()
+        self._pending: collections.deque[tuple[int, Command]] = collections.deque()
 
-    def push(self, command: Command) -> List[Segment]:
+    def push(self, command: Command) -> list[Segment]:
         """Send a command now and say what the robot executes during the period that begins now.
 
         Returns:
@@ -57,7 +57,7 @@ class CommandDelay:
             time is the end of the period opens the next one.
         """
         self._pending.append((self.delay_ns, command))
-        segments: List[Segment] = []
+        segments: list[Segment] = []
         at = 0
         while self._pending and self._pending[0][0] < self.period_ns:
             begin, following = self._pending.popleft()

@@ -9,7 +9,7 @@ control round its dead band.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Expert:
     Args:
         plan: the world.
         speed: forward speed, m/s.
-        turn_speed: forward speed while turning at more than 0.3 rad/s, m/s.
+        turn_speed: forward speed while turning at more than 0.3 rad/s, m/s; 0 turns on the spot.
         height: to be kept, metres.
         continuous: pursue a point on the route ahead, turn in proportion to its bearing, and keep
             the height smoothly; waypoints and dead band play no part.
@@ -150,12 +150,13 @@ class Expert:
         turn_speed: float = 0.8,
         height: float = 1.0,
         continuous: bool = False,
-        goto_weight: Optional[float] = None,
+        goto_weight: float | None = None,
         reverse: bool = False,
     ) -> None:
-        for name, value in (("speed", speed), ("turn speed", turn_speed)):
-            if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"the expert's {name} must be a positive number, not {value}")
+        if not (math.isfinite(speed) and speed > 0):
+            raise UsageError(f"the expert's speed must be a positive number, not {speed}")
+        if not (math.isfinite(turn_speed) and turn_speed >= 0):
+            raise UsageError(f"the expert's turn speed must be a number >= 0, not {turn_speed}")
         weight = plan.goto_weight if goto_weight is None else goto_weight
         if not 0 <= weight <= 1:
             raise UsageError(f"goto_weight is a share between 0 and 1, not {weight}")
@@ -193,7 +194,7 @@ class Expert:
         self._target_at = ways[self.target]
         self._ready = True
 
-    def command(self, scan: Optional[np.ndarray], pose: Pose) -> Command:
+    def command(self, scan: np.ndarray | None, pose: Pose) -> Command:
         """The command of a frame. The first call after making resets the expert to its pose.
 
         Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
@@ -70,8 +69,8 @@ class Mixer:
     def __init__(
         self,
         alpha: float = 1.0,
-        noise: Optional[Noise] = None,
-        limits: Optional[Limits] = None,
+        noise: Noise | None = None,
+        limits: Limits | None = None,
         epsilon: float = 0.0,
     ) -> None:
         for name, value in (("alpha", alpha), ("epsilon", epsilon)):
@@ -100,8 +99,8 @@ class Mixer:
         return self._draws[index]
 
     def mix(
-        self, expert: Optional[Command], learner: Optional[Command], index: Optional[int] = None
-    ) -> Tuple[Command, Actor]:
+        self, expert: Command | None, learner: Command | None, index: int | None = None
+    ) -> tuple[Command, Actor]:
         """The command of a frame, and whose it is.
 
         Args:

@@ -7,7 +7,6 @@ drawn in the order of frames and kept, so that asking twice, or skipping frames,
 from __future__ import annotations
 
 import math
-from typing import Optional
 
 import numpy as np
 
@@ -31,12 +30,12 @@ class Noise:
     kind = "none"
 
     def __init__(
-        self, sigma: tuple = (0.0, 0.0, 0.0, 0.0), generator: Optional[np.random.Generator] = None
+        self, sigma: tuple = (0.0, 0.0, 0.0, 0.0), generator: np.random.Generator | None = None
     ) -> None:
         self.sigma = np.array(sigma, dtype=np.float64)
         self.reset(generator)
 
-    def reset(self, generator: Optional[np.random.Generator]) -> None:
+    def reset(self, generator: np.random.Generator | None) -> None:
         """Begin a run: forget all samples and draw new ones from a fresh generator."""
         self._generator = generator
         self._samples: list = []
@@ -97,7 +96,7 @@ class OrnsteinUhlenbeck(Noise):
     def __init__(
         self,
         sigma: tuple = (0.0, 0.0, 0.0, 0.0),
-        generator: Optional[np.random.Generator] = None,
+        generator: np.random.Generator | None = None,
         theta: float = THETA,
     ) -> None:
         super().__init__(sigma, generator)
@@ -118,12 +117,12 @@ def make_noise(
     sigma_z: float = 0.0,
     sigma_yaw: float = 0.0,
     theta: float = THETA,
-    generator: Optional[np.random.Generator] = None,
+    generator: np.random.Generator | None = None,
 ) -> Noise:
     """Noise of a kind.
 
     Args:
-        kind: `ou`, `uni`, `gau` or `none`.
+        kind: `ou`, `uni`, `gau` or `none` (whose amplitudes play no part: evaluation switches noise off).
         sigma_x: amplitude forward, m/s; what it means depends on the kind.
         sigma_y: amplitude to the left, m/s.
         sigma_z: amplitude upwards, m/s.
@@ -132,7 +131,7 @@ def make_noise(
         generator: where samples come from; may come later with `reset`.
 
     Raises:
-        UsageError: an unknown kind, a negative amplitude, theta out of range, or amplitudes with `none`.
+        UsageError: an unknown kind, a negative amplitude, or theta out of range.
     """
     sigma = (sigma_x, sigma_y, sigma_z, sigma_yaw)
     for axis, value in zip(AXES, sigma):
@@ -141,9 +140,6 @@ def make_noise(
     if kind not in KINDS:
         raise UsageError(f"no noise is called {kind!r}{nearest_name(str(kind), list(KINDS))}")
     if kind == "none":
-        # Amplitudes that do nothing would be ignored silently: say so instead.
-        if any(sigma):
-            raise UsageError("noise amplitudes (sigma) are given, but the noise is 'none'; choose ou, uni or gau")
         return Noise(generator=generator)
     if kind == "ou":
         if not 0 < theta < 2:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import enum
 import math
-from typing import Deque, Optional, Tuple
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class State(str, enum.Enum):
         return self.value
 
 
-def nearest_depth(depth: Optional[np.ndarray], rows: Tuple[float, float] = (0.0, 1.0)) -> float:
+def nearest_depth(depth: np.ndarray | None, rows: tuple[float, float] = (0.0, 1.0)) -> float:
     """The smallest finite depth above zero, metres; nan without any.
 
     Args:
@@ -118,7 +117,7 @@ class Episode:
         min_depth: float = 0.5,
         delay: float = 3.0,
         reverse: bool = False,
-        depth_rows: Tuple[float, float] = (0.0, 1.0),
+        depth_rows: tuple[float, float] = (0.0, 1.0),
         take_off_limit: float = TAKE_OFF_LIMIT,
     ) -> None:
         for name, value, least in (
@@ -150,19 +149,19 @@ class Episode:
 
     def _clear(self) -> None:
         self.state = State.IDLE
-        self.outcome: Optional[Outcome] = None
+        self.outcome: Outcome | None = None
         self.reason = ""
         self.index = -1
-        self.start: Optional[int] = None
-        self.stamp: Optional[int] = None
+        self.start: int | None = None
+        self.stamp: int | None = None
         self.progress = 0.0
         self.distance = 0.0
         self.nearest = math.nan
         self.nearest_overall = math.nan
-        self._idle_since: Optional[int] = None
-        self._last: Optional[Pose] = None
+        self._idle_since: int | None = None
+        self._last: Pose | None = None
         # Stamps and positions of the last TRAPPED_TIME, oldest first.
-        self._trail: Deque[Tuple[int, np.ndarray]] = collections.deque()
+        self._trail: collections.deque[tuple[int, np.ndarray]] = collections.deque()
 
     @property
     def duration(self) -> float:
@@ -206,7 +205,9 @@ class Episode:
         pose = observation.pose
         waited = (observation.stamp - self._idle_since) / 1e9
         if _tipped(pose):
-            return self._end(Outcome.SIM_FAILURE, f"tipped over after {waited:.1f} s of take-off{_tilt(pose)}")
+            return self._end(
+                Outcome.SIM_FAILURE, f"tipped over after {waited:.1f} s of take-off{_tilt(pose)}"
+            )
         if pose.z - self.plan.floor >= self.height - BAND and waited >= self.delay:
             self.state = State.RUNNING
             self.start = observation.stamp
@@ -236,7 +237,8 @@ class Episode:
         if self.nearest < self.min_depth:
             return self._end(
                 Outcome.COLLISION,
-                f"an obstacle at {self.nearest:.3f} m (limit {self.min_depth:g} m) {place}, at {_where(pose)}",
+                f"an obstacle at {self.nearest:.3f} m (limit {self.min_depth:g} m) {place}, "
+                f"at {_where(pose)}",
             )
         if self.progress >= length:
             return self._end(Outcome.SUCCESS, f"a whole lap of {length:.1f} m in {self.duration:.1f} s")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Sequence
 
 from nav_pkg.control.delay import CommandDelay, Segment
 from nav_pkg.control.height import HeightKeeper
@@ -49,9 +49,9 @@ class Decision:
     """
 
     state: State
-    frame: Optional[Frame]
-    segments: Tuple[Segment, ...]
-    outcome: Optional[Outcome] = None
+    frame: Frame | None
+    segments: tuple[Segment, ...]
+    outcome: Outcome | None = None
     reason: str = ""
 
 
@@ -68,50 +68,55 @@ class Flight:
         episode: its limits; None for the plan's.
         mixer: who flies; None for the expert alone.
         delay: the control delay; None for one control period.
-        expert: what the expert is called in the run's description.
+        expert: what the expert is called in the run's description; None: what `facts` calls it, else
+            `bang_bang`.
         smooth_height: how the learner's height is kept: as the continuous expert does, or bang-bang.
-        facts: further entries for the run's description (speeds, versions, ...); they must not
-            take the name of an entry that the flight keeps itself.
-
-    Raises:
-        UsageError: a fact whose name is taken.
+        facts: further entries for the run's description (speeds, versions, ...). What the flight
+            knows itself it states itself, also where an entry bears the same name.
     """
 
     def __init__(
         self,
         plan: FloorPlan,
-        episode: Optional[Episode] = None,
-        mixer: Optional[Mixer] = None,
-        delay: Optional[CommandDelay] = None,
-        expert: str = "bang_bang",
+        episode: Episode | None = None,
+        mixer: Mixer | None = None,
+        delay: CommandDelay | None = None,
+        expert: str | None = None,
         smooth_height: bool = False,
-        facts: Optional[Dict[str, Any]] = None,
+        facts: dict[str, Any] | None = None,
     ) -> None:
         self.plan = plan
         self.episode = _episode_of(plan) if episode is None else episode
         self.mixer = Mixer() if mixer is None else mixer
         self.delay = CommandDelay(CONTROL_PERIOD_NS) if delay is None else delay
-        self.expert = expert
         self._extra = dict(facts or {})
+        self.expert = expert or str(self._extra.get("expert", "bang_bang"))
         height = self.episode.height + plan.floor
         self._climb = HeightKeeper(height, smooth=True)
         self._keep = HeightKeeper(height, smooth=smooth_height)
         self._clear()
-        taken = sorted(set(self._extra) & set(self.facts()))
-        if taken:
-            raise UsageError(f"the flight itself states {', '.join(taken)}; a further fact needs another name")
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run was begun."""
+        return self.run is not None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the run has a frame."""
+        return self._frames > 0
 
     def _clear(self) -> None:
-        self.run: Optional[int] = None
-        self.seed: Optional[int] = None
-        self.run_seed: Optional[int] = None
-        self._start_pose: Optional[Sequence[float]] = None
+        self.run: int | None = None
+        self.seed: int | None = None
+        self.run_seed: int | None = None
+        self._start_pose: Sequence[float] | None = None
         self._frames = 0
         self._actors = collections.Counter({str(actor): 0 for actor in Actor})
         self._labels = collections.Counter(left=0, straight=0, right=0)
         self._errors = 0.0
         self._compared = 0
-        self._observed: Optional[Observation] = None
+        self._observed: Observation | None = None
 
     def begin(self, run: int, seed: int, observation: Observation) -> None:
         """Begin a run: idle, fresh draws, books empty.
@@ -146,8 +151,8 @@ class Flight:
     def decide(
         self,
         observation: Observation,
-        expert: Optional[Command] = None,
-        learner: Optional[Command] = None,
+        expert: Command | None = None,
+        learner: Command | None = None,
     ) -> Decision:
         """Take an observation and the commands that answer it.
 
@@ -173,9 +178,7 @@ class Flight:
         """End the run from outside, as aborted or as a failure of the simulator; kept once ended."""
         self.episode.abort(reason, outcome)
 
-    def _frame(
-        self, observation: Observation, expert: Optional[Command], learner: Optional[Command]
-    ) -> Frame:
+    def _frame(self, observation: Observation, expert: Command | None, learner: Command | None) -> Frame:
         episode = self.episode
         levelled = learner
         if learner is not None and learner.finite:
@@ -204,14 +207,13 @@ class Flight:
                 self._compared += 1
         return frame
 
-    def facts(self) -> Dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """The run's description: plain JSON types, None where something is not known.
 
         Lengths in metres, times in seconds, speeds in m/s. `nearest` is the smallest depth since
         frame 0, the ending observation included. `imitation_loss` is the mean squared difference
         between the expert's and the learner's turn over the frames that have both, (rad/s)^2.
-        `labels` counts the expert's turns by the classes of three bins. `attempt` and other
-        entries of the caller are added by it.
+        `labels` counts the expert's turns by the classes of three bins.
         """
         episode = self.episode
         duration = episode.duration
@@ -247,7 +249,7 @@ class Flight:
             "labels": dict(self._labels),
             "imitation_loss": self._errors / self._compared if self._compared else None,
         }
-        return {**own, **self._extra}
+        return {**self._extra, **own}
 
 
 def _episode_of(plan: FloorPlan) -> Episode:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, Mapping
 
 from nav_pkg.core import DataError, Outcome, UsageError
 
 
-def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> Tuple[float, float]:
+def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval in which a success rate lies, by Wilson's score.
 
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22
@@ -47,10 +47,11 @@ def _outcome(run: Mapping[str, Any]) -> Outcome:
         return Outcome(run["outcome"])
     except (KeyError, ValueError):
         known = ", ".join(str(outcome) for outcome in Outcome)
-        raise DataError(f"run {run.get('run', '?')} has outcome {run.get('outcome')!r}; known: {known}") from None
+        name, value = run.get("run", "?"), run.get("outcome")
+        raise DataError(f"run {name} has outcome {value!r}; known: {known}") from None
 
 
-def counted(runs: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+def counted(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The runs that say something about the pilot: neither aborted nor failed by the simulator.
 
     Raises:
@@ -59,7 +60,7 @@ def counted(runs: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     return [run for run in runs if _outcome(run).counts]
 
 
-def success_rate(runs: Iterable[Mapping[str, Any]]) -> Optional[float]:
+def success_rate(runs: Iterable[Mapping[str, Any]]) -> float | None:
     """Share of whole laps among the runs that count; None when there are none.
 
     Raises:
@@ -71,12 +72,12 @@ def success_rate(runs: Iterable[Mapping[str, Any]]) -> Optional[float]:
     return sum(_outcome(run) is Outcome.SUCCESS for run in flown) / len(flown)
 
 
-def _mean(runs: List[Mapping[str, Any]], key: str) -> Optional[float]:
+def _mean(runs: list[Mapping[str, Any]], key: str) -> float | None:
     values = [run[key] for run in runs if run.get(key) is not None]
     return statistics.fmean(values) if values else None
 
 
-def summary(runs: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+def summary(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Many runs' descriptions (`Flight.facts`) in one: plain JSON types, None where nothing is known.
 
     Means are over the runs that count, each run alike. `nearest` is the smallest of all. The
@@ -95,7 +96,10 @@ def summary(runs: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
     compared = [run for run in flown if run.get("imitation_loss") is not None and run.get("frames")]
     frames = sum(run["frames"] for run in compared)
     loss = sum(run["imitation_loss"] * run["frames"] for run in compared) / frames if frames else None
-    labels = {name: sum(run.get("labels", {}).get(name, 0) for run in flown) for name in ("left", "straight", "right")}
+    labels = {
+        name: sum(run.get("labels", {}).get(name, 0) for run in flown)
+        for name in ("left", "straight", "right")
+    }
     labelled = sum(labels.values())
     low, high = wilson_interval(successes, len(flown))
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Sequence
 
 from nav_pkg.control.delay import Segment
 from nav_pkg.control.expert import Expert
@@ -19,13 +19,13 @@ def fly(
     simulator: Any,
     flight: Flight,
     expert: Expert,
-    pilot: Optional[Pilot] = None,
-    on_frame: Optional[Callable[[Frame, Observation], None]] = None,
+    pilot: Pilot | None = None,
+    on_frame: Callable[[Frame, Observation], None] | None = None,
     *,
     run: int = 0,
     seed: int = 0,
-    pose: Optional[Pose] = None,
-) -> Dict[str, Any]:
+    pose: Pose | None = None,
+) -> dict[str, Any]:
     """Fly one run from reset to outcome.
 
     Args:
