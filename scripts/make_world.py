@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+"""Write the files of a world: make_world.py esatv3 [--seed N] [--output DIR] [--check]."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nav_pkg.cli import make_world  # noqa: E402
+from nav_pkg.cli.flags import run  # noqa: E402
+
+if __name__ == "__main__":
+    run(make_world.main)
