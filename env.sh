@@ -1,0 +1,46 @@
+# A shell in which nav_pkg's commands work: source this file from bash or zsh, from any folder.
+#
+# Sets PATH (the Python environment first), PYTHONPATH and ROS_PACKAGE_PATH (this checkout and its
+# build) and NAV_PKG_ROOT. The library path of Gazebo's own folder is not set here: setup/gzserver
+# sets it for the simulator alone, because other programs would load Debian 11's libraries with it.
+# shellcheck shell=bash
+
+if [ -n "${BASH_VERSION:-}" ]; then
+    _nav_root=${BASH_SOURCE[0]}
+else
+    eval '_nav_root=${(%):-%x}' # zsh's name for the file being sourced; bash must not parse it
+fi
+_nav_root=$(cd "$(dirname "$_nav_root")" && pwd -P)
+
+if [ ! -r "$_nav_root/build/env" ]; then
+    echo "env.sh: nav_pkg is not set up in $_nav_root: run 'make setup' there" >&2
+    unset _nav_root
+    return 2 2>/dev/null || exit 2
+fi
+if ! "$_nav_root/setup/check" venv build; then
+    unset _nav_root
+    return 2 2>/dev/null || exit 2
+fi
+
+# The lines set-up wrote: which environment and build belong to this checkout.
+# shellcheck disable=SC1091
+. "$_nav_root/build/env"
+
+# catkin's own file sets the ROS variables (and, on ROS Noetic, those of /opt/ros/noetic).
+# shellcheck disable=SC1090
+. "$_nav_root/build/ws/devel/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"
+
+# A shell may source this file again: a folder is put in front once. The checkout's own Python files
+# come first, the generated messages beside them second.
+_nav_front() { # _nav_front VARIABLE FOLDER
+    eval "_nav_old=\${$1:-}"
+    _nav_old=$(printf ':%s:' "$_nav_old" | sed -e "s|:$2:|:|g" -e 's|^:*||' -e 's|:*$||')
+    export "$1=$2${_nav_old:+:$_nav_old}"
+}
+_nav_front PATH "$NAV_PKG_VENV/bin"
+_nav_front PYTHONPATH "$_nav_root"
+_nav_front ROS_PACKAGE_PATH "$_nav_root"
+export NAV_PKG_ROOT="$_nav_root"
+
+unset -f _nav_front
+unset _nav_root _nav_old

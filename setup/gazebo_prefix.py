@@ -1,0 +1,112 @@
+"""Lays out the Gazebo prefix from unpacked Debian 11 packages.
+
+Takes Gazebo's programs, plugins, media and headers, and of all shared libraries only those that
+the programs and plugins need (found by following ELF NEEDED entries) and the host does not have.
+Every library goes into one folder under its soname, so one LD_LIBRARY_PATH entry finds it,
+whatever sub-folder Debian keeps it in (libpulsecommon, blas).
+
+Usage: gazebo_prefix.py UNPACKED PREFIX. Runs on the system's Python, with its standard library only.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# Qt refuses to run with parts of different releases: never take some of it from the host.
+ALWAYS_OURS = re.compile(r"libQt5")
+
+
+def host_sonames():
+    """Names of the shared libraries that the host's loader finds by itself."""
+    out = subprocess.run(["/sbin/ldconfig", "-p"], check=True, stdout=subprocess.PIPE, universal_newlines=True)
+    return {line.split()[0] for line in out.stdout.splitlines() if "=>" in line}
+
+
+def needed(files):
+    """Sonames that any of the ELF files asks for (one readelf call: there are hundreds of files)."""
+    out = subprocess.run(
+        ["readelf", "-d"] + [str(f) for f in files],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        universal_newlines=True,
+    )
+    return set(re.findall(r"\(NEEDED\).*\[(.+)\]", out.stdout))
+
+
+def main(unpacked, prefix):
+    """Fills the empty folder `prefix`; returns the exit code."""
+    usr = unpacked / "usr"
+    libdirs = [d for d in (usr / "lib", unpacked / "lib") if d.is_dir()]
+    index = {}
+    for libdir in libdirs:
+        for path in libdir.rglob("*.so*"):
+            if path.exists():  # links of packages that were not fetched dangle
+                index.setdefault(path.name, path)
+    arch_lib = index["libgazebo.so.11"].parent
+
+    copies = [
+        (usr / "share/gazebo-11", "share/gazebo-11"),
+        (usr / "share/sdformat9", "share/sdformat9"),
+        (arch_lib / "gazebo-11/plugins", "lib/gazebo-11/plugins"),
+        (arch_lib / "OGRE-1.9.0", "lib/OGRE-1.9.0"),
+        (arch_lib / "qt5/plugins/platforms", "lib/qt5/plugins/platforms"),  # gzclient's window
+        (arch_lib / "qt5/plugins/xcbglintegrations", "lib/qt5/plugins/xcbglintegrations"),
+        (usr / "include", "include"),
+    ]
+    for source, target in copies:
+        shutil.copytree(str(source), str(prefix / target), symlinks=True)
+    (prefix / "bin").mkdir()
+    for name in ("gzserver", "gzclient", "gz"):
+        shutil.copy2(str(usr / "bin" / name), str(prefix / "bin" / name))  # follows gzserver -> gzserver-11.1.0
+
+    for path in prefix.rglob("*"):
+        if path.is_symlink() and not path.exists():  # into a package that was not fetched, e.g. fonts
+            path.unlink()
+
+    host = host_sonames()
+    taken, missing = set(), {}
+    frontier = [p for p in prefix.rglob("*") if p.parent.name == "bin" or ".so" in p.name]
+    while frontier:
+        wave = []
+        for soname in sorted(needed(frontier)):
+            if soname in taken or soname in missing:
+                continue
+            if soname in host and not ALWAYS_OURS.match(soname):
+                continue
+            if soname not in index:
+                missing[soname] = True
+                continue
+            taken.add(soname)
+            target = prefix / "lib" / soname
+            shutil.copyfile(str(index[soname].resolve()), str(target))
+            wave.append(target)
+        frontier = wave
+    if missing:
+        print("no package gives: " + " ".join(sorted(missing)), file=sys.stderr)
+        return 1
+
+    # The linker looks for libX.so: give it one for each library we took that has a development link.
+    for name, path in index.items():
+        if name.endswith(".so") and path.is_symlink():
+            soname = next((s for s in taken if s.startswith(name) and index[s].resolve() == path.resolve()), None)
+            if soname:
+                (prefix / "lib" / name).symlink_to(soname)
+
+    # Of Debian 11's headers these two must win over the host's newer ones of the same name; the rest
+    # of the include folder comes after the system's (see CMakeLists.txt).
+    first = prefix / "include-first"
+    first.mkdir()
+    for name in ("tbb", "google"):
+        (first / name).symlink_to(Path("..") / "include" / name)
+    print("%d libraries" % len(taken))
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: gazebo_prefix.py UNPACKED PREFIX")
+    os.umask(0o022)
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

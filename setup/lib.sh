@@ -1,0 +1,107 @@
+# Names, messages and waiting shared by the set-up scripts. Sourced, never run.
+# shellcheck shell=bash
+
+NAV_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+NAV_DATA=$HOME/.local/share/nav_pkg # made once a user, shared by all checkouts
+NAV_CACHE=$HOME/.cache/nav_pkg      # downloads and the log
+NAV_LOG=$NAV_CACHE/setup.log
+NAV_PREFIX=$NAV_DATA/gazebo-11
+NAV_WS=$NAV_REPO/build/ws
+NAV_NOETIC=${NAV_PKG_NOETIC:-/opt/ros/noetic} # tests point these two elsewhere
+NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
+
+say() {
+    printf 'setup: %s\n' "$*"
+    [ ! -d "$NAV_CACHE" ] || printf '%s %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
+}
+
+fail() { # fail MESSAGE: one line on stderr, exit code 2 (wrong use, do not retry)
+    printf 'setup: %s\n' "$*" >&2
+    [ ! -d "$NAV_CACHE" ] || printf '%s FAILED: %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
+    exit 2
+}
+
+# logged COMMAND...: its output goes to the log; every 10 s one line says that it is alive.
+# The command stays in the foreground, so that Ctrl-C reaches it; the ticker closes the
+# lock's descriptor (9), so that it can not hold the lock when this script was killed.
+logged() {
+    local ticker rc=0 owner=$$
+    printf '%s + %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
+    (
+        exec 9>&-
+        waited=0
+        while sleep 1 && kill -0 "$owner" 2>/dev/null; do
+            waited=$((waited + 1))
+            if [ $((waited % 10)) = 0 ]; then
+                printf '  %4d s  %.100s\n' "$waited" "$(tail -c 2000 "$NAV_LOG" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1)"
+            fi
+        done
+    ) &
+    ticker=$!
+    "$@" >>"$NAV_LOG" 2>&1 || rc=$?
+    kill "$ticker" 2>/dev/null || true
+    wait "$ticker" 2>/dev/null || true
+    return "$rc"
+}
+
+platform() { # prints noetic, debian12 or nothing
+    if [ -f "$NAV_NOETIC/setup.bash" ]; then
+        if [ -x "$(command -v gzserver || true)" ] && gzserver_is_11; then
+            echo noetic
+        fi
+    elif grep -qs '^ID="\?debian"\?$' "$NAV_OS_RELEASE" && grep -qs '^VERSION_ID="\?12"\?$' "$NAV_OS_RELEASE"; then
+        echo debian12
+    fi
+}
+
+gzserver_is_11() { # by its file name (gzserver -> gzserver-11.x.y): running it costs half a second
+    case $(readlink -f "$(command -v gzserver)") in
+        *-11.*) return 0 ;;
+    esac
+    gzserver --version 2>/dev/null | grep -q 'version 11\.'
+}
+
+venv_dir() { # the virtual environment these requirements ask for, whether made or not
+    local version sum kind=cpu
+    version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    # A home folder can be shared by hosts with and without a GPU: they get different builds.
+    if has_gpu; then kind=cuda; fi
+    sum=$(grep -v -E '^ *(#|$)' "$(requirements "$version")" | sha256sum | cut -c1-8)
+    echo "$NAV_DATA/venv-$version-$kind-$sum"
+}
+
+requirements() { # requirements PYTHON_VERSION: the pinned list for it
+    if [ -f "$NAV_REPO/setup/requirements-py$1.txt" ]; then
+        echo "$NAV_REPO/setup/requirements-py$1.txt"
+    else
+        echo "$NAV_REPO/setup/requirements.txt"
+    fi
+}
+
+has_gpu() { [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ]; }
+
+released_gazebo_msgs() { # does the distribution package it?
+    [ -e "$NAV_NOETIC/share/gazebo_msgs/package.xml" ] || [ -e /usr/share/gazebo_msgs/package.xml ]
+}
+
+link_checkout() { # links every entry of the checkout that catkin or ROS may look for
+    local entry links=$NAV_WS/src/nav_pkg
+    mkdir -p "$links"
+    find "$links" -xtype l -delete # of entries that are no more
+    for entry in "$NAV_REPO"/*; do
+        case ${entry##*/} in build | gazebo_msgs) continue ;; esac
+        [ -e "$links/${entry##*/}" ] || ln -s "$entry" "$links/${entry##*/}"
+    done
+}
+
+build_key() { # what the build was made from: its inputs' content and the folders it points into
+    (
+        cd "$NAV_REPO"
+        echo "$NAV_REPO" "$(venv_dir)"
+        # The prefix by its list of files: a prefix made again has to be linked again.
+        sha256sum "$NAV_PREFIX/MANIFEST" 2>/dev/null || true
+        find CMakeLists.txt package.xml setup.py gazebo_msgs msg srv src setup/build.sh -type f 2>/dev/null |
+            LC_ALL=C sort | xargs -d '\n' sha256sum
+        find scripts nav_pkg -maxdepth 1 ! -name __pycache__ 2>/dev/null | LC_ALL=C sort
+    ) | sha256sum
+}

@@ -1,0 +1,124 @@
+#!/bin/bash
+# Makes everything nav_pkg needs on this machine; called by `make setup`.
+#
+# Every step leaves at once when its work is done, and can be interrupted anywhere: the next run
+# completes it. Made once a user: the Python environment and Gazebo's folder (~/.local/share/nav_pkg).
+# Made once a checkout: build/ (catkin workspace, env). What happened is in ~/.cache/nav_pkg/setup.log.
+set -euo pipefail
+# shellcheck source=setup/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+LOCK_WAIT=3600 # s; a first run takes minutes, on a slow network longer
+
+[ $# = 0 ] || fail "takes no arguments, got '$*'"
+
+# Needed on Debian 12 and only these; why each is here: docs/dependencies.md.
+mapfile -t DEBIAN_PACKAGES < <(sed -e 's/#.*//' -e '/^ *$/d' -e 's/ *$//' "$NAV_REPO/setup/packages-debian12.txt")
+
+step_lock() {
+    mkdir -p "$NAV_DATA" "$NAV_CACHE" || fail "cannot write to $HOME: make $NAV_DATA and $NAV_CACHE writable"
+    exec 9>"$NAV_DATA/setup.lock"
+    if ! flock -n 9; then
+        say "another set-up of this user is running; waiting for it (at most $((LOCK_WAIT / 60)) minutes)"
+        flock -w "$LOCK_WAIT" 9 || fail "another set-up still holds $NAV_DATA/setup.lock after $((LOCK_WAIT / 60)) minutes: end it and run 'make setup' again"
+    fi
+    # One log, and not an endless one.
+    if [ "$(stat -c %s "$NAV_LOG" 2>/dev/null || echo 0)" -gt 5000000 ]; then mv -f "$NAV_LOG" "$NAV_LOG.1"; fi
+    printf '\n%s set-up of %s\n' "$(date '+%F %T')" "$NAV_REPO" >>"$NAV_LOG"
+}
+
+step_platform() {
+    PLATFORM=$(platform)
+    if [ -z "$PLATFORM" ]; then
+        local name
+        name=$(sed -n 's/^PRETTY_NAME="\?\([^"]*\)"\?$/\1/p' "$NAV_OS_RELEASE" 2>/dev/null || true)
+        fail "this system (${name:-unknown}) is not supported: use Debian 12, or a machine with ROS Noetic in /opt/ros/noetic and Gazebo 11"
+    fi
+}
+
+missing_packages() {
+    dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${DEBIAN_PACKAGES[@]}" 2>/dev/null |
+        sed -n 's/^installed //p' | LC_ALL=C sort |
+        LC_ALL=C comm -13 - <(printf '%s\n' "${DEBIAN_PACKAGES[@]}" | LC_ALL=C sort)
+}
+
+step_apt() {
+    local missing root=()
+    if [ "$PLATFORM" = noetic ]; then
+        # The machine has its own ROS and Gazebo: nothing is fetched, only looked at.
+        for program in g++ cmake make Xvfb; do
+            command -v "$program" >/dev/null || fail "$program is not installed: ask for it with 'apt-get install g++ cmake make xvfb' and run 'make setup' again"
+        done
+        /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null ||
+            fail "Python's venv is not installed: ask for it with 'apt-get install python3-venv' and run 'make setup' again"
+        return
+    fi
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    local install="apt-get install --no-install-recommends ${missing[*]}"
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null ||
+            fail "${#missing[@]} Debian packages are missing, and there is neither root nor sudo to install them: ask an administrator to run: $install"
+        root=(sudo)
+        # Without a password, or with one when there is someone to type it.
+        if ! sudo -n true 2>/dev/null; then
+            [ -t 0 ] && sudo -v ||
+                fail "${#missing[@]} Debian packages are missing, and sudo does not let this user install them: ask an administrator to run: $install"
+        fi
+    fi
+    say "installing ${#missing[@]} Debian packages (ROS 1 and build tools) with apt"
+    local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive)
+    local options=(-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
+    # What an interrupted run left half installed; harmless when there is nothing.
+    logged "${apt[@]}" dpkg --configure -a || true
+    # An unreachable third-party source makes update fail; the packages asked for decide.
+    logged "${apt[@]}" apt-get "${options[@]}" update || true
+    logged "${apt[@]}" apt-get "${options[@]}" install -y -f --no-install-recommends "${missing[@]}" || failed_step "apt could not install the packages"
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} = 0 ] || fail "still not installed after apt: ${missing[*]} (see $NAV_LOG)"
+}
+
+failed_step() { # failed_step WHAT: its last words, then the one line that names the log
+    tail -n 15 "$NAV_LOG" | sed 's/^/  | /' >&2
+    fail "$1: see $NAV_LOG, put it right and run 'make setup' again"
+}
+
+step_venv() {
+    local venv
+    venv=$(venv_dir)
+    if "$NAV_REPO/setup/check" venv 2>/dev/null; then return; fi
+    say "making the Python environment $venv (torch and others: 1 GB, some minutes)"
+    logged "$NAV_REPO/setup/venv.sh" || failed_step "the Python environment could not be made"
+}
+
+step_gazebo() {
+    local why
+    [ "$PLATFORM" != noetic ] || return 0
+    rm -rf "$NAV_PREFIX.new" "$NAV_PREFIX.old" # of an interrupted run
+    if why=$("$NAV_REPO/setup/check" prefix 2>&1); then return; fi
+    if [ -e "$NAV_PREFIX" ]; then say "${why#setup: }"; fi
+    say "making Gazebo 11's folder $NAV_PREFIX (190 MB to fetch, 460 MB on disk)"
+    logged "$NAV_REPO/setup/gazebo.sh" || failed_step "Gazebo 11 could not be made"
+}
+
+step_build() {
+    mkdir -p "$NAV_REPO/build"
+    if [ "$(cat "$NAV_WS/.complete" 2>/dev/null)" != "$(build_key)" ]; then
+        say "building messages, services and the Gazebo plugin in build/ws"
+        logged "$NAV_REPO/setup/build.sh" || failed_step "the catkin build failed"
+    else
+        link_checkout
+    fi
+    local new=$NAV_REPO/build/env.new
+    printf 'export NAV_PKG_VENV=%q\n' "$(venv_dir)" >"$new"
+    mv -f "$new" "$NAV_REPO/build/env"
+}
+
+step_platform
+step_lock
+started=$SECONDS
+step_apt
+step_venv
+step_gazebo
+step_build
+say "done in $((SECONDS - started)) s; log: $NAV_LOG; next: source env.sh"

@@ -1,0 +1,21 @@
+#!/bin/bash
+# Makes the virtual environment that the pinned requirements ask for.
+#
+# A virtual environment can not be made beside and renamed (its scripts hold absolute paths), so a
+# stamp written last says that it is whole; one without the stamp is removed and made again. Its
+# name holds the hash of the requirements: checkouts with different ones never disturb each other.
+set -euo pipefail
+# shellcheck source=setup/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+venv=$(venv_dir)
+rm -rf "$venv"
+mkdir -p "$NAV_DATA"
+/usr/bin/python3 -m venv --system-site-packages "$venv"
+# The settings of pip (index, mirror, wheel folder) are the user's own.
+"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 5 \
+    -r "$(requirements "$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')")"
+# What fails here would otherwise fail in the middle of a flight.
+"$venv/bin/python" -c 'import numpy, scipy, pandas, matplotlib, torch, simplejpeg, rosbags.rosbag1'
+sync -f "$venv/bin/python"
+: >"$venv/.complete"
