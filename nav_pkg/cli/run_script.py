@@ -1,0 +1,381 @@
+"""run_script: fly a number of runs in the simulator, watched and repeated until each one counts.
+
+Starts one ROS graph (simulator, expert, supervisor, and when asked learner, recorder, rosbag) on a
+ROS master and ports of its own, watches it, and starts it again when the simulator fails: that run
+is flown again with the same seed. The same command continues a session that was cut off.
+
+Examples:
+    run_script.py -t collect -w esatv3 --random_seed 512 --owr -ds --number_of_runs 2 --alpha 1
+    run_script.py -t fly --number_of_runs 3 --checkpoint_path tiny --alpha 0 --start route
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from tqdm import tqdm
+
+from nav_pkg.cli import flags
+from nav_pkg.cli.learner_flags import learner_parser
+from nav_pkg.core import DataError, LearnerError, NavError, Outcome, SimulatorError, UsageError
+from nav_pkg.data.format import DATASET_FILE
+from nav_pkg.data.paths import data_root, summary_dir
+from nav_pkg.data.reader import load_dataset
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.flight.schedule import Schedule
+from nav_pkg.sim.graph import Graph
+
+FAILURES_IN_A_ROW = 10
+START_LIMIT = 180.0
+"""Wall seconds until the first frame of a graph."""
+STALL_LIMIT = 90.0
+"""Wall seconds without a new frame (or, at the end of a run, without its commit)."""
+COMMIT_LIMIT = 330.0
+
+OTHERS = {
+    "clean_dataset.py": ("--min_rgb", "--max_rgb", "--val_len", "--test_len", "--min_distance", "--destination"),
+    "dag_create_data.py": ("--number_of_recorders", "--wall_time_rec", "--rammem"),
+}
+"""Flags that users of the cluster's commands give together with ours, and whose they are."""
+
+
+def parser() -> flags.Parser:
+    """The flags of run_script itself; those of main.py are taken as well and passed to the learner."""
+    p = flags.Parser(prog="run_script.py", description=__doc__.split("\n\n")[0])
+    add = p.add_argument
+    add("-t", "--log_tag", type=flags.name, default="testing_online", help="log folder under --summary_dir")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
+    add("--data_location", type=flags.name, help="dataset to record into, under --data_root (default: the tag)")
+    add("-n", "--number_of_runs", type=int, default=1, help="number of runs")
+    add("-w", "--world", default="esatv3", help="world")
+    add("--robot", default="drone", help="robot (config/robot/NAME.yaml)")
+    add("--random_seed", type=int, default=123, help="seed of everything")
+    add("--owr", action="store_true", help="delete the log folder and the dataset first")
+    add("-ds", "--create_dataset", action="store_true", help="record a dataset")
+    add("--bag", action="store_true", help="record a rosbag as well, into the log folder")
+    add("--alpha", type=float, default=1.0, help="probability per frame that the expert flies")
+    add("-e", "--evaluation", action="store_true", help="every run: the learner flies alone")
+    add("--evaluate_every", type=int, default=-1, help="every N-th run is an evaluation; -1: none")
+    add("--final_evaluation_runs", type=int, default=0, help="evaluations after the number of runs")
+    add("--no_training", action="store_true", help="the learner flies without learning")
+    add("-m", "--checkpoint_path", help="checkpoint that flies (needed when alpha < 1)")
+    add("--expert", default="bang_bang", help="bang_bang or continuous")
+    add("--speed", type=float, default=0.8, help="forward speed, m/s")
+    add("--turn_speed", type=float, default=0.8, help="forward speed while turning, m/s")
+    add("--z_pos", type=float, default=1.0, help="height, m")
+    add("--start", default="start", help="start: the world's start pose; route: seeded along the route")
+    add("--reverse", action="store_true", help="fly the route clockwise")
+    add("--control_delay", type=float, default=0.1, help="simulated seconds from image to command")
+    add("--noise", default="none", help="none, ou, uni or gau")
+    add("--ou_theta", type=float, default=0.05, help="pull-back of the OU noise")
+    for axis in ("x", "y", "z", "yaw"):
+        add(f"--sigma_{axis}", type=float, default=0.0, help=f"noise in {axis}")
+    add("--max_duration", type=float, default=0.0, help="simulated seconds a run; 0: the world's own")
+    add("--min_depth", type=float, default=0.0, help="collision distance, m; 0: the world's own")
+    add("--width", type=int, default=640, help="camera width, pixels")
+    add("--height", type=int, default=360, help="camera height, pixels")
+    add("--depth_width", type=int, default=160, help="depth camera width, pixels")
+    add("--depth_height", type=int, default=90, help="depth camera height, pixels")
+    add("--physics_step", type=float, default=0.005, help="physics step, s")
+    add("-g", "--graphics", action="store_true", help="show Gazebo's window")
+    add("--shared_master", action="store_true", help="use the ROS master of ROS_MASTER_URI, not an own one")
+    add("--auto_go", action="store_true", help="accepted: runs always begin by themselves")
+    add("--pause_simulator", action="store_true", help="accepted: lock-step always waits for every answer")
+    return p
+
+
+def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
+    """Parse our flags; check the rest against the learner's.
+
+    Returns:
+        Our flags, and those that belong to main.py alone.
+
+    Raises:
+        UsageError: a flag that neither knows.
+    """
+    own = parser()
+    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
+    args, rest = own.parse_known_args(argv)
+    for flag in (word.split("=")[0] for word in rest):
+        for owner, names in OTHERS.items():
+            if flag in names:
+                raise UsageError(f"run_script.py: {flag} belongs to {owner}; give it there")
+    learner = learner_parser()
+    known = learner.flags()
+    for flag in (word.split("=")[0] for word in rest if word.startswith("--")):
+        if flag not in known:
+            hint = flags.nearest_name(flag, own.flags() + known)
+            hint = hint if "did you mean" in hint else "; see run_script.py --help"
+            raise UsageError(f"run_script.py: unknown flag {flag!r}{hint}")
+    learner.parse_args(rest)
+    return args, rest
+
+
+def schedule(args: Any) -> Schedule:
+    """The flights that the flags ask for, checked."""
+    if args.number_of_runs < 1:
+        raise UsageError(f"--number_of_runs is {args.number_of_runs}; it must be at least 1")
+    made = Schedule(
+        world=args.world,
+        runs=args.number_of_runs + max(0, args.final_evaluation_runs),
+        seed=args.random_seed,
+        **{
+            field.name: getattr(args, field.name)
+            for field in dataclasses.fields(Schedule)
+            if field.name not in ("world", "runs", "first_run", "seed")
+        },
+    )
+    made.check()
+    return made
+
+
+class Session:
+    """A session: its folders, its configuration, and the loop over graphs until all runs are flown."""
+
+    def __init__(self, args: Any, learner_flags: List[str]):
+        self.args = args
+        self.schedule = schedule(args)
+        self.folder = Path(args.summary_dir) / args.log_tag
+        self.dataset = Path(args.data_root) / (args.data_location or args.log_tag) if args.create_dataset else None
+        self.learner_flags = self._learner(learner_flags)
+        self._prepare()
+        self.log = RunLog(self.folder)
+        self.bar: Optional[tqdm] = None
+
+    def _learner(self, given: List[str]) -> List[str]:
+        """The learner node's flags; empty when no learner is needed."""
+        s, checkpoint = self.schedule, self.args.checkpoint_path
+        alone = any(s.is_evaluation(run) for run in range(s.runs))
+        if not checkpoint:
+            if s.alpha < 1 or alone:
+                what = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
+                raise UsageError(f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)")
+            return []
+        own = {
+            "--checkpoint_path": checkpoint,
+            "--summary_dir": self.args.summary_dir,
+            "--speed": self.args.speed,
+            "--turn_speed": self.args.turn_speed,
+            "--random_seed": self.args.random_seed,
+        }
+        return [*(str(part) for pair in own.items() for part in pair), *(f for f in given if f != "--online")]
+
+    # Folders and configuration.
+
+    def _configuration(self) -> Dict[str, Any]:
+        """What must be the same for a session to be continued. More runs may be asked for."""
+        skip = ("owr", "number_of_runs", "graphics", "shared_master", "auto_go", "pause_simulator")
+        made = {key: value for key, value in vars(self.args).items() if key not in skip}
+        made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
+        return json.loads(json.dumps(made))
+
+    def _prepare(self) -> None:
+        args, file = self.args, self.folder / "run_conf.json"
+        if args.owr or args.log_tag == "testing_online":
+            _delete(self.folder, "run_conf.json")
+            if self.dataset is not None:
+                _delete(self.dataset, DATASET_FILE)
+        configuration = self._configuration()
+        if file.exists():
+            try:
+                before = json.loads(file.read_text())
+            except ValueError:
+                raise DataError(f"{file}: not readable; --owr begins anew") from None
+            for key in sorted(set(before) | set(configuration)):
+                if before.get(key) != configuration.get(key):
+                    raise UsageError(
+                        f"{self.folder} holds a session with --{key} {before.get(key)!r}, now {configuration.get(key)!r}; "
+                        "give the same flags to continue it, --owr to begin anew, or another -t"
+                    )
+        elif self.dataset is not None and (self.dataset / DATASET_FILE).exists():
+            raise UsageError(f"dataset {self.dataset} exists already; --owr replaces it, or give another --data_location")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.dataset is not None:
+                self.dataset.mkdir(parents=True, exist_ok=True)
+                probe = self.dataset / ".writable"
+                probe.touch()
+                probe.unlink()
+            temporary = file.with_suffix(".tmp")
+            temporary.write_text(json.dumps(configuration, indent=1, sort_keys=True) + "\n")
+            os.replace(temporary, file)
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}; choose another --summary_dir or --data_root") from None
+
+    # Flying.
+
+    def fly(self) -> int:
+        """Fly until every run is flown; returns the exit code."""
+        self._adopt()
+        total = self.schedule.runs
+        done = self.log.finished()
+        self.bar = tqdm(total=total, initial=len(done), unit="run", disable=not sys.stderr.isatty(), desc=self.args.log_tag)
+        failures = 0
+        shown = set(done)
+        while True:
+            done = self.log.finished()
+            left = [run for run in range(total) if run not in done]
+            if not left:
+                break
+            reason = self._fly_graph(left[0], shown)
+            flown = len(self.log.finished()) - len(done)
+            if not reason:
+                continue
+            failures = 1 if flown else failures + 1
+            attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
+            self._print(f"simulator failure {attempt}: {reason}; flying that run again")
+            if failures >= FAILURES_IN_A_ROW:
+                raise SimulatorError(f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)")
+        self.bar.close()
+        self._summary()
+        return 0
+
+    def _adopt(self) -> None:
+        """Runs that were committed in the moment before the graph died are in the dataset, not in the log."""
+        if self.dataset is None or not (self.dataset / DATASET_FILE).exists():
+            return
+        known = self.log.finished()
+        for run in load_dataset(self.dataset).runs:
+            number = run.facts.get("run")
+            if number is not None and number not in known and Outcome(run.facts["outcome"]).counts:
+                self.log.append(run.facts)
+
+    def _arguments(self, first_run: int) -> Dict[str, str]:
+        args = self.args
+        made = {field.name: getattr(self.schedule, field.name) for field in dataclasses.fields(Schedule)}
+        made.update(
+            first_run=first_run,
+            robot=args.robot,
+            width=args.width,
+            height=args.height,
+            depth_width=args.depth_width,
+            depth_height=args.depth_height,
+            physics_step=args.physics_step,
+            gui=args.graphics,
+            log_folder=self.folder,
+        )
+        if self.dataset is not None:
+            made["dataset"] = self.dataset
+        if args.bag:
+            made["bag"] = self._bag(first_run)
+        if self.learner_flags:
+            made["learner_args"] = " ".join(shlex.quote(word) for word in self.learner_flags)
+        return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in made.items()}
+
+    def _bag(self, first_run: int) -> Path:
+        """A bag file that does not exist yet: one a graph."""
+        (self.folder / "bags").mkdir(exist_ok=True)
+        attempt = 0
+        while True:
+            path = self.folder / "bags" / f"{first_run:05d}_{attempt}.bag"
+            if not path.exists() and not path.with_suffix(".bag.active").exists():
+                return path
+            attempt += 1
+
+    def _fly_graph(self, first_run: int, shown: set) -> str:
+        """One graph, from its start to its end; why it failed, or an empty string."""
+        before = len(self.log.runs())
+        self.log.state_file.unlink(missing_ok=True) if sys.version_info >= (3, 8) else None
+        graph = Graph(self._arguments(first_run), self.folder, private=not self.args.shared_master)
+        self._print(f"ROS master of this session: export ROS_MASTER_URI={graph.master}")
+        stalled = ""
+        try:
+            stalled = self._watch(graph, shown)
+        except BaseException:
+            graph.stop()
+            self._mark_aborted(before)
+            raise
+        failure = graph.failure()
+        graph.stop()
+        self._show(shown)
+        if len(self.log.finished()) >= self.schedule.runs:
+            return ""
+        reason = stalled or failure.line
+        if not stalled and failure.code in (UsageError.code, DataError.code, LearnerError.code):
+            kind: type = {2: UsageError, 3: DataError, 5: LearnerError}[failure.code]
+            raise kind(f"{failure.node}: {failure.line}")
+        self._adopt()
+        runs = self.log.runs()
+        if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in runs[before:]):
+            number = min(run for run in range(self.schedule.runs) if run not in self.log.finished())
+            self.log.append({"run": number, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
+        return reason
+
+    def _watch(self, graph: Graph, shown: set) -> str:
+        """Until the graph ends (empty string) or stands still (why)."""
+        begin = moved = time.monotonic()
+        last: Any = None
+        while graph.running:
+            time.sleep(0.1)
+            self._show(shown)
+            state, now = self.log.state(), time.monotonic()
+            key = None if state is None else (state["run"], state["state"], state["stamp"])
+            if key is not None and key != last:
+                last, moved = key, now
+                self.bar.set_postfix_str(f"run {state['run']} {state['state']} {state['progress']:.0f} m")
+            if key is None and now - begin > START_LIMIT:
+                return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
+            limit = COMMIT_LIMIT if state is not None and state["state"] == "ended" else STALL_LIMIT
+            if key is not None and now - moved > limit:
+                return f"the simulated clock stood still at {state['stamp']:.1f} s for {limit:g} s"
+        return ""
+
+    def _mark_aborted(self, before: int) -> None:
+        """The operator stopped us: the open run is an aborted one, if the supervisor did not say so itself."""
+        runs = self.log.runs()
+        state = self.log.state()
+        if state is not None and state["state"] == "running" and len(runs) == before:
+            self.log.append({"run": state["run"], "outcome": str(Outcome.ABORTED), "reason": "stopped by the operator"})
+
+    def _show(self, shown: set) -> None:
+        for number, run in sorted(self.log.finished().items()):
+            if number not in shown:
+                shown.add(number)
+                self.bar.update(1)
+                self._print(
+                    f"run {number}: {run['outcome']} after {run.get('progress') or 0:.1f} m, "
+                    f"{run.get('frames', 0)} frames ({run.get('reason', '')})"
+                )
+
+    def _print(self, text: str) -> None:
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def _summary(self) -> None:
+        runs = list(self.log.finished().values())
+        counts: Dict[str, int] = {}
+        for run in runs:
+            counts[run["outcome"]] = counts.get(run["outcome"], 0) + 1
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+        where = f"; dataset {self.dataset}" if self.dataset is not None else ""
+        self._print(f"{len(runs)} runs: {outcomes}; log {self.folder}{where}")
+
+
+def _delete(folder: Path, marker: str) -> None:
+    """Delete a folder of ours (it holds the marker file); anything else is left alone."""
+    if not folder.exists():
+        return
+    if not (folder / marker).exists() and any(folder.iterdir()):
+        raise UsageError(f"--owr: {folder} was not made by run_script (no {marker}); remove it yourself")
+    shutil.rmtree(folder)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    args, learner_flags = split(argv)
+    signal.signal(signal.SIGTERM, stop)
+    return Session(args, learner_flags).fly()

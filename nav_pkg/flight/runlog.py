@@ -1,0 +1,83 @@
+"""The log of runs on disk: what the supervisor writes and whoever watches it reads, without ROS.
+
+`runs.jsonl` holds one line a finished run, appended and flushed to disk before the next run
+begins. `state.json` is a heartbeat, replaced atomically a few times a wall second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from nav_pkg.core import DataError, Outcome
+
+HEARTBEAT_SECONDS = 0.25
+
+
+class RunLog:
+    """The run log in a log folder.
+
+    Args:
+        folder: the log folder; made when missing.
+    """
+
+    def __init__(self, folder: os.PathLike):
+        self.folder = Path(folder)
+        self.runs_file = self.folder / "runs.jsonl"
+        self.state_file = self.folder / "state.json"
+        self._last_beat = 0.0
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def append(self, facts: Dict[str, Any]) -> None:
+        """Add a finished run; on disk when this returns. A line cut short by a crash is closed first."""
+        with open(self.runs_file, "ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(facts, sort_keys=True).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def runs(self) -> List[Dict[str, Any]]:
+        """All finished runs in order of flight, failed attempts included.
+
+        Raises:
+            DataError: the file is something else.
+        """
+        if not self.runs_file.exists():
+            return []
+        runs = []
+        for line in self.runs_file.read_text().splitlines():
+            try:
+                runs.append(json.loads(line))
+            except ValueError:
+                continue  # cut short by a crash: that run was not finished
+        for run in runs:
+            if not isinstance(run, dict) or "run" not in run or "outcome" not in run:
+                raise DataError(f"{self.runs_file}: not a run log (a line lacks run and outcome); use --owr")
+        return runs
+
+    def finished(self) -> Dict[int, Dict[str, Any]]:
+        """The valid runs by run number: the last attempt that was not a simulator failure."""
+        return {run["run"]: run for run in self.runs() if run["outcome"] != str(Outcome.SIM_FAILURE)}
+
+    def beat(self, force: bool = False, **state: Any) -> None:
+        """Replace the heartbeat, at most every HEARTBEAT_SECONDS unless forced."""
+        now = time.monotonic()
+        if not force and now - self._last_beat < HEARTBEAT_SECONDS:
+            return
+        self._last_beat = now
+        temporary = self.state_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(dict(state, pid=os.getpid(), wall=time.time())))
+        os.replace(temporary, self.state_file)
+
+    def state(self) -> Optional[Dict[str, Any]]:
+        """The newest heartbeat, or None."""
+        try:
+            return json.loads(self.state_file.read_text())
+        except (OSError, ValueError):
+            return None

@@ -1,0 +1,102 @@
+"""Joining messages of several topics by their exact stamp."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Dict, Iterable, List
+
+from nav_pkg.core import SimulatorError
+
+
+class StampJoin:
+    """Collects one message a channel and stamp; callers wait for a stamp to be complete.
+
+    Thread-safe: ROS callbacks put, one consumer waits. Nothing is dropped for being early or late;
+    what is older than a stamp that was taken is forgotten, so that memory stays bounded by how far
+    the producers run ahead (in lock-step: one frame).
+
+    Args:
+        channels: names of the channels, usually topics (they appear in error messages).
+    """
+
+    def __init__(self, channels: Iterable[str]):
+        self.channels: List[str] = list(channels)
+        self._frames: Dict[int, Dict[str, Any]] = {}
+        self._taken = -1
+        self._changed = threading.Condition()
+        self._closed = ""
+
+    def put(self, channel: str, stamp: int, message: Any) -> None:
+        """Add a message of a channel, stamp in nanoseconds."""
+        with self._changed:
+            if stamp > self._taken:
+                self._frames.setdefault(stamp, {})[channel] = message
+                self._changed.notify_all()
+
+    def close(self, reason: str) -> None:
+        """Make every present and later wait fail with this reason."""
+        with self._changed:
+            self._closed = reason
+            self._changed.notify_all()
+
+    def wait(self, stamp: int, channels: Iterable[str], limit: float) -> Dict[str, Any]:
+        """The messages of the given channels at a stamp.
+
+        Args:
+            stamp: nanoseconds.
+            channels: the channels that must be there.
+            limit: wall seconds to wait at most.
+
+        Raises:
+            SimulatorError: time ran out or the join was closed; names the missing channels.
+        """
+        wanted = list(channels)
+        deadline = time.monotonic() + limit
+        with self._changed:
+            while True:
+                frame = self._frames.get(stamp, {})
+                missing = [channel for channel in wanted if channel not in frame]
+                if not missing:
+                    return {channel: frame[channel] for channel in wanted}
+                if self._closed:
+                    raise SimulatorError(self._closed)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise SimulatorError(
+                        f"waited {limit:g} s for {', '.join(missing)} with stamp {stamp * 1e-9:.3f} s"
+                    )
+                self._changed.wait(min(left, 1.0))
+
+    def wait_newer(self, stamp: int, channel: str, limit: float) -> int:
+        """The newest stamp of a channel that is later than the given one (free-running mode).
+
+        Raises:
+            SimulatorError: as in `wait`.
+        """
+        deadline = time.monotonic() + limit
+        with self._changed:
+            while True:
+                newer = [s for s, frame in self._frames.items() if s > stamp and channel in frame]
+                if newer:
+                    return max(newer)
+                if self._closed:
+                    raise SimulatorError(self._closed)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise SimulatorError(
+                        f"waited {limit:g} s for {channel} later than stamp {stamp * 1e-9:.3f} s"
+                    )
+                self._changed.wait(min(left, 1.0))
+
+    def forget(self, stamp: int) -> None:
+        """Forget this stamp and everything before it."""
+        with self._changed:
+            self._taken = max(self._taken, stamp)
+            for old in [s for s in self._frames if s <= stamp]:
+                del self._frames[old]
+
+    def __len__(self) -> int:
+        """Number of stamps held."""
+        with self._changed:
+            return len(self._frames)

@@ -1,0 +1,159 @@
+"""The recorder node: joins every topic by exact stamp and writes runs to disk."""
+
+from __future__ import annotations
+
+import json
+import queue
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+import rospy
+from geometry_msgs.msg import TwistStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Image, LaserScan
+
+from nav_pkg.core import DataError, NavError, Outcome, UsageError
+from nav_pkg.data.messages import frame_from_messages, image_to_array, scan_to_array, stamp_ns
+from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.msg import Episode, RecorderStatus
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+from nav_pkg.ros.join import StampJoin
+
+
+@dataclass
+class Parameters:
+    """Private parameters of the recorder node.
+
+    Attributes:
+        dataset: path of the dataset folder to write into.
+        robot: robot name or file (topic names, camera, lidar).
+        jpeg_quality: of the camera images.
+        wait_limit: wall seconds to wait for the messages of a frame.
+    """
+
+    dataset: str = ""
+    robot: str = "drone"
+    jpeg_quality: int = 95
+    wait_limit: float = 30.0
+
+
+class Recorder:
+    """Takes frames in the order of /episode, each when all its messages are there."""
+
+    def __init__(self, parameters: Parameters):
+        if not parameters.dataset:
+            raise UsageError("recorder: parameter ~dataset (the folder to write into) is missing")
+        self._parameters = parameters
+        self._robot = topics.load_robot(parameters.robot)
+        self._sensors = [self._robot.rgb, self._robot.depth, self._robot.scan]
+        always = [*self._sensors, self._robot.odometry, topics.EXPERT]
+        self._join = StampJoin([*always, topics.LEARNER])
+        self._always = always
+        self._writer: Optional[RunWriter] = None
+        self._name = ""
+        self._facts: Dict[str, Any] = {}
+        self._episodes: queue.Queue = queue.Queue()
+        create_dataset(
+            parameters.dataset,
+            {
+                "robot": self._robot.description,
+                "action_space": {
+                    "x": "m/s forward",
+                    "y": "m/s left",
+                    "z": "m/s up",
+                    "yaw": "rad/s counter-clockwise",
+                },
+                "control_rate": 10,
+                "jpeg_quality": parameters.jpeg_quality,
+            },
+        )
+        self._status = rospy.Publisher(topics.RECORDER, RecorderStatus, queue_size=100, latch=True)
+        for topic, kind in (
+            (self._robot.rgb, Image),
+            (self._robot.depth, Image),
+            (self._robot.scan, LaserScan),
+            (self._robot.odometry, Odometry),
+            (topics.EXPERT, TwistStamped),
+            (topics.LEARNER, TwistStamped),
+        ):
+            rospy.Subscriber(
+                topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+            )
+        rospy.Subscriber(topics.EPISODE, Episode, self._episodes.put, tcp_nodelay=True)
+
+    def _on_message(self, message, topic: str) -> None:
+        self._join.put(topic, stamp_ns(message.header.stamp), message)
+
+    def spin(self) -> None:
+        """Record until ROS shuts down; a run that is open then is closed as aborted."""
+        try:
+            while not rospy.is_shutdown():
+                try:
+                    episode = self._episodes.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                self._take(episode)
+        finally:
+            self._abort(Outcome.ABORTED, "the recorder was stopped")
+
+    def _take(self, episode: Episode) -> None:
+        stamp = stamp_ns(episode.header.stamp)
+        status = RecorderStatus(header=episode.header, name=episode.name, index=episode.index)
+        try:
+            if episode.index >= 0:
+                self._record(episode, stamp)
+            if episode.state == Episode.ENDED:
+                status.committed = self._close(episode)
+        except NavError as error:
+            status.error = str(error)
+            self._abort(Outcome.ABORTED, str(error))
+            self._status.publish(status)
+            raise
+        self._join.forget(stamp)
+        self._status.publish(status)
+
+    def _record(self, episode: Episode, stamp: int) -> None:
+        if episode.index == 0:
+            self._abort(Outcome.ABORTED, "the supervisor began another run")
+            self._facts = json.loads(episode.facts)
+            self._writer = RunWriter(
+                self._parameters.dataset,
+                episode.name,
+                self._facts,
+                jpeg_quality=self._parameters.jpeg_quality,
+            )
+            self._name = episode.name
+        if self._writer is None or episode.name != self._name:
+            raise DataError(f"frame {episode.index} of {episode.name} came without the run's beginning")
+        channels = self._always + ([topics.LEARNER] if episode.has_learner else [])
+        messages = self._join.wait(stamp, channels, self._parameters.wait_limit)
+        frame = frame_from_messages(
+            episode, messages[self._robot.odometry], messages[topics.EXPERT], messages.get(topics.LEARNER)
+        )
+        rgb, depth, scan = (messages[topic] for topic in self._sensors)
+        self._writer.add(frame, image_to_array(rgb), image_to_array(depth), scan_to_array(scan))
+
+    def _close(self, episode: Episode) -> bool:
+        """The run ended: commit it, or close it as what it is. True when it is committed."""
+        if self._writer is None:
+            return False
+        self._facts = json.loads(episode.facts)
+        if episode.outcome in (Outcome.ABORTED.value, Outcome.SIM_FAILURE.value):
+            self._abort(Outcome(episode.outcome), self._facts.get("reason", ""))
+            return False
+        writer, self._writer = self._writer, None
+        writer.commit(self._facts)
+        return True
+
+    def _abort(self, outcome: Outcome, reason: str) -> None:
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        writer.abort(dict(self._facts, outcome=outcome.value, reason=reason))
+
+
+def main() -> None:
+    """Run the recorder node until ROS shuts down."""
+    shell.start("recorder")
+    Recorder(shell.parameters(Parameters)).spin()

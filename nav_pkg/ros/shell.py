@@ -1,0 +1,140 @@
+"""What every node needs: strict parameters, waiting with a limit, a clean end."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import time
+from typing import Callable, NoReturn, Type, TypeVar
+
+import rosgraph
+import rospy
+
+from nav_pkg.core import NavError, SimulatorError, UsageError, nearest_name
+
+Table = TypeVar("Table")
+
+IMAGE_BUFFER = 2**24
+"""Bytes a subscriber reads at once: rospy's default of 64 KiB makes large images late."""
+
+_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def start(name: str, limit: float = 30.0) -> None:
+    """Initialise the node; the master must answer within the limit (wall seconds).
+
+    Raises:
+        SimulatorError: no master.
+    """
+    deadline = time.monotonic() + limit
+    while not rosgraph.is_master_online():
+        if time.monotonic() > deadline:
+            uri = os.environ.get("ROS_MASTER_URI", "(unset)")
+            raise SimulatorError(f"{name}: waited {limit:g} s for the ROS master at {uri}; is roscore running?")
+        time.sleep(0.1)
+    rospy.init_node(name)
+    # rospy logs every publisher that leaves as a warning when a run ends; that is normal here.
+    logging.getLogger("rosout").setLevel(logging.INFO)
+
+
+def parameters(table: Type[Table]) -> Table:
+    """The node's private parameters as a dataclass; its defaults are the parameters' defaults.
+
+    Raises:
+        UsageError: an unknown parameter (with the nearest known name) or a value of another type.
+    """
+    given = rospy.get_param("~", {})
+    fields = {field.name: field for field in dataclasses.fields(table)}
+    values = {}
+    for key, value in given.items():
+        where = rospy.resolve_name("~" + key)
+        if key not in fields:
+            raise UsageError(f"unknown parameter {where}{nearest_name(key, list(fields))}")
+        kind = fields[key].type if isinstance(fields[key].type, str) else fields[key].type.__name__
+        try:
+            values[key] = _convert(value, kind)
+        except (TypeError, ValueError):
+            raise UsageError(f"parameter {where} is {value!r}; it must be of type {kind}") from None
+    return table(**values)
+
+
+def _convert(value, kind: str):
+    if kind == "bool":
+        if isinstance(value, bool) or value in (0, 1):
+            return bool(value)
+        raise ValueError
+    if isinstance(value, bool) and kind != "str":
+        raise ValueError
+    if kind == "int" and float(value) != int(value):
+        raise ValueError
+    return _TYPES[kind](value)
+
+
+def wait_until(what: str, ready: Callable[[], bool], limit: float) -> None:
+    """Wait (wall time) until something is so.
+
+    Raises:
+        SimulatorError: not within the limit, or ROS shut down meanwhile; says what was waited for.
+    """
+    deadline = time.monotonic() + limit
+    while not ready():
+        if rospy.is_shutdown():
+            raise SimulatorError(f"ROS shut down while waiting for {what}")
+        if time.monotonic() > deadline:
+            raise SimulatorError(f"waited {limit:g} s for {what}")
+        time.sleep(0.02)
+
+
+def connect(service: str, kind: type, limit: float) -> rospy.ServiceProxy:
+    """A persistent connection to a service that must be there within the limit (wall seconds)."""
+    try:
+        rospy.wait_for_service(service, timeout=limit)
+    except rospy.ROSException:
+        raise SimulatorError(f"waited {limit:g} s for the service {service}") from None
+    return rospy.ServiceProxy(service, kind, persistent=True)
+
+
+def call(proxy: rospy.ServiceProxy, *request):
+    """Call a service whose reply has `success` and `message`.
+
+    Raises:
+        SimulatorError: the connection broke or the reply says that it failed.
+    """
+    try:
+        reply = proxy(*request)
+    except (rospy.ServiceException, rospy.ROSException, OSError) as error:
+        raise SimulatorError(f"service {proxy.resolved_name} failed: {error}") from None
+    if not reply.success:
+        raise SimulatorError(f"service {proxy.resolved_name}: {reply.message}")
+    return reply
+
+
+def stamp_of(nanoseconds: int) -> rospy.Time:
+    """A ROS time from nanoseconds, exactly."""
+    return rospy.Time(*divmod(nanoseconds, 1_000_000_000))
+
+
+def run(node: Callable[[], None]) -> NoReturn:
+    """Run a node's main; its errors become one line and an exit code."""
+    code = 0
+    try:
+        node()
+    except rospy.ROSInterruptException:
+        pass
+    except NavError as error:
+        code = error.code
+        if rospy.is_shutdown() and isinstance(error, SimulatorError):
+            code = 0  # torn down from outside while waiting: not this node's failure
+        else:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    rospy.signal_shutdown("done")
+    sys.stdout.flush()
+    # Threads of rospy that hang in a dead connection must not keep the process.
+    os._exit(code)
+
+

@@ -1,0 +1,357 @@
+"""The supervisor node: runs from idle to ended, one answered frame after the other.
+
+In lock-step simulated time stands still until every frame has been answered by the expert, the
+learner (when one flies) and, within a few frames, the recorder. Free-running, as on a robot, the
+frames come by themselves and an answer that is late counts as missing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+import rospy
+from gazebo_msgs.msg import ContactsState
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Image, LaserScan
+from std_srvs.srv import Trigger, TriggerResponse
+
+from nav_pkg.core import (
+    CONTROL_PERIOD_NS,
+    Command,
+    DataError,
+    NavError,
+    Observation,
+    Outcome,
+    SimulatorError,
+    UsageError,
+)
+from nav_pkg.data.messages import (
+    command_from_twist,
+    image_to_array,
+    pose_from_odometry,
+    scan_to_array,
+    stamp_ns,
+    velocity_from_odometry,
+)
+from nav_pkg.flight.flight import Decision, Flight
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.flight.schedule import RunPlan, Schedule
+from nav_pkg.msg import Episode, RecorderStatus
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+from nav_pkg.ros.convert import pose_message, twist_from_command
+from nav_pkg.ros.join import StampJoin
+from nav_pkg.srv import Reset, Step
+
+RECORDER_LAG = 8
+"""Frames that the recorder may be behind: it encodes while the simulator goes on."""
+COMMIT_LIMIT = 300.0
+"""Wall seconds for a finished run to reach the disk."""
+
+
+@dataclass
+class Parameters(Schedule):
+    """Private parameters of the supervisor node: those of the flights (see Schedule), and these.
+
+    Attributes:
+        robot: robot name or file (topic names).
+        log_folder: where runs.jsonl and state.json go; empty: nowhere.
+        learner: a learner node flies along.
+        record: a recorder node takes every frame.
+        lockstep: simulated time waits for every answer; false: free-running.
+        physics_step: the simulator's physics step, s.
+        wait_for_start: do not begin before the service ~start is called.
+        start_limit: wall seconds for the graph to come up.
+        wait_limit: wall seconds for one frame's messages.
+        bag: a rosbag node records; wait for it before the first run.
+    """
+
+    robot: str = "drone"
+    log_folder: str = ""
+    learner: bool = False
+    record: bool = False
+    lockstep: bool = True
+    physics_step: float = 0.005
+    wait_for_start: bool = False
+    start_limit: float = 120.0
+    wait_limit: float = 30.0
+    bag: bool = False
+
+
+class Supervisor:
+    """Flies the runs of a schedule, one after the other."""
+
+    def __init__(self, parameters: Parameters):
+        self._p = parameters
+        parameters.check()
+        self._robot = topics.load_robot(parameters.robot)
+        self._step_ns = round(parameters.physics_step * 1e9)
+        if self._step_ns <= 0 or CONTROL_PERIOD_NS % self._step_ns:
+            raise UsageError(
+                f"physics_step is {parameters.physics_step:g} s; the control period of 0.1 s must be a multiple of it"
+            )
+        self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
+        self._abort = threading.Event()
+        self._started = threading.Event()
+        self._recorded = threading.Condition()
+        self._recorder: Optional[RecorderStatus] = None
+
+        answers = [topics.EXPERT] + ([topics.LEARNER] if parameters.learner else [])
+        self._sensors = [self._robot.odometry, self._robot.depth, self._robot.scan, self._robot.contacts]
+        self._answers = answers
+        self._join = StampJoin(self._sensors + answers)
+        self._episode = rospy.Publisher(topics.EPISODE, Episode, queue_size=100)
+        self._command = rospy.Publisher(self._robot.command, Twist, queue_size=10)
+        rospy.Service("~start", Trigger, self._on_start)
+        rospy.Service("~abort", Trigger, self._on_abort)
+        for topic, kind in (
+            (self._robot.odometry, Odometry),
+            (self._robot.depth, Image),
+            (self._robot.scan, LaserScan),
+            (self._robot.contacts, ContactsState),
+            *((topic, TwistStamped) for topic in answers),
+        ):
+            rospy.Subscriber(
+                topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+            )
+        if parameters.record:
+            rospy.Subscriber(topics.RECORDER, RecorderStatus, self._on_recorder, tcp_nodelay=True)
+        rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
+
+    # What the others say.
+
+    def _on_message(self, message, topic: str) -> None:
+        self._join.put(topic, stamp_ns(message.header.stamp), message)
+
+    def _on_recorder(self, status: RecorderStatus) -> None:
+        with self._recorded:
+            self._recorder = status
+            self._recorded.notify_all()
+
+    def _on_start(self, _request) -> TriggerResponse:
+        self._started.set()
+        return TriggerResponse(success=True, message="the runs begin")
+
+    def _on_abort(self, _request) -> TriggerResponse:
+        self._abort.set()
+        return TriggerResponse(success=True, message="the present run ends as aborted")
+
+    # The graph comes up.
+
+    def _connect(self) -> None:
+        limit = self._p.start_limit
+        self._resets = [shell.connect("/expert/reset", Trigger, limit)]
+        if self._p.learner:
+            self._resets.append(shell.connect("/learner/reset", Trigger, limit))
+        if self._p.lockstep:
+            self._step = shell.connect("/gazebo/step", Step, limit)
+            self._reset = shell.connect("/gazebo/reset", Reset, limit)
+        if self._p.record:
+            shell.wait_until("the recorder", lambda: self._heard_by("/recorder"), limit)
+        if self._p.bag:
+            shell.wait_until("rosbag record", lambda: self._heard_by("/rosbag"), limit)
+        if self._p.wait_for_start:
+            rospy.loginfo("waiting for the service %s", rospy.resolve_name("~start"))
+            while not self._started.wait(0.2):
+                if rospy.is_shutdown():
+                    raise SimulatorError("ROS shut down while waiting for ~start")
+
+    def _heard_by(self, node: str) -> bool:
+        """Whether a node is connected to /episode."""
+        return any(link[1] == node for link in self._episode.impl.get_stats_info())
+
+    # Flying.
+
+    def fly(self) -> None:
+        """Fly all runs; returns when the last one is on disk.
+
+        Raises:
+            SimulatorError: the simulator or a node did not answer within its limit.
+            DataError: the recorder could not record.
+        """
+        self._connect()
+        for plan in self._p.runs_to_fly():
+            if rospy.is_shutdown():
+                return
+            self._fly_run(plan)
+
+    def _fly_run(self, plan: RunPlan) -> None:
+        self._abort.clear()
+        flight = self._p.flight(plan)
+        decision: Optional[Decision] = None
+        try:
+            for reset in self._resets:
+                shell.call(reset)
+            stamp = self._place(plan)
+            observation = self._observe(stamp)
+            flight.begin(plan.run, self._p.seed, observation)
+            while True:
+                decision = self._decide(flight, observation)
+                self._say(plan, flight, decision, observation.stamp)
+                if decision.outcome is not None:
+                    break
+                if self._p.record:
+                    self._wait_recorder(plan, decision)
+                observation = self._observe(self._advance(decision, observation.stamp))
+        except NavError as error:
+            self._end_badly(plan, flight, error)
+            raise
+        if self._p.record and decision.outcome.counts and flight.facts()["frames"]:
+            self._wait_commit(plan)
+        self._finish(plan, flight.facts())
+
+    def _place(self, plan: RunPlan) -> int:
+        """Begin an episode at the run's start pose; the stamp of its first observation."""
+        if not self._p.lockstep:
+            return self._join.wait_newer(-1, self._robot.odometry, self._p.start_limit)
+        reply = shell.call(self._reset, pose_message(plan.start), plan.seed, self._p.wait_limit)
+        return stamp_ns(reply.stamp)
+
+    def _advance(self, decision: Decision, stamp: int) -> int:
+        """Let one control period pass; the stamp of the next observation."""
+        if not self._p.lockstep:
+            return self._join.wait_newer(stamp, self._robot.odometry, self._p.wait_limit)
+        reached = stamp
+        for command, duration in decision.segments:
+            steps, rest = divmod(duration, self._step_ns)
+            if rest:
+                raise UsageError(
+                    f"control_delay {self._p.control_delay:g} s is no multiple of the physics step "
+                    f"{self._p.physics_step:g} s"
+                )
+            reply = shell.call(self._step, twist_from_command(command), steps, self._p.wait_limit)
+            reached = stamp_ns(reply.stamp)
+        if reached != stamp + CONTROL_PERIOD_NS:
+            raise SimulatorError(
+                f"the simulator stands at {reached * 1e-9:.3f} s instead of {(stamp + CONTROL_PERIOD_NS) * 1e-9:.3f} s; "
+                "does somebody else step it?"
+            )
+        return reached
+
+    def _observe(self, stamp: int) -> Observation:
+        messages = self._join.wait(stamp, self._sensors, self._p.wait_limit)
+        odometry = messages[self._robot.odometry]
+        return Observation(
+            stamp=stamp,
+            pose=pose_from_odometry(odometry),
+            velocity=velocity_from_odometry(odometry),
+            depth=image_to_array(messages[self._robot.depth]),
+            scan=scan_to_array(messages[self._robot.scan]),
+            contact=bool(messages[self._robot.contacts].states),
+        )
+
+    def _decide(self, flight: Flight, observation: Observation) -> Decision:
+        answers = self._collect(observation.stamp)
+        if self._abort.is_set():
+            flight.abort("stopped by the operator")
+        decision = flight.decide(observation, answers.get(topics.EXPERT), answers.get(topics.LEARNER))
+        self._join.forget(observation.stamp)
+        return decision
+
+    def _collect(self, stamp: int) -> Dict[str, Command]:
+        """The answers to a frame. Free-running, what has not come within half a period is missing."""
+        if self._p.lockstep:
+            messages = self._join.wait(stamp, self._answers, self._p.wait_limit)
+        else:
+            messages = {}
+            for topic in self._answers:
+                try:
+                    messages.update(self._join.wait(stamp, [topic], 0.5e-9 * CONTROL_PERIOD_NS))
+                except SimulatorError:
+                    continue  # late: Flight replaces it by zero and counts it
+        return {topic: command_from_twist(message.twist) for topic, message in messages.items()}
+
+    def _say(self, plan: RunPlan, flight: Flight, decision: Decision, stamp: int) -> None:
+        frame = decision.frame
+        message = Episode(state=decision.state.value, run=plan.run, name=plan.name, index=-1, actor="none")
+        message.header.stamp = shell.stamp_of(stamp)
+        message.has_learner = self._p.learner
+        message.outcome = decision.outcome.value if decision.outcome is not None else ""
+        if frame is not None:
+            message.index = frame.index
+            message.start = shell.stamp_of(stamp - frame.stamp)
+            message.applied = twist_from_command(frame.applied)
+            message.actor = frame.actor.value
+            message.nearest_obstacle = frame.nearest
+            message.progress = frame.progress
+        if message.index == 0 or message.outcome:
+            message.facts = json.dumps(flight.facts(), sort_keys=True)
+        if decision.segments:
+            self._command.publish(twist_from_command(decision.segments[-1][0]))
+        self._episode.publish(message)
+        if self._log:
+            self._log.beat(
+                run=plan.run,
+                state=message.state,
+                stamp=stamp * 1e-9,
+                index=message.index,
+                progress=message.progress,
+            )
+
+    # The recorder keeps up, or nothing goes on.
+
+    def _wait_recorder(self, plan: RunPlan, decision: Decision) -> None:
+        if decision.frame is None or decision.frame.index < RECORDER_LAG:
+            return
+        behind = decision.frame.index - RECORDER_LAG
+        self._wait_status(
+            lambda s: s.name == plan.name and s.index >= behind,
+            f"the recorder to take frame {behind} of {plan.name}",
+            self._p.wait_limit,
+        )
+
+    def _wait_commit(self, plan: RunPlan) -> None:
+        self._wait_status(
+            lambda s: s.name == plan.name and s.committed, f"the recorder to commit {plan.name}", COMMIT_LIMIT
+        )
+
+    def _wait_status(self, ready, what: str, limit: float) -> None:
+        def state() -> bool:
+            status = self._recorder
+            if status is not None and status.error:
+                raise DataError(status.error)
+            return status is not None and ready(status)
+
+        with self._recorded:
+            waited = 0.0
+            while not state():
+                if rospy.is_shutdown() or waited > limit:
+                    raise SimulatorError(f"waited {waited:.0f} s for {what}")
+                self._recorded.wait(0.1)
+                waited += 0.1
+
+    # The end of a run.
+
+    def _end_badly(self, plan: RunPlan, flight: Flight, error: NavError) -> None:
+        """The run can't go on: say so to the recorder, if it still hears, and to the run log."""
+        outcome = Outcome.SIM_FAILURE if isinstance(error, SimulatorError) else Outcome.ABORTED
+        if rospy.is_shutdown():
+            outcome = Outcome.ABORTED
+        facts = dict(flight.facts(), outcome=outcome.value, reason=str(error))
+        message = Episode(state=Episode.ENDED, run=plan.run, name=plan.name, index=-1, actor="none")
+        message.outcome, message.facts = outcome.value, json.dumps(facts, sort_keys=True)
+        self._episode.publish(message)
+        self._finish(plan, facts)
+
+    def _finish(self, plan: RunPlan, facts: Dict[str, Any]) -> None:
+        facts = dict(facts, run=plan.run, name=plan.name)
+        if self._log:
+            self._log.append(facts)
+            self._log.beat(force=True, run=plan.run, state="ended", stamp=0.0, index=-1, progress=0.0)
+        rospy.loginfo(
+            "run %s: %s after %.1f m (%s)",
+            plan.name,
+            facts["outcome"],
+            facts.get("progress") or 0.0,
+            facts.get("reason", ""),
+        )
+
+
+def main() -> None:
+    """Run the supervisor node until all runs are flown."""
+    shell.start("supervisor")
+    Supervisor(shell.parameters(Parameters)).fly()

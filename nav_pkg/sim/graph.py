@@ -1,0 +1,185 @@
+"""One ROS graph as a child process: roslaunch on a port of its own, watched and cleaned up.
+
+Every process of the graph carries a mark in its environment, so that nothing survives the graph,
+whichever of its processes was killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from nav_pkg.core import SimulatorError, UsageError
+
+MARK = "NAV_PKG_GRAPH"
+FIRST_PORT, PORTS = 21311, 2000
+
+
+class Port:
+    """A free TCP port for a ROS master, ours for as long as this object lives.
+
+    Another program may not bind it between our look and the master's start as long as it asks
+    here: the port is held by a lock on a file in the system's temporary folder.
+    """
+
+    def __init__(self):
+        folder = Path(tempfile.gettempdir()) / f"nav_pkg-ports-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for offset in range(PORTS):
+            number = FIRST_PORT + offset
+            lock = open(folder / str(number), "w")  # noqa: SIM115 (held open as the lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", number))
+            except OSError:
+                lock.close()
+                continue
+            self.number, self._lock = number, lock
+            return
+        raise SimulatorError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS} for a ROS master")
+
+    def release(self) -> None:
+        """Give the port back."""
+        self._lock.close()
+
+
+def marked(mark: str) -> List[int]:
+    """The process numbers of all processes that carry a mark."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+                zombie = b") Z" in Path("/proc", entry, "stat").read_bytes()
+            except OSError:
+                continue
+            if wanted in environment and not zombie:
+                found.append(int(entry))
+    return found
+
+
+def _die_with_parent() -> None:
+    """In the child: be interrupted when the parent dies (prctl PR_SET_PDEATHSIG = 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)
+
+
+class Graph:
+    """A running `roslaunch nav_pkg graph.launch`.
+
+    Args:
+        arguments: the launch file's arguments.
+        folder: log folder; roslaunch's output goes to `graph.log`, the nodes' logs to `ros/`.
+        private: on a ROS master of its own; otherwise on the one that ROS_MASTER_URI names.
+    """
+
+    def __init__(self, arguments: Dict[str, str], folder: Path, private: bool = True):
+        self.log = folder / "graph.log"
+        self._mark = secrets.token_hex(8)
+        self._port = Port() if private else None
+        environment = dict(os.environ, ROS_LOG_DIR=str(folder / "ros"), PYTHONUNBUFFERED="1")
+        environment[MARK] = self._mark
+        command = ["roslaunch"]
+        if self._port is not None:
+            environment["ROS_MASTER_URI"] = f"http://127.0.0.1:{self._port.number}"
+            environment["ROS_IP"] = "127.0.0.1"
+            environment.pop("ROS_HOSTNAME", None)
+            command += ["-p", str(self._port.number)]
+        self.master = environment.get("ROS_MASTER_URI", "http://localhost:11311")
+        command += ["nav_pkg", "graph.launch"] + [f"{key}:={value}" for key, value in arguments.items()]
+        (folder / "ros").mkdir(parents=True, exist_ok=True)
+        self._begin = self.log.stat().st_size if self.log.exists() else 0
+        try:
+            with open(self.log, "ab") as output:
+                self._process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,
+                )
+        except FileNotFoundError:
+            raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'") from None
+
+    @property
+    def running(self) -> bool:
+        """Whether roslaunch still runs."""
+        return self._process.poll() is None
+
+    def stop(self, limit: float = 30.0) -> None:
+        """End the graph: ask once, then kill what is left. Nothing of it runs when this returns."""
+        deadline = time.monotonic() + limit
+        if self.running:
+            self._process.send_signal(signal.SIGINT)
+        while self.running and time.monotonic() < deadline:
+            time.sleep(0.05)
+        kill_limit = time.monotonic() + 10
+        while True:
+            left = marked(self._mark)
+            if not left:
+                break
+            for number in left:
+                try:
+                    os.kill(number, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            if time.monotonic() > kill_limit:
+                raise SimulatorError(f"processes {left} could not be killed within 10 s")
+            time.sleep(0.05)
+        self._process.wait(timeout=10)
+        if self._port is not None:
+            self._port.release()
+
+    def output(self) -> str:
+        """What this graph has printed so far."""
+        with open(self.log, "rb") as log:
+            log.seek(self._begin)
+            return log.read().decode(errors="replace")
+
+    def failure(self) -> Failure:
+        """Why the graph ended by itself, from what its nodes printed."""
+        return Failure(self.output())
+
+
+class Failure:
+    """The first death in a graph.
+
+    Attributes:
+        node: name of the node that died first; empty when none did.
+        code: its exit code (negative: the signal that killed it), or None.
+        line: the last `error:` line of that moment, or a sentence made from node and code.
+    """
+
+    def __init__(self, output: str):
+        text = re.sub(r"\x1b\[[0-9;]*m|\x1b\][^\x07]*\x07", "", output)
+        death = re.search(r"\[([\w/]+)-\d+\] process has died \[pid \d+, exit code (-?\d+)", text)
+        clean = re.search(r"REQUIRED process \[([\w/]+)-\d+\] has died!\s+process has finished cleanly", text)
+        self.node: str = ""
+        self.code: Optional[int] = None
+        if death is not None and (clean is None or death.start() < clean.start()):
+            self.node, self.code = death.group(1), int(death.group(2))
+        elif clean is not None:
+            self.node, self.code = clean.group(1), 0
+        end = len(text) if death is None else death.start()
+        errors = re.findall(r"^(?:\[?ERROR\]?.*?: |error: )(.+)$", text[:end], re.MULTILINE)
+        if errors:
+            self.line = errors[-1].strip()
+        elif self.node:
+            how = f"signal {-self.code}" if (self.code or 0) < 0 else f"exit code {self.code}"
+            self.line = f"the node {self.node} died ({how})"
+        else:
+            self.line = "roslaunch ended without saying why"
