@@ -7,6 +7,7 @@ ROS is imported.
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any, Optional
 
@@ -141,3 +142,24 @@ def frame_from_messages(episode: Any, odometry: Any, expert: Any, learner: Optio
         nearest=float(episode.nearest_obstacle),
         progress=float(episode.progress),
     )
+
+
+def run_facts(episode: Any) -> tuple[dict, dict]:
+    """What a nav_pkg/Episode states in its `facts`: the dataset's description and the run's facts.
+
+    The key `dataset` holds the description (camera, robot, action_space, control_rate), which is
+    `create_dataset`'s; all else goes into run.json.
+
+    Raises:
+        DataError: when the text is no JSON object.
+    """
+    text = episode.facts.strip()
+    try:
+        facts = json.loads(text) if text else {}
+    except ValueError as error:
+        raise DataError(
+            f"run {episode.name}: the facts in its episode message are not JSON ({error})"
+        ) from error
+    if not isinstance(facts, dict):
+        raise DataError(f"run {episode.name}: the facts in its episode message are no JSON object")
+    return facts.pop("dataset", None) or {"control_rate": 10}, facts

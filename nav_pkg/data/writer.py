@@ -306,13 +306,11 @@ class RunWriter:
             os.pwrite(self._scan, scan_header(self.frames, self._sensors["scan"]), 0)
             self._sums[fmt.SCAN_FILE] = file_sha256(self._partial / fmt.SCAN_FILE)
         self._sums[fmt.FRAMES_FILE] = self._csv_sum.digest()
+        facts.pop("dataset", None)  # its description stands in dataset.json
         facts.setdefault("progress", self._last.progress)
-        facts = {
-            **facts,
-            "jpeg_quality": self._quality,
-            "distance": self._distance,
-            "duration": self._last.stamp / 1e9,
-        }
+        facts.setdefault("distance", self._distance)
+        facts.setdefault("duration", self._last.stamp / 1e9)
+        facts["jpeg_quality"] = self._quality
         finish_partial(self._partial, self.name, facts, self.frames, self._sensors, self._sums)
         if self._final.exists():
             self._check_final()

@@ -1,0 +1,55 @@
+"""bag_to_dataset.py: make a dataset out of recorded ROS 1 bags, the same as the recorder's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.data import bag, paths
+
+
+def _topic(text: str) -> tuple[str, str]:
+    kind, found, name = text.partition("=")
+    if not found or kind not in bag.TOPICS or not name.startswith("/"):
+        known = ", ".join(bag.TOPICS)
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND=/topic with a KIND of {known}")
+    return kind, name
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The command."""
+    parser = flags.Parser(prog="bag_to_dataset.py", description=__doc__)
+    parser.add_argument("bags", nargs="+", metavar="BAG", help="ROS 1 bags (.bag, .bag.active), in order")
+    parser.add_argument("--dataset", type=flags.name, required=True, help="name of the dataset")
+    parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
+    parser.add_argument("--owr", action="store_true", help="replace a dataset that exists")
+    parser.add_argument(
+        "--topic",
+        type=_topic,
+        action="append",
+        default=[],
+        metavar="KIND=/topic",
+        help="a topic of another name",
+    )
+    args = parser.parse_args(argv)
+    from tqdm import tqdm
+
+    result = bag.bag_to_dataset(
+        args.bags,
+        args.data_root.expanduser() / args.dataset,
+        overwrite=args.owr,
+        topics=dict(args.topic),
+        progress=lambda stream: tqdm(stream, unit=" messages", disable=not sys.stderr.isatty()),
+    )
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for unplaced in result.unplaced:
+        print(f"not placed: {unplaced}", file=sys.stderr)
+    print(
+        f"{result.dataset}: {len(result.runs)} runs, {result.frames} frames, "
+        f"{len(result.unplaced)} frames not placed"
+    )
+    return 0

@@ -1,0 +1,257 @@
+"""Make a dataset out of ROS 1 bags: the one that the recorder would have written.
+
+Messages are joined by exact stamp, as the recorder does, and go through the same conversion
+(`messages`) and the same `RunWriter`. No ROS is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict, deque
+from pathlib import Path
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
+
+from nav_pkg.core import DataError
+from nav_pkg.data import messages
+from nav_pkg.data.bagfile import Bag, Connection, Deserialiser
+from nav_pkg.data.paths import PathLike
+from nav_pkg.data.writer import RunWriter, create_dataset
+
+TOPICS = {
+    "episode": "/episode",
+    "expert": "/expert/cmd_vel",
+    "learner": "/learner/cmd_vel",
+    "odometry": "/ground_truth/state",
+    "rgb": "/camera/rgb/image_raw",
+    "depth": "/camera/depth/image_raw",
+    "scan": "/scan",
+}
+"""What a frame is made of, and the topics' usual names."""
+
+WAIT = 20
+"""A frame whose messages are not all there after so many later /episode messages is given up."""
+
+_KEEP = 64
+"""Stamps at most whose messages wait for their /episode message."""
+
+
+class Unplaced(NamedTuple):
+    """A frame that could not be placed: its run, index, stamp (ns of the bag's clock) and why."""
+
+    run: str
+    index: int
+    stamp: int
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run} frame {self.index} at {self.stamp // 10**9}.{self.stamp % 10**9:09d} s: {self.why}"
+        )
+
+
+class Result(NamedTuple):
+    """What an import made."""
+
+    dataset: Path
+    runs: list[Path]
+    frames: int
+    unplaced: list[Unplaced]
+    notes: list[str]
+
+
+class _Runs:
+    """Turns placed frames and /episode messages, in order, into runs."""
+
+    def __init__(self, path: Path, overwrite: bool):
+        self._path = path
+        self._overwrite = overwrite
+        self._writer: Optional[RunWriter] = None
+        self._next = 0
+        self._missing: list[dict] = []
+        self.runs: list[Path] = []
+        self.frames = 0
+        self.unplaced: list[Unplaced] = []
+        self.notes: list[str] = []
+
+    def take(self, episode: Any, parts: dict[str, Any], why: str) -> None:
+        """Take the next /episode message; `why` tells what its frame lacks, empty when whole."""
+        if self._writer is not None and (
+            episode.name != self._writer.name or 0 <= episode.index < self._next
+        ):
+            self._abort("its end is not in the bag")
+        if self._writer is None:
+            if episode.index < 0:
+                return
+            self._begin(episode)
+        stamp = messages.stamp_ns(episode.header.stamp)
+        for index in range(self._next, episode.index):
+            self._lost(Unplaced(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
+        if episode.index >= 0:
+            self._next = episode.index + 1
+            if why:
+                self._lost(Unplaced(episode.name, episode.index, stamp, why))
+            else:
+                self._add(episode, parts)
+        if episode.state == "ended":
+            self._end(episode)
+
+    def _begin(self, episode: Any) -> None:
+        description, facts = messages.run_facts(episode)
+        create_dataset(self._path, description, overwrite=self._overwrite)
+        self._overwrite = False
+        quality = int(description.get("jpeg_quality", 95))
+        self._writer = RunWriter(self._path, episode.name, facts, jpeg_quality=quality)
+        self._next = 0
+        self._missing = []
+
+    def _lost(self, unplaced: Unplaced) -> None:
+        self.unplaced.append(unplaced)
+        self._missing.append({"index": unplaced.index, "why": unplaced.why})
+
+    def _add(self, episode: Any, parts: dict[str, Any]) -> None:
+        frame = messages.frame_from_messages(
+            episode, parts["odometry"], parts["expert"], parts.get("learner")
+        )
+        # a frame that is missing closes up; run.json tells where
+        frame = type(frame)(**{**frame.__dict__, "index": self._writer.frames})
+        rgb, depth, scan = (parts.get(name) for name in ("rgb", "depth", "scan"))
+        self._writer.add(
+            frame,
+            None if rgb is None else messages.image_to_array(rgb),
+            None if depth is None else messages.image_to_array(depth),
+            None if scan is None else messages.scan_to_array(scan),
+        )
+
+    def _end(self, episode: Any) -> None:
+        _, facts = messages.run_facts(episode)
+        self._finish({"outcome": episode.outcome, **facts}, commit=True)
+
+    def _abort(self, why: str) -> None:
+        self.notes.append(f"{self._writer.name}: {why}; its outcome is aborted")
+        self._finish({}, commit=False)
+
+    def _finish(self, facts: dict, commit: bool) -> None:
+        writer, self._writer = self._writer, None
+        if self._missing:
+            facts = {**facts, "missing": self._missing}
+        frames = writer.frames
+        path = writer.commit(facts) if commit and frames else writer.abort(facts)
+        if path is None:
+            self.notes.append(f"{writer.name}: no frame could be placed; no run was made")
+        else:
+            self.runs.append(path)
+            self.frames += frames
+
+    def close(self) -> None:
+        """End a run that is still open."""
+        if self._writer is not None:
+            self._abort("the bag ends before the run does")
+
+    def give_up(self) -> None:
+        """Leave an open run after an error; what was placed of it is kept as aborted."""
+        if self._writer is not None:
+            with contextlib.suppress(DataError):
+                self._writer.abort()
+
+
+class _Join:
+    """Gathers the messages of one stamp and hands frames on in the order of their /episode messages."""
+
+    def __init__(self, expected: set[str], read: Deserialiser, runs: _Runs):
+        self._expected = expected - {"episode", "learner"}
+        self._read = read
+        self._runs = runs
+        self._parts: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._queue: deque = deque()
+
+    def add(self, kind: str, connection: Connection, data: bytes) -> None:
+        """Take one message."""
+        message = self._read(connection, data)
+        stamp = messages.stamp_ns(message.header.stamp)
+        if kind != "episode":
+            self._parts.setdefault(stamp, {})[kind] = message
+            while len(self._parts) > _KEEP + len(self._queue):
+                self._parts.popitem(last=False)
+        elif message.index < 0 and message.state != "ended":
+            self._parts.pop(stamp, None)
+        else:
+            self._queue.append([message, stamp, 0])
+        if kind == "episode":
+            for entry in self._queue:
+                entry[2] += 1
+        self.emit()
+
+    def emit(self, everything: bool = False) -> None:
+        """Hand on the frames that are whole, or waited for too long."""
+        while self._queue:
+            episode, stamp, waited = self._queue[0]
+            parts = self._parts.get(stamp, {})
+            needed = self._expected | ({"learner"} if episode.has_learner else set())
+            missing = sorted(needed - set(parts)) if episode.index >= 0 else []
+            if missing and waited <= WAIT and not everything:
+                return
+            self._queue.popleft()
+            self._parts.pop(stamp, None)
+            why = "no message of " + ", ".join(missing) if missing else ""
+            self._runs.take(episode, parts, why)
+
+
+def bag_to_dataset(
+    bags: Sequence[PathLike],
+    path: PathLike,
+    overwrite: bool = False,
+    topics: Optional[dict[str, str]] = None,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Result:
+    """Make a dataset out of bags.
+
+    Args:
+        bags: ROS 1 bags; those of one recording (`--split`) in their order.
+        path: the dataset's folder; new runs are added to one that exists.
+        overwrite: remove an existing dataset first (when the first run begins).
+        topics: names that differ from `TOPICS`.
+        progress: wraps the stream of messages.
+
+    Returns:
+        What was made, every frame that could not be placed, and notes (a cut bag, a run without end).
+
+    Raises:
+        DataError: when a bag is missing, empty, broken or has no /episode messages, or the dataset
+            cannot be written.
+    """
+    names = {**TOPICS, **(topics or {})}
+    kinds = {topic: kind for kind, topic in names.items()}
+    files = [Bag(bag) for bag in bags]
+    found: dict[str, None] = {}
+    for bag in files:
+        for connection in bag.connections():
+            found[connection.topic] = None
+    expected = {kinds[topic] for topic in found if topic in kinds}
+    where = ", ".join(str(bag.path) for bag in files)
+    if not found:
+        raise DataError(f"{where}: no messages; the bag is empty or breaks off before the first one")
+    needed = [names[kind] for kind in ("episode", "expert", "odometry") if kind not in expected]
+    if needed:
+        raise DataError(
+            f"{where}: no {' and no '.join(needed)} among its topics ({', '.join(sorted(found))}); "
+            "record with record_bag.launch, or name the topics with --topic"
+        )
+    runs = _Runs(Path(path), overwrite)
+    join = _Join(expected | {"episode", "expert", "odometry"}, Deserialiser(), runs)
+    notes = []
+    try:
+        for bag in files:
+            for connection, data in progress(bag.messages()):
+                kind = kinds.get(connection.topic)
+                if kind is not None:
+                    join.add(kind, connection, data)
+            if bag.cut is not None:
+                notes.append(f"{bag.path}: breaks off at byte {bag.cut}; read as far as it goes")
+        join.emit(everything=True)
+        runs.close()
+    except BaseException:
+        runs.give_up()
+        raise
+    if not runs.runs:
+        raise DataError(f"{where}: holds no frame of a running episode; no run was made")
+    return Result(Path(path), runs.runs, runs.frames, runs.unplaced, notes + runs.notes)

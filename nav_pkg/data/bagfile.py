@@ -1,0 +1,230 @@
+"""Read ROS 1 bags from front to back, whole, unindexed (`.active`) or cut.
+
+The index of a bag is written when it is closed, so a bag whose recorder died has none. This reader
+needs none: it walks the records of the format (ROSBAG V2.0, wiki.ros.org/Bags/Format/2.0) and stops
+where they stop. Messages are deserialised with rosbags by the definitions that the bag carries.
+"""
+
+from __future__ import annotations
+
+import bz2
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO, Iterator, NamedTuple, Optional
+
+from nav_pkg.core import DataError
+from nav_pkg.data.paths import PathLike
+
+_MAGIC = b"#ROSBAG V2.0\n"
+_MESSAGE, _HEADER, _INDEX, _CHUNK, _CHUNK_INFO, _CONNECTION = 2, 3, 4, 5, 6, 7
+_LARGEST = 1 << 30
+
+
+class Connection(NamedTuple):
+    """A topic as one publisher wrote it: name, type (`pkg/Type`) and full message definition."""
+
+    topic: str
+    type: str
+    definition: str
+
+
+class _Cut(Exception):
+    """The file ends in, or holds nonsense in place of, a record."""
+
+
+def _read(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise _Cut
+    return data
+
+
+def _fields(data: bytes) -> dict[str, bytes]:
+    fields, at = {}, 0
+    while at < len(data):
+        if at + 4 > len(data):
+            raise _Cut
+        (size,) = struct.unpack_from("<I", data, at)
+        name, found, value = data[at + 4 : at + 4 + size].partition(b"=")
+        if not found or at + 4 + size > len(data):
+            raise _Cut
+        fields[name.decode("latin-1")] = value
+        at += 4 + size
+    return fields
+
+
+def _record(stream: BinaryIO) -> Optional[tuple[dict[str, bytes], int]]:
+    """The next record's header fields and data size; None at the end of the file."""
+    start = stream.read(4)
+    if not start:
+        return None
+    if len(start) < 4:
+        raise _Cut
+    (size,) = struct.unpack("<I", start)
+    if size > 1 << 20:
+        raise _Cut
+    fields = _fields(_read(stream, size))
+    (length,) = struct.unpack("<I", _read(stream, 4))
+    if len(fields.get("op", b"")) != 1 or length > _LARGEST:
+        raise _Cut
+    return fields, length
+
+
+class Bag:
+    """One bag file.
+
+    Args:
+        path: a `.bag` or `.bag.active`.
+
+    Attributes:
+        cut: after `messages` ran through: the byte where the bag breaks off, None when it is whole.
+
+    Raises:
+        DataError: when the file is missing, empty or no ROS 1 bag.
+    """
+
+    def __init__(self, path: PathLike):
+        self.path = Path(path)
+        self.cut: Optional[int] = None
+        self._connections: dict[int, Connection] = {}
+        try:
+            with self.path.open("rb") as stream:
+                magic = stream.read(len(_MAGIC))
+        except OSError as error:
+            raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+        if not magic:
+            raise DataError(f"{path}: the bag is empty (0 bytes); was the recording stopped at once?")
+        if magic != _MAGIC:
+            raise DataError(f"{path}: not a ROS 1 bag (it does not begin with {_MAGIC.decode().strip()!r})")
+
+    def connections(self) -> list[Connection]:
+        """All topics: from the bag's index, or by walking through a bag that has none."""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(len(_MAGIC))
+                fields, length = _record(stream) or ({}, 0)
+                (at,) = struct.unpack("<Q", fields["index_pos"])
+                if at:
+                    stream.seek(at)
+                    while True:
+                        record = _record(stream)
+                        if record is None or record[0]["op"][0] != _CONNECTION:
+                            break
+                        self._connect(record[0], _read(stream, record[1]))
+                    if self._connections:
+                        return list(self._connections.values())
+        except (_Cut, KeyError, struct.error):
+            pass
+        for _ in self.messages():
+            pass
+        return list(self._connections.values())
+
+    def _connect(self, fields: dict[str, bytes], data: bytes) -> None:
+        more = _fields(data)
+        (number,) = struct.unpack("<I", fields["conn"])
+        self._connections[number] = Connection(
+            fields["topic"].decode(), more["type"].decode(), more["message_definition"].decode()
+        )
+
+    def messages(self) -> Iterator[tuple[Connection, bytes]]:
+        """Every message in the file's order: its connection and its bytes."""
+        self.cut = None
+        with self.path.open("rb") as stream:
+            stream.seek(len(_MAGIC))
+            at = stream.tell()
+            try:
+                while True:
+                    at = stream.tell()
+                    record = _record(stream)
+                    if record is None:
+                        return
+                    fields, length = record
+                    if fields["op"][0] == _CHUNK:
+                        yield from self._chunk(stream, fields, length)
+                    else:
+                        yield from self._one(fields, _read(stream, length))
+            except (_Cut, KeyError, struct.error, UnicodeDecodeError):
+                self.cut = at
+
+    def _one(self, fields: dict[str, bytes], data: bytes) -> Iterator[tuple[Connection, bytes]]:
+        kind = fields["op"][0]
+        if kind == _CONNECTION:
+            self._connect(fields, data)
+        elif kind == _MESSAGE:
+            (number,) = struct.unpack("<I", fields["conn"])
+            yield self._connections[number], data
+        elif kind not in (_HEADER, _INDEX, _CHUNK_INFO):
+            raise _Cut
+
+    def _chunk(
+        self, stream: BinaryIO, fields: dict[str, bytes], length: int
+    ) -> Iterator[tuple[Connection, bytes]]:
+        import io
+
+        compression = fields["compression"]
+        if length == 0:
+            return  # still open when the recorder died: its records follow one by one
+        if compression == b"none":
+            end = stream.tell() + length
+            while stream.tell() < end:
+                record = _record(stream)
+                if record is None:
+                    raise _Cut
+                yield from self._one(record[0], _read(stream, record[1]))
+            return
+        data = _read(stream, length)
+        try:
+            if compression == b"bz2":
+                data = bz2.decompress(data)
+            elif compression == b"lz4":
+                import lz4.frame
+
+                data = lz4.frame.decompress(data)
+            else:
+                raise DataError(f"{self.path}: unknown compression {compression!r}")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _Cut from error
+        inner = io.BytesIO(data)
+        record = _record(inner)
+        while record is not None:
+            yield from self._one(record[0], _read(inner, record[1]))
+            record = _record(inner)
+
+
+class Deserialiser:
+    """Turns the bytes of a bag's messages into objects with the fields that the bag defines."""
+
+    def __init__(self) -> None:
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+        self._parse = get_types_from_msg
+        self._builtin = get_typestore(Stores.ROS1_NOETIC)
+        self._new = lambda: get_typestore(Stores.EMPTY)
+        self._stores: dict[Connection, tuple[Any, str]] = {}
+
+    def __call__(self, connection: Connection, data: bytes) -> Any:
+        """The message.
+
+        Raises:
+            DataError: when the bytes or the definition do not fit the type.
+        """
+        try:
+            if connection not in self._stores:
+                self._stores[connection] = self._store(connection)
+            store, name = self._stores[connection]
+            return store.deserialize_ros1(data, name)
+        except Exception as error:  # rosbags raises many kinds
+            raise DataError(
+                f"{connection.topic}: a message is not the {connection.type} that the bag defines ({error})"
+            ) from error
+
+    def _store(self, connection: Connection) -> tuple[Any, str]:
+        package, _, kind = connection.type.partition("/")
+        name = f"{package}/msg/{kind}"
+        store = self._new()
+        times = {
+            key: self._builtin.fielddefs[key]
+            for key in ("builtin_interfaces/msg/Time", "builtin_interfaces/msg/Duration")
+        }
+        store.register({**times, **self._parse(connection.definition, name)})
+        return store, name

@@ -1,0 +1,313 @@
+"""Mend a dataset: crashed recordings become runs of their good frames, damaged runs go to quarantine.
+
+Nothing that decodes is deleted: a damaged folder moves to `<dataset>/quarantine/` beside a file with
+the reason, and the longest good beginning of it stays as a run. Repairing twice does nothing more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Callable, Iterable, Optional
+
+import numpy as np
+
+from nav_pkg.core import DataError, Outcome
+from nav_pkg.data import codec, files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.folders import START_FILE, finish_partial, lock_partial, quarantine, scan_header
+from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.data.verify import Look, look, read_sums, verify_run
+
+_REPAIR = ".repair"
+
+
+class Beginning:
+    """The longest good beginning of a run's folder.
+
+    Attributes:
+        frames: number of its frames.
+        rows: its lines of frames.csv, without the header.
+        sensors: `rgb`, `depth` as [height, width], `scan` as rays; None for one that lacks.
+        sums: SHA-256 of its images.
+        scan: float32 (frames, rays), or None.
+        why: what is wrong with the frame after it; empty when there is none.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.rows: list[str] = []
+        self.sums: dict[str, bytes] = {}
+        self.sensors: dict = {"rgb": None, "depth": None, "scan": None}
+        self.why = ""
+        scan = self._read_scan()
+        known = read_sums(folder) or {}
+        try:
+            text = (folder / fmt.FRAMES_FILE).read_bytes().decode("utf-8", "replace")
+        except OSError as error:
+            text = ""
+            self.why = f"frames.csv: {(error.strerror or str(error)).lower()}"
+        lines = text.split("\n")
+        last = -1
+        if text and lines[0] != fmt.HEADER:
+            self.why = "frames.csv: its header is not the format's"
+            lines = [""]
+        if lines[-1]:
+            self.why = f"frames.csv: cut in line {len(lines)}"
+        for line in lines[1:-1]:
+            index = len(self.rows)
+            try:
+                frame = fmt.row_to_frame(line)
+                if frame.index != index or frame.stamp <= last:
+                    raise ValueError("index or stamp does not follow its predecessor's")
+                self._take(index, line, scan, known)
+            except (ValueError, DataError) as error:
+                self.why = f"frame {index}: {error}"
+                break
+            last = frame.stamp
+            self.rows.append(line)
+        self.frames = len(self.rows)
+        self.scan = None if scan is None else scan[: self.frames]
+
+    def _read_scan(self) -> Optional[np.ndarray]:
+        """All whole rows of scan.npy, whatever its header says about their number."""
+        path = self.folder / fmt.SCAN_FILE
+        try:
+            with path.open("rb") as stream:
+                np.lib.format.read_magic(stream)
+                shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+                data = stream.read()
+            if kind != np.dtype("<f4") or len(shape) != 2 or shape[1] < 1:
+                return None
+        except (OSError, ValueError, EOFError):
+            return None
+        rows = len(data) // (4 * shape[1])
+        return np.frombuffer(data, "<f4", rows * shape[1]).reshape(rows, shape[1])
+
+    def _take(self, index: int, line: str, scan: Optional[np.ndarray], known: dict[str, bytes]) -> None:
+        fields = line.split(",")
+        shapes: dict = {}
+        sums: dict[str, bytes] = {}
+        for kind, name in (("rgb", fmt.rgb_file(index)), ("depth", fmt.depth_file(index))):
+            written = fields[fmt.COLUMNS.index(kind)]
+            if written not in ("", name):
+                raise ValueError(f"{kind} is {written!r}")
+            shapes[kind] = None
+            if written:
+                seen: Look = look(self.folder / name)
+                if seen.problem:
+                    raise ValueError(f"{name}: {seen.problem}")
+                if known.get(name, seen.sha256) != seen.sha256:
+                    raise ValueError(f"{name}: changed since its commit")
+                shapes[kind] = list(seen.shape)
+                sums[name] = seen.sha256
+        if scan is not None and index >= len(scan):
+            raise ValueError("scan.npy ends before it")
+        shapes["scan"] = None if scan is None else int(scan.shape[1])
+        if index == 0:
+            self.sensors = shapes
+        if shapes != self.sensors:
+            raise ValueError(f"images of {shapes} instead of {self.sensors}")
+        self.sums.update(sums)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where the file system cannot link."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def build_run(
+    target: Path,
+    name: str,
+    facts: dict,
+    rows: list[str],
+    scan: Optional[np.ndarray],
+    sensors: dict,
+    images: dict[str, tuple[Path, bytes]],
+    place: Callable[[Path, Path], None] = link_or_copy,
+) -> None:
+    """Make a whole run in a folder out of images that are on disk already.
+
+    Args:
+        target: the folder to make.
+        name: the run's name, for run.json.
+        facts: for run.json.
+        rows: lines of frames.csv, indices from 0.
+        scan: float32 (frames, rays) or None.
+        sensors: as in run.json.
+        images: path in the run -> (present file, its SHA-256).
+        place: puts a file in place; links by default.
+
+    Raises:
+        DataError: when the file system refuses; what was made is removed again.
+    """
+    try:
+        target.mkdir()
+        for folder in sorted({Path(path).parent.name for path in images}):
+            (target / folder).mkdir()
+        sums = {}
+        for path, (source, sha256) in images.items():
+            place(source, target / path)
+            sums[path] = sha256
+        data = ("\n".join([fmt.HEADER, *rows]) + "\n").encode()
+        files.write_file(target / fmt.FRAMES_FILE, data)
+        sums[fmt.FRAMES_FILE] = _sha256(data)
+        if scan is not None and sensors.get("scan"):
+            data = scan_header(*scan.shape) + np.ascontiguousarray(scan, "<f4").tobytes()
+            files.write_file(target / fmt.SCAN_FILE, data)
+            sums[fmt.SCAN_FILE] = _sha256(data)
+        finish_partial(target, name, facts, len(rows), sensors, sums)
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise files.disk_error(target, error) from error
+
+
+def _sha256(data: bytes) -> bytes:
+    """The SHA-256 of bytes."""
+    import hashlib
+
+    return hashlib.sha256(data).digest()
+
+
+def _facts(folder: Path) -> dict:
+    """What is known about a run: run.json, else what its start wrote."""
+    for name in (fmt.RUN_FILE, START_FILE):
+        try:
+            facts = files.read_json(folder / name)
+        except DataError:
+            continue
+        facts.pop("dataset", None)
+        return facts
+    return {}
+
+
+def _salvage(folder: Path, name: str, reason: str) -> tuple[Optional[Path], Beginning]:
+    """Build the good beginning of a folder beside it, hidden; None when it has no good frame."""
+    beginning = Beginning(folder)
+    if not beginning.frames:
+        return None, beginning
+    facts = _facts(folder)
+    whole = facts.get("frames") == beginning.frames and facts.get("outcome") in [o.value for o in Outcome]
+    before = {"outcome": facts.get("outcome"), "frames": facts.get("frames")}
+    parsed = fmt.parse_run_name(name)
+    facts = {
+        "world": parsed[1] if parsed else "",
+        **facts,
+        "outcome": facts["outcome"] if whole else Outcome.ABORTED.value,
+        "repaired": {"reason": reason, "before": before},
+    }
+    target = folder.parent / f".{name}{_REPAIR}"
+    shutil.rmtree(target, ignore_errors=True)
+    images = {path: (folder / path, sha256) for path, sha256 in beginning.sums.items()}
+    build_run(target, name, facts, beginning.rows, beginning.scan, beginning.sensors, images)
+    return target, beginning
+
+
+def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterable[Run]] = iter) -> list[str]:
+    """Mend a dataset.
+
+    Args:
+        dataset: the dataset.
+        progress: wraps the sequence of runs while they are verified.
+
+    Returns:
+        One line for everything that was done; empty when the dataset is whole.
+
+    Raises:
+        DataError: when the file system refuses.
+    """
+    done = _leftovers(dataset)
+    for partial in dataset.partials:
+        done.append(_partial(partial))
+    rate = float(dataset.description.get("control_rate") or 10)
+    for run in progress(dataset.runs):
+        problems = verify_run(run, rate).problems
+        if problems:
+            done.append(_damaged(run, problems))
+    files.fsync(dataset.path)
+    done += _splits(dataset)
+    return done
+
+
+def _leftovers(dataset: Dataset) -> list[str]:
+    """Finish or remove what an interrupted repair, removal or write left hidden."""
+    done = []
+    for path in sorted(dataset.path.glob(".*")):
+        if path.name.endswith(_REPAIR):
+            final = dataset.path / path.name[1 : -len(_REPAIR)]
+            if (path / fmt.RUN_FILE).exists() and not final.exists():
+                os.rename(path, final)
+                done.append(f"{final}: an interrupted repair was completed")
+                continue
+        elif not path.name.endswith((".removed", ".tmp")):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        done.append(f"{path}: left by an interrupted command; removed")
+    return done
+
+
+def _partial(partial: Path) -> str:
+    try:
+        lock = lock_partial(partial)
+    except DataError as error:
+        return f"{error}: left alone"
+    try:
+        name = partial.name[: -len(fmt.PARTIAL)]
+        final = partial.parent / name
+        if final.exists() or fmt.parse_run_name(name) is None:
+            away = quarantine(partial, "unfinished, and a run of this name is there (or the name is none)")
+            return f"{partial}: unfinished beside a run of that name; moved to {away}"
+        report = verify_run(Run(partial))
+        if not report.problems and Run(partial).facts.get("name") == name:
+            os.rename(partial, final)
+            return f"{partial}: whole but for its last rename; committed as {name}"
+        built, beginning = _salvage(partial, name, "the recorder stopped before the run's commit")
+        if built is None:
+            files.remove_tree(partial)
+            return f"{partial}: no whole frame; removed"
+        os.rename(built, final)
+        rest = beginning.why or "nothing more"
+        away = quarantine(partial, f"{beginning.frames} frames were salvaged as {name}; then: {rest}")
+        return f"{partial}: {beginning.frames} frames salvaged as {name} (aborted); the folder is in {away}"
+    finally:
+        os.close(lock)
+
+
+def _damaged(run: Run, problems: list[str]) -> str:
+    built, beginning = _salvage(run.path, run.name, problems[0])
+    away = quarantine(run.path, "\n".join(problems))
+    if built is None:
+        return f"{run.path}: damaged ({problems[0]}), no good frame; moved to {away}"
+    os.rename(built, run.path)
+    outcome = Run(run.path).outcome
+    return (
+        f"{run.path}: damaged ({problems[0]}); its first {beginning.frames} frames stay as a run ({outcome}), "
+        f"the folder is in {away}"
+    )
+
+
+def _splits(dataset: Dataset) -> list[str]:
+    """Take runs that are gone out of the lists."""
+    done = []
+    for part in fmt.SPLITS:
+        path = dataset.path / f"{part}_set.txt"
+        if not path.exists():
+            continue
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        kept = [
+            line
+            for line in lines
+            if (dataset.path / line).is_dir() or (dataset.path / Path(line).name).is_dir()
+        ]
+        if kept != lines:
+            files.atomic_write(path, "".join(f"{line}\n" for line in kept))
+            gone = sorted(set(lines) - set(kept))
+            done.append(f"{path}: without {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} gone")
+    return done
