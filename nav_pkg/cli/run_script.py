@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from nav_pkg.cli import flags
 from nav_pkg.cli.learner_flags import learner_parser
-from nav_pkg.core import DataError, LearnerError, NavError, Outcome, SimulatorError, UsageError
+from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import load_dataset
@@ -42,7 +42,14 @@ STALL_LIMIT = 90.0
 COMMIT_LIMIT = 330.0
 
 OTHERS = {
-    "clean_dataset.py": ("--min_rgb", "--max_rgb", "--val_len", "--test_len", "--min_distance", "--destination"),
+    "clean_dataset.py": (
+        "--min_rgb",
+        "--max_rgb",
+        "--val_len",
+        "--test_len",
+        "--min_distance",
+        "--destination",
+    ),
     "dag_create_data.py": ("--number_of_recorders", "--wall_time_rec", "--rammem"),
 }
 """Flags that users of the cluster's commands give together with ours, and whose they are."""
@@ -55,7 +62,11 @@ def parser() -> flags.Parser:
     add("-t", "--log_tag", type=flags.name, default="testing_online", help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
-    add("--data_location", type=flags.name, help="dataset to record into, under --data_root (default: the tag)")
+    add(
+        "--data_location",
+        type=flags.name,
+        help="dataset to record into, under --data_root (default: the tag)",
+    )
     add("-n", "--number_of_runs", type=int, default=1, help="number of runs")
     add("-w", "--world", default="esatv3", help="world")
     add("--robot", default="drone", help="robot (config/robot/NAME.yaml)")
@@ -87,6 +98,7 @@ def parser() -> flags.Parser:
     add("--depth_width", type=int, default=160, help="depth camera width, pixels")
     add("--depth_height", type=int, default=90, help="depth camera height, pixels")
     add("--physics_step", type=float, default=0.005, help="physics step, s")
+    add("--free_running", action="store_true", help="in real time instead of lock-step, as on a robot")
     add("-g", "--graphics", action="store_true", help="show Gazebo's window")
     add("--shared_master", action="store_true", help="use the ROS master of ROS_MASTER_URI, not an own one")
     add("--auto_go", action="store_true", help="accepted: runs always begin by themselves")
@@ -146,7 +158,9 @@ class Session:
         self.args = args
         self.schedule = schedule(args)
         self.folder = Path(args.summary_dir) / args.log_tag
-        self.dataset = Path(args.data_root) / (args.data_location or args.log_tag) if args.create_dataset else None
+        self.dataset = (
+            Path(args.data_root) / (args.data_location or args.log_tag) if args.create_dataset else None
+        )
         self.learner_flags = self._learner(learner_flags)
         self._prepare()
         self.log = RunLog(self.folder)
@@ -159,7 +173,9 @@ class Session:
         if not checkpoint:
             if s.alpha < 1 or alone:
                 what = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
-                raise UsageError(f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)")
+                raise UsageError(
+                    f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
+                )
             return []
         own = {
             "--checkpoint_path": checkpoint,
@@ -198,7 +214,9 @@ class Session:
                         "give the same flags to continue it, --owr to begin anew, or another -t"
                     )
         elif self.dataset is not None and (self.dataset / DATASET_FILE).exists():
-            raise UsageError(f"dataset {self.dataset} exists already; --owr replaces it, or give another --data_location")
+            raise UsageError(
+                f"dataset {self.dataset} exists already; --owr replaces it, or give another --data_location"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.dataset is not None:
@@ -210,7 +228,9 @@ class Session:
             temporary.write_text(json.dumps(configuration, indent=1, sort_keys=True) + "\n")
             os.replace(temporary, file)
         except OSError as error:
-            raise DataError(f"{error.filename}: {error.strerror}; choose another --summary_dir or --data_root") from None
+            raise DataError(
+                f"{error.filename}: {error.strerror}; choose another --summary_dir or --data_root"
+            ) from None
 
     # Flying.
 
@@ -219,7 +239,13 @@ class Session:
         self._adopt()
         total = self.schedule.runs
         done = self.log.finished()
-        self.bar = tqdm(total=total, initial=len(done), unit="run", disable=not sys.stderr.isatty(), desc=self.args.log_tag)
+        self.bar = tqdm(
+            total=total,
+            initial=len(done),
+            unit="run",
+            disable=not sys.stderr.isatty(),
+            desc=self.args.log_tag,
+        )
         failures = 0
         shown = set(done)
         while True:
@@ -235,7 +261,9 @@ class Session:
             attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
             self._print(f"simulator failure {attempt}: {reason}; flying that run again")
             if failures >= FAILURES_IN_A_ROW:
-                raise SimulatorError(f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)")
+                raise SimulatorError(
+                    f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)"
+                )
         self.bar.close()
         self._summary()
         return 0
@@ -262,6 +290,7 @@ class Session:
             depth_height=args.depth_height,
             physics_step=args.physics_step,
             gui=args.graphics,
+            lockstep=not args.free_running,
             log_folder=self.folder,
         )
         if self.dataset is not None:
@@ -270,7 +299,9 @@ class Session:
             made["bag"] = self._bag(first_run)
         if self.learner_flags:
             made["learner_args"] = " ".join(shlex.quote(word) for word in self.learner_flags)
-        return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in made.items()}
+        return {
+            key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in made.items()
+        }
 
     def _bag(self, first_run: int) -> Path:
         """A bag file that does not exist yet: one a graph."""
@@ -285,7 +316,7 @@ class Session:
     def _fly_graph(self, first_run: int, shown: set) -> str:
         """One graph, from its start to its end; why it failed, or an empty string."""
         before = len(self.log.runs())
-        self.log.state_file.unlink(missing_ok=True) if sys.version_info >= (3, 8) else None
+        self.log.state_file.unlink(missing_ok=True)
         graph = Graph(self._arguments(first_run), self.folder, private=not self.args.shared_master)
         self._print(f"ROS master of this session: export ROS_MASTER_URI={graph.master}")
         stalled = ""
@@ -331,11 +362,18 @@ class Session:
         return ""
 
     def _mark_aborted(self, before: int) -> None:
-        """The operator stopped us: the open run is an aborted one, if the supervisor did not say so itself."""
+        """The operator stopped us: the open run is aborted, if the supervisor did not say so itself."""
         runs = self.log.runs()
         state = self.log.state()
         if state is not None and state["state"] == "running" and len(runs) == before:
-            self.log.append({"run": state["run"], "outcome": str(Outcome.ABORTED), "reason": "stopped by the operator"})
+            self.log.append(
+                {
+                    "run": state["run"],
+                    "outcome": "aborted",
+                    "reason": "stopped by the operator",
+                    "interrupted": True,
+                }
+            )
 
     def _show(self, shown: set) -> None:
         for number, run in sorted(self.log.finished().items()):

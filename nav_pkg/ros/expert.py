@@ -86,7 +86,9 @@ class ExpertNode:
             if self._fresh:
                 self._expert.reset(pose)
                 self._fresh = False
-            answer = TwistStamped(twist=twist_from_command(self._expert.command(scan_to_array(pair["scan"]), pose)))
+            answer = TwistStamped(
+                twist=twist_from_command(self._expert.command(scan_to_array(pair["scan"]), pose))
+            )
             answer.header.stamp = message.header.stamp
             answer.header.frame_id = "base_link"
         self._publisher.publish(answer)

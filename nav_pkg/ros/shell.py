@@ -33,7 +33,9 @@ def start(name: str, limit: float = 30.0) -> None:
     while not rosgraph.is_master_online():
         if time.monotonic() > deadline:
             uri = os.environ.get("ROS_MASTER_URI", "(unset)")
-            raise SimulatorError(f"{name}: waited {limit:g} s for the ROS master at {uri}; is roscore running?")
+            raise SimulatorError(
+                f"{name}: waited {limit:g} s for the ROS master at {uri}; is roscore running?"
+            )
         time.sleep(0.1)
     rospy.init_node(name)
     # rospy logs every publisher that leaves as a warning when a run ends; that is normal here.
@@ -136,5 +138,3 @@ def run(node: Callable[[], None]) -> NoReturn:
     sys.stdout.flush()
     # Threads of rospy that hang in a dead connection must not keep the process.
     os._exit(code)
-
-

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 import rospy
-from gazebo_msgs.msg import ContactsState
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Image, LaserScan
 from std_srvs.srv import Trigger, TriggerResponse
 
+from gazebo_msgs.msg import ContactsState, ModelState
+from gazebo_msgs.srv import SetModelState
 from nav_pkg.core import (
     CONTROL_PERIOD_NS,
     Command,
@@ -92,7 +93,7 @@ class Supervisor:
         self._step_ns = round(parameters.physics_step * 1e9)
         if self._step_ns <= 0 or CONTROL_PERIOD_NS % self._step_ns:
             raise UsageError(
-                f"physics_step is {parameters.physics_step:g} s; the control period of 0.1 s must be a multiple of it"
+                f"physics_step is {parameters.physics_step:g} s; the control period, 0.1 s, must be a multiple"
             )
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()
@@ -100,6 +101,7 @@ class Supervisor:
         self._recorded = threading.Condition()
         self._recorder: Optional[RecorderStatus] = None
 
+        self._teleport: Optional[rospy.ServiceProxy] = None
         answers = [topics.EXPERT] + ([topics.LEARNER] if parameters.learner else [])
         self._sensors = [self._robot.odometry, self._robot.depth, self._robot.scan, self._robot.contacts]
         self._answers = answers
@@ -150,6 +152,8 @@ class Supervisor:
         if self._p.lockstep:
             self._step = shell.connect("/gazebo/step", Step, limit)
             self._reset = shell.connect("/gazebo/reset", Reset, limit)
+        elif "model" in self._robot.description:  # simulated; a real robot stays where it is
+            self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
         if self._p.record:
             shell.wait_until("the recorder", lambda: self._heard_by("/recorder"), limit)
         if self._p.bag:
@@ -207,7 +211,12 @@ class Supervisor:
     def _place(self, plan: RunPlan) -> int:
         """Begin an episode at the run's start pose; the stamp of its first observation."""
         if not self._p.lockstep:
-            return self._join.wait_newer(-1, self._robot.odometry, self._p.start_limit)
+            now = self._join.wait_newer(-1, self._robot.odometry, self._p.start_limit)
+            if self._teleport is None:
+                return now
+            state = ModelState(model_name=self._robot.description["model"], pose=pose_message(plan.start))
+            shell.call(self._teleport, state)
+            return self._join.wait_newer(now, self._robot.odometry, self._p.wait_limit)
         reply = shell.call(self._reset, pose_message(plan.start), plan.seed, self._p.wait_limit)
         return stamp_ns(reply.stamp)
 
@@ -225,9 +234,10 @@ class Supervisor:
                 )
             reply = shell.call(self._step, twist_from_command(command), steps, self._p.wait_limit)
             reached = stamp_ns(reply.stamp)
-        if reached != stamp + CONTROL_PERIOD_NS:
+        wanted = stamp + CONTROL_PERIOD_NS
+        if reached != wanted:
             raise SimulatorError(
-                f"the simulator stands at {reached * 1e-9:.3f} s instead of {(stamp + CONTROL_PERIOD_NS) * 1e-9:.3f} s; "
+                f"the simulator stands at {reached * 1e-9:.3f} s instead of {wanted * 1e-9:.3f} s; "
                 "does somebody else step it?"
             )
         return reached
@@ -331,7 +341,8 @@ class Supervisor:
         outcome = Outcome.SIM_FAILURE if isinstance(error, SimulatorError) else Outcome.ABORTED
         if rospy.is_shutdown():
             outcome = Outcome.ABORTED
-        facts = dict(flight.facts(), outcome=outcome.value, reason=str(error))
+        interrupted = outcome is Outcome.ABORTED
+        facts = dict(flight.facts(), outcome=outcome.value, reason=str(error), interrupted=interrupted)
         message = Episode(state=Episode.ENDED, run=plan.run, name=plan.name, index=-1, actor="none")
         message.outcome, message.facts = outcome.value, json.dumps(facts, sort_keys=True)
         self._episode.publish(message)

@@ -6,8 +6,10 @@ whichever of its processes was killed.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import re
 import secrets
@@ -33,11 +35,11 @@ class Port:
     """
 
     def __init__(self):
-        folder = Path(tempfile.gettempdir()) / f"nav_pkg-ports-{os.getuid()}"
+        folder = _ports()
         folder.mkdir(mode=0o700, exist_ok=True)
         for offset in range(PORTS):
             number = FIRST_PORT + offset
-            lock = open(folder / str(number), "w")  # noqa: SIM115 (held open as the lock)
+            lock = open(folder / str(number), "a+")  # noqa: SIM115 (held open as the lock)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with socket.socket() as probe:
@@ -50,9 +52,33 @@ class Port:
             return
         raise SimulatorError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS} for a ROS master")
 
+    def describe(self, session: Dict[str, str]) -> None:
+        """Say beside the port what runs there, for `sessions`."""
+        self._lock.truncate(0)
+        self._lock.write(json.dumps(session))
+        self._lock.flush()
+
     def release(self) -> None:
         """Give the port back."""
         self._lock.close()
+
+
+def _ports() -> Path:
+    return Path(tempfile.gettempdir()) / f"nav_pkg-ports-{os.getuid()}"
+
+
+def sessions() -> List[Dict[str, str]]:
+    """The sessions of this user that run on this host, oldest first: `master` (URI) and `folder` (log)."""
+    found = []
+    files = list(_ports().glob("*")) if _ports().is_dir() else []
+    for file in sorted(files, key=lambda file: file.stat().st_mtime):
+        with open(file) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:  # held by a session
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(lock.read()))
+    return found
 
 
 def marked(mark: str) -> List[int]:
@@ -99,6 +125,8 @@ class Graph:
             command += ["-p", str(self._port.number)]
         self.master = environment.get("ROS_MASTER_URI", "http://localhost:11311")
         command += ["nav_pkg", "graph.launch"] + [f"{key}:={value}" for key, value in arguments.items()]
+        if self._port is not None:
+            self._port.describe({"master": self.master, "folder": str(folder)})
         (folder / "ros").mkdir(parents=True, exist_ok=True)
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         try:

@@ -1,0 +1,34 @@
+"""attach: print the shell line that attaches rostopic, rviz and the like to a running session.
+
+Sessions run on ROS masters of their own. In a second terminal:
+    eval "$(rosrun nav_pkg attach.py)"        # the newest session
+    rosrun nav_pkg attach.py --list
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.core import UsageError
+from nav_pkg.sim.graph import sessions
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+    p = flags.Parser(prog="attach.py", description=__doc__.split("\n\n")[0])
+    p.add_argument("tag", nargs="?", help="log folder of the session; the newest one when not given")
+    p.add_argument("--list", action="store_true", help="list the running sessions")
+    args = p.parse_args(argv)
+    running = sessions()
+    if args.list:
+        for session in running:
+            print(f"{session['master']}  {session['folder']}")
+        return 0
+    if args.tag:
+        running = [session for session in running if f"/{session['folder']}".endswith(f"/{args.tag}")]
+    if not running:
+        what = f" with log folder {args.tag!r}" if args.tag else ""
+        raise UsageError(f"no session{what} is running here; see attach.py --list")
+    print(f"export ROS_MASTER_URI={running[-1]['master']} ROS_IP=127.0.0.1")
+    return 0
