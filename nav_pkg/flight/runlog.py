@@ -62,8 +62,16 @@ class RunLog:
         return runs
 
     def finished(self) -> Dict[int, Dict[str, Any]]:
-        """The valid runs by run number: the last attempt that was not a simulator failure."""
-        return {run["run"]: run for run in self.runs() if run["outcome"] != str(Outcome.SIM_FAILURE)}
+        """The runs by number that need not be flown (again): no simulator failures, nothing interrupted.
+
+        A run that the operator aborted by the supervisor's service is finished, one that was open
+        when the session was stopped is not.
+        """
+        return {
+            run["run"]: run
+            for run in self.runs()
+            if run["outcome"] != str(Outcome.SIM_FAILURE) and not run.get("interrupted")
+        }
 
     def beat(self, force: bool = False, **state: Any) -> None:
         """Replace the heartbeat, at most every HEARTBEAT_SECONDS unless forced."""

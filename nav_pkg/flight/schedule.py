@@ -101,7 +101,7 @@ class Schedule:
                 raise UsageError(f"{flag} is {getattr(self, flag)!r}; it must be {what}")
 
         demand("runs", self.runs >= 1, "at least 1")
-        demand("first_run", 0 <= self.first_run, "at least 0")
+        demand("first_run", self.first_run >= 0, "at least 0")
         demand("seed", 0 <= self.seed < 2**63, "between 0 and 2^63 - 1")
         demand("alpha", 0 <= self.alpha <= 1, "between 0 and 1")
         demand("expert", self.expert in ("bang_bang", "continuous"), "bang_bang or continuous")

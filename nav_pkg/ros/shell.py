@@ -100,7 +100,7 @@ def connect(service: str, kind: type, limit: float) -> rospy.ServiceProxy:
 
 
 def call(proxy: rospy.ServiceProxy, *request):
-    """Call a service whose reply has `success` and `message`.
+    """Call a service whose reply has `success` and `message` (or gazebo_msgs' `status_message`).
 
     Raises:
         SimulatorError: the connection broke or the reply says that it failed.
@@ -110,7 +110,8 @@ def call(proxy: rospy.ServiceProxy, *request):
     except (rospy.ServiceException, rospy.ROSException, OSError) as error:
         raise SimulatorError(f"service {proxy.resolved_name} failed: {error}") from None
     if not reply.success:
-        raise SimulatorError(f"service {proxy.resolved_name}: {reply.message}")
+        why = reply.message if hasattr(reply, "message") else reply.status_message
+        raise SimulatorError(f"service {proxy.resolved_name}: {why}")
     return reply
 
 

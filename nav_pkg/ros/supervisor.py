@@ -93,7 +93,7 @@ class Supervisor:
         self._step_ns = round(parameters.physics_step * 1e9)
         if self._step_ns <= 0 or CONTROL_PERIOD_NS % self._step_ns:
             raise UsageError(
-                f"physics_step is {parameters.physics_step:g} s; the control period, 0.1 s, must be a multiple"
+                f"physics_step is {parameters.physics_step:g} s; 0.1 s must be a multiple of it"
             )
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()

@@ -1,0 +1,33 @@
+"""Nodes under rostest, and what they say about bad parameters."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.skipif(shutil.which("rostest") is None, reason="ROS is not installed")
+
+
+def test_expert_node(tmp_path):
+    done = subprocess.run(
+        ["rostest", "--text", str(HERE / "expert.test")],
+        env=dict(os.environ, ROS_LOG_DIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_node_without_a_master_says_so():
+    code = "from nav_pkg.ros import shell; shell.run(lambda: shell.start('tester', limit=0.3))"
+    environment = dict(os.environ, ROS_MASTER_URI="http://127.0.0.1:1")
+    done = subprocess.run(
+        ["python3", "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "waited 0.3 s for the ROS master at http://127.0.0.1:1" in done.stderr
