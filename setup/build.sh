@@ -14,6 +14,7 @@ case $(platform) in
     *) prefix=$NAV_PREFIX ;;
 esac
 
+key=$(build_key) # before the build: a file that changes meanwhile is then built the next time
 rm -f "$NAV_WS/.complete"
 # The workspace's nav_pkg is a folder of links to the checkout's files, not a link to the checkout:
 # that holds build/, and a tree that contains itself makes rosrun's search go round in circles.
@@ -25,6 +26,6 @@ if ! released_gazebo_msgs; then ln -s "$NAV_REPO/gazebo_msgs" "$NAV_WS/src/gazeb
 
 # The relay scripts in devel/lib get this Python in their first line: it has to be the environment's.
 catkin_make -C "$NAV_WS" -j2 -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE='-O2 -DNDEBUG' \
-    -DPYTHON_EXECUTABLE="$venv/bin/python" -DNAV_PKG_GAZEBO_PREFIX="$prefix"
+    -DPYTHON_EXECUTABLE="$venv/bin/python" -Dnav_pkg_GAZEBO_PREFIX="$prefix"
 PYTHONPATH=$NAV_WS/devel/lib/python3/dist-packages "$venv/bin/python" -c 'import nav_pkg, gazebo_msgs.msg'
-build_key >"$NAV_WS/.complete"
+echo "$key" >"$NAV_WS/.complete"

@@ -21,7 +21,7 @@ ALWAYS_OURS = re.compile(r"libQt5")
 
 def host_sonames():
     """Names of the shared libraries that the host's loader finds by itself."""
-    out = subprocess.run(["/sbin/ldconfig", "-p"], check=True, stdout=subprocess.PIPE, universal_newlines=True)
+    out = subprocess.run(["/sbin/ldconfig", "-p"], check=True, stdout=subprocess.PIPE, text=True)
     return {line.split()[0] for line in out.stdout.splitlines() if "=>" in line}
 
 
@@ -31,7 +31,7 @@ def needed(files):
         ["readelf", "-d"] + [str(f) for f in files],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        universal_newlines=True,
+        text=True,
     )
     return set(re.findall(r"\(NEEDED\).*\[(.+)\]", out.stdout))
 
@@ -60,7 +60,9 @@ def main(unpacked, prefix):
         shutil.copytree(str(source), str(prefix / target), symlinks=True)
     (prefix / "bin").mkdir()
     for name in ("gzserver", "gzclient", "gz"):
-        shutil.copy2(str(usr / "bin" / name), str(prefix / "bin" / name))  # follows gzserver -> gzserver-11.1.0
+        shutil.copy2(
+            str(usr / "bin" / name), str(prefix / "bin" / name)
+        )  # follows gzserver -> gzserver-11.1.0
 
     for path in prefix.rglob("*"):
         if path.is_symlink() and not path.exists():  # into a package that was not fetched, e.g. fonts
@@ -91,7 +93,9 @@ def main(unpacked, prefix):
     # The linker looks for libX.so: give it one for each library we took that has a development link.
     for name, path in index.items():
         if name.endswith(".so") and path.is_symlink():
-            soname = next((s for s in taken if s.startswith(name) and index[s].resolve() == path.resolve()), None)
+            soname = next(
+                (s for s in taken if s.startswith(name) and index[s].resolve() == path.resolve()), None
+            )
             if soname:
                 (prefix / "lib" / name).symlink_to(soname)
 
@@ -101,7 +105,7 @@ def main(unpacked, prefix):
     first.mkdir()
     for name in ("tbb", "google"):
         (first / name).symlink_to(Path("..") / "include" / name)
-    print("%d libraries" % len(taken))
+    print(f"{len(taken)} libraries")
     return 0
 
 

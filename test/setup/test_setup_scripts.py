@@ -1,0 +1,218 @@
+"""What set-up says and refuses. Nothing is installed: each test has a home folder of its own."""
+
+import fcntl
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(not shutil.which("flock"), reason="needs util-linux")
+
+
+def program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A fresh home folder, a checkout with the set-up room only, and Debian 12 by name."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(str(REPO / "setup"), str(checkout / "setup"), symlinks=True)
+    shutil.copy(str(REPO / "env.sh"), str(checkout / "env.sh"))
+    os_release = tmp_path / "os-release"
+    os_release.write_text('PRETTY_NAME="Debian GNU/Linux 12"\nID=debian\nVERSION_ID="12"\n')
+    (tmp_path / "home").mkdir()
+
+    class Site:
+        """Runs the checkout's scripts."""
+
+        root = checkout
+        home = tmp_path / "home"
+        prefix = tmp_path / "home/.local/share/nav_pkg/gazebo-11"
+        bin = tmp_path / "bin"
+        release = os_release
+        env = {
+            "HOME": str(tmp_path / "home"),
+            "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin:/usr/sbin:/sbin",
+            "NAV_PKG_OS_RELEASE": str(os_release),
+            "NAV_PKG_NOETIC": str(tmp_path / "noetic"),
+        }
+
+        def run(self, *command, **env):
+            return subprocess.run(
+                [str(c) for c in command],
+                env={**self.env, **env},
+                cwd=str(tmp_path),
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                timeout=120,
+            )
+
+        def setup(self, *args, **env):
+            return self.run(self.root / "setup/setup.sh", *args, **env)
+
+        def nobody(self):
+            """An ordinary user's machine with no package installed."""
+            program(self.bin / "id", 'if [ "${1:-}" = -u ]; then echo 1000; else exec /usr/bin/id "$@"; fi\n')
+            program(self.bin / "dpkg-query", "exit 1\n")
+
+        def make_prefix(self):
+            """Stands for Gazebo's folder: its server prints its surroundings."""
+            program(self.prefix / "bin/gzserver", 'echo "arguments: $*"\nenv\n')
+            (self.prefix / "lib").mkdir()
+            (self.prefix / "lib/libgazebo.so.11").write_text("x" * 10)
+            lines = [f"{f.stat().st_size} {f.relative_to(self.prefix)}" for f in self.files()]
+            (self.prefix / "MANIFEST").write_text("\n".join(lines) + "\n")
+
+        def files(self):
+            return sorted(f for f in self.prefix.rglob("*") if f.is_file())
+
+    return Site()
+
+
+def one_line(text):
+    assert len(text.strip().splitlines()) == 1, text
+    return text.strip()
+
+
+def test_an_unsupported_system_gets_one_line(site):
+    site.release.write_text('PRETTY_NAME="Fedora Linux 40"\nID=fedora\nVERSION_ID=40\n')
+    done = site.setup()
+    assert done.returncode == 2 and done.stdout == ""
+    line = one_line(done.stderr)
+    assert "Fedora Linux 40" in line and "Debian 12" in line and "Noetic" in line
+    assert list(site.home.iterdir()) == []
+
+
+def test_another_debian_is_not_supported(site):
+    site.release.write_text("ID=debian\nVERSION_ID=13\n")
+    assert site.setup().returncode == 2
+
+
+def test_arguments_are_refused(site):
+    done = site.setup("--force")
+    assert done.returncode == 2 and "--force" in one_line(done.stderr)
+
+
+def test_noetic_with_gazebo_11_is_used(site):
+    program(site.bin / "gzserver-11.9.0", "exit 1\n")
+    (site.bin / "gzserver").symlink_to("gzserver-11.9.0")
+    noetic = Path(site.env["NAV_PKG_NOETIC"])
+    noetic.mkdir()
+    (noetic / "setup.bash").touch()
+    site.release.write_text('ID=ubuntu\nVERSION_ID="20.04"\n')
+    command = f". {site.root}/setup/lib.sh; platform"
+    assert site.run("bash", "-c", command).stdout == "noetic\n"
+    (site.bin / "gzserver").unlink()
+    assert site.run("bash", "-c", command).stdout == ""
+
+
+def test_without_root_and_sudo_the_command_is_named(site):
+    site.nobody()
+    # All of the system's programs but sudo.
+    system = site.bin.parent / "system"
+    system.mkdir()
+    for entry in os.scandir("/usr/bin"):
+        if entry.name != "sudo":
+            (system / entry.name).symlink_to(entry.path)
+    done = site.setup(PATH=f"{site.bin}:{system}")
+    assert done.returncode == 2
+    line = one_line(done.stderr)
+    assert "sudo" in line and "apt-get install --no-install-recommends" in line and "python3-rospy" in line
+
+
+def test_a_sudo_that_refuses_is_named(site):
+    site.nobody()
+    program(site.bin / "sudo", "exit 1\n")
+    done = site.setup()
+    assert done.returncode == 2
+    assert "sudo does not let this user" in one_line(done.stderr)
+
+
+def test_a_second_setup_waits_for_the_first(site):
+    site.nobody()
+    program(site.bin / "sudo", "exit 1\n")
+    lock = site.home / ".local/share/nav_pkg/setup.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = subprocess.Popen(
+            [str(site.root / "setup/setup.sh")],
+            env=site.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert "another set-up" in second.stdout.readline()
+        assert second.poll() is None
+    _, errors = second.communicate(timeout=120)  # the lock is free: it goes on, to the refusal
+    assert second.returncode == 2 and "sudo does not let" in one_line(errors)
+
+
+def test_env_before_setup(site):
+    done = site.run("bash", "-c", f". {site.root}/env.sh; echo returned $?")
+    assert done.stdout == "returned 2\n"
+    line = one_line(done.stderr)
+    assert "make setup" in line and str(site.root) in line
+
+
+def test_env_names_a_lost_environment(site):
+    (site.root / "build").mkdir()
+    (site.root / "build/env").write_text("export NAV_PKG_VENV=/nowhere\n")
+    done = site.run("bash", "-c", f". {site.root}/env.sh; echo returned $?")
+    assert done.stdout == "returned 2\n" and "make setup" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut"])
+def test_a_damaged_prefix_is_named(site, damage):
+    site.make_prefix()
+    assert site.run(site.root / "setup/check", "prefix").returncode == 0
+    library = site.prefix / "lib/libgazebo.so.11"
+    if damage == "removed":
+        library.unlink()
+    else:
+        library.write_text("x")
+    for command in (["setup/check", "prefix"], ["setup/gzserver", "some.world"]):
+        done = site.run(site.root / command[0], command[1])
+        assert done.returncode == 2 and done.stdout == ""
+        line = one_line(done.stderr)
+        assert "lib/libgazebo.so.11" in line and str(site.prefix) in line and "make setup" in line
+
+
+def test_no_prefix_is_named(site):
+    done = site.run(site.root / "setup/gzserver")
+    assert done.returncode == 2 and "make setup" in one_line(done.stderr)
+
+
+def test_the_launcher_sets_what_gazebo_needs(site):
+    site.make_prefix()
+    done = site.run(site.root / "setup/gzserver", "a.world", "--lockstep", GAZEBO_MODEL_PATH="/mine")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "arguments: a.world --lockstep"
+    env = dict(line.split("=", 1) for line in lines[1:] if "=" in line)
+    assert env["LD_LIBRARY_PATH"].split(":")[0] == f"{site.prefix}/lib"
+    assert env["GAZEBO_MODEL_DATABASE_URI"] == ""
+    assert env["GAZEBO_IP"] == env["IGN_IP"] == "127.0.0.1"
+    assert env["GAZEBO_MODEL_PATH"].split(":")[0] == f"{site.root}/models"
+    assert env["GAZEBO_MODEL_PATH"].split(":")[-1] == "/mine"
+    assert env["GAZEBO_PLUGIN_PATH"].split(":")[0] == f"{site.root}/build/ws/devel/lib"
+
+
+def test_the_environment_follows_the_requirements(site):
+    command = f". {site.root}/setup/lib.sh; venv_dir"
+    requirements = site.root / "setup/requirements.txt"
+    before = site.run("bash", "-c", command).stdout
+    text = requirements.read_text()
+    requirements.write_text("# a remark\n" + text)
+    assert site.run("bash", "-c", command).stdout == before
+    requirements.write_text(text + "one-more==1.0\n")
+    assert site.run("bash", "-c", command).stdout != before
