@@ -19,7 +19,9 @@ def test_run_has_the_same_plan_wherever_a_session_begins():
 
 
 def test_evaluation_runs():
-    schedule = Schedule(runs=10, evaluate_every=4, final_evaluation_runs=2, alpha=0.5, noise="ou", sigma_yaw=0.2)
+    schedule = Schedule(
+        runs=10, evaluate_every=4, final_evaluation_runs=2, alpha=0.5, noise="ou", sigma_yaw=0.2
+    )
     plans = schedule.runs_to_fly()
     assert [plan.run for plan in plans if plan.evaluation] == [3, 7, 8, 9]
     assert schedule.flight(plans[3]).mixer.alpha == 0
