@@ -14,7 +14,7 @@ from typing import Callable, Iterable, Optional
 import numpy as np
 
 from nav_pkg.core import DataError, Outcome
-from nav_pkg.data import codec, files
+from nav_pkg.data import files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import START_FILE, finish_partial, lock_partial, quarantine, scan_header
 from nav_pkg.data.reader import Dataset, Run
@@ -288,7 +288,7 @@ def _damaged(run: Run, problems: list[str]) -> str:
     os.rename(built, run.path)
     outcome = Run(run.path).outcome
     return (
-        f"{run.path}: damaged ({problems[0]}); its first {beginning.frames} frames stay as a run ({outcome}), "
+        f"{run.path}: damaged ({problems[0]}); its first {beginning.frames} frames stay ({outcome}), "
         f"the folder is in {away}"
     )
 

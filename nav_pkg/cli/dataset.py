@@ -1,0 +1,123 @@
+"""dataset.py: look at, verify and repair datasets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.data import files, info, paths, repair, verify, view
+from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
+
+_ACTIONS = ("info", "verify", "repair", "view")
+
+
+def _parser(action: Optional[str]) -> flags.Parser:
+    if action is None:
+        parser = flags.Parser(prog="dataset.py", description=__doc__)
+        parser.add_argument(
+            "action", choices=_ACTIONS, help="what to do; `dataset.py ACTION --help` says more"
+        )
+        parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+        return parser
+    about = {
+        "info": "Runs, outcomes, classes, colours and size.",
+        "verify": "Decode every image and compare everything with what was committed; exit code 3 on damage.",
+        "repair": "Turn crashed recordings into runs and move damaged ones to quarantine/.",
+        "view": "Write a contact sheet or a film with the commands drawn in.",
+    }[action]
+    parser = flags.Parser(prog=f"dataset.py {action}", description=about)
+    more = "; none lists all datasets" if action == "info" else ""
+    parser.add_argument(
+        "dataset", nargs="?" if more else None, help=f"name under --data_root, or path with / or .{more}"
+    )
+    parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
+    if action == "info":
+        parser.add_argument("--images", type=int, default=500, help="images that the colours are taken from")
+        parser.add_argument("--random_seed", type=int, default=123, help="chooses these images")
+    if action in ("info", "verify"):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+    if action == "view":
+        parser.add_argument("--run", default="", help="name of the run; the first when not given")
+        parser.add_argument("--output", type=Path, default=None, help=".jpg, .png, .gif or .mp4")
+        parser.add_argument("--frames", type=int, default=24, help="frames of a contact sheet")
+        parser.add_argument("--every", type=int, default=1, help="films show every n-th frame")
+        parser.add_argument("--depth", action="store_true", help="show depth instead of colours")
+    return parser
+
+
+def _bar(runs: list):
+    from tqdm import tqdm
+
+    return tqdm(runs, unit=" runs", disable=not sys.stderr.isatty())
+
+
+def _info(args: argparse.Namespace) -> int:
+    if args.dataset is None:
+        root = args.data_root.expanduser()
+        found = find_datasets(root)
+        if not found:
+            raise DataError(f"{root}: no datasets here; record one, or set --data_root")
+        for path in found:
+            print(f"{path.relative_to(root).as_posix():40} {len(Dataset(path).runs)} runs")
+        return 0
+    facts = info.dataset_info(load_dataset(args.dataset, args.data_root), args.images, args.random_seed)
+    if args.json:
+        print(files.to_json(facts), end="")
+    else:
+        print(info.as_text(facts))
+    if not facts["runs"]:
+        raise DataError(f"{facts['path']}: the dataset has no whole runs; record some first")
+    return 3 if facts["damaged"] else 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    report = verify.verify_dataset(load_dataset(args.dataset, args.data_root), _bar)
+    problems = report.all_problems
+    if args.json:
+        print(json.dumps(json.loads(verify.dump(report)), indent=2))
+    else:
+        for line in report.notes + [note for item in report.runs for note in item.notes]:
+            print(f"note: {line}")
+        for line in problems:
+            print(f"problem: {line}")
+        bad = sum(bool(item.problems) for item in report.runs)
+        print(f"{len(report.runs)} runs, {bad} damaged, {len(problems)} problems")
+    return DataError.code if problems else 0
+
+
+def _repair(args: argparse.Namespace) -> int:
+    done = repair.repair_dataset(load_dataset(args.dataset, args.data_root), _bar)
+    for line in done:
+        print(line)
+    print(f"{len(done)} repairs" if done else "nothing to repair")
+    return 0
+
+
+def _view(args: argparse.Namespace) -> int:
+    dataset = load_dataset(args.dataset, args.data_root)
+    runs = {run.name: run for run in dataset.require_runs()}
+    name = args.run or next(iter(runs))
+    if name not in runs:
+        raise UsageError(f"{dataset.path}: no run {name!r}{nearest_name(name, list(runs))}")
+    if args.frames < 1 or args.every < 1:
+        raise UsageError("--frames and --every must be at least 1")
+    output = args.output or Path(f"{dataset.name}_{name}.jpg")
+    view.view(runs[name], output, args.frames, args.every, args.depth)
+    print(output)
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The command."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help") or argv[0] not in _ACTIONS:
+        if argv and argv[0] not in ("-h", "--help"):
+            raise UsageError(f"dataset.py: unknown action {argv[0]!r}{nearest_name(argv[0], list(_ACTIONS))}")
+        _parser(None).parse_args(argv)
+    args = _parser(argv[0]).parse_args(argv[1:])
+    return {"info": _info, "verify": _verify, "repair": _repair, "view": _view}[argv[0]](args)

@@ -1,0 +1,395 @@
+"""Choose good runs out of recordings, cut their useless ends, split them by run, write the statistics.
+
+The rules are the predecessor's, with recorded outcomes put first and a split that a seed fixes. The
+destination appears as a whole or not at all; sources are never changed unless they are moved.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.folders import lock_partial
+from nav_pkg.data.info import class_counts, colour_stats, order_key
+from nav_pkg.data.reader import Dataset, Frames, Run
+from nav_pkg.data.repair import build_run, link_or_copy
+from nav_pkg.data.verify import SAMPLE, Look, Report, verify_run
+
+FROZEN = 3
+"""So many images of one single colour in a row mean a dead camera."""
+
+FRAME_LIMITS = {
+    "": (100, 5000),
+    "sandbox": (10, 2000),
+    "canyon": (100, 3000),
+    "forest": (100, 3000),
+    "corridor": (100, 500),
+}
+"""Fewest and most frames of a run, by world; '' is for all others. The predecessor's table."""
+
+DISTANCES = {"": 1.0, "canyon": 3.0, "forest": 3.0, "corridor": 0.5}
+"""Shortest way of a run in metres, by world; '' is for all others. The predecessor's table."""
+
+
+class Limits(NamedTuple):
+    """What a run must fulfil. -1 (any negative number) takes the table's value, or no limit.
+
+    Attributes:
+        outcomes: outcomes that are taken.
+        min_distance: metres flown.
+        min_rgb: colour images after cutting.
+        max_rgb: likewise.
+        min_depth: depth images after cutting; negative: no limit.
+        max_depth_rgb_difference: difference of their numbers; negative: no limit.
+        allow_gaps: take runs in which frames of their bag were missing.
+    """
+
+    outcomes: tuple[str, ...] = ("success",)
+    min_distance: float = -1
+    min_rgb: int = -1
+    max_rgb: int = -1
+    min_depth: int = -1
+    max_depth_rgb_difference: int = -1
+    allow_gaps: bool = False
+
+
+@dataclass
+class Kept:
+    """A run that passed: frames `first` to `last` (exclusive) of it, from dataset `source`, are kept."""
+
+    run: Run
+    first: int
+    last: int
+    report: Report
+    source: str = ""
+    part: str = ""
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the split goes by: the names of the run's dataset and of the run."""
+        return f"{self.source}/{self.run.name}"
+
+
+@dataclass
+class Plan:
+    """What cleaning will do.
+
+    Attributes:
+        kept: runs that pass, in order, named and assigned to parts.
+        dropped: (run's path, reason).
+        notes: lines to tell the user.
+        description: of the new dataset.
+    """
+
+    kept: list[Kept] = field(default_factory=list)
+    dropped: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    description: dict = field(default_factory=dict)
+
+
+def first_command(frames: Frames) -> int:
+    """The first frame whose applied command moves forward or turns; the number of frames if none."""
+    moving = np.flatnonzero((frames.applied_x != 0) | (frames.applied_yaw != 0))
+    return int(moving[0]) if len(moving) else len(frames)
+
+
+def first_frozen(looks: Sequence[Look]) -> int:
+    """The first of `FROZEN` images of a single colour in a row; the number of images if none."""
+    row = 0
+    for i, item in enumerate(looks):
+        row = row + 1 if item.constant else 0
+        if row == FROZEN:
+            return i - FROZEN + 1
+    return len(looks)
+
+
+def distance(frames: Frames, first: int, last: int) -> float:
+    """Metres flown from frame `first` to the one before `last`."""
+    way = np.stack([frames.x, frames.y, frames.z], axis=1)[first:last]
+    return float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
+
+
+def _value(wanted: float, table: dict, world: str):
+    return wanted if wanted >= 0 else table.get(world, table[""])
+
+
+def judge(run: Run, limits: Limits, rate: float) -> tuple[Optional[Kept], str]:
+    """Whether a run passes.
+
+    Returns:
+        What is kept of it and '', or None and the reason.
+    """
+    try:
+        if run.outcome not in limits.outcomes:
+            return None, f"outcome {run.outcome or 'unknown'}"
+        frames = run.frames
+    except DataError as error:
+        return None, f"damaged: {error}"
+    if run.facts.get("missing") and not limits.allow_gaps:
+        return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps takes it)"
+    table = FRAME_LIMITS.get(run.world, FRAME_LIMITS[""])
+    fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
+    most = limits.max_rgb if limits.max_rgb >= 0 else table[1]
+    if len(frames) < fewest:  # cutting cannot make it longer; spare the decoding
+        return None, f"{len(frames)} frames, fewer than {fewest}"
+    report = verify_run(run, rate)
+    if report.problems:
+        return None, f"damaged: {report.problems[0]}"
+    first = first_command(frames)
+    last = min(
+        len(frames), *(first_frozen(looks) for looks in (report.rgb, report.depth) if looks), len(frames)
+    )
+    count = max(0, last - first)
+    rgb = count if report.rgb else 0
+    depth = count if report.depth else 0
+    if not count:
+        return None, "no frame between the first command and a dead camera"
+    way = distance(frames, first, last)
+    least = _value(limits.min_distance, DISTANCES, run.world)
+    if way < least:
+        return None, f"flew {way:.2f} m, less than {least:g} m"
+    if not fewest <= rgb <= most:
+        return None, f"{rgb} colour images, not {fewest} to {most}"
+    if depth < limits.min_depth:
+        return None, f"{depth} depth images, fewer than {limits.min_depth}"
+    if 0 <= limits.max_depth_rgb_difference < abs(depth - rgb):
+        return None, f"{depth} depth and {rgb} colour images"
+    return Kept(run, first, last, report), ""
+
+
+def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[dict[str, str], str]:
+    """Assign runs to train, val and test.
+
+    The order comes from a hash of the seed and each run's name alone: it depends neither on the
+    Python release nor on the order of folders. The lengths hold when at least as many runs are left
+    to train on as val and test take together. Else val and test get one run each (none where 0 was
+    asked for); of two runs one is val; a single run is train.
+
+    Args:
+        keys: the runs' distinct names.
+        val_len: runs for validation.
+        test_len: runs for test.
+        seed: fixes the choice.
+
+    Returns:
+        Name -> part, and a note when the lengths did not hold ('' otherwise).
+    """
+    order = sorted(keys, key=lambda key: (order_key(seed, key), key))
+    note = ""
+    if len(order) < 2 * (val_len + test_len):
+        asked = f"{val_len} val and {test_len} test"
+        val_len = min(val_len, 1 if len(order) >= 2 else 0)
+        test_len = min(test_len, 1 if len(order) >= 3 else 0)
+        note = (
+            f"{len(order)} runs are too few for {asked} runs with as many left to train on: "
+            f"{val_len} val, {test_len} test, {len(order) - val_len - test_len} train"
+        )
+    parts = ["val"] * val_len + ["test"] * test_len
+    parts += ["train"] * (len(order) - len(parts))
+    return dict(zip(order, parts)), note
+
+
+def make_plan(
+    sources: Mapping[str, Dataset],
+    limits: Limits,
+    val_len: int = 10,
+    test_len: int = 10,
+    seed: int = 123,
+    progress: Callable[[Iterable[Run]], Iterable[Run]] = iter,
+) -> Plan:
+    """Judge every run of the datasets (by name) and split those that pass. Nothing is written.
+
+    Raises:
+        DataError: when the sources do not describe the same robot and camera.
+    """
+    plan = Plan()
+    first = next(iter(sources.values()))
+    plan.description = dict(first.description)
+    for dataset in sources.values():
+        for key in sorted({*plan.description, *dataset.description}):
+            if plan.description.get(key) != dataset.description.get(key):
+                raise DataError(
+                    f"{dataset.path}: {key} differs from that of {first.path}; "
+                    "clean them into different datasets"
+                )
+        if dataset.partials:
+            plan.notes.append(f"{dataset.path}: {len(dataset.partials)} unfinished runs are left out")
+    rate = float(plan.description.get("control_rate") or 10)
+    names = {dataset.path: name for name, dataset in sources.items()}
+    for run in progress([run for dataset in sources.values() for run in dataset.runs]):
+        kept, why = judge(run, limits, rate)
+        if kept is None:
+            plan.dropped.append((run.path, why))
+        else:
+            plan.kept.append(replace(kept, source=names[run.path.parent]))
+    parts, note = split([item.key for item in plan.kept], val_len, test_len, seed)
+    if note:
+        plan.notes.append(note)
+    for number, item in enumerate(plan.kept):
+        item.part = parts[item.key]
+        item.name = fmt.run_name(number, item.run.world)
+    return plan
+
+
+def stats(plan: Plan, seed: int) -> dict:
+    """stats.json: for total, train, val and test, for all worlds and each, what is in them."""
+
+    def of(items: list[Kept]) -> dict:
+        outcomes: dict[str, int] = {}
+        classes = {"left": 0, "straight": 0, "right": 0}
+        for item in items:
+            outcomes[item.run.outcome] = outcomes.get(item.run.outcome, 0) + 1
+            for name, count in class_counts(item.run.labels()[item.first : item.last]).items():
+                classes[name] += count
+        looks = (look.sums for item in items for look in item.report.rgb[item.first : item.last])
+        return {
+            "frames": sum(item.last - item.first for item in items),
+            "runs": len(items),
+            "outcomes": outcomes,
+            "classes": classes,
+            "rgb": colour_stats(looks),
+        }
+
+    result: dict = {"random_seed": seed, "rgb_sample": f"every {SAMPLE}th row and column of every image"}
+    for part in ("total", *fmt.SPLITS):
+        items = [item for item in plan.kept if part in ("total", item.part)]
+        worlds = sorted({item.run.world for item in items})
+        result[part] = {"all": of(items)}
+        for world in worlds:
+            result[part][world] = of([item for item in items if item.run.world == world])
+    return result
+
+
+def _rows(item: Kept) -> list[str]:
+    """The kept lines of frames.csv, counted from 0 in index, time and progress."""
+    rows = []
+    start = item.run.frames.frame(item.first)
+    for i in range(item.first, item.last):
+        frame = item.run.frames.frame(i)
+        if item.first:
+            frame = replace(
+                frame,
+                index=i - item.first,
+                stamp=frame.stamp - start.stamp,
+                progress=frame.progress - start.progress,
+            )
+        rows.append(fmt.frame_to_row(frame, bool(item.run.frames.rgb[i]), bool(item.run.frames.depth[i])))
+    return rows
+
+
+def _facts(item: Kept) -> dict:
+    frames, first, last = item.run.frames, item.first, item.last
+    facts = {key: value for key, value in item.run.facts.items() if key not in ("content", "format")}
+    if last - first < len(frames):
+        facts["distance"] = distance(frames, first, last)
+        facts["duration"] = float(frames.stamp[last - 1] - frames.stamp[first]) / 1e9
+        progress = float(frames.progress[last - 1] - frames.progress[first])
+        facts["progress"] = progress if math.isfinite(progress) else None
+    source = {"dataset": item.source, "run": item.run.name, "frames": [first, last]}
+    return {**facts, "source": source}
+
+
+def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> None:
+    images = {}
+    for kind, name, looks in (
+        ("rgb", fmt.rgb_file, item.report.rgb),
+        ("depth", fmt.depth_file, item.report.depth),
+    ):
+        for i in range(item.first, item.last) if looks else ():
+            source = item.run.path / item.run.frames[kind][i]
+            images[name(i - item.first)] = (source, looks[i].sha256)
+    scan = item.run.scan
+    build_run(
+        folder,
+        item.name,
+        _facts(item),
+        _rows(item),
+        None if scan is None else scan[item.first : item.last],
+        item.run.facts.get("sensors") or {},
+        images,
+        place,
+    )
+
+
+def execute(
+    plan: Plan,
+    destination: Path,
+    seed: int,
+    how: str = "link",
+    overwrite: bool = False,
+    progress: Callable[[Iterable[Kept]], Iterable[Kept]] = iter,
+) -> Path:
+    """Make the cleaned dataset.
+
+    Args:
+        plan: from `make_plan`.
+        destination: the new dataset's folder.
+        seed: of the split, for stats.json.
+        how: `link` (hard links; copies where the file system cannot link), `copy`, or `move` (the
+            runs that were taken are removed from their sources at the very end).
+        overwrite: replace a dataset that exists.
+        progress: wraps the sequence of runs.
+
+    Returns:
+        The destination.
+
+    Raises:
+        DataError: when it exists, or the file system refuses; the destination is then unchanged.
+    """
+    check_destination(destination, overwrite)
+    place = (lambda a, b: shutil.copyfile(a, b)) if how == "copy" else link_or_copy
+    work = destination.with_name(f".{destination.name}.{os.getpid()}.new")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        for old in destination.parent.glob(f".{destination.name}.*.new"):
+            os.close(lock_partial(old))
+            shutil.rmtree(old)
+        work.mkdir()
+    except OSError as error:
+        raise files.disk_error(destination, error) from error
+    lock = lock_partial(work)
+    old = destination.with_name(f".{destination.name}.{os.getpid()}.removed")
+    try:
+        for item in progress(plan.kept):
+            _build(item, work / item.name, place)
+        for part in fmt.SPLITS:
+            names = [item.name for item in plan.kept if item.part == part]
+            files.atomic_write(work / f"{part}_set.txt", "".join(f"{name}\n" for name in names))
+        files.atomic_write(work / "stats.json", files.to_json(stats(plan, seed)))
+        files.atomic_write(work / fmt.DATASET_FILE, files.to_json(plan.description))
+        if destination.exists():
+            os.rename(destination, old)
+        os.rename(work, destination)
+        files.fsync(destination.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise files.disk_error(destination, error) from error
+    finally:
+        os.close(lock)
+        if old.exists() and not destination.exists():
+            os.rename(old, destination)
+        shutil.rmtree(work, ignore_errors=True)
+    if how == "move":
+        for item in plan.kept:
+            files.remove_tree(item.run.path)
+    return destination
+
+
+def check_destination(destination: Path, overwrite: bool) -> None:
+    """Raise a DataError when the destination is there and may not be replaced."""
+    if not destination.exists():
+        return
+    if not (destination / fmt.DATASET_FILE).exists():
+        raise DataError(f"{destination}: exists and is no dataset; choose another --destination")
+    if not overwrite:
+        raise DataError(f"{destination}: exists; choose another --destination, or --owr to replace it")

@@ -1,0 +1,161 @@
+"""What is in a dataset: runs, outcomes, classes, colours, size."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from typing import Iterable, Optional
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.data.verify import look_at_all
+
+CLASSES = ("left", "straight", "right")
+TURN = 0.5
+"""Yaw rate (rad/s) that separates straight from a turn; a value on a boundary is of the lower class."""
+
+
+def class_counts(yaw: np.ndarray) -> dict[str, int]:
+    """Frames a class: left above +0.5 rad/s, right at -0.5 and below, straight between."""
+    left = int((yaw > TURN).sum())
+    right = int((yaw <= -TURN).sum())
+    return {"left": left, "straight": int(yaw.size) - left - right, "right": right}
+
+
+def colour_stats(sums: Iterable[Optional[np.ndarray]]) -> dict[str, Optional[list[float]]]:
+    """Mean and standard deviation of the channels (RGB order, 0..1) from the sums of `verify.look`."""
+    total = np.zeros((3, 3))
+    for item in sums:
+        if item is not None:
+            total += item
+    count = total[0]
+    if not count.all():
+        return {"mean": None, "std": None}
+    mean = total[1] / count
+    std = np.sqrt(np.maximum(total[2] / count - mean * mean, 0))
+    return {
+        "mean": [round(float(v) / 255, 6) for v in mean],
+        "std": [round(float(v) / 255, 6) for v in std],
+    }
+
+
+def order_key(seed: int, text: str) -> str:
+    """A key that puts texts into an order which depends on the seed and on nothing else."""
+    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+
+
+def sample_images(runs: list[Run], count: int, seed: int) -> list:
+    """Paths of about `count` colour images of all runs, chosen by the seed."""
+    places = [(run, i) for run in runs for i in range(len(run))]
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(places))[:count] if places else []
+    return [
+        run.path / run.frames.rgb[i] for run, i in (places[j] for j in sorted(chosen)) if run.frames.rgb[i]
+    ]
+
+
+def folder_bytes(path: os.PathLike) -> int:
+    """Bytes of all files below a folder."""
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names
+    )
+
+
+def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
+    """The facts of a dataset.
+
+    Args:
+        dataset: the dataset.
+        images: number of images that the colours' mean and deviation are taken from.
+        seed: chooses them.
+
+    Returns:
+        JSON-ready: path, description, runs (one dict each), outcomes, frames, classes, straight
+        fraction, bytes, rgb (mean and std in RGB order, 0..1), splits, partials, damaged runs.
+    """
+    rows, whole, damaged = [], [], []
+    for run in dataset.runs:
+        try:
+            classes = class_counts(run.labels())
+        except DataError as error:
+            damaged.append(str(error))
+            continue
+        whole.append(run)
+        rows.append(
+            {
+                "name": run.name,
+                "world": run.world,
+                "outcome": run.outcome,
+                "frames": len(run),
+                "distance": run.facts.get("distance"),
+                "progress": run.facts.get("progress"),
+                "classes": classes,
+            }
+        )
+    total = Counter()
+    for row in rows:
+        total.update(row["classes"])
+    frames = sum(row["frames"] for row in rows)
+    splits = {}
+    for part in ("train", "val", "test"):
+        if (dataset.path / f"{part}_set.txt").exists():
+            try:
+                splits[part] = [run.name for run in dataset.split(part)]
+            except DataError as error:
+                damaged.append(str(error))
+    looks = look_at_all(sample_images(whole, images, seed))
+    return {
+        "path": str(dataset.path),
+        "description": dataset.description,
+        "runs": rows,
+        "outcomes": dict(Counter(row["outcome"] for row in rows)),
+        "frames": frames,
+        "classes": {name: total[name] for name in CLASSES},
+        "straight_fraction": total["straight"] / frames if frames else None,
+        "bytes": folder_bytes(dataset.path),
+        "rgb": {**colour_stats(item.sums for item in looks), "images": len(looks), "seed": seed},
+        "splits": splits,
+        "partials": [path.name for path in dataset.partials],
+        "damaged": damaged,
+    }
+
+
+def as_text(info: dict) -> str:
+    """`dataset_info` for people."""
+
+    def metres(value: Optional[float]) -> str:
+        return "-" if value is None else f"{value:.1f} m"
+
+    lines = [info["path"]]
+    for row in info["runs"]:
+        classes = " ".join(f"{name} {row['classes'][name]}" for name in CLASSES)
+        lines.append(
+            f"  {row['name']:24} {row['outcome']:12} {row['frames']:6} frames  {metres(row['distance']):>9}  "
+            f"progress {metres(row['progress']):>9}  {classes}"
+        )
+    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(info["outcomes"].items())) or "none"
+    lines.append(f"runs      {len(info['runs'])} ({outcomes})")
+    lines.append(f"frames    {info['frames']}")
+    if info["frames"]:
+        share = {name: 100 * info["classes"][name] / info["frames"] for name in CLASSES}
+        for name in CLASSES:
+            bar = "#" * round(share[name] / 2)
+            lines.append(f"  {name:9}{info['classes'][name]:7} {share[name]:5.1f} %  {bar}")
+        lines.append(
+            f"straight  {info['straight_fraction']:.3f} of the expert's commands (|yaw| to 0.5 rad/s)"
+        )
+    rgb = info["rgb"]
+    if rgb["mean"]:
+        mean = " ".join(f"{v:.3f}" for v in rgb["mean"])
+        std = " ".join(f"{v:.3f}" for v in rgb["std"])
+        lines.append(f"RGB       mean {mean}, std {std} (0..1, {rgb['images']} images, seed {rgb['seed']})")
+    lines.append(f"size      {info['bytes'] / 1e6:,.1f} MB")
+    for part, names in info["splits"].items():
+        lines.append(f"{part:9} {len(names)} runs")
+    for name in info["partials"]:
+        lines.append(f"unfinished: {name} (being written, or left by a crash: dataset.py repair)")
+    lines += [f"damaged: {text}" for text in info["damaged"]]
+    return "\n".join(lines)
