@@ -25,7 +25,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from tqdm import tqdm
 
 from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import learner_parser
+from nav_pkg.cli import main as learner
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.paths import data_root, summary_dir
@@ -122,14 +122,14 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
         for owner, names in OTHERS.items():
             if flag in names:
                 raise UsageError(f"run_script.py: {flag} belongs to {owner}; give it there")
-    learner = learner_parser()
-    known = learner.flags()
+    known = learner.make_parser().flags()
     for flag in (word.split("=")[0] for word in rest if word.startswith("--")):
         if flag not in known:
             hint = flags.nearest_name(flag, own.flags() + known)
             hint = hint if "did you mean" in hint else "; see run_script.py --help"
             raise UsageError(f"run_script.py: unknown flag {flag!r}{hint}")
-    learner.parse_args(rest)
+    rest = [word for word in rest if word != "--online"]
+    learner.parse(["--online", *rest])
     return args, rest
 
 
@@ -176,6 +176,10 @@ class Session:
                 raise UsageError(
                     f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
                 )
+            if given:
+                print(
+                    f"no learner flies along (the expert alone, no checkpoint): {' '.join(given)} has no effect"
+                )
             return []
         own = {
             "--checkpoint_path": checkpoint,
@@ -184,7 +188,7 @@ class Session:
             "--turn_speed": self.args.turn_speed,
             "--random_seed": self.args.random_seed,
         }
-        return [*(str(part) for pair in own.items() for part in pair), *(f for f in given if f != "--online")]
+        return [*(str(part) for pair in own.items() for part in pair), *given]
 
     # Folders and configuration.
 
@@ -229,7 +233,7 @@ class Session:
             os.replace(temporary, file)
         except OSError as error:
             raise DataError(
-                f"{error.filename}: {error.strerror}; choose another --summary_dir or --data_root"
+                f"{error.filename}: {error.strerror}; another --summary_dir or --data_root helps"
             ) from None
 
     # Flying.

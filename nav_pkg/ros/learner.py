@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 
 import rospy
 from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger, TriggerResponse
 
+from nav_pkg.core import UsageError
 from nav_pkg.data.messages import image_to_array
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import LearnerStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import twist_from_command
+
+
+@dataclass
+class Parameters:
+    """Private parameters of the learner node; all else comes as flags of main.py.
+
+    Attributes:
+        robot: robot name or file (topic names).
+    """
+
+    robot: str = "drone"
 
 
 class LearnerNode:
@@ -68,6 +81,13 @@ def main(args) -> int:
     Args:
         args: the learner's parsed flags.
     """
+    for flag in ("alpha", "noise", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
+        if getattr(args, flag) not in (0, "none"):
+            raise UsageError(
+                f"main.py: --{flag} is the supervisor's; give it to run_script.py or graph.launch"
+            )
+    if not args.checkpoint_path:
+        raise UsageError("main.py: --online needs --checkpoint_path, the checkpoint that flies")
     # The checkpoint first: a wrong one is the user's to mend, whether or not a master answers.
     pilot = Pilot.load(
         args.checkpoint_path,
@@ -77,6 +97,6 @@ def main(args) -> int:
         turn_speed=args.turn_speed,
     )
     shell.start("learner")
-    LearnerNode(pilot, topics.load_robot(args.robot), args.random_seed)
+    LearnerNode(pilot, topics.load_robot(shell.parameters(Parameters).robot), args.random_seed)
     rospy.spin()
     return 0

@@ -92,9 +92,7 @@ class Supervisor:
         self._robot = topics.load_robot(parameters.robot)
         self._step_ns = round(parameters.physics_step * 1e9)
         if self._step_ns <= 0 or CONTROL_PERIOD_NS % self._step_ns:
-            raise UsageError(
-                f"physics_step is {parameters.physics_step:g} s; 0.1 s must be a multiple of it"
-            )
+            raise UsageError(f"physics_step is {parameters.physics_step:g} s; 0.1 s must be a multiple of it")
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()
         self._started = threading.Event()

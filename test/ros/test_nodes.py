@@ -12,14 +12,16 @@ pytestmark = pytest.mark.skipif(shutil.which("rostest") is None, reason="ROS is 
 
 
 def test_expert_node(tmp_path):
-    done = subprocess.run(
-        ["rostest", "--text", str(HERE / "expert.test")],
-        env=dict(os.environ, ROS_LOG_DIR=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # To a file: a pipe would be waited for until the last process of the graph has let go of it.
+    with open(tmp_path / "output", "w") as output:
+        done = subprocess.run(
+            ["rostest", "--text", str(HERE / "expert.test")],
+            env=dict(os.environ, ROS_LOG_DIR=str(tmp_path)),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=150,
+        )
+    assert done.returncode == 0, (tmp_path / "output").read_text()
 
 
 def test_node_without_a_master_says_so():
