@@ -81,8 +81,16 @@ class Checkpoint:
     dataset: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions)
 
-    def save(self, path: PathLike) -> None:
+    def save(self, path: PathLike, replace: bool = True) -> bool:
         """Write to a file as a whole: beside, flushed to disk, renamed.
+
+        Args:
+            path: the file.
+            replace: take the place of an existing file; else leave it, so that of several jobs that
+                make the same file at the same time one wins and all find the same.
+
+        Returns:
+            Whether it was written.
 
         Raises:
             DataError: the file system does not take it; an earlier file of that name is untouched.
@@ -103,12 +111,21 @@ class Checkpoint:
                     raise OSError(str(error).splitlines()[0]) from error
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            if replace:
+                os.replace(beside, path)
+            else:
+                try:
+                    os.link(beside, path)
+                except FileExistsError:
+                    return False
+                finally:
+                    beside.unlink()
             fsync(path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink()
             raise _save_error(path, error) from error
+        return True
 
     def build(self) -> nn.Module:
         """The network with its weights, in training mode, on the CPU.

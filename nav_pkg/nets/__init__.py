@@ -1,5 +1,5 @@
 """Architectures and their registry: `names()`, `spec(name)`, `build(name, outputs=3, seed=None)`."""
 
-from nav_pkg.nets.registry import NetSpec, build, names, spec
+from nav_pkg.nets.registry import NetSpec, build, names, parameter_count, spec
 
-__all__ = ["NetSpec", "build", "names", "spec"]
+__all__ = ["NetSpec", "build", "names", "parameter_count", "spec"]

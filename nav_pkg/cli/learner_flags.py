@@ -1,0 +1,250 @@
+"""The learner's flags as data: one table for main.py, for wrappers that pass flags on, and for docs.
+
+Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Optional
+
+from nav_pkg.cli import flags
+
+
+def whole(least: int, most: Optional[int] = None) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `least`, at most `most`."""
+    limits = f"at least {least}" if most is None else f"{least} to {most}"
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{value} is not {limits}")
+        return value
+
+    return convert
+
+
+def real(least: float, most: float = math.inf, open_least: bool = False) -> Callable[[str], float]:
+    """An argparse type: a finite number of at least (or, `open_least`, above) `least`, at most `most`."""
+    limits = f"{'above' if open_least else 'at least'} {least:g}"
+    limits += "" if math.isinf(most) else f" and at most {most:g}"
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        low = value <= least if open_least else value < least
+        if not math.isfinite(value) or low or value > most:
+            raise argparse.ArgumentTypeError(f"{text} is not {limits}")
+        return value
+
+    return convert
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: with dashes.
+        help: one sentence.
+        default: None for flags that have none; False for switches.
+        type: converts the text; None for a switch.
+        short: a second spelling.
+        nargs: number of values, when not one.
+        choices: the values that are taken, when few.
+        owner: `learner` (training and flight), `training` (offline only) or `flight` (with
+            --online only).
+        group: heading in the help.
+        free: may differ when a training run is gone on with, as it does not change what is learned.
+    """
+
+    name: str
+    help: str
+    default: Any = False
+    type: Optional[Callable[[str], Any]] = None
+    short: str = ""
+    nargs: Optional[int] = None
+    choices: Optional[tuple[str, ...]] = None
+    owner: str = "learner"
+    group: str = "training"
+    free: bool = False
+
+    @property
+    def key(self) -> str:
+        """The attribute that argparse stores the value under."""
+        return self.name.lstrip("-")
+
+
+def _flags(owner: str, group: str, *rows: Flag) -> tuple[Flag, ...]:
+    return tuple(Flag(**{**vars(row), "owner": owner, "group": group}) for row in rows)
+
+
+FLAGS: tuple[Flag, ...] = (
+    *_flags(
+        "learner",
+        "network and action space",
+        Flag("--network", "network to train or fly", "tiny_net", str),
+        Flag("--discrete", "classify the yaw rate into bins; else regress it"),
+        Flag("--action_quantity", "number of bins over +-action_bound", 3, whole(2)),
+        Flag(
+            "--action_bound",
+            "largest yaw rate, rad/s; labels are limited to it",
+            1.0,
+            real(0, open_least=True),
+        ),
+        Flag("--speed", "forward speed when flying straight, m/s", 0.8, real(0)),
+        Flag("--turn_speed", "forward speed when |yaw| > 0.3 rad/s, m/s", 0.8, real(0)),
+        Flag(
+            "--dropout",
+            "share of hidden units dropped while training, for networks that can",
+            None,
+            real(0, 0.99),
+        ),
+    ),
+    *_flags(
+        "training",
+        "data",
+        Flag("--dataset", "dataset to train on: a name under --data_root", "esatv3_expert_500", str),
+        Flag("--subsample", "keep every n-th frame of each training run", 1, whole(1)),
+        Flag("--load_data_in_ram", "keep all frames in memory (which is always done)", free=True),
+        Flag("--normalized_output", "balance left, straight and right in training batches"),
+    ),
+    *_flags(
+        "learner",
+        "data",
+        Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
+        Flag("--shifted_input", "input x - 0.5, with x in [0, 1]"),
+        Flag("--scaled_input", "input (x - mean) / std per channel"),
+        Flag("--scale_means", "red, green, blue, for --scaled_input", None, real(-math.inf), nargs=3),
+        Flag("--scale_stds", "red, green, blue, for --scaled_input", None, real(0, open_least=True), nargs=3),
+    ),
+    *_flags(
+        "training",
+        "training",
+        Flag("--loss", "MSE or CrossEntropy", "MSE", str),
+        Flag("--optimizer", "one of torch.optim: SGD, Adam, Adadelta, ...", "SGD", str),
+        Flag("--learning_rate", "step size", 0.1, real(0, open_least=True)),
+        Flag("--batch_size", "frames in a batch", 64, whole(1)),
+        Flag(
+            "--max_episodes",
+            "episodes (up to 100 batches, then validation) in all",
+            1000,
+            whole(1),
+            free=True,
+        ),
+        Flag("--max_steps", "gradient steps in all; 0 for no limit", 0, whole(0)),
+        Flag("--weight_decay", "L2 penalty", 0.0, real(0)),
+        Flag("--momentum", "for optimisers that have it", 0.0, real(0)),
+        Flag("--clip", "largest norm of the gradient; 0 for no limit", 0.0, real(0)),
+    ),
+    *_flags(
+        "learner",
+        "checkpoints and logs",
+        Flag("--checkpoint_path", "start from this checkpoint: a log folder or a file; '' for none", "", str),
+        Flag("--summary_dir", "folder of all logs (environment NAV_PKG_LOG)", None, str, free=True),
+        Flag(
+            "--log_tag",
+            "log folder below --summary_dir; 'testing' is always overwritten",
+            "testing",
+            flags.name,
+            "-t",
+        ),
+        Flag("--owr", "remove what the log folder holds and start anew", free=True),
+        Flag("--tensorboard", "write TensorBoard events", free=True),
+    ),
+    *_flags(
+        "training",
+        "checkpoints and logs",
+        Flag("--continue_training", "take over the checkpoint's optimiser state and count of episodes, too"),
+        Flag("--create_scratch_checkpoint", "save fresh weights to the log folder and stop"),
+    ),
+    *_flags(
+        "learner",
+        "machine",
+        Flag("--random_seed", "of weights, order and noise", 123, whole(0, 2**32 - 1)),
+        Flag("--device", "where to compute", "auto", str, choices=("auto", "cpu", "cuda")),
+        Flag("--num_threads", "processor threads; 0 for all that this process may use", 0, whole(0)),
+    ),
+    *_flags(
+        "training",
+        "machine",
+        Flag(
+            "--wall_time",
+            "seconds after which to save and exit with 85; 0 for no limit",
+            0.0,
+            real(0),
+            free=True,
+        ),
+    ),
+    *_flags("learner", "flight", Flag("--online", "run as the learner node of a flight")),
+    *_flags(
+        "flight",
+        "flight",
+        Flag("--alpha", "probability per frame that the expert's command is executed", 0.0, real(0, 1)),
+        Flag("--pause_simulator", "let simulated time wait for each answer (which lock-step always does)"),
+        Flag("--no_training", "fly without learning"),
+        Flag("--noise", "noise on commands", "none", str, choices=("none", "ou", "uni", "gau")),
+        Flag("--ou_theta", "pull of Ornstein-Uhlenbeck noise towards 0, per frame", 0.05, real(0, 1)),
+        Flag("--sigma_x", "noise on forward speed, m/s", 0.0, real(0)),
+        Flag("--sigma_y", "noise on sideward speed, m/s", 0.0, real(0)),
+        Flag("--sigma_z", "noise on vertical speed, m/s", 0.0, real(0)),
+        Flag("--sigma_yaw", "noise on the yaw rate, rad/s", 0.0, real(0)),
+    ),
+)
+"""All flags of main.py. A flag's value is refused, never ignored, where its owner is not at work."""
+
+BY_KEY: dict[str, Flag] = {flag.key: flag for flag in FLAGS}
+
+
+def add_to(parser: argparse.ArgumentParser, only_given: bool = False) -> None:
+    """Declare the learner's flags on a parser, in groups.
+
+    Args:
+        parser: main.py's, or that of a wrapper which passes them on.
+        only_given: leave flags that are not given out of the result, instead of their defaults.
+    """
+    groups: dict[str, Any] = {}
+    for flag in FLAGS:
+        if flag.group not in groups:
+            groups[flag.group] = parser.add_argument_group(flag.group)
+        names = [flag.short, flag.name] if flag.short else [flag.name]
+        options: dict[str, Any] = {"help": flag.help.replace("%", "%%"), "dest": flag.key}
+        options["default"] = argparse.SUPPRESS if only_given else flag.default
+        if flag.type is None:
+            options["action"] = "store_true"
+        else:
+            options["type"] = flag.type
+            options["metavar"] = flag.key.rsplit("_", 1)[-1].upper() if flag.choices is None else None
+            if flag.nargs:
+                options["nargs"] = flag.nargs
+            if flag.choices:
+                options["choices"] = flag.choices
+        groups[flag.group].add_argument(*names, **options)
+
+
+def to_arguments(values: Mapping[str, Any]) -> list[str]:
+    """Command-line arguments that give these values again; what equals a default is left out.
+
+    Args:
+        values: by key (`vars(namespace)`); keys that are not the learner's are passed over.
+    """
+    arguments: list[str] = []
+    for flag in FLAGS:
+        value = values.get(flag.key, flag.default)
+        if value == flag.default or value is None:
+            continue
+        if flag.type is None:
+            arguments.append(flag.name)
+        elif flag.nargs:
+            arguments += [flag.name, *map(str, value)]
+        else:
+            # one word, so that a value that begins with a dash is not taken for a flag
+            arguments.append(f"{flag.name}={value}")
+    return arguments

@@ -1,0 +1,58 @@
+"""main.py: train a network offline, or run it as the learner node of a flight (--online)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from nav_pkg.cli import learner_flags
+from nav_pkg.cli.flags import Parser
+from nav_pkg.core import UsageError
+
+
+def make_parser(only_given: bool = False) -> Parser:
+    """The parser of main.py; with `only_given`, flags that are not given have no value."""
+    parser = Parser(prog="main.py", description=__doc__)
+    learner_flags.add_to(parser, only_given)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; arguments of roslaunch (with ':=') are passed over.
+
+    Raises:
+        UsageError: a flag is unknown, has a bad value, or would have no effect.
+    """
+    argv = [argument for argument in argv if ":=" not in argument]
+    args = make_parser().parse_args(argv)
+    given = vars(make_parser(only_given=True).parse_args(argv))
+    idle, cure = ("training", "leave it out") if args.online else ("flight", "add --online or leave it out")
+    for key in given:
+        # switches that merely say what happens anyway do no harm
+        if learner_flags.BY_KEY[key].owner == idle and key not in _HARMLESS:
+            raise UsageError(f"main.py: --{key} has no effect {_WHERE[idle]}: {cure}")
+    if args.continue_training and not args.checkpoint_path:
+        raise UsageError("main.py: --continue_training needs a --checkpoint_path to go on from")
+    return args
+
+
+_WHERE = {"training": "in flight (--online)", "flight": "when training offline"}
+_HARMLESS = ("load_data_in_ram", "pause_simulator")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run; returns the exit code."""
+    args = parse(sys.argv[1:] if argv is None else argv)
+    if args.online:
+        import nav_pkg.ros.learner
+
+        return nav_pkg.ros.learner.main(args) or 0
+    from nav_pkg.learn.stop import Stop
+
+    with Stop(args.wall_time) as stop:  # listening before the slow import of torch
+        from nav_pkg.learn.offline import train
+
+        values = {flag.key: getattr(args, flag.key) for flag in learner_flags.FLAGS if flag.group != "flight"}
+        free = [flag.key for flag in learner_flags.FLAGS if flag.free]
+        return train(values, free, stop)

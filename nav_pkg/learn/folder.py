@@ -1,0 +1,114 @@
+"""The log folder of a training run: begun, gone on with, or refused.
+
+`config.json` freezes what the run was started with. A run is gone on with only under the same
+configuration, so that what comes out is what an uninterrupted run would have given.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Iterable
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.files import atomic_write, disk_error, read_json, remove_tree, to_json
+from nav_pkg.learn.checkpoint import MODEL_FILE
+
+CONFIG_FILE = "config.json"
+RESULTS_FILE = "results.json"
+DEFAULT_TAG = "testing"
+"""This log tag is for trying things out: what it holds is always overwritten."""
+
+
+def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
+    """The log folder of a tag, existing and writable.
+
+    Args:
+        summary_dir: the folder of all logs.
+        tag: the folder's name below it.
+        overwrite: remove what it holds; always done for the tag `testing`.
+
+    Raises:
+        UsageError: what would be removed is not one training run's log.
+        DataError: the folder cannot be made.
+    """
+    folder = summary_dir / tag
+    if folder.exists() and (overwrite or tag == DEFAULT_TAG):
+        _check_is_log(folder)
+        remove_tree(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".{MODEL_FILE}.*.tmp"):  # of a run killed while it saved
+            left.unlink()
+    except OSError as error:
+        raise DataError(str(disk_error(folder, error)).replace("--data_root", "--summary_dir")) from error
+    return folder
+
+
+def _check_is_log(folder: Path) -> None:
+    """Refuse to remove anything but one log: a wrong tag must not cost a tree of results."""
+    ours = (CONFIG_FILE, MODEL_FILE)
+    empty = not any(folder.iterdir())
+    if not empty and not any((folder / name).is_file() for name in ours):
+        raise UsageError(
+            f"{folder}: not a training log, so --owr leaves it: remove it, or use another --log_tag"
+        )
+    for name in ours:
+        for inner in folder.rglob(name):
+            if inner.parent != folder:
+                raise UsageError(
+                    f"{folder}: holds the log {inner.parent.relative_to(folder)} too, so --owr leaves it: "
+                    "remove it, or use another --log_tag"
+                )
+
+
+def can_resume(folder: Path) -> bool:
+    """Whether the folder holds a run to go on with."""
+    return (folder / MODEL_FILE).is_file()
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    """Freeze the configuration."""
+    atomic_write(folder / CONFIG_FILE, to_json(config))
+
+
+def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> dict[str, Any]:
+    """Check that the folder's run was started with the present configuration.
+
+    Args:
+        folder: a folder for which `can_resume`.
+        config: the present configuration: `flags`, `dataset`, ...
+        free: flags that may differ.
+
+    Returns:
+        The configuration that the run was started with.
+
+    Raises:
+        UsageError: a flag or the dataset's content differs; names it.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        raise UsageError(
+            f"{folder}: holds {MODEL_FILE} but no {CONFIG_FILE}, so it is no training run to go on with: "
+            "give --owr to start anew, or another --log_tag"
+        )
+    before = read_json(folder / CONFIG_FILE)
+    now = json.loads(to_json(config))
+    remedy = "give the same, --owr to start anew, or another --log_tag"
+    for flag, value in now["flags"].items():
+        was = before.get("flags", {}).get(flag, value)
+        if flag not in free and was != value:
+            raise UsageError(
+                f"{folder}: was started with --{flag} {_show(was)}, not {_show(value)}: {remedy}"
+            )
+    if before.get("dataset", {}).get("hash") != now["dataset"]["hash"]:
+        raise UsageError(
+            f"{folder}: the content of --dataset {now['flags']['dataset']} has changed since it was started: "
+            "give --owr to start anew, or another --log_tag"
+        )
+    return before
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return repr(value) if value in ("", None) else str(value)

@@ -1,0 +1,75 @@
+"""The losses: what a network's outputs are compared with, and how."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from nav_pkg.core import UsageError, nearest_name
+from nav_pkg.learn.action import ActionSpace
+
+
+class Loss(Protocol):
+    """A loss of a batch."""
+
+    def targets(self, yaw: np.ndarray) -> torch.Tensor:
+        """What the outputs for frames with these labels (float64 (batch,), rad/s) should be."""
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean loss over the batch, a scalar, of outputs float32 (batch, outputs)."""
+
+
+class CrossEntropy:
+    """Cross entropy of the softmax of the outputs with the bin of the label; discrete only."""
+
+    def __init__(self, action_space: ActionSpace):
+        """Raise UsageError for a continuous action space."""
+        if not action_space.discrete:
+            raise UsageError("--loss CrossEntropy needs classes: add --discrete, or give --loss MSE")
+        self._space = action_space
+
+    def targets(self, yaw: np.ndarray) -> torch.Tensor:
+        """Bins, int64 (batch,)."""
+        return torch.from_numpy(self._space.classes(yaw))
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean over the batch."""
+        return functional.cross_entropy(outputs, targets)
+
+
+class MSE:
+    """Mean squared error: of the outputs to the one-hot bin, or of the value to the clipped label.
+
+    The mean is over the batch and, in a discrete space, over the outputs.
+    """
+
+    def __init__(self, action_space: ActionSpace):
+        self._space = action_space
+
+    def targets(self, yaw: np.ndarray) -> torch.Tensor:
+        """One-hot bins or clipped labels, float32 (batch, outputs)."""
+        if self._space.discrete:
+            hot = np.eye(self._space.quantity, dtype=np.float32)
+            return torch.from_numpy(hot[self._space.classes(yaw)])
+        return torch.from_numpy(self._space.clip(yaw).astype(np.float32)[:, None])
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean over the batch."""
+        return functional.mse_loss(outputs, targets)
+
+
+LOSSES = {"CrossEntropy": CrossEntropy, "MSE": MSE}
+
+
+def make_loss(name: str, action_space: ActionSpace) -> Loss:
+    """The loss of a `--loss`.
+
+    Raises:
+        UsageError: unknown, or not possible in this action space.
+    """
+    if name not in LOSSES:
+        raise UsageError(f"--loss {name!r}: no such loss{nearest_name(name, list(LOSSES))}")
+    return LOSSES[name](action_space)

@@ -1,0 +1,64 @@
+"""Small datasets with a task that is easy to learn: the bright half says where to turn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
+from nav_pkg.data.writer import RunWriter, create_dataset
+
+DESCRIPTION = {"camera": {"width": 64, "height": 36}, "robot": "drone", "control_rate": 10}
+YAWS = (-0.9, 0.0, 0.0, 0.0, 0.9, 0.1)
+
+
+def picture(yaw: float, random: np.random.RandomState) -> np.ndarray:
+    """A noisy image, uint8 (36, 64, 3): bright left for a left turn, right for a right one."""
+    image = random.randint(0, 90, (36, 64, 3))
+    if yaw > 0.5:
+        image[:, :32] += 150
+    elif yaw < -0.5:
+        image[:, 32:] += 150
+    return image.astype(np.uint8)
+
+
+def write_run(dataset, name: str, frames: int, seed: int, yaws=YAWS) -> None:
+    """Write a run of the easy task."""
+    random = np.random.RandomState(seed)
+    writer = RunWriter(dataset, name, {"world": "esatv3", "outcome": "success"})
+    for i in range(frames):
+        yaw = yaws[random.randint(len(yaws))]
+        command = Command(x=0.8, yaw=yaw)
+        frame = Frame(
+            index=i,
+            stamp=i * 100_000_000,
+            expert=command,
+            learner=None,
+            applied=command,
+            actor=Actor.EXPERT,
+            pose=Pose(0.08 * i, 0.0, 1.0),
+            velocity=Velocity(0.8),
+            nearest=2.0,
+            progress=0.08 * i,
+        )
+        writer.add(frame, rgb=picture(yaw, random))
+    writer.commit({"outcome": "success"})
+
+
+def write_dataset(root, name: str = "easy", runs: int = 3, frames: int = 90, yaws=YAWS):
+    """Write a dataset with `runs` training runs, one validation run and one test run."""
+    dataset = create_dataset(root / name, DESCRIPTION)
+    names = [f"{i:05d}_esatv3" for i in range(runs + 2)]
+    for seed, run in enumerate(names):
+        write_run(dataset, run, frames, seed, yaws)
+    for part, members in (("train", names[:-2]), ("val", names[-2:-1]), ("test", names[-1:])):
+        (dataset / f"{part}_set.txt").write_text("".join(f"{run}\n" for run in members))
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory):
+    """A data root with the dataset `easy`: 270 training frames, 90 each to validate and test."""
+    root = tmp_path_factory.mktemp("data")
+    write_dataset(root)
+    return root
