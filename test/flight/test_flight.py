@@ -199,10 +199,10 @@ def test_wilson_bad():
 
 def test_summary():
     runs = [
-        {"run": 0, "outcome": "success", "frames": 100, "progress": 192.0, "nearest": 0.7, "imitation_loss": 0.1,
-         "labels": {"left": 10, "straight": 80, "right": 10}},
-        {"run": 1, "outcome": "collision", "frames": 300, "progress": 96.0, "nearest": None, "imitation_loss": 0.5,
-         "labels": {"left": 100, "straight": 100, "right": 100}},
+        {"run": 0, "outcome": "success", "frames": 100, "progress": 192.0, "nearest": 0.7,
+         "imitation_loss": 0.1, "labels": {"left": 10, "straight": 80, "right": 10}},
+        {"run": 1, "outcome": "collision", "frames": 300, "progress": 96.0, "nearest": None,
+         "imitation_loss": 0.5, "labels": {"left": 100, "straight": 100, "right": 100}},
         {"run": 2, "outcome": "sim_failure", "frames": 999, "progress": 1.0, "nearest": 0.01},
         {"run": 3, "outcome": "aborted"},
     ]  # fmt: skip
