@@ -118,6 +118,10 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     own = parser()
     argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
     args, rest = own.parse_known_args(argv)
+    # The nodes run in another folder: to them a relative path would mean another place.
+    args.summary_dir, args.data_root = (
+        path.expanduser().resolve() for path in (args.summary_dir, args.data_root)
+    )
     for flag in (word.split("=")[0] for word in rest):
         for owner, names in OTHERS.items():
             if flag in names:
