@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
@@ -183,6 +184,7 @@ class Supervisor:
 
     def _fly_run(self, plan: RunPlan) -> None:
         self._abort.clear()
+        self._begin, self._simulated = time.monotonic(), 0.0
         flight = self._p.flight(plan)
         decision: Optional[Decision] = None
         try:
@@ -199,6 +201,7 @@ class Supervisor:
                 if self._p.record:
                     self._wait_recorder(plan, decision)
                 observation = self._observe(self._advance(decision, observation.stamp))
+                self._simulated = (observation.stamp - stamp) / 1e9
         except NavError as error:
             self._end_badly(plan, flight, error)
             raise
@@ -348,6 +351,9 @@ class Supervisor:
 
     def _finish(self, plan: RunPlan, facts: Dict[str, Any]) -> None:
         facts = dict(facts, run=plan.run, name=plan.name)
+        # Here alone, not in run.json: what a seed records has the same bytes on every machine.
+        facts["wall_seconds"] = round(time.monotonic() - self._begin, 3)
+        facts["simulated_seconds"] = self._simulated
         if self._log:
             self._log.append(facts)
             self._log.beat(force=True, run=plan.run, state="ended", stamp=0.0, index=-1, progress=0.0)

@@ -1,0 +1,244 @@
+"""bench: measure what the system promises, as ratios within one run.
+
+Writes bench/results.json ({name: {value, unit, command, detail}}) and docs/performance.md. A
+measurement that is not asked for keeps its earlier figure.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.core import NavError, SimulatorError
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = ("--width", 160, "--height", 120)
+FULL = ("--width", 640, "--height", 360)
+
+TARGETS = {
+    "expert_success": "20 of 20",
+    "nearest_obstacle": "never below 0.5 m",
+    "straight_fraction": "0.60 to 0.80",
+    "loop_over_bare": "at least 0.6",
+    "real_time_ratio": "at least 5",
+    "recorder_share": "under 0.15",
+    "same_bytes": "1",
+    "kills_survived": "30 of 30",
+}
+
+
+class Bench:
+    """Runs the measurements; data and logs go to a work folder that is removed at the end."""
+
+    def __init__(self, output: Path, laps: int, kills: int, repeats: int):
+        self.work = output / "work"
+        self.file = output / "results.json"
+        self.laps, self.kills, self.repeats = laps, kills, repeats
+        self.results: Dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+
+    # What the measurements are made of.
+
+    def report(self, name: str, value: float, unit: str, command: str, detail: str) -> None:
+        """Keep a figure; it is on disk when this returns."""
+        self.results[name] = {"value": value, "unit": unit, "command": command, "detail": detail}
+        temporary = self.file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.results, indent=1, sort_keys=True) + "\n")
+        os.replace(temporary, self.file)
+        print(f"{name}: {value:.4g} {unit} ({detail})", flush=True)
+
+    def command(self, script: str, *arguments: Any) -> str:
+        """A command line as a user would type it."""
+        return " ".join(["python", f"scripts/{script}", *map(str, arguments)])
+
+    def run(self, *arguments: Any, environment: Optional[Dict[str, str]] = None) -> None:
+        """Run a command of the project to its end."""
+        done = subprocess.run(
+            list(map(str, arguments)),
+            env=dict(os.environ, **(environment or {})),
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+        )
+        if done.returncode:
+            raise SimulatorError(f"'{' '.join(map(str, arguments))}' ended with exit code {done.returncode}")
+
+    def fly(self, tag: str, *arguments: Any) -> List[Dict[str, Any]]:
+        """Fly a session; its run log."""
+        folders = ("--summary_dir", self.work / "log", "--data_root", self.work / "data")
+        script = ROOT / "scripts" / "run_script.py"
+        self.run(sys.executable, script, "-t", tag, "--owr", *folders, *arguments)
+        lines = (self.work / "log" / tag / "runs.jsonl").read_text().splitlines()
+        return [run for run in map(json.loads, lines) if run["outcome"] != "sim_failure"]
+
+    # The measurements.
+
+    def expert(self) -> None:
+        """Laps of the expert from seeded start poses along the route."""
+        arguments = ("--random_seed", 20, "--number_of_runs", self.laps, "--start", "route", *FAST)
+        command = self.command("run_script.py", "-t", "expert", *arguments)
+        runs = self.fly("expert", *arguments)
+        good = sum(run["outcome"] == "success" for run in runs)
+        others = (
+            sorted({f"{run['outcome']}: {run['reason']}" for run in runs} - {"success"})
+            if good < len(runs)
+            else []
+        )
+        detail = f"{good} of {len(runs)} laps {'; '.join(others)}".strip()
+        self.report("expert_success", good / len(runs), "share of runs", command, detail)
+        nearest = [run["nearest"] for run in runs]
+        self.report("nearest_obstacle", min(nearest), "m", command, f"smallest depth over {len(runs)} laps")
+        labels = {key: sum(run["labels"][key] for run in runs) for key in ("left", "straight", "right")}
+        each = [run["labels"]["straight"] / run["frames"] for run in runs]
+        total = sum(labels.values())
+        detail = f"control_delay 0.1 s, {total} frames, single laps {min(each):.3f} to {max(each):.3f}"
+        self.report("straight_fraction", labels["straight"] / total, "share of labels", command, detail)
+        ratio = statistics.median(run["simulated_seconds"] / run["wall_seconds"] for run in runs)
+        detail = "camera 160x120, depth 160x90, scan; nothing recorded"
+        self.report("real_time_ratio_small", ratio, "simulated s / wall s", command, detail)
+
+    def loop(self) -> None:
+        """The collection loop at full size, recorded, not recorded, and the bare simulator, in turns."""
+        arguments = ("--number_of_runs", 1, "--start", "start", "--max_duration", 40, *FULL)
+        speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": []}
+        for _ in range(self.repeats):
+            for kind, extra in (("recorded", ("-ds",)), ("not recorded", ())):
+                run = self.fly("loop", *arguments, *extra)[0]
+                speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
+            speeds["bare"].append(self.bare())
+        middle = {kind: statistics.median(found) for kind, found in speeds.items()}
+        command = self.command("bench.py", "--only", "loop")
+        how = f"median of {self.repeats}, 640x360 RGB + 160x90 depth + scan at 10 Hz, {os.cpu_count()} cores"
+        self.report(
+            "real_time_ratio", middle["recorded"], "simulated s / wall s", command, f"recording on; {how}"
+        )
+        rates = ", ".join(f"{kind} {10 * speed:.1f}" for kind, speed in middle.items())
+        detail = f"frames/s: {rates}; {how}"
+        self.report("loop_over_bare", middle["recorded"] / middle["bare"], "ratio", command, detail)
+        self.report(
+            "recorder_share", 1 - middle["recorded"] / middle["not recorded"], "share", command, detail
+        )
+
+    def bare(self) -> float:
+        """Simulated seconds per wall second of bare `gzserver --lockstep`, free-running, same sensors."""
+        from nav_pkg.sim.bare import real_time_ratio
+
+        return real_time_ratio(world="esatv3", robot="drone", seconds=40.0)
+
+    def determinism(self) -> None:
+        """The same seed in two processes: every byte of rows, images and scans."""
+        arguments = (
+            "--random_seed",
+            77,
+            "--number_of_runs",
+            2,
+            "--start",
+            "route",
+            "--max_duration",
+            30,
+            "-ds",
+        )
+        arguments += ("--noise", "ou", "--sigma_yaw", 0.3, *FULL)
+        for tag in ("one", "two"):
+            self.fly(tag, *arguments)
+        one, two = (self._contents(self.work / "data" / tag) for tag in ("one", "two"))
+        same = [name for name in one if one[name] == two.get(name)]
+        detail = (
+            f"{len(same)} of {len(one)} files identical (frames.csv, images, scans), {len(two)} in the second"
+        )
+        value = len(same) / max(len(one), len(two))
+        self.report(
+            "same_bytes", value, "share of files", self.command("bench.py", "--only", "determinism"), detail
+        )
+
+    @staticmethod
+    def _contents(dataset: Path) -> Dict[str, bytes]:
+        kinds = (".csv", ".jpg", ".png", ".npy")
+        return {
+            str(p.relative_to(dataset)): p.read_bytes()
+            for p in sorted(dataset.rglob("*"))
+            if p.suffix in kinds
+        }
+
+    def kill(self) -> None:
+        """Kill -9 any process at random moments (the test of the same name, with more kills)."""
+        result = self.work / "kills.json"
+        environment = {"NAV_PKG_KILLS": str(self.kills), "NAV_PKG_KILLS_RESULT": str(result)}
+        self.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_kill.py", environment=environment)
+        found = json.loads(result.read_text())
+        bad = found["lost"] + found["changed"]
+        command = f"NAV_PKG_KILLS={self.kills} python -m pytest test/e2e/test_kill.py"
+        detail = (
+            f"{found['kills']} kills of simulator, recorder, supervisor, roscore; "
+            f"{found['runs']} runs committed, {bad} lost or changed"
+        )
+        self.report("kills_survived", found["kills"] if not bad else 0, "kills", command, detail)
+
+    def page(self) -> None:
+        """Write docs/performance.md from all figures."""
+        lines = [
+            "# Performance",
+            "",
+            "Written by `make bench` (`python scripts/bench.py`); do not edit by hand. "
+            "Ratios are formed within one run.",
+            "",
+            f"Machine: {os.cpu_count()} cores, {_processor()}, {platform.machine()}, no GPU; "
+            f"{datetime.date.today().isoformat()}.",
+            "",
+            "| figure | value | to reach | detail |",
+            "|---|---|---|---|",
+        ]
+        for name, row in sorted(self.results.items()):
+            target = TARGETS.get(name, "")
+            lines.append(f"| {name} | {row['value']:.4g} {row['unit']} | {target} | {row['detail']} |")
+        lines += ["", "## Commands", ""]
+        lines += [f"- {name}: `{row['command']}`" for name, row in sorted(self.results.items())]
+        path = ROOT / "docs" / "performance.md"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("\n".join(lines) + "\n")
+        os.replace(temporary, path)
+        print(f"written: {self.file}, {path}")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "processor unknown"
+
+
+MEASUREMENTS = ("loop", "determinism", "expert", "kill")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+    p = flags.Parser(prog="bench.py", description=__doc__.split("\n\n")[0])
+    p.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="measurements")
+    p.add_argument("--laps", type=int, default=20, help="laps of the expert")
+    p.add_argument("--kills", type=int, default=30, help="processes to kill")
+    p.add_argument("--repeats", type=int, default=3, help="repetitions of the loop's measurement")
+    p.add_argument("--output", type=Path, default=ROOT / "bench", help="folder of results.json")
+    args = p.parse_args(argv)
+    bench = Bench(args.output, args.laps, args.kills, args.repeats)
+    measurements: Dict[str, Callable[[], None]] = {name: getattr(bench, name) for name in MEASUREMENTS}
+    failures = []
+    for name in args.only:
+        try:
+            measurements[name]()
+        except NavError as error:  # the others still say something
+            failures.append(f"{name}: {error}")
+            print(f"error: {failures[-1]}", file=sys.stderr)
+    bench.page()
+    shutil.rmtree(bench.work, ignore_errors=True)
+    if failures:
+        raise SimulatorError("; ".join(failures))
+    return 0

@@ -1,0 +1,143 @@
+"""The whole path in the real components: fly, record, convert, clean, learn, fly what was learned.
+
+The tests of this file build on each other, in order.
+"""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from nav_pkg.core import CONTROL_PERIOD_NS
+from nav_pkg.data.reader import load_dataset
+from nav_pkg.world import load_plan
+
+pytestmark = pytest.mark.timeout(900)
+
+SHORT = ("--max_duration", 8, "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45)
+COLLECT = (
+    "-w",
+    "esatv3",
+    "--random_seed",
+    512,
+    "-ds",
+    "--number_of_runs",
+    3,
+    "--alpha",
+    1,
+    "--start",
+    "route",
+    *SHORT,
+)
+
+
+def contents(dataset):
+    """Every recorded byte of a dataset: frames.csv, images, scans."""
+    return {
+        str(path.relative_to(dataset)): path.read_bytes()
+        for path in sorted(dataset.rglob("*"))
+        if path.suffix in (".csv", ".jpg", ".png", ".npy")
+    }
+
+
+def test_collect(shell):
+    out = shell.run("run_script.py", "-t", "first", "--bag", *COLLECT)
+    assert "3 runs: 3 timeout" in out
+    dataset = load_dataset(shell.data / "first")
+    assert [run.name for run in dataset.runs] == ["00000_esatv3", "00001_esatv3", "00002_esatv3"]
+    for run in dataset.runs:
+        assert run.facts["outcome"] == "timeout"
+        assert len(run.frames.index) == 80
+        assert np.array_equal(np.round(np.diff(run.frames.stamp) * 1e9), np.full(79, CONTROL_PERIOD_NS))
+        assert run.rgb(40).shape == (120, 160, 3)
+        assert run.rgb(40).std() > 10
+        assert 4 < run.facts["progress"] < 7
+        assert abs(run.frames.z[-1] - 1.0) < 0.25
+    out = shell.run("dataset.py", "verify", "first")
+    assert "3" in out
+
+
+def test_images_show_the_pose_of_their_row(shell):
+    """The depth image's centre is the distance to the wall ahead, computed from the plan and the row."""
+    plan = load_plan("esatv3")
+    errors = []
+    for run in load_dataset(shell.data / "first").runs:
+        frames = run.frames
+        for index in range(0, 80, 4):
+            yaw = frames.yaw[index]
+            camera = np.array([[frames.x[index] + 0.1 * np.cos(yaw), frames.y[index] + 0.1 * np.sin(yaw)]])
+            wall = float(np.ravel(plan.ray_cast(camera, np.array([yaw])))[0])
+            depth = run.depth(index)
+            row, column = depth.shape[0] // 2, depth.shape[1] // 2
+            centre = depth[row - 1 : row + 1, column - 1 : column + 1]
+            # At a distance a small tilt of the drone moves the ray to the floor or the ceiling.
+            if wall < 8 and abs(frames.pitch[index]) < 0.02 and abs(frames.roll[index]) < 0.02:
+                errors.append(abs(float(np.median(centre)) - wall) / wall)
+    assert len(errors) > 5
+    assert np.median(errors) < 0.03
+
+
+def test_same_seed_same_bytes(shell):
+    shell.run("run_script.py", "-t", "second", *COLLECT)
+    first, second = contents(shell.data / "first"), contents(shell.data / "second")
+    assert sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_another_seed_other_bytes(shell):
+    arguments = [512 + 1 if word == 512 else word for word in COLLECT]
+    shell.run("run_script.py", "-t", "other", *arguments)
+    first, other = contents(shell.data / "first"), contents(shell.data / "other")
+    assert first["00000_esatv3/frames.csv"] != other["00000_esatv3/frames.csv"]
+
+
+def test_bag_gives_the_same_dataset(shell):
+    bags = sorted((shell.log / "first" / "bags").glob("*.bag"))
+    assert len(bags) == 1
+    shell.run("bag_to_dataset.py", *bags, "--data_root", shell.data, "--dataset", "from_bag")
+    first, bag = contents(shell.data / "first"), contents(shell.data / "from_bag")
+    assert sorted(first) == sorted(bag)
+    assert [name for name in first if first[name] != bag[name]] == []
+
+
+def test_two_sessions_side_by_side(shell):
+    arguments = [1 if word == 3 else word for word in COLLECT]
+    left = shell.start("run_script.py", "-t", "left", *arguments, name="left")
+    right = shell.start("run_script.py", "-t", "right", *arguments, name="right")
+    assert left.wait(timeout=400) == 0, shell.report("left")
+    assert right.wait(timeout=400) == 0, shell.report("right")
+    first = contents(shell.data / "first")
+    for name in ("left", "right"):
+        found = contents(shell.data / name)
+        assert len(found) > 100
+        assert all(first[key] == found[key] for key in found)
+
+
+def test_learn_and_fly(shell):
+    shell.run(
+        "clean_dataset.py", "--data_root", shell.data, "--startswith", "first", "--destination", "clean",
+        "--outcomes", "timeout", "--val_len", 1, "--test_len", 1, "--min_rgb", 10, "--max_rgb", 1000,
+    )  # fmt: skip
+    shell.run(
+        "main.py", "--network", "tiny_net", "--discrete", "--dataset", "clean", "--loss", "CrossEntropy",
+        "--optimizer", "SGD", "--learning_rate", 0.01, "--batch_size", 16, "--max_episodes", 2,
+        "--tensorboard", "--owr", "-t", "tiny",
+    )  # fmt: skip
+    results = json.loads((shell.log / "tiny" / "results.json").read_text())
+    assert 0 <= results["test"]["accuracy"] <= 1
+    assert (shell.log / "tiny" / "my-model").stat().st_size > 8_199_009 * 4
+    shell.run(
+        "run_script.py", "-t", "flight", "-ds", "--checkpoint_path", "tiny", "--alpha", 0, "-e",
+        "--start", "route", "--number_of_runs", 1, "--random_seed", 7, *SHORT,
+    )  # fmt: skip
+    run = load_dataset(shell.data / "flight").runs[0]
+    assert set(run.frames.actor) == {"learner"}
+    assert run.facts["imitation_loss"] is not None
+    with open(shell.data / "flight" / run.name / "frames.csv") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["learner_yaw"]) in (-1.0, 0.0, 1.0)
+    assert float(row["applied_yaw"]) == float(row["learner_yaw"])
+    lines = [json.loads(line) for line in (shell.log / "flight" / "runs.jsonl").read_text().splitlines()]
+    assert lines[0]["wall_seconds"] > 0
+    shell.run("dataset.py", "verify", "flight")
