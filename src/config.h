@@ -1,0 +1,45 @@
+// What the plugin is told by its SDF element and, for the mode, by the ROS parameter server.
+#ifndef NAV_PKG_CONFIG_H
+#define NAV_PKG_CONFIG_H
+
+#include <cstdint>
+#include <string>
+
+#include <sdf/sdf.hh>
+
+namespace nav_pkg {
+
+// The defaults are those of config/robot/drone.yaml, which nav_pkg.sim.gazebo writes into the
+// <plugin> element of the run's own world. docs/simulator.md lists all elements.
+struct Config {
+  std::string robot = "drone";  // model name
+  bool lockstep = true;         // false: free-running; the parameter /gazebo/lockstep wins
+  int depth_width = 160;        // pixels; 0: no depth images
+  int depth_height = 90;
+  std::uint64_t seed = 0;       // of sensor noise until the first reset gives another
+  double scan_noise = 0.01;     // m, standard deviation
+  double command_timeout = 0.5; // s of simulated time, free-running: an older command counts as zero
+  double timeout = 30.0;        // s of wall time, for requests that name none
+  double clock_rate = 0.0;      // Hz; 0: each control period in lock-step, 100 Hz free-running
+
+  std::string command = "/cmd_vel";
+  std::string rgb = "/camera/rgb/image_raw";
+  std::string rgb_info = "/camera/rgb/camera_info";
+  std::string depth = "/camera/depth/image_raw";
+  std::string depth_info = "/camera/depth/camera_info";
+  std::string scan = "/scan";
+  std::string state = "/ground_truth/state";
+  std::string contacts = "/contacts";
+
+  std::string world_frame = "world";
+  std::string base_frame = "base_link";
+  std::string camera_frame = "camera_link";
+  std::string optical_frame = "camera_optical_frame";
+  std::string laser_frame = "laser";
+
+  static Config Read(const sdf::ElementPtr& element);
+};
+
+}  // namespace nav_pkg
+
+#endif

@@ -1,0 +1,150 @@
+#include "state_publisher.h"
+
+#include <cmath>
+#include <limits>
+
+#include <gazebo_msgs/ContactsState.h>
+#include <gazebo_msgs/ModelStates.h>
+#include <geometry_msgs/TransformStamped.h>
+#include <nav_msgs/Odometry.h>
+#include <rosgraph_msgs/Clock.h>
+#include <sensor_msgs/LaserScan.h>
+#include <tf2_msgs/TFMessage.h>
+
+#include "messages.h"
+#include "noise.h"
+
+namespace nav_pkg {
+
+namespace {
+
+geometry_msgs::TransformStamped Stamped(const ros::Time& stamp, const std::string& parent,
+                                        const std::string& child, const ignition::math::Pose3d& pose) {
+  geometry_msgs::TransformStamped message;
+  message.header.stamp = stamp;
+  message.header.frame_id = parent;
+  message.child_frame_id = child;
+  message.transform = ToTransform(pose);
+  return message;
+}
+
+}  // namespace
+
+void StatePublisher::Start(const gazebo::physics::WorldPtr& world, const Config& config,
+                           ros::NodeHandle* node) {
+  world_ = world;
+  config_ = config;
+  node_ = node;
+  clock_ = node->advertise<rosgraph_msgs::Clock>("/clock", 10);
+  model_states_ = node->advertise<gazebo_msgs::ModelStates>("/gazebo/model_states", 10);
+  tf_ = node->advertise<tf2_msgs::TFMessage>("/tf", 10);
+  tf_static_ = node->advertise<tf2_msgs::TFMessage>("/tf_static", 1, true);
+}
+
+void StatePublisher::Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& laser,
+                            const ignition::math::Pose3d& camera_pose, bool has_camera) {
+  drone_ = drone;
+  laser_ = laser;
+  state_ = node_->advertise<nav_msgs::Odometry>(config_.state, 10);
+  contacts_ = node_->advertise<gazebo_msgs::ContactsState>(config_.contacts, 10);
+  tf2_msgs::TFMessage frames;
+  const ros::Time start(world_->SimTime().sec, world_->SimTime().nsec);
+  if (has_camera) {
+    // The optical frame of REP 103: z forward, x right, y down.
+    const ignition::math::Pose3d optical(0, 0, 0, -M_PI / 2, 0, -M_PI / 2);
+    frames.transforms.push_back(Stamped(start, config_.base_frame, config_.camera_frame, camera_pose));
+    frames.transforms.push_back(Stamped(start, config_.camera_frame, config_.optical_frame, optical));
+  }
+  if (laser_) {
+    scan_ = node_->advertise<sensor_msgs::LaserScan>(config_.scan, 10);
+    frames.transforms.push_back(Stamped(start, config_.base_frame, config_.laser_frame, laser_->Pose()));
+  }
+  if (!frames.transforms.empty()) tf_static_.publish(frames);
+}
+
+void StatePublisher::PublishClock(const ros::Time& stamp) {
+  rosgraph_msgs::Clock clock;
+  clock.clock = stamp;
+  clock_.publish(clock);
+}
+
+void StatePublisher::PublishFrame(const ros::Time& stamp, std::uint64_t seed, std::uint64_t frame) {
+  PublishModelStates();
+  if (!drone_ || !drone_->attached()) return;
+  PublishState(stamp);
+  PublishContacts(stamp);
+  if (laser_) PublishScan(stamp, seed, frame);
+}
+
+void StatePublisher::PublishModelStates() {
+  if (model_states_.getNumSubscribers() == 0) return;
+  gazebo_msgs::ModelStates message;
+  for (const auto& model : world_->Models()) {
+    message.name.push_back(model->GetName());
+    message.pose.push_back(ToMessage(model->WorldPose()));
+    geometry_msgs::Twist twist;
+    twist.linear = ToMessage(model->WorldLinearVel());
+    twist.angular = ToMessage(model->WorldAngularVel());
+    message.twist.push_back(twist);
+  }
+  model_states_.publish(message);
+}
+
+void StatePublisher::PublishState(const ros::Time& stamp) {
+  const ignition::math::Pose3d pose = drone_->Pose();
+  nav_msgs::Odometry message;
+  message.header.stamp = stamp;
+  message.header.frame_id = config_.world_frame;
+  message.child_frame_id = config_.base_frame;
+  message.pose.pose = ToMessage(pose);
+  message.twist.twist.linear = ToMessage(drone_->LinearVelocity());
+  message.twist.twist.angular = ToMessage(drone_->AngularVelocity());
+  state_.publish(message);
+  if (tf_.getNumSubscribers() > 0) {
+    tf2_msgs::TFMessage frames;
+    frames.transforms.push_back(Stamped(stamp, config_.world_frame, config_.base_frame, pose));
+    tf_.publish(frames);
+  }
+}
+
+void StatePublisher::PublishScan(const ros::Time& stamp, std::uint64_t seed, std::uint64_t frame) {
+  if (scan_.getNumSubscribers() == 0) return;
+  // The rays are cast here and now, against the poses of this very step. Gazebo's own sensor thread
+  // would do it some time later; the sensor is therefore not "always on" in the model.
+  const auto shape = laser_->LaserShape();
+  shape->Update();
+  const int rays = laser_->RayCount();
+  sensor_msgs::LaserScan message;
+  message.header.stamp = stamp;
+  message.header.frame_id = config_.laser_frame;
+  message.angle_min = static_cast<float>(laser_->AngleMin().Radian());
+  message.angle_increment = static_cast<float>(laser_->AngleResolution());
+  message.angle_max = static_cast<float>(laser_->AngleMin().Radian() + (rays - 1) * laser_->AngleResolution());
+  message.range_min = static_cast<float>(laser_->RangeMin());
+  message.range_max = static_cast<float>(laser_->RangeMax());
+  message.ranges.resize(rays);
+  for (int i = 0; i < rays; ++i) {
+    double range = shape->GetRange(i);
+    // REP 117: nothing within the range is +inf. The noise must not make a return out of nothing.
+    if (range >= laser_->RangeMax() - 1e-9) {
+      range = std::numeric_limits<double>::infinity();
+    } else {
+      range += config_.scan_noise * Gaussian(seed, frame, static_cast<std::uint64_t>(i));
+      if (range >= laser_->RangeMax()) range = std::numeric_limits<double>::infinity();
+      if (range <= laser_->RangeMin()) range = laser_->RangeMin();
+    }
+    message.ranges[i] = static_cast<float>(range);
+  }
+  scan_.publish(message);
+}
+
+void StatePublisher::PublishContacts(const ros::Time& stamp) {
+  gazebo_msgs::ContactsState message;
+  message.header.stamp = stamp;
+  message.header.frame_id = config_.world_frame;
+  message.states = drone_->Contacts();
+  contacts_.publish(message);
+  drone_->ClearContacts();
+}
+
+}  // namespace nav_pkg

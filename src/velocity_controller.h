@@ -1,0 +1,55 @@
+// The quadrotor's flight controller: velocity commands to thrust and torques.
+#ifndef NAV_PKG_VELOCITY_CONTROLLER_H
+#define NAV_PKG_VELOCITY_CONTROLLER_H
+
+#include <ignition/math/Matrix3.hh>
+#include <ignition/math/Quaternion.hh>
+#include <ignition/math/Vector3.hh>
+
+namespace nav_pkg {
+
+// A velocity command in the heading frame: m/s forward, left, up, and rad/s counter-clockwise.
+struct VelocityCommand {
+  ignition::math::Vector3d linear;
+  double yaw_rate = 0.0;
+};
+
+// What the rotors do, body frame: a thrust along z (N) and torques (N m).
+struct Wrench {
+  double thrust = 0.0;
+  ignition::math::Vector3d torque;
+};
+
+struct ControllerGains {
+  double horizontal_rate = 4.0;   // 1/s: acceleration wanted per m/s of horizontal velocity error
+  double vertical_rate = 5.0;     // 1/s
+  double yaw_rate = 7.0;          // 1/s: angular acceleration per rad/s of yaw rate error
+  double attitude_frequency = 30.0;  // rad/s, natural frequency of the attitude loop (damping 1)
+  double max_tilt = 0.61;         // rad (35 degrees)
+  double max_acceleration = 8.0;  // m/s^2, horizontal and vertical each
+  double max_thrust = 20.0;       // N
+  double max_torque = 2.0;        // N m, per axis
+};
+
+// A cascade without memory: velocity error -> wanted acceleration -> wanted thrust vector ->
+// attitude error -> torques. The reduced attitude control (thrust direction apart from yaw) follows
+// the idea of Lee, Leok, McClamroch, "Geometric tracking control of a quadrotor UAV on SE(3)"
+// (CDC 2010). Having no integrators, it has no state that a reset could forget.
+class VelocityController {
+ public:
+  explicit VelocityController(const ControllerGains& gains = ControllerGains()) : gains_(gains) {}
+
+  // mass in kg, inertia (diagonal, body frame) in kg m^2, gravity in m/s^2 (positive),
+  // velocity in the world frame, angular velocity in the body frame.
+  Wrench Update(const VelocityCommand& command, const ignition::math::Quaterniond& orientation,
+                const ignition::math::Vector3d& velocity,
+                const ignition::math::Vector3d& angular_velocity, double mass,
+                const ignition::math::Vector3d& inertia, double gravity) const;
+
+ private:
+  ControllerGains gains_;
+};
+
+}  // namespace nav_pkg
+
+#endif
