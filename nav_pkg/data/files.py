@@ -8,11 +8,14 @@ import json
 import math
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterable
 
 from nav_pkg.core import DataError
 from nav_pkg.data.paths import PathLike
+
+_LIBC = ctypes.CDLL(None)
 
 
 def disk_error(path: PathLike, error: OSError) -> DataError:
@@ -42,10 +45,11 @@ def write_all(fd: int, data: Any) -> None:
 
 
 def write_file(path: PathLike, data: Any) -> None:
-    """Write a new or emptied file; nothing is flushed to disk yet."""
+    """Write a new or emptied file; it is on its way to the disk, but not known to be there."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         write_all(fd, data)
+        start_writeback(fd)
     finally:
         os.close(fd)
 
@@ -63,22 +67,22 @@ def fsync(path: PathLike) -> None:
         os.close(fd)
 
 
-def fsync_all(folder: PathLike, paths: Iterable[PathLike]) -> None:
-    """Flush many files of one file system to disk.
+def start_writeback(fd: int) -> None:
+    """Let the kernel begin to write a file out, without waiting (Linux; nothing elsewhere)."""
+    call = getattr(_LIBC, "sync_file_range", None)
+    if call is not None:
+        call(ctypes.c_int(fd), ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(2))
 
-    One `syncfs` first writes everything out in a single pass, so that the `fsync` of each file,
-    which alone reports that file's errors, finds nothing left to do (0.5 s instead of 1.2 s for
-    4,900 images).
+
+def fsync_all(paths: Iterable[PathLike]) -> None:
+    """Flush many files to disk, four at a time, so that the file system's journal takes them together.
+
+    4,900 images of a run of 2,450 frames, on a disk that others use too: 2.6 to 16 s one by one, 0.7
+    to 1.2 s four at a time, 0.2 to 0.3 s when `start_writeback` went before. `syncfs` would wait for
+    what all other programs have written, too (1.4 to 2.3 s).
     """
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        ctypes.CDLL(None).syncfs(fd)
-    except (OSError, AttributeError):
-        pass
-    finally:
-        os.close(fd)
-    for path in paths:
-        fsync(path)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fsync, paths))
 
 
 def atomic_write(path: PathLike, data: Any) -> None:

@@ -106,7 +106,7 @@ def finish_partial(
     folders = [partial / fmt.RGB_FOLDER, partial / fmt.DEPTH_FOLDER, partial]
     with contextlib.suppress(FileNotFoundError):
         os.unlink(partial / START_FILE)
-    files.fsync_all(partial, [partial / path for path in [*sorted(sums), fmt.SUMS_FILE]])
+    files.fsync_all(partial / path for path in [*sorted(sums), fmt.SUMS_FILE])
     for folder in folders:
         if folder.exists():
             files.fsync(folder)

@@ -16,9 +16,16 @@ import numpy as np
 from nav_pkg.core import DataError, Outcome
 from nav_pkg.data import files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.folders import START_FILE, finish_partial, lock_partial, quarantine, scan_header
+from nav_pkg.data.folders import (
+    START_FILE,
+    file_sha256,
+    finish_partial,
+    lock_partial,
+    quarantine,
+    scan_header,
+)
 from nav_pkg.data.reader import Dataset, Run
-from nav_pkg.data.verify import Look, look, read_sums, verify_run
+from nav_pkg.data.verify import Look, look, on_time, read_sums, verify_run
 
 _REPAIR = ".repair"
 
@@ -33,9 +40,10 @@ class Beginning:
         sums: SHA-256 of its images.
         scan: float32 (frames, rays), or None.
         why: what is wrong with the frame after it; empty when there is none.
+        trusted: frames.csv and scan.npy are those of the commit, as far as its sums are known.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, rate: float):
         self.folder = folder
         self.rows: list[str] = []
         self.sums: dict[str, bytes] = {}
@@ -49,7 +57,8 @@ class Beginning:
             text = ""
             self.why = f"frames.csv: {(error.strerror or str(error)).lower()}"
         lines = text.split("\n")
-        last = -1
+        last: Optional[int] = None
+        gaps = bool(_facts(folder).get("missing"))
         if text and lines[0] != fmt.HEADER:
             self.why = "frames.csv: its header is not the format's"
             lines = [""]
@@ -59,8 +68,11 @@ class Beginning:
             index = len(self.rows)
             try:
                 frame = fmt.row_to_frame(line)
-                if frame.index != index or frame.stamp <= last:
+                step = frame.stamp if last is None else frame.stamp - last
+                if frame.index != index or not (gaps or last is None or on_time(step, rate)):
                     raise ValueError("index or stamp does not follow its predecessor's")
+                if step < 0 or (last is None and step and not gaps):
+                    raise ValueError("stamps do not begin at 0 and increase")
                 self._take(index, line, scan, known)
             except (ValueError, DataError) as error:
                 self.why = f"frame {index}: {error}"
@@ -68,6 +80,11 @@ class Beginning:
             last = frame.stamp
             self.rows.append(line)
         self.frames = len(self.rows)
+        self.trusted = all(
+            not (folder / name).exists() or file_sha256(folder / name) == known.get(name)
+            for name in (fmt.FRAMES_FILE, fmt.SCAN_FILE)
+            if name in known
+        )
         self.scan = None if scan is None else scan[: self.frames]
 
     def _read_scan(self) -> Optional[np.ndarray]:
@@ -185,13 +202,14 @@ def _facts(folder: Path) -> dict:
     return {}
 
 
-def _salvage(folder: Path, name: str, reason: str) -> tuple[Optional[Path], Beginning]:
+def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], Beginning]:
     """Build the good beginning of a folder beside it, hidden; None when it has no good frame."""
-    beginning = Beginning(folder)
+    beginning = Beginning(folder, rate)
     if not beginning.frames:
         return None, beginning
     facts = _facts(folder)
-    whole = facts.get("frames") == beginning.frames and facts.get("outcome") in [o.value for o in Outcome]
+    known = facts.get("outcome") in [outcome.value for outcome in Outcome]
+    whole = known and beginning.trusted and facts.get("frames") == beginning.frames
     before = {"outcome": facts.get("outcome"), "frames": facts.get("frames")}
     parsed = fmt.parse_run_name(name)
     facts = {
@@ -221,13 +239,13 @@ def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterabl
         DataError: when the file system refuses.
     """
     done = _leftovers(dataset)
-    for partial in dataset.partials:
-        done.append(_partial(partial))
     rate = float(dataset.description.get("control_rate") or 10)
+    for partial in dataset.partials:
+        done.append(_partial(partial, rate))
     for run in progress(dataset.runs):
         problems = verify_run(run, rate).problems
         if problems:
-            done.append(_damaged(run, problems))
+            done.append(_damaged(run, problems, rate))
     files.fsync(dataset.path)
     done += _splits(dataset)
     return done
@@ -253,7 +271,7 @@ def _leftovers(dataset: Dataset) -> list[str]:
     return done
 
 
-def _partial(partial: Path) -> str:
+def _partial(partial: Path, rate: float) -> str:
     try:
         lock = lock_partial(partial)
     except DataError as error:
@@ -264,11 +282,11 @@ def _partial(partial: Path) -> str:
         if final.exists() or fmt.parse_run_name(name) is None:
             away = quarantine(partial, "unfinished, and a run of this name is there (or the name is none)")
             return f"{partial}: unfinished beside a run of that name; moved to {away}"
-        report = verify_run(Run(partial))
+        report = verify_run(Run(partial), rate)
         if not report.problems and Run(partial).facts.get("name") == name:
             os.rename(partial, final)
             return f"{partial}: whole but for its last rename; committed as {name}"
-        built, beginning = _salvage(partial, name, "the recorder stopped before the run's commit")
+        built, beginning = _salvage(partial, name, "the recorder stopped before the run's commit", rate)
         if built is None:
             files.remove_tree(partial)
             return f"{partial}: no whole frame; removed"
@@ -280,8 +298,8 @@ def _partial(partial: Path) -> str:
         os.close(lock)
 
 
-def _damaged(run: Run, problems: list[str]) -> str:
-    built, beginning = _salvage(run.path, run.name, problems[0])
+def _damaged(run: Run, problems: list[str], rate: float) -> str:
+    built, beginning = _salvage(run.path, run.name, problems[0], rate)
     away = quarantine(run.path, "\n".join(problems))
     if built is None:
         return f"{run.path}: damaged ({problems[0]}), no good frame; moved to {away}"

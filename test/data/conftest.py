@@ -1,0 +1,103 @@
+"""Small runs and datasets to test with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
+from nav_pkg.data.writer import RunWriter, create_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+PERIOD = 100_000_000
+
+
+class Samples:
+    """Makes frames, images, runs and datasets that depend on their numbers alone."""
+
+    root = ROOT
+    description = {
+        "camera": {"width": 48, "height": 32},
+        "robot": "drone",
+        "action_space": "velocity",
+        "control_rate": 10,
+    }
+
+    @staticmethod
+    def frame(i, yaw=None, speed=0.8, learner=False):
+        yaw = (0.0, 0.9, -0.9, 0.1)[i % 4] if yaw is None else yaw
+        return Frame(
+            index=i,
+            stamp=i * PERIOD,
+            expert=Command(speed, 0.0, 0.0, yaw),
+            learner=Command(0.5, 0.0, 0.0, -yaw) if learner else None,
+            applied=Command(speed, 0.0, 0.0, yaw),
+            actor=Actor.EXPERT,
+            pose=Pose(0.1 + 0.08 * i, 1 / 3, 1.0, 0.0, 0.01, 0.2),
+            velocity=Velocity(0.8, 0.0, 0.0, yaw),
+            nearest=1.5 + i / 7,
+            progress=0.08 * i,
+        )
+
+    @staticmethod
+    def rgb(i, seed=0):
+        rng = np.random.default_rng([seed, i])
+        blocks = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+        return np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)
+
+    @staticmethod
+    def depth(i, seed=0):
+        depth = np.random.default_rng([seed, i, 1]).uniform(0.3, 9, (16, 24)).astype(np.float32)
+        depth[0, :3] = np.inf, np.nan, 70.0
+        return depth
+
+    @staticmethod
+    def scan(i, seed=0):
+        scan = np.random.default_rng([seed, i, 2]).uniform(0.12, 3.5, 12).astype(np.float32)
+        scan[0] = np.inf
+        return scan
+
+    def run(self, dataset, number=0, frames=8, outcome="success", seed=None, world="esatv3", **facts):
+        """Write a committed run; its path."""
+        seed = number if seed is None else seed
+        writer = RunWriter(dataset, f"{number:05d}_{world}", {"world": world, "seed": seed, **facts})
+        for i in range(frames):
+            writer.add(self.frame(i), self.rgb(i, seed), self.depth(i, seed), self.scan(i, seed))
+        return writer.commit({"outcome": outcome})
+
+    def dataset(self, path, runs=3, frames=8):
+        """A dataset of a few runs; its path."""
+        create_dataset(path, self.description)
+        for number in range(runs):
+            self.run(path, number, frames)
+        return path
+
+    @staticmethod
+    def tree(path):
+        """Every file below a folder and its bytes."""
+        return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+    @staticmethod
+    def script(name, *args, **env):
+        """Run a command as a user does."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, args)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **env},
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="session")
+def samples():
+    return Samples()
+
+
+@pytest.fixture
+def dataset(samples, tmp_path):
+    """The path of a dataset of three runs with eight frames each."""
+    return samples.dataset(tmp_path / "data" / "esat")
