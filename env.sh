@@ -3,7 +3,7 @@
 # Sets PATH (the Python environment first), PYTHONPATH and ROS_PACKAGE_PATH (this checkout and its
 # build) and NAV_PKG_ROOT. The library path of Gazebo's own folder is not set here: setup/gzserver
 # sets it for the simulator alone, because other programs would load Debian 11's libraries with it.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2317
 
 if [ -n "${BASH_VERSION:-}" ]; then
     _nav_root=${BASH_SOURCE[0]}

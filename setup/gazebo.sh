@@ -20,10 +20,13 @@ APT=$NAV_CACHE/gazebo-11-apt
 export APT_CONFIG=$APT/apt.conf
 
 private_apt() { # an apt of our own that knows only the suite, with an empty list of installed packages
-    local site
-    site=$(APT_CONFIG='' apt-get indextargets --format '$(CREATED_BY)|$(CODENAME)|$(SITE)' |
-        sed -n 's/^Packages|bookworm|//p' | head -n 1)
-    [ -n "$site" ] || fail "apt knows no Debian mirror (suite bookworm): add Debian 12 to /etc/apt/sources.list, run 'apt-get update' and start again"
+    local sites site
+    # What the machine's apt already has of the suite, else the mirror of its own release.
+    # shellcheck disable=SC2016
+    sites=$(APT_CONFIG='' apt-get indextargets --format '$(CREATED_BY)|$(CODENAME)|$(SITE)')
+    site=$(sed -n "s/^Packages|$SUITE|//p" <<<"$sites" | head -n 1)
+    [ -n "$site" ] || site=$(sed -n 's/^Packages|bookworm|//p' <<<"$sites" | head -n 1)
+    [ -n "$site" ] || fail "apt knows no Debian mirror (suite bookworm): add Debian 12 to apt's sources, run 'apt-get update' and start again"
     rm -rf "$APT"
     mkdir -p "$APT/state/lists/partial" "$APT/cache/archives/partial"
     : >"$APT/state/status"
@@ -43,6 +46,8 @@ Acquire::Retries "3";
 Acquire::http::Timeout "60";
 CONF
     apt-get update
+    apt-cache show --no-all-versions gazebo >/dev/null 2>&1 ||
+        fail "the mirror $site can not be reached or does not carry Debian 11 ($SUITE): mend the connection, or add a source of $SUITE to apt's, and start again"
 }
 
 download() {
@@ -108,6 +113,8 @@ make_prefix() {
         lay_out "$new"
         try_out "$new"
     fi
+    echo "$NAV_RECIPE" >"$new/RECIPE"
+    # shellcheck disable=SC2094
     (cd "$new" && find . ! -type d ! -name MANIFEST -printf '%s %P\n' | LC_ALL=C sort -k2 >MANIFEST)
     sync -f "$new/MANIFEST"
     # Between these two renames there is no prefix: an interruption there is completed by the next run.

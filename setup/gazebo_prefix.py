@@ -52,10 +52,11 @@ def main(unpacked, prefix):
         (usr / "share/sdformat9", "share/sdformat9"),
         (arch_lib / "gazebo-11/plugins", "lib/gazebo-11/plugins"),
         (arch_lib / "OGRE-1.9.0", "lib/OGRE-1.9.0"),
-        (arch_lib / "qt5/plugins/platforms", "lib/qt5/plugins/platforms"),  # gzclient's window
-        (arch_lib / "qt5/plugins/xcbglintegrations", "lib/qt5/plugins/xcbglintegrations"),
         (usr / "include", "include"),
     ]
+    # For gzclient's window: X11, OpenGL and its icons.
+    for name in ("platforms", "xcbglintegrations", "imageformats", "iconengines"):
+        copies.append((arch_lib / "qt5/plugins" / name, f"lib/qt5/plugins/{name}"))
     for source, target in copies:
         shutil.copytree(str(source), str(prefix / target), symlinks=True)
     (prefix / "bin").mkdir()

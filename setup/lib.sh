@@ -1,11 +1,12 @@
 # Names, messages and waiting shared by the set-up scripts. Sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 NAV_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 NAV_DATA=$HOME/.local/share/nav_pkg # made once a user, shared by all checkouts
 NAV_CACHE=$HOME/.cache/nav_pkg      # downloads and the log
 NAV_LOG=$NAV_CACHE/setup.log
 NAV_PREFIX=$NAV_DATA/gazebo-11
+NAV_RECIPE=2                        # of the prefix: one more whenever what goes into it changes
 NAV_WS=$NAV_REPO/build/ws
 NAV_NOETIC=${NAV_PKG_NOETIC:-/opt/ros/noetic} # tests point these two elsewhere
 NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
@@ -33,7 +34,7 @@ logged() {
         while sleep 1 && kill -0 "$owner" 2>/dev/null; do
             waited=$((waited + 1))
             if [ $((waited % 10)) = 0 ]; then
-                printf '  %4d s  %.100s\n' "$waited" "$(tail -c 2000 "$NAV_LOG" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1)"
+                printf '  %4d s  %.100s\n' "$waited" "$(tail -c 2000 "$NAV_LOG" | LC_ALL=C tr -c '\n -~' '\n' | grep '[^ ]' | tail -n 1)"
             fi
         done
     ) &
@@ -96,10 +97,8 @@ link_checkout() { # links every entry of the checkout that catkin or ROS may loo
 
 build_key() { # what the build was made from: its inputs' content and the folders it points into
     (
-        cd "$NAV_REPO"
-        echo "$NAV_REPO" "$(venv_dir)"
-        # The prefix by its list of files: a prefix made again has to be linked again.
-        sha256sum "$NAV_PREFIX/MANIFEST" 2>/dev/null || true
+        cd "$NAV_REPO" || exit
+        echo "$NAV_REPO" "$(venv_dir)" "$NAV_RECIPE"
         find CMakeLists.txt package.xml setup.py gazebo_msgs msg srv src setup/build.sh -type f 2>/dev/null |
             LC_ALL=C sort | xargs -d '\n' sha256sum
         find scripts nav_pkg -maxdepth 1 ! -name __pycache__ 2>/dev/null | LC_ALL=C sort

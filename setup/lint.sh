@@ -13,12 +13,14 @@ check() { # check NAME COMMAND...
     "$@" || failed+=("$name")
 }
 
-check 'ruff check' ruff check --quiet .
-check 'ruff format' ruff format --check --quiet .
-check 'Python 3.8 (vermin)' vermin --quiet --no-tips --no-parse-comments -t=3.8- --violations nav_pkg scripts test setup setup.py
+check 'ruff check' ruff check --output-format concise --quiet .
+check 'ruff format' ruff format --check --output-format concise .
+# vermin takes every .decode() for Python 2's of str.
+check 'Python 3.8 (vermin)' vermin --quiet --no-tips --no-parse-comments --exclude str.decode -t=3.8- --violations nav_pkg scripts test setup setup.py
 check 'import layers' lint-imports --no-cache --no-logo
-# Debian keeps no rosdep database, so catkin_lint can not look up names that are no packages here.
-check 'catkin_lint' catkin_lint --quiet --strict -W2 --offline . gazebo_msgs
+# Of the workspace's folder, which has the package's name; the checkout may have another. Offline: Debian
+# keeps no rosdep database to look up names in.
+check 'catkin_lint' catkin_lint --quiet --strict -W2 --offline build/ws/src/nav_pkg gazebo_msgs
 if command -v shellcheck >/dev/null; then check shellcheck shellcheck -x setup/*.sh setup/check setup/gzserver env.sh; fi
 
 if [ ${#failed[@]} -gt 0 ]; then

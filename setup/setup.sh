@@ -61,9 +61,8 @@ step_apt() {
             fail "${#missing[@]} Debian packages are missing, and there is neither root nor sudo to install them: ask an administrator to run: $install"
         root=(sudo)
         # Without a password, or with one when there is someone to type it.
-        if ! sudo -n true 2>/dev/null; then
-            [ -t 0 ] && sudo -v ||
-                fail "${#missing[@]} Debian packages are missing, and sudo does not let this user install them: ask an administrator to run: $install"
+        if ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then
+            fail "${#missing[@]} Debian packages are missing, and sudo does not let this user install them: ask an administrator to run: $install"
         fi
     fi
     say "installing ${#missing[@]} Debian packages (ROS 1 and build tools) with apt"
@@ -95,7 +94,11 @@ step_gazebo() {
     local why
     [ "$PLATFORM" != noetic ] || return 0
     rm -rf "$NAV_PREFIX.new" "$NAV_PREFIX.old" # of an interrupted run
-    if why=$("$NAV_REPO/setup/check" prefix 2>&1); then return; fi
+    if why=$("$NAV_REPO/setup/check" prefix 2>&1); then
+        # Checkouts share the folder: a newer one's recipe serves an older one as well.
+        if [ "$(cat "$NAV_PREFIX/RECIPE" 2>/dev/null || echo 0)" -ge "$NAV_RECIPE" ]; then return; fi
+        why="setup: Gazebo's folder was made by an older set-up"
+    fi
     if [ -e "$NAV_PREFIX" ]; then say "${why#setup: }"; fi
     say "making Gazebo 11's folder $NAV_PREFIX (190 MB to fetch, 460 MB on disk)"
     logged "$NAV_REPO/setup/gazebo.sh" || failed_step "Gazebo 11 could not be made"

@@ -13,7 +13,7 @@ rm -rf "$venv"
 mkdir -p "$NAV_DATA"
 /usr/bin/python3 -m venv --system-site-packages "$venv"
 # The settings of pip (index, mirror, wheel folder) are the user's own.
-"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 5 \
+"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 5 \
     -r "$(requirements "$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')")"
 # What fails here would otherwise fail in the middle of a flight.
 "$venv/bin/python" -c 'import numpy, scipy, pandas, matplotlib, torch, simplejpeg, rosbags.rosbag1'

@@ -1,4 +1,4 @@
-"""The core knows no ROS: only nav_pkg.ros imports rospy, other ROS libraries or ROS messages."""
+"""What source files may import and write: no ROS outside nav_pkg.ros, layers in order, Python 3.8."""
 
 import ast
 import sys
@@ -83,3 +83,51 @@ def test_import_layers():
     if root not in sys.path:
         sys.path.insert(0, root)
     assert cli.lint_imports(config_filename=str(PACKAGE.parent / "pyproject.toml"), no_cache=True) == 0
+
+
+# vermin knows the standard library and the syntax, but not these two, which fail on 3.8 when they are
+# run: list[int] and X | None. In annotations they are not run, given the __future__ import.
+
+
+def newer_than_38(source):
+    """Line numbers of built-in generics, and of unions in annotations, that Python 3.8 would evaluate."""
+    tree = ast.parse(source)
+    annotations = set()
+    for node in ast.walk(tree):
+        for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if part is not None:
+                annotations.update(ast.walk(part))
+    postponed = any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(alias.name == "annotations" for alias in node.names)
+        for node in tree.body
+    )
+    for node in ast.walk(tree):
+        if node in annotations and postponed:
+            continue
+        generic = (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in {"dict", "frozenset", "list", "set", "tuple", "type"}
+        )
+        union = node in annotations and isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+        if generic or union:
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for folder in ("nav_pkg", "scripts") for p in (PACKAGE.parent / folder).rglob("*.py")),
+    ids=lambda p: str(p.relative_to(PACKAGE.parent)),
+)
+def test_types_are_written_for_python_38(path):
+    assert list(newer_than_38(path.read_text(encoding="utf-8"))) == []
+
+
+def test_types_that_python_38_can_not_evaluate_are_found():
+    future = "from __future__ import annotations\n"
+    assert list(newer_than_38("def f(x: list[int]): pass")) == [1]
+    assert list(newer_than_38("def f() -> int | None: pass")) == [1]
+    assert list(newer_than_38(future + "def f(x: list[int]) -> int | None: pass")) == []
+    assert list(newer_than_38(future + "Alias = dict[str, int]")) == [2]
