@@ -1,0 +1,171 @@
+"""Running other commands as steps of a longer one: seen, timed, and stopped by their own message."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from nav_pkg.core import NavError
+from nav_pkg.flight.runlog import RunLog
+
+POLL = 0.25
+"""Seconds between two looks at a step."""
+
+
+class StepFailed(NavError):
+    """A step ended with an error; carries the step's own exit code."""
+
+    def __init__(self, text: str, code: int):
+        super().__init__(text)
+        self.code = code
+
+
+class Pace:
+    """How fast a session simulates, from the heartbeat that its supervisor writes.
+
+    Only time within a run counts: from the first beat of a run to its last.
+
+    Args:
+        folder: the session's log folder.
+
+    Attributes:
+        simulated: seconds of simulated time seen.
+        wall: wall seconds that these took.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._last: Optional[dict] = None
+        self.simulated = self.wall = 0.0
+
+    def look(self) -> None:
+        """Take the newest heartbeat."""
+        if not self._folder.is_dir():
+            return
+        state = RunLog(self._folder).state()
+        if state is None or state.get("state") not in ("idle", "running"):
+            self._last = None
+            return
+        last, self._last = self._last, state
+        if last is None or any(last.get(key) != state.get(key) for key in ("run", "pid")):
+            return
+        if state["wall"] > last["wall"] and state["stamp"] >= last["stamp"]:
+            self.simulated += state["stamp"] - last["stamp"]
+            self.wall += state["wall"] - last["wall"]
+
+
+def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) -> float:
+    """Run a command to its end; what it prints, progress bars too, is passed through.
+
+    Args:
+        command: with its arguments.
+        title: names the step in an error.
+        pace: looked at while the command runs.
+
+    Returns:
+        Wall seconds.
+
+    Raises:
+        StepFailed: the command ended with another code than 0; the text is its own last line.
+        KeyboardInterrupt: Ctrl-C; the command has ended by then.
+    """
+    begin = time.monotonic()
+    tail = _Tail()
+    sys.stdout.flush()
+    with tail.stream() as stderr:
+        process = subprocess.Popen(list(command), stderr=stderr)
+    try:
+        while process.poll() is None:
+            time.sleep(POLL)
+            if pace is not None:
+                pace.look()
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        tail.close()
+    if process.returncode:
+        code = process.returncode if process.returncode > 0 else 1
+        raise StepFailed(f"{title}: {tail.message() or f'exit code {process.returncode}'}", code)
+    return time.monotonic() - begin
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Wait for a command that was interrupted along with us; ask it once more, then kill it."""
+    for ask, limit in ((None, 1.0), (signal.SIGINT, 60.0), (signal.SIGKILL, 10.0)):
+        if ask is not None:
+            process.send_signal(ask)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(limit)
+            return
+
+
+class _Tail:
+    """Passes a child's stderr on to ours and keeps its last lines.
+
+    Where ours is a terminal, so is the child's, or its progress bars would not show.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._thread: Optional[threading.Thread] = None
+
+    @contextlib.contextmanager
+    def stream(self):
+        """The descriptor to give to the child."""
+        if sys.stderr.isatty():
+            ours, theirs = pty.openpty()
+            with contextlib.suppress(OSError):
+                size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
+                fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+                # The copy goes to a terminal that makes line ends itself.
+                modes = termios.tcgetattr(theirs)
+                modes[1] &= ~termios.OPOST
+                termios.tcsetattr(theirs, termios.TCSANOW, modes)
+        else:
+            ours, theirs = os.pipe()
+        try:
+            yield theirs
+        finally:
+            os.close(theirs)
+        self._thread = threading.Thread(target=self._copy, args=(ours,), daemon=True)
+        self._thread.start()
+
+    def _copy(self, ours: int) -> None:
+        with os.fdopen(ours, "rb", buffering=0) as source:
+            while True:
+                try:
+                    data = source.read(4096)
+                except OSError:  # a terminal whose other side is closed
+                    break
+                if not data:
+                    break
+                self._bytes = (self._bytes + data)[-8192:]
+                sys.stderr.buffer.write(data) if hasattr(sys.stderr, "buffer") else sys.stderr.write(
+                    data.decode(errors="replace")
+                )
+                sys.stderr.flush()
+
+    def close(self) -> None:
+        """Wait until all that was said is passed on."""
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def message(self) -> str:
+        """The child's last `error:` line, else its last line."""
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._bytes.decode(errors="replace"))
+        lines: List[str] = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+        errors = [line[7:] for line in lines if line.startswith("error: ")]
+        return (errors or lines or [""])[-1]

@@ -1,0 +1,1 @@
+"""Tables, figures and pages made from datasets, run logs and training logs. Needs no ROS."""

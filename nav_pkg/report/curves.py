@@ -1,0 +1,156 @@
+"""Learning curves and confusion matrices out of a training's log folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data.paths import PathLike
+from nav_pkg.report import style
+
+METRICS_FILE = "metrics.jsonl"
+RESULTS_FILE = "results.json"
+
+_CURVES = ("loss", "accuracy", "balanced_accuracy", "majority_accuracy", "imitation_loss")
+
+
+def read_metrics(log_folder: PathLike) -> List[Dict[str, Any]]:
+    """The episodes of a training, in order; a last line that a crash cut short is left out.
+
+    Args:
+        log_folder: with metrics.jsonl: one JSON object a line, with `episode`, `updates` and the
+            scores `train` and `val`.
+
+    Raises:
+        DataError: the file is missing, holds no episode, or a line is something else.
+    """
+    path = Path(log_folder) / METRICS_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                break
+            raise DataError(f"{path}: line {number} is not JSON; train again") from None
+        if not isinstance(record, dict):
+            raise DataError(f"{path}: line {number} is not an episode; train again")
+        # Only lines of whole episodes have both parts' scores.
+        if "episode" in record and "train" in record and "val" in record:
+            records.append(record)
+    if not records:
+        raise DataError(f"{path}: holds no whole episode; train longer")
+    return records
+
+
+def read_results(log_folder: PathLike) -> Dict[str, Any]:
+    """results.json of a finished training.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = Path(log_folder) / RESULTS_FILE
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); train again") from None
+    if not isinstance(results, dict):
+        raise DataError(f"{path}: not the results of a training")
+    return results
+
+
+@style.styled
+def curves_figure(records: Sequence[Mapping[str, Any]]) -> Any:
+    """Loss and accuracy by gradient step: training, validation, and the majority baseline."""
+    figure, (left, right) = style.new_figure(9.0, 3.4, ncols=2)
+    steps = [record["updates"] for record in records]
+    marker = "o" if len(records) < 40 else None
+    for part, colour, text in (("train", style.SKY, "training"), ("val", style.BLUE, "validation")):
+        look = {"color": colour, "marker": marker, "markersize": 3}
+        left.plot(steps, [record[part]["loss"] for record in records], label=text, **look)
+        right.plot(steps, [100 * record[part]["accuracy"] for record in records], label=text, **look)
+    right.plot(
+        steps,
+        [100 * record["val"]["balanced_accuracy"] for record in records],
+        color=style.ORANGE,
+        linestyle="--",
+        label="validation, balanced",
+    )
+    base = 100 * records[-1]["val"]["majority_accuracy"]
+    right.axhline(base, color=style.GREY, linewidth=1, linestyle=":", label="majority class (validation)")
+    left.set_ylabel("loss")
+    left.set_ylim(bottom=0)
+    right.set_ylabel("accuracy [%]")
+    right.set_ylim(top=100)
+    for axes in (left, right):
+        axes.set_xlabel("gradient steps")
+        axes.legend()
+    return figure
+
+
+def curves_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """The data behind the curves, one row an episode."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [f"{part}_{key}" for part in ("train", "val") for key in _CURVES]
+    writer.writerow(["episode", "updates", *names])
+    for record in records:
+        values = [record[part].get(key) for part in ("train", "val") for key in _CURVES]
+        writer.writerow([record["episode"], record["updates"], *values])
+    return out.getvalue()
+
+
+@style.styled
+def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> Any:
+    """Confusion matrices side by side: rows are the expert's class, columns the network's, in frames.
+
+    Args:
+        matrices: by title.
+        classes: names, in order.
+    """
+    figure, axes = style.new_figure(3.1 * len(matrices), 3.1, ncols=len(matrices), squeeze=False)
+    for plot, (title, matrix) in zip(axes[0], matrices.items()):
+        counts = np.asarray(matrix, np.float64)
+        rows = counts.sum(axis=1, keepdims=True)
+        shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+        plot.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)
+        for (i, j), share in np.ndenumerate(shares):
+            plot.text(
+                j,
+                i,
+                f"{int(counts[i, j])}\n{100 * share:.0f} %",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if share > 0.7 else style.INK,
+            )
+        plot.set_xticks(range(len(classes)), classes)
+        plot.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+        plot.set_title(title, fontsize=10)
+        plot.set_xlabel("network")
+        plot.set_ylabel("expert")
+        plot.grid(False)
+        plot.tick_params(length=0)
+    return figure
+
+
+def confusion_csv(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> str:
+    """The data behind the matrices: part, expert's class, network's class, frames."""
+    out = io.StringIO()
+    out.write("part,expert,network,frames\n")
+    for part, matrix in matrices.items():
+        for i, row in enumerate(matrix):
+            out.writelines(f"{part},{classes[i]},{classes[j]},{int(n)}\n" for j, n in enumerate(row))
+    return out.getvalue()

@@ -1,0 +1,390 @@
+"""The page of `make demo`: what was flown, learned and flown again, with all its numbers.
+
+Everything comes from what the commands left in the output folder: datasets, run logs, the training's
+log folder, and the steps' own record (their command lines and what was measured while they ran).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from nav_pkg.data.reader import Dataset, Run, load_dataset
+from nav_pkg.flight.metrics import summary
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.metrics import majority_class
+from nav_pkg.report import curves, flights, floorplan, images
+from nav_pkg.report.environment import environment
+from nav_pkg.report.page import Page
+from nav_pkg.report.tables import (
+    NOTHING,
+    Column,
+    Table,
+    labels_table,
+    rate_text,
+    runs_table,
+    scores_table,
+)
+from nav_pkg.world import load_plan
+
+
+@dataclass
+class Step:
+    """A command that was run.
+
+    Attributes:
+        title: what it does, a few words.
+        command: its line, as it can be typed.
+        wall: how long it took, seconds.
+        simulated: simulated seconds that were watched while it flew; 0 when it does not fly.
+        watched: wall seconds that these took.
+    """
+
+    title: str
+    command: str
+    wall: float = 0.0
+    simulated: float = 0.0
+    watched: float = 0.0
+
+    @property
+    def ratio(self) -> Optional[float]:
+        """Simulated time over wall time while flying; None when it does not fly."""
+        return self.simulated / self.watched if self.watched > 0 else None
+
+
+@dataclass
+class Demo:
+    """What the demo did.
+
+    Attributes:
+        folder: the output folder.
+        steps: in order.
+        collections: names of the recorded datasets and what was special about each.
+        clean: name of the cleaned dataset.
+        flights: name of the dataset of the network's flights.
+        training: log tag of the training.
+        notes: sentences about what went otherwise than planned.
+    """
+
+    folder: Path
+    steps: List[Step]
+    collections: Mapping[str, str]
+    clean: str
+    flights: str
+    training: str
+    notes: List[str] = field(default_factory=list)
+
+    @property
+    def data(self) -> Path:
+        """The folder of all its datasets."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """The folder of all its logs."""
+        return self.folder / "log"
+
+
+class Story:
+    """All that a demo left, read once.
+
+    Raises:
+        DataError: something is missing or damaged.
+    """
+
+    def __init__(self, demo: Demo):
+        self.demo = demo
+        self.collected: Dict[str, List[Run]] = {
+            name: load_dataset(demo.data / name).require_runs() for name in demo.collections
+        }
+        clean = Dataset(demo.data / demo.clean)
+        self.parts = {part: clean.split(part) for part in ("train", "val", "test")}
+        self.metrics = curves.read_metrics(demo.log / demo.training)
+        self.results = curves.read_results(demo.log / demo.training)
+        self.flown = load_dataset(demo.data / demo.flights).require_runs()
+        self.space, self.network = _checkpoint(demo.log / demo.training)
+        self.classes = self.space.class_names()
+        self.scores = {part: self.results[part] for part in ("val", "test") if self.results.get(part)}
+        self.labels = {part: [run.frames.expert_yaw for run in runs] for part, runs in self.parts.items()}
+        self.majority = majority_class(self.space, np.concatenate(self.labels["train"]))
+        self.in_flight = flights.agreement(self.flown, self.space, self.majority)
+
+    # Tables, for the terminal and the page alike.
+
+    def flights_table(self) -> Table:
+        """The network's flights."""
+        return runs_table([run.facts for run in self.flown])
+
+    def collection_table(self) -> Table:
+        """The expert's flights, of all collections."""
+        facts = []
+        for name, runs in self.collected.items():
+            short = name.rsplit("/", 1)[-1]
+            facts += [{**run.facts, "name": f"{short}/{run.name}"} for run in runs]
+        table = runs_table(facts)
+        columns = [c for c in table.columns if c.key != "imitation_loss"]
+        return Table(columns, table.rows, table.total)
+
+    def training_table(self) -> Table:
+        """How well the network answers the recorded frames, and those that it flew into."""
+        names = {"val": "validation run", "test": "test run"}
+        rows = {names[part]: scores for part, scores in self.scores.items()}
+        if self.in_flight:
+            rows["its own flights"] = self.in_flight
+        return scores_table(rows, self.classes)
+
+    def speed_table(self) -> Table:
+        """How fast each step was."""
+        columns = (
+            Column("step", "step"),
+            Column("wall", "wall time [s]", 0),
+            Column("frames_per_second", "frames/s in flight", 1),
+            Column("ratio", "simulated : wall", 1),
+        )
+        rows = [
+            {
+                "step": step.title,
+                "wall": step.wall,
+                "frames_per_second": None if step.ratio is None else 10 * step.ratio,
+                "ratio": step.ratio,
+            }
+            for step in self.demo.steps
+        ]
+        total = {"step": "all", "wall": sum(step.wall for step in self.demo.steps)}
+        return Table(columns, rows, total)
+
+    def sentence(self) -> str:
+        """The result of the flights in a sentence."""
+        said = summary([run.facts for run in self.flown])
+        laps = [f"{run.facts.get('laps') or 0:.2f}" for run in self.flown]
+        many = ", ".join(laps[:-1]) + " and " + laps[-1] if len(laps) > 1 else laps[0]
+        return (
+            f"The trained {self.network} flew {many} laps of the route; {said['successes']} of "
+            f"{said['counted']} flights were a whole lap; {rate_text(said)}."
+        )
+
+
+def _checkpoint(folder: Path) -> Tuple[ActionSpace, str]:
+    from nav_pkg.learn import checkpoint
+
+    loaded = checkpoint.load(folder.resolve())
+    return loaded.action_space, loaded.network
+
+
+def write(story: Story) -> Path:
+    """Write report.html, and its data beside it, into the demo's folder; gives its path."""
+    demo = story.demo
+    first = story.flown[0]
+    plan = load_plan(first.world)
+    page = Page(
+        f"Learning to fly {plan.name}",
+        f"An expert flew {plan.title[0].lower()}{plan.title[1:]} in Gazebo; {story.network} learned from the "
+        "recorded camera images what the expert did, and flew by itself.",
+    )
+    _tiles(page, story)
+    page.text(story.sentence())
+    for note in demo.notes:
+        page.text(note, note=True)
+    _flights(page, story, plan)
+    _training(page, story)
+    _collection(page, story, plan)
+    _method(page, story)
+    return page.write(demo.folder / "report.html")
+
+
+def _tiles(page: Page, story: Story) -> None:
+    expert = summary([run.facts for runs in story.collected.values() for run in runs])
+    flown = summary([run.facts for run in story.flown])
+    part, scores = list(story.scores.items())[-1] if story.scores else ("val", story.metrics[-1]["val"])
+    ratios = [step for step in story.demo.steps if step.ratio is not None]
+    pace = sum(s.simulated for s in ratios) / sum(s.watched for s in ratios) if ratios else None
+    page.tiles(
+        [
+            (f"{flown['successes']} of {flown['counted']}", "whole laps by the network"),
+            (_number(flown["laps"], 2), "laps per flight of the network, mean"),
+            (
+                f"{100 * scores['accuracy']:.1f} %",
+                f"accuracy on the {'test' if part == 'test' else 'validation'} run; always "
+                f"{story.classes[story.majority]}: {100 * scores['majority_accuracy']:.1f} %",
+            ),
+            (f"{expert['successes']} of {expert['counted']}", "whole laps by the expert, recorded"),
+            (f"{expert['frames']:,}", "frames recorded"),
+            (f"{_number(pace, 1)} x", "real time, all flights"),
+            (f"{sum(s.wall for s in story.demo.steps) / 60:.0f} min", "for everything"),
+        ]
+    )
+
+
+def _number(value: Optional[float], digits: int) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def _flights(page: Page, story: Story, plan: Any) -> None:
+    page.head("The network flies")
+    page.text(
+        "Each flight starts at another place along the route, drawn from the seed. The network alone "
+        "steers; height is kept for it. The expert is asked at every frame too, so that the two can be "
+        "compared, but has no say. Imitation loss is the mean squared difference of their turns, (rad/s)²."
+    )
+    page.table(story.flights_table(), "flights", "The flights; the last row is what they say together.")
+    paths = [floorplan.Flown.of_run(run) for run in story.flown]
+    page.figure(
+        floorplan.flights_figure(plan, paths),
+        "flight_paths",
+        floorplan.paths_csv(paths),
+        "Flown paths seen from above. Numbered rings: where a flight starts; crosses: where it ends early; "
+        "grey dashes: the route. Brown: doors, pink: posters, blue: window panels, ochre: radiators.",
+    )
+    ends = [run for run in story.flown if run.outcome != "success"]
+    for run in ends:
+        picked = flights.last_indices(run, 6, 3.0)
+        pictures = [
+            images.frame_picture(run, i, f"{(run.frames.stamp[i] - run.frames.stamp[-1]) / 1e9:+.1f} s")
+            for i in picked
+        ]
+        page.figure(
+            images.sheet(pictures, 3),
+            f"last_images_{run.name}",
+            _frames_csv([(run, i) for i in picked]),
+            f"The last seconds of {run.name}, which ended as {run.outcome} ({run.facts.get('reason', '')}). "
+            "Green: the expert's command, orange: the executed one; an arrow leans 45° at 1 rad/s.",
+        )
+    titles = [
+        f"{run.name}: last {min(30, run.frames.stamp[-1] / 1e9):.0f} s ({run.outcome})" for run in story.flown
+    ]
+    page.figure(
+        flights.turns_figure(story.flown, "learner", 30, titles, last=True),
+        "flight_turns",
+        flights.turns_csv(story.flown, 30, last=True),
+        "The network's turns and those that the expert would have made in its place; shaded where their "
+        "classes differ.",
+    )
+
+
+def _training(page: Page, story: Story) -> None:
+    page.head("What it learned")
+    last = story.metrics[-1]
+    page.text(
+        f"{story.network} was trained for {last['updates']} gradient steps. The majority baseline is the "
+        f"accuracy of answering `{story.classes[story.majority]}` always: accuracy means little without it. "
+        "Recall is the share of a class's frames that the network got right; balanced accuracy is the mean "
+        "of the recalls. The last row compares the two in the network's own flights."
+    )
+    page.table(story.training_table(), "scores", "Answers to frames with known labels.")
+    page.figure(
+        curves.curves_figure(story.metrics),
+        "learning_curves",
+        curves.curves_csv(story.metrics),
+        "Learning curves. Training values are of each batch just before its gradient step, averaged over "
+        "an episode of up to 100 steps; validation is over the whole validation run after it.",
+    )
+    matrices = {
+        {"val": "validation run", "test": "test run"}[part]: scores["confusion"]
+        for part, scores in story.scores.items()
+        if "confusion" in scores
+    }
+    if story.in_flight:
+        matrices["its own flights"] = story.in_flight["confusion"]
+    if matrices:
+        page.figure(
+            curves.confusion_figure(matrices, story.classes),
+            "confusion",
+            curves.confusion_csv(matrices, story.classes),
+            "Which class was taken for which: frames, and their share of the row.",
+        )
+
+
+def _collection(page: Page, story: Story, plan: Any) -> None:
+    page.head("What it learned from")
+    kinds = "; ".join(
+        f"`{name}`: {what} ({len(story.collected[name])} laps)"
+        for name, what in story.demo.collections.items()
+    )
+    page.text(
+        f"The expert flew {sum(map(len, story.collected.values()))} runs: {kinds}. Noise moves the robot, "
+        "never the label, which is always what the expert would do in that frame: so the recordings hold "
+        "recoveries that an undisturbed expert never shows."
+    )
+    page.table(story.collection_table(), "collection", "The expert's runs.")
+    page.table(
+        labels_table(story.labels, story.space),
+        "labels",
+        "The cleaned dataset, split by whole runs; shares of the expert's turns by class.",
+    )
+    paths = [
+        floorplan.Flown(run.name, f"{name}: {run.name}", floorplan.Flown.of_run(run).xy, run.outcome)
+        for name, runs in story.collected.items()
+        for run in runs
+    ]
+    page.figure(
+        floorplan.flights_figure(plan, paths),
+        "collection_paths",
+        floorplan.paths_csv(paths),
+        "The expert's paths.",
+    )
+    pictures, shown = [], []
+    everything = [run for runs in story.collected.values() for run in runs]
+    for run in (everything[0], everything[-1]):
+        for i in images.sample_indices(run, 6):
+            pictures.append(images.frame_picture(run, i))
+            shown.append((run, i))
+    page.figure(
+        images.sheet(pictures, 3),
+        "samples",
+        _frames_csv(shown),
+        "Recorded camera images with the expert's command (green, the label) and the executed one (orange, "
+        "with noise where there was any).",
+    )
+    noisy = everything[-1]
+    page.figure(
+        flights.turns_figure([noisy], "applied", 40, [f"{noisy.name}, from the middle of the run"]),
+        "executed_turns",
+        flights.turns_csv([noisy], 40),
+        "The label and what was executed, over forty seconds of a run with noise.",
+    )
+
+
+def _method(page: Page, story: Story) -> None:
+    page.head("How it was done")
+    page.text(
+        "These commands, in this order, from the folder of the package in a shell with `source env.sh`. The "
+        "simulation is in lock-step: simulated time waits for every answer, so that the same seed gives the "
+        "same flights on any machine, and a slow one only takes longer."
+    )
+    page.commands([step.command for step in story.demo.steps])
+    page.table(
+        story.speed_table(),
+        "speed",
+        "Wall times include the start of ROS and Gazebo; frames per second and the ratio of simulated to "
+        "wall time are measured while flying, from the supervisor's heartbeat.",
+    )
+    page.head("On what")
+    columns = (Column("what", "what"), Column("value", "value", prose=True))
+    rows = [{"what": name, "value": value} for name, value in environment()]
+    page.table(Table(columns, rows), "environment", "Versions and machine.")
+
+
+def _frames_csv(frames: Sequence[Tuple[Run, int]]) -> str:
+    """Which frames are shown: run, frame, seconds, commands, file."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["run", "frame", "seconds", "expert_yaw", "applied_yaw", "progress", "file"])
+    for run, i in frames:
+        frame = run.frames.frame(i)
+        writer.writerow(
+            [
+                run.name,
+                i,
+                f"{frame.stamp / 1e9:.1f}",
+                f"{frame.expert.yaw:.4f}",
+                f"{frame.applied.yaw:.4f}",
+                f"{frame.progress:.2f}",
+                run.frames.rgb[i],
+            ]
+        )
+    return out.getvalue()

@@ -1,0 +1,104 @@
+"""On what something was computed: versions, machine, date."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import List, Tuple
+
+import nav_pkg
+
+PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg")
+
+
+def environment() -> List[Tuple[str, str]]:
+    """What and on what: (name, value) in reading order; a thing that is not there is left out."""
+    rows = [
+        ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
+        ("nav_pkg", _with_commit(nav_pkg.__version__)),
+        ("processor", _processor()),
+        ("memory", _memory()),
+        ("GPU for training", _gpu()),
+        ("system", _system()),
+        ("Python", platform.python_version()),
+        ("ROS", _ros()),
+        ("Gazebo", _gazebo()),
+    ]
+    for package in PACKAGES:
+        try:
+            rows.append((package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return [(name, value) for name, value in rows if value]
+
+
+def _with_commit(version: str) -> str:
+    folder = Path(__file__).resolve().parents[2]
+    commit = _said(["git", "-C", str(folder), "describe", "--always", "--dirty"])
+    return f"{version} ({commit})" if commit and (folder / ".git").exists() else version
+
+
+def _said(command: List[str]) -> str:
+    """The first line that a program prints; nothing when it is not there or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    lines = done.stdout.strip().splitlines()
+    return lines[0].strip() if done.returncode == 0 and lines else ""
+
+
+def _processor() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {usable} logical cores"
+
+
+def _memory() -> str:
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return ""
+    return f"{pages * size / 2**30:.1f} GiB"
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+
+
+def _system() -> str:
+    name = ""
+    try:
+        for line in Path("/etc/os-release").read_text().splitlines():
+            if line.startswith("PRETTY_NAME="):
+                name = line.split("=", 1)[1].strip('"')
+    except OSError:
+        pass
+    return f"{name or platform.system()}, kernel {platform.release()}"
+
+
+def _ros() -> str:
+    distribution = os.environ.get("ROS_DISTRO", "")
+    version = _said(["rosversion", "roscpp"])
+    return ", ".join(part for part in (distribution, f"roscpp {version}" if version else "") if part)
+
+
+def _gazebo() -> str:
+    for program in (Path(__file__).resolve().parents[2] / "setup" / "gzserver", Path("gzserver")):
+        line = _said([str(program), "--version"])
+        if line:
+            return line.replace("Gazebo multi-robot simulator, ", "")
+    return ""

@@ -1,0 +1,216 @@
+"""Tables: rows of plain values that print as text, stand in a page and are saved as CSV alike."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from nav_pkg.flight.metrics import summary
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.report.style import outcome_colour
+
+NOTHING = "–"
+"""What stands where a value is not known."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        key: of the rows' values.
+        title: its head, with the unit.
+        digits: decimals of numbers; None for text and whole numbers.
+        percent: numbers are shares and shown in percent.
+        where: shown in `text` (a terminal), on a `page`, and always in the CSV.
+        prose: sentences, which may take several lines.
+    """
+
+    key: str
+    title: str
+    digits: Optional[int] = None
+    percent: bool = False
+    where: Tuple[str, ...] = ("text", "page")
+    prose: bool = False
+
+    def show(self, value: Any) -> str:
+        """A value as text; a dash where nothing is known."""
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return NOTHING
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return str(value)
+        if self.percent:
+            return f"{100 * value:.{self.digits or 0}f} %"
+        return str(value) if self.digits is None else f"{value:.{self.digits}f}"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is set flush right."""
+        return self.digits is not None
+
+
+@dataclass
+class Table:
+    """A table.
+
+    Attributes:
+        columns: in order.
+        rows: values by column key; a missing one shows as a dash.
+        total: a last row that says something about all others; None for none.
+    """
+
+    columns: Sequence[Column]
+    rows: List[Dict[str, Any]]
+    total: Optional[Dict[str, Any]] = field(default=None)
+
+    def _all(self) -> List[Dict[str, Any]]:
+        return self.rows + ([self.total] if self.total else [])
+
+    def _shown(self, where: str) -> List[Column]:
+        return [c for c in self.columns if where in c.where]
+
+    def text(self) -> str:
+        """For a terminal: aligned columns, a rule under the head and above the total."""
+        columns = self._shown("text")
+        lines = [[c.title for c in columns]]
+        lines += [[c.show(row.get(c.key)) for c in columns] for row in self._all()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        out = [
+            "  ".join(
+                cell.rjust(width) if c.numeric else cell.ljust(width)
+                for cell, width, c in zip(line, widths, columns)
+            ).rstrip()
+            for line in lines
+        ]
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        out.insert(1, rule)
+        if self.total:
+            out.insert(len(out) - 1, rule)
+        return "\n".join(out)
+
+    def html(self) -> str:
+        """For a page: a table element that scrolls sideways where it is wider than the screen."""
+        head = "".join(f"<th{_side(c)}>{html.escape(c.title)}</th>" for c in self._shown("page"))
+        body = "".join(self._row(row) for row in self.rows)
+        foot = f"<tfoot>{self._row(self.total)}</tfoot>" if self.total else ""
+        inner = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}"
+        return f'<div class="wide"><table>{inner}</table></div>'
+
+    def _row(self, row: Mapping[str, Any]) -> str:
+        cells = []
+        for column in self._shown("page"):
+            text = html.escape(column.show(row.get(column.key)))
+            if column.key == "outcome" and row.get("outcome") and row is not self.total:
+                text = f'<span class="dot" style="background:{outcome_colour(text)}"></span>{text}'
+            cells.append(f"<td{_side(column)}>{text}</td>")
+        return f"<tr>{''.join(cells)}</tr>"
+
+    def csv(self) -> str:
+        """All columns with the unrounded values, by key; empty where nothing is known."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([c.key for c in self.columns])
+        for row in self._all():
+            writer.writerow(["" if row.get(c.key) is None else row[c.key] for c in self.columns])
+        return out.getvalue()
+
+
+def _side(column: Column) -> str:
+    return ' class="n"' if column.numeric else ' class="p"' if column.prose else ""
+
+
+RUN_COLUMNS = (
+    Column("name", "run"),
+    Column("outcome", "outcome"),
+    Column("progress", "progress [m]", 1),
+    Column("laps", "laps", 2),
+    Column("distance", "distance [m]", 1),
+    Column("duration", "duration [s]", 1),
+    Column("mean_speed", "speed [m/s]", 2),
+    Column("nearest", "nearest [m]", 2),
+    Column("imitation_loss", "imitation loss", 3),
+    Column("reason", "why it ended", where=()),
+)
+"""Of a run's description; the imitation loss is (rad/s)^2, per frame."""
+
+
+def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """One row a run, as `Flight.facts` describes it; the last row is what they say together.
+
+    Means are over the runs that count (neither aborted nor failed by the simulator), the nearest
+    obstacle is the smallest of all, the imitation loss is over frames.
+    """
+    rows = [{c.key: run.get(c.key) for c in RUN_COLUMNS} for run in runs]
+    for row, run in zip(rows, runs):
+        row["name"] = run.get("name") or f"{run.get('run', '')}"
+    total = None
+    if runs:
+        said = summary(runs)
+        total = {c.key: said.get(c.key) for c in RUN_COLUMNS}
+        total["name"] = f"all {said['counted']}"
+        total["outcome"] = f"{said['successes']} of {said['counted']} success"
+        total["reason"] = rate_text(said)
+    return Table(RUN_COLUMNS, rows, total)
+
+
+def rate_text(said: Mapping[str, Any]) -> str:
+    """A summary's success rate with its interval: `success rate 67 % (95 % interval 21 to 94 %)`."""
+    if not said["counted"]:
+        return "no run counts"
+    return (
+        f"success rate {100 * said['success_rate']:.0f} % "
+        f"(95 % interval {100 * said['success_low']:.0f} to {100 * said['success_high']:.0f} %)"
+    )
+
+
+def scores_table(scores: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Table:
+    """One row a part of the dataset (or a flight): how well a network answers frames with known labels.
+
+    Args:
+        scores: by the row's name; as `nav_pkg.learn.metrics.scores` gives them.
+        classes: the classes' names, in the order of `recall`.
+    """
+    columns: Tuple[Column, ...] = (
+        Column("part", "frames of"),
+        Column("frames", "frames", 0),
+        Column("accuracy", "accuracy", 1, percent=True),
+        Column("majority_accuracy", "majority baseline", 1, percent=True),
+        Column("balanced_accuracy", "balanced accuracy", 1, percent=True),
+        *(Column(f"recall_{name}", f"recall {name}", 1, percent=True) for name in classes),
+        Column("imitation_loss", "imitation loss", 3),
+        Column("loss", "loss", 3, where=("page",)),
+    )
+    rows = []
+    for part, values in scores.items():
+        recall = {f"recall_{name}": value for name, value in zip(classes, values.get("recall", []))}
+        rows.append({"part": part, **values, **recall})
+    return Table(columns, rows)
+
+
+def labels_table(parts: Mapping[str, Sequence[np.ndarray]], space: ActionSpace) -> Table:
+    """The balance of the labels: one row a part, with the share of each class.
+
+    Args:
+        parts: by name; the expert's yaw rates of each run, float (frames,), rad/s.
+        space: its classes.
+    """
+    names = space.class_names()
+    columns = (
+        Column("part", "part"),
+        Column("runs", "runs", 0),
+        Column("frames", "frames", 0),
+        *(Column(name, name, 1, percent=True) for name in names),
+    )
+    rows = []
+    for part, runs in parts.items():
+        yaw = np.concatenate(list(runs)) if len(runs) else np.empty(0)
+        counts = np.bincount(space.classes(yaw), minlength=space.quantity) if len(yaw) else [0] * len(names)
+        shares = {name: int(n) / len(yaw) if len(yaw) else None for name, n in zip(names, counts)}
+        rows.append({"part": part, "runs": len(runs), "frames": len(yaw), **shares})
+    return Table(columns, rows)
