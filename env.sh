@@ -1,7 +1,7 @@
 # A shell in which nav_pkg's commands work: source this file from bash or zsh, from any folder.
 #
-# Sets PATH (the Python environment first), PYTHONPATH and ROS_PACKAGE_PATH (this checkout and its
-# build) and NAV_PKG_ROOT. The library path of Gazebo's own folder is not set here: setup/gzserver
+# Sets PATH (the Python environment first), PYTHONPATH (this checkout and its build), ROS_PACKAGE_PATH
+# (its build) and NAV_PKG_ROOT. The library path of Gazebo's own folder is not set here: setup/gzserver
 # sets it for the simulator alone, because other programs would load Debian 11's libraries with it.
 # shellcheck shell=bash disable=SC2317
 
@@ -30,6 +30,8 @@ fi
 # shellcheck disable=SC1090
 . "$_nav_root/build/ws/devel/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"
 
+# ROS finds the package through the build's workspace, which holds links to this checkout; naming the
+# checkout as well would make every launch file ambiguous.
 # A shell may source this file again: a folder is put in front once. The checkout's own Python files
 # come first, the generated messages beside them second.
 _nav_front() { # _nav_front VARIABLE FOLDER
@@ -39,7 +41,6 @@ _nav_front() { # _nav_front VARIABLE FOLDER
 }
 _nav_front PATH "$NAV_PKG_VENV/bin"
 _nav_front PYTHONPATH "$_nav_root"
-_nav_front ROS_PACKAGE_PATH "$_nav_root"
 export NAV_PKG_ROOT="$_nav_root"
 
 unset -f _nav_front
