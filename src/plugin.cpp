@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <thread>
 
 #include <gazebo/common/Console.hh>
@@ -47,7 +48,7 @@ void VisualNames(const gazebo::physics::ModelPtr& model, std::vector<std::string
 
 // The line that the process control looks for; then Gazebo is asked to end, as by Ctrl-C.
 void Fail(const std::string& text) {
-  gzerr << "[nav_pkg] fatal: " << text << std::endl;
+  std::fprintf(stderr, "[nav_pkg] fatal: %s\n", text.c_str());
   kill(getpid(), SIGINT);
 }
 
@@ -121,8 +122,10 @@ void LockstepPlugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr eleme
   spinner_.reset(new ros::AsyncSpinner(3, &queue_));
   spinner_->start();
   state_.PublishClock(Stamp(now_ns_));
-  gzmsg << "[nav_pkg] ready: " << (config_.lockstep ? "lock-step" : "free-running") << ", physics step "
-        << StepNs() * 1e-6 << " ms, robot " << (drone_.attached() ? config_.robot : "none") << std::endl;
+  // Not through Gazebo's console, which keeps messages in a buffer: the process control waits for this.
+  std::fprintf(stderr, "[nav_pkg] ready: %s, physics step %g ms, robot %s\n",
+               config_.lockstep ? "lock-step" : "free-running", StepNs() * 1e-6,
+               drone_.attached() ? config_.robot.c_str() : "none");
 }
 
 bool LockstepPlugin::StartRos() {

@@ -8,15 +8,15 @@ import time
 
 import numpy as np
 import rospy
-from gazebo_msgs.msg import ContactsState
 from geometry_msgs.msg import Pose as PoseMessage
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
+from nav_pkg.srv import Reset, Step
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, LaserScan
 
+from gazebo_msgs.msg import ContactsState
 from nav_pkg.core import Command, Pose
-from nav_pkg.srv import Reset, Step
 
 SENSORS = {
     "rgb": ("/camera/rgb/image_raw", Image),
@@ -57,8 +57,16 @@ class Seen:
         numbers += [t.linear.x, t.linear.y, t.linear.z, t.angular.x, t.angular.y, t.angular.z]
         parts = {"state": np.array(numbers).tobytes()}
         parts["contacts"] = repr(
-            [(c.collision1_name, c.collision2_name, c.depths, c.total_wrench.force.x, c.total_wrench.force.z)
-             for c in self.contacts]
+            [
+                (
+                    c.collision1_name,
+                    c.collision2_name,
+                    c.depths,
+                    c.total_wrench.force.x,
+                    c.total_wrench.force.z,
+                )
+                for c in self.contacts
+            ]
         ).encode()
         for name in ("rgb", "depth"):
             if name in self.messages:
@@ -86,9 +94,13 @@ class Client:
         for name in sensors:
             topic, kind = SENSORS[name]
             self._subscribers.append(
-                rospy.Subscriber(topic, kind, self._take, name, queue_size=5, buff_size=2**24, tcp_nodelay=True)
+                rospy.Subscriber(
+                    topic, kind, self._take, name, queue_size=5, buff_size=2**24, tcp_nodelay=True
+                )
             )
-        self._subscribers.append(rospy.Subscriber("/clock", Clock, lambda m: self.clock.append(m.clock.to_nsec())))
+        self._subscribers.append(
+            rospy.Subscriber("/clock", Clock, lambda m: self.clock.append(m.clock.to_nsec()))
+        )
         for name in ("rgb", "depth"):
             topic = f"/camera/{name}/camera_info"
             self._subscribers.append(rospy.Subscriber(topic, CameraInfo, self._take_info, name))

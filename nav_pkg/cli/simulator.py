@@ -1,0 +1,85 @@
+"""simulator.py: run Gazebo with a world, a robot and the lock-step plugin until it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Optional, Sequence
+
+from nav_pkg.cli.flags import Parser
+from nav_pkg.core import UsageError
+from nav_pkg.sim.description import Options
+from nav_pkg.sim.gazebo import Gazebo
+
+
+def parser() -> Parser:
+    """The command's flags."""
+    flags = Parser(prog="simulator.py", description=__doc__)
+    add = flags.add_argument
+    add("--world", default="esatv3", help="world name (worlds/NAME.world) or path of a world file")
+    add("--robot", default="drone", help="robot name (config/robot/NAME.yaml) or path of a robot file")
+    add("--seed", type=int, default=0, help="seed of the simulator's random numbers")
+    add("--width", type=int, help="camera width, pixels (default: the robot file's)")
+    add("--height", type=int, help="camera height, pixels (default: the robot file's)")
+    add("--rate", type=float, help="rate of all sensors, Hz (default: the robot file's)")
+    add("--depth_width", type=int, help="depth image width, pixels; 0: no depth images")
+    add("--depth_height", type=int, help="depth image height, pixels; 0: no depth images")
+    add("--physics_step", type=float, default=0.005, help="s; has to divide the sensors' period")
+    add("--free_running", action="store_true", help="time runs by itself, as fast as possible")
+    add("--real_time", action="store_true", help="with --free_running: no faster than real time")
+    add("--gui", action="store_true", help="show Gazebo's window on the present X display")
+    add("--gazebo_port", type=int, help="TCP port of Gazebo's own master (default: a free one)")
+    add("--start_limit", type=float, default=90.0, help="seconds that starting may take")
+    add("--verbose", action="store_true", help="show all that Gazebo prints, not only errors")
+    return flags
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command: 0 after SIGINT or SIGTERM; SimulatorError when the simulator fails."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    # roslaunch appends __name:=... and __log:=... to the arguments of every node.
+    args = parser().parse_args([argument for argument in given if ":=" not in argument])
+    if args.real_time and not args.free_running:
+        raise UsageError("--real_time goes with --free_running; in lock-step time waits for /gazebo/step")
+    options = Options(
+        world=args.world,
+        robot=args.robot,
+        seed=args.seed,
+        width=args.width,
+        height=args.height,
+        rate=args.rate,
+        depth_width=args.depth_width,
+        depth_height=args.depth_height,
+        physics_step=args.physics_step,
+        lockstep=not args.free_running,
+        real_time=args.real_time,
+        gui=args.gui,
+    )
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: _interrupt(stop))
+
+    def show(line: str) -> None:
+        if args.verbose or "[Err]" in line or "[nav_pkg]" in line:
+            print(line, flush=True)
+
+    try:
+        with Gazebo(options, args.gazebo_port, args.start_limit, show) as gazebo:
+            stop.wait(0)
+            gazebo.wait(stop)
+    except _Interrupted:
+        pass
+    return 0
+
+
+class _Interrupted(Exception):
+    """A signal came while the simulator was starting or stopping."""
+
+
+def _interrupt(stop: threading.Event) -> None:
+    """The first signal ends the wait; it also breaks off a start that may take long."""
+    if not stop.is_set():
+        stop.set()
+        raise _Interrupted

@@ -1,0 +1,240 @@
+"""A run's own world file: a world, a robot and the plugin's settings put together as one SDF text.
+
+The robot's model is written into the world in place of its <include>, so that camera size, rates and
+the physics step are those of the run, and nothing in the checkout changes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Optional, Union
+from xml.etree import ElementTree
+
+import yaml
+
+from nav_pkg.core import DataError, UsageError, nearest_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "libnav_pkg_gazebo.so"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a simulator is started with.
+
+    Attributes:
+        world: name of a world (worlds/NAME.world) or path of a world file.
+        robot: name of a robot (config/robot/NAME.yaml) or path of a robot file.
+        seed: of Gazebo's random numbers, and of sensor noise until the first reset.
+        width, height: of the camera, pixels; None: the robot file's.
+        rate: of all sensors, Hz; None: the robot file's.
+        depth_width, depth_height: of the depth image, pixels; 0: none; None: the robot file's.
+        physics_step: seconds; the sensors' period has to be a multiple of it.
+        lockstep: time goes on only with /gazebo/step; otherwise it runs freely.
+        real_time: free-running only: as fast as a clock on the wall, not as fast as possible.
+        gui: show Gazebo's window on the present X display.
+    """
+
+    world: str = "esatv3"
+    robot: str = "drone"
+    seed: int = 0
+    width: Optional[int] = None
+    height: Optional[int] = None
+    rate: Optional[float] = None
+    depth_width: Optional[int] = None
+    depth_height: Optional[int] = None
+    physics_step: float = 0.005
+    lockstep: bool = True
+    real_time: bool = False
+    gui: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError for a value that can't be."""
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed has to be 0 to {2**32 - 1}, not {self.seed}")
+        for flag in ("width", "height"):
+            value = getattr(self, flag)
+            if value is not None and not 16 <= value <= 4096:
+                raise UsageError(f"--{flag} has to be 16 to 4096 pixels, not {value}")
+        for flag in ("depth_width", "depth_height"):
+            value = getattr(self, flag)
+            if value is not None and not 0 <= value <= 4096:
+                raise UsageError(f"--{flag} has to be 0 (no depth images) to 4096 pixels, not {value}")
+        if self.rate is not None and not 0.1 <= self.rate <= 200:
+            raise UsageError(f"--rate has to be 0.1 to 200 Hz, not {self.rate}")
+        if not 0.0001 <= self.physics_step <= 0.02:
+            raise UsageError(f"--physics_step has to be 0.0001 to 0.02 s, not {self.physics_step}")
+
+
+def find_world(world: str) -> Path:
+    """The file of a world.
+
+    Raises:
+        UsageError: no such world.
+    """
+    if world.endswith((".world", ".sdf")) or "/" in world:
+        path = Path(world).expanduser()
+        if not path.is_file():
+            raise UsageError(f"there is no world file {path}")
+        return path.resolve()
+    path = ROOT / "worlds" / f"{world}.world"
+    if not path.is_file():
+        plans = [file.stem for file in (ROOT / "nav_pkg" / "world" / "plans").glob("*.json")]
+        if world in plans:
+            raise UsageError(
+                f"the world {world!r} is not made yet; make it with scripts/make_world.py {world}"
+            )
+        known = sorted({file.stem for file in (ROOT / "worlds").glob("*.world")} | set(plans))
+        raise UsageError(f"unknown world {world!r}{nearest_name(world, known)}")
+    return path
+
+
+def load_robot(robot: str) -> Dict[str, Any]:
+    """The content of a robot file that can be simulated.
+
+    Raises:
+        UsageError: no such robot.
+        DataError: not a robot file, or one of a real robot.
+    """
+    folder = ROOT / "config" / "robot"
+    path = Path(robot).expanduser() if robot.endswith(".yaml") else folder / f"{robot}.yaml"
+    if not path.is_file():
+        known = [file.stem for file in folder.glob("*.yaml")]
+        raise UsageError(f"unknown robot {robot!r}{nearest_name(robot, known)}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not YAML: {reason}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("topics"), dict):
+        raise DataError(f"{path}: not a robot file: no 'topics'; see config/robot/drone.yaml")
+    if "model" not in content or "name" not in content:
+        raise DataError(f"{path}: not a simulated robot: no 'name' and 'model'; see config/robot/drone.yaml")
+    return content
+
+
+def _parse(path: Path, what: str) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(path).getroot()
+    except OSError as error:
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}") from None
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        reason = str(error).split(":")[0]
+        raise DataError(f"{path}, line {line}, column {column + 1}: not well-formed XML ({reason})") from None
+
+
+def _set(element: ElementTree.Element, path: str, value: Any) -> None:
+    """Set the text of a descendant, made when it is not there."""
+    for name in path.split("/"):
+        child = element.find(name)
+        if child is None:
+            child = ElementTree.SubElement(element, name)
+        element = child
+    element.text = f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _path_of(model: str) -> Path:
+    path = Path(model).expanduser()
+    return path if path.is_absolute() else ROOT / path
+
+
+def robot_model(options: Options, description: Dict[str, Any]) -> ElementTree.Element:
+    """The robot's <model> with this run's camera and rates.
+
+    Raises:
+        UsageError, DataError: the model file is missing or no model.
+    """
+    path = _path_of(str(description["model"]))
+    model = _parse(path, "robot model").find("model")
+    if model is None:
+        raise DataError(f"{path} is not an SDF model: it has no <model> in <sdf>")
+    model.set("name", str(description["name"]))
+    camera = description.get("camera") or {}
+    rate = options.rate or float(description.get("control_rate", 10.0))
+    period = 1.0 / rate
+    if abs(period / options.physics_step - round(period / options.physics_step)) > 1e-6:
+        raise UsageError(
+            f"--physics_step {options.physics_step} s does not divide the sensors' period of {period:.6g} s"
+        )
+    for sensor in model.iter("sensor"):
+        _set(sensor, "update_rate", rate)
+        if sensor.get("type") == "camera":
+            _set(sensor, "camera/image/width", options.width or camera.get("width", 640))
+            _set(sensor, "camera/image/height", options.height or camera.get("height", 360))
+            _set(sensor, "camera/horizontal_fov", float(camera.get("horizontal_fov", math.radians(80))))
+    return model
+
+
+def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree.Element:
+    """The plugin's <plugin> element (docs/simulator.md lists what may stand in it)."""
+    plugin = ElementTree.Element("plugin", name="nav_pkg", filename=PLUGIN)
+    depth = description.get("depth") or {}
+
+    def given(value: Optional[int], name: str) -> int:
+        return int(depth.get(name, 0)) if value is None else value
+
+    width, height = given(options.depth_width, "width"), given(options.depth_height, "height")
+    if not width or not height:
+        width = height = 0
+    _set(plugin, "robot", description["name"])
+    _set(plugin, "lockstep", str(options.lockstep).lower())
+    _set(plugin, "depth_width", width)
+    _set(plugin, "depth_height", height)
+    _set(plugin, "seed", options.seed)
+    _set(plugin, "scan_noise", float((description.get("scan") or {}).get("noise", 0.0)))
+    _set(plugin, "command_timeout", float((description.get("command") or {}).get("timeout", 0.5)))
+    for group in ("topics", "frames"):
+        for key, value in (description.get(group) or {}).items():
+            _set(plugin, f"{group}/{key}", value)
+    return plugin
+
+
+def compose(options: Options) -> str:
+    """The SDF text of a run's world.
+
+    Raises:
+        UsageError, DataError: a value, the world, the robot or its model can't be used.
+    """
+    options.check()
+    path = find_world(options.world)
+    root = _parse(path, "world file")
+    world = root.find("world") if root.tag == "sdf" else None
+    if world is None:
+        raise DataError(f"{path} is not an SDF world: it has no <world> in <sdf>")
+    description = load_robot(options.robot)
+    model = robot_model(options, description)
+
+    # The place of the robot is that of the include that names a robot, or else its model's own.
+    names = {"drone", str(description["name"]), _path_of(str(description["model"])).parent.name}
+    place = None
+    for include in list(world.findall("include")):
+        uri = (include.findtext("uri") or "").strip()
+        if uri.startswith("model://") and uri[8:] in names:
+            place = include.findtext("pose") or place
+            world.remove(include)
+    if place:
+        _set(model, "pose", place.strip())
+    world.append(model)
+
+    for plugin in list(world.findall("plugin")):
+        if plugin.get("filename") == PLUGIN:
+            world.remove(plugin)
+    world.append(plugin_element(options, description))
+
+    physics = world.find("physics")
+    if physics is None:
+        physics = ElementTree.SubElement(world, "physics", type="ode")
+    _set(physics, "max_step_size", options.physics_step)
+    paced = options.real_time and not options.lockstep
+    _set(physics, "real_time_update_rate", 1.0 / options.physics_step if paced else 0)
+    _set(physics, "real_time_factor", 1.0)
+    return ElementTree.tostring(copy.deepcopy(root), encoding="unicode")
+
+
+def model_folder(world: Union[str, Path]) -> Path:
+    """The folder of models that belongs to a world file (../models beside worlds/)."""
+    return find_world(str(world)).parent.parent / "models"

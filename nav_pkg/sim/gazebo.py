@@ -1,0 +1,244 @@
+"""Start and stop one Gazebo with the lock-step plugin, and say in one line why it failed."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import tempfile
+import threading
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Callable, Dict, Optional
+
+from nav_pkg.core import SimulatorError
+from nav_pkg.sim.children import Child, Display, has_gpu, interesting
+from nav_pkg.sim.description import ROOT, Options, compose, model_folder
+
+LAUNCHER = ROOT / "setup" / "gzserver"
+
+_READY = "[nav_pkg] ready"
+_FATAL = "[nav_pkg] fatal: "
+_CAUSES = (  # what Gazebo prints, and what it means
+    (r"Unable to start server\[(bind: )?Address already in use", "Gazebo's port {port} is in use"),
+    (r"Failed to load plugin \S*nav_pkg_gazebo\S*: (?P<why>.*)", "the plugin did not load: {why}"),
+    (
+        r"Unable to open display|Can't open display|Unable to create the rendering window",
+        "no X display: {line}",
+    ),
+    (r"Unable to find uri\[(?P<why>.*?)\]", "the world needs {why}, which is not in GAZEBO_MODEL_PATH"),
+    (r"Error Code \d+ Msg: (?P<why>.*)|Unable to read sdf file|Unable to load world", "the world: {line}"),
+)
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC with a time limit: a master that hangs must not hang us."""
+
+    def __init__(self, limit: float):
+        super().__init__()
+        self._limit = limit
+
+    def make_connection(self, host):
+        connection = super().make_connection(host)
+        connection.timeout = self._limit
+        return connection
+
+
+def master_answers(uri: str, limit: float = 3.0) -> bool:
+    """Whether a ROS master is there."""
+    try:
+        xmlrpc.client.ServerProxy(uri, transport=_Transport(limit)).getPid("/nav_pkg_simulator")
+    except (OSError, xmlrpc.client.Error, http.client.HTTPException, ValueError):
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens on a TCP port of this host."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class Gazebo:
+    """One gzserver with its X display, on ports of its own. Nothing of it survives this process.
+
+    Args:
+        options: what to simulate.
+        port: of Gazebo's own master; None: a free one.
+        limit: seconds that starting may take.
+        on_line: called with each line that Gazebo prints (in another thread).
+        launcher: the program that starts gzserver with its environment.
+
+    Raises:
+        SimulatorError: it did not start; the text says why.
+        UsageError, DataError: the options, the world or the robot can't be used.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        port: Optional[int] = None,
+        limit: float = 90.0,
+        on_line: Optional[Callable[[str], None]] = None,
+        launcher: Path = LAUNCHER,
+    ):
+        self._options = options
+        self._limit = limit
+        self._on_line = on_line
+        self._launcher = launcher
+        self._display: Optional[Display] = None
+        self._server: Optional[Child] = None
+        self._window: Optional[Child] = None
+        self._folder = tempfile.TemporaryDirectory(prefix="nav_pkg-sim-")
+        self._ready = threading.Event()
+        self._fatal = ""
+        self.master = os.environ.get("ROS_MASTER_URI", "http://localhost:11311")
+        try:
+            self._world = Path(self._folder.name) / "run.world"
+            self._world.write_text(compose(options))
+            if not master_answers(self.master):
+                raise SimulatorError(f"no ROS master at {self.master}; start one (roscore) or use roslaunch")
+            if port is not None and not port_is_free(port):
+                raise SimulatorError(f"Gazebo's port {port} is in use; choose another or none")
+            self._display = Display(dict(os.environ), present=options.gui)
+            for attempt in range(3):
+                self.port = free_port() if port is None else port
+                try:
+                    self._start()
+                    break
+                except _PortTaken:  # somebody else was quicker
+                    if port is not None or attempt == 2:
+                        raise
+            if options.gui:
+                self._window = Child([str(self._launcher.parent / "gzclient")], self._environment())
+        except BaseException:
+            self.close()
+            raise
+
+    def _environment(self) -> Dict[str, str]:
+        assert self._display is not None
+        environment = dict(os.environ, DISPLAY=self._display.name)
+        environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{self.port}"
+        environment["GAZEBO_IP"] = environment["IGN_IP"] = "127.0.0.1"
+        environment["IGN_PARTITION"] = f"nav_pkg-{os.getpid()}-{self.port}"
+        folders = [str(model_folder(self._options.world)), environment.get("GAZEBO_MODEL_PATH", "")]
+        environment["GAZEBO_MODEL_PATH"] = ":".join(folder for folder in folders if folder)
+        if not has_gpu():
+            environment["LIBGL_ALWAYS_SOFTWARE"] = "1"
+        return environment
+
+    def _start(self) -> None:
+        command = [str(self._launcher), "--verbose", "--lockstep", "--seed", str(self._options.seed)]
+        self._ready.clear()
+        try:
+            self._server = Child(command + [str(self._world)], self._environment(), self._take)
+        except OSError as error:
+            raise SimulatorError(f"{self._launcher}: {error.strerror}; run 'make setup'") from None
+        deadline = time.monotonic() + self._limit
+        while not self._ready.wait(0.05):
+            self.check()
+            if time.monotonic() > deadline:
+                cause = self._cause() or "no error was printed"
+                self._server.stop(signal.SIGKILL)
+                raise SimulatorError(f"Gazebo was not ready within {self._limit:g} s: {cause}")
+
+    def _take(self, line: str) -> None:
+        if _FATAL in line:
+            self._fatal = line.split(_FATAL, 1)[1]
+        elif _READY in line:
+            self._ready.set()
+        if self._on_line is not None and interesting([line]):
+            self._on_line(line)
+
+    def _cause(self) -> str:
+        """The most telling line that Gazebo has printed."""
+        assert self._server is not None
+        if self._fatal:
+            return self._fatal
+        lines = interesting(list(self._server.lines))
+        for pattern, meaning in _CAUSES:
+            for line in lines:
+                match = re.search(pattern, line)
+                if match:
+                    why = match.groupdict().get("why") or ""
+                    text = meaning.format(port=self.port, why=why.strip(), line=line.strip())
+                    return text.replace(str(self._world), str(self._options.world))
+        errors = [
+            line for line in lines if "[Err]" in line or line.startswith(("setup:", "terminate", "gzserver:"))
+        ]
+        return (errors or lines or [""])[-1].strip()
+
+    def check(self) -> None:
+        """Raise SimulatorError when Gazebo or its display has ended."""
+        if self._server is not None and not self._server.running:
+            self._server.drain()
+            cause = self._cause()
+            if "port" in cause and "in use" in cause:
+                raise _PortTaken(cause)
+            if cause.startswith("setup:"):
+                raise SimulatorError(cause[len("setup:") :].strip())
+            raise SimulatorError(
+                f"gzserver ended ({self._server.how_it_ended()}): {cause or 'it said nothing'}"
+            )
+        if self._fatal:
+            raise SimulatorError(self._fatal)
+        if self._display is not None and not self._display.running:
+            raise SimulatorError("the X server Xvfb has ended")
+
+    def wait(self, stop: threading.Event, master_limit: float = 15.0) -> None:
+        """Watch the simulator until `stop` is set.
+
+        Raises:
+            SimulatorError: Gazebo, its display or the ROS master is gone.
+        """
+        heard = asked = time.monotonic()
+        while not stop.wait(0.1):
+            self.check()
+            now = time.monotonic()
+            if now - asked > 3.0:
+                if master_answers(self.master):
+                    heard = time.monotonic()
+                elif now - heard > master_limit:
+                    raise SimulatorError(f"the ROS master at {self.master} is gone")
+                asked = time.monotonic()
+
+    @property
+    def process(self) -> int:
+        """The process number of gzserver."""
+        assert self._server is not None
+        return self._server.process.pid
+
+    def close(self) -> None:
+        """End all processes; harmless when called again."""
+        if self._window is not None:
+            self._window.stop()
+        if self._server is not None:
+            self._server.stop(signal.SIGINT)
+        if self._display is not None:
+            self._display.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Gazebo:
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.close()
+
+
+class _PortTaken(SimulatorError):
+    """Another Gazebo has the port."""
