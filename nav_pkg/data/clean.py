@@ -187,13 +187,14 @@ def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[
     order = sorted(keys, key=lambda key: (order_key(seed, key), key))
     note = ""
     if len(order) < 2 * (val_len + test_len):
-        asked = f"{val_len} val and {test_len} test"
+        asked = (val_len, test_len)
         val_len = min(val_len, 1 if len(order) >= 2 else 0)
         test_len = min(test_len, 1 if len(order) >= 3 else 0)
-        note = (
-            f"{len(order)} runs are too few for {asked} runs with as many left to train on: "
-            f"{val_len} val, {test_len} test, {len(order) - val_len - test_len} train"
-        )
+        if (val_len, test_len) != asked:
+            note = (
+                f"{len(order)} runs are too few for {asked[0]} val and {asked[1]} test runs with as many "
+                f"left to train on: {val_len} val, {test_len} test, {len(order) - val_len - test_len} train"
+            )
     parts = ["val"] * val_len + ["test"] * test_len
     parts += ["train"] * (len(order) - len(parts))
     return dict(zip(order, parts)), note

@@ -1,0 +1,135 @@
+"""The commands, run as a user runs them: their output, one clear line for what is wrong, exit codes."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from PIL import Image
+
+from nav_pkg.data.reader import Dataset
+
+
+def wrong(done, code, *texts):
+    """The command ended with the code and one line that holds the texts."""
+    assert done.returncode == code, done.stderr
+    lines = done.stderr.strip().split("\n")
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    assert "Traceback" not in done.stderr
+    for text in texts:
+        assert text in lines[0], lines[0]
+
+
+def test_info_of_a_dataset(samples, dataset):
+    root = dataset.parent
+    done = samples.script("dataset", "info", "esat", "--data_root", root)
+    assert done.returncode == 0, done.stderr
+    assert "3 (3 success)" in done.stdout and "frames    24" in done.stdout
+    done = samples.script("dataset", "info", "esat", "--json", NAV_PKG_DATA=str(root))
+    facts = json.loads(done.stdout)
+    assert facts["classes"] == {"left": 6, "straight": 12, "right": 6} and facts["straight_fraction"] == 0.5
+    assert facts["rgb"]["images"] == 24
+    assert "esat " in samples.script("dataset", "info", NAV_PKG_DATA=str(root)).stdout
+
+
+def test_verify_and_repair(samples, dataset):
+    root = dataset.parent
+    assert samples.script("dataset", "verify", dataset).returncode == 0
+    (dataset / "00001_esatv3/RGB/0000000002.jpg").write_bytes(b"")
+    done = samples.script("dataset", "verify", "esat", "--data_root", root)
+    assert done.returncode == 3 and "0000000002.jpg" in done.stdout and "1 damaged" in done.stdout
+    assert json.loads(samples.script("dataset", "verify", dataset, "--json").stdout)["runs"]["00001_esatv3"]
+    done = samples.script("dataset", "repair", dataset)
+    assert done.returncode == 0 and "first 2 frames stay" in done.stdout
+    assert samples.script("dataset", "repair", dataset).stdout == "nothing to repair\n"
+    assert samples.script("dataset", "verify", dataset).returncode == 0
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "mp4"])
+def test_view(samples, dataset, tmp_path, suffix):
+    output = tmp_path / f"view.{suffix}"
+    done = samples.script(
+        "dataset", "view", dataset, "--run", "00002_esatv3", "--output", output, "--frames", 6
+    )
+    if suffix == "mp4" and not shutil.which("ffmpeg"):
+        wrong(done, 2, "ffmpeg is not on the PATH", ".gif")
+        return
+    assert done.returncode == 0, done.stderr
+    if suffix == "mp4":
+        assert output.stat().st_size > 100
+        return
+    with Image.open(output) as image:
+        assert image.size == ((320, 213) if suffix == "gif" else (1280, 426))
+        assert getattr(image, "n_frames", 1) == (8 if suffix == "gif" else 1)
+        if suffix == "png":  # the orange bar of frame 0 goes nowhere, that of frame 1 to the left
+            pixels = image.convert("RGB").load()
+            assert pixels[320 + 100, 213 - 10 + 1] == (255, 90, 30)
+            assert pixels[320 + 300, 213 - 10 + 1] != (255, 90, 30)
+
+
+def test_clean_makes_a_dataset_with_the_predecessors_flags(samples, dataset):
+    root = dataset.parent
+    flags = "--startswith es --endswith at --destination clean --min_distance 0.1 --min_rgb 5 --max_rgb 10"
+    flags += (
+        " --min_depth 5 --max_depth_rgb_difference 2 --minimum_number_of_success 3 --val_len 1 --test_len 1"
+    )
+    arguments = [*flags.split(), "--data_root", root]
+    dry = samples.script("clean_dataset", *arguments, "--dry_run")
+    assert dry.returncode == 0 and not (root / "clean").exists()
+    done = samples.script("clean_dataset", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "3 runs, 24 frames" in done.stdout
+    made = Dataset(root / "clean")
+    assert [len(made.split(part)) for part in ("train", "val", "test")] == [1, 1, 1]
+    wrong(samples.script("clean_dataset", *arguments), 3, "exists", "--owr")
+    assert samples.script("clean_dataset", *arguments, "--owr").returncode == 0
+
+
+def test_bad_use_is_one_line_and_code_2(samples, dataset):
+    wrong(samples.script("dataset", "inf"), 2, "did you mean 'info'")
+    wrong(samples.script("dataset", "info", dataset, "--imges", "3"), 2, "did you mean '--images'")
+    wrong(samples.script("dataset", "view", dataset, "--run", "00007_esatv3"), 2, "no run '00007_esatv3'")
+    wrong(samples.script("dataset", "view", dataset, "--output", "a.bmp"), 2, ".jpg, .png, .gif or .mp4")
+    wrong(samples.script("clean_dataset", "--min_rbg", "3"), 2, "did you mean '--min_rgb'")
+    wrong(samples.script("clean_dataset", "--destination", "../x"), 2, "is not a name")
+    wrong(samples.script("clean_dataset", "--min_rgb", "3000", "--max_rgb", "2000"), 2, "exceeds")
+    wrong(samples.script("clean_dataset", "--link", "--move"), 2, "not allowed")
+    wrong(samples.script("bag_to_dataset", "--dataset", "x"), 2, "BAG")
+    wrong(samples.script("bag_to_dataset", "a.bag", "--dataset", "x", "--topic", "rgb"), 2, "KIND=/topic")
+
+
+def test_bad_data_is_one_line_and_code_3(samples, dataset, tmp_path):
+    root = dataset.parent
+    wrong(samples.script("dataset", "info", "esta", "--data_root", root), 3, "no such dataset", "'esat'")
+    wrong(samples.script("dataset", "info", "x", "--data_root", tmp_path / "no"), 3, "no such data root")
+    wrong(samples.script("dataset", "info", "--data_root", tmp_path / "no"), 3, "no datasets")
+    wrong(samples.script("clean_dataset", "--data_root", root, "--startswith", "no"), 3, "there are: esat")
+    (tmp_path / "empty").mkdir()
+    shutil.copy(dataset / "dataset.json", tmp_path / "empty")
+    wrong(samples.script("dataset", "view", tmp_path / "empty"), 3, "has no runs", "record some first")
+    wrong(
+        samples.script("bag_to_dataset", tmp_path / "no.bag", "--dataset", "x"), 3, "no.bag", "no such file"
+    )
+    (tmp_path / "e.bag").write_bytes(b"")
+    wrong(samples.script("bag_to_dataset", tmp_path / "e.bag", "--dataset", "x"), 3, "the bag is empty")
+    done = samples.script("clean_dataset", "--data_root", root)
+    assert done.returncode == 3 and done.stderr.count("\n") == 1
+    assert "0 runs pass" in done.stderr and "fewer than 100" in done.stdout
+    (dataset / "00000_esatv3/frames.csv").write_bytes(b"index,stamp\n0")
+    done = samples.script("dataset", "info", dataset)
+    assert done.returncode == 3 and "damaged: " in done.stdout and "frames.csv" in done.stdout
+    shutil.copy(dataset / "00001_esatv3/RGB/0000000000.jpg", tmp_path / "cut.jpg")
+    (dataset / "00001_esatv3/RGB/0000000000.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:200])
+    wrong(
+        samples.script("dataset", "view", dataset, "--run", "00001_esatv3", "--output", tmp_path / "v.jpg"),
+        3,
+        "0000000000.jpg",
+        "verify",
+    )
+
+
+def test_a_script_stays_small(samples):
+    for name in ("dataset", "clean_dataset", "bag_to_dataset"):
+        path = samples.root / "scripts" / f"{name}.py"
+        assert len(path.read_text().splitlines()) <= 20
+        subprocess.run([str(path), "--help"], check=True, capture_output=True)
