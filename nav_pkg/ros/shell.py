@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from typing import Callable, NoReturn, Type, TypeVar
+import xmlrpc.client
+from typing import Callable, Iterable, NoReturn, Tuple, Type, TypeVar
 
 import rosgraph
 import rospy
@@ -88,6 +89,40 @@ def wait_until(what: str, ready: Callable[[], bool], limit: float) -> None:
         if time.monotonic() > deadline:
             raise SimulatorError(f"waited {limit:g} s for {what}")
         time.sleep(0.02)
+
+
+def wait_for_links(links: Iterable[Tuple[str, str]], limit: float) -> None:
+    """Wait until nodes are connected to topics, so that not even the first message is missed.
+
+    Args:
+        links: pairs of topic and name of the subscribing node. That the node has registered with
+            the master is not enough: the publisher must have the connection.
+        limit: wall seconds.
+
+    Raises:
+        SimulatorError: not within the limit; names the links that are missing.
+    """
+    master = rosgraph.Master(rospy.get_name())
+    missing = sorted(set(links))
+
+    def ready() -> bool:
+        try:
+            publishers = dict(master.getSystemState()[0])
+            nodes = {node for topic, _ in missing for node in publishers.get(topic, [])}
+            present = set()
+            for node in nodes:
+                with xmlrpc.client.ServerProxy(master.lookupNode(node)) as api:
+                    present |= {(link[4], link[1]) for link in api.getBusInfo(rospy.get_name())[2]}
+        except (OSError, xmlrpc.client.Error, rosgraph.MasterException):
+            return False  # a node that is just coming up
+        missing[:] = [link for link in missing if link not in present]
+        return not missing
+
+    try:
+        wait_until("the topics", ready, limit)
+    except SimulatorError as error:
+        lacking = ", ".join(f"{node} on {topic}" for topic, node in missing)
+        raise SimulatorError(f"{error}: not connected: {lacking}") from None
 
 
 def connect(service: str, kind: type, limit: float) -> rospy.ServiceProxy:

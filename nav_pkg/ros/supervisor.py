@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Set, Tuple
 
 import rospy
 from geometry_msgs.msg import Twist, TwistStamped
@@ -153,19 +153,29 @@ class Supervisor:
             self._reset = shell.connect("/gazebo/reset", Reset, limit)
         elif "model" in self._robot.description:  # simulated; a real robot stays where it is
             self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
-        if self._p.record:
-            shell.wait_until("the recorder", lambda: self._heard_by("/recorder"), limit)
-        if self._p.bag:
-            shell.wait_until("rosbag record", lambda: self._heard_by("/rosbag"), limit)
+        shell.wait_for_links(self._links(), limit)
         if self._p.wait_for_start:
             rospy.loginfo("waiting for the service %s", rospy.resolve_name("~start"))
             while not self._started.wait(0.2):
                 if rospy.is_shutdown():
                     raise SimulatorError("ROS shut down while waiting for ~start")
 
-    def _heard_by(self, node: str) -> bool:
-        """Whether a node is connected to /episode."""
-        return any(link[1] == node for link in self._episode.impl.get_stats_info())
+    def _links(self) -> Set[Tuple[str, str]]:
+        """Who must be connected to what before the first run (topic, node)."""
+        robot = self._robot
+        sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry]
+        hears = {
+            rospy.get_name(): [*self._sensors, *self._answers],
+            "/expert": [robot.scan, robot.odometry],
+        }
+        if self._p.learner:
+            hears["/learner"] = [robot.rgb]
+        if self._p.record:
+            hears[rospy.get_name()].append(topics.RECORDER)
+            hears["/recorder"] = [*sensors, *self._answers, topics.EPISODE]
+        if self._p.bag:
+            hears["/rosbag"] = [*sensors, *self._answers, topics.EPISODE]
+        return {(topic, node) for node, heard in hears.items() for topic in heard}
 
     # Flying.
 

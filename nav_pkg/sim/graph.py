@@ -194,7 +194,8 @@ class Failure:
 
     def __init__(self, output: str):
         text = re.sub(r"\x1b\[[0-9;]*m|\x1b\][^\x07]*\x07", "", output)
-        death = re.search(r"\[([\w/]+)-\d+\] process has died \[pid \d+, exit code (-?\d+)", text)
+        died = r"\[([\w/]+)-\d+\] (?:has died!\s+)?process has died \[pid \d+, exit code (-?\d+)"
+        death = re.search(died, text)
         clean = re.search(r"REQUIRED process \[([\w/]+)-\d+\] has died!\s+process has finished cleanly", text)
         self.node: str = ""
         self.code: Optional[int] = None
@@ -203,7 +204,7 @@ class Failure:
         elif clean is not None:
             self.node, self.code = clean.group(1), 0
         end = len(text) if death is None else death.start()
-        errors = re.findall(r"^(?:\[?ERROR\]?.*?: |error: )(.+)$", text[:end], re.MULTILINE)
+        errors = re.findall(r"^(?:\[ERROR\] .*?: |error: |\w*Exception: )(.+)$", text[:end], re.MULTILINE)
         if errors:
             self.line = errors[-1].strip()
         elif self.node:
