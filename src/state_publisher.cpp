@@ -44,7 +44,7 @@ void StatePublisher::Start(const gazebo::physics::WorldPtr& world, const Config&
 void StatePublisher::Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& laser,
                             const ignition::math::Pose3d& camera_pose, bool has_camera) {
   drone_ = drone;
-  laser_ = laser;
+  laser_ = laser && rays_.Attach(world_, drone->link(), laser) ? laser : nullptr;
   state_ = node_->advertise<nav_msgs::Odometry>(config_.state, 10);
   contacts_ = node_->advertise<gazebo_msgs::ContactsState>(config_.contacts, 10);
   tf2_msgs::TFMessage frames;
@@ -111,9 +111,8 @@ void StatePublisher::PublishScan(const ros::Time& stamp, std::uint64_t seed, std
   if (scan_.getNumSubscribers() == 0) return;
   // The rays are cast here and now, against the poses of this very step. Gazebo's own sensor thread
   // would do it some time later; the sensor is therefore not "always on" in the model.
-  const auto shape = laser_->LaserShape();
-  shape->Update();
-  const int rays = laser_->RayCount();
+  const std::vector<double>& ranges = rays_.Cast();
+  const int rays = static_cast<int>(ranges.size());
   sensor_msgs::LaserScan message;
   message.header.stamp = stamp;
   message.header.frame_id = config_.laser_frame;
@@ -124,11 +123,10 @@ void StatePublisher::PublishScan(const ros::Time& stamp, std::uint64_t seed, std
   message.range_max = static_cast<float>(laser_->RangeMax());
   message.ranges.resize(rays);
   for (int i = 0; i < rays; ++i) {
-    double range = shape->GetRange(i);
-    // REP 117: nothing within the range is +inf. The noise must not make a return out of nothing.
-    if (range >= laser_->RangeMax() - 1e-9) {
-      range = std::numeric_limits<double>::infinity();
-    } else {
+    double range = ranges[i];
+    // REP 117: nothing within the range is +inf. What is too near reads as the
+    // smallest range. The noise must not make a return out of nothing.
+    if (std::isfinite(range)) {
       range += config_.scan_noise * Gaussian(seed, frame, static_cast<std::uint64_t>(i));
       if (range >= laser_->RangeMax()) range = std::numeric_limits<double>::infinity();
       if (range <= laser_->RangeMin()) range = laser_->RangeMin();

@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "drone.h"
+#include "ray_caster.h"
 
 namespace nav_pkg {
 
@@ -38,6 +39,7 @@ class StatePublisher {
   gazebo::physics::WorldPtr world_;
   Drone* drone_ = nullptr;
   gazebo::sensors::RaySensorPtr laser_;
+  RayCaster rays_;
   ros::NodeHandle* node_ = nullptr;
   ros::Publisher clock_;
   ros::Publisher model_states_;
