@@ -7,6 +7,9 @@
 
 if [ -n "${BASH_VERSION:-}" ]; then
     _nav_root=${BASH_SOURCE[0]}
+elif [ -z "${ZSH_VERSION:-}" ]; then
+    echo "env.sh: source this file from bash or zsh, not from another shell" >&2
+    return 2
 else
     eval '_nav_root=${(%):-%x}' # zsh's name for the file being sourced; bash must not parse it
 fi

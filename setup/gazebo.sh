@@ -50,6 +50,15 @@ CONF
         fail "the mirror $site can not be reached or does not carry Debian 11 ($SUITE): mend the connection, or add a source of $SUITE to apt's, and start again"
 }
 
+# The installed packages that set-up asked for, with all they depend on. Only these give libraries from
+# the host: any other package may be removed again, and the simulator with it.
+host_packages() {
+    # shellcheck disable=SC2046
+    APT_CONFIG='' apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
+        --no-breaks --no-replaces --no-enhances $(debian_packages) | grep '^[a-z0-9]' | sort -u |
+        comm -12 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
+}
+
 download() {
     local wanted
     mkdir -p "$DEBS"
@@ -61,9 +70,8 @@ download() {
         } | sort -u |
             # ... less data that no part we use reads ...
             grep -v -E '^(libllvm11|proj-data|gdal-data|mysql-common|mariadb-common|fonts-.*)$' |
-            # ... less what the host has. Qt is taken whole: its libraries must not be mixed.
-            comm -23 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' |
-                sed -n 's/^installed //p' | grep -v '^libqt5' | sort -u)
+            # ... less what the host is sure to have.
+            comm -23 - <(host_packages)
     )
     # apt downloads into a partial folder, checks the sums and renames: a cut download is never taken.
     # shellcheck disable=SC2086
@@ -78,7 +86,7 @@ lay_out() { # lay_out PREFIX
     for deb in "$DEBS"/*.deb; do
         dpkg-deb -x "$deb" "$unpacked" || return 1
     done
-    /usr/bin/python3 "$NAV_REPO/setup/gazebo_prefix.py" "$unpacked" "$1" || return 1
+    host_packages | /usr/bin/python3 "$NAV_REPO/setup/gazebo_prefix.py" "$unpacked" "$1" || return 1
     rm -rf "$unpacked"
 }
 

@@ -1,11 +1,13 @@
 """Lays out the Gazebo prefix from unpacked Debian 11 packages.
 
 Takes Gazebo's programs, plugins, media and headers, and of all shared libraries only those that
-the programs and plugins need (found by following ELF NEEDED entries) and the host does not have.
+the programs and plugins need (found by following ELF NEEDED entries) and the host's packages that are
+named on standard input do not have.
 Every library goes into one folder under its soname, so one LD_LIBRARY_PATH entry finds it,
 whatever sub-folder Debian keeps it in (libpulsecommon, blas).
 
-Usage: gazebo_prefix.py UNPACKED PREFIX. Runs on the system's Python, with its standard library only.
+Usage: gazebo_prefix.py UNPACKED PREFIX < PACKAGES. Runs on the system's Python
+without further packages.
 """
 
 import os
@@ -15,14 +17,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Qt refuses to run with parts of different releases: never take some of it from the host.
-ALWAYS_OURS = re.compile(r"libQt5")
 
-
-def host_sonames():
-    """Names of the shared libraries that the host's loader finds by itself."""
-    out = subprocess.run(["/sbin/ldconfig", "-p"], check=True, stdout=subprocess.PIPE, text=True)
-    return {line.split()[0] for line in out.stdout.splitlines() if "=>" in line}
+def host_sonames(packages):
+    """Names of the shared libraries of these packages that the host's loader finds by itself."""
+    run = {"check": True, "stdout": subprocess.PIPE, "text": True}
+    found = subprocess.run(["/sbin/ldconfig", "-p"], **run).stdout
+    owned = subprocess.run(["dpkg", "-L", *packages], **run).stdout
+    names = {line.rpartition("/")[2] for line in owned.splitlines() if ".so" in line}
+    return names & {line.split()[0] for line in found.splitlines() if "=>" in line}
 
 
 def needed(files):
@@ -69,15 +71,13 @@ def main(unpacked, prefix):
         if path.is_symlink() and not path.exists():  # into a package that was not fetched, e.g. fonts
             path.unlink()
 
-    host = host_sonames()
+    host = host_sonames(sys.stdin.read().split())
     taken, missing = set(), {}
     frontier = [p for p in prefix.rglob("*") if p.parent.name == "bin" or ".so" in p.name]
     while frontier:
         wave = []
         for soname in sorted(needed(frontier)):
-            if soname in taken or soname in missing:
-                continue
-            if soname in host and not ALWAYS_OURS.match(soname):
+            if soname in taken or soname in missing or soname in host:
                 continue
             if soname not in index:
                 missing[soname] = True
@@ -112,6 +112,6 @@ def main(unpacked, prefix):
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: gazebo_prefix.py UNPACKED PREFIX")
+        sys.exit("usage: gazebo_prefix.py UNPACKED PREFIX < PACKAGES")
     os.umask(0o022)
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

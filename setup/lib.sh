@@ -6,7 +6,7 @@ NAV_DATA=$HOME/.local/share/nav_pkg # made once a user, shared by all checkouts
 NAV_CACHE=$HOME/.cache/nav_pkg      # downloads and the log
 NAV_LOG=$NAV_CACHE/setup.log
 NAV_PREFIX=$NAV_DATA/gazebo-11
-NAV_RECIPE=2                        # of the prefix: one more whenever what goes into it changes
+NAV_RECIPE=3                        # of the prefix: one more whenever what goes into it changes
 NAV_WS=$NAV_REPO/build/ws
 NAV_NOETIC=${NAV_PKG_NOETIC:-/opt/ros/noetic} # tests point these two elsewhere
 NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
@@ -64,12 +64,14 @@ gzserver_is_11() { # by its file name (gzserver -> gzserver-11.x.y): running it 
 
 venv_dir() { # the virtual environment these requirements ask for, whether made or not
     local version sum kind=cpu
-    version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    version=$(python_version)
     # A home folder can be shared by hosts with and without a GPU: they get different builds.
     if has_gpu; then kind=cuda; fi
     sum=$(grep -v -E '^ *(#|$)' "$(requirements "$version")" | sha256sum | cut -c1-8)
     echo "$NAV_DATA/venv-$version-$kind-$sum"
 }
+
+python_version() { /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
 requirements() { # requirements PYTHON_VERSION: the pinned list for it
     if [ -f "$NAV_REPO/setup/requirements-py$1.txt" ]; then
@@ -81,6 +83,8 @@ requirements() { # requirements PYTHON_VERSION: the pinned list for it
 
 has_gpu() { [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ]; }
 
+debian_packages() { sed -e 's/#.*//' -e '/^ *$/d' -e 's/ *$//' "$NAV_REPO/setup/packages-debian12.txt"; }
+
 released_gazebo_msgs() { # does the distribution package it?
     [ -e "$NAV_NOETIC/share/gazebo_msgs/package.xml" ] || [ -e /usr/share/gazebo_msgs/package.xml ]
 }
@@ -90,7 +94,8 @@ link_checkout() { # links every entry of the checkout that catkin or ROS may loo
     mkdir -p "$links"
     find "$links" -xtype l -delete # of entries that are no more
     for entry in "$NAV_REPO"/*; do
-        case ${entry##*/} in build | gazebo_msgs) continue ;; esac
+        # Not what runs write: rosrun searches the whole folder, and data is large.
+        case ${entry##*/} in build | gazebo_msgs | data | demo | log) continue ;; esac
         [ -e "$links/${entry##*/}" ] || ln -s "$entry" "$links/${entry##*/}"
     done
 }

@@ -13,7 +13,7 @@ LOCK_WAIT=3600 # s; a first run takes minutes, on a slow network longer
 [ $# = 0 ] || fail "takes no arguments, got '$*'"
 
 # Needed on Debian 12 and only these; why each is here: docs/dependencies.md.
-mapfile -t DEBIAN_PACKAGES < <(sed -e 's/#.*//' -e '/^ *$/d' -e 's/ *$//' "$NAV_REPO/setup/packages-debian12.txt")
+mapfile -t DEBIAN_PACKAGES < <(debian_packages)
 
 step_lock() {
     mkdir -p "$NAV_DATA" "$NAV_CACHE" || fail "cannot write to $HOME: make $NAV_DATA and $NAV_CACHE writable"
@@ -58,14 +58,14 @@ step_apt() {
     local install="apt-get install --no-install-recommends ${missing[*]}"
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null ||
-            fail "${#missing[@]} Debian packages are missing, and there is neither root nor sudo to install them: ask an administrator to run: $install"
+            fail "Debian packages are missing (${#missing[@]}), and there is neither root nor sudo to install them: ask an administrator to run: $install"
         root=(sudo)
         # Without a password, or with one when there is someone to type it.
         if ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && sudo -v; }; then
-            fail "${#missing[@]} Debian packages are missing, and sudo does not let this user install them: ask an administrator to run: $install"
+            fail "Debian packages are missing (${#missing[@]}), and sudo does not let this user install them: ask an administrator to run: $install"
         fi
     fi
-    say "installing ${#missing[@]} Debian packages (ROS 1 and build tools) with apt"
+    say "installing Debian packages with apt (ROS 1 and build tools; ${#missing[@]} are missing)"
     local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive)
     local options=(-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
     # What an interrupted run left half installed; harmless when there is nothing.
@@ -117,6 +117,7 @@ step_build() {
     mv -f "$new" "$NAV_REPO/build/env"
 }
 
+exec 3>&1 # the steps' own words to the user; the rest of what they write goes to the log
 step_platform
 step_lock
 started=$SECONDS

@@ -9,12 +9,17 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 venv=$(venv_dir)
+pins=$(requirements "$(python_version)")
 rm -rf "$venv"
 mkdir -p "$NAV_DATA"
 /usr/bin/python3 -m venv --system-site-packages "$venv"
+if ! has_gpu && ! "$venv/bin/python" -m pip install --disable-pip-version-check --dry-run --no-deps -q \
+    "$(grep '^torch==' "$pins")+cpu"; then
+    say "pip's index has no CPU build of torch; fetching the ordinary one, several GB (docs/setup.md says how to avoid that)" 2>/dev/null >&3 || true
+fi
 # The settings of pip (index, mirror, wheel folder) are the user's own.
 "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 5 \
-    -r "$(requirements "$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')")"
+    -r "$pins"
 # What fails here would otherwise fail in the middle of a flight.
 "$venv/bin/python" -c 'import numpy, scipy, pandas, matplotlib, torch, simplejpeg, rosbags.rosbag1'
 sync -f "$venv/bin/python"
