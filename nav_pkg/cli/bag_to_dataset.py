@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 
 from nav_pkg.cli import flags
 from nav_pkg.data import bag, paths
+from nav_pkg.data.progress import progress
 
 
 def _topic(text: str) -> tuple[str, str]:
@@ -35,14 +36,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         help="a topic of another name",
     )
     args = parser.parse_args(argv)
-    from tqdm import tqdm
-
     result = bag.bag_to_dataset(
         args.bags,
         args.data_root.expanduser() / args.dataset,
         overwrite=args.owr,
         topics=dict(args.topic),
-        progress=lambda stream: tqdm(stream, unit=" messages", disable=not sys.stderr.isatty()),
+        progress=lambda stream: progress(stream, "messages"),
     )
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 from nav_pkg.cli import flags
 from nav_pkg.core import DataError, Outcome, UsageError
 from nav_pkg.data import clean, paths
+from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets
 
 
@@ -83,10 +83,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     root = args.data_root.expanduser()
     if not root.is_dir():
         raise DataError(f"{root}: no such data root; set --data_root or NAV_PKG_DATA")
-    from tqdm import tqdm
 
-    def bar(items: list):
-        return tqdm(items, unit=" runs", disable=not sys.stderr.isatty())
+    def bar(items: list) -> Iterator:
+        return progress(items, "runs")
 
     destination = root / args.destination
     clean.check_destination(destination, args.owr)

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 from nav_pkg.cli import flags
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files, info, paths, repair, verify, view
+from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 _ACTIONS = ("info", "verify", "repair", "view")
@@ -50,10 +51,8 @@ def _parser(action: Optional[str]) -> flags.Parser:
     return parser
 
 
-def _bar(runs: list):
-    from tqdm import tqdm
-
-    return tqdm(runs, unit=" runs", disable=not sys.stderr.isatty())
+def _bar(runs: list) -> Iterator:
+    return progress(runs, "runs")
 
 
 def _info(args: argparse.Namespace) -> int:

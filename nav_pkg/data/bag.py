@@ -247,6 +247,8 @@ def bag_to_dataset(
                     join.add(kind, connection, data)
             if bag.cut is not None:
                 notes.append(f"{bag.path}: breaks off at byte {bag.cut}; read as far as it goes")
+            elif not bag.closed:
+                notes.append(f"{bag.path}: was never closed; its last seconds may be missing")
         join.emit(everything=True)
         runs.close()
     except BaseException:

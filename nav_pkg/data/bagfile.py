@@ -78,6 +78,7 @@ class Bag:
 
     Attributes:
         cut: after `messages` ran through: the byte where the bag breaks off, None when it is whole.
+        closed: its recorder closed it; known after `connections`.
 
     Raises:
         DataError: when the file is missing, empty or no ROS 1 bag.
@@ -86,6 +87,7 @@ class Bag:
     def __init__(self, path: PathLike):
         self.path = Path(path)
         self.cut: Optional[int] = None
+        self.closed = False
         self._connections: dict[int, Connection] = {}
         try:
             with self.path.open("rb") as stream:
@@ -112,6 +114,7 @@ class Bag:
                             break
                         self._connect(record[0], _read(stream, record[1]))
                     if self._connections:
+                        self.closed = True
                         return list(self._connections.values())
         except (_Cut, KeyError, struct.error):
             pass
