@@ -1,0 +1,89 @@
+"""The ROS interface page says what the launch files and nodes take; rviz shows topics that there are."""
+
+from __future__ import annotations
+
+import ast
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "ros_interface.md").read_text()
+
+
+def section(title):
+    """The lines of a section, to the next one of any level."""
+    lines = PAGE.split(f"\n### {title}\n", 1)[1].splitlines()
+    end = next((i for i, line in enumerate(lines) if line.startswith("##")), len(lines))
+    return lines[:end]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "launch").glob("*.launch")), ids=lambda file: file.name)
+def test_launch_arguments(file):
+    wanted = set()
+    for arg in ET.parse(file).getroot().findall("arg"):
+        if arg.get("value") is None:
+            default = arg.get("default")
+            shown = "must be given" if default is None else f"`{default}`" if default else "empty"
+            wanted.add(f"| `{arg.get('name')}` | {shown} | {arg.get('doc', '')} |")
+    said = {line for line in section(file.name) if line.startswith("| `")}
+    assert said == wanted
+
+
+def fields(path, name):
+    """The fields of a dataclass, by name with their defaults, without importing ROS."""
+    for node in ast.parse((ROOT / path).read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return {
+                item.target.id: ast.literal_eval(item.value)
+                for item in node.body
+                if isinstance(item, ast.AnnAssign)
+            }
+    raise AssertionError(f"no class {name} in {path}")
+
+
+@pytest.mark.parametrize(
+    "node, sources",
+    [
+        ("supervisor", [("flight/schedule.py", "Schedule"), ("ros/supervisor.py", "Parameters")]),
+        ("expert", [("ros/expert.py", "Parameters")]),
+        ("recorder", [("ros/recorder.py", "Parameters")]),
+    ],
+)
+def test_node_parameters(node, sources):
+    wanted = {}
+    for path, name in sources:
+        wanted.update(fields(f"nav_pkg/{path}", name))
+    rows = [line.split(" | ") for line in section(node) if line.startswith("| `~")]
+    said = {row[0].strip("| `~"): row[1].strip("`") for row in rows}
+    shown = {
+        key: str(value).lower() if isinstance(value, bool) else str(value) if value != "" else "empty"
+        for key, value in wanted.items()
+    }
+    assert said == shown
+
+
+def test_topics_of_the_robot_are_in_the_page_and_in_rviz():
+    topics = yaml.safe_load((ROOT / "config" / "robot" / "drone.yaml").read_text())["topics"]
+    assert [topic for topic in topics.values() if f"`{topic}`" not in PAGE] == []
+    shown = yaml.safe_load((ROOT / "config" / "flight.rviz").read_text())["Visualization Manager"]
+    used = {
+        value
+        for display in shown["Displays"]
+        for key, value in display.items()
+        if key.endswith("Topic") and value
+    }
+    assert used <= set(topics.values()) and {topics["rgb"], topics["depth"], topics["scan"]} <= used
+    assert shown["Global Options"]["Fixed Frame"] == "world"
+
+
+def test_links_of_our_pages_lead_somewhere():
+    import re
+
+    for page in ("README.md", "CONTRIBUTING.md", "docs/demo.md", "docs/ros_interface.md"):
+        file = ROOT / page
+        for link in re.findall(r"\]\(([^)#]+)", file.read_text()):
+            if not link.startswith("http"):
+                assert (file.parent / link).exists(), f"{page}: {link}"
