@@ -99,7 +99,7 @@ try_out() { # try_out PREFIX: gzserver starts and no library is missing
         echo "$missing"
         return 1
     fi
-    version=$(LD_LIBRARY_PATH="$1/lib" timeout 60 "$1/bin/gzserver" --version)
+    version=$(LD_LIBRARY_PATH="$1/lib" timeout 60 "$1/bin/gzserver" --version) || true # it exits with 255
     echo "$version" | head -n 1
     case $version in *'version 11.'*) ;; *) return 1 ;; esac
 }
@@ -118,8 +118,7 @@ make_prefix() {
         echo "the kept packages do not make a working Gazebo here; fetching them again"
         private_apt
         download
-        lay_out "$new"
-        try_out "$new"
+        if ! { lay_out "$new" && try_out "$new"; }; then return 1; fi
     fi
     echo "$NAV_RECIPE" >"$new/RECIPE"
     # shellcheck disable=SC2094
