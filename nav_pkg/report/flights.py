@@ -83,7 +83,7 @@ def turns_figure(
         strip.set_ylabel("turn [rad/s]", fontsize=8.5)
         strip.set_title(title, fontsize=9, loc="left")
     axes[-1, 0].set_xlabel("time in the run [s]")
-    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0.1)
+    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncol=2, borderaxespad=0.1)
     return figure
 
 

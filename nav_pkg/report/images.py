@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import List, Sequence, Tuple
 
 import numpy as np
@@ -31,7 +32,7 @@ def annotated(rgb: np.ndarray, expert_yaw: float, applied_yaw: float, title: str
     from PIL import Image, ImageDraw
 
     height = round(width * rgb.shape[0] / rgb.shape[1])
-    image = Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS)
+    image = Image.fromarray(rgb).resize((width, height), Image.LANCZOS)
     draw = ImageDraw.Draw(image)
     font = _font(width)
     line = font.size + 6
@@ -49,9 +50,12 @@ def annotated(rgb: np.ndarray, expert_yaw: float, applied_yaw: float, title: str
 
 
 def _font(width: int):
+    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.load_default(size=max(11, width // 24))
+    # Pillow's own font has a size only since 10.1; matplotlib brings one.
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), max(11, width // 25))
 
 
 def _arrow(draw, foot: Tuple[float, float], yaw: float, length: float, colour: str, thick: int) -> None:
