@@ -84,7 +84,14 @@ def door_leaf(rng: np.random.Generator, wood: int, label: str, hinge_left: bool,
             y, x = rng.uniform(0.16, 0.36), rng.uniform(0.24, 0.60)
             fill(image, y, x, y + 0.075, x + 0.13, rng.choice([0.80, 0.92]) * np.array([1, 1, 0.94]))
             for line in range(3):
-                fill(image, y + 0.015 + 0.018 * line, x + 0.02, y + 0.020 + 0.018 * line, x + 0.11, (0.3, 0.3, 0.35))
+                fill(
+                    image,
+                    y + 0.015 + 0.018 * line,
+                    x + 0.02,
+                    y + 0.020 + 0.018 * line,
+                    x + 0.11,
+                    (0.3, 0.3, 0.35),
+                )
     fill(image, 0.49, handle, 0.57, handle + 0.055, (0.35, 0.35, 0.34))
     reach = (handle - 0.12, handle + 0.05) if hinge_left else (handle, handle + 0.17)
     fill(image, 0.515, reach[0], 0.53, reach[1], (0.78, 0.78, 0.76))
@@ -140,10 +147,19 @@ def _figure(rng, image, top, left, bottom, right, ink) -> None:
     elif style == 2:
         for _ in range(7):
             shade = np.array(_INKS[int(rng.integers(len(_INKS)))])
-            disc(image, top + tall * rng.uniform(0.2, 0.8), left + wide * rng.uniform(0.15, 0.85), tall * rng.uniform(0.05, 0.18), shade)
+            disc(
+                image,
+                top + tall * rng.uniform(0.2, 0.8),
+                left + wide * rng.uniform(0.15, 0.85),
+                tall * rng.uniform(0.05, 0.18),
+                shade,
+            )
     else:
         height, width = image.shape[:2]
-        rows, columns = slice(int(top * height), int(bottom * height)), slice(int(left * width), int(right * width))
+        rows, columns = (
+            slice(int(top * height), int(bottom * height)),
+            slice(int(left * width), int(right * width)),
+        )
         field = noise(rng, image[rows, columns].shape[:2], (18, 30))
         mix = np.clip(0.5 + 0.35 * field, 0, 1)[..., None]
         image[rows, columns] = mix * paper + (1 - mix) * np.array(ink) * 0.6
@@ -192,7 +208,7 @@ def poster(rng: np.random.Generator, index: int) -> np.ndarray:
 def notice(rng: np.random.Generator, index: int) -> np.ndarray:
     """A notice board, a framed picture or a sign: what hangs on the walls between the doors."""
     style = index % 3
-    ink = np.array(_INKS[(index * 5 + 1) % 9])
+    ink = np.array(_INKS[(index + index // 3 * 4 + 1) % 9])
     if style == 0:
         image = plain(POSTER_CELL, (0.66, 0.50, 0.33))
         image *= (1 + 0.10 * noise(rng, POSTER_CELL, (2, 2)))[..., None]
@@ -210,8 +226,8 @@ def notice(rng: np.random.Generator, index: int) -> np.ndarray:
         sky = np.linspace(0, 1, POSTER_CELL[0])[:, None, None]
         scene = (1 - sky) * (0.55 + 0.4 * ink) + sky * 0.6 * ink
         picture = np.where((field > 0.4)[..., None], 0.6 * scene, scene + 0.15 * (field < -0.7)[..., None])
-        image[28:228, 28:228] = picture[28:228, 28:228]
-        rim = (0.12, 0.12, 0.12)
+        image[20:236, 20:236] = picture[20:236, 20:236]
+        rim = ((0.12, 0.12, 0.12), (0.55, 0.38, 0.20), (0.70, 0.70, 0.72))[index // 3 % 3]
     else:
         image = plain(POSTER_CELL, tuple(ink))
         disc(image, 0.36, 0.5, 0.22, (0.96, 0.96, 0.94))
@@ -252,7 +268,9 @@ def fixture(rng: np.random.Generator, name: str) -> np.ndarray:
         for y in (0.46, 0.52):
             disc(image, y, 0.974, 0.012, (0.95, 0.75, 0.20))
     elif name == "window":
-        image = np.array([0.16, 0.24, 0.72]) * (1.15 - 0.45 * row + 0.10 * np.sin(9 * (row + column)))[..., None]
+        image = (
+            np.array([0.16, 0.24, 0.72]) * (1.15 - 0.45 * row + 0.10 * np.sin(9 * (row + column)))[..., None]
+        )
         for at in (0.0, 0.245, 0.49, 0.735, 0.98):
             fill(image, 0, at, 1, at + 0.02, (0.80, 0.82, 0.86))
         for at in (0.0, 0.975):

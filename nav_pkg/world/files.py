@@ -176,6 +176,7 @@ def model_sdf(plan: FloorPlan, names: list[str]) -> bytes:
         <geometry><box><size>{wide:.3f} {tall:.3f} 0.200</size></box></geometry>
       </collision>"""
     visuals = ""
+    # The scripts come last: OGRE reads them at once and then already looks for the programs.
     for name in names:
         visuals += f"""
       <visual name="{name}">
@@ -183,9 +184,9 @@ def model_sdf(plan: FloorPlan, names: list[str]) -> bytes:
         <geometry><mesh><uri>model://{plan.name}/meshes/{name}.dae</uri></mesh></geometry>
         <material>
           <script>
-            <uri>model://{plan.name}/materials/scripts</uri>
             <uri>model://{plan.name}/materials/programs</uri>
             <uri>model://{plan.name}/materials/textures</uri>
+            <uri>model://{plan.name}/materials/scripts</uri>
             <name>{plan.name}/{name}</name>
           </script>
         </material>

@@ -67,7 +67,9 @@ def build(plan: FloorPlan, seed: int) -> Scene:
             lambda x, y, b=box, o=low, s=size: _within(b, (x - o[0]) / s[0], (y - o[1]) / s[1] * 0.04),
         )  # fmt: skip
     tile = textures.FLOOR_TILE
-    level_polygon(visual["floor"], cells(plan, plan.floor, CELL), plan.floor, True, lambda x, y: (x / tile, y / tile))
+    level_polygon(
+        visual["floor"], cells(plan, plan.floor, CELL), plan.floor, True, lambda x, y: (x / tile, y / tile)
+    )
     _ceiling(visual, plan)
     _cable_strip(visual["fixtures"], plan)
     return Scene(visual, _collision(plan))
@@ -204,7 +206,9 @@ def leaves_of(wall: Wall) -> int:
 def _door(mesh: Mesh, wall: Wall, first: int) -> int:
     """A door of one or more leaves; returns the number of the next free leaf."""
     count = leaves_of(wall)
-    points = [np.add(wall.start, np.subtract(wall.end, wall.start) * step / count) for step in range(count + 1)]
+    points = [
+        np.add(wall.start, np.subtract(wall.end, wall.start) * step / count) for step in range(count + 1)
+    ]
     points[0], points[-1] = np.array(wall.start), np.array(wall.end)
     for step in range(count):
         # Numbered from the left hand of who looks at it.

@@ -19,7 +19,7 @@ WARMTH = 0.36
 """Normal y of the warmest light."""
 REACH = 16.0
 """A lamp is not looked at beyond this distance, metres."""
-AMBIENT = 0.44
+AMBIENT = 0.50
 """Light that is everywhere (the plan's sun and what the walls send on), before tone mapping."""
 LAMP_PLANE = 0.22
 """How far under the ceiling a panel is taken to shine from, metres: its light grazes the ceiling."""

@@ -62,6 +62,8 @@ def generate(plan: FloorPlan, seed: int = DEFAULT_SEED) -> dict[str, bytes]:
     model = f"models/{plan.name}"
     result = {
         f"worlds/{plan.name}.world": files.world_sdf(plan),
+        # Made, not kept: the folder tells git so itself.
+        f"{model}/.gitignore": b"*\n",
         f"{model}/model.config": files.model_config(plan),
         f"{model}/model.sdf": files.model_sdf(plan, names),
         f"{model}/materials/scripts/{plan.name}.material": files.materials(plan.name, names),
@@ -205,14 +207,18 @@ def check_world(path: Union[str, Path]) -> Path:
     if world is None:
         raise DataError(f"{path} is not an SDF world: it has no <world> in <sdf>")
     if all(plugin.get("filename") != files.PLUGIN for plugin in world.findall("plugin")):
-        raise DataError(f'{path} lacks the lock-step plugin; add <plugin name="nav_pkg" filename="{files.PLUGIN}"/>')
+        raise DataError(
+            f'{path} lacks the lock-step plugin; add <plugin name="nav_pkg" filename="{files.PLUGIN}"/>'
+        )
     folders = [path.resolve().parent.parent / "models"]
     folders += [Path(folder) for folder in os.environ.get("GAZEBO_MODEL_PATH", "").split(":") if folder]
     for uri in world.findall("include/uri"):
         name = (uri.text or "").strip()
         if name.startswith("model://") and not any((f / name[8:] / "model.sdf").is_file() for f in folders):
             known = f"; make it with make_world.py {path.stem}" if name[8:] == path.stem else ""
-            raise DataError(f"{path} includes {name}, which is in neither {folders[0]} nor GAZEBO_MODEL_PATH{known}")
+            raise DataError(
+                f"{path} includes {name}, which is in neither {folders[0]} nor GAZEBO_MODEL_PATH{known}"
+            )
     return path
 
 

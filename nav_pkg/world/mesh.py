@@ -37,7 +37,10 @@ class Mesh:
     def polygon(self, corners: list[int]) -> None:
         """Add a convex polygon of existing vertices, counter-clockwise seen from the free space."""
         for second, third in zip(corners[1:-1], corners[2:]):
-            self.triangles.append((corners[0], second, third))
+            a, b, c = (np.array(self.positions[corner]) for corner in (corners[0], second, third))
+            # Three corners in a line cover nothing.
+            if np.linalg.norm(np.cross(b - a, c - a)) > 1e-7:
+                self.triangles.append((corners[0], second, third))
 
     def faces(self) -> np.ndarray:
         """The triangles' corners: float64 (T, 3, 3), metres."""
@@ -89,7 +92,8 @@ def level_polygon(mesh, pieces, z, up, uv) -> None:
     for piece in pieces:
         corners = []
         for x, y in piece:
-            key = (round(x, 6), round(y, 6))
+            # As fine as the files are written, so that what is a triangle here is one there.
+            key = (round(x, 4), round(y, 4))
             if key not in numbers:
                 numbers[key] = mesh.vertex((*key, z), normal, uv(*key))
             if numbers[key] not in corners:

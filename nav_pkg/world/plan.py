@@ -126,9 +126,7 @@ class FloorPlan:
         cut = [(*w.start, *w.end) for w in self.walls if w.bottom <= height < w.top]
         return np.array(cut, dtype=np.float64).reshape(-1, 4)
 
-    def ray_cast(
-        self, origins: np.ndarray, angles: np.ndarray, height: float = SECTION_HEIGHT
-    ) -> np.ndarray:
+    def ray_cast(self, origins: np.ndarray, angles: np.ndarray, height: float = SECTION_HEIGHT) -> np.ndarray:
         """Distances to the walls at a height.
 
         Args:

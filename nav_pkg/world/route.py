@@ -77,7 +77,7 @@ class Route:
         along = np.einsum("ij,ij->i", relative, self._units)
         low, high = np.zeros_like(along), self._lengths.copy()
         offset_of_turn = np.zeros_like(along)
-        if near is not None and 2 * SEARCH_WINDOW < self.length:
+        if near is not None and self.length > 2 * SEARCH_WINDOW:
             # Each segment once a turn, so that a window over the end of the loop finds its start.
             near %= self.length
             turns = np.repeat([-self.length, 0.0, self.length], len(along))
