@@ -15,7 +15,9 @@ case $(platform) in
 esac
 
 key=$(build_key) # before the build: a file that changes meanwhile is then built the next time
-rm -f "$NAV_WS/.complete"
+# Until it is done the stamp fits nothing, so an interrupted build is taken up again; it stays, so that
+# shells can be opened meanwhile on the build before.
+[ ! -e "$NAV_WS/.complete" ] || echo building >"$NAV_WS/.complete"
 # The workspace's nav_pkg is a folder of links to the checkout's files, not a link to the checkout:
 # that holds build/, and a tree that contains itself makes rosrun's search go round in circles.
 link_checkout

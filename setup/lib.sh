@@ -13,12 +13,12 @@ NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
 
 say() {
     printf 'setup: %s\n' "$*"
-    [ ! -d "$NAV_CACHE" ] || printf '%s %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
+    [ -z "${logging:-}" ] || printf '%s %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
 }
 
 fail() { # fail MESSAGE: one line on stderr, exit code 2 (wrong use, do not retry)
     printf 'setup: %s\n' "$*" >&2
-    [ ! -d "$NAV_CACHE" ] || printf '%s FAILED: %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
+    [ -z "${logging:-}" ] || printf '%s FAILED: %s\n' "$(date +%T)" "$*" >>"$NAV_LOG"
     exit 2
 }
 

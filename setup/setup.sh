@@ -24,6 +24,7 @@ step_lock() {
     fi
     # One log, and not an endless one.
     if [ "$(stat -c %s "$NAV_LOG" 2>/dev/null || echo 0)" -gt 5000000 ]; then mv -f "$NAV_LOG" "$NAV_LOG.1"; fi
+    logging=yes # from here on say and fail write to it too
     printf '\n%s set-up of %s\n' "$(date '+%F %T')" "$NAV_REPO" >>"$NAV_LOG"
 }
 
