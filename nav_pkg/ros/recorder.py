@@ -22,8 +22,8 @@ from nav_pkg.ros.join import StampJoin
 
 
 @dataclass
-class Parameters:
-    """Private parameters of the recorder node.
+class Parameters(topics.Sizes):
+    """Private parameters of the recorder node: image sizes (see Sizes), and these.
 
     Attributes:
         dataset: path of the dataset folder to write into.
@@ -54,20 +54,7 @@ class Recorder:
         self._name = ""
         self._facts: Dict[str, Any] = {}
         self._episodes: queue.Queue = queue.Queue()
-        create_dataset(
-            parameters.dataset,
-            {
-                "robot": self._robot.description,
-                "action_space": {
-                    "x": "m/s forward",
-                    "y": "m/s left",
-                    "z": "m/s up",
-                    "yaw": "rad/s counter-clockwise",
-                },
-                "control_rate": 10,
-                "jpeg_quality": parameters.jpeg_quality,
-            },
-        )
+        create_dataset(parameters.dataset, topics.dataset_description(self._robot, parameters))
         self._status = rospy.Publisher(topics.RECORDER, RecorderStatus, queue_size=100, latch=True)
         for topic, kind in (
             (self._robot.rgb, Image),

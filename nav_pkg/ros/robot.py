@@ -30,6 +30,41 @@ class Robot:
     description: dict
 
 
+@dataclass
+class Sizes:
+    """Parameters that say which image sizes the simulator was started with.
+
+    Attributes:
+        width: camera width, pixels; 0: the robot file's (likewise the others).
+        height: camera height, pixels.
+        depth_width: depth camera width, pixels.
+        depth_height: depth camera height, pixels.
+    """
+
+    width: int = 0
+    height: int = 0
+    depth_width: int = 0
+    depth_height: int = 0
+
+
+def dataset_description(robot: Robot, sizes: Sizes) -> dict:
+    """What dataset.json says of a dataset recorded with a robot."""
+    own = robot.description
+    camera, depth = dict(own["camera"]), dict(own["depth"])
+    camera.update(width=sizes.width or camera["width"], height=sizes.height or camera["height"])
+    depth.update(width=sizes.depth_width or depth["width"], height=sizes.depth_height or depth["height"])
+    return {
+        "robot": {**own, "camera": camera, "depth": depth},
+        "action_space": {
+            "x": "m/s forward",
+            "y": "m/s left",
+            "z": "m/s up",
+            "yaw": "rad/s counter-clockwise",
+        },
+        "control_rate": 10,
+    }
+
+
 def load_robot(name: str) -> Robot:
     """Read a robot file by the robot's name or the file's path.
 

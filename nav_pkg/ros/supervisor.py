@@ -56,8 +56,8 @@ COMMIT_LIMIT = 300.0
 
 
 @dataclass
-class Parameters(Schedule):
-    """Private parameters of the supervisor node: those of the flights (see Schedule), and these.
+class Parameters(Schedule, topics.Sizes):
+    """Private parameters of the supervisor node: of the flights (Schedule), image sizes, and these.
 
     Attributes:
         robot: robot name or file (topic names).
@@ -300,7 +300,11 @@ class Supervisor:
             message.nearest_obstacle = frame.nearest
             message.progress = frame.progress
         if message.index == 0 or message.outcome:
-            message.facts = json.dumps(flight.facts(), sort_keys=True)
+            facts = flight.facts()
+            if message.index == 0:
+                # For whoever makes the dataset from a bag: the recorder's dataset.json.
+                facts["dataset"] = topics.dataset_description(self._robot, self._p)
+            message.facts = json.dumps(facts, sort_keys=True)
         if decision.segments:
             self._command.publish(twist_from_command(decision.segments[-1][0]))
         self._episode.publish(message)

@@ -44,6 +44,8 @@ def test_collect(shell):
         assert run.rgb(40).std() > 10
         assert 4 < run.facts["progress"] < 7
         assert abs(run.frames.z[-1] - 1.0) < 0.25
+    description = json.loads((shell.data / "first" / "dataset.json").read_text())
+    assert description["robot"]["camera"]["width"] == 160
     out = shell.run("dataset.py", "verify", "first")
     assert "3" in out
 
@@ -99,6 +101,10 @@ def test_bag_gives_the_same_dataset(shell):
     first, bag = contents(shell.data / "first"), contents(shell.data / "from_bag")
     assert sorted(first) == sorted(bag)
     assert [name for name in first if first[name] != bag[name]] == []
+    for name in ("dataset.json", "00002_esatv3/run.json"):
+        assert json.loads((shell.data / "first" / name).read_text()) == json.loads(
+            (shell.data / "from_bag" / name).read_text()
+        )
 
 
 def test_two_sessions_side_by_side(shell):

@@ -26,7 +26,7 @@ TARGETS = {
     "roscore": b"rosmaster",
 }
 FLIGHT = (
-    "-ds", "--random_seed", 31, "--alpha", 1, "--start", "route", "--max_duration", 4,
+    "-ds", "--random_seed", 31, "--alpha", 1, "--start", "route", "--max_duration", 30,
     "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45,
 )  # fmt: skip
 
@@ -59,52 +59,68 @@ def digest(run):
 
 
 def committed(dataset, known):
-    """Hashes of the committed runs; those already known are not read again."""
+    """Hashes of the committed runs that count; those already known are not read again.
+
+    A run that the stop of the session cut short is committed as aborted, and recorded again later.
+    """
     if dataset.is_dir():
-        for run in dataset.iterdir():
-            if (run / "run.json").exists() and not run.name.endswith(".partial") and run.name not in known:
-                known[run.name] = digest(run)
+        for run in dataset.glob("*_esatv3"):
+            if run.name not in known:
+                outcome = json.loads((run / "run.json").read_text())["outcome"]
+                if outcome not in ("aborted", "sim_failure"):
+                    known[run.name] = digest(run)
     return known
 
 
 def test_kill_any_process(shell):
     generator = random.Random(4)
-    runs = 4 + 2 * KILLS
     dataset = shell.data / "killed"
-    flight = shell.start("run_script.py", "-t", "killed", "--number_of_runs", runs, *FLIGHT, name="killed")
+    # More runs than there is time for: the session is stopped after the last kill, and continued.
+    flight = shell.start("run_script.py", "-t", "killed", "--number_of_runs", 1000, *FLIGHT, name="killed")
     known, kills = {}, []
     targets = [list(TARGETS)[number % len(TARGETS)] for number in range(KILLS)]
     generator.shuffle(targets)
+
+    def wait_for(what, ready, limit=200):
+        deadline = time.monotonic() + limit
+        while not ready():
+            assert flight.poll() is None, shell.report("killed")
+            assert time.monotonic() < deadline, f"waited {limit} s for {what}\n" + shell.report("killed")
+            time.sleep(0.05)
+
     try:
         for target in targets:
             # From the first moments of a graph, while it starts, to well into its runs.
-            deadline = time.monotonic() + 200
-            while not processes(shell, TARGETS[target]):
-                assert flight.poll() is None, shell.report("killed")
-                assert time.monotonic() < deadline, f"no {target} within 200 s\n" + shell.report("killed")
-                time.sleep(0.05)
+            wait_for(target, lambda target=target: processes(shell, TARGETS[target]))
             time.sleep(generator.uniform(0, 12))
             committed(dataset, known)
+            wait_for(target, lambda target=target: processes(shell, TARGETS[target]))
             for number in processes(shell, TARGETS[target]):
                 try:
                     os.kill(number, signal.SIGKILL)
                     kills.append(target)
                 except ProcessLookupError:
                     continue
-        flight.wait(timeout=100 + 30 * runs)
+        before = len(committed(dataset, known))
+        wait_for("a run after the last kill", lambda: len(committed(dataset, known)) > before)
+        flight.send_signal(signal.SIGINT)
+        assert flight.wait(timeout=90) == 130, shell.report("killed")
     finally:
         if flight.poll() is None:
             flight.terminate()
             flight.wait(timeout=60)
-    assert flight.returncode == 0, shell.report("killed")
+    assert len(kills) >= KILLS
+    assert processes(shell, b"") == [], "processes survived the session"
+    runs = len(committed(dataset, known)) + 1
+    shell.run("run_script.py", "-t", "killed", "--number_of_runs", runs, *FLIGHT, name="continued")
     lost = [name for name in known if not (dataset / name).is_dir()]
     changed = [name for name in known if name not in lost and digest(dataset / name) != known[name]]
     assert (lost, changed) == ([], [])
-    assert len(load_dataset(dataset).runs) == runs
-    assert processes(shell, b"") == [], "processes survived the session"
+    names = [run.name for run in load_dataset(dataset).runs]
+    assert names[:runs] == [f"{number:05d}_esatv3" for number in range(runs)]
     shell.run("dataset.py", "verify", "killed", name="verify")
     # Undisturbed, the same seed records the same bytes.
-    shell.run("run_script.py", "-t", "whole", "--number_of_runs", 4, *FLIGHT, name="whole")
+    shell.run("run_script.py", "-t", "whole", "--number_of_runs", min(3, runs), *FLIGHT, name="whole")
     for run in load_dataset(shell.data / "whole").runs:
         for file in ("frames.csv", "scan.npy", "RGB/0000000020.jpg", "Depth/0000000020.png"):
             assert (run.path / file).read_bytes() == (dataset / run.name / file).read_bytes()
