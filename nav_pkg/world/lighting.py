@@ -38,16 +38,15 @@ def bake(plan: FloorPlan, mesh: Mesh, seed: int) -> np.ndarray:
     """
     points, normals = np.array(mesh.positions), np.array(mesh.normals)
     rng = np.random.default_rng([seed, 2])
-    lines = plan.segments(plan.ceiling - 0.3)
-    # A hair off the surface, so that a wall does not shade itself.
-    eyes = points[:, :2] + 0.03 * normals[:, :2]
+    eyes = _off_the_walls(plan, points)
     direct, warm = np.full(len(points), AMBIENT), np.zeros(len(points))
     for lamp in plan.lamps:
         tint, strength = rng.normal(0.0, 0.5), rng.uniform(0.85, 1.15)
-        to_lamp = np.array([lamp.x, lamp.y, plan.ceiling - LAMP_PLANE]) - points
+        place = np.array([lamp.x, lamp.y, plan.ceiling - LAMP_PLANE])
+        to_lamp = place - points
         distance = np.sqrt((to_lamp**2).sum(axis=1) + 0.04)
         near = np.flatnonzero(distance < REACH)
-        near = near[_sees(eyes[near], (lamp.x, lamp.y), lines)]
+        near = near[_sees(plan, eyes[near], place)]
         facing = np.maximum((to_lamp[near] * normals[near]).sum(axis=1) / distance[near], 0.0)
         # The plan's attenuation: constant term from the lamp; linear and square ones chosen so that
         # lamps 12 m apart leave dusk between them, not night.
@@ -69,20 +68,42 @@ def encode(light: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.sqrt(np.maximum(1 - x**2 - y**2, 0.0))], axis=1)
 
 
-def _sees(eyes: np.ndarray, lamp: tuple[float, float], lines: np.ndarray) -> np.ndarray:
-    """Which points (N, 2) see a lamp past the walls (M, 4): bool (N,)."""
+def _off_the_walls(plan: FloorPlan, points: np.ndarray) -> np.ndarray:
+    """The points (V, 3), moved off the walls they touch, so that no wall shades its own surface."""
+    eyes = points.copy()
+    for wall in plan.walls:
+        start, along = np.array(wall.start), np.subtract(wall.end, wall.start)
+        length = float(np.hypot(*along))
+        gap = points[:, :2] - start
+        share = np.clip((gap @ along) / length**2, 0, 1)
+        touching = np.hypot(*(gap - share[:, None] * along).T) < 0.02
+        touching &= (points[:, 2] > wall.bottom - 0.01) & (points[:, 2] < wall.top + 0.01)
+        eyes[touching, :2] += 0.03 * np.array([-along[1], along[0]]) / length
+    return eyes
+
+
+def _sees(plan: FloorPlan, eyes: np.ndarray, lamp: np.ndarray) -> np.ndarray:
+    """Which points (N, 3) see a lamp (3,) past the walls: bool (N,)."""
     result = np.ones(len(eyes), dtype=bool)
-    start, span = lines[:, :2], lines[:, 2:] - lines[:, :2]
-    for chunk in range(0, len(eyes), 2000):
-        part = eyes[chunk : chunk + 2000, None]
-        ray = np.array(lamp) - part
-        gap = start - part
-        across = ray[..., 0] * span[:, 1] - ray[..., 1] * span[:, 0]
+    reach = np.array([np.inf, np.inf])
+    if len(eyes):
+        reach = np.abs(eyes[:, :2] - lamp[:2]).max(axis=0)
+    for wall in plan.walls:
+        start, span = np.array(wall.start), np.subtract(wall.end, wall.start)
+        # Only walls in the lamp's neighbourhood can stand between.
+        if (np.minimum(start, wall.end) > lamp[:2] + reach).any():
+            continue
+        if (np.maximum(start, wall.end) < lamp[:2] - reach).any():
+            continue
+        ray, gap = lamp[:2] - eyes[:, :2], start - eyes[:, :2]
+        across = ray[:, 0] * span[1] - ray[:, 1] * span[0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            along = (gap[..., 0] * span[:, 1] - gap[..., 1] * span[:, 0]) / across
-            share = (gap[..., 0] * ray[..., 1] - gap[..., 1] * ray[..., 0]) / across
-        blocked = (along > 1e-6) & (along < 1 - 1e-6) & (share >= 0) & (share <= 1)
-        result[chunk : chunk + 2000] = ~blocked.any(axis=1)
+            along = (gap[:, 0] * span[1] - gap[:, 1] * span[0]) / across
+            share = (gap[:, 0] * ray[:, 1] - gap[:, 1] * ray[:, 0]) / across
+            height = eyes[:, 2] + along * (lamp[2] - eyes[:, 2])
+            blocked = (along > 0) & (along < 1) & (share >= 0) & (share <= 1)
+            blocked &= (height >= wall.bottom) & (height <= wall.top)
+        result &= ~blocked
     return result
 
 
@@ -96,4 +117,4 @@ def _corner_shade(plan: FloorPlan, points: np.ndarray, normals: np.ndarray) -> n
     for start, along in zip(low, span):
         share = np.clip(((points[:, :2] - start) @ along) / (along @ along), 0, 1)
         gap = np.minimum(gap, np.hypot(*(points[:, :2] - start - share[:, None] * along).T))
-    return np.where(upright, edge, 1 - 0.22 * np.exp(-gap / 0.5))
+    return np.where(upright, edge, 1 - 0.18 * np.exp(-gap / 1.0))
