@@ -19,9 +19,13 @@ Wrench VelocityController::Update(const VelocityCommand& command, const Quaterni
                                   double mass, const Vector3d& inertia, double gravity) const {
   const Quaterniond heading(0.0, 0.0, orientation.Yaw());
 
-  // 1. Velocity error, in the heading frame, to acceleration.
-  const Vector3d error = command.linear - heading.RotateVectorReverse(velocity);
-  Vector3d sideways(gains_.horizontal_rate * error.X(), gains_.horizontal_rate * error.Y(), 0.0);
+  // 1. Velocity error, in the heading frame, to acceleration. That frame turns: without the second
+  // term (turning rate times velocity) the drone would skid outwards in every curve.
+  const Vector3d own = heading.RotateVectorReverse(velocity);
+  const Vector3d error = command.linear - own;
+  const double turning = orientation.RotateVector(angular_velocity).Z();
+  Vector3d sideways(gains_.horizontal_rate * error.X() - turning * own.Y(),
+                    gains_.horizontal_rate * error.Y() + turning * own.X(), 0.0);
   const double wanted = sideways.Length();
   const double bound = std::min(gains_.max_acceleration, gravity * std::tan(gains_.max_tilt));
   if (wanted > bound) sideways *= bound / wanted;

@@ -75,6 +75,14 @@ def test_holds_height_while_it_flies_and_turns(client):
     assert max(abs(z - 1.2) for z in heights) < 0.03
 
 
+def test_does_not_skid_in_a_curve(client):
+    client.reset(Pose(-2.0, 0.0, 1.2))
+    for _ in range(20):
+        seen = client.step(Command(x=0.8, yaw=1.0))
+    assert abs(seen.twist.linear.y) < 0.1
+    assert seen.twist.linear.x == pytest.approx(0.8, abs=0.05)
+
+
 @pytest.mark.parametrize("yaw", [0.0, 0.5, math.pi / 2, 2.5, -3.0, -1.0])
 def test_a_teleport_turns_by_the_whole_angle(client, yaw):
     pose = Pose(-1.0, 0.3, 1.5, 0.1, -0.2, yaw)
