@@ -139,7 +139,7 @@ material {world}/{name}
       texture_unit
       {{
         texture {world}_{name}.jpg
-        filtering trilinear
+        filtering bilinear
       }}
     }}
   }}
