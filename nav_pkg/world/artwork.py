@@ -201,7 +201,8 @@ def poster(rng: np.random.Generator, index: int) -> np.ndarray:
                 _lines(rng, image, top + 0.27, left, top + 0.41, left + 0.29, body)
     rim = (0.20, 0.20, 0.20)
     for edge in ((0, 0, 0.025, 1), (0.975, 0, 1, 1), (0, 0, 1, 0.025), (0, 0.975, 1, 1)):
-        fill(image, *edge, rim)
+        top, left, bottom, right = edge
+        fill(image, top, left, bottom, right, rim)
     return np.clip(image, 0, 1)
 
 
@@ -235,7 +236,8 @@ def notice(rng: np.random.Generator, index: int) -> np.ndarray:
         _lines(rng, image, 0.68, 0.12, 0.90, 0.88, (0.96, 0.96, 0.94), 0.11)
         rim = (0.92, 0.92, 0.90)
     for edge in ((0, 0, 0.035, 1), (0.965, 0, 1, 1), (0, 0, 1, 0.035), (0, 0.965, 1, 1)):
-        fill(image, *edge, rim)
+        top, left, bottom, right = edge
+        fill(image, top, left, bottom, right, rim)
     return np.clip(image, 0, 1)
 
 

@@ -152,9 +152,9 @@ def _plaster(visual: dict[str, Mesh], plan: FloorPlan, wall: Wall, notices: _Not
                 boards.append(((middle - half) / length, (middle + half) / length, half, notices.draw()))
     columns = _shares(length, [edge for board in boards for edge in board[:2]])
     tops = {}
-    for board in boards:
-        tall_board = min(2 * board[2], 0.95)
-        tops[board] = (1.42 - tall_board / 2, 1.42 + tall_board / 2)
+    for hung in boards:
+        tall_board = min(2 * hung[2], 0.95)
+        tops[hung] = (1.42 - tall_board / 2, 1.42 + tall_board / 2)
     name = f"wall_{side_of(plan, wall)}"
     if not boards:
         wall_grid(visual[name], wall.start, wall.end, columns, _heights(wall), uv)

@@ -29,8 +29,8 @@ class Mesh:
 
     def vertex(self, position, normal, uv) -> int:
         """Add a vertex and return its number."""
-        self.positions.append(tuple(float(value) for value in position))
-        self.normals.append(tuple(float(value) for value in normal))
+        self.positions.append((float(position[0]), float(position[1]), float(position[2])))
+        self.normals.append((float(normal[0]), float(normal[1]), float(normal[2])))
         self.uvs.append((float(uv[0]), float(uv[1])))
         return len(self.positions) - 1
 
