@@ -16,12 +16,12 @@ void CameraPublisher::Attach(const gazebo::sensors::CameraSensorPtr& sensor, con
   sensor_ = sensor;
   board_ = board;
   // A short queue: in lock-step nobody runs ahead, and a slow reader must not fill the memory.
-  rgb_ = node->advertise<sensor_msgs::Image>(config.rgb, 2);
-  rgb_info_ = node->advertise<sensor_msgs::CameraInfo>(config.rgb_info, 2);
+  rgb_ = node->advertise<sensor_msgs::Image>(config.rgb, config.queue());
+  rgb_info_ = node->advertise<sensor_msgs::CameraInfo>(config.rgb_info, config.queue());
   board->Expect(config.rgb);
   if (config.depth_width > 0) {
-    depth_publisher_ = node->advertise<sensor_msgs::Image>(config.depth, 2);
-    depth_info_ = node->advertise<sensor_msgs::CameraInfo>(config.depth_info, 2);
+    depth_publisher_ = node->advertise<sensor_msgs::Image>(config.depth, config.queue());
+    depth_info_ = node->advertise<sensor_msgs::CameraInfo>(config.depth_info, config.queue());
     board->Expect(config.depth);
   }
   connection_ = sensor->Camera()->ConnectNewImageFrame(

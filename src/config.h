@@ -22,6 +22,10 @@ struct Config {
   double timeout = 30.0;        // s of wall time, for requests that name none
   double clock_rate = 0.0;      // Hz; 0: each control period in lock-step, 100 Hz free-running
 
+  // Messages that a publisher keeps for a subscriber that is late. In lock-step the nodes that matter
+  // are waited for and nothing may be lost meanwhile; free-running, an old image is worth nothing.
+  std::uint32_t queue() const { return lockstep ? 256 : 2; }
+
   std::string command = "/cmd_vel";
   std::string rgb = "/camera/rgb/image_raw";
   std::string rgb_info = "/camera/rgb/camera_info";

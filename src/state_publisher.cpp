@@ -45,8 +45,8 @@ void StatePublisher::Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& l
                             const ignition::math::Pose3d& camera_pose, bool has_camera) {
   drone_ = drone;
   laser_ = laser && rays_.Attach(world_, drone->link(), laser) ? laser : nullptr;
-  state_ = node_->advertise<nav_msgs::Odometry>(config_.state, 10);
-  contacts_ = node_->advertise<gazebo_msgs::ContactsState>(config_.contacts, 10);
+  state_ = node_->advertise<nav_msgs::Odometry>(config_.state, config_.queue());
+  contacts_ = node_->advertise<gazebo_msgs::ContactsState>(config_.contacts, config_.queue());
   tf2_msgs::TFMessage frames;
   const ros::Time start(world_->SimTime().sec, world_->SimTime().nsec);
   if (has_camera) {
@@ -56,7 +56,7 @@ void StatePublisher::Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& l
     frames.transforms.push_back(Stamped(start, config_.camera_frame, config_.optical_frame, optical));
   }
   if (laser_) {
-    scan_ = node_->advertise<sensor_msgs::LaserScan>(config_.scan, 10);
+    scan_ = node_->advertise<sensor_msgs::LaserScan>(config_.scan, config_.queue());
     frames.transforms.push_back(Stamped(start, config_.base_frame, config_.laser_frame, laser_->Pose()));
   }
   if (!frames.transforms.empty()) tf_static_.publish(frames);

@@ -17,9 +17,9 @@ using ignition::math::Vector3d;
 
 WorldServices::WorldServices(const gazebo::physics::WorldPtr& world, const Config& config,
                              ros::NodeHandle* node, Gate* gate, std::mutex* client_mutex, Runner run,
-                             Settler settle)
+                             Settler settle, std::function<double()> period)
     : world_(world), config_(config), gate_(gate), client_mutex_(client_mutex), run_(std::move(run)),
-      settle_(std::move(settle)) {
+      settle_(std::move(settle)), period_(std::move(period)) {
   gazebo_node_.reset(new gazebo::transport::Node());
   gazebo_node_->Init(world->Name());
   using W = WorldServices;
@@ -268,7 +268,15 @@ bool WorldServices::SetPhysics(gazebo_msgs::SetPhysicsProperties::Request& reque
         !Finite(request.gravity)) {
       return "SetPhysicsProperties: time_step has to be 0.0001 to 0.1 s, max_update_rate not negative";
     }
+    const double steps = period_() / request.time_step;
+    if (std::abs(steps - std::round(steps)) > 1e-6) {
+      return "SetPhysicsProperties: time_step has to divide the sensors' period of " +
+             std::to_string(period_()) + " s";
+    }
     const auto physics = world_->Physics();
+    // Gazebo adds a step to the time before it asks the plugins: that one is still of the old size.
+    world_->SetSimTime(world_->SimTime() - gazebo::common::Time(physics->GetMaxStepSize()) +
+                       gazebo::common::Time(request.time_step));
     physics->SetMaxStepSize(request.time_step);
     physics->SetRealTimeUpdateRate(request.max_update_rate);
     physics->SetGravity(FromMessage(request.gravity));

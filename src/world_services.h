@@ -35,7 +35,8 @@ class WorldServices {
   using Settler = std::function<std::string(const std::function<bool()>&)>;
 
   WorldServices(const gazebo::physics::WorldPtr& world, const Config& config, ros::NodeHandle* node,
-                Gate* gate, std::mutex* client_mutex, Runner run, Settler settle);
+                Gate* gate, std::mutex* client_mutex, Runner run, Settler settle,
+                std::function<double()> period);
   void Stop();
 
  private:
@@ -63,6 +64,7 @@ class WorldServices {
   std::mutex* client_mutex_;
   Runner run_;
   Settler settle_;
+  std::function<double()> period_;  // of the sensors, s
   gazebo::transport::NodePtr gazebo_node_;
   std::vector<ros::ServiceServer> servers_;
   ros::Subscriber model_state_;

@@ -154,6 +154,8 @@ def test_world_and_physics_properties(client, call):
     begin = client.reset(HOME).stamp
     assert client.raw_step(Command(), 50).stamp.to_nsec() == begin + 100_000_000
     assert not call("set_physics_properties", SetPhysicsProperties, 0.0, 0.0, old.gravity, old.ode_config).success
+    odd = call("set_physics_properties", SetPhysicsProperties, 0.003, 0.0, old.gravity, old.ode_config)
+    assert not odd.success and "divide" in odd.status_message
     call("set_physics_properties", SetPhysicsProperties, 0.005, 0.0, old.gravity, old.ode_config)
     client.reset(HOME)
 

@@ -1,0 +1,117 @@
+"""A run's world file, made of a world, a robot and options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.sim.description import ROOT, Options, compose
+
+ROOM = str(Path(__file__).parent / "room.world")
+
+
+def composed(**options):
+    return ElementTree.fromstring(compose(Options(world=ROOM, **options))).find("world")
+
+
+def test_the_robot_stands_where_the_world_says():
+    world = composed()
+    assert world.find("include") is None
+    (robot,) = [model for model in world.findall("model") if model.get("name") == "drone"]
+    assert robot.findtext("pose") == "-2 0 0.06 0 0 0"
+    link = robot.find("link")
+    inertia = {key: float(link.findtext(f"inertial/inertia/{key}")) for key in ("ixx", "iyy", "izz")}
+    assert float(link.findtext("inertial/mass")) == 0.5
+    assert inertia == {"ixx": 0.01152, "iyy": 0.01152, "izz": 0.0218}
+
+
+def test_options_reach_camera_plugin_and_physics():
+    world = composed(width=160, height=120, rate=20.0, depth_width=80, depth_height=60, physics_step=0.01, seed=7)
+    camera = next(sensor for sensor in world.iter("sensor") if sensor.get("type") == "camera")
+    assert camera.findtext("camera/image/width") == "160" and camera.findtext("camera/image/height") == "120"
+    assert {sensor.findtext("update_rate") for sensor in world.iter("sensor")} == {"20"}
+    (plugin,) = world.findall("plugin")
+    values = {key: plugin.findtext(key) for key in ("depth_width", "depth_height", "seed", "lockstep", "robot")}
+    assert values == dict(depth_width="80", depth_height="60", seed="7", lockstep="true", robot="drone")
+    assert plugin.findtext("topics/rgb") == "/camera/rgb/image_raw"
+    assert world.findtext("physics/max_step_size") == "0.01"
+    assert world.findtext("physics/real_time_update_rate") == "0"
+
+
+def test_real_time_is_for_free_running():
+    assert composed(lockstep=False, real_time=True).findtext("physics/real_time_update_rate") == "200"
+    assert composed(lockstep=False).findtext("physics/real_time_update_rate") == "0"
+    assert composed(lockstep=True, real_time=True).findtext("physics/real_time_update_rate") == "0"
+
+
+def test_no_depth_images():
+    (plugin,) = composed(depth_width=0).findall("plugin")
+    assert plugin.findtext("depth_width") == plugin.findtext("depth_height") == "0"
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(seed=-1), "--seed"),
+        (dict(width=3), "--width has to be 16 to 4096"),
+        (dict(rate=0.0001), "--rate"),
+        (dict(physics_step=0.5), "--physics_step"),
+        (dict(physics_step=0.003), "does not divide"),
+        (dict(depth_height=-1), "--depth_height"),
+        (dict(robot="drome"), "did you mean 'drone'"),
+        (dict(robot="/nowhere/x.yaml"), "unknown robot"),
+    ],
+)
+def test_options_that_can_not_be(options, words):
+    with pytest.raises(UsageError, match=words):
+        composed(**options)
+
+
+@pytest.mark.parametrize("world, words", [("esatv4", "unknown world 'esatv4'"), ("/no/such.world", "no world file")])
+def test_unknown_worlds(world, words):
+    with pytest.raises(UsageError, match=words):
+        compose(Options(world=world))
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("<sdf version='1.6'>\n<world name='w'>\n<model></sdf>", "bad.world, line 3, column"),
+        ("<sdf version='1.6'/>", "not an SDF world"),
+        ("", "line 1"),
+    ],
+)
+def test_worlds_that_do_not_parse(tmp_path, text, words):
+    path = tmp_path / "bad.world"
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
+        compose(Options(world=str(path)))
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("{", "is not YAML"),
+        ("name: x", "no 'topics'"),
+        ("topics: {rgb: /a}", "no 'name' and 'model'"),
+        ("topics: {rgb: /a}\nname: x\nmodel: models/none.sdf", "cannot read the robot model"),
+    ],
+)
+def test_robot_files_that_can_not_be_used(tmp_path, text, words):
+    path = tmp_path / "robot.yaml"
+    path.write_text(text)
+    with pytest.raises((DataError, UsageError), match=words):
+        compose(Options(world=ROOM, robot=str(path)))
+
+
+def test_the_plugin_knows_every_topic_and_frame_of_the_robot_file():
+    import yaml
+
+    known = (ROOT / "src" / "config.cpp").read_text()
+    content = yaml.safe_load((ROOT / "config" / "robot" / "drone.yaml").read_text())
+    for group in ("topics", "frames"):
+        for key in content[group]:
+            assert f'Take({group}, "{key}"' in known
