@@ -15,7 +15,6 @@ void CameraPublisher::Attach(const gazebo::sensors::CameraSensorPtr& sensor, con
   config_ = config;
   sensor_ = sensor;
   board_ = board;
-  // A short queue: in lock-step nobody runs ahead, and a slow reader must not fill the memory.
   rgb_ = node->advertise<sensor_msgs::Image>(config.rgb, config.queue());
   rgb_info_ = node->advertise<sensor_msgs::CameraInfo>(config.rgb_info, config.queue());
   board->Expect(config.rgb);

@@ -11,6 +11,7 @@ EXPERT = "/expert/cmd_vel"
 LEARNER = "/learner/cmd_vel"
 EPISODE = "/episode"
 RECORDER = "/recorder/status"
+BAG = "/bag/status"
 LEARNER_STATUS = "/learner/status"
 
 TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")

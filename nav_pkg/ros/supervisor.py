@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Optional, Set, Tuple
 
 import rospy
 from geometry_msgs.msg import Twist, TwistStamped
@@ -99,6 +99,7 @@ class Supervisor:
         self._started = threading.Event()
         self._recorded = threading.Condition()
         self._recorder: Optional[RecorderStatus] = None
+        self._bagged = -1
 
         self._teleport: Optional[rospy.ServiceProxy] = None
         answers = [topics.EXPERT] + ([topics.LEARNER] if parameters.learner else [])
@@ -121,6 +122,8 @@ class Supervisor:
             )
         if parameters.record:
             rospy.Subscriber(topics.RECORDER, RecorderStatus, self._on_recorder, tcp_nodelay=True)
+        if parameters.bag:
+            rospy.Subscriber(topics.BAG, RecorderStatus, self._on_bag, tcp_nodelay=True)
         rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
 
     # What the others say.
@@ -131,6 +134,11 @@ class Supervisor:
     def _on_recorder(self, status: RecorderStatus) -> None:
         with self._recorded:
             self._recorder = status
+            self._recorded.notify_all()
+
+    def _on_bag(self, status: RecorderStatus) -> None:
+        with self._recorded:
+            self._bagged = max(self._bagged, stamp_ns(status.header.stamp))
             self._recorded.notify_all()
 
     def _on_start(self, _request) -> TriggerResponse:
@@ -174,7 +182,8 @@ class Supervisor:
             hears[rospy.get_name()].append(topics.RECORDER)
             hears["/recorder"] = [*sensors, *self._answers, topics.EPISODE]
         if self._p.bag:
-            hears["/rosbag"] = [*sensors, *self._answers, topics.EPISODE]
+            hears[rospy.get_name()].append(topics.BAG)
+            hears["/bag"] = [*sensors, *self._answers, topics.EPISODE]
         return {(topic, node) for node, heard in hears.items() for topic in heard}
 
     # Flying.
@@ -208,15 +217,14 @@ class Supervisor:
                 self._say(plan, flight, decision, observation.stamp)
                 if decision.outcome is not None:
                     break
-                if self._p.record:
-                    self._wait_recorder(plan, decision)
+                self._wait_recorders(plan, decision, observation.stamp)
                 observation = self._observe(self._advance(decision, observation.stamp))
                 self._simulated = (observation.stamp - stamp) / 1e9
         except NavError as error:
             self._end_badly(plan, flight, error)
             raise
-        if self._p.record and decision.outcome.counts and flight.facts()["frames"]:
-            self._wait_commit(plan)
+        if flight.recorded:
+            self._wait_end(plan, decision, observation.stamp)
         self._finish(plan, flight.facts())
 
     def _place(self, plan: RunPlan) -> int:
@@ -319,35 +327,50 @@ class Supervisor:
 
     # The recorder keeps up, or nothing goes on.
 
-    def _wait_recorder(self, plan: RunPlan, decision: Decision) -> None:
-        if decision.frame is None or decision.frame.index < RECORDER_LAG:
-            return
-        behind = decision.frame.index - RECORDER_LAG
-        self._wait_status(
-            lambda s: s.name == plan.name and s.index >= behind,
-            f"the recorder to take frame {behind} of {plan.name}",
-            self._p.wait_limit,
-        )
+    def _wait_recorders(self, plan: RunPlan, decision: Decision, stamp: int) -> None:
+        """Recorder and bag may be RECORDER_LAG frames behind, not more."""
+        if self._p.record and decision.frame is not None and decision.frame.index >= RECORDER_LAG:
+            behind = decision.frame.index - RECORDER_LAG
+            self._wait_status(
+                lambda: self._taken(plan.name) >= behind,
+                f"the recorder to take frame {behind} of {plan.name}",
+            )
+        if self._p.bag and decision.frame is not None:
+            oldest = stamp - RECORDER_LAG * CONTROL_PERIOD_NS
+            self._wait_status(
+                lambda: self._bagged >= oldest, f"the bag to hold the frame of {oldest * 1e-9:.1f} s"
+            )
 
-    def _wait_commit(self, plan: RunPlan) -> None:
-        self._wait_status(
-            lambda s: s.name == plan.name and s.committed, f"the recorder to commit {plan.name}", COMMIT_LIMIT
-        )
+    def _wait_end(self, plan: RunPlan, decision: Decision, last: int) -> None:
+        """The run is over: wait until it is committed, and its last frame in the bag."""
+        if self._p.record and decision.outcome.counts:
+            self._wait_status(
+                lambda: self._recorder.name == plan.name and self._recorder.committed,
+                f"the recorder to commit {plan.name}",
+                COMMIT_LIMIT,
+            )
+        if self._p.bag:
+            self._wait_status(
+                lambda: self._bagged >= last, f"the bag to hold all of {plan.name}", COMMIT_LIMIT
+            )
 
-    def _wait_status(self, ready, what: str, limit: float) -> None:
-        def state() -> bool:
-            status = self._recorder
-            if status is not None and status.error:
-                raise DataError(status.error)
-            return status is not None and ready(status)
+    def _taken(self, name: str) -> int:
+        """Index of the newest frame of a run that the recorder has taken; -1: none."""
+        status = self._recorder
+        return status.index if status is not None and status.name == name else -1
 
+    def _wait_status(self, ready: Callable[[], bool], what: str, limit: Optional[float] = None) -> None:
+        limit = limit or self._p.wait_limit
+        deadline = time.monotonic() + limit
         with self._recorded:
-            waited = 0.0
-            while not state():
-                if rospy.is_shutdown() or waited > limit:
-                    raise SimulatorError(f"waited {waited:.0f} s for {what}")
+            while not ready():
+                if self._recorder is not None and self._recorder.error:
+                    raise DataError(self._recorder.error)
+                if rospy.is_shutdown():
+                    raise SimulatorError(f"ROS shut down while waiting for {what}")
+                if time.monotonic() > deadline:
+                    raise SimulatorError(f"waited {limit:g} s for {what}")
                 self._recorded.wait(0.1)
-                waited += 0.1
 
     # The end of a run.
 

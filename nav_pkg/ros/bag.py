@@ -1,0 +1,117 @@
+"""The bag node: records the agreed topics as a rosbag, and says how far it has come.
+
+In lock-step simulated time is several times faster than real time; `rosbag record` then drops what it
+cannot write in time. This node writes the same file, and the supervisor waits for it as for the
+recorder, so that a frame of a run is in the bag or the run stops.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Set
+
+import genpy
+import rosbag
+import roslib.message
+import rospy
+from std_msgs.msg import Header
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.msg import RecorderStatus
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+
+SLOTS = 512
+"""Messages that may wait to be written; then receiving stops and the publishers' queues fill."""
+
+
+@dataclass
+class Parameters:
+    """Private parameters of the bag node.
+
+    Attributes:
+        bag: file to write; `<bag>.active` until it is closed.
+        robot: robot name or file (topic names).
+    """
+
+    bag: str = ""
+    robot: str = "drone"
+
+
+class BagWriter:
+    """Writes every message as it came over the wire, in the order of arrival."""
+
+    def __init__(self, parameters: Parameters):
+        if not parameters.bag:
+            raise UsageError("bag: parameter ~bag (the file to write) is missing")
+        robot = topics.load_robot(parameters.robot)
+        self._path = Path(parameters.bag)
+        self._active = Path(f"{parameters.bag}.active")
+        if self._path.exists():
+            raise DataError(f"{self._path}: exists already; give another name")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._bag = rosbag.Bag(str(self._active), "w")
+        except OSError as error:
+            raise DataError(f"{self._active}: {error.strerror}; give another name") from None
+        self._queue: queue.Queue = queue.Queue(SLOTS)
+        self._frames: Dict[int, Set[str]] = {}
+        self._sensors = {robot.rgb, robot.depth, robot.scan, robot.odometry, topics.EXPERT}
+        self._status = rospy.Publisher(topics.BAG, RecorderStatus, queue_size=100, latch=True)
+        extra = ["/clock", robot.contacts, robot.command, topics.LEARNER, "/tf", "/tf_static"]
+        info = [robot.description["topics"][key] for key in ("rgb_info", "depth_info")]
+        for topic in [*self._sensors, *extra, *info, topics.EPISODE]:
+            rospy.Subscriber(
+                topic, rospy.AnyMsg, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+            )
+
+    def _on_message(self, message: genpy.Message, topic: str) -> None:
+        self._queue.put((topic, message, rospy.Time.now()))
+
+    def spin(self) -> None:
+        """Write until ROS shuts down; what has arrived by then is written before the bag is closed."""
+        try:
+            while not (rospy.is_shutdown() and self._queue.empty()):
+                try:
+                    self._write(*self._queue.get(timeout=0.1))
+                except queue.Empty:
+                    continue
+        except OSError as error:
+            raise DataError(f"{self._active}: {error.strerror}") from None
+        finally:
+            self._bag.close()
+            os.replace(self._active, self._path)
+
+    def _write(self, topic: str, message: genpy.Message, arrived: rospy.Time) -> None:
+        if not isinstance(message, rospy.AnyMsg):  # /clock, which rospy itself hears with its type
+            self._bag.write(topic, message, arrived)
+            return
+        header = message._connection_header
+        kind = roslib.message.get_message_class(header["type"])
+        if kind is None:
+            raise UsageError(f"topic {topic}: its type {header['type']} is unknown here")
+        raw = (header["type"], message._buff, header["md5sum"], kind)
+        self._bag.write(topic, raw, arrived, raw=True, connection_header=header)
+        if topic in self._sensors or topic == topics.EPISODE:
+            self._count(topic, message)
+
+    def _count(self, topic: str, message: rospy.AnyMsg) -> None:
+        """Report a stamp when all that a frame needs is written."""
+        sequence, seconds, nanoseconds = struct.unpack_from("<III", message._buff)
+        stamp = seconds * 1_000_000_000 + nanoseconds
+        here = self._frames.setdefault(stamp, set())
+        here.add(topic)
+        if len(here) > len(self._sensors):
+            self._frames = {s: found for s, found in self._frames.items() if s > stamp}
+            header = Header(seq=sequence, stamp=rospy.Time(seconds, nanoseconds))
+            self._status.publish(RecorderStatus(header=header))
+
+
+def main() -> None:
+    """Run the bag node until ROS shuts down."""
+    shell.start("bag")
+    BagWriter(shell.parameters(Parameters)).spin()
