@@ -34,7 +34,7 @@ logged() {
         while sleep 1 && kill -0 "$owner" 2>/dev/null; do
             waited=$((waited + 1))
             if [ $((waited % 10)) = 0 ]; then
-                printf '  %4d s  %.100s\n' "$waited" "$(tail -c 2000 "$NAV_LOG" | LC_ALL=C tr -c '\n -~' '\n' | grep '[^ ]' | tail -n 1)"
+                printf '  %4d s  %.100s\n' "$waited" "$(tail -c 2000 "$NAV_LOG" | LC_ALL=C tr -c '\n -~' '\n' | grep '[A-Za-z]' | tail -n 1)"
             fi
         done
     ) &
