@@ -118,6 +118,11 @@ step_build() {
     mv -f "$new" "$NAV_REPO/build/env"
 }
 
+step_worlds() { # quick when up to date; the command compares contents itself
+    logged env PYTHONPATH="$NAV_REPO" "$(venv_dir)/bin/python" "$NAV_REPO/scripts/make_world.py" esatv3 ||
+        failed_step "the world esatv3 could not be made"
+}
+
 exec 3>&1 # the steps' own words to the user; the rest of what they write goes to the log
 step_platform
 step_lock
@@ -126,4 +131,5 @@ step_apt
 step_venv
 step_gazebo
 step_build
+step_worlds
 say "done in $((SECONDS - started)) s; log: $NAV_LOG; next: source env.sh"
