@@ -29,12 +29,16 @@ def test_the_robot_stands_where_the_world_says():
 
 
 def test_options_reach_camera_plugin_and_physics():
-    world = composed(width=160, height=120, rate=20.0, depth_width=80, depth_height=60, physics_step=0.01, seed=7)
+    world = composed(
+        width=160, height=120, rate=20.0, depth_width=80, depth_height=60, physics_step=0.01, seed=7
+    )
     camera = next(sensor for sensor in world.iter("sensor") if sensor.get("type") == "camera")
     assert camera.findtext("camera/image/width") == "160" and camera.findtext("camera/image/height") == "120"
     assert {sensor.findtext("update_rate") for sensor in world.iter("sensor")} == {"20"}
     (plugin,) = world.findall("plugin")
-    values = {key: plugin.findtext(key) for key in ("depth_width", "depth_height", "seed", "lockstep", "robot")}
+    values = {
+        key: plugin.findtext(key) for key in ("depth_width", "depth_height", "seed", "lockstep", "robot")
+    }
     assert values == dict(depth_width="80", depth_height="60", seed="7", lockstep="true", robot="drone")
     assert plugin.findtext("topics/rgb") == "/camera/rgb/image_raw"
     assert world.findtext("physics/max_step_size") == "0.01"
@@ -70,7 +74,9 @@ def test_options_that_can_not_be(options, words):
         composed(**options)
 
 
-@pytest.mark.parametrize("world, words", [("esatv4", "unknown world 'esatv4'"), ("/no/such.world", "no world file")])
+@pytest.mark.parametrize(
+    "world, words", [("esatv4", "unknown world 'esatv4'"), ("/no/such.world", "no world file")]
+)
 def test_unknown_worlds(world, words):
     with pytest.raises(UsageError, match=words):
         compose(Options(world=world))

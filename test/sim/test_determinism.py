@@ -31,7 +31,9 @@ def reference(client):
 def disturb(client, number):
     """Another flight, which may crash, end between two frames, or run freely for a moment."""
     rng = random.Random(number)
-    pose = Pose(rng.uniform(-3, 3), rng.uniform(-1, 2), rng.uniform(0.05, 2), rng.uniform(-0.5, 0.5), 0.1, 7 * number)
+    pose = Pose(
+        rng.uniform(-3, 3), rng.uniform(-1, 2), rng.uniform(0.05, 2), rng.uniform(-0.5, 0.5), 0.1, 7 * number
+    )
     client.reset(pose, number)
     for _ in range(5 + number % 11):
         client.step(Command(rng.uniform(-2, 2), rng.uniform(-2, 2), rng.uniform(-2, 1), rng.uniform(-2, 2)))
@@ -49,7 +51,9 @@ def test_twenty_five_times_in_one_process(client, expected):
         disturb(client, number)
         hashes = reference(client)
         wrong = [index for index, (a, b) in enumerate(zip(expected, hashes)) if a != b]
-        assert not wrong, f"repetition {number} differs from frame {wrong[0]}: {expected[wrong[0]]} {hashes[wrong[0]]}"
+        assert not wrong, (
+            f"repetition {number} differs from frame {wrong[0]}: {expected[wrong[0]]} {hashes[wrong[0]]}"
+        )
 
 
 def test_another_seed_is_another_noise(client, expected):

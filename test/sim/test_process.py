@@ -139,7 +139,7 @@ def test_no_master(running):
 def test_the_master_goes_away(running):
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
-    core = Child(["roscore", "-p", str(port)], dict(os.environ, ROS_MASTER_URI=uri))
+    core = Child(["rosmaster", "--core", "-p", str(port)], dict(os.environ, ROS_MASTER_URI=uri))
     try:
         deadline = time.monotonic() + 60
         while not master_answers(uri) and time.monotonic() < deadline:
@@ -204,7 +204,7 @@ def test_wrong_use_is_exit_code_2(flags, words):
 def test_two_side_by_side(running):
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
-    core = Child(["roscore", "-p", str(port)], dict(os.environ, ROS_MASTER_URI=uri))
+    core = Child(["rosmaster", "--core", "-p", str(port)], dict(os.environ, ROS_MASTER_URI=uri))
     try:
         deadline = time.monotonic() + 60
         while not master_answers(uri) and time.monotonic() < deadline:

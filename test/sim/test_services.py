@@ -7,6 +7,10 @@ import math
 import numpy as np
 import pytest
 import rospy
+from geometry_msgs.msg import Pose as PoseMessage
+from std_srvs.srv import Empty, SetBool
+from tf2_msgs.msg import TFMessage
+
 from gazebo_msgs.msg import ModelState, ModelStates
 from gazebo_msgs.srv import (
     DeleteModel,
@@ -17,10 +21,6 @@ from gazebo_msgs.srv import (
     SetPhysicsProperties,
     SpawnModel,
 )
-from geometry_msgs.msg import Pose as PoseMessage
-from std_srvs.srv import Empty, SetBool
-from tf2_msgs.msg import TFMessage
-
 from nav_pkg.core import Command, Pose
 
 BOX = """<sdf version="1.6"><model name="box"><pose>0 0 0 0 0 0</pose><link name="link">
@@ -153,7 +153,9 @@ def test_world_and_physics_properties(client, call):
     assert call("get_physics_properties", GetPhysicsProperties).time_step == 0.002
     begin = client.reset(HOME).stamp
     assert client.raw_step(Command(), 50).stamp.to_nsec() == begin + 100_000_000
-    assert not call("set_physics_properties", SetPhysicsProperties, 0.0, 0.0, old.gravity, old.ode_config).success
+    assert not call(
+        "set_physics_properties", SetPhysicsProperties, 0.0, 0.0, old.gravity, old.ode_config
+    ).success
     odd = call("set_physics_properties", SetPhysicsProperties, 0.003, 0.0, old.gravity, old.ode_config)
     assert not odd.success and "divide" in odd.status_message
     call("set_physics_properties", SetPhysicsProperties, 0.005, 0.0, old.gravity, old.ode_config)
