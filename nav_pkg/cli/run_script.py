@@ -32,6 +32,7 @@ from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import Schedule
+from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
 
 FAILURES_IN_A_ROW = 10
@@ -166,6 +167,7 @@ class Session:
             Path(args.data_root) / (args.data_location or args.log_tag) if args.create_dataset else None
         )
         self.learner_flags = self._learner(learner_flags)
+        self._check_simulator()
         self._prepare()
         self.log = RunLog(self.folder)
         self.bar: Optional[tqdm] = None
@@ -181,9 +183,7 @@ class Session:
                     f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
                 )
             if given:
-                print(
-                    f"no learner flies along (the expert alone, no checkpoint): {' '.join(given)} has no effect"
-                )
+                print(f"no learner flies along (the expert alone): {' '.join(given)} has no effect")
             return []
         own = {
             "--checkpoint_path": checkpoint,
@@ -193,6 +193,22 @@ class Session:
             "--random_seed": self.args.random_seed,
         }
         return [*(str(part) for pair in own.items() for part in pair), *given]
+
+    def _check_simulator(self) -> None:
+        """Refuse what the simulator would refuse, before anything is made or deleted."""
+        args = self.args
+        description.Options(
+            world=args.world,
+            robot=args.robot,
+            seed=args.random_seed,
+            width=args.width,
+            height=args.height,
+            depth_width=args.depth_width,
+            depth_height=args.depth_height,
+            physics_step=args.physics_step,
+        ).check()
+        description.find_world(args.world)
+        description.load_robot(args.robot)
 
     # Folders and configuration.
 
@@ -215,13 +231,14 @@ class Session:
                 before = json.loads(file.read_text())
             except ValueError:
                 raise DataError(f"{file}: not readable; --owr begins anew") from None
-            for key in sorted(set(before) | set(configuration)):
+            for key in sorted(set(before) | set(configuration)) if RunLog(self.folder).runs() else ():
                 if before.get(key) != configuration.get(key):
                     raise UsageError(
-                        f"{self.folder} holds a session with --{key} {before.get(key)!r}, now {configuration.get(key)!r}; "
+                        f"{self.folder} holds a session with --{key} {before.get(key)!r}, "
+                        f"now {configuration.get(key)!r}; "
                         "give the same flags to continue it, --owr to begin anew, or another -t"
                     )
-        elif self.dataset is not None and (self.dataset / DATASET_FILE).exists():
+        elif self.dataset is not None and any(self.dataset.glob("*/run.json")):
             raise UsageError(
                 f"dataset {self.dataset} exists already; --owr replaces it, or give another --data_location"
             )
@@ -229,6 +246,9 @@ class Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.dataset is not None:
                 self.dataset.mkdir(parents=True, exist_ok=True)
+                if not any(self.dataset.glob("*_*/")):
+                    # Of a start that failed before its first run; it may describe another camera.
+                    (self.dataset / DATASET_FILE).unlink(missing_ok=True)
                 probe = self.dataset / ".writable"
                 probe.touch()
                 probe.unlink()
@@ -237,7 +257,7 @@ class Session:
             os.replace(temporary, file)
         except OSError as error:
             raise DataError(
-                f"{error.filename}: {error.strerror}; another --summary_dir or --data_root helps"
+                f"{error.filename}: {error.strerror}; choose another --summary_dir and --data_root"
             ) from None
 
     # Flying.
@@ -296,7 +316,6 @@ class Session:
             height=args.height,
             depth_width=args.depth_width,
             depth_height=args.depth_height,
-            physics_step=args.physics_step,
             gui=args.graphics,
             lockstep=not args.free_running,
             log_folder=self.folder,

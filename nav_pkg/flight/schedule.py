@@ -9,7 +9,7 @@ from nav_pkg.control.delay import CommandDelay
 from nav_pkg.control.mixing import Mixer
 from nav_pkg.control.noise import make_noise
 from nav_pkg.control.seeds import run_seed
-from nav_pkg.core import Pose, UsageError
+from nav_pkg.core import CONTROL_PERIOD_NS, Pose, UsageError
 from nav_pkg.flight.episode import Episode
 from nav_pkg.flight.flight import Flight
 from nav_pkg.flight.starts import start_pose
@@ -58,6 +58,7 @@ class Schedule:
         sigma_yaw: see sigma_x.
         start: `start` (the world's start pose) or `route` (seeded along the route).
         reverse: fly the route clockwise.
+        physics_step: the simulator's physics step, s; the control delay is a multiple of it.
         max_duration: simulated seconds after which a run ends as timeout; 0: the world's own.
         min_depth: nearest obstacle in metres that counts as a collision; 0: the world's own.
         evaluation: every run is an evaluation.
@@ -83,6 +84,7 @@ class Schedule:
     sigma_yaw: float = 0.0
     start: str = "start"
     reverse: bool = False
+    physics_step: float = 0.005
     max_duration: float = 0.0
     min_depth: float = 0.0
     evaluation: bool = False
@@ -102,12 +104,17 @@ class Schedule:
 
         demand("runs", self.runs >= 1, "at least 1")
         demand("first_run", self.first_run >= 0, "at least 0")
-        demand("seed", 0 <= self.seed < 2**63, "between 0 and 2^63 - 1")
+        demand("seed", 0 <= self.seed < 2**32, "between 0 and 2^32 - 1")
         demand("alpha", 0 <= self.alpha <= 1, "between 0 and 1")
         demand("expert", self.expert in ("bang_bang", "continuous"), "bang_bang or continuous")
         demand("speed", 0 < self.speed <= 5, "above 0 and at most 5 m/s")
         demand("turn_speed", 0 <= self.turn_speed <= 5, "between 0 and 5 m/s")
         demand("control_delay", 0 <= self.control_delay <= 5, "between 0 and 5 s")
+        step = round(self.physics_step * 1e9)
+        divides = step > 0 and CONTROL_PERIOD_NS % step == 0
+        demand("physics_step", divides, "a part of the control period of 0.1 s")
+        whole = round(self.control_delay * 1e9) % step == 0
+        demand("control_delay", whole, f"a multiple of the physics step of {self.physics_step:g} s")
         demand("start", self.start in ("start", "route"), "start or route")
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")

@@ -29,7 +29,6 @@ from nav_pkg.core import (
     Observation,
     Outcome,
     SimulatorError,
-    UsageError,
 )
 from nav_pkg.data.messages import (
     command_from_twist,
@@ -65,7 +64,6 @@ class Parameters(Schedule, topics.Sizes):
         learner: a learner node flies along.
         record: a recorder node takes every frame.
         lockstep: simulated time waits for every answer; false: free-running.
-        physics_step: the simulator's physics step, s.
         wait_for_start: do not begin before the service ~start is called.
         start_limit: wall seconds for the graph to come up.
         wait_limit: wall seconds for one frame's messages.
@@ -77,7 +75,6 @@ class Parameters(Schedule, topics.Sizes):
     learner: bool = False
     record: bool = False
     lockstep: bool = True
-    physics_step: float = 0.005
     wait_for_start: bool = False
     start_limit: float = 120.0
     wait_limit: float = 30.0
@@ -92,8 +89,6 @@ class Supervisor:
         parameters.check()
         self._robot = topics.load_robot(parameters.robot)
         self._step_ns = round(parameters.physics_step * 1e9)
-        if self._step_ns <= 0 or CONTROL_PERIOD_NS % self._step_ns:
-            raise UsageError(f"physics_step is {parameters.physics_step:g} s; 0.1 s must be a multiple of it")
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()
         self._started = threading.Event()
@@ -245,12 +240,7 @@ class Supervisor:
             return self._join.wait_newer(stamp, self._robot.odometry, self._p.wait_limit)
         reached = stamp
         for command, duration in decision.segments:
-            steps, rest = divmod(duration, self._step_ns)
-            if rest:
-                raise UsageError(
-                    f"control_delay {self._p.control_delay:g} s is no multiple of the physics step "
-                    f"{self._p.physics_step:g} s"
-                )
+            steps = duration // self._step_ns
             reply = shell.call(self._step, twist_from_command(command), steps, self._p.wait_limit)
             reached = stamp_ns(reply.stamp)
         wanted = stamp + CONTROL_PERIOD_NS
