@@ -86,6 +86,8 @@ def _flags(owner: str, group: str, *rows: Flag) -> tuple[Flag, ...]:
     return tuple(Flag(**{**vars(row), "owner": owner, "group": group}) for row in rows)
 
 
+_SPEED = "0.8 when training, the checkpoint's in flight"
+
 FLAGS: tuple[Flag, ...] = (
     *_flags(
         "learner",
@@ -99,8 +101,8 @@ FLAGS: tuple[Flag, ...] = (
             1.0,
             real(0, open_least=True),
         ),
-        Flag("--speed", "forward speed when flying straight, m/s", 0.8, real(0)),
-        Flag("--turn_speed", "forward speed when |yaw| > 0.3 rad/s, m/s", 0.8, real(0)),
+        Flag("--speed", f"forward speed when flying straight, m/s ({_SPEED})", None, real(0)),
+        Flag("--turn_speed", f"forward speed when |yaw| > 0.3 rad/s, m/s ({_SPEED})", None, real(0)),
         Flag(
             "--dropout",
             "share of hidden units dropped while training, for networks that can",
@@ -122,8 +124,20 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
         Flag("--shifted_input", "input x - 0.5, with x in [0, 1]"),
         Flag("--scaled_input", "input (x - mean) / std per channel"),
-        Flag("--scale_means", "red, green, blue, for --scaled_input", None, real(-math.inf), nargs=3),
-        Flag("--scale_stds", "red, green, blue, for --scaled_input", None, real(0, open_least=True), nargs=3),
+        Flag(
+            "--scale_means",
+            "red, green, blue, for --scaled_input (0.5 0.46 0.42)",
+            None,
+            real(-math.inf),
+            nargs=3,
+        ),
+        Flag(
+            "--scale_stds",
+            "red, green, blue, for --scaled_input (0.2575 0.239 0.218)",
+            None,
+            real(0, open_least=True),
+            nargs=3,
+        ),
     ),
     *_flags(
         "training",

@@ -77,12 +77,12 @@ class _Session:
         self.args = args = SimpleNamespace(**flags)
         self.summary_dir = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
         self.device = resolve_device(args.device)
+        speeds = {"speed": args.speed, "turn_speed": args.turn_speed}
         self.space = ActionSpace(
             discrete=args.discrete,
             quantity=args.action_quantity,
             bound=args.action_bound,
-            speed=args.speed,
-            turn_speed=args.turn_speed,
+            **{key: value for key, value in speeds.items() if value is not None},
         )
         self.preprocessing = Preprocessing.from_flags(
             nets.spec(args.network).input_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
 from nav_pkg.data.writer import RunWriter, create_dataset
@@ -45,7 +46,7 @@ def write_run(dataset, name: str, frames: int, seed: int, yaws=YAWS) -> None:
     writer.commit({"outcome": "success"})
 
 
-def write_dataset(root, name: str = "easy", runs: int = 3, frames: int = 90, yaws=YAWS):
+def _write_dataset(root, name: str = "easy", runs: int = 3, frames: int = 90, yaws=YAWS):
     """Write a dataset with `runs` training runs, one validation run and one test run."""
     dataset = create_dataset(root / name, DESCRIPTION)
     names = [f"{i:05d}_esatv3" for i in range(runs + 2)]
@@ -56,9 +57,27 @@ def write_dataset(root, name: str = "easy", runs: int = 3, frames: int = 90, yaw
     return dataset
 
 
+@pytest.fixture
+def write_dataset():
+    """A function that writes a dataset: `_write_dataset`."""
+    return _write_dataset
+
+
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory):
     """A data root with the dataset `easy`: 270 training frames, 90 each to validate and test."""
     root = tmp_path_factory.mktemp("data")
-    write_dataset(root)
+    _write_dataset(root)
     return root
+
+
+@pytest.fixture(autouse=True)
+def torch_settings():
+    """Training sets torch up for itself; what others find is put back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    state = torch.get_rng_state()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.set_flush_denormal(False)
+    torch.set_rng_state(state)

@@ -1,0 +1,92 @@
+"""The learner's command line: the table, what it refuses, how it is passed on."""
+
+from pathlib import Path
+
+import pytest
+
+from nav_pkg.cli.learner_flags import BY_KEY, FLAGS, to_arguments
+from nav_pkg.cli.main import parse
+from nav_pkg.core import UsageError
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
+
+
+def test_the_published_command_lines_parse():
+    line = (
+        "--network tiny_net --discrete --dataset esatv3_expert_200K --turn_speed 0.8 --speed 0.8 "
+        "--tensorboard --max_episodes 100 --batch_size 32 --learning_rate 0.01 --loss CrossEntropy "
+        "--shifted_input --optimizer SGD --continue_training --checkpoint_path tiny_net_scratch"
+    )
+    args = parse(line.split())
+    assert (args.batch_size, args.learning_rate, args.speed, args.shifted_input) == (32, 0.01, 0.8, True)
+    line = (
+        "--dataset esatv3_expert_500 --tensorboard --max_episodes 10 --learning_rate 0.01 --owr "
+        "--network res18_net --discrete --loss CrossEntropy --checkpoint_path"
+    )
+    args = parse([*line.split(), ""])
+    assert args.checkpoint_path == ""
+    line = "--pause_simulator --online --alpha 1 --tensorboard --discrete --no_training"
+    args = parse(line.split())
+    assert args.online and args.alpha == 1
+
+
+def test_defaults_of_the_published_learner():
+    args = parse([])
+    assert (args.network, args.loss, args.optimizer) == ("tiny_net", "MSE", "SGD")
+    assert (args.learning_rate, args.batch_size, args.random_seed, args.action_quantity) == (0.1, 64, 123, 3)
+    assert args.log_tag == "testing" and args.max_episodes == 1000 and not args.discrete
+
+
+def test_roslaunch_arguments_are_passed_over():
+    assert parse(["__name:=learner", "--network", "tiny_net", "__log:=/tmp/x"]).network == "tiny_net"
+
+
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("--lerning_rate 0.1", "did you mean '--learning_rate'"),
+        ("--learning 0.1", "unknown flag '--learning'"),  # no abbreviations
+        ("--min_rgb 2000", "unknown flag '--min_rgb'"),
+        ("stray", "unknown argument 'stray'"),
+        ("--batch_size 0", "0 is not at least 1"),
+        ("--batch_size many", "'many' is not a whole number"),
+        ("--learning_rate 0", "0 is not above 0"),
+        ("--learning_rate -0.1", "-0.1 is not above 0"),
+        ("--learning_rate nan", "nan is not above 0"),
+        ("--momentum inf", "inf is not at least 0"),
+        ("--random_seed -1", "-1 is not 0 to 4294967295"),
+        ("--alpha 2 --online", "2 is not at least 0 and at most 1"),
+        ("--scale_means 1 2", "expected 3 arguments"),
+        ("--device tpu", "invalid choice: 'tpu'"),
+        ("-t ../elsewhere", "is not a name"),
+        ("--alpha 0.5", "--alpha has no effect when training offline"),
+        ("--online --loss MSE", "--loss has no effect in flight"),
+        ("--continue_training", "needs a --checkpoint_path"),
+    ],
+)
+def test_what_would_be_ignored_or_cannot_be_is_refused(line, text):
+    with pytest.raises(UsageError) as error:
+        parse(line.split())
+    assert text in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_flags_that_say_what_happens_anyway_are_taken_everywhere():
+    assert parse(["--load_data_in_ram", "--pause_simulator"]).load_data_in_ram
+
+
+def test_values_there_and_back():
+    line = "--network tiny_net --discrete --scaled_input --scale_means -1 0 1 -t a/b --learning_rate 0.01"
+    args = parse(line.split())
+    arguments = to_arguments(vars(args))
+    assert vars(parse(arguments)) == vars(args)
+    assert "--network=tiny_net" not in arguments  # a default
+    assert to_arguments(vars(parse([]))) == []
+
+
+def test_every_flag_has_help_and_a_place_in_the_documentation():
+    assert len(BY_KEY) == len(FLAGS)
+    text = DOCS.read_text(encoding="utf-8")
+    for flag in FLAGS:
+        assert flag.help and flag.owner in ("learner", "training", "flight")
+        assert f"`{flag.name}`" in text

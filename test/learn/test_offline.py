@@ -1,0 +1,348 @@
+"""Training from the command line's flags: learns, repeats itself, goes on exactly, refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from nav_pkg.cli import learner_flags
+from nav_pkg.cli.main import main, parse
+from nav_pkg.core import DataError, LearnerError, UsageError
+from nav_pkg.learn import checkpoint, offline
+from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.stop import Stop
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
+QUICK = [
+    "--discrete",
+    "--loss",
+    "CrossEntropy",
+    "--learning_rate",
+    "0.01",
+    "--batch_size",
+    "30",
+    "--num_threads",
+    "1",
+]
+
+
+@pytest.fixture
+def arguments(data_root, tmp_path):
+    """Makes a command line on the easy dataset, with logs in a fresh folder."""
+
+    def make(*more):
+        places = ["--data_root", str(data_root), "--summary_dir", str(tmp_path)]
+        return [*places, "--dataset", "easy", *QUICK, *more]
+
+    return make
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder):
+    return checkpoint.load(folder).model_state_dict
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+class Interrupt(Stop):
+    """Asks to stop, or crashes, at the n-th look."""
+
+    def __init__(self, look, error=None):
+        super().__init__()
+        self.looks, self.look, self.error = 0, look, error
+
+    def check(self):
+        self.looks += 1
+        if self.looks >= self.look:
+            if self.error:
+                raise self.error
+            self._signal = signal.SIGTERM
+        super().check()
+
+
+def train(argv, stop=None):
+    """As main.py does, with a stop of one's own."""
+    args = parse(argv)
+    values = {flag.key: getattr(args, flag.key) for flag in learner_flags.FLAGS if flag.group != "flight"}
+    return offline.train(values, [flag.key for flag in learner_flags.FLAGS if flag.free], stop or Stop())
+
+
+def test_learns_an_easy_task_and_leaves_everything_behind(arguments, tmp_path, data_root, capsys):
+    assert main(arguments("-t", "a", "--max_episodes", "6", "--tensorboard", "--shifted_input")) == 0
+    folder = tmp_path / "a"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["test"]["accuracy"] > 0.95 and results["val"]["accuracy"] > 0.95
+    assert results["test"]["frames"] == results["val"]["frames"] == 90
+    assert results["classes"] == ["right", "straight", "left"]
+    assert results["parameters"] == 8_199_009
+    assert results["config"]["flags"]["shifted_input"] is True
+    assert [line["updates"] for line in lines(folder)] == [9, 18, 27, 36, 45, 54]
+    assert len((folder / "timing.jsonl").read_text().splitlines()) == 6
+    assert "episode 6/6" in capsys.readouterr().out
+    # what was learned flies, with the preprocessing that it was trained with
+    pilot = Pilot.load("a", tmp_path)
+    from nav_pkg.data.reader import load_dataset
+
+    run = load_dataset("easy", data_root).split("test")[0]
+    flown = [pilot.command(run.rgb(i)).yaw for i in range(0, 90, 3)]
+    right = sum(abs(yaw - label) < 0.5 for yaw, label in zip(flown, run.frames.expert_yaw[::3]))
+    assert right >= 29
+
+
+def test_tensorboard_has_the_published_tags_once_at_each_x(arguments, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    command = arguments("-t", "a", "--max_episodes", "2", "--tensorboard")
+    assert train(command, Interrupt(16)) == 85
+    assert train(command) == 0
+    events = accumulator.EventAccumulator(str(tmp_path / "a"))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    for part in ("train", "val"):
+        for what in ("accuracy", "imitation_learning", "total", "balanced_accuracy", "recall_left"):
+            points = events.Scalars(f"Loss_{part}_{what}")
+            assert [point.step for point in points] == [9, 18]
+    assert "Loss_test_accuracy" in tags and "Speed_samples_per_second" in tags
+    logged = [line["val"]["accuracy"] for line in lines(tmp_path / "a")]
+    assert [p.value for p in events.Scalars("Loss_val_accuracy")] == pytest.approx(logged)
+
+
+EXTRA = ["--max_episodes", "3", "--momentum", "0.9", "--dropout", "0.5", "--clip", "1"]
+
+
+@pytest.fixture(scope="module")
+def whole(data_root, tmp_path_factory):
+    """The log folder of an uninterrupted run with EXTRA."""
+    root = tmp_path_factory.mktemp("whole")
+    places = ["--data_root", str(data_root), "--summary_dir", str(root), "--dataset", "easy"]
+    assert train([*places, *QUICK, "-t", "whole", *EXTRA]) == 0
+    return root / "whole"
+
+
+def assert_same_run(first, second):
+    for name in ("my-model", "metrics.jsonl"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_the_same_command_twice_gives_the_same_bytes(arguments, tmp_path, whole):
+    assert train(arguments("-t", "again", *EXTRA)) == 0
+    assert_same_run(whole, tmp_path / "again")
+    assert train(arguments("-t", "other", *EXTRA, "--random_seed", "5")) == 0
+    assert not same(weights(whole), weights(tmp_path / "other"))
+
+
+# looks: 5 reading train (270 frames in portions of 64), 2 reading val, then 9 batches to train and
+# 2 to validate an episode, then 2 reading test and 2 to test
+@pytest.mark.parametrize(
+    "stops", [[8, 12], [16], [17], [18, 9], [26, 19, 12]], ids=lambda stops: "-".join(map(str, stops))
+)
+def test_stopped_and_gone_on_with_is_as_if_never_stopped(arguments, tmp_path, whole, stops):
+    for look in stops:
+        assert train(arguments("-t", "cut", *EXTRA), Interrupt(look)) == 85
+        assert not (tmp_path / "cut/results.json").exists()
+    assert train(arguments("-t", "cut", *EXTRA)) == 0
+    assert_same_run(whole, tmp_path / "cut")
+    results = [json.loads((folder / "results.json").read_text()) for folder in (whole, tmp_path / "cut")]
+    assert results[0]["test"] == results[1]["test"]
+
+
+@pytest.mark.parametrize("save_seconds", [0, 1000])
+def test_a_crash_costs_nothing_but_time(arguments, tmp_path, whole, monkeypatch, save_seconds):
+    monkeypatch.setattr(offline, "SAVE_SECONDS", save_seconds)
+    with pytest.raises(SystemError):
+        train(arguments("-t", "cut", *EXTRA), Interrupt(31, SystemError()))
+    with open(tmp_path / "cut/metrics.jsonl", "a") as file:
+        file.write('{"episode": 3, "upd')  # killed while writing
+    assert len(lines_whole(tmp_path / "cut")) == 2
+    assert (tmp_path / "cut/my-model").exists() == (save_seconds == 0)
+    assert train(arguments("-t", "cut", *EXTRA)) == 0
+    assert_same_run(whole, tmp_path / "cut")
+
+
+def lines_whole(folder):
+    return (folder / "metrics.jsonl").read_text().split("\n")[:-1]
+
+
+def test_more_episodes_later_are_the_same_as_at_once(arguments, tmp_path):
+    assert train(arguments("-t", "at_once", "--max_episodes", "2")) == 0
+    assert train(arguments("-t", "later", "--max_episodes", "1")) == 0
+    assert train(arguments("-t", "later", "--max_episodes", "2")) == 0
+    assert (tmp_path / "at_once/my-model").read_bytes() == (tmp_path / "later/my-model").read_bytes()
+
+
+def test_max_steps_ends_in_the_middle_of_an_episode(arguments, tmp_path):
+    assert train(arguments("-t", "a", "--max_steps", "12")) == 0
+    assert [(line["updates"], line["train"]["frames"]) for line in lines(tmp_path / "a")] == [
+        (9, 270),
+        (12, 90),
+    ]
+
+
+def test_going_on_is_refused_under_another_configuration(arguments, tmp_path):
+    base = ["-t", "a", "--max_episodes", "1"]
+    assert train(arguments(*base)) == 0
+    with pytest.raises(UsageError, match="was started with --momentum 0.0, not 0.9: .*--owr"):
+        train(arguments(*base, "--momentum", "0.9"))
+    assert train(arguments(*base, "--momentum", "0.9", "--owr")) == 0
+
+
+def test_going_on_is_refused_when_the_dataset_has_changed(arguments, tmp_path, write_dataset):
+    write_dataset(tmp_path / "data", runs=1, frames=40)
+    command = arguments("-t", "a", "--max_episodes", "1", "--data_root", str(tmp_path / "data"))
+    assert train(command) == 0
+    (tmp_path / "data/easy/train_set.txt").write_text("00001_esatv3\n")
+    with pytest.raises(UsageError, match="content of --dataset easy has changed"):
+        train(command)
+
+
+def test_the_tag_testing_is_always_overwritten(arguments, tmp_path):
+    assert train(arguments("--max_episodes", "1")) == 0
+    assert train(arguments("--max_episodes", "1", "--learning_rate", "0.02")) == 0
+    assert len(lines(tmp_path / "testing")) == 1
+
+
+def test_owr_removes_one_log_and_nothing_else(arguments, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("")
+    with pytest.raises(UsageError, match="mine: not a training log"):
+        train(arguments("-t", "mine", "--owr"))
+    for tag in ("tree", "tree/inner"):
+        assert train(arguments("-t", tag, "--create_scratch_checkpoint")) == 0
+    with pytest.raises(UsageError, match="holds the log inner too"):
+        train(arguments("-t", "tree", "--owr"))
+    assert (tmp_path / "mine/thesis.tex").exists() and (tmp_path / "tree/inner/my-model").exists()
+
+
+def test_normalized_output_touches_training_batches_only(arguments, tmp_path, monkeypatch):
+    counts = {}
+    for tag, more in (("plain", []), ("balanced", ["--normalized_output"])):
+        assert train(arguments("-t", tag, "--max_episodes", "1", *more)) == 0
+        results = json.loads((tmp_path / tag / "results.json").read_text())
+        for part in ("train", "val", "test"):
+            counts[tag, part] = [sum(row) for row in results[part]["confusion"]]
+    assert counts["balanced", "train"] == [90, 90, 90] != counts["plain", "train"]
+    assert counts["balanced", "val"] == counts["plain", "val"]
+    assert counts["balanced", "test"] == counts["plain", "test"]
+
+
+def test_scratch_checkpoints(arguments, tmp_path, capsys):
+    assert train(arguments("-t", "s", "--create_scratch_checkpoint", "--random_seed", "9")) == 0
+    with pytest.raises(UsageError, match="is there already"):
+        train(arguments("-t", "s", "--create_scratch_checkpoint"))
+    start = ["--max_episodes", "1", "--continue_training", "--checkpoint_path"]
+    assert train(arguments("-t", "a", *start, "tiny_net_scratch", "--random_seed", "9")) == 0
+    assert "tiny_net_scratch/my-model: was not there: made from seed 9" in capsys.readouterr().out
+    assert same(weights(tmp_path / "s"), weights(tmp_path / "tiny_net_scratch"))
+    assert train(arguments("-t", "b", *start, "s", "--random_seed", "9")) == 0
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    with pytest.raises(DataError, match="no such checkpoint"):
+        train(arguments("-t", "c", *start, "elsewhere"))
+
+
+def test_continue_training_goes_on_in_another_log(arguments, tmp_path):
+    common = ["--optimizer", "Adagrad", "--max_episodes"]
+    assert train(arguments("-t", "whole", *common, "2")) == 0
+    assert train(arguments("-t", "first", *common, "1")) == 0
+    go_on = ["--continue_training", "--checkpoint_path", "first"]
+    assert train(arguments("-t", "second", *common, "2", *go_on)) == 0
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "second"))
+    assert [line["episode"] for line in lines(tmp_path / "second")] == [2]
+    with pytest.raises(UsageError, match="trained for 1 episodes already"):
+        train(arguments("-t", "third", *common, "1", *go_on))
+    with pytest.raises(UsageError, match="needs --optimizer Adagrad"):
+        train(arguments("-t", "third", *go_on))
+    with pytest.raises(UsageError, match="preprocessing"):
+        train(arguments("-t", "third", *common, "2", *go_on, "--shifted_input"))
+
+
+def test_a_loss_that_explodes_stops_training_and_keeps_the_checkpoint(arguments, tmp_path):
+    folder = tmp_path / "a"
+    assert train(arguments("-t", "a", "--max_episodes", "1")) == 0
+    before = (folder / "my-model").read_bytes()
+    config = json.loads((folder / "config.json").read_text())
+    config["flags"]["learning_rate"] = 1e30
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(LearnerError, match="episode 2, step .*--learning_rate"):
+        train(arguments("-t", "a", "--max_episodes", "2", "--learning_rate", "1e30"))
+    assert (folder / "my-model").read_bytes() == before
+
+
+def test_bad_input_is_met_before_a_log_is_touched(arguments, tmp_path, data_root):
+    bad = [
+        (["--network", "tini_net"], "did you mean 'tiny_net'"),
+        (["--dataset", "eazy"], "did you mean 'easy'"),
+        (["--loss", "Hinge"], "--loss 'Hinge'"),
+        (["--optimizer", "SDG"], "did you mean 'SGD'"),
+        (["--shifted_input", "--scaled_input"], "exclude each other"),
+        (["--checkpoint_path", "nowhere"], "no such checkpoint"),
+    ]
+    assert train(arguments("-t", "a", "--max_episodes", "1")) == 0
+    for more, text in bad:
+        with pytest.raises((UsageError, DataError), match=text):
+            train(arguments("-t", "a", "--owr", *more))
+    with pytest.raises(UsageError, match="only 270 frames"):
+        train(arguments("-t", "b", "--batch_size", "271"))
+    assert (tmp_path / "a/my-model").exists()
+
+
+def test_a_dataset_without_validation_runs_is_refused(arguments, tmp_path, write_dataset):
+    dataset = write_dataset(tmp_path / "data", runs=1, frames=40)
+    (dataset / "val_set.txt").write_text("")
+    command = arguments("-t", "a", "--data_root", str(tmp_path / "data"), "--max_episodes", "1")
+    with pytest.raises(DataError, match="val_set.txt: no runs to validate on"):
+        train(command)
+    (dataset / "val_set.txt").write_text("00001_esatv3\n")
+    (dataset / "test_set.txt").write_text("")
+    assert train(command) == 0
+    assert json.loads((tmp_path / "a/results.json").read_text())["test"] is None
+
+
+def start(argv):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_sigterm_saves_exits_with_85_and_can_be_gone_on_with(arguments, tmp_path):
+    command = arguments("-t", "a", "--max_episodes", "100000")
+    process = start(command)
+    deadline = time.monotonic() + 120
+    while not ((tmp_path / "a/metrics.jsonl").exists() and lines_whole(tmp_path / "a")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 85, out
+    assert time.monotonic() - asked < 10
+    assert "stopped by SIGTERM" in out and "Traceback" not in out
+    done = checkpoint.load(tmp_path / "a").episode
+    assert train(arguments("-t", "a", "--max_episodes", str(done + 1))) == 0
+    assert [line["episode"] for line in lines(tmp_path / "a")] == list(range(1, done + 2))
+
+
+def test_wall_time(arguments, tmp_path):
+    assert main(arguments("-t", "a", "--wall_time", "0.001")) == 85
+    assert main(arguments("-t", "b", "--wall_time", "2", "--max_episodes", "100000")) == 85
+    assert (tmp_path / "b/my-model").exists()
+
+
+def test_the_command_ends_with_one_line_and_a_code(tmp_path):
+    env = {**os.environ, "NAV_PKG_DATA": str(tmp_path), "NAV_PKG_LOG": str(tmp_path)}
+    for argv, code, text in (
+        (["--lerning_rate", "0.1"], 2, "did you mean '--learning_rate'"),
+        (["--dataset", "none"], 3, "no such dataset"),
+    ):
+        done = subprocess.run([sys.executable, str(SCRIPT), *argv], env=env, capture_output=True, text=True)
+        assert done.returncode == code
+        assert text in done.stderr and len(done.stderr.splitlines()) == 1
