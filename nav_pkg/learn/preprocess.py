@@ -97,7 +97,7 @@ class Preprocessing:
         if rgb.shape[:2] == (height, width):
             return rgb
         image = Image.fromarray(np.ascontiguousarray(rgb))
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(image.resize((width, height), Image.BILINEAR))
 
     def normalise(self, images: torch.Tensor, out: Optional[torch.Tensor] = None) -> torch.Tensor:
         """Resized images as a network's input, on the device that they are on.
