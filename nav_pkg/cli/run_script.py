@@ -36,6 +36,7 @@ from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
 
 FAILURES_IN_A_ROW = 10
+FAILURES_AT_START = 3
 START_LIMIT = 180.0
 """Wall seconds until the first frame of a graph."""
 STALL_LIMIT = 90.0
@@ -288,7 +289,8 @@ class Session:
             failures = 1 if flown else failures + 1
             attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
             self._print(f"simulator failure {attempt}: {reason}; flying that run again")
-            if failures >= FAILURES_IN_A_ROW:
+            # Without a single frame it is the machine, not chance: the same line thrice is enough.
+            if failures >= (FAILURES_IN_A_ROW if self.log.state() else FAILURES_AT_START):
                 raise SimulatorError(
                     f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)"
                 )
