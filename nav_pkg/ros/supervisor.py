@@ -228,7 +228,7 @@ class Supervisor:
             now = self._join.wait_newer(-1, self._robot.odometry, self._p.start_limit)
             if self._teleport is None:
                 return now
-            state = ModelState(model_name=self._robot.description["model"], pose=pose_message(plan.start))
+            state = ModelState(model_name=self._robot.name, pose=pose_message(plan.start))
             shell.call(self._teleport, state)
             return self._join.wait_newer(now, self._robot.odometry, self._p.wait_limit)
         reply = shell.call(self._reset, pose_message(plan.start), plan.seed, self._p.wait_limit)
