@@ -1,0 +1,139 @@
+"""What plain Gazebo does with the same world and sensors: the yardstick of the lock-step loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import List, Optional, Tuple
+from xml.etree import ElementTree
+
+from nav_pkg.core import SimulatorError
+from nav_pkg.sim.children import Child, Display, has_gpu, interesting
+from nav_pkg.sim.description import PLUGIN, Options, compose, model_folder
+from nav_pkg.sim.gazebo import LAUNCHER, free_port
+
+SETTLED = 5.0
+"""Wall seconds after which we look: before its first image Gazebo simulates without waiting for any."""
+
+DEPTH_CAMERA = """<sensor name="depth" type="depth">
+  <pose>{pose}</pose><always_on>true</always_on><update_rate>{rate}</update_rate>
+  <camera>
+    <horizontal_fov>{fov}</horizontal_fov>
+    <image><width>{width}</width><height>{height}</height></image>
+    <clip><near>0.1</near><far>100</far></clip>
+    <depth_camera><output>depths</output></depth_camera>
+  </camera>
+</sensor>"""
+
+
+def bare_world(options: Options, pose: str) -> str:
+    """The SDF text of a run's world without our plugin: all sensors are Gazebo's own and always on.
+
+    The robot hangs in the air at a pose (`x y z roll pitch yaw`), where its camera sees the world.
+    """
+    root = ElementTree.fromstring(compose(options))
+    world = root.find("world")
+    assert world is not None
+    size = (0, 0)
+    for plugin in list(world.findall("plugin")):
+        if plugin.get("filename") == PLUGIN:
+            size = (int(plugin.findtext("depth_width") or 0), int(plugin.findtext("depth_height") or 0))
+            world.remove(plugin)
+    for model in world.findall("model"):
+        if model.find("link/sensor") is not None:
+            for name in model.findall("pose"):
+                model.remove(name)
+            ElementTree.SubElement(model, "pose").text = pose
+    for link in world.iter("link"):
+        for sensor in link.findall("sensor"):
+            gravity = link.find("gravity")
+            if gravity is None:
+                gravity = ElementTree.SubElement(link, "gravity")
+            gravity.text = "false"
+            always = sensor.find("always_on")
+            if always is None:
+                always = ElementTree.SubElement(sensor, "always_on")
+            always.text = "true"
+            if sensor.get("type") == "camera" and size[0]:
+                text = DEPTH_CAMERA.format(
+                    pose=sensor.findtext("pose") or "0 0 0 0 0 0",
+                    rate=sensor.findtext("update_rate"),
+                    fov=sensor.findtext("camera/horizontal_fov"),
+                    width=size[0],
+                    height=size[1],
+                )
+                link.append(ElementTree.fromstring(text))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def real_time_ratio(
+    world: str = "esatv3",
+    robot: str = "drone",
+    seconds: float = 40.0,
+    limit: float = 120.0,
+    pose: str = "-50 -3 1 0 0 0",
+    options: Optional[Options] = None,
+) -> float:
+    """Simulated over wall seconds of `gzserver --lockstep`, running as fast as it can, no ROS, no client.
+
+    Args:
+        world: as in Options.
+        robot: as in Options.
+        seconds: simulated seconds to measure.
+        limit: wall seconds for everything.
+        pose: of the robot, which hangs there in the air (`x y z roll pitch yaw`).
+        options: sizes, rates and the physics step; None: the robot file's.
+
+    Raises:
+        SimulatorError: it did not start, or not enough time was simulated within the limit.
+    """
+    options = replace(options or Options(), world=world, robot=robot, lockstep=False)
+    deadline = time.monotonic() + limit
+    display = Display(dict(os.environ))
+    server = watcher = None
+    try:
+        with tempfile.TemporaryDirectory(prefix="nav_pkg-bare-") as folder:
+            file = Path(folder) / "bare.world"
+            file.write_text(bare_world(options, pose))
+            gz = Path(folder) / "gz"  # the launcher starts the program that it is called by
+            gz.symlink_to(LAUNCHER)
+            environment = dict(os.environ, DISPLAY=display.name)
+            environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{free_port()}"
+            environment["GAZEBO_MODEL_PATH"] = str(model_folder(world))
+            if not has_gpu():
+                environment["LIBGL_ALWAYS_SOFTWARE"] = "1"
+            server = Child([str(LAUNCHER), "--verbose", "--lockstep", str(file)], environment)
+            samples: List[Tuple[float, float]] = []
+            while not samples or samples[-1][0] - samples[0][0] < seconds:
+                if watcher is None or not watcher.running:
+                    watcher = Child(["stdbuf", "-oL", str(gz), "stats", "-p"], environment)
+                time.sleep(0.1)
+                samples = _samples(list(watcher.lines))
+                if not server.running or time.monotonic() > deadline:
+                    last = (interesting(list(server.lines)) or ["nothing was printed"])[-1]
+                    raise SimulatorError(f"bare gzserver did not simulate {seconds:g} s: {last}")
+            (sim_a, real_a), (sim_b, real_b) = samples[0], samples[-1]
+            return (sim_b - sim_a) / (real_b - real_a)
+    finally:
+        for child in (watcher, server):
+            if child is not None:
+                child.stop(signal.SIGINT)
+        display.close()
+
+
+def _samples(lines: List[str]) -> List[Tuple[float, float]]:
+    """(simulated, wall) seconds out of `gz stats -p` (factor, simulated, wall, paused), once settled."""
+    found = []
+    for line in lines:
+        parts = [part.strip() for part in line.split(",")]
+        try:
+            simulated, real = float(parts[1]), float(parts[2])
+        except (IndexError, ValueError):
+            continue
+        if real > SETTLED:
+            found.append((simulated, real))
+    return found
