@@ -18,6 +18,7 @@ check 'ruff format' ruff format --check --output-format concise .
 # vermin takes every .decode() for Python 2's of str.
 check 'Python 3.8 (vermin)' vermin --quiet --no-tips --no-parse-comments --exclude str.decode -t=3.8- --violations nav_pkg scripts test setup setup.py
 check 'import layers' lint-imports --no-cache --no-logo
+check 'types of the core (mypy)' mypy --no-error-summary
 # Of the workspace's folder, which has the package's name; the checkout may have another. Offline: Debian
 # keeps no rosdep database to look up names in.
 check 'catkin_lint' catkin_lint --quiet --strict -W2 --offline build/ws/src/nav_pkg gazebo_msgs

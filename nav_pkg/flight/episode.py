@@ -185,6 +185,7 @@ class Episode:
         stamp, pose = observation.stamp, observation.pose
         if self._idle_since is None:
             self.reset(observation)
+        assert self._idle_since is not None  # set by reset
         before = self._idle_since if self.stamp is None else self.stamp + 1
         if stamp < before:
             return self._end(Outcome.SIM_FAILURE, f"the stamp {stamp} ns does not follow {self.stamp} ns")
@@ -203,6 +204,7 @@ class Episode:
 
     def _climb(self, observation: Observation) -> State:
         pose = observation.pose
+        assert self._idle_since is not None  # idle since some observation
         waited = (observation.stamp - self._idle_since) / 1e9
         if _tipped(pose):
             return self._end(

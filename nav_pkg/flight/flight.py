@@ -180,6 +180,7 @@ class Flight:
 
     def _frame(self, observation: Observation, expert: Command | None, learner: Command | None) -> Frame:
         episode = self.episode
+        assert episode.start is not None  # running
         levelled = learner
         if learner is not None and learner.finite:
             levelled = learner._replace(z=self._keep.command(observation.pose.z))
