@@ -10,15 +10,20 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import flags
 from nav_pkg.core import NavError, SimulatorError
+from nav_pkg.sim.bare import real_time_ratio
+from nav_pkg.sim.graph import Port
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ("--width", 160, "--height", 120)
@@ -109,12 +114,13 @@ class Bench:
     def loop(self) -> None:
         """The collection loop at full size, recorded, not recorded, and the bare simulator, in turns."""
         arguments = ("--number_of_runs", 1, "--start", "start", "--max_duration", 40, *FULL)
-        speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": []}
+        speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": [], "plugin alone": []}
         for _ in range(self.repeats):
             for kind, extra in (("recorded", ("-ds",)), ("not recorded", ())):
                 run = self.fly("loop", *arguments, *extra)[0]
                 speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
             speeds["bare"].append(self.bare())
+            speeds["plugin alone"].append(self.plugin_alone())
         middle = {kind: statistics.median(found) for kind, found in speeds.items()}
         command = self.command("bench.py", "--only", "loop")
         how = f"median of {self.repeats}, 640x360 RGB + 160x90 depth + scan at 10 Hz, {os.cpu_count()} cores"
@@ -130,9 +136,47 @@ class Bench:
 
     def bare(self) -> float:
         """Simulated seconds per wall second of bare `gzserver --lockstep`, free-running, same sensors."""
-        from nav_pkg.sim.bare import real_time_ratio
-
         return real_time_ratio(world="esatv3", robot="drone", seconds=40.0)
+
+    def plugin_alone(self, seconds: float = 12.0) -> float:
+        """Simulated seconds per wall second of the simulator with the plugin, free-running, unheard.
+
+        Bare Gazebo draws with fourfold multisampling, which the plugin turns off: this is the
+        yardstick with the same drawing.
+        """
+        port = Port()
+        environment = dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}", ROS_IP="127.0.0.1")
+        launch = [
+            "roslaunch",
+            "-p",
+            str(port.number),
+            "nav_pkg",
+            "sim.launch",
+            "lockstep:=false",
+            "real_time:=false",
+        ]
+
+        def simulated() -> float:
+            call = ["rosservice", "call", "/gazebo/get_world_properties"]
+            done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=30)
+            found = re.search(r"sim_time: ([\d.]+)", done.stdout)
+            return float(found.group(1)) if found else -1.0
+
+        with open(self.work / "plugin.log", "w") as log:
+            graph = subprocess.Popen(launch, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 90
+            while simulated() < 1:
+                if time.monotonic() > deadline or graph.poll() is not None:
+                    raise SimulatorError(f"sim.launch did not start (see {log.name})")
+                time.sleep(0.5)
+            begin, first = time.monotonic(), simulated()
+            time.sleep(seconds)
+            return (simulated() - first) / (time.monotonic() - begin)
+        finally:
+            graph.send_signal(signal.SIGINT)
+            graph.wait(timeout=60)
+            port.release()
 
     def determinism(self) -> None:
         """The same seed in two processes: every byte of rows, images and scans."""
