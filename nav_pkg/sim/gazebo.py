@@ -16,7 +16,7 @@ from typing import Callable, Dict, Optional
 
 from nav_pkg.core import SimulatorError
 from nav_pkg.sim.children import Child, Display, has_gpu, interesting
-from nav_pkg.sim.description import ROOT, Options, compose, model_folder
+from nav_pkg.sim.description import PLUGIN, ROOT, Options, compose, model_folder
 
 LAUNCHER = ROOT / "setup" / "gzserver"
 
@@ -24,7 +24,6 @@ _READY = "[nav_pkg] ready"
 _FATAL = "[nav_pkg] fatal: "
 _CAUSES = (  # what Gazebo prints, and what it means
     (r"Unable to start server\[(bind: )?Address already in use", "Gazebo's port {port} is in use"),
-    (r"Failed to load plugin \S*nav_pkg_gazebo\S*: (?P<why>.*)", "the plugin did not load: {why}"),
     (
         r"Unable to open display|Can't open display|Unable to create the rendering window",
         "no X display: {line}",
@@ -162,6 +161,8 @@ class Gazebo:
             self._fatal = line.split(_FATAL, 1)[1]
         elif _READY in line:
             self._ready.set()
+        elif "Failed to load plugin" in line and PLUGIN in line:  # gzserver goes on without it
+            self._fatal = f"the plugin did not load: {line.split(PLUGIN + ':')[-1].strip()}; run 'make setup'"
         if self._on_line is not None and interesting([line]):
             self._on_line(line)
 

@@ -44,7 +44,7 @@ def master():
     uri = f"http://127.0.0.1:{port}"
     os.environ["ROS_MASTER_URI"] = uri
     os.environ["ROS_IP"] = "127.0.0.1"
-    core = Child(["roscore", "-p", str(port)], dict(os.environ))
+    core = Child(["rosmaster", "--core", "-p", str(port)], dict(os.environ))
     deadline = time.monotonic() + 60
     while not master_answers(uri):
         assert core.running and time.monotonic() < deadline, "\n".join(core.lines)

@@ -181,11 +181,10 @@ def test_a_launcher_that_complains(master, tmp_path):
 
 
 def test_the_plugin_does_not_load(master, tmp_path, monkeypatch):
-    text = (ROOT / "nav_pkg" / "sim" / "description.py").read_text()
-    assert 'PLUGIN = "libnav_pkg_gazebo.so"' in text
-    monkeypatch.setattr("nav_pkg.sim.description.PLUGIN", "libno_nav_pkg_gazebo.so")
-    with pytest.raises(SimulatorError, match="plugin"):
-        Gazebo(Options(world=ROOM), limit=20.0)
+    for module in ("description", "gazebo"):
+        monkeypatch.setattr(f"nav_pkg.sim.{module}.PLUGIN", "libno_nav_pkg_gazebo.so")
+    with pytest.raises(SimulatorError, match="the plugin did not load: .*run 'make setup'"):
+        Gazebo(Options(world=ROOM))
 
 
 @pytest.mark.parametrize(
