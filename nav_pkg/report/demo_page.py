@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from nav_pkg.data.reader import Dataset, Run, load_dataset
+from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.flight.metrics import summary
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.metrics import majority_class
@@ -100,13 +100,13 @@ class Story:
     def __init__(self, demo: Demo):
         self.demo = demo
         self.collected: Dict[str, List[Run]] = {
-            name: load_dataset(demo.data / name).require_runs() for name in demo.collections
+            name: Dataset(demo.data / name).require_runs() for name in demo.collections
         }
         clean = Dataset(demo.data / demo.clean)
         self.parts = {part: clean.split(part) for part in ("train", "val", "test")}
         self.metrics = curves.read_metrics(demo.log / demo.training)
         self.results = curves.read_results(demo.log / demo.training)
-        self.flown = load_dataset(demo.data / demo.flights).require_runs()
+        self.flown = Dataset(demo.data / demo.flights).require_runs()
         self.space, self.network = _checkpoint(demo.log / demo.training)
         self.classes = self.space.class_names()
         self.scores = {part: self.results[part] for part in ("val", "test") if self.results.get(part)}

@@ -27,7 +27,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: .4rem 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .5rem; padding-top: .6rem; border-top: 1px solid #ddd; }
 p, li { max-width: 46rem; }
 .lead { color: #555; margin-top: 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.6rem, 1fr)); gap: .6rem;
   margin: 1.2rem 0; padding: 0; }
 .tile { border: 1px solid #ddd; border-radius: 6px; padding: .55rem .8rem .6rem; }
 .tile b { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html.parser
+import pathlib
 
 import pytest
 
@@ -69,10 +71,13 @@ def demo(tmp_path, dataset, training):
     )
 
 
-def test_the_demo_page(demo, tmp_path):
+def test_the_demo_page(demo, tmp_path, monkeypatch):
+    # As the demo is called: its folder is a relative one.
+    monkeypatch.chdir(tmp_path)
+    demo = dataclasses.replace(demo, folder=pathlib.Path("."))
     story = demo_page.Story(demo)
     path = demo_page.write(story)
-    assert path == tmp_path / "report.html"
+    assert path.resolve() == tmp_path / "report.html"
     page = checked(path)
     text = " ".join(page.texts)
     assert (
