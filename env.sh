@@ -30,6 +30,9 @@ fi
 . "$_nav_root/build/env"
 
 # catkin's own file sets the ROS variables (and, on ROS Noetic, those of /opt/ros/noetic).
+# It reads variables that may not be set, which a shell with `set -u` would not survive.
+case $- in *u*) _nav_strict=1 ;; *) _nav_strict= ;; esac
+set +u
 # shellcheck disable=SC1090
 . "$_nav_root/build/ws/devel/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"
 
@@ -47,4 +50,5 @@ _nav_front PYTHONPATH "$_nav_root"
 export NAV_PKG_ROOT="$_nav_root"
 
 unset -f _nav_front
-unset _nav_root _nav_old
+if [ -n "$_nav_strict" ]; then set -u; fi
+unset _nav_root _nav_old _nav_strict
