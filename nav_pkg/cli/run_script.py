@@ -275,7 +275,7 @@ class Session:
             disable=not sys.stderr.isatty(),
             desc=self.args.log_tag,
         )
-        failures = 0
+        failures, starts = 0, []
         shown = set(done)
         while True:
             done = self.log.finished()
@@ -289,8 +289,10 @@ class Session:
             failures = 1 if flown else failures + 1
             attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
             self._print(f"simulator failure {attempt}: {reason}; flying that run again")
-            # Without a single frame it is the machine, not chance: the same line thrice is enough.
-            if failures >= (FAILURES_IN_A_ROW if self.log.state() else FAILURES_AT_START):
+            # Without a single frame, the same line thrice in a row is the machine, not chance.
+            starts = [] if self.log.state() else [*starts, reason]
+            same = starts[-FAILURES_AT_START:] == [reason] * FAILURES_AT_START
+            if failures >= FAILURES_IN_A_ROW or same:
                 raise SimulatorError(
                     f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)"
                 )
