@@ -29,8 +29,11 @@ OURS = ("data", "log", "report", "report.html", MARKER)
 
 EXPERT, NOISY, CLEAN, TRAINING, FLIGHTS = "collect/expert", "collect/noisy", "clean", "train", "fly"
 
-NOISE = {"--noise": "ou", "--ou_theta": 0.05, "--sigma_y": 0.02, "--sigma_yaw": 0.07}
-"""Ornstein-Uhlenbeck noise on the executed command of the noisy laps: 0.06 m/s and 0.22 rad/s rms."""
+NOISE = {"--noise": "ou", "--ou_theta": 0.1, "--sigma_y": 0.04, "--sigma_yaw": 0.1}
+"""Ornstein-Uhlenbeck noise on the executed command of the noisy laps: 0.09 m/s and 0.23 rad/s rms."""
+
+UNDISTURBED = 1
+"""Laps without noise; the first one, which is timed."""
 
 LEAST_RUNS = 3
 """Laps without which nothing can be learned: one each to train, validate and test."""
@@ -52,7 +55,7 @@ def parser() -> flags.Parser:
     add("--height", type=int, default=120, help="camera height, pixels")
     add("--time_limit", type=float, default=15.0, help="minutes that collecting may take")
     add("--network", default="tiny_net", help="network to train")
-    add("--episodes", type=int, default=30, help="of training, up to 100 batches each")
+    add("--episodes", type=int, default=15, help="of training, up to 100 batches each")
     add("--batch_size", type=int, default=64, help="frames in a batch")
     add("--learning_rate", type=float, default=0.01, help="of SGD with momentum 0.9")
     add("--max_duration", type=float, default=0.0, help="simulated seconds a run; 0: the world's own")
@@ -77,7 +80,7 @@ class Demo:
             raise UsageError(f"demo.py: --time_limit {args.time_limit:g} must be above 0 minutes")
         self.args = args
         self.folder = Path(args.output)
-        self.noisy_runs = args.runs - max(1, args.runs // 4)
+        self.noisy_runs = args.runs - UNDISTURBED
         self.steps: List[Dict[str, Any]] = []
         self.notes: List[str] = []
 
@@ -121,7 +124,8 @@ class Demo:
             *("-t", TRAINING, "--network", a.network, "--discrete", "--dataset", CLEAN),
             *("--loss", "CrossEntropy", "--optimizer", "SGD", "--momentum", "0.9"),
             *("--learning_rate", f"{a.learning_rate:g}", "--batch_size", str(a.batch_size)),
-            *("--max_episodes", str(a.episodes), "--shifted_input", "--tensorboard"),
+            *("--max_episodes", str(a.episodes), "--normalized_output"),
+            *("--shifted_input", "--tensorboard"),
             *("--random_seed", str(a.seed), *self._places()),
         ]
 
@@ -168,7 +172,7 @@ class Demo:
     def _collect_all(self) -> None:
         """Collect as many laps as were asked for, or as fit the time: the first one tells."""
         begin, limit = time.monotonic(), 60 * self.args.time_limit
-        first = self._step("collect: the first lap", self.collect(EXPERT, 1), tag=EXPERT)
+        first = self._step("collect: a lap of the expert", self.collect(EXPERT, 1), tag=EXPERT)
         lap, start = first["watched"] or first["wall"], max(0.0, first["wall"] - first["watched"])
         left = limit - (time.monotonic() - begin) - 2 * start
         fit = max(LEAST_RUNS, 1 + int(left / lap))
@@ -180,9 +184,7 @@ class Demo:
                 f"so {fit} instead of {runs} were collected."
             )
             runs = fit
-            noisy = runs - max(1, runs // 4)
-        if runs - noisy > 1:
-            self._step("collect: laps of the expert", self.collect(EXPERT, runs - noisy), tag=EXPERT)
+            noisy = runs - UNDISTURBED
         self._step("collect: laps with noise", self.collect(NOISY, noisy), tag=NOISY)
         failed = [
             run["outcome"]

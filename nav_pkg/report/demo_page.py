@@ -281,7 +281,8 @@ def _training(page: Page, story: Story) -> None:
         "learning_curves",
         curves.curves_csv(story.metrics),
         "Learning curves. Training values are of each batch just before its gradient step, averaged over "
-        "an episode of up to 100 steps; validation is over the whole validation run after it.",
+        "an episode of up to 100 steps (with `--normalized_output` the classes are balanced there); "
+        "validation is over the whole validation run as it was flown.",
     )
     matrices = {
         {"val": "validation run", "test": "test run"}[part]: scores["confusion"]
@@ -302,7 +303,7 @@ def _training(page: Page, story: Story) -> None:
 def _collection(page: Page, story: Story, plan: Any) -> None:
     page.head("What it learned from")
     kinds = "; ".join(
-        f"`{name}`: {what} ({len(story.collected[name])} laps)"
+        f"`{name}`: {what} ({len(story.collected[name])} runs)"
         for name, what in story.demo.collections.items()
     )
     page.text(
