@@ -42,14 +42,14 @@ def _with_commit(version: str) -> str:
     return f"{version} ({commit})" if commit and (folder / ".git").exists() else version
 
 
-def _said(command: List[str]) -> str:
-    """The first line that a program prints; nothing when it is not there or fails."""
+def _said(command: List[str], strict: bool = True) -> str:
+    """The first line that a program prints; nothing when it is not there or (strict) fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.SubprocessError):
         return ""
     lines = done.stdout.strip().splitlines()
-    return lines[0].strip() if done.returncode == 0 and lines else ""
+    return lines[0].strip() if lines and not (strict and done.returncode) else ""
 
 
 def _processor() -> str:
@@ -98,7 +98,7 @@ def _ros() -> str:
 
 def _gazebo() -> str:
     for program in (Path(__file__).resolve().parents[2] / "setup" / "gzserver", Path("gzserver")):
-        line = _said([str(program), "--version"])
-        if line:
+        line = _said([str(program), "--version"], strict=False)  # it ends with 255 all the same
+        if line.startswith("Gazebo"):
             return line.replace("Gazebo multi-robot simulator, ", "")
     return ""
