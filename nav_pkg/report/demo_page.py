@@ -354,8 +354,8 @@ def _method(page: Page, story: Story) -> None:
     page.head("How it was done")
     page.text(
         "These commands, in this order, from the folder of the package in a shell with `source env.sh`. The "
-        "simulation is in lock-step: simulated time waits for every answer, so that the same seed gives the "
-        "same flights on any machine, and a slow one only takes longer."
+        "simulation is in lock-step: simulated time waits for every answer, so that a flight does not depend "
+        "on how fast the machine is; a slow one only takes longer."
     )
     page.commands([step.command for step in story.demo.steps])
     page.table(

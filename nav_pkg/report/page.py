@@ -33,7 +33,7 @@ p, li { max-width: 46rem; }
 .tile b { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile span { color: #555; font-size: .85rem; line-height: 1.3; display: block; }
 nav { font-size: .9rem; margin: .6rem 0 0; }
-nav a { margin-right: 1rem; white-space: nowrap; }
+nav a { margin-right: 1rem; display: inline-block; }
 a { color: #0060a0; }
 figure { margin: 1rem 0 1.6rem; }
 figure img { width: 100%; height: auto; display: block; }
