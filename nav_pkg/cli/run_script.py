@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
-import shutil
 import signal
 import sys
 import time
@@ -26,15 +24,17 @@ from tqdm import tqdm
 
 from nav_pkg.cli import flags
 from nav_pkg.cli import main as learner
+from nav_pkg.cli.session_folders import Folders
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
-from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.paths import data_root, summary_dir
-from nav_pkg.data.reader import load_dataset
-from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import Schedule
+from nav_pkg.learn import checkpoint as checkpoint_file
 from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
+from nav_pkg.world import check_world
 
+SCRATCH_TAG = "testing_online"
+"""The default tag: its log, and a dataset of that name, are always begun anew."""
 FAILURES_IN_A_ROW = 10
 FAILURES_AT_START = 3
 START_LIMIT = 180.0
@@ -61,7 +61,7 @@ def parser() -> flags.Parser:
     """The flags of run_script itself; those of main.py are taken as well and passed to the learner."""
     p = flags.Parser(prog="run_script.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
-    add("-t", "--log_tag", type=flags.name, default="testing_online", help="log folder under --summary_dir")
+    add("-t", "--log_tag", type=flags.name, default=SCRATCH_TAG, help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
     add(
@@ -143,9 +143,17 @@ def schedule(args: Any) -> Schedule:
     """The flights that the flags ask for, checked."""
     if args.number_of_runs < 1:
         raise UsageError(f"--number_of_runs is {args.number_of_runs}; it must be at least 1")
+    if args.final_evaluation_runs < 0:
+        raise UsageError(f"--final_evaluation_runs is {args.final_evaluation_runs}; it must be at least 0")
+    if args.world.endswith((".world", ".sdf")):
+        check_world(description.find_world(args.world))
+        raise UsageError(
+            f"-w {args.world}: a flight needs a world's name, whose floor plan has the route; "
+            "simulator.py and sim.launch take world files"
+        )
     made = Schedule(
         world=args.world,
-        runs=args.number_of_runs + max(0, args.final_evaluation_runs),
+        runs=args.number_of_runs + args.final_evaluation_runs,
         seed=args.random_seed,
         **{
             field.name: getattr(args, field.name)
@@ -163,15 +171,19 @@ class Session:
     def __init__(self, args: Any, learner_flags: List[str]):
         self.args = args
         self.schedule = schedule(args)
+        dataset = Path(args.data_root) / (args.data_location or args.log_tag)
+        self.dataset = dataset if args.create_dataset else None
         self.folder = Path(args.summary_dir) / args.log_tag
-        self.dataset = (
-            Path(args.data_root) / (args.data_location or args.log_tag) if args.create_dataset else None
-        )
         self.learner_flags = self._learner(learner_flags)
         self._check_simulator()
-        self._prepare()
-        self.log = RunLog(self.folder)
-        self.bar: Optional[tqdm] = None
+        # All flags are good: from here on folders are locked, made and, when asked for, deleted.
+        self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule)
+        scratch = args.log_tag == SCRATCH_TAG
+        if args.owr or scratch:
+            own_name = scratch and args.data_location in (None, SCRATCH_TAG)
+            self.folders.begin_anew(dataset_too=args.owr or own_name)
+        self.log = self.folders.open()
+        self.bar = tqdm(disable=True)
 
     def _learner(self, given: List[str]) -> List[str]:
         """The learner node's flags; empty when no learner is needed."""
@@ -186,6 +198,8 @@ class Session:
             if given:
                 print(f"no learner flies along (the expert alone): {' '.join(given)} has no effect")
             return []
+        # A missing or damaged checkpoint is refused before anything is made or deleted.
+        checkpoint_file.load(checkpoint, self.args.summary_dir)
         own = {
             "--checkpoint_path": checkpoint,
             "--summary_dir": self.args.summary_dir,
@@ -208,66 +222,28 @@ class Session:
             depth_height=args.depth_height,
             physics_step=args.physics_step,
         ).check()
-        description.find_world(args.world)
+        check_world(description.find_world(args.world))
         description.load_robot(args.robot)
+        if not (args.depth_width and args.depth_height):
+            raise UsageError("--depth_width and --depth_height: a flight needs depth images, 0 can't be")
 
     # Folders and configuration.
 
     def _configuration(self) -> Dict[str, Any]:
         """What must be the same for a session to be continued. More runs may be asked for."""
-        skip = ("owr", "number_of_runs", "graphics", "shared_master", "auto_go", "pause_simulator")
+        skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator"]
+        if not self.args.final_evaluation_runs:  # with them, the number decides which run is one
+            skip.append("number_of_runs")
         made = {key: value for key, value in vars(self.args).items() if key not in skip}
         made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
         return json.loads(json.dumps(made))
-
-    def _prepare(self) -> None:
-        args, file = self.args, self.folder / "run_conf.json"
-        if args.owr or args.log_tag == "testing_online":
-            _delete(self.folder, "run_conf.json")
-            if self.dataset is not None:
-                _delete(self.dataset, DATASET_FILE)
-        configuration = self._configuration()
-        if file.exists():
-            try:
-                before = json.loads(file.read_text())
-            except ValueError:
-                raise DataError(f"{file}: not readable; --owr begins anew") from None
-            for key in sorted(set(before) | set(configuration)) if RunLog(self.folder).runs() else ():
-                if before.get(key) != configuration.get(key):
-                    raise UsageError(
-                        f"{self.folder} holds a session with --{key} {before.get(key)!r}, "
-                        f"now {configuration.get(key)!r}; "
-                        "give the same flags to continue it, --owr to begin anew, or another -t"
-                    )
-        elif self.dataset is not None and any(self.dataset.glob("*/run.json")):
-            raise UsageError(
-                f"dataset {self.dataset} exists already; --owr replaces it, or give another --data_location"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if self.dataset is not None:
-                self.dataset.mkdir(parents=True, exist_ok=True)
-                if not any(self.dataset.glob("*_*/")):
-                    # Of a start that failed before its first run; it may describe another camera.
-                    (self.dataset / DATASET_FILE).unlink(missing_ok=True)
-                probe = self.dataset / ".writable"
-                probe.touch()
-                probe.unlink()
-            temporary = file.with_suffix(".tmp")
-            temporary.write_text(json.dumps(configuration, indent=1, sort_keys=True) + "\n")
-            os.replace(temporary, file)
-        except OSError as error:
-            raise DataError(
-                f"{error.filename}: {error.strerror}; choose another --summary_dir and --data_root"
-            ) from None
 
     # Flying.
 
     def fly(self) -> int:
         """Fly until every run is flown; returns the exit code."""
-        self._adopt()
         total = self.schedule.runs
-        done = self.log.finished()
+        done = self._finished()
         self.bar = tqdm(
             total=total,
             initial=len(done),
@@ -278,12 +254,12 @@ class Session:
         failures, starts = 0, []
         shown = set(done)
         while True:
-            done = self.log.finished()
+            done = self._finished()
             left = [run for run in range(total) if run not in done]
             if not left:
                 break
             reason = self._fly_graph(left[0], shown)
-            flown = len(self.log.finished()) - len(done)
+            flown = len(self._finished()) - len(done)
             if not reason:
                 continue
             failures = 1 if flown else failures + 1
@@ -300,15 +276,8 @@ class Session:
         self._summary()
         return 0
 
-    def _adopt(self) -> None:
-        """Runs that were committed in the moment before the graph died are in the dataset, not in the log."""
-        if self.dataset is None or not (self.dataset / DATASET_FILE).exists():
-            return
-        known = self.log.finished()
-        for run in load_dataset(self.dataset).runs:
-            number = run.facts.get("run")
-            if number is not None and number not in known and Outcome(run.facts["outcome"]).counts:
-                self.log.append(run.facts)
+    def _finished(self) -> Dict[int, Dict[str, Any]]:
+        return self.folders.finished(self.log)
 
     def _arguments(self, first_run: int) -> Dict[str, str]:
         args = self.args
@@ -349,27 +318,27 @@ class Session:
         before = len(self.log.runs())
         self.log.state_file.unlink(missing_ok=True)
         graph = Graph(self._arguments(first_run), self.folder, private=not self.args.shared_master)
-        self._print(f"ROS master of this session: export ROS_MASTER_URI={graph.master}")
-        stalled = ""
         try:
+            self._print(f"ROS master of this session: export ROS_MASTER_URI={graph.master}")
             stalled = self._watch(graph, shown)
         except BaseException:
             graph.stop()
-            self._mark_aborted(before)
+            self._mark_aborted(before, first_run)
             raise
         failure = graph.failure()
         graph.stop()
         self._show(shown)
-        if len(self.log.finished()) >= self.schedule.runs:
+        if len(self._finished()) >= self.schedule.runs:
             return ""
         reason = stalled or failure.line
         if not stalled and failure.code in (UsageError.code, DataError.code, LearnerError.code):
             kind: type = {2: UsageError, 3: DataError, 5: LearnerError}[failure.code]
             raise kind(f"{failure.node}: {failure.line}")
-        self._adopt()
+        self.folders.check_space()
+        self.folders.adopt(self.log)
         runs = self.log.runs()
         if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in runs[before:]):
-            number = min(run for run in range(self.schedule.runs) if run not in self.log.finished())
+            number = min(run for run in range(self.schedule.runs) if run not in self._finished())
             self.log.append({"run": number, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
         return reason
 
@@ -392,22 +361,18 @@ class Session:
                 return f"the simulated clock stood still at {state['stamp']:.1f} s for {limit:g} s"
         return ""
 
-    def _mark_aborted(self, before: int) -> None:
+    def _mark_aborted(self, before: int, first_run: int) -> None:
         """The operator stopped us: the open run is aborted, if the supervisor did not say so itself."""
-        runs = self.log.runs()
-        state = self.log.state()
-        if state is not None and state["state"] == "running" and len(runs) == before:
+        logged = {run["run"] for run in self.log.runs()[before:]}
+        state = self.log.state() or {"run": first_run, "state": "starting"}
+        if state["state"] != "ended" and state["run"] not in logged:
+            reason = f"stopped by the operator while {state['state']}"
             self.log.append(
-                {
-                    "run": state["run"],
-                    "outcome": "aborted",
-                    "reason": "stopped by the operator",
-                    "interrupted": True,
-                }
+                {"run": state["run"], "outcome": "aborted", "reason": reason, "interrupted": True}
             )
 
     def _show(self, shown: set) -> None:
-        for number, run in sorted(self.log.finished().items()):
+        for number, run in sorted(self._finished().items()):
             if number not in shown:
                 shown.add(number)
                 self.bar.update(1)
@@ -421,22 +386,13 @@ class Session:
         sys.stdout.flush()
 
     def _summary(self) -> None:
-        runs = list(self.log.finished().values())
+        runs = list(self._finished().values())
         counts: Dict[str, int] = {}
         for run in runs:
             counts[run["outcome"]] = counts.get(run["outcome"], 0) + 1
         outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
         where = f"; dataset {self.dataset}" if self.dataset is not None else ""
         self._print(f"{len(runs)} runs: {outcomes}; log {self.folder}{where}")
-
-
-def _delete(folder: Path, marker: str) -> None:
-    """Delete a folder of ours (it holds the marker file); anything else is left alone."""
-    if not folder.exists():
-        return
-    if not (folder / marker).exists() and any(folder.iterdir()):
-        raise UsageError(f"--owr: {folder} was not made by run_script (no {marker}); remove it yourself")
-    shutil.rmtree(folder)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -446,5 +402,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise KeyboardInterrupt
 
     args, learner_flags = split(argv)
-    signal.signal(signal.SIGTERM, stop)
+    # SIGINT too: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     return Session(args, learner_flags).fly()

@@ -6,6 +6,7 @@ begins. `state.json` is a heartbeat, replaced atomically a few times a wall seco
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -32,7 +33,17 @@ class RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, facts: Dict[str, Any]) -> None:
-        """Add a finished run; on disk when this returns. A line cut short by a crash is closed first."""
+        """Add a finished run; on disk when this returns. A line cut short by a crash is closed first.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        try:
+            self._append(facts)
+        except OSError as error:
+            raise DataError(f"{self.runs_file}: {error.strerror}; make room on its disk") from None
+
+    def _append(self, facts: Dict[str, Any]) -> None:
         with open(self.runs_file, "ab+") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -80,8 +91,9 @@ class RunLog:
             return
         self._last_beat = now
         temporary = self.state_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(dict(state, pid=os.getpid(), wall=time.time())))
-        os.replace(temporary, self.state_file)
+        with contextlib.suppress(OSError):  # a full disk is the recorder's to report
+            temporary.write_text(json.dumps(dict(state, pid=os.getpid(), wall=time.time())))
+            os.replace(temporary, self.state_file)
 
     def state(self) -> Optional[Dict[str, Any]]:
         """The newest heartbeat, or None."""

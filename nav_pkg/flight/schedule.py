@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import List
 
@@ -100,7 +101,8 @@ class Schedule:
 
         def demand(flag: str, good: bool, what: str) -> None:
             if not good:
-                raise UsageError(f"{flag} is {getattr(self, flag)!r}; it must be {what}")
+                name = "random_seed" if flag == "seed" else flag
+                raise UsageError(f"--{name} is {getattr(self, flag)!r}; it must be {what}")
 
         demand("runs", self.runs >= 1, "at least 1")
         demand("first_run", self.first_run >= 0, "at least 0")
@@ -110,11 +112,16 @@ class Schedule:
         demand("speed", 0 < self.speed <= 5, "above 0 and at most 5 m/s")
         demand("turn_speed", 0 <= self.turn_speed <= 5, "between 0 and 5 m/s")
         demand("control_delay", 0 <= self.control_delay <= 5, "between 0 and 5 s")
+        finite = math.isfinite(self.physics_step) and math.isfinite(self.control_delay)
+        demand("physics_step", finite, "a number")
         step = round(self.physics_step * 1e9)
         divides = step > 0 and CONTROL_PERIOD_NS % step == 0
         demand("physics_step", divides, "a part of the control period of 0.1 s")
         whole = round(self.control_delay * 1e9) % step == 0
         demand("control_delay", whole, f"a multiple of the physics step of {self.physics_step:g} s")
+        demand(
+            "evaluate_every", self.evaluate_every == -1 or self.evaluate_every > 0, "above 0, or -1 for none"
+        )
         demand("start", self.start in ("start", "route"), "start or route")
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")

@@ -80,11 +80,11 @@ class BagWriter:
                     self._write(*self._queue.get(timeout=0.1))
                 except queue.Empty:
                     continue
-        except OSError as error:
-            raise DataError(f"{self._active}: {error.strerror}") from None
-        finally:
             self._bag.close()
             os.replace(self._active, self._path)
+        except OSError as error:
+            # What is in the file can be read as far as it goes: it keeps the name that says so.
+            raise DataError(f"{self._active}: {error.strerror}; make room on its disk") from None
 
     def _write(self, topic: str, message: genpy.Message, arrived: rospy.Time) -> None:
         if not isinstance(message, rospy.AnyMsg):  # /clock, which rospy itself hears with its type

@@ -12,7 +12,7 @@ from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Image, LaserScan
 
-from nav_pkg.core import DataError, NavError, Outcome, UsageError
+from nav_pkg.core import DataError, NavError, Outcome, SimulatorError, UsageError
 from nav_pkg.data.messages import frame_from_messages, image_to_array, scan_to_array, stamp_ns
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.msg import Episode, RecorderStatus
@@ -74,13 +74,14 @@ class Recorder:
 
     def spin(self) -> None:
         """Record until ROS shuts down; a run that is open then is closed as aborted."""
+        # Frames that wait for messages of a simulator that has gone must not hold up the end.
+        rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
         try:
-            while not rospy.is_shutdown():
+            while not (rospy.is_shutdown() and self._episodes.empty()):
                 try:
-                    episode = self._episodes.get(timeout=0.2)
+                    self._take(self._episodes.get(timeout=0.2))
                 except queue.Empty:
                     continue
-                self._take(episode)
         finally:
             self._abort(Outcome.ABORTED, "the recorder was stopped")
 
@@ -93,9 +94,10 @@ class Recorder:
             if episode.state == Episode.ENDED:
                 status.committed = self._close(episode)
         except NavError as error:
-            status.error = str(error)
             self._abort(Outcome.ABORTED, str(error))
-            self._status.publish(status)
+            if not isinstance(error, SimulatorError):  # the simulator's failure is not the disk's
+                status.error = str(error)
+                self._status.publish(status)
             raise
         self._join.forget(stamp)
         self._status.publish(status)

@@ -30,6 +30,11 @@ class Robot:
     contacts: str
     description: dict
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the file names a model, which a simulator can place; a real robot has none."""
+        return "model" in self.description
+
 
 @dataclass
 class Sizes:
@@ -73,7 +78,7 @@ def load_robot(name: str) -> Robot:
         UsageError: no such robot.
         DataError: the file is not readable or lacks a topic.
     """
-    content = description.load_robot(name)
+    content = description.read_robot(name)
     try:
         topics = {key: content["topics"][key] for key in TOPICS}
     except (KeyError, TypeError) as error:

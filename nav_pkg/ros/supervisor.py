@@ -8,6 +8,7 @@ frames come by themselves and an answer that is late counts as missing.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ class Supervisor:
         if self._p.lockstep:
             self._step = shell.connect("/gazebo/step", Step, limit)
             self._reset = shell.connect("/gazebo/reset", Reset, limit)
-        elif "model" in self._robot.description:  # simulated; a real robot stays where it is
+        elif self._robot.simulated:  # simulated; a real robot stays where it is
             self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
         shell.wait_for_links(self._links(), limit)
         if self._p.wait_for_start:
@@ -221,6 +222,9 @@ class Supervisor:
         if flight.recorded:
             self._wait_end(plan, decision, observation.stamp)
         self._finish(plan, flight.facts())
+        if decision.outcome is Outcome.SIM_FAILURE:
+            # Not the pilot's fault, and the next run would not be better off: begin with a new simulator.
+            raise SimulatorError(f"run {plan.name}: {decision.reason}")
 
     def _place(self, plan: RunPlan) -> int:
         """Begin an episode at the run's start pose; the stamp of its first observation."""
@@ -230,9 +234,20 @@ class Supervisor:
                 return now
             state = ModelState(model_name=self._robot.name, pose=pose_message(plan.start))
             shell.call(self._teleport, state)
-            return self._join.wait_newer(now, self._robot.odometry, self._p.wait_limit)
+            return self._arrived(plan, now)
         reply = shell.call(self._reset, pose_message(plan.start), plan.seed, self._p.wait_limit)
         return stamp_ns(reply.stamp)
+
+    def _arrived(self, plan: RunPlan, stamp: int) -> int:
+        """The stamp of the first observation at the start pose; those before it are of the old place."""
+        deadline = time.monotonic() + self._p.wait_limit
+        while time.monotonic() < deadline:
+            stamp = self._join.wait_newer(stamp, self._robot.odometry, self._p.wait_limit)
+            found = self._join.wait(stamp, [self._robot.odometry], self._p.wait_limit)
+            pose = pose_from_odometry(found[self._robot.odometry])
+            if math.dist(pose[:2], plan.start[:2]) < 0.3:
+                return stamp
+        raise SimulatorError(f"waited {self._p.wait_limit:g} s for the robot at its start pose")
 
     def _advance(self, decision: Decision, stamp: int) -> int:
         """Let one control period pass; the stamp of the next observation."""
@@ -303,8 +318,7 @@ class Supervisor:
                 # For whoever makes the dataset from a bag: the recorder's dataset.json.
                 facts["dataset"] = topics.dataset_description(self._robot, self._p)
             message.facts = json.dumps(facts, sort_keys=True)
-        if decision.segments:
-            self._command.publish(twist_from_command(decision.segments[-1][0]))
+        self._command_robot(decision)
         self._episode.publish(message)
         if self._log:
             self._log.beat(
@@ -314,6 +328,22 @@ class Supervisor:
                 index=message.index,
                 progress=message.progress,
             )
+
+    def _command_robot(self, decision: Decision) -> None:
+        """Publish what the robot is to execute; free-running each command when its time comes."""
+        if self._p.lockstep:  # for whoever listens: /gazebo/step is what moves the robot
+            self._command.publish(twist_from_command(decision.segments[-1][0]))
+            return
+        offset = 0
+        for command, duration in decision.segments:
+            twist = twist_from_command(command)
+            if offset:
+                timer = threading.Timer(offset * 1e-9, self._command.publish, (twist,))
+                timer.daemon = True
+                timer.start()
+            else:
+                self._command.publish(twist)
+            offset += duration
 
     # The recorder keeps up, or nothing goes on.
 
@@ -335,7 +365,7 @@ class Supervisor:
         """The run is over: wait until it is committed, and its last frame in the bag."""
         if self._p.record and decision.outcome.counts:
             self._wait_status(
-                lambda: self._recorder.name == plan.name and self._recorder.committed,
+                lambda: self._taken(plan.name, committed=True) >= -1,
                 f"the recorder to commit {plan.name}",
                 COMMIT_LIMIT,
             )
@@ -344,10 +374,12 @@ class Supervisor:
                 lambda: self._bagged >= last, f"the bag to hold all of {plan.name}", COMMIT_LIMIT
             )
 
-    def _taken(self, name: str) -> int:
-        """Index of the newest frame of a run that the recorder has taken; -1: none."""
+    def _taken(self, name: str, committed: bool = False) -> int:
+        """Index of the newest frame of a run that the recorder has taken (or committed); -2: none."""
         status = self._recorder
-        return status.index if status is not None and status.name == name else -1
+        if status is None or status.name != name or (committed and not status.committed):
+            return -2
+        return status.index
 
     def _wait_status(self, ready: Callable[[], bool], what: str, limit: Optional[float] = None) -> None:
         limit = limit or self._p.wait_limit
@@ -373,6 +405,7 @@ class Supervisor:
         facts = dict(flight.facts(), outcome=outcome.value, reason=str(error), interrupted=interrupted)
         message = Episode(state=Episode.ENDED, run=plan.run, name=plan.name, index=-1, actor="none")
         message.outcome, message.facts = outcome.value, json.dumps(facts, sort_keys=True)
+        self._command.publish(Twist())  # free-running, and on a robot: nobody flies it now
         self._episode.publish(message)
         self._finish(plan, facts)
 

@@ -99,6 +99,19 @@ def load_robot(robot: str) -> Dict[str, Any]:
         UsageError: no such robot.
         DataError: not a robot file, or one of a real robot.
     """
+    content = read_robot(robot)
+    if "model" not in content:
+        raise DataError(f"robot {robot}: a real one, without 'model': it can't be simulated")
+    return content
+
+
+def read_robot(robot: str) -> Dict[str, Any]:
+    """The content of a robot file, of a simulated or a real robot.
+
+    Raises:
+        UsageError: no such robot.
+        DataError: not a robot file.
+    """
     folder = ROOT / "config" / "robot"
     path = Path(robot).expanduser() if robot.endswith(".yaml") else folder / f"{robot}.yaml"
     if not path.is_file():
@@ -111,8 +124,8 @@ def load_robot(robot: str) -> Dict[str, Any]:
         raise DataError(f"{path} is not YAML: {reason}") from None
     if not isinstance(content, dict) or not isinstance(content.get("topics"), dict):
         raise DataError(f"{path}: not a robot file: no 'topics'; see config/robot/drone.yaml")
-    if "model" not in content or "name" not in content:
-        raise DataError(f"{path}: not a simulated robot: no 'name' and 'model'; see config/robot/drone.yaml")
+    if "name" not in content:
+        raise DataError(f"{path}: not a robot file: no 'name'; see config/robot/drone.yaml")
     return content
 
 

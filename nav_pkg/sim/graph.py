@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from nav_pkg.core import SimulatorError, UsageError
+from nav_pkg.core import DataError, SimulatorError, UsageError
 
 MARK = "NAV_PKG_GRAPH"
 FIRST_PORT, PORTS = 21311, 2000
@@ -98,7 +98,11 @@ def marked(mark: str) -> List[int]:
 
 
 def _die_with_parent() -> None:
-    """In the child: be interrupted when the parent dies (prctl PR_SET_PDEATHSIG = 1)."""
+    """In the child: be interrupted when the parent dies (prctl PR_SET_PDEATHSIG = 1).
+
+    A shell that started the parent in the background has it ignore SIGINT, which children inherit.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(1, signal.SIGINT)
 
 
@@ -127,9 +131,9 @@ class Graph:
         command += ["nav_pkg", "graph.launch"] + [f"{key}:={value}" for key, value in arguments.items()]
         if self._port is not None:
             self._port.describe({"master": self.master, "folder": str(folder)})
-        (folder / "ros").mkdir(parents=True, exist_ok=True)
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         try:
+            (folder / "ros").mkdir(parents=True, exist_ok=True)
             with open(self.log, "ab") as output:
                 self._process = subprocess.Popen(
                     command,
@@ -142,6 +146,8 @@ class Graph:
                 )
         except FileNotFoundError:
             raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'") from None
+        except OSError as error:
+            raise DataError(f"{self.log}: {error.strerror}; make room on its disk") from None
 
     @property
     def running(self) -> bool:

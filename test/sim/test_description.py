@@ -102,7 +102,7 @@ def test_worlds_that_do_not_parse(tmp_path, text, words):
     [
         ("{", "is not YAML"),
         ("name: x", "no 'topics'"),
-        ("topics: {rgb: /a}", "no 'name' and 'model'"),
+        ("topics: {rgb: /a}", "no 'name'"),
         ("topics: {rgb: /a}\nname: x\nmodel: models/none.sdf", "cannot read the robot model"),
     ],
 )

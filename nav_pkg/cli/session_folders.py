@@ -1,0 +1,193 @@
+"""The folders of a session: log and dataset, locked, checked, continued or begun anew.
+
+Nothing is deleted before every flag has been checked, nothing that a living session uses, and
+nothing that is not a session's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from nav_pkg.core import DataError, Outcome, UsageError
+from nav_pkg.data import files
+from nav_pkg.data.folders import lock_partial
+from nav_pkg.data.format import DATASET_FILE, PARTIAL
+from nav_pkg.data.reader import load_dataset
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.flight.schedule import Schedule
+
+CONFIGURATION = "run_conf.json"
+OWN = (CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags")
+"""What a session writes into its log folder; other logs may lie below it."""
+
+SAME = ("seed", "run_seed", "world_hash", "expert", "height", "alpha", "epsilon", "noise", "control_delay")
+SAME += ("max_duration", "min_depth", "reverse", "speed", "turn_speed", "start", "evaluation", "name")
+"""Facts of a recorded run that a session must agree with to take it for its own."""
+
+
+class Folders:
+    """A session's folders.
+
+    Args:
+        log: the log folder.
+        dataset: the dataset recorded into, or None.
+        configuration: what must be the same for a session to be continued (plain JSON types).
+        schedule: the flights.
+
+    Raises:
+        UsageError: a folder is in use, or holds another session or dataset.
+        DataError: a folder cannot be written.
+    """
+
+    def __init__(self, log: Path, dataset: Optional[Path], configuration: Dict[str, Any], schedule: Schedule):
+        self.path, self.dataset, self.schedule = log, dataset, schedule
+        self._configuration = configuration
+        self._locks: List[int] = []
+        try:
+            for folder in (log, dataset):
+                if folder is not None:
+                    self._lock(folder)
+        except OSError as error:
+            raise _unwritable(error) from None
+
+    def _lock(self, folder: Path) -> None:
+        """Take the folder for this process; the system lets go of it when the process ends."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        self._locks.append(lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"{folder} is in use by another session; wait for it or choose another -t"
+            ) from None
+
+    def begin_anew(self, dataset_too: bool) -> None:
+        """Delete an earlier session's log, and its dataset.
+
+        Raises:
+            UsageError: a folder was not made by a session, holds another dataset, or is recorded into.
+        """
+        if self.path.exists():
+            if not (self.path / CONFIGURATION).exists() and any(self.path.iterdir()):
+                raise UsageError(
+                    f"--owr: {self.path} was not made by run_script (no {CONFIGURATION}); remove it yourself"
+                )
+            for name in OWN:
+                entry = self.path / name
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink(missing_ok=True)
+        dataset = self.dataset
+        if dataset is None or not dataset_too or not dataset.exists():
+            return
+        if not (dataset / DATASET_FILE).exists() and any(dataset.iterdir()):
+            raise UsageError(f"--owr: {dataset} is no dataset (no {DATASET_FILE}); remove it yourself")
+        if any(dataset.glob(f"*/**/{DATASET_FILE}")):
+            raise UsageError(f"--owr: other datasets lie below {dataset}; remove it yourself")
+        for partial in dataset.glob(f"*{PARTIAL}"):
+            os.close(lock_partial(partial))  # refused while a recorder writes it
+        files.remove_tree(dataset)
+
+    def open(self) -> RunLog:
+        """Make the folders, or continue what they hold.
+
+        Raises:
+            UsageError: they hold another session, or a dataset of another origin.
+            DataError: not writable, or the configuration is not readable.
+        """
+        file = self.path / CONFIGURATION
+        recorded = self.dataset is not None and any(self.dataset.glob("*/run.json"))
+        if file.exists():
+            try:
+                before = json.loads(file.read_text())
+            except ValueError:
+                raise DataError(f"{file}: not readable; --owr begins anew") from None
+            now = self._configuration
+            differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+            # A start that failed before its first run binds nobody.
+            if differing and (recorded or RunLog(self.path).runs()):
+                key = differing[0]
+                raise UsageError(
+                    f"{self.path} holds a session with --{key} {before.get(key)!r}, now {now.get(key)!r}; "
+                    "give the same flags to continue it, --owr to begin anew, or another -t"
+                )
+        elif recorded:
+            raise UsageError(
+                f"dataset {self.dataset} exists already; --owr replaces it, or give another --data_location"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if self.dataset is not None:
+                self.dataset.mkdir(parents=True, exist_ok=True)
+                if not any(self.dataset.glob("*_*/")):
+                    # Of a start that failed before its first run; it may describe another camera.
+                    (self.dataset / DATASET_FILE).unlink(missing_ok=True)
+            files.atomic_write(file, json.dumps(self._configuration, indent=1, sort_keys=True) + "\n")
+            log = RunLog(self.path)
+        except OSError as error:
+            raise _unwritable(error) from None
+        self.adopt(log)
+        return log
+
+    def finished(self, log: RunLog) -> Dict[int, Dict[str, Any]]:
+        """The runs that need not be flown: in the log, and where one is recorded, in the dataset."""
+        return {
+            number: run
+            for number, run in log.finished().items()
+            if self.dataset is None
+            or not run.get("frames")
+            or (self.dataset / str(run.get("name")) / "run.json").exists()
+        }
+
+    def adopt(self, log: RunLog) -> None:
+        """Log the runs that were committed in the moment before a graph died.
+
+        Raises:
+            DataError: a run of the dataset was recorded with other settings.
+        """
+        if self.dataset is None or not (self.dataset / DATASET_FILE).exists():
+            return
+        known = log.finished()
+        plans = {plan.run: plan for plan in dataclasses.replace(self.schedule, first_run=0).runs_to_fly()}
+        for run in load_dataset(self.dataset).runs:
+            number = run.facts.get("run")
+            if number in known or number not in plans or not Outcome(run.facts["outcome"]).counts:
+                continue
+            plan = plans[number]
+            wanted = self.schedule.flight(plan).facts()
+            wanted.update(seed=self.schedule.seed, run_seed=plan.seed)
+            for key in SAME:
+                if run.facts.get(key) != wanted.get(key):
+                    raise DataError(
+                        f"{run.path}: recorded with {key} {run.facts.get(key)!r}, this session has "
+                        f"{wanted.get(key)!r}; --owr replaces the dataset, or give another --data_location"
+                    )
+            log.append(run.facts)
+
+    def check_space(self) -> None:
+        """Raise DataError when a disk is full: what nodes say then is about something else."""
+        for folder in (self.path, self.dataset):
+            if folder is not None and shutil.disk_usage(folder).free < 4_000_000:
+                raise DataError(
+                    f"{folder}: no space left on its disk; make room and run the same command again"
+                )
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        while self._locks:
+            with contextlib.suppress(OSError):
+                os.close(self._locks.pop())
+
+
+def _unwritable(error: OSError) -> DataError:
+    where = error.filename or "the session's folders"
+    return DataError(f"{where}: {error.strerror}; choose another --summary_dir and --data_root")
