@@ -1,0 +1,98 @@
+"""run_script's command line: whose a flag is, what is refused before anything is made."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nav_pkg.cli import run_script
+from nav_pkg.core import NavError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_flags_go_to_their_owner():
+    line = "-t x --alpha 0.5 -m model --network tiny_net --discrete --tensorboard --online --pause_simulator"
+    args, learner = run_script.split(line.split())
+    assert (args.alpha, args.checkpoint_path, args.pause_simulator) == (0.5, "model", True)
+    assert learner == ["--network", "tiny_net", "--discrete", "--tensorboard"]
+
+
+def test_roslaunch_arguments_are_dropped():
+    args, learner = run_script.split(["-t", "x", "__name:=collect", "__log:=/tmp/a b.log"])
+    assert args.log_tag == "x"
+    assert learner == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--number_of_rums 3", "did you mean '--number_of_runs'"),
+        ("--networks tiny_net", "did you mean '--network'"),
+        ("--min_rgb 2000", "belongs to clean_dataset.py"),
+        ("--wall_time_rec 3600", "belongs to dag_create_data.py"),
+        ("--learning_rate 0.1", "no effect in flight"),
+        ("--alpha nan", "--alpha"),
+        ("--alpha 0.5", "needs a learner"),
+        ("-e", "needs a learner"),
+        ("--number_of_runs 0", "--number_of_runs is 0"),
+        ("--final_evaluation_runs -1", "--final_evaluation_runs is -1"),
+        ("--evaluate_every 0", "--evaluate_every is 0"),
+        ("--physics_step nan", "--physics_step is nan"),
+        ("--control_delay 0.0123", "--control_delay is 0.0123"),
+        ("--depth_width 0", "needs depth images"),
+        ("--width 4", "--width has to be 16 to 4096"),
+        ("--robot drome", "did you mean 'drone'"),
+        ("-w esatv4", "did you mean 'esatv3'"),
+        ("-t ../elsewhere", "is not a name"),
+        ("--checkpoint_path nowhere --alpha 0", "no such checkpoint"),
+    ],
+)
+def test_refused_before_anything_is_made_or_deleted(tmp_path, line, message):
+    folders = ["--summary_dir", str(tmp_path / "log"), "--data_root", str(tmp_path / "data")]
+    with pytest.raises(NavError, match=message) as error:
+        args, learner = run_script.split([*folders, "--owr", "-ds", *line.split()])
+        run_script.Session(args, learner)
+    assert error.value.code in (2, 3)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_world_file_that_does_not_parse(tmp_path):
+    world = tmp_path / "bad.world"
+    world.write_text("<sdf version='1.6'>\n<world></sdf>")
+    args, learner = run_script.split(["-w", str(world)])
+    with pytest.raises(NavError, match=r"bad.world, line 2"):
+        run_script.Session(args, learner)
+
+
+def test_one_line_and_exit_code():
+    command = [sys.executable, str(ROOT / "scripts" / "run_script.py"), "--speeed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "error: run_script.py: unknown flag '--speeed'; did you mean '--speed'?\n"
+
+
+def test_final_evaluations_fix_the_number_of_runs(tmp_path):
+    def configuration(*line):
+        args, learner = run_script.split([*line, "-t", "x"])
+        session = run_script.Session.__new__(run_script.Session)
+        session.args, session.learner_flags = args, learner
+        return json.dumps(session._configuration(), sort_keys=True)
+
+    assert configuration("-n", "3") == configuration("-n", "5")
+    evaluations = ("-m", "model", "--final_evaluation_runs", "1")
+    assert configuration("-n", "3", *evaluations) != configuration("-n", "5", *evaluations)
+
+
+def test_default_tag_spares_a_named_dataset(tmp_path):
+    (tmp_path / "data" / "precious" / "00000_esatv3").mkdir(parents=True)
+    for file in ("dataset.json", "00000_esatv3/run.json"):
+        (tmp_path / "data" / "precious" / file).write_text("{}")
+    folders = ["--summary_dir", str(tmp_path / "log"), "--data_root", str(tmp_path / "data")]
+    args, learner = run_script.split([*folders, "-ds", "--data_location", "precious"])
+    with pytest.raises(UsageError, match="exists already"):
+        run_script.Session(args, learner)
+    assert (tmp_path / "data" / "precious" / "00000_esatv3" / "run.json").exists()

@@ -1,0 +1,78 @@
+"""Ports, marks and the reading of roslaunch's last words."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nav_pkg.sim import graph
+
+
+def test_ports_are_not_given_twice():
+    first, second = graph.Port(), graph.Port()
+    try:
+        assert first.number != second.number
+        first.describe({"master": f"http://127.0.0.1:{first.number}", "folder": "/log/a"})
+        assert {"master": f"http://127.0.0.1:{first.number}", "folder": "/log/a"} in graph.sessions()
+    finally:
+        first.release()
+        second.release()
+    assert "/log/a" not in [session["folder"] for session in graph.sessions()]
+
+
+def test_marked_processes_are_found_with_their_children():
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    environment = dict(os.environ, **{graph.MARK: "a-test"})
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    try:
+        deadline = time.monotonic() + 30
+        while len(graph.marked("a-test")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = graph.marked("a-test")
+        assert parent.pid in found
+        assert len(found) == 2
+        assert graph.marked("another") == []
+    finally:
+        for number in graph.marked("a-test"):
+            os.kill(number, 9)
+        parent.wait(timeout=30)
+
+
+REQUIRED = "=" * 80 + "REQUIRED process [{}] has died!\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "node", "code", "line"),
+    [
+        (
+            "error: unknown robot 'drome'\n\x1b[31m"
+            + REQUIRED.format("recorder-4")
+            + "process has died [pid 8120, exit code 2, cmd /x/recorder.py __name:=recorder].\n",
+            "recorder",
+            2,
+            "unknown robot 'drome'",
+        ),
+        (
+            REQUIRED.format("gazebo-2") + "process has died [pid 7, exit code -9, cmd /x/simulator.py].\n"
+            "error: waited 30 s for /scan with stamp 1.000 s\n",
+            "gazebo",
+            -9,
+            "the node gazebo died (signal 9)",
+        ),
+        (
+            "[gazebo-2] process has died [pid 5, exit code 4, cmd x].\n",
+            "gazebo",
+            4,
+            "the node gazebo died (exit code 4)",
+        ),
+        (REQUIRED.format("supervisor-5") + "process has finished cleanly\n", "supervisor", 0, "exit code 0"),
+        ("\x1b[31mRLException: cannot locate x\n", "", None, "cannot locate x"),
+        ("", "", None, "without saying why"),
+    ],
+)
+def test_failure(output, node, code, line):
+    failure = graph.Failure(output)
+    assert (failure.node, failure.code) == (node, code)
+    assert line in failure.line
