@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg import nets
+from nav_pkg.cli import flags, run_script
+from nav_pkg.cli import main as main_command
 from nav_pkg.cli.steps import Pace, run_step
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data.files import atomic_write, to_json
@@ -139,10 +141,24 @@ class Demo:
             *("--network", a.network, "--discrete", *self._camera(), *self._places()),
         ]
 
+    def check(self) -> None:
+        """Refuse what a step would refuse, before an earlier demo is deleted or an hour is spent.
+
+        Raises:
+            UsageError: a value that one of the commands does not take.
+        """
+        for command in (self.collect(NOISY, self.args.runs), self.fly()):
+            own, _ = run_script.split(command[2:])
+            if own.alpha == 1:  # the checkpoint that flies is still to be made
+                run_script.schedule(own)
+        main_command.parse(self.train()[2:])
+        nets.spec(self.args.network)
+
     # Running them.
 
     def run(self) -> Path:
         """Do it all; gives the path of the page."""
+        self.check()
         begin_anew(self.folder)
         self._collect_all()
         self._step("clean and split", self.clean())

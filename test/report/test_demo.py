@@ -146,3 +146,15 @@ def test_fewer_laps_where_the_time_is_short(tmp_path, monkeypatch, capsys):
     assert now[0] <= 900
     record = json.loads((tmp_path / "demo" / "demo.json").read_text())
     assert len(record["steps"]) == len(flown) and record["notes"] == plan.notes
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--seed", "-1"), ("--network", "foo_net"), ("--world", "nowhere"), ("--learning_rate", "-1")],
+)
+def test_bad_values_are_refused_before_an_earlier_demo_is_deleted(tmp_path, flag, value):
+    (tmp_path / "demo.json").write_text("{}")
+    (tmp_path / "report.html").write_text("the last one")
+    with pytest.raises(UsageError):
+        demo.main(["--output", str(tmp_path), flag, value])
+    assert (tmp_path / "report.html").read_text() == "the last one"
