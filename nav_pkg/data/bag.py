@@ -128,7 +128,7 @@ class _Runs:
 
     def _abort(self, why: str) -> None:
         self.notes.append(f"{self._writer.name}: {why}; its outcome is aborted")
-        self._finish({}, commit=False)
+        self._finish({"reason": why}, commit=False)
 
     def _finish(self, facts: dict, commit: bool) -> None:
         writer, self._writer = self._writer, None

@@ -1,12 +1,11 @@
 """Choose good runs out of recordings, cut their useless ends, split them by run, write the statistics.
 
-The rules are the predecessor's, with recorded outcomes put first and a split that a seed fixes. The
-destination appears as a whole or not at all; sources are never changed unless they are moved.
+Limits and cuts are those of Kelchtermans & Tuytelaars, with recorded outcomes put first and a split that
+a seed fixes. The destination appears as a whole or not at all; sources only change when they are moved.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,14 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from nav_pkg.core import DataError
+from nav_pkg.core import DataError, Frame
 from nav_pkg.data import files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.folders import lock_partial
+from nav_pkg.data.folders import lock_partial, refuse_writers
 from nav_pkg.data.info import class_counts, colour_stats, order_key
 from nav_pkg.data.reader import Dataset, Frames, Run
 from nav_pkg.data.repair import build_run, link_or_copy
+from nav_pkg.data.totals import Totals
 from nav_pkg.data.verify import SAMPLE, Look, Report, verify_run
 
 FROZEN = 3
@@ -34,10 +34,10 @@ FRAME_LIMITS = {
     "forest": (100, 3000),
     "corridor": (100, 500),
 }
-"""Fewest and most frames of a run, by world; '' is for all others. The predecessor's table."""
+"""Fewest and most frames of a run, by world; '' is for all others. Kelchtermans & Tuytelaars' table."""
 
 DISTANCES = {"": 1.0, "canyon": 3.0, "forest": 3.0, "corridor": 0.5}
-"""Shortest way of a run in metres, by world; '' is for all others. The predecessor's table."""
+"""Shortest way of a run in metres, by world; '' is for all others. Theirs, too."""
 
 
 class Limits(NamedTuple):
@@ -271,9 +271,9 @@ def stats(plan: Plan, seed: int) -> dict:
     return result
 
 
-def _rows(item: Kept) -> list[str]:
-    """The kept lines of frames.csv, counted from 0 in index, time and progress."""
-    rows = []
+def _frames(item: Kept) -> list[Frame]:
+    """The kept frames, counted from 0 in index, time and progress."""
+    frames = []
     start = item.run.frames.frame(item.first)
     for i in range(item.first, item.last):
         frame = item.run.frames.frame(i)
@@ -284,19 +284,20 @@ def _rows(item: Kept) -> list[str]:
                 stamp=frame.stamp - start.stamp,
                 progress=frame.progress - start.progress,
             )
-        rows.append(fmt.frame_to_row(frame, bool(item.run.frames.rgb[i]), bool(item.run.frames.depth[i])))
-    return rows
+        frames.append(frame)
+    return frames
 
 
-def _facts(item: Kept) -> dict:
-    frames, first, last = item.run.frames, item.first, item.last
+def _row(item: Kept, frame: Frame) -> str:
+    images = (bool(item.run.frames[kind][item.first + frame.index]) for kind in ("rgb", "depth"))
+    return fmt.frame_to_row(frame, *images)
+
+
+def _facts(item: Kept, frames: list[Frame]) -> dict:
     facts = {key: value for key, value in item.run.facts.items() if key not in ("content", "format")}
-    if last - first < len(frames):
-        facts["distance"] = distance(frames, first, last)
-        facts["duration"] = float(frames.stamp[last - 1] - frames.stamp[first]) / 1e9
-        progress = float(frames.progress[last - 1] - frames.progress[first])
-        facts["progress"] = progress if math.isfinite(progress) else None
-    source = {"dataset": item.source, "run": item.run.name, "frames": [first, last]}
+    if len(frames) < len(item.run):
+        facts.update(Totals(frames).facts(facts))
+    source = {"dataset": item.source, "run": item.run.name, "frames": [item.first, item.last]}
     return {**facts, "source": source}
 
 
@@ -310,11 +311,12 @@ def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> Non
             source = item.run.path / item.run.frames[kind][i]
             images[name(i - item.first)] = (source, looks[i].sha256)
     scan = item.run.scan
+    frames = _frames(item)
     build_run(
         folder,
         item.name,
-        _facts(item),
-        _rows(item),
+        _facts(item, frames),
+        [_row(item, frame) for frame in frames],
         None if scan is None else scan[item.first : item.last],
         item.run.facts.get("sensors") or {},
         images,
@@ -369,6 +371,7 @@ def execute(
         files.atomic_write(work / "stats.json", files.to_json(stats(plan, seed)))
         files.atomic_write(work / fmt.DATASET_FILE, files.to_json(plan.description))
         if destination.exists():
+            refuse_writers(destination, "--destination")  # one may have begun meanwhile
             os.rename(destination, old)
         os.rename(work, destination)
         files.fsync(destination.parent)
@@ -387,10 +390,11 @@ def execute(
 
 
 def check_destination(destination: Path, overwrite: bool) -> None:
-    """Raise a DataError when the destination is there and may not be replaced."""
+    """Raise a DataError when the destination is there and may not be replaced, or is being written."""
     if not destination.exists():
         return
     if not (destination / fmt.DATASET_FILE).exists():
         raise DataError(f"{destination}: exists and is no dataset; choose another --destination")
     if not overwrite:
         raise DataError(f"{destination}: exists; choose another --destination, or --owr to replace it")
+    refuse_writers(destination, "--destination")

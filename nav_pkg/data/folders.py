@@ -17,11 +17,15 @@ from nav_pkg.data import format as fmt
 from nav_pkg.data.paths import PathLike
 
 START_FILE = "start.json"
-"""What was known at a run's start; only in an unfinished run."""
+"""What was known at a run's start; of no meaning beside a whole run.json."""
 
 
-def lock_partial(partial: PathLike) -> int:
+def lock_partial(partial: PathLike, flag: str = "--dataset") -> int:
     """Take an unfinished run's folder for this process; the kernel gives it back at its death.
+
+    Args:
+        partial: the folder.
+        flag: the flag that chooses another dataset, for the message.
 
     Returns:
         The file descriptor that holds the lock until it is closed.
@@ -35,11 +39,17 @@ def lock_partial(partial: PathLike) -> int:
     except BlockingIOError:
         os.close(fd)
         raise DataError(
-            f"{partial}: another process is writing this run; wait for it or choose another --dataset"
+            f"{partial}: another process is writing this run; wait for it or choose another {flag}"
         ) from None
     except OSError:
         pass  # a file system without locks
     return fd
+
+
+def refuse_writers(dataset: PathLike, flag: str = "--dataset") -> None:
+    """Raise a DataError when a living process writes a run of this dataset, which shall be removed."""
+    for partial in sorted(Path(dataset).glob(f"*{fmt.PARTIAL}")):
+        os.close(lock_partial(partial, flag))
 
 
 def quarantine(run: PathLike, reason: str) -> Path:
@@ -104,8 +114,6 @@ def finish_partial(
     text = "".join(f"{sums[path].hex()}  {path}\n" for path in sorted(sums)).encode()
     files.write_file(partial / fmt.SUMS_FILE, text)
     folders = [partial / fmt.RGB_FOLDER, partial / fmt.DEPTH_FOLDER, partial]
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(partial / START_FILE)
     files.fsync_all(partial / path for path in [*sorted(sums), fmt.SUMS_FILE])
     for folder in folders:
         if folder.exists():
@@ -121,3 +129,10 @@ def finish_partial(
     files.write_file(partial / fmt.RUN_FILE, files.to_json(run).encode())
     files.fsync(partial / fmt.RUN_FILE)
     files.fsync(partial)
+    forget_start(partial)
+
+
+def forget_start(partial: Path) -> None:
+    """Remove what was known at a run's start; only once run.json, which says it too, is on disk."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(partial / START_FILE)

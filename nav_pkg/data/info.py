@@ -11,11 +11,8 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.data.totals import CLASSES, TURN
 from nav_pkg.data.verify import look_at_all
-
-CLASSES = ("left", "straight", "right")
-TURN = 0.5
-"""Yaw rate (rad/s) that separates straight from a turn; a value on a boundary is of the lower class."""
 
 
 def class_counts(yaw: np.ndarray) -> dict[str, int]:

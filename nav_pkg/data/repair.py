@@ -20,11 +20,13 @@ from nav_pkg.data.folders import (
     START_FILE,
     file_sha256,
     finish_partial,
+    forget_start,
     lock_partial,
     quarantine,
     scan_header,
 )
 from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.data.totals import Totals, differences
 from nav_pkg.data.verify import Look, look, on_time, read_sums, verify_run
 
 _REPAIR = ".repair"
@@ -36,6 +38,7 @@ class Beginning:
     Attributes:
         frames: number of its frames.
         rows: its lines of frames.csv, without the header.
+        totals: what these rows add up to.
         sensors: `rgb`, `depth` as [height, width], `scan` as rays; None for one that lacks.
         sums: SHA-256 of its images.
         scan: float32 (frames, rays), or None.
@@ -46,6 +49,7 @@ class Beginning:
     def __init__(self, folder: Path, rate: float):
         self.folder = folder
         self.rows: list[str] = []
+        self.totals = Totals()
         self.sums: dict[str, bytes] = {}
         self.sensors: dict = {"rgb": None, "depth": None, "scan": None}
         self.why = ""
@@ -79,6 +83,7 @@ class Beginning:
                 break
             last = frame.stamp
             self.rows.append(line)
+            self.totals.add(frame)
         self.frames = len(self.rows)
         self.trusted = all(
             not (folder / name).exists() or file_sha256(folder / name) == known.get(name)
@@ -215,9 +220,12 @@ def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optiona
     facts = {
         "world": parsed[1] if parsed else "",
         **facts,
-        "outcome": facts["outcome"] if whole else Outcome.ABORTED.value,
         "repaired": {"reason": reason, "before": before},
     }
+    if not whole:
+        facts.update(outcome=Outcome.ABORTED.value, reason=reason)
+    if not whole or differences(facts, beginning.totals, rate):
+        facts.update(beginning.totals.facts(facts))
     target = folder.parent / f".{name}{_REPAIR}"
     shutil.rmtree(target, ignore_errors=True)
     images = {path: (folder / path, sha256) for path, sha256 in beginning.sums.items()}
@@ -284,6 +292,7 @@ def _partial(partial: Path, rate: float) -> str:
             return f"{partial}: unfinished beside a run of that name; moved to {away}"
         report = verify_run(Run(partial), rate)
         if not report.problems and Run(partial).facts.get("name") == name:
+            forget_start(partial)
             os.rename(partial, final)
             return f"{partial}: whole but for its last rename; committed as {name}"
         built, beginning = _salvage(partial, name, "the recorder stopped before the run's commit", rate)

@@ -16,6 +16,7 @@ from nav_pkg.data import codec, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.paths import PathLike
 from nav_pkg.data.reader import Dataset, Frames, Run, read_frames
+from nav_pkg.data.totals import Totals, differences
 
 SAMPLE = 4
 """Mean and deviation of colours are taken from every fourth row and column."""
@@ -99,7 +100,8 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
 
     run.json and its outcome; frames.csv against the format, with consecutive indices and stamps at
     the control rate; that every frame has its images and no image lacks a frame; that every image
-    decodes, at one size; the scan's shape; and the sums of all files against those of the commit.
+    decodes, at one size; the scan's shape; the sums of all files against those of the commit; and what
+    run.json says of the run's way, time, labels and actors against the rows.
 
     Args:
         run: a committed run (or any folder with that content).
@@ -128,6 +130,8 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     count = facts.get("frames") if frames is None else len(frames)
     if frames is not None:
         _stamps(report, frames, facts.get("missing", []), control_rate)
+        for line in differences(facts, Totals(frames), control_rate):
+            problem(f"{run.path / fmt.RUN_FILE}: {line}; see dataset.py repair")
     sums = _sums(report, facts)
     sensors = facts.get("sensors") or {}
     for kind, folder, name in (

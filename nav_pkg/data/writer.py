@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +28,11 @@ from nav_pkg.data.folders import (
     finish_partial,
     lock_partial,
     quarantine,
+    refuse_writers,
     scan_header,
 )
 from nav_pkg.data.paths import PathLike
+from nav_pkg.data.totals import BY_FRAME, Totals, without_totals
 
 THREADS = 1
 QUEUE = 32
@@ -63,8 +64,7 @@ def create_dataset(path: PathLike, description: dict, overwrite: bool = False) -
             f"{path}: holds files but no {fmt.DATASET_FILE}, so it is no dataset; choose another --dataset"
         )
     if overwrite and path.exists():
-        for partial in path.glob(f"*{fmt.PARTIAL}"):
-            os.close(lock_partial(partial))
+        refuse_writers(path)
         files.remove_tree(path)
     if marker.exists():
         present = files.read_json(marker)
@@ -111,14 +111,13 @@ class RunWriter:
     ):
         self.dataset = Path(dataset_path)
         self.name = name
-        self.frames = 0
+        self._totals = Totals()
         self._facts = dict(facts or {})
         self._quality = jpeg_quality
         self._final = self.dataset / name
         self._partial = self.dataset / f"{name}{fmt.PARTIAL}"
         self._sums: dict[str, bytes] = {}
         self._sensors: Optional[dict] = None
-        self._distance = 0.0
         self._last: Optional[Frame] = None
         self._error: Optional[BaseException] = None
         self._room = threading.BoundedSemaphore(QUEUE)
@@ -144,6 +143,11 @@ class RunWriter:
             raise files.disk_error(self._partial, error) from error
         self._scan: Optional[int] = None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
+
+    @property
+    def frames(self) -> int:
+        """Number of frames so far."""
+        return self._totals.frames
 
     def _check_final(self) -> None:
         if not self._final.exists():
@@ -219,10 +223,8 @@ class RunWriter:
         except OSError as error:
             self._error = files.disk_error(self._partial, error)
             raise self._error from error
-        if self._last is not None:
-            self._distance += math.dist(self._last.pose[:3], frame.pose[:3])
         self._last = frame
-        self.frames += 1
+        self._totals.add(frame)
 
     def _begin(self, sensors: dict) -> None:
         """Make what the first frame's sensors need."""
@@ -273,7 +275,10 @@ class RunWriter:
         """Finish the run: everything on disk, then the final name.
 
         Args:
-            facts: what is known at the end; `outcome` must be among these or the start's.
+            facts: what is known at the end; `outcome` must be among these or the start's. What
+                frames add up to (distance, labels, ...; see `totals`) is taken from these, else
+                from the frames, never from the start's. Of a run that lacks frames (`missing`)
+                what is counted by frame is always counted here.
 
         Returns:
             The run's folder.
@@ -282,7 +287,10 @@ class RunWriter:
             DataError: when the outcome is missing or unknown, the run has no frame, or the file
                 system refuses; the unfinished run stays recognisable.
         """
-        facts = {**self._facts, **(facts or {})}
+        totals = self._totals.facts({**self._facts, **(facts or {})})
+        facts = {**without_totals(self._facts), **totals, **(facts or {})}
+        if facts.get("missing"):
+            facts.update({key: totals[key] for key in BY_FRAME})
         outcome = facts.get("outcome")
         if outcome not in {item.value for item in Outcome}:
             raise DataError(f"{self._partial}: outcome {outcome!r} is none; known: {', '.join(Outcome)}")
@@ -307,9 +315,6 @@ class RunWriter:
             self._sums[fmt.SCAN_FILE] = file_sha256(self._partial / fmt.SCAN_FILE)
         self._sums[fmt.FRAMES_FILE] = self._csv_sum.digest()
         facts.pop("dataset", None)  # its description stands in dataset.json
-        facts.setdefault("progress", self._last.progress)
-        facts.setdefault("distance", self._distance)
-        facts.setdefault("duration", self._last.stamp / 1e9)
         facts["jpeg_quality"] = self._quality
         finish_partial(self._partial, self.name, facts, self.frames, self._sensors, self._sums)
         if self._final.exists():
@@ -324,6 +329,7 @@ class RunWriter:
 
         Args:
             facts: what is known at the end; an `outcome` that is given here is kept, e.g. sim_failure.
+                What frames add up to is the frames', whatever is stated here.
 
         Returns:
             The run's folder; or None when there was no frame (nothing is left then), or when it could
@@ -337,7 +343,8 @@ class RunWriter:
             return None
         if self._error is None:
             with contextlib.suppress(DataError):
-                return self.commit({"outcome": Outcome.ABORTED.value, **(facts or {})})
+                facts = {"outcome": Outcome.ABORTED.value, **(facts or {})}
+                return self.commit({**facts, **self._totals.facts({**self._facts, **facts})})
         self._close()
         with contextlib.suppress(OSError):
             files.write_file(self._partial / "error.txt", f"{self._error}\n".encode())

@@ -275,6 +275,25 @@ def test_a_run_without_end_is_aborted(samples, store, tmp_path):
     result = bags.bag_to_dataset([path], tmp_path / "made")
     assert [run.outcome for run in Dataset(tmp_path / "made").runs] == ["aborted", "aborted"]
     assert len(result.notes) == 2
+    for run in Dataset(tmp_path / "made").runs:
+        assert run.facts["reason"] in result.notes[run.facts["seed"]]
+        assert run.facts["labels"] == {"left": 1, "straight": 2, "right": 1}
+        assert (run.facts["frames"], run.facts["actors"]["expert"]) == (4, 4)
+        assert run.facts["duration"] == 0.3 and run.facts["distance"] == pytest.approx(0.24)
+
+
+def test_what_a_run_with_gaps_counts_are_its_rows(store, flight, tmp_path):
+    for _, _, message in flight.messages:
+        facts = json.loads(getattr(message, "facts", "") or "{}")
+        if facts:
+            labels = {"left": 2, "straight": 3, "right": 1}
+            message.facts = json.dumps({**facts, "frames": 6, "labels": labels, "distance": 0.48})
+    path = flight.bag(tmp_path / "b.bag", store, without=[("depth", 5)])
+    bags.bag_to_dataset([path], tmp_path / "made")
+    run = Dataset(tmp_path / "made").runs[0]
+    assert run.facts["labels"] == {"left": 2, "straight": 3, "right": 0}
+    assert run.facts["distance"] == 0.48  # what was flown, whatever the bag kept of it
+    assert not verify_dataset(Dataset(tmp_path / "made")).runs[0].problems
 
 
 def test_a_cut_bag_is_read_as_far_as_it_goes(samples, store, flight, tmp_path):

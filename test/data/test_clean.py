@@ -10,6 +10,7 @@ from nav_pkg.core import Command, DataError, Frame
 from nav_pkg.data import clean, codec
 from nav_pkg.data.info import class_counts
 from nav_pkg.data.reader import Dataset
+from nav_pkg.data.totals import turn_class
 from nav_pkg.data.verify import Look, verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 
@@ -56,6 +57,61 @@ def test_frames_before_the_first_command_and_after_a_dead_camera_go(samples, tmp
     assert not verify_dataset(Dataset(made)).all_problems
 
 
+def test_a_cut_run_states_what_its_rows_hold(samples, tmp_path):
+    path = create_dataset(tmp_path / "d", samples.description)
+    special(samples, path, 0, still=2, black=range(5, 8))
+    facts = Dataset(clean.execute(plan(path), tmp_path / "new", 1)).runs[0].facts
+    assert (facts["labels"], facts["actors"]) == (
+        {"left": 0, "straight": 2, "right": 1},
+        {"expert": 3, "learner": 0, "none": 0},
+    )
+    assert facts["nearest"] == samples.frame(2).nearest
+    assert (facts["duration"], facts["progress"]) == (0.2, pytest.approx(0.16))
+
+
+def test_a_run_that_is_taken_whole_keeps_its_flights_own_facts(samples, tmp_path):
+    path = create_dataset(tmp_path / "d", samples.description)
+    end = {"distance": 0.64, "duration": 0.8, "progress": 0.64, "nearest": 0.4}
+    writer = RunWriter(path, "00000_esatv3", {"world": "esatv3", "distance": 0.0, "nearest": 9.0})
+    for i in range(8):
+        writer.add(samples.frame(i), samples.rgb(i))
+    writer.commit({"outcome": "success", **end})
+    facts = Dataset(clean.execute(plan(path), tmp_path / "new", 1)).runs[0].facts
+    assert {key: facts[key] for key in end} == end
+
+
+def test_a_destination_that_is_being_recorded_is_not_replaced(samples, tmp_path):
+    path = samples.dataset(tmp_path / "d", runs=2)
+    destination = samples.dataset(tmp_path / "new", runs=1)
+    writer = RunWriter(destination, "00001_esatv3")
+    writer.add(samples.frame(0))
+    before = samples.tree(destination)
+    with pytest.raises(DataError, match="another process is writing this run.*--destination"):
+        clean.check_destination(destination, True)
+    with pytest.raises(DataError, match="another process"):
+        clean.execute(plan(path), destination, 1, overwrite=True)
+    assert samples.tree(destination) == before
+    writer.commit({"outcome": "success"})
+    clean.execute(plan(path), destination, 1, overwrite=True)
+    assert len(Dataset(destination).runs) == 2
+
+
+def test_a_recorder_that_begins_while_the_runs_are_built_stops_the_replacement(samples, tmp_path):
+    path = samples.dataset(tmp_path / "d", runs=2)
+    destination = samples.dataset(tmp_path / "new", runs=1)
+    writers = []
+
+    def begin(items):
+        writers.append(RunWriter(destination, "00001_esatv3"))
+        return items
+
+    with pytest.raises(DataError, match="another process"):
+        clean.execute(plan(path), destination, 1, overwrite=True, progress=begin)
+    writers[0].add(samples.frame(0), samples.rgb(0))
+    assert writers[0].commit({"outcome": "success"}).is_dir()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
 def test_two_dark_images_are_no_dead_camera():
     dark, light = Look("", constant=True), Look("", constant=False)
     assert clean.first_frozen([dark, dark, light, dark, dark]) == 5
@@ -90,7 +146,7 @@ def test_runs_are_dropped_with_their_reason(samples, tmp_path):
     assert {item.run.name for item in none.kept} == {"00005_esatv3"}
 
 
-def test_the_tables_of_the_predecessor_hold_by_world(samples, tmp_path):
+def test_the_default_limits_go_by_world(samples, tmp_path):
     path = create_dataset(tmp_path / "d", samples.description)
     samples.run(path, 0, frames=30, world="sandbox")
     samples.run(path, 1, frames=30, world="esatv3")
@@ -134,9 +190,10 @@ def test_the_split_follows_the_seed_alone():
     assert len(others) > 5
 
 
-def test_classes_have_the_predecessors_boundaries():
+def test_a_turn_on_the_boundary_is_of_the_lower_class():
     yaw = np.array([0.9, 0.51, 0.5, 0.0, -0.49, -0.5, -0.9], np.float32)
     assert class_counts(yaw) == {"left": 2, "straight": 3, "right": 2}
+    assert [turn_class(float(value)) for value in yaw] == ["left"] * 2 + ["straight"] * 3 + ["right"] * 2
 
 
 def test_the_statistics_are_those_of_the_frames(samples, tmp_path):

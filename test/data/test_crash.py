@@ -1,14 +1,18 @@
 """A recorder that is killed at any moment, and files that are cut at any byte."""
 
+import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
 
 from nav_pkg.core import DataError
+from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.verify import verify_dataset, verify_run
+from nav_pkg.data.writer import RunWriter
 
 KILLED = """
 import importlib.util, json, os, random, signal, sys, time
@@ -70,6 +74,45 @@ def test_a_recorder_killed_at_30_moments_loses_no_run(samples, tmp_path):
         assert hashes.get(run.name, run.content_hash()) == run.content_hash()
     assert not verify_dataset(dataset).all_problems
     assert repair_dataset(dataset) == []
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_at_any_step_of_the_commit_leaves_what_the_start_knew(samples, tmp_path, monkeypatch):
+    facts = {"world": "esatv3", "seed": 3, "alpha": 0.25, "start": "start"}
+    for moment in range(100):
+        path = samples.dataset(tmp_path / str(moment), runs=0)
+        writer = RunWriter(path, "00000_esatv3", facts)
+        for i in range(3):
+            writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))
+        writer._pool.shutdown(wait=True)
+        left = [moment]
+
+        def dying(call, left=left):
+            def step(*arguments):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+                return call(*arguments)
+
+            return step
+
+        with monkeypatch.context() as patch:
+            for name in ("write_file", "write_all", "fsync", "fsync_all"):
+                patch.setattr(files, name, dying(getattr(files, name)))
+            for name in ("unlink", "rename"):
+                patch.setattr(os, name, dying(getattr(os, name)))
+            with contextlib.suppress(Killed):
+                writer.commit({"outcome": "success"})
+        repair_dataset(Dataset(path))
+        (run,) = Dataset(path).runs
+        assert {key: run.facts.get(key) for key in facts} == facts, moment
+        assert not verify_dataset(Dataset(path)).all_problems and not (run.path / "start.json").exists()
+        if left[0] >= 0:
+            break
+    assert 10 < moment < 100
 
 
 def test_a_file_size_limit_is_met_with_one_line(samples, dataset):

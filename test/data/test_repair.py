@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nav_pkg.data import files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import quarantine
 from nav_pkg.data.reader import Dataset
@@ -104,9 +105,9 @@ def test_commands_that_were_changed_are_not_passed_off_as_a_success(dataset):
     assert (len(run), run.outcome) == (8, "aborted")
 
 
-def crashed(samples, dataset, frames=6):
+def crashed(samples, dataset, frames=6, **facts):
     """What a killed recorder leaves."""
-    writer = RunWriter(dataset, "00003_esatv3", {"world": "esatv3", "seed": 3})
+    writer = RunWriter(dataset, "00003_esatv3", {"world": "esatv3", "seed": 3, **facts})
     for i in range(frames):
         writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))
     writer._close()
@@ -128,6 +129,51 @@ def test_a_crashed_recording_is_salvaged(samples, dataset):
     assert not verify_run(run).problems
     assert (dataset / "quarantine/00003_esatv3.partial/RGB/0000000005.jpg").exists()
     assert repair_dataset(Dataset(dataset)) == []
+
+
+FRAME_0 = {
+    "distance": 0.0,
+    "duration": 0.0,
+    "progress": 0.0,
+    "laps": 0.0,
+    "nearest": 1.5,
+    "labels": {"left": 0, "straight": 1, "right": 0},
+    "actors": {"expert": 1, "learner": 0, "none": 0},
+}
+"""What a flight states about itself at a run's start."""
+
+
+def test_a_salvaged_run_states_what_its_rows_hold(samples, dataset):
+    crashed(samples, dataset, **FRAME_0, route_length=4.0, outcome=None, reason="")
+    repair_dataset(Dataset(dataset))
+    facts = Dataset(dataset).runs[-1].facts
+    assert (facts["labels"], facts["actors"]["expert"]) == ({"left": 2, "straight": 3, "right": 1}, 6)
+    assert (facts["frames"], facts["duration"], facts["nearest"]) == (6, 0.5, 1.5)
+    assert facts["distance"] == pytest.approx(0.4) and facts["progress"] == pytest.approx(0.4)
+    assert facts["laps"] == pytest.approx(0.1) and "stopped" in facts["reason"]
+
+
+@pytest.mark.parametrize("key", ["labels", "actors", "distance", "duration", "progress"])
+def test_facts_that_the_rows_contradict_are_found_and_mended(samples, dataset, key):
+    path = dataset / "00001_esatv3/run.json"
+    before = files.read_json(path)
+    files.atomic_write(path, files.to_json({**before, key: FRAME_0[key], "nearest": 0.3}))
+    problems = verify_dataset(Dataset(dataset)).all_problems
+    assert len(problems) == 1 and f"run.json: {key} " in problems[0] and "repair" in problems[0]
+    repair_dataset(Dataset(dataset))
+    run = Dataset(dataset).runs[1]
+    assert (run.facts[key], run.outcome, len(run)) == (before[key], "success", 8)
+    assert not verify_dataset(Dataset(dataset)).all_problems
+
+
+def test_the_observation_that_ended_a_run_is_no_contradiction(samples, dataset):
+    path = dataset / "00001_esatv3/run.json"
+    facts = files.read_json(path)
+    end = {"distance": 0.64, "duration": 0.8, "progress": 0.64, "nearest": 0.3}
+    files.atomic_write(path, files.to_json({**facts, **end}))
+    assert not verify_dataset(Dataset(dataset)).all_problems
+    files.atomic_write(path, files.to_json({**facts, **end, "duration": 0.9}))
+    assert "duration is 0.9, the rows add up to 0.7" in verify_dataset(Dataset(dataset)).all_problems[0]
 
 
 def test_a_recording_without_a_whole_frame_is_removed(samples, dataset):

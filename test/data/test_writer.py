@@ -111,6 +111,41 @@ def test_an_aborted_run_keeps_its_frames(samples, dataset):
     assert writer.abort() is None
 
 
+def test_an_aborted_run_states_what_its_rows_hold(samples, dataset):
+    start = {
+        "distance": 0.0,
+        "frames": 1,
+        "nearest": 9.0,
+        "progress": 0.0,
+        "duration": 0.0,
+        "mean_speed": None,
+    }
+    start["labels"] = {"left": 0, "straight": 1, "right": 0}
+    start["actors"] = {"expert": 1, "learner": 0, "none": 0}
+    for number, facts in enumerate((None, {"reason": "stopped", **start}), start=3):
+        writer = RunWriter(dataset, f"{number:05d}_esatv3", start)
+        for i in range(4):
+            writer.add(samples.frame(i, learner=True), samples.rgb(i))
+        writer.abort(facts)
+        facts = Dataset(dataset).runs[-1].facts
+        assert facts["labels"] == {"left": 1, "straight": 2, "right": 1}
+        assert facts["actors"] == {"expert": 4, "learner": 0, "none": 0}
+        assert (facts["frames"], facts["duration"], facts["nearest"]) == (4, 0.3, 1.5)
+        assert facts["distance"] == pytest.approx(0.24) and facts["mean_speed"] == pytest.approx(0.8)
+        assert facts["progress"] == 0.24 and facts["imitation_loss"] == pytest.approx(1.63)
+
+
+def test_the_facts_of_the_start_never_pass_for_those_of_the_end(samples, dataset):
+    start = {"distance": 0.0, "nearest": 9.0, "seed": 3}
+    writer = RunWriter(dataset, "00003_esatv3", start)
+    for i in range(4):
+        writer.add(samples.frame(i), samples.rgb(i))
+    writer.commit({"outcome": "collision", "nearest": 0.2})
+    facts = Dataset(dataset).runs[-1].facts
+    assert facts["distance"] == pytest.approx(0.24)
+    assert (facts["nearest"], facts["seed"]) == (0.2, 3)
+
+
 def test_a_run_without_frames_leaves_nothing(samples, dataset):
     before = samples.tree(dataset)
     with RunWriter(dataset, "00003_esatv3"):

@@ -1,0 +1,139 @@
+"""The books of a run, kept by its rows: way, time, progress, classes, actors, nearest obstacle.
+
+A flight keeps these books itself, and they include the observation that ended it, which is no frame.
+Where a run was cut (aborted, repaired, cleaned) that end is not part of it: its rows alone then say
+what it holds. `differences` tells where run.json and the rows contradict each other.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Iterable, Optional
+
+from nav_pkg.core import Actor, Frame
+
+CLASSES = ("left", "straight", "right")
+TURN = 0.5
+"""Yaw rate (rad/s) that separates straight from a turn; a value on a boundary is of the lower class."""
+
+BY_FRAME = ("frames", "actors", "labels", "imitation_loss", "replaced")
+"""What is counted or averaged over frames alone; the ending observation adds nothing to it."""
+
+FASTEST = 10.0
+"""Metres per second that no robot of ours exceeds: bounds what the ending observation may add."""
+
+
+def turn_class(yaw: float) -> str:
+    """The class of a yaw rate (rad/s): left above +0.5, right at -0.5 and below, straight between."""
+    return "left" if yaw > TURN else "right" if yaw <= -TURN else "straight"
+
+
+class Totals:
+    """Adds frames up; see `facts`."""
+
+    def __init__(self, frames: Iterable[Frame] = ()):
+        self.frames = 0
+        self._last: Optional[Frame] = None
+        self._distance = 0.0
+        self._duration = 0.0
+        self._nearest = math.inf
+        self._labels = dict.fromkeys(CLASSES, 0)
+        self._actors = {actor.value: 0 for actor in Actor}
+        self._errors = 0.0
+        self._compared = 0
+        for frame in frames:
+            self.add(frame)
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame."""
+        if self._last is not None:
+            self._distance += math.dist(self._last.pose[:3], frame.pose[:3])
+        self._last = frame
+        self.frames += 1
+        self._duration = frame.stamp / 1e9
+        if frame.nearest < self._nearest:
+            self._nearest = frame.nearest
+        self._actors[Actor(frame.actor).value] += 1
+        turn = frame.expert.yaw
+        if math.isfinite(turn):
+            self._labels[turn_class(turn)] += 1
+            if frame.learner is not None and math.isfinite(frame.learner.yaw):
+                self._errors += (turn - frame.learner.yaw) ** 2
+                self._compared += 1
+
+    def facts(self, known: Optional[dict] = None) -> dict[str, Any]:
+        """What run.json states about the frames so far.
+
+        Args:
+            known: the run's other facts; `laps` is stated where they hold the `route_length` (m).
+
+        Returns:
+            frames; distance (m) from pose to pose; duration (s) and progress (m) of the last frame;
+            mean_speed (m/s); nearest (m); replaced; actors and labels (frames each; a frame without
+            an expert's command has no label); imitation_loss, (rad/s)^2; laps. None where unknown.
+        """
+        progress = self._last.progress if self._last is not None else 0.0
+        facts: dict[str, Any] = {
+            "frames": self.frames,
+            "distance": self._distance,
+            "duration": self._duration,
+            "progress": progress if math.isfinite(progress) else None,
+            "mean_speed": self._distance / self._duration if self._duration > 0 else None,
+            "nearest": self._nearest if math.isfinite(self._nearest) else None,
+            "replaced": self._actors[Actor.NONE.value],
+            "actors": dict(self._actors),
+            "labels": dict(self._labels),
+            "imitation_loss": self._errors / self._compared if self._compared else None,
+        }
+        length = (known or {}).get("route_length")
+        if isinstance(length, (int, float)) and length > 0:
+            facts["laps"] = None if facts["progress"] is None else facts["progress"] / length
+        return facts
+
+
+def without_totals(facts: dict) -> dict:
+    """The facts but for those that frames add up to: what a run's start says of them means nothing."""
+    return {key: value for key, value in facts.items() if key not in {*Totals().facts(), "laps"}}
+
+
+def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list[str]:
+    """Where run.json contradicts the rows.
+
+    Labels and actors must be the rows'. Distance, duration and progress may exceed the rows' by what
+    one control period adds, since the observation that ended the run counts. Entries that run.json
+    lacks are not compared, nor way and time of a run that lacks frames of its bag.
+
+    Args:
+        facts: of run.json.
+        totals: of all rows.
+        control_rate: frames a second.
+
+    Returns:
+        One line each, e.g. `distance is 0.0, the rows add up to 12.3`.
+    """
+    rows = totals.facts()
+    found = []
+    for key in ("labels", "actors"):
+        stated = facts.get(key)
+        if stated is not None and stated != rows[key]:
+            found.append(f"{key} are {_counts(stated)}, the rows hold {_counts(rows[key])}")
+    if facts.get("missing"):
+        return found
+    period = 1 / control_rate
+    for key, more in (
+        ("distance", FASTEST * period),
+        ("duration", 1.1 * period),
+        ("progress", FASTEST * period),
+    ):
+        stated, counted = facts.get(key), rows[key]
+        if stated is None or counted is None or not math.isfinite(counted):
+            continue
+        if not isinstance(stated, (int, float)) or not -1e-6 <= stated - counted <= more + 1e-6:
+            found.append(f"{key} is {stated}, the rows add up to {counted:.6g}")
+    return found
+
+
+def _counts(value: Any) -> str:
+    if not isinstance(value, dict):
+        return repr(value)
+    return " ".join(f"{name} {count}" for name, count in value.items())
