@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
@@ -75,9 +76,13 @@ def _sources(args: argparse.Namespace, root: Path) -> dict[str, Dataset]:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     args = _parser().parse_args(argv)
-    for flag in ("val_len", "test_len"):
+    for flag in ("val_len", "test_len", "minimum_number_of_success", "random_seed"):
         if getattr(args, flag) < 0:
-            raise UsageError(f"clean_dataset.py: --{flag} {getattr(args, flag)} must not be negative")
+            raise UsageError(
+                f"clean_dataset.py: --{flag} {getattr(args, flag)} must not be negative: give 0 or more"
+            )
+    if math.isnan(args.min_distance):
+        raise UsageError("clean_dataset.py: --min_distance nan is no distance: give metres, or -1")
     if 0 <= args.max_rgb < args.min_rgb:
         raise UsageError(f"clean_dataset.py: --min_rgb {args.min_rgb} exceeds --max_rgb {args.max_rgb}")
     root = args.data_root.expanduser()

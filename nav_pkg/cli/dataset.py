@@ -56,6 +56,11 @@ def _bar(runs: list) -> Iterator:
 
 
 def _info(args: argparse.Namespace) -> int:
+    for flag in ("images", "random_seed"):
+        if getattr(args, flag) < 0:
+            raise UsageError(
+                f"dataset.py info: --{flag} {getattr(args, flag)} must not be negative: give 0 or more"
+            )
     if args.dataset is None:
         root = args.data_root.expanduser()
         found = find_datasets(root)

@@ -67,7 +67,7 @@ def test_view(samples, dataset, tmp_path, suffix):
             assert pixels[320 + 300, 213 - 10 + 1] != (255, 90, 30)
 
 
-def test_clean_makes_a_dataset_with_the_predecessors_flags(samples, dataset):
+def test_clean_makes_a_dataset_within_the_limits(samples, dataset):
     root = dataset.parent
     flags = "--startswith es --endswith at --destination clean --min_distance 0.1 --min_rgb 5 --max_rgb 10"
     flags += (
@@ -94,6 +94,11 @@ def test_bad_use_is_one_line_and_code_2(samples, dataset):
     wrong(samples.script("clean_dataset", "--destination", "../x"), 2, "is not a name")
     wrong(samples.script("clean_dataset", "--min_rgb", "3000", "--max_rgb", "2000"), 2, "exceeds")
     wrong(samples.script("clean_dataset", "--link", "--move"), 2, "not allowed")
+    wrong(samples.script("clean_dataset", "--random_seed", "-3"), 2, "--random_seed -3 must not be negative")
+    wrong(samples.script("clean_dataset", "--minimum_number_of_success", "-1"), 2, "must not be negative")
+    wrong(samples.script("clean_dataset", "--min_distance", "nan"), 2, "nan is no distance")
+    wrong(samples.script("dataset", "info", dataset, "--images", "-4"), 2, "--images -4 must not be negative")
+    wrong(samples.script("dataset", "info", dataset, "--random_seed", "-1"), 2, "must not be negative")
     wrong(samples.script("bag_to_dataset", "--dataset", "x"), 2, "BAG")
     wrong(samples.script("bag_to_dataset", "a.bag", "--dataset", "x", "--topic", "rgb"), 2, "KIND=/topic")
 
