@@ -6,7 +6,9 @@ configuration, so that what comes out is what an uninterrupted run would have gi
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any, Iterable
 
@@ -20,8 +22,14 @@ DEFAULT_TAG = "testing"
 """This log tag is for trying things out: what it holds is always overwritten."""
 
 
+_LOCKS: dict[Path, int] = {}
+"""The lock files' descriptors of the folders that this process trains in, by the folders' real paths."""
+
+
 def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
-    """The log folder of a tag, existing and writable.
+    """The log folder of a tag, existing, writable and this process' own.
+
+    No other process may open it until this one calls `close_folder` or ends, in whatever way.
 
     Args:
         summary_dir: the folder of all logs.
@@ -29,10 +37,15 @@ def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
         overwrite: remove what it holds; always done for the tag `testing`.
 
     Raises:
-        UsageError: what would be removed is not one training run's log.
+        UsageError: another process trains in it, or what would be removed is not one training run's
+            log.
         DataError: the folder cannot be made.
     """
     folder = summary_dir / tag
+    try:
+        _lock(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     if folder.exists() and (overwrite or tag == DEFAULT_TAG):
         _check_is_log(folder)
         remove_tree(folder)
@@ -41,8 +54,41 @@ def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
         for left in folder.glob(f".{MODEL_FILE}.*.tmp"):  # of a run killed while it saved
             left.unlink()
     except OSError as error:
-        raise DataError(str(disk_error(folder, error)).replace("--data_root", "--summary_dir")) from error
+        raise _unwritable(folder, error) from error
     return folder
+
+
+def close_folder(folder: Path) -> None:
+    """Let other processes open the folder."""
+    descriptor = _LOCKS.pop(folder.resolve(), None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def _lock(folder: Path) -> None:
+    """Take the folder for this process; the kernel gives it back at its death.
+
+    The lock file lies beside the folder, as that of a session of flights does: it outlives --owr, and
+    a training and a session cannot share a folder either.
+    """
+    if folder.resolve() in _LOCKS:
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(
+            f"{folder}: another process is using this log folder: wait for it, or use another --log_tag"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    _LOCKS[folder.resolve()] = descriptor
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(str(disk_error(folder, error)).replace("--data_root", "--summary_dir"))
 
 
 def _check_is_log(folder: Path) -> None:

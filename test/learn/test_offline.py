@@ -14,7 +14,7 @@ import torch
 from nav_pkg.cli import learner_flags
 from nav_pkg.cli.main import main, parse
 from nav_pkg.core import DataError, LearnerError, UsageError
-from nav_pkg.learn import checkpoint, offline
+from nav_pkg.learn import checkpoint, folder, offline
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.stop import Stop
 
@@ -329,6 +329,37 @@ def test_sigterm_saves_exits_with_85_and_can_be_gone_on_with(arguments, tmp_path
     done = checkpoint.load(tmp_path / "a").episode
     assert train(arguments("-t", "a", "--max_episodes", str(done + 1))) == 0
     assert [line["episode"] for line in lines(tmp_path / "a")] == list(range(1, done + 2))
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nav_pkg.learn import folder
+print(folder.open_folder(Path(sys.argv[1]), "a", False), flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--owr"], ["--create_scratch_checkpoint"]])
+def test_two_trainings_in_one_log_folder_are_refused_until_the_first_is_dead(arguments, tmp_path, more):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=SCRIPT.parents[1]
+    )
+    try:
+        assert process.stdout.readline().strip() == str(tmp_path / "a")
+        (tmp_path / "a/my-model").write_text("the first one's")
+        with pytest.raises(UsageError, match="another process is using this log folder.*--log_tag") as caught:
+            train(arguments("-t", "a", *more))
+        assert caught.value.code == 2 and "\n" not in str(caught.value)
+        assert (tmp_path / "a/my-model").read_text() == "the first one's"
+        assert train(arguments("-t", "b", "--max_episodes", "1")) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    (tmp_path / "a/my-model").unlink()
+    assert folder.open_folder(tmp_path, "a", False) == tmp_path / "a"
+    folder.close_folder(tmp_path / "a")
+    folder.open_folder(tmp_path, "a", False)
 
 
 def test_wall_time(arguments, tmp_path):
