@@ -9,7 +9,7 @@
 
 namespace nav_pkg {
 
-// The defaults are those of config/robot/drone.yaml, which nav_pkg.sim.gazebo writes into the
+// The defaults are those of config/robot/drone.yaml, which nav_pkg.sim.description writes into the
 // <plugin> element of the run's own world. docs/simulator.md lists all elements.
 struct Config {
   std::string robot = "drone";  // model name
