@@ -101,8 +101,12 @@ FLAGS: tuple[Flag, ...] = (
             1.0,
             real(0, open_least=True),
         ),
-        Flag("--speed", f"forward speed when flying straight, m/s ({_SPEED})", None, real(0)),
-        Flag("--turn_speed", f"forward speed when |yaw| > 0.3 rad/s, m/s ({_SPEED})", None, real(0)),
+        Flag("--speed", f"forward speed when flying straight, m/s ({_SPEED})", None, real(0, 5)),
+        Flag("--turn_speed", f"forward speed when |yaw| > 0.3 rad/s, m/s ({_SPEED})", None, real(0, 5)),
+    ),
+    *_flags(
+        "training",
+        "network and action space",
         Flag(
             "--dropout",
             "share of hidden units dropped while training, for networks that can",
@@ -113,6 +117,7 @@ FLAGS: tuple[Flag, ...] = (
     *_flags(
         "training",
         "data",
+        Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
         Flag("--dataset", "dataset to train on: a name under --data_root", "esatv3_expert_500", str),
         Flag("--subsample", "keep every n-th frame of each training run", 1, whole(1)),
         Flag("--load_data_in_ram", "keep all frames in memory (which is always done)", free=True),
@@ -121,7 +126,6 @@ FLAGS: tuple[Flag, ...] = (
     *_flags(
         "learner",
         "data",
-        Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
         Flag("--shifted_input", "input x - 0.5, with x in [0, 1]"),
         Flag("--scaled_input", "input (x - mean) / std per channel"),
         Flag(
@@ -163,6 +167,10 @@ FLAGS: tuple[Flag, ...] = (
         "checkpoints and logs",
         Flag("--checkpoint_path", "start from this checkpoint: a log folder or a file; '' for none", "", str),
         Flag("--summary_dir", "folder of all logs (environment NAV_PKG_LOG)", None, str, free=True),
+    ),
+    *_flags(
+        "training",
+        "checkpoints and logs",
         Flag(
             "--log_tag",
             "log folder below --summary_dir; 'testing' is always overwritten",
@@ -172,10 +180,6 @@ FLAGS: tuple[Flag, ...] = (
         ),
         Flag("--owr", "remove what the log folder holds and start anew", free=True),
         Flag("--tensorboard", "write TensorBoard events", free=True),
-    ),
-    *_flags(
-        "training",
-        "checkpoints and logs",
         Flag("--continue_training", "take over the checkpoint's optimiser state and count of episodes, too"),
         Flag("--create_scratch_checkpoint", "save fresh weights to the log folder and stop"),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import learner_flags
 from nav_pkg.cli.flags import Parser
@@ -24,12 +24,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         UsageError: a flag is unknown, has a bad value, or would have no effect.
     """
-    argv = [argument for argument in argv if ":=" not in argument]
-    args = make_parser().parse_args(argv)
-    given = vars(make_parser(only_given=True).parse_args(argv))
+    args = make_parser().parse_args(_own(argv))
     idle, cure = ("training", "leave it out") if args.online else ("flight", "add --online or leave it out")
-    for key in given:
-        # switches that merely say what happens anyway do no harm
+    for key in given(argv):
+        # switches that say what happens anyway, or ask for curves of learning that is not done, do no harm
         if learner_flags.BY_KEY[key].owner == idle and key not in _HARMLESS:
             raise UsageError(f"main.py: --{key} has no effect {_WHERE[idle]}: {cure}")
     if args.continue_training and not args.checkpoint_path:
@@ -37,17 +35,31 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def given(argv: Sequence[str]) -> Dict[str, Any]:
+    """The values of the flags that stand on a command line, by key; no defaults.
+
+    Raises:
+        UsageError: as `parse`, for unknown flags and bad values.
+    """
+    return vars(make_parser(only_given=True).parse_args(_own(argv)))
+
+
+def _own(argv: Sequence[str]) -> List[str]:
+    return [argument for argument in argv if ":=" not in argument]
+
+
 _WHERE = {"training": "in flight (--online)", "flight": "when training offline"}
-_HARMLESS = ("load_data_in_ram", "pause_simulator")
+_HARMLESS = ("load_data_in_ram", "pause_simulator", "tensorboard")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; returns the exit code."""
-    args = parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse(argv)
     if args.online:
         import nav_pkg.ros.learner
 
-        return nav_pkg.ros.learner.main(args) or 0
+        return nav_pkg.ros.learner.main(args, given(argv))
     from nav_pkg.learn.stop import Stop
 
     with Stop(args.wall_time) as stop:  # listening before the slow import of torch

@@ -17,13 +17,14 @@ class Limits:
     """Largest magnitude of each part of a command.
 
     Attributes:
-        x: forwards and backwards, m/s.
+        x: forwards and backwards, m/s; what a flight may be asked for (Schedule.check), so that
+            every speed that is accepted is flown.
         y: sideways, m/s.
         z: vertically, m/s.
         yaw: rad/s; the action space of learning is [-1, 1].
     """
 
-    x: float = 2.0
+    x: float = 5.0
     y: float = 1.0
     z: float = 1.0
     yaw: float = 1.0

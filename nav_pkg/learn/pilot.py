@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional
+from typing import Any, Mapping, Optional
 
 import numpy as np
 import torch
 from torch import nn
 
+from nav_pkg import nets
 from nav_pkg.core import Command, UsageError
 from nav_pkg.data.paths import PathLike
 from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.preprocess import Preprocessing
 
 
@@ -52,6 +54,7 @@ class Pilot:
         speed: Optional[float] = None,
         turn_speed: Optional[float] = None,
         network: Optional[str] = None,
+        given: Optional[Mapping[str, Any]] = None,
     ) -> Pilot:
         """The pilot of a checkpoint.
 
@@ -63,12 +66,18 @@ class Pilot:
             speed: forward speed when straight, m/s; None takes the checkpoint's.
             turn_speed: forward speed in turns, m/s; None takes the checkpoint's.
             network: the network that the checkpoint must hold; None takes any.
+            given: flags of main.py by key that describe the net and must be true of the checkpoint
+                (see `check_given`); others are passed over.
 
         Raises:
             DataError: the checkpoint is missing, damaged or of another network.
-            UsageError: there is no such device, or a speed is negative.
+            UsageError: there is no such device or network, a speed is negative, or a given flag
+                contradicts the checkpoint.
         """
+        if network is not None:
+            nets.spec(network)
         loaded = checkpoint.load(checkpoint_path, summary_dir, network)
+        check_given(loaded, given or {}, str(checkpoint_path))
         speeds = {"speed": speed, "turn_speed": turn_speed}
         speeds = {key: value for key, value in speeds.items() if value is not None}
         return Pilot(
@@ -108,6 +117,48 @@ class Pilot:
         """
         yaw = self.action_space.yaw(self.outputs(rgb)[None])[0]
         return self.action_space.command(float(yaw))
+
+
+def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None:
+    """Check the flags of a command line that describe the net against what a checkpoint holds.
+
+    A net flies as it was trained. A flag that says otherwise is refused rather than passed over; what
+    is not given is the checkpoint's.
+
+    Args:
+        loaded: the checkpoint.
+        given: values of the flags that stand on the command line, by key; others than those that
+            describe the net are passed over.
+        name: of the checkpoint, as the user wrote it.
+
+    Raises:
+        UsageError: names the flag, its value, the checkpoint's, and what to do.
+    """
+    space, images = loaded.action_space, loaded.preprocessing
+    held = {
+        "discrete": space.discrete,
+        "action_quantity": space.quantity,
+        "action_bound": space.bound,
+        "shifted_input": images.mode == "shifted",
+        "scaled_input": images.mode == "scaled",
+        "scale_means": list(images.means) if images.mode == "scaled" else None,
+        "scale_stds": list(images.stds) if images.mode == "scaled" else None,
+    }
+    for key, value in held.items():
+        if key not in given or given[key] == value:
+            continue
+        if value is None or isinstance(value, bool):
+            was = f"without --{key}" if key == "discrete" else f"with input mode '{images.mode}'"
+            cure = f"leave --{key} out"
+        else:
+            was = f"with --{key} {_shown(value)}"
+            cure = f"give {_shown(value)}, leave it out"
+        flag = f"--{key}" if given[key] is True else f"--{key} {_shown(given[key])}"
+        raise UsageError(f"{flag}: {name} was trained {was}: {cure}, or give another --checkpoint_path")
+
+
+def _shown(value: Any) -> str:
+    return " ".join(f"{v:g}" for v in value) if isinstance(value, (list, tuple)) else f"{value:g}"
 
 
 def resolve_device(name: str) -> str:

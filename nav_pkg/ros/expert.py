@@ -13,11 +13,12 @@ from sensor_msgs.msg import LaserScan
 from std_srvs.srv import Trigger, TriggerResponse
 
 from nav_pkg.control.expert import Expert
-from nav_pkg.core import UsageError
+from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.data.messages import pose_from_odometry, scan_to_array, stamp_ns
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import twist_from_command
+from nav_pkg.ros.guard import guarded
 from nav_pkg.world import load_plan
 
 
@@ -63,9 +64,10 @@ class ExpertNode:
         self._fresh = True
         self._pairs: Dict[int, Dict[str, Any]] = {}
         self._publisher = rospy.Publisher(topics.EXPERT, TwistStamped, queue_size=10)
-        rospy.Service("~reset", Trigger, self._on_reset)
-        rospy.Subscriber(robot.scan, LaserScan, self._on_message, "scan", tcp_nodelay=True)
-        rospy.Subscriber(robot.odometry, Odometry, self._on_message, "odometry", tcp_nodelay=True)
+        on_message = guarded(self._on_message, SimulatorError.code)
+        rospy.Service("~reset", Trigger, guarded(self._on_reset, SimulatorError.code))
+        rospy.Subscriber(robot.scan, LaserScan, on_message, "scan", tcp_nodelay=True)
+        rospy.Subscriber(robot.odometry, Odometry, on_message, "odometry", tcp_nodelay=True)
 
     def _on_reset(self, _request) -> TriggerResponse:
         """A new episode begins: the next frame decides at which waypoint to begin."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any, Mapping
 
 import rospy
+import torch
 from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger, TriggerResponse
 
-from nav_pkg.core import UsageError
+from nav_pkg.cli.learner_flags import BY_KEY
+from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data.messages import image_to_array
+from nav_pkg.learn import determinism
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import LearnerStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import twist_from_command
+from nav_pkg.ros.guard import guarded
 
 
 @dataclass
@@ -47,8 +52,9 @@ class LearnerNode:
         self._lock = threading.Lock()
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
-        rospy.Service("~reset", Trigger, self._on_reset)
-        rospy.Subscriber(robot.rgb, Image, self._on_image, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True)
+        on_image = guarded(self._on_image, LearnerError.code)
+        rospy.Service("~reset", Trigger, guarded(self._on_reset, LearnerError.code))
+        rospy.Subscriber(robot.rgb, Image, on_image, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True)
 
     def _on_reset(self, _request) -> TriggerResponse:
         """A new episode begins: forget the past (recurrent state)."""
@@ -75,28 +81,48 @@ class LearnerNode:
         )
 
 
-def main(args) -> int:
+def main(args: Any, given: Mapping[str, Any]) -> int:
     """Fly a checkpoint until ROS shuts down (`main.py --online`).
 
     Args:
         args: the learner's parsed flags.
+        given: values of the flags that stand on the command line, by key.
     """
-    for flag in ("alpha", "noise", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
-        if getattr(args, flag) not in (0, "none"):
+    pilot = load_pilot(args, given)
+    shell.start("learner")
+    LearnerNode(pilot, topics.load_robot(shell.parameters(Parameters).robot), args.random_seed)
+    rospy.spin()
+    return 0
+
+
+def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
+    """The pilot that the flags ask for; needs no master, so that wrong use is said whether one answers.
+
+    Args:
+        args: as for `main`.
+        given: as for `main`.
+
+    Raises:
+        UsageError: a flag that is not the learner's, or that contradicts the checkpoint.
+        DataError: the checkpoint is missing, damaged or of another network.
+    """
+    for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
+        if getattr(args, flag) != BY_KEY[flag].default:
             raise UsageError(
                 f"main.py: --{flag} is the supervisor's; give it to run_script.py or graph.launch"
             )
     if not args.checkpoint_path:
         raise UsageError("main.py: --online needs --checkpoint_path, the checkpoint that flies")
-    # The checkpoint first: a wrong one is the user's to mend, whether or not a master answers.
     pilot = Pilot.load(
         args.checkpoint_path,
         summary_dir=args.summary_dir,
         device=args.device,
         speed=args.speed,
         turn_speed=args.turn_speed,
+        network=given.get("network"),
+        given=given,
     )
-    shell.start("learner")
-    LearnerNode(pilot, topics.load_robot(shell.parameters(Parameters).robot), args.random_seed)
-    rospy.spin()
-    return 0
+    torch.set_num_threads(args.num_threads or determinism.cores())
+    if not args.no_training:
+        print("the net flies and does not learn: learning in flight is not there yet (as --no_training)")
+    return pilot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.control import HeightKeeper, Limits, Mixer, generator, make_noise, run_seed
 from nav_pkg.core import Actor, Command, UsageError
+from nav_pkg.flight.schedule import Schedule
 
 EXPERT, LEARNER = Command(0.8, 0, 0, 0.9), Command(0.8, 0, 0, -0.5)
 
@@ -193,6 +196,19 @@ def test_limits():
     assert Limits().clip(EXPERT) == EXPERT
 
 
+def test_every_speed_that_is_accepted_is_flown():
+    fastest = Limits().x
+    assert Mixer(1.0).mix(Command(x=fastest), None)[0].x == fastest
+    for flag in ("speed", "turn_speed"):
+        Schedule(**{flag: fastest}).check()
+        assert BY_KEY[flag].type(str(fastest)) == fastest
+        with pytest.raises(UsageError):
+            Schedule(**{flag: fastest + 0.01}).check()
+        with pytest.raises(argparse.ArgumentTypeError):
+            BY_KEY[flag].type(str(fastest + 0.01))
+    assert fastest >= 5
+
+
 numbers = st.floats(-1e3, 1e3)
 
 
@@ -207,7 +223,7 @@ def test_never_beyond_the_limits(command, kind, seed):
     mixer.reset(seed)
     applied, _ = mixer.mix(Command(*command), Command(*command))
     assert applied.finite
-    assert abs(applied.x) <= 2 and abs(applied.y) <= 1 and abs(applied.z) <= 1 and abs(applied.yaw) <= 1
+    assert abs(applied.x) <= 5 and abs(applied.y) <= 1 and abs(applied.z) <= 1 and abs(applied.yaw) <= 1
 
 
 @pytest.mark.parametrize("bad", [{"alpha": 1.1}, {"alpha": math.nan}, {"epsilon": -0.1}])

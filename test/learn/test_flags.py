@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.cli.learner_flags import BY_KEY, FLAGS, to_arguments
-from nav_pkg.cli.main import parse
+from nav_pkg.cli.main import given, parse
 from nav_pkg.core import UsageError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
@@ -61,6 +61,11 @@ def test_roslaunch_arguments_are_passed_over():
         ("-t ../elsewhere", "is not a name"),
         ("--alpha 0.5", "--alpha has no effect when training offline"),
         ("--online --loss MSE", "--loss has no effect in flight"),
+        ("--online --dropout 0.5", "--dropout has no effect in flight"),
+        ("--online --owr", "--owr has no effect in flight"),
+        ("--online -t here", "--log_tag has no effect in flight"),
+        ("--online --data_root data", "--data_root has no effect in flight"),
+        ("--speed 5.1", "5.1 is not at least 0 and at most 5"),
         ("--continue_training", "needs a --checkpoint_path"),
     ],
 )
@@ -73,6 +78,14 @@ def test_what_would_be_ignored_or_cannot_be_is_refused(line, text):
 
 def test_flags_that_say_what_happens_anyway_are_taken_everywhere():
     assert parse(["--load_data_in_ram", "--pause_simulator"]).load_data_in_ram
+
+
+def test_what_stands_on_the_command_line_and_what_is_a_default():
+    assert given(["--online", "--network=tiny_net", "__name:=learner", "--scale_means", "0", "0", "1"]) == {
+        "online": True,
+        "network": "tiny_net",
+        "scale_means": [0.0, 0.0, 1.0],
+    }
 
 
 def test_values_there_and_back():
