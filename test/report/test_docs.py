@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def fields(path, name):
         ("supervisor", [("flight/schedule.py", "Schedule"), ("ros/supervisor.py", "Parameters")]),
         ("expert", [("ros/expert.py", "Parameters")]),
         ("recorder", [("ros/recorder.py", "Parameters")]),
+        ("bag", [("ros/bag.py", "Parameters")]),
     ],
 )
 def test_node_parameters(node, sources):
@@ -63,6 +65,43 @@ def test_node_parameters(node, sources):
         for key, value in wanted.items()
     }
     assert said == shown
+
+
+def test_every_topic_of_our_nodes_is_in_the_page():
+    tree = ast.parse((ROOT / "nav_pkg" / "ros" / "robot.py").read_text())
+    texts = [
+        n.value.value for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant)
+    ]
+    topics = [text for text in texts if text.startswith("/")]
+    assert len(topics) >= 6 and [topic for topic in topics if f"| `{topic}` |" not in PAGE] == []
+
+
+def test_every_python_package_that_is_asked_for_is_used_and_explained():
+    """Of those that come first in the requirements; tools and what others bring need no import."""
+    first = (ROOT / "setup" / "requirements.txt").read_text().split("\n\n")[0]
+    pinned = [line.split("==")[0] for line in first.splitlines() if "==" in line]
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    assert [name for name in pinned if f"`{name}`" not in page] == []
+    tools = {"ruff", "vermin", "import-linter", "mypy", "pytest-timeout", "tensorboard"}
+    modules = {"pillow": "PIL"}
+    sources = [file.read_text() for room in ("nav_pkg", "test") for file in (ROOT / room).rglob("*.py")]
+    imports = {
+        line.split()[1].split(".")[0] for text in sources for line in text.splitlines() if IMPORT(line)
+    }
+    unused = [name for name in pinned if name not in tools and modules.get(name, name) not in imports]
+    assert unused == []
+
+
+IMPORT = re.compile(r"\s*(import|from) \w").match
+
+
+def test_messages_that_the_plugin_includes_are_declared():
+    used = set()
+    for file in (ROOT / "src").iterdir():
+        used |= set(re.findall(r"#include <(\w+_msgs|std_srvs)/", file.read_text()))
+    declared = {tag.text for tag in ET.parse(ROOT / "package.xml").getroot().findall("depend")}
+    cmake = (ROOT / "CMakeLists.txt").read_text().split("COMPONENTS", 1)[1].split(")")[0].split()
+    assert used and used <= declared and used <= set(cmake)
 
 
 def test_topics_of_the_robot_are_in_the_page_and_in_rviz():
@@ -80,8 +119,6 @@ def test_topics_of_the_robot_are_in_the_page_and_in_rviz():
 
 
 def test_links_of_our_pages_lead_somewhere():
-    import re
-
     for page in ("README.md", "CONTRIBUTING.md", "docs/demo.md", "docs/ros_interface.md"):
         file = ROOT / page
         for link in re.findall(r"\]\(([^)#]+)", file.read_text()):
