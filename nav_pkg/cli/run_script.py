@@ -29,6 +29,7 @@ from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, Usage
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.learn import checkpoint as checkpoint_file
+from nav_pkg.learn.pilot import check_given
 from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
 from nav_pkg.world import check_world
@@ -198,8 +199,10 @@ class Session:
             if given:
                 print(f"no learner flies along (the expert alone): {' '.join(given)} has no effect")
             return []
-        # A missing or damaged checkpoint is refused before anything is made or deleted.
-        checkpoint_file.load(checkpoint, self.args.summary_dir)
+        # A missing checkpoint, or one that the flags contradict, is refused before anything is made.
+        flags_given = learner.given(["--online", *given])
+        loaded = checkpoint_file.load(checkpoint, self.args.summary_dir, flags_given.get("network"))
+        check_given(loaded, flags_given, checkpoint)
         own = {
             "--checkpoint_path": checkpoint,
             "--summary_dir": self.args.summary_dir,

@@ -17,8 +17,8 @@ from typing import Any, Dict, List, Optional
 
 from nav_pkg.core import DataError, Outcome, UsageError
 from nav_pkg.data import files
-from nav_pkg.data.folders import lock_partial
-from nav_pkg.data.format import DATASET_FILE, PARTIAL
+from nav_pkg.data.folders import refuse_writers
+from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import Schedule
@@ -93,8 +93,7 @@ class Folders:
             raise UsageError(f"--owr: {dataset} is no dataset (no {DATASET_FILE}); remove it yourself")
         if any(dataset.glob(f"*/**/{DATASET_FILE}")):
             raise UsageError(f"--owr: other datasets lie below {dataset}; remove it yourself")
-        for partial in dataset.glob(f"*{PARTIAL}"):
-            os.close(lock_partial(partial))  # refused while a recorder writes it
+        refuse_writers(dataset)
         files.remove_tree(dataset)
 
     def open(self) -> RunLog:
