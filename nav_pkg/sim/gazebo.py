@@ -135,6 +135,9 @@ class Gazebo:
         environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{self.port}"
         environment["GAZEBO_IP"] = environment["IGN_IP"] = "127.0.0.1"
         environment["IGN_PARTITION"] = f"nav_pkg-{os.getpid()}-{self.port}"
+        # Gazebo keeps made shaders in a folder of the system's temporary one, which another simulator
+        # may be writing at the same time and another user may own.
+        environment["TMP"] = environment["TMPDIR"] = self._folder.name
         folders = [str(model_folder(self._options.world)), environment.get("GAZEBO_MODEL_PATH", "")]
         environment["GAZEBO_MODEL_PATH"] = ":".join(folder for folder in folders if folder)
         if not has_gpu():
