@@ -349,9 +349,12 @@ class Session:
         """Until the graph ends (empty string) or stands still (why)."""
         begin = moved = time.monotonic()
         last: Any = None
+        size = -1
         while graph.running:
             time.sleep(0.1)
-            self._show(shown)
+            if self.log.size() != size:  # the whole log is read only when a run has been added
+                size = self.log.size()
+                self._show(shown)
             state, now = self.log.state(), time.monotonic()
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:

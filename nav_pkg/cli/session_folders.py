@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -59,15 +58,10 @@ class Folders:
 
     def _lock(self, folder: Path) -> None:
         """Take the folder for this process; the system lets go of it when the process ends."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = files.lock_beside(folder)
+        if lock is None:
+            raise UsageError(f"{folder} is in use by another session; wait for it or choose another -t")
         self._locks.append(lock)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                f"{folder} is in use by another session; wait for it or choose another -t"
-            ) from None
 
     def begin_anew(self, dataset_too: bool) -> None:
         """Delete an earlier session's log, and its dataset.

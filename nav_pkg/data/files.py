@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import math
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Optional
 
 from nav_pkg.core import DataError
 from nav_pkg.data.paths import PathLike
@@ -142,6 +143,29 @@ def read_json(path: PathLike) -> dict:
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds a {type(value).__name__}, not a JSON object")
     return value
+
+
+def lock_beside(folder: PathLike) -> Optional[int]:
+    """Take a folder for this process by a lock file beside it, which outlives the folder.
+
+    Returns:
+        The file descriptor that holds the lock until it is closed, at the latest when the process
+        ends; None when another process holds it.
+
+    Raises:
+        OSError: the lock file cannot be made.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass  # a file system without locks
+    return descriptor
 
 
 def remove_tree(path: PathLike) -> None:

@@ -53,6 +53,10 @@ class RunLog:
             file.flush()
             os.fsync(file.fileno())
 
+    def size(self) -> int:
+        """Bytes in the log: it has changed when this has."""
+        return self.runs_file.stat().st_size if self.runs_file.exists() else 0
+
     def runs(self) -> List[Dict[str, Any]]:
         """All finished runs in order of flight, failed attempts included.
 

@@ -6,14 +6,13 @@ configuration, so that what comes out is what an uninterrupted run would have gi
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 from typing import Any, Iterable
 
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.files import atomic_write, disk_error, read_json, remove_tree, to_json
+from nav_pkg.data.files import atomic_write, disk_error, lock_beside, read_json, remove_tree, to_json
 from nav_pkg.learn.checkpoint import MODEL_FILE
 
 CONFIG_FILE = "config.json"
@@ -73,17 +72,11 @@ def _lock(folder: Path) -> None:
     """
     if folder.resolve() in _LOCKS:
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+    descriptor = lock_beside(folder)
+    if descriptor is None:
         raise UsageError(
             f"{folder}: another process is using this log folder: wait for it, or use another --log_tag"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
+        )
     _LOCKS[folder.resolve()] = descriptor
 
 

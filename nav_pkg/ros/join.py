@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable
 
 from nav_pkg.core import SimulatorError
 
@@ -15,13 +15,9 @@ class StampJoin:
     Thread-safe: ROS callbacks put, one consumer waits. Nothing is dropped for being early or late;
     what is older than a stamp that was taken is forgotten, so that memory stays bounded by how far
     the producers run ahead (in lock-step: one frame).
-
-    Args:
-        channels: names of the channels, usually topics (they appear in error messages).
     """
 
-    def __init__(self, channels: Iterable[str]):
-        self.channels: List[str] = list(channels)
+    def __init__(self):
         self._frames: Dict[int, Dict[str, Any]] = {}
         self._taken = -1
         self._changed = threading.Condition()

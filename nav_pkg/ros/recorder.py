@@ -48,7 +48,7 @@ class Recorder:
         self._robot = topics.load_robot(parameters.robot)
         self._sensors = [self._robot.rgb, self._robot.depth, self._robot.scan]
         always = [*self._sensors, self._robot.odometry, topics.EXPERT]
-        self._join = StampJoin([*always, topics.LEARNER])
+        self._join = StampJoin()
         self._always = always
         self._writer: Optional[RunWriter] = None
         self._name = ""

@@ -101,7 +101,7 @@ class Supervisor:
         answers = [topics.EXPERT] + ([topics.LEARNER] if parameters.learner else [])
         self._sensors = [self._robot.odometry, self._robot.depth, self._robot.scan, self._robot.contacts]
         self._answers = answers
-        self._join = StampJoin(self._sensors + answers)
+        self._join = StampJoin()
         self._episode = rospy.Publisher(topics.EPISODE, Episode, queue_size=100)
         self._command = rospy.Publisher(self._robot.command, Twist, queue_size=10)
         rospy.Service("~start", Trigger, self._on_start)
@@ -322,6 +322,7 @@ class Supervisor:
         self._episode.publish(message)
         if self._log:
             self._log.beat(
+                force=bool(message.outcome),  # the commit has another limit than a frame
                 run=plan.run,
                 state=message.state,
                 stamp=stamp * 1e-9,

@@ -11,7 +11,7 @@ StampJoin = pytest.importorskip("nav_pkg.ros.join").StampJoin
 
 
 def test_complete_stamp_is_returned():
-    join = StampJoin(["a", "b"])
+    join = StampJoin()
     join.put("b", 100, "b100")
     join.put("a", 200, "a200")
     join.put("a", 100, "a100")
@@ -19,21 +19,21 @@ def test_complete_stamp_is_returned():
 
 
 def test_missing_channels_are_named():
-    join = StampJoin(["/scan", "/depth"])
+    join = StampJoin()
     join.put("/scan", 1_500_000_000, 1)
     with pytest.raises(SimulatorError, match=r"waited 0.05 s for /depth with stamp 1.500 s"):
         join.wait(1_500_000_000, ["/scan", "/depth"], 0.05)
 
 
 def test_near_stamps_do_not_match():
-    join = StampJoin(["a"])
+    join = StampJoin()
     join.put("a", 100_000_001, 1)
     with pytest.raises(SimulatorError):
         join.wait(100_000_000, ["a"], 0.05)
 
 
 def test_wait_wakes_up():
-    join = StampJoin(["a"])
+    join = StampJoin()
     threading.Timer(0.05, join.put, ("a", 7, "x")).start()
     begin = time.monotonic()
     assert join.wait(7, ["a"], 30.0) == {"a": "x"}
@@ -41,7 +41,7 @@ def test_wait_wakes_up():
 
 
 def test_forgotten_stamps_stay_forgotten():
-    join = StampJoin(["a"])
+    join = StampJoin()
     for stamp in range(100):
         join.put("a", stamp, stamp)
     join.forget(90)
@@ -50,14 +50,14 @@ def test_forgotten_stamps_stay_forgotten():
 
 
 def test_close_ends_waits():
-    join = StampJoin(["a"])
+    join = StampJoin()
     threading.Timer(0.05, join.close, ("ROS shut down",)).start()
     with pytest.raises(SimulatorError, match="ROS shut down"):
         join.wait(1, ["a"], 30.0)
 
 
 def test_newest_later_stamp():
-    join = StampJoin(["a", "b"])
+    join = StampJoin()
     join.put("a", 10, 1)
     join.put("a", 30, 1)
     join.put("b", 40, 1)
