@@ -16,6 +16,8 @@ from torch import nn
 
 from nav_pkg.core import UsageError, nearest_name
 
+KINDS = ("frame", "frames", "recurrent")
+
 
 @dataclass(frozen=True)
 class NetSpec:
@@ -23,17 +25,35 @@ class NetSpec:
 
     Attributes:
         name: the name on the command line and in checkpoints.
-        input_size: height and width of the image that the network takes, pixels; every network
-            takes float32 (batch, 3, height, width) and gives float32 (batch, outputs).
+        input_size: height and width of the images that the network takes, pixels.
         summary: one line on the architecture.
         options: keyword arguments of the constructor beside `outputs`, with their defaults. They
             are plain values, kept in checkpoints.
+        kind: what it takes and gives, all float32:
+            "frame": (batch, 3, height, width) -> (batch, outputs);
+            "frames": (batch, n_frames, 3, height, width), oldest frame first -> (batch, outputs);
+            "recurrent": a `nav_pkg.nets.recurrent.RecurrentNet`, images
+            (batch, time, 3, height, width) -> outputs (batch, time, outputs) and a state.
+            inception_net gives the pair (outputs, auxiliary outputs) in training mode.
+        head: names of the modules behind the feature layers. What is not under one of them is
+            feature layers: ImageNet weights are loaded into these, and `freeze_features` keeps
+            them.
+        weights: file name of torchvision's ImageNet weights; "" where there are none. Written down
+            here because asking torchvision means importing it, which takes seconds.
+        batch_norm_weights: the same with the option batch_norm.
+        weights_unused: names of the modules that the weights file has beside the feature layers,
+            where these are not `head`.
     """
 
     name: str
     input_size: tuple[int, int]
     summary: str
     options: tuple[tuple[str, Any], ...] = ()
+    kind: str = "frame"
+    head: tuple[str, ...] = ()
+    weights: str = ""
+    batch_norm_weights: str = ""
+    weights_unused: tuple[str, ...] = ()
 
 
 class _Entry(NamedTuple):
@@ -41,7 +61,10 @@ class _Entry(NamedTuple):
     constructor: Callable[..., nn.Module]
 
 
-_MODULES = ("tiny",)
+ALIASES = {"tinyv2": "tiny_net", "tinyv2_net": "tiny_net"}
+"""Other names of networks: the published experiments called tiny_net tinyv2."""
+
+_MODULES = ("tiny", "frames", "recurrent", "vision")
 """The modules of this package that register networks; imported when the registry is first asked."""
 
 _ENTRIES: dict[str, _Entry] = {}
@@ -51,8 +74,10 @@ def register(spec: NetSpec) -> Callable[[Callable[..., nn.Module]], Callable[...
     """Class or function decorator: enter a constructor `f(outputs, **options)` under its spec."""
 
     def enter(constructor: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        if spec.name in _ENTRIES:
+        if spec.name in _ENTRIES or spec.name in ALIASES:
             raise ValueError(f"two networks are called {spec.name!r}")
+        if spec.kind not in KINDS:
+            raise ValueError(f"{spec.name}: unknown kind {spec.kind!r}")
         _ENTRIES[spec.name] = _Entry(spec, constructor)
         return constructor
 
@@ -67,23 +92,56 @@ def _entries() -> dict[str, _Entry]:
 
 def _entry(name: str) -> _Entry:
     entries = _entries()
-    if name not in entries:
+    real = ALIASES.get(name, name)
+    if real not in entries:
         raise UsageError(f"--network {name!r}: no such network{nearest_name(name, list(entries))}")
-    return entries[name]
+    return entries[real]
 
 
 def names() -> list[str]:
-    """The names of all networks, sorted."""
+    """The names of all networks, sorted; without aliases."""
     return sorted(_entries())
 
 
+def canonical(name: str) -> str:
+    """The name in `names()` of a network given by that name or by an alias.
+
+    Raises:
+        UsageError: no network has that name; the nearest is offered.
+    """
+    return _entry(name).spec.name
+
+
 def spec(name: str) -> NetSpec:
-    """The facts of a network.
+    """The facts of a network, by its name or an alias.
 
     Raises:
         UsageError: no network has that name; the nearest is offered.
     """
     return _entry(name).spec
+
+
+def complete_options(name: str, **options: Any) -> dict[str, Any]:
+    """All options of a network: those given, and the defaults of the rest.
+
+    Args:
+        name: a network, or an alias.
+        options: those of `spec(name).options`.
+
+    Raises:
+        UsageError: unknown network, an option that it lacks, or a value that can't be.
+    """
+    facts = spec(name)
+    known = dict(facts.options)
+    for option, value in options.items():
+        if option not in known:
+            has = ", ".join(f"--{key}" for key in known) or "none"
+            raise UsageError(f"--{option}: {facts.name} has no such option (it has: {has})")
+        if option == "dropout" and not 0 <= value < 1:
+            raise UsageError(f"--dropout {value}: give a share from 0 to below 1")
+        if option == "n_frames" and (value < 1 or value != int(value)):
+            raise UsageError(f"--n_frames {value}: give a whole number of frames, 1 or more")
+    return {**known, **options}
 
 
 def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: Any) -> nn.Module:
@@ -93,27 +151,29 @@ def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: An
     torch; torch's own random state is left as it was.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`, or an alias.
         outputs: number of output values: bins of a discrete action space, or 1.
         seed: of the weights; None draws one from torch's random state.
         options: those of `spec(name).options`.
 
     Raises:
-        UsageError: unknown network, an option that the network lacks, or outputs below 1.
+        UsageError: unknown network, an option that the network lacks, a value that an option
+            can't have, or outputs below 1.
     """
     entry = _entry(name)
-    known = dict(entry.spec.options)
-    for option in options:
-        if option not in known:
-            has = ", ".join(f"--{key}" for key in known) or "none"
-            raise UsageError(f"--{option}: {name} has no such option (it has: {has})")
+    complete = complete_options(name, **options)
     if outputs < 1:
-        raise UsageError(f"{name}: {outputs} outputs; at least 1 is needed")
+        raise UsageError(f"{entry.spec.name}: {outputs} outputs; at least 1 is needed")
     if seed is None:
         seed = int(torch.randint(2**62, ()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return entry.constructor(outputs=outputs, **{**known, **options})
+        return entry.constructor(outputs=outputs, **complete)
+
+
+def under(name: str, modules: tuple[str, ...]) -> bool:
+    """Whether a parameter, buffer or module is one of some modules or inside one, by names."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def parameter_count(net: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""tiny_net: two convolutions and two matrices, for a small computer on board."""
+"""tiny_net and tinyv3_net: two convolutions and two matrices, for a small computer on board."""
 
 from __future__ import annotations
 
@@ -8,18 +8,46 @@ from torch import nn
 from nav_pkg.nets.init import xavier
 from nav_pkg.nets.registry import NetSpec, register
 
+TINY_FEATURES = 20 * 20 * 20
+"""Values that `tiny_features` gives for an image."""
 
-def tiny_features() -> nn.Sequential:
+HEAD = ("hidden", "dropout", "out")
+"""What stands behind the convolutions in the networks here, by attribute."""
+
+
+def tiny_features(batch_norm: bool = False) -> nn.Sequential:
     """The convolutions of tiny_net: (batch, 3, 128, 128) -> (batch, 20, 20, 20).
 
     128 -> 41 (6x6, stride 3) -> 20 (3x3, stride 2), each followed by a ReLU.
+
+    Args:
+        batch_norm: normalise after each convolution.
     """
     return nn.Sequential(
-        nn.Conv2d(3, 10, kernel_size=6, stride=3),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(10, 20, kernel_size=3, stride=2),
-        nn.ReLU(inplace=True),
+        *_convolution(3, 10, kernel=6, stride=3, batch_norm=batch_norm),
+        *_convolution(10, 20, kernel=3, stride=2, batch_norm=batch_norm),
     )
+
+
+def tinyv3_features(channels: int = 3, batch_norm: bool = False) -> nn.Sequential:
+    """The convolutions of tinyv3_net: (batch, channels, 128, 128) -> (batch, 20, 7, 7).
+
+    128 -> 30 (10x10, stride 4) -> 7 (5x5, stride 4), each followed by a ReLU.
+
+    Args:
+        channels: of the input.
+        batch_norm: normalise after each convolution.
+    """
+    return nn.Sequential(
+        *_convolution(channels, 10, kernel=10, stride=4, batch_norm=batch_norm),
+        *_convolution(10, 20, kernel=5, stride=4, batch_norm=batch_norm),
+    )
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int, batch_norm: bool) -> list[nn.Module]:
+    """A convolution with what follows it."""
+    norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
+    return [nn.Conv2d(inputs, outputs, kernel_size=kernel, stride=stride), *norm, nn.ReLU(inplace=True)]
 
 
 @register(
@@ -27,7 +55,8 @@ def tiny_features() -> nn.Sequential:
         name="tiny_net",
         input_size=(128, 128),
         summary="conv 10@6x6 stride 3, conv 20@3x3 stride 2, fc 1024, fc out; 8,199,009 parameters",
-        options=(("dropout", 0.0),),
+        options=(("dropout", 0.0), ("batch_norm", False)),
+        head=HEAD,
     )
 )
 class TinyNet(nn.Module):
@@ -36,17 +65,53 @@ class TinyNet(nn.Module):
     Args:
         outputs: number of output values.
         dropout: share of the hidden layer that is dropped in training mode, 0 to below 1.
+        batch_norm: normalise after each convolution.
     """
 
-    def __init__(self, outputs: int, dropout: float = 0.0):
+    def __init__(self, outputs: int, dropout: float = 0.0, batch_norm: bool = False):
         super().__init__()
-        self.features = tiny_features()
-        self.hidden = nn.Linear(20 * 20 * 20, 1024)
+        self.features = tiny_features(batch_norm)
+        self.hidden = nn.Linear(TINY_FEATURES, 1024)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(1024, outputs)
         xavier(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Outputs (batch, outputs) of images (batch, 3, 128, 128), both float32."""
+        hidden = torch.relu(self.hidden(self.features(images).flatten(1)))
+        return self.out(self.dropout(hidden))
+
+
+@register(
+    NetSpec(
+        name="tinyv3_net",
+        input_size=(128, 128),
+        summary="conv 10@10x10 stride 4, conv 20@5x5 stride 4, fc 512, fc out (no bias); 511,838 parameters",
+        options=(("dropout", 0.0), ("batch_norm", False)),
+        head=HEAD,
+    )
+)
+class TinyV3Net(nn.Module):
+    """Coarser convolutions and a hidden layer of 512 (511,838 parameters at 3 outputs).
+
+    The output layer has no bias.
+
+    Args:
+        outputs: number of output values.
+        dropout: share of the hidden layer that is dropped in training mode, 0 to below 1.
+        batch_norm: normalise after each convolution.
+        channels: of the input.
+    """
+
+    def __init__(self, outputs: int, dropout: float = 0.0, batch_norm: bool = False, channels: int = 3):
+        super().__init__()
+        self.features = tinyv3_features(channels, batch_norm)
+        self.hidden = nn.Linear(20 * 7 * 7, 512)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(512, outputs, bias=False)
+        xavier(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Outputs (batch, outputs) of images (batch, channels, 128, 128), both float32."""
         hidden = torch.relu(self.hidden(self.features(images).flatten(1)))
         return self.out(self.dropout(hidden))

@@ -1,0 +1,141 @@
+"""ImageNet weights: read from a file of torchvision's on disk, never from the net."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from torch import nn
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.nets.registry import complete_options, spec, under
+
+# densenet121's published file is older than torch's rule that names of modules hold no dots
+_DENSE_LAYER = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
+
+
+def weights_file(name: str, **options: Any) -> str:
+    """File name of torchvision's ImageNet weights for a network; "" where there are none.
+
+    Args:
+        name: a network, or an alias.
+        options: those that it is built with.
+
+    Raises:
+        UsageError: unknown network or option.
+    """
+    facts = spec(name)
+    batch_norm = complete_options(name, **options).get("batch_norm", False)
+    return facts.batch_norm_weights if batch_norm else facts.weights
+
+
+def load_pretrained(
+    net: nn.Module, name: str, file: Optional[Union[str, os.PathLike]] = None, **options: Any
+) -> Path:
+    """Load ImageNet weights into the feature layers of a network; its head stays as it is.
+
+    Args:
+        net: the network, changed in place.
+        name: its name in the registry.
+        file: torchvision's file of weights; None looks where torch keeps downloaded ones
+            ($TORCH_HOME/hub/checkpoints). Nothing is downloaded.
+        options: those that the network was built with.
+
+    Returns:
+        The file that was read.
+
+    Raises:
+        UsageError: there are no ImageNet weights for this network.
+        DataError: the file is missing, damaged, holds more than weights, or does not fit; then the
+            network is unchanged.
+    """
+    facts, weights = spec(name), weights_file(name, **options)
+    if not weights and facts.weights:
+        raise UsageError(f"--pretrained: {facts.name} has no ImageNet weights with --batch_norm: drop one")
+    if not weights:
+        raise UsageError(f"--pretrained: {facts.name} has no ImageNet weights: leave it out")
+    path = _find(file, weights)
+    skipped = facts.head + facts.weights_unused
+    state = {_renamed(key): value for key, value in _read(path, weights).items()}
+    state = {key: value for key, value in state.items() if not under(key, skipped)}
+    wanted = {key: value for key, value in net.state_dict().items() if not under(key, facts.head)}
+    _check(wanted, state, path, facts.name, weights)
+    with torch.no_grad():
+        for key, value in state.items():
+            wanted[key].copy_(value)  # to the network's type and device, where they differ
+    return path
+
+
+def _find(file: Optional[Union[str, os.PathLike]], weights: str) -> Path:
+    if file is not None:
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise DataError(f"--pretrained_weights {path}: no such file: give torchvision's {weights}")
+        return path
+    path = Path(torch.hub.get_dir(), "checkpoints", weights)
+    if not path.is_file():
+        raise DataError(
+            f"--pretrained: {path} is missing: put torchvision's {weights} there, or give "
+            "--pretrained_weights FILE"
+        )
+    return path
+
+
+def _read(path: Path, weights: str) -> dict[str, torch.Tensor]:
+    """The tensors in a file, after its checksums have been checked where it has some."""
+    remedy = f"put torchvision's {weights} there again"
+    try:
+        # torch.load does not check the archive's checksums. Files of before torch 1.6 are no archives.
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged:
+                raise DataError(f"{path}: damaged ({damaged} has a wrong checksum): {remedy}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    except DataError:
+        raise
+    except Exception as error:  # torch and zipfile raise many kinds here
+        raise DataError(
+            f"{path}: refused: damaged, or it holds more than plain weights (code, for instance): {remedy}"
+        ) from error
+    plain = isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    )
+    if not plain:
+        raise DataError(f"{path}: not a plain state dict, names and tensors: {remedy}")
+    return dict(state)
+
+
+def _renamed(key: str) -> str:
+    old = _DENSE_LAYER.fullmatch(key)
+    return f"{old.group(1)}{old.group(2)}" if old else key
+
+
+def _check(
+    wanted: dict[str, torch.Tensor], state: dict[str, torch.Tensor], path: Path, name: str, weights: str
+) -> None:
+    """Check that weights fit the feature layers of a network, and name what does not."""
+    # num_batches_tracked is younger than some of the files, and nothing here computes with it
+    wrong = [
+        f"{key} missing" for key in wanted if key not in state and not key.endswith("num_batches_tracked")
+    ]
+    wrong += [f"{key} unknown" for key in state if key not in wanted]
+    for key, value in state.items():
+        if key not in wanted:
+            continue
+        if value.shape != wanted[key].shape:
+            wrong.append(f"{key} is {tuple(value.shape)}, not {tuple(wanted[key].shape)}")
+        elif value.is_floating_point() != wanted[key].is_floating_point():
+            wrong.append(f"{key} is {value.dtype}, not {wanted[key].dtype}")
+    if wrong:
+        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise DataError(
+            f"{path}: its weights do not fit {name}: {'; '.join(wrong[:4])}{more}: "
+            f"give torchvision's {weights}"
+        )
