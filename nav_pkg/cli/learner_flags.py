@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from nav_pkg.cli import flags
 
@@ -47,6 +47,11 @@ def real(least: float, most: float = math.inf, open_least: bool = False) -> Call
     return convert
 
 
+def time_length(text: str) -> int:
+    """An argparse type: a number of frames, or -1 for whole runs."""
+    return -1 if text.strip() == "-1" else whole(1)(text)
+
+
 @dataclass(frozen=True)
 class Flag:
     """One flag.
@@ -57,7 +62,7 @@ class Flag:
         default: None for flags that have none; False for switches.
         type: converts the text; None for a switch.
         short: a second spelling.
-        nargs: number of values, when not one.
+        nargs: number of values, when not one; "+" for one or more.
         choices: the values that are taken, when few.
         owner: `learner` (training and flight), `training` (offline only) or `flight` (with
             --online only).
@@ -70,7 +75,7 @@ class Flag:
     default: Any = False
     type: Optional[Callable[[str], Any]] = None
     short: str = ""
-    nargs: Optional[int] = None
+    nargs: Union[int, str, None] = None
     choices: Optional[tuple[str, ...]] = None
     owner: str = "learner"
     group: str = "training"
@@ -92,8 +97,16 @@ FLAGS: tuple[Flag, ...] = (
     *_flags(
         "learner",
         "network and action space",
-        Flag("--network", "network to train or fly", "tiny_net", str),
+        Flag(
+            "--network",
+            "network to train or fly, see docs/learning.md; tinyv2, the name of some published experiments, "
+            "is tiny_net, which they ran on",
+            "tiny_net",
+            str,
+        ),
+        Flag("--n_frames", "frames that a network of several frames takes (5)", None, whole(1)),
         Flag("--discrete", "classify the yaw rate into bins; else regress it"),
+        Flag("--stochastic", "regress mean and variance of the yaw rate, and fly what is drawn from them"),
         Flag("--action_quantity", "number of bins over +-action_bound", 3, whole(2)),
         Flag(
             "--action_bound",
@@ -113,6 +126,10 @@ FLAGS: tuple[Flag, ...] = (
             None,
             real(0, 0.99),
         ),
+        Flag("--batch_norm", "batch normalisation behind each convolution, for networks that can"),
+        Flag("--pretrained", "start from torchvision's ImageNet weights, out of torch's cache folder"),
+        Flag("--pretrained_weights", "start from ImageNet weights in this file", "", str),
+        Flag("--feature_extract", "learn the last layers only; the feature layers stay as they are"),
     ),
     *_flags(
         "training",
@@ -120,7 +137,15 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
         Flag("--dataset", "dataset to train on: a name under --data_root", "esatv3_expert_500", str),
         Flag("--subsample", "keep every n-th frame of each training run", 1, whole(1)),
-        Flag("--load_data_in_ram", "keep all frames in memory (which is always done)", free=True),
+        Flag("--load_data_in_ram", "copy all images into memory instead of mapping packs", free=True),
+        Flag("--copy_dataset", "keep packs on this node's own disk (TMPDIR or /tmp)", free=True),
+        Flag(
+            "--labels",
+            "whose command is learned: the expert's, or the one that was applied",
+            "expert",
+            str,
+            choices=("expert", "applied"),
+        ),
         Flag("--normalized_output", "balance left, straight and right in training batches"),
     ),
     *_flags(
@@ -161,6 +186,31 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--weight_decay", "L2 penalty", 0.0, real(0)),
         Flag("--momentum", "for optimisers that have it", 0.0, real(0)),
         Flag("--clip", "largest norm of the gradient; 0 for no limit", 0.0, real(0)),
+        Flag(
+            "--lr_schedule",
+            "how the step size changes",
+            "constant",
+            str,
+            choices=("constant", "step", "exponential", "cosine"),
+        ),
+        Flag("--lr_decay", "factor of the schedule", 0.1, real(0, 1, open_least=True)),
+        Flag("--lr_decay_every", "gradient steps of the schedule's factor", 0, whole(0)),
+    ),
+    *_flags(
+        "training",
+        "recurrent networks",
+        Flag("--time_length", "frames in a window (10); -1 for whole runs (F-BPTT)", None, time_length),
+        Flag("--sliding_tbptt", "slide the window along the runs (S-TBPTT) instead of shuffling windows"),
+        Flag("--sliding_step_size", "frames that the window slides by (1)", None, whole(1)),
+        Flag("--accum_grads", "one gradient step a slide, by the mean of its gradients"),
+        Flag(
+            "--init_state",
+            "state that a shuffled window (WW-TBPTT) begins with: full, zero, carried, or burn_in N "
+            "(burn_in 20)",
+            None,
+            str,
+            nargs="+",
+        ),
     ),
     *_flags(
         "learner",
@@ -182,6 +232,7 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--tensorboard", "write TensorBoard events", free=True),
         Flag("--continue_training", "take over the checkpoint's optimiser state and count of episodes, too"),
         Flag("--create_scratch_checkpoint", "save fresh weights to the log folder and stop"),
+        Flag("--evaluate", "score --checkpoint_path on the validation and test set, and learn nothing"),
     ),
     *_flags(
         "learner",
@@ -193,6 +244,8 @@ FLAGS: tuple[Flag, ...] = (
     *_flags(
         "training",
         "machine",
+        Flag("--amp", "compute in bfloat16 where that is safe (torch.autocast)"),
+        Flag("--compile", "compile the network (torch.compile; the first batch takes a minute)"),
         Flag(
             "--wall_time",
             "seconds after which to save and exit with 85; 0 for no limit",
@@ -217,6 +270,19 @@ FLAGS: tuple[Flag, ...] = (
     ),
 )
 """All flags of main.py. A flag's value is refused, never ignored, where its owner is not at work."""
+
+RETIRED: Dict[str, str] = {
+    "--control_file": "is --labels here: expert (supervised_info.txt) or applied (control_info.txt)",
+    "--shift_control_indices": "is not needed: each label is stamped with its own image",
+    "--load_config": "is not needed: a checkpoint carries its action space and preprocessing",
+    "--save_every_num_epochs": "is not needed: my-model is saved every 30 s, at a stop and at the end",
+    "--normalized_input": "is --scaled_input here",
+    "--normalize_means": "is --scale_means here (red green blue)",
+    "--normalize_stds": "is --scale_stds here (red green blue)",
+    "--init_state_subsample": "is --init_state burn_in N here",
+    "--on_policy": "is --online here",
+}
+"""Flags of earlier systems that users still type, and what to do instead."""
 
 BY_KEY: dict[str, Flag] = {flag.key: flag for flag in FLAGS}
 

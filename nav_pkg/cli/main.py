@@ -24,6 +24,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         UsageError: a flag is unknown, has a bad value, or would have no effect.
     """
+    for argument in argv:
+        name = argument.split("=")[0]
+        if name in learner_flags.RETIRED:
+            raise UsageError(f"main.py: {name} {learner_flags.RETIRED[name]}")
     args = make_parser().parse_args(_own(argv))
     idle, cure = ("training", "leave it out") if args.online else ("flight", "add --online or leave it out")
     for key in given(argv):
@@ -32,6 +36,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(f"main.py: --{key} has no effect {_WHERE[idle]}: {cure}")
     if args.continue_training and not args.checkpoint_path:
         raise UsageError("main.py: --continue_training needs a --checkpoint_path to go on from")
+    if args.evaluate and not args.checkpoint_path:
+        raise UsageError("main.py: --evaluate needs a --checkpoint_path, whose network is scored")
     return args
 
 

@@ -44,8 +44,8 @@ def encode_rgb(rgb: np.ndarray, quality: int = 95) -> bytes:
     )
 
 
-def decode_rgb(data: bytes) -> np.ndarray:
-    """The pixels of a JPEG: uint8 (height, width, 3), RGB.
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a JPEG, pixels, by its header.
 
     Raises:
         DataError: when the bytes are cut or no JPEG.
@@ -55,7 +55,36 @@ def decode_rgb(data: bytes) -> np.ndarray:
     if data[-2:] != b"\xff\xd9":
         raise DataError("no whole JPEG: its end marker is missing")
     try:
-        return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+        return simplejpeg.decode_jpeg_header(data, strict=True)[:2]
+    except ValueError as error:
+        raise DataError(f"no whole JPEG ({error})") from error
+
+
+def decode_rgb(data: bytes, shape: tuple[int, int] = (0, 0), factor: int = 1) -> np.ndarray:
+    """The pixels of a JPEG: uint8 (height, width, 3), RGB.
+
+    Args:
+        data: the file's bytes.
+        shape: with a factor: height and width that it leads to; the JPEG's own divided by it.
+        factor: 2, 4 or 8: decode at a half, a quarter or an eighth of the size. That leaves the
+            finest waves of each block of 8x8 pixels out instead of computing and averaging them.
+
+    Raises:
+        DataError: when the bytes are cut or no JPEG.
+    """
+    import simplejpeg
+
+    if data[-2:] != b"\xff\xd9":
+        raise DataError("no whole JPEG: its end marker is missing")
+    try:
+        return simplejpeg.decode_jpeg(
+            data,
+            colorspace="RGB",
+            min_height=shape[0],
+            min_width=shape[1],
+            min_factor=factor,
+            strict=True,
+        )
     except ValueError as error:
         raise DataError(f"no whole JPEG ({error})") from error
 

@@ -19,23 +19,35 @@ from nav_pkg.data.paths import PathLike
 _LIBC = ctypes.CDLL(None)
 
 
-def disk_error(path: PathLike, error: OSError) -> DataError:
-    """The DataError for a failed write: path, reason, free space and what to do."""
+def disk_error(path: PathLike, error: OSError, chosen_by: str = "--data_root") -> DataError:
+    """The DataError for a failed write: path, reason, free space and what to do.
+
+    Args:
+        path: what could not be written.
+        error: why.
+        chosen_by: the flag or variable that chooses where it is written.
+    """
     reason = (error.strerror or str(error)).lower()
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "free some space or choose another --data_root" if full else "check --data_root and its rights"
-    return DataError(f"{path}: cannot write: {reason} ({_free(path)}); {remedy}")
+    remedy = f"free some space or choose another {chosen_by}" if full else f"check {chosen_by} and its rights"
+    return DataError(f"{path}: cannot write: {reason} ({free_text(path)}); {remedy}")
 
 
-def _free(path: PathLike) -> str:
-    """The free space of the file system that `path` is or would be on."""
+def free_bytes(path: PathLike) -> Optional[int]:
+    """Free space of the file system that `path` is or would be on; None when unknown."""
     folder = Path(path)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
-        return f"{shutil.disk_usage(folder).free / 1e6:,.0f} MB free"
+        return shutil.disk_usage(folder).free
     except OSError:
-        return "free space unknown"
+        return None
+
+
+def free_text(path: PathLike) -> str:
+    """The free space of the file system that `path` is or would be on, for people."""
+    free = free_bytes(path)
+    return "free space unknown" if free is None else f"{free / 1e6:,.0f} MB free"
 
 
 def write_all(fd: int, data: Any) -> None:
@@ -86,12 +98,13 @@ def fsync_all(paths: Iterable[PathLike]) -> None:
         list(pool.map(fsync, paths))
 
 
-def atomic_write(path: PathLike, data: Any) -> None:
+def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> None:
     """Write a file as a whole: beside, flushed, renamed.
 
     Args:
         path: the file's final name.
         data: bytes, or text that is written as UTF-8.
+        chosen_by: the flag or variable that chooses where it is written.
 
     Raises:
         DataError: when the file system does not take it; the old file is then still there.
@@ -105,7 +118,7 @@ def atomic_write(path: PathLike, data: Any) -> None:
         fsync(path.parent)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+        raise disk_error(path, error, chosen_by) from error
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,13 @@
-"""Where datasets and logs live unless a flag or the environment says otherwise."""
+"""Where datasets, logs and packs live unless a flag or the environment says otherwise."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Union
+
+from nav_pkg.core import DataError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -19,3 +22,41 @@ def data_root() -> Path:
 def summary_dir() -> Path:
     """The folder of all logs: environment `NAV_PKG_LOG`, else `~/.local/share/nav_pkg/log`."""
     return Path(os.environ.get("NAV_PKG_LOG") or f"{_HOME}/log").expanduser()
+
+
+def cache_dir() -> Path:
+    """The folder of all packs: environment `NAV_PKG_CACHE`, else `~/.cache/nav_pkg/packs`."""
+    return Path(os.environ.get("NAV_PKG_CACHE") or "~/.cache/nav_pkg/packs").expanduser()
+
+
+def node_dir() -> Path:
+    """A folder for packs on this computer's own disk, for this user alone; made when it lacks.
+
+    It is `nav_pkg-<user id>/packs` below the environment's `_CONDOR_SCRATCH_DIR` (HTCondor: a job's
+    own folder, removed at its end), else `TMPDIR`, else `/tmp`.
+
+    Raises:
+        DataError: when it cannot be made, or something of another user stands there.
+    """
+    scratch = os.environ.get("_CONDOR_SCRATCH_DIR") or os.environ.get("TMPDIR") or "/tmp"
+    own = Path(scratch) / f"nav_pkg-{os.getuid()}"
+    try:
+        own.mkdir(mode=0o700, exist_ok=True)
+        # not followed, so that nobody can lead us elsewhere by a link in a folder that all may write
+        found = os.lstat(own)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+            if stat.S_IMODE(found.st_mode) != 0o700:
+                os.chmod(own, 0o700)
+            (own / "packs").mkdir(mode=0o700, exist_ok=True)
+            return own / "packs"
+    except FileExistsError:
+        pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{own}: cannot make this folder: {reason}; set TMPDIR to another") from error
+    raise DataError(f"{own}: is not a folder of this user's own; remove it, or set TMPDIR to another")
+
+
+def cache_variable(cache: Path) -> str:
+    """The environment's variable that chooses a folder of packs, for messages."""
+    return "TMPDIR" if cache.parent.name == f"nav_pkg-{os.getuid()}" else "NAV_PKG_CACHE"

@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, a plain line now and then elsewhere."""
+"""How far a long command is: a bar on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -26,3 +26,51 @@ def progress(items: Iterable[Item], unit: str) -> Iterator[Item]:
             print(f"{done}{total} {unit}", file=sys.stderr, flush=True)
             told = time.monotonic()
         yield item
+
+
+def say(text: str) -> None:
+    """Print a line on stderr at once, above a bar if there is one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """Shows on stderr how much of a work of known length is done; a context manager.
+
+    Args:
+        total: how many there are to do.
+        unit: of what, e.g. `images`.
+    """
+
+    def __init__(self, total: int, unit: str):
+        self._total, self._unit = total, unit
+        self._done = 0
+        self._bar = None
+        self._start = self._told = time.monotonic()
+
+    def __enter__(self) -> Bar:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, unit=f" {self._unit}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def add(self, count: int) -> None:
+        """So many more are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+            return
+        now = time.monotonic()
+        if now - self._told >= EVERY:
+            self._told = now
+            rate = self._done / (now - self._start)
+            say(f"{self._done} of {self._total} {self._unit}, {rate:.0f}/s")

@@ -17,10 +17,13 @@ from nav_pkg.core import Command, DataError, UsageError
 TURN_THRESHOLD = 0.3
 """Yaw rate (rad/s, absolute) above which a command counts as a turn and `turn_speed` is flown."""
 
+LOG_VARIANCE = 10.0
+"""Largest absolute logarithm of a variance; keeps a loss finite where a network is sure of itself."""
+
 
 @dataclass(frozen=True)
 class ActionSpace:
-    """Yaw rates in [-bound, bound], as `quantity` equidistant bins or as a continuous value.
+    """Yaw rates in [-bound, bound], as `quantity` equidistant bins, a value, or a value with its deviation.
 
     Bins: the centres spread evenly over [-bound, bound], 2*bound/(quantity-1) apart; the edges lie
     midway between centres; a value exactly on an edge belongs to the lower bin. With 3 bins and
@@ -34,6 +37,8 @@ class ActionSpace:
         bound: largest absolute yaw rate, rad/s.
         speed: forward speed when flying straight, m/s.
         turn_speed: forward speed when |yaw| > 0.3 rad/s, m/s.
+        stochastic: continuous only: a normal distribution of the yaw rate; the network gives its mean
+            and the logarithm of its variance, and flies what is drawn from it.
     """
 
     discrete: bool = True
@@ -41,10 +46,13 @@ class ActionSpace:
     bound: float = 1.0
     speed: float = 0.8
     turn_speed: float = 0.8
+    stochastic: bool = False
 
     def __post_init__(self) -> None:
         if self.quantity < 2:
             raise UsageError(f"--action_quantity {self.quantity}: at least 2 bins are needed")
+        if self.stochastic and self.discrete:
+            raise UsageError("--stochastic regresses the yaw rate, --discrete classifies it: give one")
         if not (math.isfinite(self.bound) and self.bound > 0):
             raise UsageError(f"--action_bound {self.bound}: must be above 0 and finite")
         for flag, value in (("speed", self.speed), ("turn_speed", self.turn_speed)):
@@ -54,7 +62,7 @@ class ActionSpace:
     @property
     def outputs(self) -> int:
         """The number of values that a network for this space gives."""
-        return self.quantity if self.discrete else 1
+        return self.quantity if self.discrete else 2 if self.stochastic else 1
 
     @property
     def centres(self) -> np.ndarray:
@@ -90,13 +98,26 @@ class ActionSpace:
 
         Returns:
             float64 (batch,), rad/s: the centre of the highest output's bin (the first of equals),
-            or the clipped value; nan where an output is not finite, which no supervisor executes.
+            or the clipped value (of a distribution, the mean); nan where an output is not finite, which
+            no supervisor executes.
         """
         outputs = np.asarray(outputs, np.float64)
         if outputs.ndim != 2 or outputs.shape[1] != self.outputs:
             raise ValueError(f"outputs of shape {outputs.shape} for {self.outputs} outputs an image")
         yaw = self.centres[outputs.argmax(axis=1)] if self.discrete else self.clip(outputs[:, 0])
         return np.where(np.isfinite(outputs).all(axis=1), yaw, np.nan)
+
+    def draw(self, outputs: np.ndarray, random: np.random.RandomState) -> float:
+        """The yaw rate to fly for one image's outputs (self.outputs,), rad/s; nan as `yaw`.
+
+        Args:
+            outputs: of the network.
+            random: where a stochastic space draws from.
+        """
+        if not (self.stochastic and np.isfinite(outputs).all()):
+            return float(self.yaw(outputs[None])[0])
+        deviation = math.exp(min(max(outputs[1], -LOG_VARIANCE), LOG_VARIANCE) / 2)
+        return float(self.clip(random.normal(outputs[0], deviation)))
 
     def command(self, yaw: float) -> Command:
         """The command that flies a yaw rate; z stays 0, height is the supervisor's."""
@@ -121,6 +142,7 @@ class ActionSpace:
                 bound=float(state["bound"]),
                 speed=float(state["speed"]),
                 turn_speed=float(state["turn_speed"]),
+                stochastic=bool(state["stochastic"]),
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise DataError(f"the action space {state!r} is damaged ({error})") from error

@@ -29,7 +29,7 @@ from nav_pkg.learn.preprocess import Preprocessing
 
 MODEL_FILE = "my-model"
 FORMAT = "nav_pkg checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def versions() -> dict[str, str]:
@@ -59,9 +59,10 @@ class Checkpoint:
         step: number of training batches done in that episode.
         updates: number of gradient steps since the start from scratch.
         progress: losses and outputs of the episode under way, so that a resumed episode reports
-            exactly what an uninterrupted one does.
+            exactly what an uninterrupted one does; what the method of learning carries from batch to
+            batch; gradients that are being summed up.
         random_states: torch's random states: `cpu`, and `cuda` where one is used.
-        dataset: name and hash of what it learns from.
+        dataset: name, hash and camera (width and height) of what it learns from.
         versions: as `versions()`.
     """
 
@@ -76,9 +77,9 @@ class Checkpoint:
     episode: int = 0
     step: int = 0
     updates: int = 0
-    progress: dict[str, torch.Tensor] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
     random_states: dict[str, torch.Tensor] = field(default_factory=dict)
-    dataset: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions)
 
     def save(self, path: PathLike, replace: bool = True) -> bool:

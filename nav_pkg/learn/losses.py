@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from nav_pkg.core import UsageError, nearest_name
-from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.action import LOG_VARIANCE, ActionSpace
 
 
 class Loss(Protocol):
@@ -61,15 +61,40 @@ class MSE:
         return functional.mse_loss(outputs, targets)
 
 
+class GaussianNLL:
+    """Negative log likelihood of the clipped label under the normal distribution of the outputs.
+
+    Outputs are the mean and the logarithm of the variance (Nix and Weigend 1994; Kendall and Gal 2017,
+    eq. 8); a constant ln(2 pi) / 2 is left out.
+    """
+
+    def __init__(self, action_space: ActionSpace):
+        self._space = action_space
+
+    def targets(self, yaw: np.ndarray) -> torch.Tensor:
+        """Clipped labels, float32 (batch,)."""
+        return torch.from_numpy(self._space.clip(yaw).astype(np.float32))
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean over the batch."""
+        mean, log_variance = outputs.unbind(1)
+        log_variance = log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
+        return (((mean - targets) ** 2 * torch.exp(-log_variance) + log_variance) / 2).mean()
+
+
 LOSSES = {"CrossEntropy": CrossEntropy, "MSE": MSE}
 
 
 def make_loss(name: str, action_space: ActionSpace) -> Loss:
-    """The loss of a `--loss`.
+    """The loss of a `--loss`; with `--stochastic` squared errors are weighed by the variance.
 
     Raises:
         UsageError: unknown, or not possible in this action space.
     """
     if name not in LOSSES:
         raise UsageError(f"--loss {name!r}: no such loss{nearest_name(name, list(LOSSES))}")
+    if action_space.stochastic:
+        if name != "MSE":
+            raise UsageError(f"--loss {name}: --stochastic has a loss of its own: leave --loss out")
+        return GaussianNLL(action_space)
     return LOSSES[name](action_space)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Iterable
+from typing import Callable, Iterable
 
 import torch
 
@@ -12,6 +12,38 @@ from nav_pkg.core import UsageError, nearest_name
 
 _EXCLUDED = ("Optimizer", "LBFGS", "SparseAdam")
 """Not one gradient step a batch (LBFGS), or not for dense gradients."""
+
+Schedule = Callable[[int], float]
+"""The learning rate by the number of gradient steps done."""
+
+SCHEDULES = ("constant", "step", "exponential", "cosine")
+
+
+def make_schedule(name: str, learning_rate: float, factor: float, every: int) -> Schedule:
+    """The schedule of a `--lr_schedule`, a pure function of the number of gradient steps.
+
+    Args:
+        name: `constant`; `step`: times `factor` after each `every` steps; `exponential`: the same,
+            evenly from step to step; `cosine`: half a cosine from the rate to `factor` times it at
+            step `every`, constant afterwards (Loshchilov and Hutter 2017, without restarts).
+        learning_rate: at the beginning.
+        factor: of the decay.
+        every: gradient steps.
+
+    Raises:
+        UsageError: no such schedule.
+    """
+    schedules: dict[str, Schedule] = {
+        "constant": lambda step: learning_rate,
+        "step": lambda step: learning_rate * factor ** (step // every),
+        "exponential": lambda step: learning_rate * factor ** (step / every),
+        "cosine": lambda step: (
+            learning_rate * (factor + (1 - factor) * (1 + math.cos(math.pi * min(step / every, 1))) / 2)
+        ),
+    }
+    if name not in schedules:
+        raise UsageError(f"--lr_schedule {name!r}: no such schedule{nearest_name(name, list(SCHEDULES))}")
+    return schedules[name]
 
 
 def optimizer_names() -> list[str]:

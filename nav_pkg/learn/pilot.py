@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Mapping, Optional
+from typing import Any, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from nav_pkg.learn.preprocess import Preprocessing
 
 class Pilot:
     """Answers camera images with commands, with the preprocessing and action space of training.
+
+    A network that takes several frames, or keeps a state, has its memory here: `reset` begins a run,
+    and each image is one frame of it.
 
     Deterministic: a sequence of images after `reset` gives the same commands whenever it is flown
     on the same machine with the same number of torch threads. (The last bits of a network's outputs
@@ -38,13 +41,25 @@ class Pilot:
         action_space: ActionSpace,
         preprocessing: Preprocessing,
         device: str = "cpu",
+        n_frames: int = 1,
     ):
-        """Take a network; it is moved to the device and set to evaluation mode for good."""
+        """Take a network; it is moved to the device and set to evaluation mode for good.
+
+        Args:
+            network: its name in the registry.
+            net: the network.
+            action_space: what its outputs mean.
+            preprocessing: how images become its input.
+            device: torch device.
+            n_frames: frames that a network of that kind takes at once.
+        """
         self.network = network
         self.action_space = action_space
         self.preprocessing = preprocessing
         self._device = device
         self._net = net.to(device).eval().requires_grad_(False)
+        self._kind, self._count = nets.spec(network).kind, n_frames
+        self.reset()
 
     @staticmethod
     def load(
@@ -86,24 +101,36 @@ class Pilot:
             action_space=dataclasses.replace(loaded.action_space, **speeds),
             preprocessing=loaded.preprocessing,
             device=resolve_device(device),
+            n_frames=loaded.net_options.get("n_frames", 1),
         )
 
     def reset(self, seed: int = 0) -> None:
         """Begin a run: whatever a network keeps from frame to frame is forgotten.
 
         Args:
-            seed: of the run; the random choices of a network that makes any come from it alone.
-                (A feed-forward network keeps nothing and makes none.)
+            seed: of the run; what a stochastic pilot draws comes from it alone.
         """
+        self._random = np.random.RandomState(seed)
+        self._frames: List[torch.Tensor] = []
+        self._state: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
 
     @torch.inference_mode()
     def outputs(self, rgb: np.ndarray) -> np.ndarray:
-        """The network's outputs for an image: float64 (outputs,)."""
-        outputs = self._net(self.preprocessing.input(rgb, self._device))
+        """The network's outputs for the next image of the run: float64 (outputs,)."""
+        image = self.preprocessing.input(rgb, self._device)
+        if self._kind == "recurrent":
+            outputs, self._state = self._net(image[None], self._state)
+            outputs = outputs[0]
+        elif self._kind == "frames":
+            # at a run's start its first frame stands for those before it, as in training
+            self._frames = [*(self._frames or [image] * self._count), image][-self._count :]
+            outputs = self._net(torch.cat(self._frames)[None])
+        else:
+            outputs = self._net(image)
         return outputs[0].double().cpu().numpy()
 
     def command(self, rgb: np.ndarray) -> Command:
-        """The command that answers an image.
+        """The command that answers the next image of the run.
 
         Args:
             rgb: uint8 (height, width, 3), red, green, blue, of any size.
@@ -115,8 +142,7 @@ class Pilot:
         Raises:
             DataError: `rgb` is no such image.
         """
-        yaw = self.action_space.yaw(self.outputs(rgb)[None])[0]
-        return self.action_space.command(float(yaw))
+        return self.action_space.command(self.action_space.draw(self.outputs(rgb), self._random))
 
 
 def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None:
@@ -137,6 +163,8 @@ def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None
     space, images = loaded.action_space, loaded.preprocessing
     held = {
         "discrete": space.discrete,
+        "stochastic": space.stochastic,
+        "n_frames": loaded.net_options.get("n_frames"),
         "action_quantity": space.quantity,
         "action_bound": space.bound,
         "shifted_input": images.mode == "shifted",
@@ -148,7 +176,8 @@ def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None
         if key not in given or given[key] == value:
             continue
         if value is None or isinstance(value, bool):
-            was = f"without --{key}" if key == "discrete" else f"with input mode '{images.mode}'"
+            plain = key in ("discrete", "stochastic", "n_frames")
+            was = f"without --{key}" if plain else f"with input mode '{images.mode}'"
             cure = f"leave --{key} out"
         else:
             was = f"with --{key} {_shown(value)}"

@@ -1,15 +1,15 @@
 """The trainer: episodes of up to 100 batches, each followed by validation over the whole set.
 
-The trainer holds everything that a checkpoint has to bring back. It is between two batches whenever
-`tick` is called; `tick` may raise there, and `checkpoint()` then holds the state exactly.
+The trainer holds everything that a checkpoint has to bring back. Whenever `tick` is called, by the
+trainer or by the method of learning within a batch, it may raise: `checkpoint()` then holds the state
+behind the last whole batch exactly.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -18,16 +18,16 @@ from torch import nn
 from nav_pkg.core import LearnerError
 from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.batches import Order, Samples
+from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.losses import Loss
+from nav_pkg.learn.method import Method, Tick
 from nav_pkg.learn.metrics import majority_class, scores
+from nav_pkg.learn.optimizers import Schedule
 from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.samples import Samples
 
-_EVALUATION_BATCH = 64
 _REMEDY = "lower --learning_rate or give --clip 1; my-model is from before"
-
-Tick = Callable[[], None]
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Timing:
     Attributes:
         samples: frames trained on.
         seconds: wall time of these batches.
-        waiting: of it, the time until each batch was ready on the device.
+        waiting: of it, the time until the images of each batch were on the device.
     """
 
     samples: int = 0
@@ -56,22 +56,23 @@ class Timing:
 
 
 class Trainer:
-    """Trains a feed-forward network on frames in memory.
+    """Trains a network by a method.
 
     Args:
         network: the network's name in the registry.
-        net: the network; moved to the device.
+        net: the network, where the arithmetic has placed it.
         net_options: the options that it was built with.
         action_space: what its outputs mean.
-        preprocessing: how the samples' images become its input.
+        preprocessing: how images become its input.
+        arithmetic: how it is computed with.
+        method: gives gradients and outputs.
         loss: what is minimised.
         optimizer_name: name in torch.optim.
-        make_optimizer: gives the optimiser for the network's parameters.
-        order: which frames make up each batch.
+        make_optimizer: gives the optimiser for the network's parameters that are learned.
+        schedule: the learning rate by the number of gradient steps; None leaves it constant.
         train: the training set.
         val: the validation set.
-        dataset: name and hash, for the checkpoint.
-        device: torch device.
+        dataset: name, hash and camera, for the checkpoint.
         clip: largest norm of the gradient; 0 for no limit.
         max_steps: gradient steps after which training ends; 0 for no limit.
 
@@ -90,36 +91,39 @@ class Trainer:
         net_options: dict[str, Any],
         action_space: ActionSpace,
         preprocessing: Preprocessing,
+        arithmetic: Arithmetic,
+        method: Method,
         loss: Loss,
         optimizer_name: str,
         make_optimizer: Callable[[Any], torch.optim.Optimizer],
-        order: Order,
         train: Samples,
         val: Samples,
-        dataset: dict[str, str],
-        device: str = "cpu",
+        dataset: dict[str, Any],
+        schedule: Optional[Schedule] = None,
         clip: float = 0.0,
         max_steps: int = 0,
     ):
-        self.net = net.to(device)
-        self.optimizer = make_optimizer(self.net.parameters())
+        self.net, self.method = net, method
+        self._learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizer = make_optimizer(self._learned)
         self.episode = self.step = self.updates = 0
         self.timing = Timing()
-        self.majority_class = majority_class(action_space, train.yaw)
+        self.majority_class = majority_class(action_space, train.yaw[train.frames])
         self._network, self._net_options, self._optimizer_name = network, net_options, optimizer_name
         self._space, self._preprocessing, self._loss = action_space, preprocessing, loss
-        self._order, self._train, self._val = order, train, val
-        self._dataset, self._device, self._clip, self._max_steps = dataset, device, clip, max_steps
-        self._losses = torch.zeros(order.steps, device=device)
+        self._train, self._val, self._dataset = train, val, dataset
+        self._device, self._schedule = arithmetic.device, schedule
+        self._clip, self._max_steps = clip, max_steps
+        self._losses = torch.zeros(method.steps, device=self._device)
         self._outputs: list[torch.Tensor] = []
-        self._buffers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._summed = 0  # batches whose gradients wait for the optimiser's step
 
     @property
     def steps(self) -> int:
-        """Training batches of the present episode (the last one is shorter under max_steps)."""
+        """Training batches of the present episode, as far as max_steps allows."""
         if not self._max_steps:
-            return self._order.steps
-        return min(self._order.steps, self._max_steps - (self.updates - self.step))
+            return self.method.steps
+        return min(self.method.steps, self.step + max(0, self._max_steps - self.updates))
 
     def finished(self, max_episodes: int) -> bool:
         """Whether so many episodes, or max_steps, are done."""
@@ -130,7 +134,7 @@ class Trainer:
         """Train to the end of the present episode, validate, and go on to the next.
 
         Args:
-            tick: called between batches, of training and validation; may raise.
+            tick: called between batches and, where a batch takes long, within; may raise.
 
         Returns:
             `episode` (from 1), `updates`, and the scores `train` and `val`. Those of training are
@@ -143,7 +147,7 @@ class Trainer:
         self.net.train()
         while self.step < self.steps:
             tick()
-            self._train_batch()
+            self._train_batch(tick)
         self._check_losses(0, self.step)
         record = {
             "episode": self.episode + 1,
@@ -154,39 +158,42 @@ class Trainer:
         self.episode, self.step, self._outputs = self.episode + 1, 0, []
         return record
 
-    def _train_batch(self) -> None:
+    def _train_batch(self, tick: Tick) -> None:
         start = time.perf_counter()
-        indices = self._order.indices(self.episode, self.step)
-        inputs = self._inputs(self._train, indices)
-        targets = self._loss.targets(self._train.yaw[indices]).to(self._device)
-        ready = time.perf_counter()
-        outputs = self.net(inputs)
-        loss = self._loss(outputs, targets)
-        self._losses[self.step] = loss.detach()
+        if not self._summed:
+            self.optimizer.zero_grad(set_to_none=True)
+        before = determinism.random_states()
+        try:
+            # gradients that are being summed up over batches cannot be left half-way
+            done = self.method.learn(self.episode, self.step, (lambda: None) if self._summed else tick)
+        except BaseException:
+            determinism.restore_random_states(before)
+            raise
+        self._losses[self.step] = done.loss
         if self._device == "cpu":  # a GPU would have to be waited for; its losses are checked later
             self._check_losses(self.step, self.step + 1)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self._clip:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self._clip)
-        self.optimizer.step()
-        self._outputs.append(outputs.detach())
+        self._summed += 1
+        if done.complete:
+            self._update()
+        self._outputs.append(done.outputs)
         self.step += 1
-        self.updates += 1
-        self.timing.samples += len(indices)
-        self.timing.waiting += ready - start
+        self.timing.samples += len(done.outputs)
+        self.timing.waiting += done.waiting
         self.timing.seconds += time.perf_counter() - start
 
-    def _inputs(self, samples: Samples, indices: np.ndarray) -> torch.Tensor:
-        """The input for some samples, on the device; valid until the next call."""
-        # Two buffers a batch size are used again and again: fresh memory costs as much as the work.
-        if len(indices) not in self._buffers:
-            shape = (len(indices), 3, *self._preprocessing.size)
-            pixels = torch.empty(shape, dtype=torch.uint8)
-            self._buffers[len(indices)] = pixels, torch.empty(shape, device=self._device)
-        pixels, inputs = self._buffers[len(indices)]
-        samples.gather(indices, out=pixels.numpy())
-        return self._preprocessing.normalise(pixels.to(self._device), out=inputs)
+    def _update(self) -> None:
+        if self._summed > 1:
+            for parameter in self._learned:
+                if parameter.grad is not None:
+                    parameter.grad.div_(self._summed)
+        if self._clip:
+            nn.utils.clip_grad_norm_(self._learned, self._clip)
+        if self._schedule is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._schedule(self.updates)
+        self.optimizer.step()
+        self.updates += 1
+        self._summed = 0
 
     def _check_losses(self, first: int, end: int) -> None:
         finite = torch.isfinite(self._losses[first:end])
@@ -198,13 +205,11 @@ class Trainer:
             )
 
     def _train_scores(self) -> dict[str, Any]:
-        steps = self.step
-        order = np.concatenate([self._order.indices(self.episode, step) for step in range(steps)])
+        frames = np.concatenate([self.method.frames(self.episode, step) for step in range(self.step)])
         outputs = torch.cat(self._outputs).double().cpu().numpy()
-        loss = float(self._losses[:steps].double().mean())
-        return scores(self._space, outputs, self._train.yaw[order], loss, self.majority_class)
+        loss = float(self._losses[: self.step].double().mean())
+        return scores(self._space, outputs, self._train.yaw[frames], loss, self.majority_class)
 
-    @torch.no_grad()
     def evaluate(self, samples: Samples, tick: Tick = lambda: None) -> dict[str, Any]:
         """The scores over all samples, in evaluation mode.
 
@@ -215,29 +220,18 @@ class Trainer:
         Raises:
             LearnerError: the network's outputs are not finite.
         """
-        was_training = self.net.training
-        self.net.eval()
-        outputs, total = [], 0.0
-        try:
-            for start in range(0, len(samples), _EVALUATION_BATCH):
-                tick()
-                indices = np.arange(start, min(start + _EVALUATION_BATCH, len(samples)))
-                batch = self.net(self._inputs(samples, indices))
-                targets = self._loss.targets(samples.yaw[indices]).to(self._device)
-                total += float(self._loss(batch, targets)) * len(indices)
-                outputs.append(batch.double().cpu().numpy())
-        finally:
-            self.net.train(was_training)
-        if not math.isfinite(total):
+        outputs = self.method.outputs(samples, tick)
+        if not torch.isfinite(outputs).all():
             raise LearnerError(
                 f"the network's outputs are not finite after {self.updates} gradient steps: {_REMEDY}"
             )
-        return scores(
-            self._space, np.concatenate(outputs), samples.yaw, total / len(samples), self.majority_class
-        )
+        yaw = samples.yaw[samples.frames]
+        loss = float(self._loss(outputs.double(), self._loss.targets(yaw)))
+        return scores(self._space, outputs.double().numpy(), yaw, loss, self.majority_class)
 
     def release(self) -> None:
         """Let go of the training and validation set, after the last episode."""
+        self.method.close()
         del self._train, self._val
 
     def checkpoint(self) -> Checkpoint:
@@ -247,22 +241,29 @@ class Trainer:
             LearnerError: a loss of the present episode is not finite.
         """
         self._check_losses(0, self.step)
+        progress: dict[str, Any] = {
+            "losses": self._losses[: self.step].cpu().clone(),
+            "outputs": torch.cat(self._outputs).cpu() if self._outputs else torch.zeros(0),
+            "method": self.method.state(),
+            "summed": self._summed,
+        }
+        if self._summed:
+            progress["gradients"] = [
+                None if parameter.grad is None else parameter.grad.cpu() for parameter in self._learned
+            ]
         return Checkpoint(
             network=self._network,
             outputs=self._space.outputs,
             net_options=self._net_options,
             action_space=self._space,
             preprocessing=self._preprocessing,
-            model_state_dict={key: value.detach().cpu() for key, value in self.net.state_dict().items()},
+            model_state_dict=plain_state(self.net),
             optimizer=self._optimizer_name,
             optimizer_state_dict=_to_cpu(self.optimizer.state_dict()),
             episode=self.episode,
             step=self.step,
             updates=self.updates,
-            progress={
-                "losses": self._losses[: self.step].cpu().clone(),
-                "outputs": torch.cat(self._outputs).cpu() if self._outputs else torch.zeros(0),
-            },
+            progress=progress,
             random_states=determinism.random_states(),
             dataset=self._dataset,
         )
@@ -270,9 +271,15 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on exactly where a checkpoint of the same run was made."""
         self.continue_from(checkpoint)
+        progress = checkpoint.progress
         self.step = checkpoint.step
-        self._losses[: self.step] = checkpoint.progress["losses"].to(self._device)
-        self._outputs = [checkpoint.progress["outputs"].to(self._device)] if self.step else []
+        self._losses[: self.step] = progress["losses"].to(self._device)
+        self._outputs = [progress["outputs"].to(self._device)] if self.step else []
+        self.method.restore(progress["method"])
+        self._summed = progress["summed"]
+        if self._summed:
+            for parameter, gradient in zip(self._learned, progress["gradients"]):
+                parameter.grad = None if gradient is None else gradient.to(self._device)
         determinism.restore_random_states(checkpoint.random_states)
 
     def continue_from(self, checkpoint: Checkpoint) -> None:
@@ -284,6 +291,15 @@ class Trainer:
             for group, rate in zip(self.optimizer.param_groups, rates):
                 group["lr"] = rate
         self.episode, self.updates = checkpoint.episode, checkpoint.updates
+
+
+def plain_state(net: nn.Module) -> dict[str, torch.Tensor]:
+    """A network's parameters and buffers on the CPU, in the order that numbers are written in.
+
+    Kernels that are computed with in another memory format are put back, so that a checkpoint does not
+    depend on it.
+    """
+    return {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
 
 
 def _to_cpu(value: Any) -> Any:

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
+from nav_pkg.data.pack import open_packs
+from nav_pkg.data.reader import Dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 DESCRIPTION = {"camera": {"width": 64, "height": 36}, "robot": "drone", "control_rate": 10}
@@ -63,11 +65,25 @@ def write_dataset():
     return _write_dataset
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """A folder of packs for these tests alone, also in the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("packs")
+        patch.setenv("NAV_PKG_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def data_root(tmp_path_factory):
-    """A data root with the dataset `easy`: 270 training frames, 90 each to validate and test."""
+def data_root(tmp_path_factory, cache):
+    """A data root with the dataset `easy`: 270 training frames, 90 each to validate and test.
+
+    Its packs for networks of 128x128 pixels are there.
+    """
     root = tmp_path_factory.mktemp("data")
-    _write_dataset(root)
+    dataset = Dataset(_write_dataset(root))
+    for part in ("train", "val", "test"):
+        open_packs(dataset.split(part), (128, 128))
     return root
 
 

@@ -129,7 +129,7 @@ def test_another_network_or_format(logs, tmp_path):
         checkpoint.load("tag/one", logs, network="alex_net")
     content = torch.load(logs / "tag/one/my-model", weights_only=True)
     for key, value, text in (
-        ("format_version", 99, "checkpoint format 99, this nav_pkg reads 1"),
+        ("format_version", 99, "checkpoint format 99, this nav_pkg reads 2"),
         ("preprocessing", {}, "my-model: the preprocessing .* is damaged"),
     ):
         torch.save({**content, key: value}, tmp_path / "my-model")

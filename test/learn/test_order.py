@@ -1,13 +1,18 @@
-"""The order of samples, and reading them."""
+"""The order of samples, windows and runs: pure functions that skip nothing and cross no border."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn import batches
-from nav_pkg.learn.batches import BalancedOrder, Samples, ShuffledOrder, read_samples
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.core import UsageError
+from nav_pkg.learn.order import BalancedOrder, RandomWindows, ShuffledOrder, SlidingWindows, WholeRuns
+from nav_pkg.learn.samples import Samples
+
+
+def samples(*lengths):
+    images = [np.zeros((n, 1, 1, 3), np.uint8) for n in lengths]
+    return Samples(images, [np.zeros(n) for n in lengths], [f"{i:05d}_esatv3" for i in range(len(lengths))])
 
 
 def test_order_is_a_pure_function_of_seed_episode_and_step():
@@ -50,34 +55,93 @@ def test_balanced_batches_by_hand():
 
 
 def test_impossible_batches_are_refused():
-    with pytest.raises(UsageError, match="--batch_size 65: the training set has only 64"):
+    with pytest.raises(UsageError, match="--batch_size 65: the training set has only 64 frames"):
         ShuffledOrder(64, 65, 0)
     with pytest.raises(UsageError, match="no frame of class 'left'"):
         BalancedOrder(np.array([0.0, -0.9, 0.0]), 3, 0)
     with pytest.raises(UsageError, match="--batch_size 2 is too small"):
         BalancedOrder(np.array([0.0, -0.9, 0.9]), 2, 0)
+    runs = samples(30, 21, 50)
+    with pytest.raises(UsageError, match="--batch_size 4: the training set has only 3 runs"):
+        WholeRuns(runs, 4, 0)
+    with pytest.raises(UsageError, match="--batch_size 4: the training set has only 3 runs to slide along"):
+        SlidingWindows(runs, 4, 10, 1, 0)
+    with pytest.raises(UsageError, match="--batch_size 999: the training set has only 74 windows of 10"):
+        RandomWindows(runs, 999, 10, 0)
+    for make in (lambda: RandomWindows(runs, 1, 22, 0), lambda: SlidingWindows(runs, 1, 22, 1, 0)):
+        with pytest.raises(UsageError, match="--time_length 22: the shortest.*00001_esatv3, has only 21"):
+            make()
+    with pytest.raises(UsageError, match="--sliding_step_size 11: more than --time_length 10"):
+        SlidingWindows(runs, 1, 10, 11, 0)
 
 
-def test_reading(data_root):
-    runs = load_dataset("easy", data_root).split("train")
-    preprocessing = Preprocessing((16, 16))
-    ticks = []
-    samples = read_samples(runs, preprocessing, subsample=4, threads=2, tick=ticks.append)
-    assert len(samples) == sum(ticks) == 3 * 23  # rows 0, 4, ..., 88 of 90
-    assert samples.images.shape == (69, 3, 16, 16)
-    assert (samples.images[24] == preprocessing.resize(runs[1].rgb(4)).transpose(2, 0, 1)).all()
-    assert samples.yaw[24] == runs[1].frames.expert_yaw[4]
+LENGTHS = st.lists(st.integers(4, 40), min_size=1, max_size=6)
 
 
-def test_gather_writes_into_a_buffer():
-    samples = Samples(np.arange(5 * 3 * 2 * 2, dtype=np.uint8).reshape(5, 3, 2, 2), np.zeros(5))
-    out = np.zeros((2, 3, 2, 2), np.uint8)
-    assert samples.gather(np.array([4, 1]), out) is out
-    assert (out == samples.images[[4, 1]]).all()
+@given(LENGTHS, st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
+def test_windows_never_cross_runs(lengths, window, grid, seed):
+    runs = samples(*lengths)
+    order = RandomWindows(runs, 1, window, seed, grid)
+    for step in range(order.steps):
+        frames = order.windows(2, step).frames
+        assert len(frames) == window and (np.diff(frames) == 1).all()
+        assert len(set(runs.run_of(frames).tolist())) == 1
+        if grid:
+            assert (frames[0] - runs.starts[runs.run_of(frames[:1])[0]]) % window == 0
 
 
-def test_a_set_larger_than_memory_is_refused(data_root, monkeypatch):
-    monkeypatch.setattr(batches, "available_memory", lambda: 1000)
-    runs = load_dataset("easy", data_root).split("val")
-    with pytest.raises(DataError, match="90 frames take .* --subsample"):
-        read_samples(runs, Preprocessing((128, 128)))
+def test_random_windows_begin_anywhere_and_once_an_episode():
+    order = RandomWindows(samples(12, 9), 1, 5, 7)
+    starts = [int(order.windows(0, step).first[0]) for step in range(order.steps)]
+    assert sorted(starts) == [*range(8), *range(12, 17)] != starts
+    assert [int(order.windows(1, step).first[0]) for step in range(order.steps)] != starts
+
+
+def test_whole_runs_come_once_an_episode():
+    order = WholeRuns(samples(12, 9, 20, 4), 2, 7)
+    assert order.steps == 2
+    for episode in (0, 1):
+        frames = np.concatenate([order.windows(episode, step).frames for step in (0, 1)])
+        assert sorted(frames.tolist()) == list(range(45))
+
+
+@given(LENGTHS, st.data())
+def test_sliding_windows_go_along_every_run_to_its_end(lengths, data):
+    runs = samples(*lengths)
+    batch = data.draw(st.integers(1, len(lengths)))
+    window = data.draw(st.integers(1, min(lengths)))
+    slide = data.draw(st.integers(1, window))
+    order = SlidingWindows(runs, batch, window, slide, data.draw(st.integers(0, 1000)))
+    expected = {}  # where each stream's next window begins
+    covered = set()
+    for count in range(3 * sum(lengths)):
+        got = order.windows(count // order.steps, count % order.steps)
+        if got.fresh:
+            expected = dict(zip(got.stream.tolist(), got.first.tolist()))
+            assert len(got.stream) == batch and set(got.first.tolist()) <= set(runs.starts[:-1].tolist())
+        for first, length, stream in zip(got.first.tolist(), got.length.tolist(), got.stream.tolist()):
+            assert first == expected[stream]
+            end = runs.starts[runs.run_of(np.array([first]))[0] + 1]
+            assert length == min(window, end - first)  # the last window of a run may be short
+            covered.update(range(first, first + length))
+            if first + length == end:
+                del expected[stream]
+            else:
+                expected[stream] = first + slide
+        assert got.last == (not expected)
+    if batch == 1:  # all runs are in each pass
+        assert covered == set(range(sum(lengths)))
+
+
+def test_sliding_over_episodes_is_one_slide():
+    runs = samples(300)
+    order = SlidingWindows(runs, 1, 20, 1, 3)
+    assert order.steps == 100
+    assert [int(order.windows(e, s).first[0]) for e, s in ((0, 99), (1, 0), (2, 80))] == [99, 100, 280]
+    assert order.windows(2, 80).last and order.windows(2, 81).fresh
+
+
+def test_a_window_of_a_whole_run_slides_once():
+    order = SlidingWindows(samples(30, 21), 2, -1, 5, 3)
+    got = order.windows(0, 0)
+    assert sorted(got.length.tolist()) == [21, 30] and got.fresh and got.last and order.steps == 1

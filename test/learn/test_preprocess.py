@@ -6,7 +6,7 @@ import torch
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn.batches import read_samples
+from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.preprocess import Preprocessing
 
 MODES = {
@@ -17,7 +17,7 @@ MODES = {
 
 
 def test_normalise_by_hand():
-    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).repeat(3, 1).reshape(1, 3, 1, 3)
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8)[:, None].repeat(1, 3).reshape(1, 1, 3, 3)
     made = {name: Preprocessing.from_flags((1, 3), **flags) for name, flags in MODES.items()}
     plain = [0, 0.2, 1]
     for channel in range(3):
@@ -30,35 +30,28 @@ def test_normalise_by_hand():
             assert got.tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_resize_means_over_what_it_covers():
-    preprocessing = Preprocessing((2, 2))
-    image = np.zeros((8, 8, 3), np.uint8)
-    image[:, 4:, 1] = 200
-    small = preprocessing.resize(image)
-    assert small.shape == (2, 2, 3) and small.dtype == np.uint8
-    assert (small[..., [0, 2]] == 0).all()
-    assert (small[:, 0, 1] < 30).all() and (small[:, 1, 1] > 170).all()
-    flat = np.full((360, 640, 3), 77, np.uint8)
-    assert (Preprocessing((128, 128)).resize(flat) == 77).all()
-    same = np.zeros((2, 2, 3), np.uint8)
-    assert preprocessing.resize(same) is same
-
-
-def test_resize_takes_views():
-    image = np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8)
-    preprocessing = Preprocessing((8, 8))
-    assert (preprocessing.resize(image[:, ::-1]) == preprocessing.resize(image[:, ::-1].copy())).all()
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+def test_an_image_is_the_same_alone_in_a_batch_and_in_memory_that_was_used(mode, form):
+    pixels = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (19, 8, 6, 3)).astype(np.uint8))
+    preprocessing = Preprocessing.from_flags((8, 6), **MODES[mode])
+    buffer = torch.full((19, 3, 8, 6), 7.0).contiguous(memory_format=form)
+    batch = preprocessing.normalise(pixels, out=buffer)
+    assert batch is buffer and batch.shape == (19, 3, 8, 6)
+    for i in range(19):
+        assert torch.equal(batch[i : i + 1], preprocessing.normalise(pixels[i : i + 1]))
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_training_and_flight_see_exactly_the_same(data_root, mode):
+def test_training_and_flight_see_the_same(data_root, mode):
     run = load_dataset("easy", data_root).split("val")[0]
     preprocessing = Preprocessing.from_flags((128, 128), **MODES[mode])
-    samples = read_samples([run], preprocessing, threads=2)
+    samples = load_samples([run], preprocessing)
     rows = np.array([0, 3, 40, 89])
     flown = Preprocessing.from_state(preprocessing.state())
-    buffer = torch.empty(len(rows), 3, 128, 128)
-    trained = preprocessing.normalise(torch.from_numpy(samples.gather(rows)), out=buffer)
+    pixels = np.empty((len(rows), 128, 128, 3), np.uint8)
+    samples.gather(rows, pixels)
+    trained = preprocessing.normalise(torch.from_numpy(pixels))
     for i, row in enumerate(rows):
         assert torch.equal(trained[i : i + 1], flown.input(run.rgb(row)))
 

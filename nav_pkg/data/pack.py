@@ -1,0 +1,378 @@
+"""Packs: the colour images of a run at a network's input size, uint8, read by memory mapping.
+
+A pack belongs to a run's images, not to a dataset: its key is a hash of their sums, of the size and
+of the way of resizing. So datasets that share runs share packs, and only new runs are packed.
+Whatever is opened here was compared: images with the sums of their commit (once for every state of
+their files, see `seen`), packs with the CRC of each frame (once for every state of their files).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import files, paths, progress
+from nav_pkg.data.packfile import Damaged, PackFile, PackLock, PackWriter
+from nav_pkg.data.paths import PathLike
+from nav_pkg.data.reader import Run
+from nav_pkg.data.seen import CommittedImages
+from nav_pkg.data.workers import POLL, Workers
+
+PATIENCE = 1800.0
+"""Seconds to wait for another process that makes a pack, when nothing of it grows."""
+
+
+class Pack:
+    """The images of a run at a network's input size.
+
+    Attributes:
+        path: the file, an ordinary .npy.
+        images: uint8 (frames, height, width, 3), RGB, mapped from the file and read-only.
+    """
+
+    def __init__(self, path: PathLike):
+        self.path = Path(path)
+        try:
+            self.images: np.memmap = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path}: cannot read: {error}; run the same command again") from error
+
+    def __repr__(self) -> str:
+        return f"Pack({str(self.path)!r})"
+
+    @property
+    def frames(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def release(self) -> None:
+        """Give the memory of pages that were read back; they stay readable, from the disk's cache."""
+        mapping = getattr(self.images, "_mmap", None)
+        advice = getattr(mmap, "MADV_DONTNEED", None)
+        if mapping is not None and advice is not None and hasattr(mapping, "madvise"):
+            mapping.madvise(advice)
+
+
+def _nothing(_frames: int) -> None:
+    pass
+
+
+def open_packs(
+    runs: Sequence[Run],
+    size: tuple[int, int],
+    cache: Optional[PathLike] = None,
+    source: Optional[PathLike] = None,
+    workers: int = 0,
+    bar: Callable[[int, str], Any] = progress.Bar,
+    tick: Callable[[int], None] = _nothing,
+    say: Callable[[str], None] = progress.say,
+) -> list[Pack]:
+    """The packs of runs; those that lack are made.
+
+    Several processes may ask for the same packs at once: they share the work. A call that is stopped
+    or killed leaves the packs that were finished, and the next goes on with the others.
+
+    Args:
+        runs: any committed runs with colour images.
+        size: height and width, pixels.
+        cache: the folder of all packs; None for `paths.cache_dir`.
+        source: another such folder, from which packs are copied rather than made from images.
+        workers: threads; 0 for one on each core that this process may use.
+        bar: makes what shows the progress from a total and a unit, as `progress.Bar`.
+        tick: called in this thread with the number of frames just done (0 while waiting), several
+            times a second. It may raise to stop the work; what is unfinished is then removed.
+        say: prints a line about something that was found or is waited for.
+
+    Returns:
+        A pack a run, in order.
+
+    Raises:
+        DataError: an image is not the one of its commit, space does not suffice, the file system
+            refuses, or another process makes a pack and does not get on.
+    """
+    cache, size = _folder(cache), (int(size[0]), int(size[1]))
+    source = None if source is None else Path(source).expanduser()
+    jobs: dict[Path, _Job] = {}
+    with Workers(workers, bar, tick, say) as work:
+        for run in runs:
+            if run.path not in jobs:
+                jobs[run.path] = _Job(run, size, cache, source)
+                tick(0)
+        lacking: dict[str, _Job] = {}
+        for job in jobs.values():
+            if job.pack.key not in lacking and not _is_whole(job.pack, work, aloud=True):
+                lacking[job.pack.key] = job
+        # the images of these are compared while they are read
+        read = [job for job in lacking.values() if not job.can_copy]
+        _compare_images([job for job in jobs.values() if job not in read], work)
+        if lacking:
+            _make_all(list(lacking.values()), work)
+            # where another process made the pack, nobody here has seen the images
+            _compare_images(read, work)
+    return [Pack(jobs[run.path].pack.path) for run in runs]
+
+
+def verify_packs(
+    runs: Sequence[Run],
+    size: tuple[int, int],
+    cache: Optional[PathLike] = None,
+    workers: int = 0,
+    bar: Callable[[int, str], Any] = progress.Bar,
+    tick: Callable[[int], None] = _nothing,
+) -> list[str]:
+    """Compare every image of runs with its sum and every frame of their packs with its CRC.
+
+    What is found damaged is not used any more: `open_packs` compares or makes it again.
+
+    Args:
+        runs: as in `open_packs`, as are all others.
+        size: height and width, pixels.
+        cache: the folder of all packs.
+        workers: threads.
+        bar: makes what shows the progress.
+        tick: called with the number of frames just done.
+
+    Returns:
+        The problems, one line each, also for packs that lack; empty when all is well.
+    """
+    cache, size = _folder(cache), (int(size[0]), int(size[1]))
+    problems: list[str] = []
+    with Workers(workers, bar, tick, problems.append) as work, work.shown(
+        sum(len(run) for run in runs), "images compared"
+    ) as done:
+        for run in runs:
+            problems += _problems(run, size, cache, work, done)
+    return problems
+
+
+def remove_packs(
+    runs: Sequence[Run], size: tuple[int, int], cache: Optional[PathLike] = None
+) -> tuple[int, int]:
+    """Remove the packs of runs; other datasets that share these runs lose them, too.
+
+    Args:
+        runs: as in `open_packs`, as are all others.
+        size: height and width, pixels.
+        cache: the folder of all packs.
+
+    Returns:
+        The number of packs that were there, and the bytes that they took.
+
+    Raises:
+        DataError: another process is making one of them, or the file system refuses.
+    """
+    cache, size = _folder(cache), (int(size[0]), int(size[1]))
+    count = total = 0
+    for run in runs:
+        images = CommittedImages(run)
+        pack = PackFile(cache, images.key(size), len(images), size)
+        if not pack.folder.is_dir():
+            continue
+        lock = _lock(pack)
+        if lock is None:
+            raise DataError(f"{pack.path}: {PackLock.holder(pack)} is making it; wait for it or end it")
+        try:
+            there = pack.remove()
+        finally:
+            lock.release()
+        count, total = count + bool(there), total + there
+    return count, total
+
+
+def _folder(cache: Optional[PathLike]) -> Path:
+    return paths.cache_dir() if cache is None else Path(cache).expanduser()
+
+
+class _Job:
+    """A run and the pack that its images need."""
+
+    def __init__(self, run: Run, size: tuple[int, int], cache: Path, source: Optional[Path]):
+        self.run = run
+        self.size = size
+        self.images = CommittedImages(run)
+        self.known = self.images.known(cache, source)
+        place = (self.images.key(size), len(self.images), size)
+        self.pack = PackFile(cache, *place)
+        self.source = None if source is None else PackFile(source, *place)
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether the source has this pack, by the looks of it."""
+        try:
+            return self.source is not None and self.source.facts() is not None
+        except Damaged:
+            return False
+
+
+def _is_whole(pack: PackFile, work: Workers, aloud: bool) -> bool:
+    """Whether there is a pack whose CRCs were compared in its present state."""
+    try:
+        facts = pack.facts()
+        if facts is None:
+            return False
+        if facts.get("verified") != pack.stamp():
+            _compare_pack(pack, facts, work)
+    except Damaged as error:
+        if aloud:
+            work.say(f"{error}; it is made again")
+        return False
+    return True
+
+
+def _compare_pack(pack: PackFile, facts: dict, work: Workers) -> None:
+    """Compare each frame with its CRC, and note that this was done.
+
+    Raises:
+        Damaged: one differs.
+    """
+    stamp = pack.stamp()
+    with pack.open() as stream:
+        work.each(pack.frames, pack.reader(facts, stream), lambda count: work.tick(0))
+    with contextlib.suppress(DataError):  # a cache of another user, say
+        pack.write_facts(facts["crc32"], stamp)
+
+
+def _compare_images(jobs: Sequence[_Job], work: Workers) -> None:
+    """Hash the images of those runs whose files nobody has compared in their present state."""
+    unknown = [job for job in jobs if not (job.known or job.images.known(job.pack.cache))]
+    if not unknown:
+        return
+    with work.shown(sum(len(job.images) for job in unknown), "images compared") as done:
+        for job in unknown:
+            work.each(len(job.images), job.images.read, done)
+            job.images.remember(job.pack.cache)
+            job.known = True
+
+
+def _make_all(jobs: list[_Job], work: Workers) -> None:
+    """Make the packs that lack; those that another process makes are waited for."""
+    cache = jobs[0].pack.cache
+    needed, free = sum(job.pack.bytes for job in jobs), files.free_bytes(cache)
+    if free is not None and needed > free:
+        raise DataError(
+            f"{cache}: the packs of {len(jobs)} runs take {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are "
+            f"free; free some space or set {paths.cache_variable(cache)} to another folder"
+        )
+    others = _Others(work)
+    with work.shown(sum(len(job.images) for job in jobs), "images packed") as done:
+        while jobs:
+            held = [job for job in jobs if not _make_unless_held(job, work, done)]
+            work.settle()  # others may wait for it
+            if len(held) == len(jobs):
+                others.wait(held)
+            jobs = held
+
+
+def _make_unless_held(job: _Job, work: Workers, done: Callable[[int], None]) -> bool:
+    """Make a pack that lacks; False when another process is at it."""
+    lock = _lock(job.pack)
+    if lock is None:
+        return False
+    try:
+        whole = _is_whole(job.pack, work, aloud=False)
+    except BaseException:
+        lock.release()
+        raise
+    if whole:  # made by another process meanwhile
+        lock.release()
+        done(len(job.images))
+        return True
+    writer = PackWriter(job.pack, lock)
+    try:
+        if not (job.can_copy and _copy(job, writer, work, done)):
+            _decode(job, writer, work, done)
+        work.finish(writer.commit)
+    except BaseException:
+        writer.abandon()
+        raise
+    return True
+
+
+def _problems(
+    run: Run, size: tuple[int, int], cache: Path, work: Workers, done: Callable[[int], None]
+) -> list[str]:
+    """Compare a run's images and its pack, whatever is known of them; a line for each problem."""
+    found = []
+    try:
+        job = _Job(run, size, cache, None)
+    except DataError as error:
+        return [str(error)]
+    try:
+        work.each(len(job.images), job.images.read, done)
+        job.images.remember(cache)
+    except DataError as error:
+        job.images.forget(cache)
+        found.append(str(error))
+    try:
+        facts = job.pack.facts()
+        if facts is None:
+            found.append(f"{run.path}: has no pack of this size; dataset.py pack makes it")
+        else:
+            _compare_pack(job.pack, facts, work)
+    except Damaged as error:
+        job.pack.distrust()
+        found.append(f"{error}; dataset.py pack makes it again")
+    return found
+
+
+def _lock(pack: PackFile) -> Optional[PackLock]:
+    try:
+        return PackLock.take(pack)
+    except OSError as error:
+        raise files.disk_error(pack.path, error, paths.cache_variable(pack.cache)) from error
+
+
+def _copy(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], None]) -> bool:
+    """Copy a pack from the source; False when it is damaged there."""
+    try:
+        facts = job.source.facts()
+        with job.source.open() as stream:
+            read = job.source.reader(facts, stream)
+            work.each(len(job.images), lambda i: writer.put(i, read(i)), done)
+    except (Damaged, OSError) as error:
+        work.say(f"{error}; it is made from its images")
+        return False
+    return True
+
+
+def _decode(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], None]) -> None:
+    """Make a pack from its images, which are compared with their sums on the way."""
+    work.each(len(job.images), lambda i: writer.put(i, job.images.decode(i, job.size)), done)
+    job.images.remember(job.pack.cache)
+    job.known = True
+
+
+class _Others:
+    """Waits for packs that other processes make."""
+
+    def __init__(self, work: Workers):
+        self._work = work
+        self._seen: dict[str, tuple[float, list]] = {}
+
+    def wait(self, jobs: Sequence[_Job]) -> None:
+        """Wait a little.
+
+        Raises:
+            DataError: one of the packs has not grown for too long.
+        """
+        now = time.monotonic()
+        for job in jobs:
+            key, state = job.pack.key, job.pack.growth()
+            if key not in self._seen:
+                self._work.say(f"{job.run.path}: waiting for {PackLock.holder(job.pack)}, which packs it")
+            if key not in self._seen or self._seen[key][1] != state:
+                self._seen[key] = (now, state)
+            idle = now - self._seen[key][0]
+            if idle > PATIENCE:
+                raise DataError(
+                    f"{job.run.path}: waited {idle / 60:.0f} minutes for {PackLock.holder(job.pack)}, which "
+                    f"holds {PackLock.path(job.pack)} and does not get on; end it and run this again"
+                )
+        self._work.tick(0)
+        time.sleep(POLL)

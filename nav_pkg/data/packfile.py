@@ -1,0 +1,320 @@
+"""One pack on disk: its two files, the lock of whoever makes it, and how it is made and checked.
+
+`<cache>/<height>x<width>/<key[:2]>/<key>.npy` is an ordinary array; `<key>.json` beside it is written
+last and says what the array must be. A pack without a fitting .json is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import socket
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Iterator, Optional
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import files, paths
+from nav_pkg.data.resize import RESIZE
+
+WRITEBACK = 64
+"""Frames after which the kernel is told to begin writing them out, so that the last flush is short."""
+
+
+class Damaged(Exception):
+    """A pack is not what its .json says, or has none; the text is one line that names the file."""
+
+
+class PackFile:
+    """Where the pack of some images at a size lies, and what is known about it.
+
+    Args:
+        cache: the folder of all packs.
+        key: identifies the images and their size.
+        frames: how many there are.
+        size: height and width, pixels.
+
+    Attributes:
+        path: the array's file: uint8 (frames, height, width, 3).
+    """
+
+    def __init__(self, cache: Path, key: str, frames: int, size: tuple[int, int]):
+        self.cache, self.key, self.frames, self.size = cache, key, frames, tuple(size)
+        self.folder = cache / f"{size[0]}x{size[1]}" / key[:2]
+        self.path = self.folder / f"{key}.npy"
+        self.facts_path = self.folder / f"{key}.json"
+        self.shape = (frames, *self.size, 3)
+        self.frame_bytes = int(np.prod(self.shape[1:]))
+        self.bytes = frames * self.frame_bytes
+
+    def facts(self) -> Optional[dict]:
+        """What the .json says, when the array looks like it: its length and header are right.
+
+        Returns:
+            None when there is no pack.
+
+        Raises:
+            Damaged: there is something, but no whole pack.
+        """
+        if not self.facts_path.exists():
+            if self.path.exists():
+                raise Damaged(f"{self.path}: was not finished")
+            return None
+        try:
+            facts = files.read_json(self.facts_path)
+            wanted = {"frames": self.frames, "size": list(self.size), "resize": RESIZE}
+            if any(facts.get(name) != value for name, value in wanted.items()):
+                raise Damaged(f"{self.facts_path}: does not fit the images")
+            if not isinstance(facts.get("crc32"), list) or len(facts["crc32"]) != self.frames:
+                raise Damaged(f"{self.facts_path}: damaged")
+            with self.open() as stream:
+                there, whole = os.fstat(stream.fileno()).st_size, stream.tell() + self.bytes
+            if there != whole:
+                raise Damaged(f"{self.path}: {there} bytes instead of {whole}")
+        except DataError as error:
+            raise Damaged(str(error)) from error
+        except OSError as error:
+            raise Damaged(f"{self.path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+        return facts
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The array's file, standing at its first byte after the header; a context manager.
+
+        Raises:
+            Damaged: the header is not that of this array.
+        """
+        with open(self.path, "rb") as stream:
+            try:
+                if np.lib.format.read_magic(stream) != (1, 0):
+                    raise ValueError("another version")
+                shape, fortran, kind = np.lib.format.read_array_header_1_0(stream)
+                if shape != self.shape or fortran or kind != np.uint8:
+                    raise ValueError(f"it is {kind} {shape}")
+            except (ValueError, EOFError) as error:
+                raise Damaged(f"{self.path}: the header is damaged ({error})") from error
+            yield stream
+
+    def reader(self, facts: dict, stream: BinaryIO) -> Callable[[int], bytes]:
+        """A function that gives the bytes of frame `i`, compared with its CRC.
+
+        Args:
+            facts: of the .json.
+            stream: from `open`; as long as it is open the function may be called, by any thread.
+        """
+        descriptor, start, crcs = stream.fileno(), stream.tell(), facts["crc32"]
+
+        def read(i: int) -> bytes:
+            data = os.pread(descriptor, self.frame_bytes, start + i * self.frame_bytes)
+            if len(data) != self.frame_bytes or zlib.crc32(data) != crcs[i]:
+                raise Damaged(f"{self.path}: frame {i} is damaged (its CRC differs)")
+            return data
+
+        return read
+
+    def stamp(self) -> list[int]:
+        """What tells one state of the array's file from another: size, time of modification, inode."""
+        about = os.stat(self.path)
+        return [about.st_size, about.st_mtime_ns, about.st_ino]
+
+    def write_facts(self, crcs: list[int], stamp: list[int]) -> None:
+        """Write the .json: the pack is there, and in the state of this stamp it was compared.
+
+        Raises:
+            DataError: the file system refuses.
+        """
+        facts: dict[str, Any] = {
+            "frames": self.frames,
+            "size": self.size,
+            "resize": RESIZE,
+            "bytes": self.bytes,
+            "crc32": crcs,
+            "verified": stamp,
+        }
+        files.atomic_write(self.facts_path, files.to_json(facts), paths.cache_variable(self.cache))
+
+    def distrust(self) -> None:
+        """Remove the .json, so that the pack is made again."""
+        with contextlib.suppress(OSError):
+            self.facts_path.unlink()
+
+    def leftovers(self) -> list[Path]:
+        """Unfinished arrays: of the lock's holder, or of processes that died."""
+        return sorted(self.folder.glob(f".{self.key}.*.tmp"))
+
+    def growth(self) -> list:
+        """Something that changes while another process makes this pack."""
+        with contextlib.suppress(OSError):
+            abouts = [path.stat() for path in self.leftovers()]
+            return [(about.st_ino, about.st_size, about.st_mtime_ns) for about in abouts]
+        return []
+
+    def remove(self) -> int:
+        """Remove the pack, its .json first.
+
+        Returns:
+            Bytes that the array took; 0 when there was none.
+
+        Raises:
+            DataError: the file system refuses.
+        """
+        try:
+            there = self.path.stat().st_size if self.path.exists() else 0
+            for path in (self.facts_path, self.path):
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot remove: {(error.strerror or str(error)).lower()}; check its rights"
+            ) from error
+        return there
+
+
+@functools.lru_cache(maxsize=1)
+def _myself() -> str:
+    return socket.gethostname() or "here"
+
+
+class PackLock:
+    """The right to make or remove one pack; its holder's death gives it back."""
+
+    def __init__(self, path: Path, descriptor: int, sure: bool):
+        self._path, self._descriptor = path, descriptor
+        self.sure = sure
+        """False on a file system without locks, where others may be at work all the same."""
+
+    @staticmethod
+    def path(pack: PackFile) -> Path:
+        """The lock's file."""
+        return pack.folder / f".{pack.key}.lock"
+
+    @staticmethod
+    def take(pack: PackFile) -> Optional[PackLock]:
+        """The lock; None while another process holds it.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        pack.folder.mkdir(parents=True, exist_ok=True)
+        path = PackLock.path(pack)
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            sure = True
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            except OSError:
+                sure = False
+            with contextlib.suppress(FileNotFoundError):
+                # its last holder removes the file, so that the one we opened may be gone
+                if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+                    with contextlib.suppress(OSError):  # only for those who wait
+                        os.ftruncate(descriptor, 0)
+                        os.write(descriptor, f"process {os.getpid()} on {_myself()}".encode())
+                    return PackLock(path, descriptor, sure)
+            os.close(descriptor)
+
+    @staticmethod
+    def holder(pack: PackFile) -> str:
+        """Who holds a lock, for people."""
+        with contextlib.suppress(OSError):
+            return PackLock.path(pack).read_text(encoding="utf-8", errors="replace") or "another process"
+        return "another process"
+
+    def release(self) -> None:
+        """Give the lock back."""
+        with contextlib.suppress(OSError):
+            if self.sure:
+                self._path.unlink()
+        os.close(self._descriptor)
+
+
+class PackWriter:
+    """Makes a pack: under another name, flushed to disk, then renamed, the .json last.
+
+    Args:
+        pack: what to make.
+        lock: the right to; given back at the end.
+
+    Raises:
+        DataError: the file system refuses; the lock is then given back.
+    """
+
+    def __init__(self, pack: PackFile, lock: PackLock):
+        self.pack = pack
+        self._lock = lock
+        self._crcs = [0] * pack.frames
+        self._descriptor = -1
+        self._beside = pack.folder / f".{pack.key}.{_myself()}.{os.getpid()}.tmp"
+        try:
+            for path in pack.leftovers() if lock.sure else ():
+                path.unlink()
+            with open(self._beside, "wb") as stream:
+                header = {"descr": "|u1", "fortran_order": False, "shape": pack.shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                self._start = stream.tell()
+            self._descriptor = os.open(self._beside, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self.abandon()
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> DataError:
+        return files.disk_error(self.pack.path, error, paths.cache_variable(self.pack.cache))
+
+    def put(self, i: int, pixels: Any) -> None:
+        """Write frame `i`; may be called by several threads at once.
+
+        Args:
+            i: the frame.
+            pixels: uint8 (height, width, 3), C order, or its bytes.
+
+        Raises:
+            DataError: the file system refuses.
+        """
+        view = memoryview(pixels).cast("B")
+        self._crcs[i] = zlib.crc32(view)
+        place = self._start + i * self.pack.frame_bytes
+        try:
+            while view.nbytes:
+                written = os.pwrite(self._descriptor, view, place)
+                view, place = view[written:], place + written
+            if i % WRITEBACK == WRITEBACK - 1:
+                files.start_writeback(self._descriptor)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def commit(self) -> None:
+        """Put the pack in place; all frames must have been written.
+
+        Raises:
+            DataError: the file system refuses; nothing is left.
+        """
+        try:
+            os.fsync(self._descriptor)
+            os.rename(self._beside, self.pack.path)
+            try:
+                self.pack.write_facts(self._crcs, self.pack.stamp())
+            except BaseException:
+                self.pack.path.unlink()  # without its .json it would only take up space
+                raise
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what is unfinished and give the lock back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        with contextlib.suppress(OSError):
+            self._beside.unlink()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None

@@ -1,0 +1,105 @@
+"""Threads that go through the frames of runs, and what their caller hears of it.
+
+Threads, since decoding, resizing, hashing and writing all release Python's lock: on two cores they
+take the same time for an image as one thread does, and no process has to be started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any, Callable, Deque, Iterator, Optional
+
+POLL = 0.2
+"""Seconds between two ticks while something is waited for."""
+
+CHUNK = 8
+"""Frames that a thread takes at a time: 10 ms of work, so that a stop is soon heard."""
+
+
+class Workers:
+    """A pool of threads, and one thread that finishes files behind them; a context manager.
+
+    Args:
+        threads: how many; 0 for one on each core that this process may use.
+        bar: makes what shows the progress from a total and a unit, as `progress.Bar`.
+        tick: called in the caller's thread with the number of frames just done, or 0; may raise.
+        say: prints a line.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        bar: Callable[[int, str], Any],
+        tick: Callable[[int], None],
+        say: Callable[[str], None],
+    ):
+        self._bar, self.tick, self.say = bar, tick, say
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pack")
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="finish")
+        self._last: Optional[Future] = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True)
+        self._finisher.shutdown(wait=True)
+
+    @contextlib.contextmanager
+    def shown(self, frames: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """A bar over so many frames; gives the function to call with the number just done."""
+        with self._bar(frames, unit) as bar:
+
+            def done(count: int) -> None:
+                bar.add(count)
+                self.tick(count)
+
+            yield done
+
+    def each(self, frames: int, do: Callable[[int], Any], done: Callable[[int], None]) -> None:
+        """Call `do` with 0 to `frames` - 1 on all threads; the first error ends it at once."""
+
+        def chunk(first: int) -> int:
+            last = min(first + CHUNK, frames)
+            for i in range(first, last):
+                do(i)
+            return last - first
+
+        waiting: Deque[Future] = deque()
+        try:
+            for first in range(0, frames, CHUNK):
+                waiting.append(self._pool.submit(chunk, first))
+                if len(waiting) > 2 * self._threads:
+                    done(waiting.popleft().result())
+            while waiting:
+                done(waiting.popleft().result())
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)
+            raise
+
+    def finish(self, last_step: Callable[[], None]) -> None:
+        """Let the last step of a file run while the next file is made; after that of the one before.
+
+        On a slow disk flushing takes as long as decoding.
+        """
+        self.settle()
+        self._last = self._finisher.submit(last_step)
+
+    def settle(self) -> None:
+        """Wait for the last step that runs; what befell it is raised here."""
+        while self._last is not None:
+            try:
+                self._last.result(timeout=POLL)
+                self._last = None
+            except NotYet:
+                self.tick(0)
+            except BaseException:
+                self._last = None
+                raise

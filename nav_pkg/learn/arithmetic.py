@@ -1,0 +1,53 @@
+"""How a network is computed with: device, precision, memory format, compilation."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Callable, ContextManager
+
+import torch
+from torch import nn
+
+from nav_pkg.core import UsageError
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a network is computed with.
+
+    Attributes:
+        device: torch device.
+        amp: matrix products and convolutions in bfloat16 (torch.autocast); parameters, losses and
+            gradients' sums stay float32.
+        compile: torch.compile.
+        channels_last: keep images and kernels with the channels innermost.
+    """
+
+    device: str = "cpu"
+    amp: bool = False
+    compile: bool = False
+    channels_last: bool = True
+
+    def __post_init__(self) -> None:
+        if self.amp and self.device == "cuda" and not torch.cuda.is_bf16_supported():
+            raise UsageError("--amp: this GPU does not compute in bfloat16: leave --amp out")
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The memory format of images and kernels."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def place(self, net: nn.Module) -> nn.Module:
+        """Move a network to the device and its kernels into the memory format."""
+        return net.to(self.device, memory_format=self.memory_format)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, compiled if that is asked for (at its first call, which takes a minute)."""
+        return torch.compile(function, dynamic=False) if self.compile else function
+
+    def autocast(self) -> ContextManager[Any]:
+        """The context in which a forward pass is computed."""
+        if not self.amp:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, torch.bfloat16)

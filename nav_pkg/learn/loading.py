@@ -1,0 +1,154 @@
+"""From a dataset on disk to samples: splits, packs, labels, and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import paths
+from nav_pkg.data.pack import open_packs
+from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.samples import Samples
+
+TOLERANCE = 0.05
+"""Difference between a dataset's own channel statistics and those of the flags that is worth a warning."""
+
+_STATISTICS_IMAGES = 1000
+
+
+class Splits:
+    """The runs of a dataset to train, validate and test with.
+
+    Args:
+        dataset: the dataset.
+
+    Attributes:
+        runs: by `train`, `val`, `test`.
+        facts: name, hash of the content, and camera, for checkpoints and configurations.
+
+    Raises:
+        DataError: there is nothing to validate on, or runs differ in camera.
+    """
+
+    def __init__(self, dataset: Dataset):
+        self.runs = {part: dataset.split(part) for part in ("train", "val", "test")}
+        if not self.runs["val"]:
+            raise DataError(
+                f"{dataset.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1"
+            )
+        self.facts: dict[str, Any] = {
+            "name": dataset.name,
+            "hash": _content_hash(self.runs),
+            "camera": _camera([run for part in self.runs.values() for run in part]),
+        }
+
+
+def _content_hash(runs: Mapping[str, list[Run]]) -> str:
+    """A SHA-256 of what is learned from: the runs of each split, in order, with their content."""
+    text = "".join(f"{part} {run.name} {run.content_hash()}\n" for part in runs for run in runs[part])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _camera(runs: Sequence[Run]) -> list[int]:
+    """Width and height of the colour images, pixels, which all runs must share."""
+    found: Optional[list[int]] = None
+    for run in runs:
+        shape = (run.facts.get("sensors") or {}).get("rgb")
+        if not shape:
+            raise DataError(f"{run.path}: has no colour images: leave the run out of the splits")
+        camera = [int(shape[1]), int(shape[0])]
+        if found is not None and camera != found:
+            raise DataError(
+                f"{run.path}: its camera gives {camera[0]}x{camera[1]}, that of {runs[0].name} "
+                f"{found[0]}x{found[1]}: a dataset to learn from has one camera; split it"
+            )
+        found = camera
+    return found or []
+
+
+def load_samples(
+    runs: Sequence[Run],
+    preprocessing: Preprocessing,
+    source: str = "expert",
+    subsample: int = 1,
+    copy: bool = False,
+    in_memory: bool = False,
+    tick: Callable[[int], None] = lambda frames: None,
+) -> Samples:
+    """The frames of runs; their packs are made when they are not there.
+
+    Args:
+        runs: the runs of a split.
+        preprocessing: brings each image to the network's input size.
+        source: whose command is learned: `expert` or `applied`.
+        subsample: learn from every n-th frame of each run.
+        copy: use packs on this node's own disk, copied there when they exist elsewhere.
+        in_memory: copy all images into memory.
+        tick: called with the number of frames just read; may raise to stop.
+
+    Raises:
+        DataError: an image is damaged, a label is not a number, or disk or memory does not suffice.
+    """
+    yaw = [run.frames[f"{source}_yaw"] for run in runs]
+    for run, labels in zip(runs, yaw):
+        bad = np.flatnonzero(~np.isfinite(labels))
+        if len(bad):
+            raise DataError(
+                f"{run.path}/frames.csv: frame {bad[0]}: {source}_yaw is {labels[bad[0]]}: leave the run out"
+            )
+    cache: Path = paths.node_dir() if copy else paths.cache_dir()
+    packs = open_packs(
+        runs, preprocessing.size, cache=cache, source=paths.cache_dir() if copy else None, tick=tick
+    )
+
+    def release() -> None:
+        for pack in packs:
+            pack.release()
+
+    samples = Samples([pack.images for pack in packs], yaw, [run.name for run in runs], subsample, release)
+    return samples.in_memory(tick) if in_memory else samples
+
+
+def warnings(samples: Samples, action_space: ActionSpace, preprocessing: Preprocessing) -> list[str]:
+    """What a user should know of a training set before learning from it, a line each.
+
+    Args:
+        samples: the training set.
+        action_space: whose classes may be empty.
+        preprocessing: whose means and deviations may be those of other images.
+    """
+    found = []
+    if action_space.discrete:
+        counts = np.bincount(
+            action_space.classes(samples.yaw[samples.frames]), minlength=action_space.quantity
+        )
+        for name, count in zip(action_space.class_names(), counts):
+            if not count:
+                found.append(f"the training set has no frame of class {name!r}, which will never be learned")
+    if preprocessing.mode == "scaled":
+        from nav_pkg.data.info import channel_statistics
+
+        chosen = np.linspace(0, len(samples.yaw) - 1, min(_STATISTICS_IMAGES, len(samples.yaw)))
+        images = np.empty((len(chosen), *samples.images[0].shape[1:]), np.uint8)
+        samples.gather(chosen.astype(np.int64), images)
+        for flag, own, given in zip(
+            ("--scale_means", "--scale_stds"),
+            channel_statistics(images),
+            (preprocessing.means, preprocessing.stds),
+        ):
+            if max(abs(a - b) for a, b in zip(own, given)) > TOLERANCE:
+                found.append(
+                    f"{flag} {_text(given)}: the training set's own are {_text(own)} (red green blue, "
+                    "see dataset.py stats)"
+                )
+    return found
+
+
+def _text(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)

@@ -1,0 +1,156 @@
+"""Which method of learning the flags ask for, checked before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from torch import nn
+
+from nav_pkg import nets
+from nav_pkg.core import UsageError
+from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.losses import Loss
+from nav_pkg.learn.method import FrameMethod, Method
+from nav_pkg.learn.order import (
+    BalancedOrder,
+    Order,
+    RandomWindows,
+    ShuffledOrder,
+    SlidingWindows,
+    WholeRuns,
+    WindowOrder,
+)
+from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.recurrent import InitState, RecurrentMethod
+from nav_pkg.learn.samples import Samples
+
+TIME_LENGTH = 10
+"""Frames in a window unless `--time_length` says otherwise."""
+
+
+@dataclass(frozen=True)
+class MethodFlags:
+    """The flags that choose a method of learning.
+
+    Attributes:
+        batch_size: samples, windows or runs in a batch.
+        seed: of the order.
+        balanced: equal shares of left, straight and right in training batches.
+        n_frames: frames that a network takes at once; 0 for one image, or for a recurrent network.
+        recurrent: whether the network keeps a state.
+        time_length: frames in a window; -1 for whole runs.
+        sliding: S-TBPTT.
+        slide: frames that its window moves on by.
+        accumulate: it takes a gradient step at the end of a slide only.
+        init_state: of WW-TBPTT's windows.
+    """
+
+    batch_size: int
+    seed: int
+    balanced: bool = False
+    n_frames: int = 0
+    recurrent: bool = False
+    time_length: int = TIME_LENGTH
+    sliding: bool = False
+    slide: int = 1
+    accumulate: bool = False
+    init_state: InitState = InitState()
+
+    @staticmethod
+    def from_flags(network: str, args: Any) -> MethodFlags:
+        """The method that the command line asks for.
+
+        Args:
+            network: its name in the registry.
+            args: the values of all flags as attributes.
+
+        Raises:
+            UsageError: a flag that would have no effect, or flags that exclude each other.
+        """
+        spec = nets.spec(network)
+        recurrent = spec.kind == "recurrent"
+        if recurrent:
+            _check_recurrent(network, args)
+        else:
+            for flag in ("time_length", "sliding_tbptt", "sliding_step_size", "init_state", "accum_grads"):
+                if getattr(args, flag):
+                    raise UsageError(f"--{flag}: {network} keeps no state from frame to frame: leave it out")
+        return MethodFlags(
+            batch_size=args.batch_size,
+            seed=args.random_seed,
+            balanced=args.normalized_output,
+            n_frames=(args.n_frames or dict(spec.options)["n_frames"]) if spec.kind == "frames" else 0,
+            recurrent=recurrent,
+            time_length=args.time_length or TIME_LENGTH,
+            sliding=args.sliding_tbptt,
+            slide=args.sliding_step_size or 1,
+            accumulate=args.accum_grads,
+            init_state=InitState.from_flag(args.init_state) if args.init_state else InitState(),
+        )
+
+
+def _check_recurrent(network: str, args: Any) -> None:
+    if args.normalized_output:
+        raise UsageError(f"--normalized_output balances frames, {network} learns sequences: leave it out")
+    if args.subsample != 1:
+        raise UsageError(
+            f"--subsample {args.subsample}: {network} flies every frame and has to learn from every frame: "
+            "leave it out (long runs fit in memory all the same)"
+        )
+    if not args.sliding_tbptt:
+        for flag in ("sliding_step_size", "accum_grads"):
+            if getattr(args, flag):
+                raise UsageError(f"--{flag} has no effect without --sliding_tbptt: add it or leave it out")
+    if args.init_state and (args.sliding_tbptt or args.time_length == -1):
+        what = "--sliding_tbptt carries states on" if args.sliding_tbptt else "whole runs begin with zero"
+        raise UsageError(f"--init_state {' '.join(args.init_state)}: {what}: leave it out")
+
+
+def make_method(
+    flags: MethodFlags,
+    net: nn.Module,
+    arithmetic: Arithmetic,
+    preprocessing: Preprocessing,
+    loss: Loss,
+    train: Samples,
+) -> Method:
+    """The method, ready to learn.
+
+    Args:
+        flags: choose it.
+        net: the network, where the arithmetic has placed it.
+        arithmetic: how it is computed with.
+        preprocessing: how images become its input.
+        loss: what is minimised.
+        train: the training set.
+
+    Raises:
+        UsageError: the training set is too small for the batch or the window, or lacks a class.
+    """
+    common = (net, arithmetic, preprocessing, loss)
+    if not flags.recurrent:
+        order: Order
+        if flags.balanced:
+            order = BalancedOrder(train.yaw[train.frames], flags.batch_size, flags.seed)
+        else:
+            order = ShuffledOrder(len(train), flags.batch_size, flags.seed)
+        return FrameMethod(*common, order, train, flags.n_frames)
+    windows: WindowOrder
+    init_state: Optional[InitState] = None
+    if flags.sliding:
+        windows = SlidingWindows(train, flags.batch_size, flags.time_length, flags.slide, flags.seed)
+    elif flags.time_length == -1:
+        windows = WholeRuns(train, flags.batch_size, flags.seed)
+    else:
+        init_state = flags.init_state
+        grid = init_state.kind == "carried"
+        windows = RandomWindows(train, flags.batch_size, flags.time_length, flags.seed, grid)
+    return RecurrentMethod(
+        *common,
+        windows,
+        train,
+        init_state=init_state or InitState("zero", 0),
+        slide=flags.slide,
+        accumulate=flags.accumulate,
+    )

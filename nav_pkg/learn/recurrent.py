@@ -1,0 +1,282 @@
+"""Truncated and full backpropagation through time, for networks of features, LSTM and a linear output.
+
+One method for the three ways to train, which differ in their windows (`nav_pkg.learn.order`) and in the
+state that a window begins with. The features of all frames of a batch go through the convolutions
+together, then the LSTM runs over each sequence in one fused call. Where the convolutions' activations
+would take too much memory, features are computed in portions without them, and again, portion by
+portion, when their gradients are known (Chen et al. 2016, "Training deep nets with sublinear memory
+cost"): twice the forward work of the convolutions, the same gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from nav_pkg.core import UsageError
+from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.losses import Loss
+from nav_pkg.learn.method import EvaluationInputs, Inputs, Step, Tick, evaluating
+from nav_pkg.learn.order import RandomWindows, SlidingWindows, WindowOrder, Windows
+from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.samples import Samples
+
+State = Tuple[torch.Tensor, torch.Tensor]
+"""h and c of an LSTM: float32 (layers, sequences, hidden) each."""
+
+PORTION_BYTES = 160 << 20
+"""Input of as many frames as have their activations in memory at once. Activations take about six times
+as much: tiny features 0.8 GB, those of alexnet 1 GB."""
+
+INIT_STATES = ("full", "zero", "carried", "burn_in")
+
+
+@dataclass(frozen=True)
+class InitState:
+    """The state that a window of WW-TBPTT begins with.
+
+    Attributes:
+        kind: `full`: what running the present network over all of the run's earlier frames gives.
+            `burn_in`: the same over the last `frames` of them, from zero. `zero`. `carried`: what the
+            preceding window left when it was last learned from, zero before (the stored state of
+            Kapturowski et al. 2019, R2D2); windows then lie on a grid.
+        frames: for `burn_in`.
+    """
+
+    kind: str = "burn_in"
+    frames: int = 20
+
+    @staticmethod
+    def from_flag(words: Sequence[str]) -> InitState:
+        """The state of an `--init_state`: full, zero, carried, or burn_in and a number of frames.
+
+        Raises:
+            UsageError: anything else.
+        """
+        text = " ".join(words)
+        if len(words) == 1 and words[0] in INIT_STATES[:3]:
+            return InitState(words[0], 0)
+        if len(words) == 2 and words[0] == "burn_in" and words[1].isdigit():
+            return InitState("burn_in", int(words[1])) if int(words[1]) else InitState("zero", 0)
+        raise UsageError(
+            f"--init_state {text}: must be full, zero, carried, or burn_in and a number"
+        )
+
+
+class RecurrentMethod:
+    """Learning of a recurrent network.
+
+    Args:
+        net: a recurrent network of the registry (`nav_pkg.nets.recurrent`).
+        arithmetic: how it is computed with.
+        preprocessing: how images become its input.
+        loss: what is minimised: the mean over all frames of a batch.
+        order: the windows of each batch, which say how it is trained: `WholeRuns` (F-BPTT),
+            `RandomWindows` (WW-TBPTT), `SlidingWindows` (S-TBPTT).
+        train: the training set.
+        init_state: for `RandomWindows`.
+        slide: for `SlidingWindows`: frames that a window moves on by.
+        accumulate: the optimiser takes a step only at the end of a slide, by the mean of its gradients.
+        portion_bytes: see `PORTION_BYTES`.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        arithmetic: Arithmetic,
+        preprocessing: Preprocessing,
+        loss: Loss,
+        order: WindowOrder,
+        train: Samples,
+        init_state: InitState = InitState(),  # noqa: B008 - frozen
+        slide: int = 0,
+        accumulate: bool = False,
+        portion_bytes: int = PORTION_BYTES,
+    ):
+        self.steps = order.steps
+        self._net, self._arithmetic, self._preprocessing = net, arithmetic, preprocessing
+        self._extract = arithmetic.compiled(net.extract)
+        self._loss, self._order, self._train = loss, order, train
+        self._init_state, self._slide, self._accumulate = init_state, slide, accumulate
+        self._portion = max(1, portion_bytes // (3 * 4 * math.prod(preprocessing.size)))
+        self._frozen = not any(parameter.requires_grad for parameter in net.features.parameters())
+        self._inputs = Inputs(train, preprocessing, arithmetic)
+        self._evaluation = EvaluationInputs(preprocessing, arithmetic)
+        self._sliding = isinstance(order, SlidingWindows)
+        # S-TBPTT: the states of the runs slid along. WW-TBPTT with `carried`: each window's last state.
+        self._carried: Optional[State] = None
+        if isinstance(order, RandomWindows) and init_state.kind == "carried":
+            self._carried = net.initial_state(len(train.yaw) // order.length + 1, arithmetic.device)
+
+    def frames(self, episode: int, step: int) -> np.ndarray:
+        """The frames whose labels a batch learns: int64 (frames,), sequence after sequence."""
+        return self._order.windows(episode, step).frames
+
+    def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
+        """Add the gradients of a batch to the parameters' (see `Method`)."""
+        windows = self._order.windows(episode, step)
+        state = self._initial(windows, tick)
+        frames = windows.frames
+        targets = self._loss.targets(self._train.yaw[frames]).to(self._arithmetic.device)
+        portions = np.array_split(frames, -(-len(frames) // self._portion))
+        again = len(portions) > 1 and not self._frozen
+        if again or self._frozen:
+            features = torch.cat([self._features(self._inputs, part, tick) for part in portions])
+            features.requires_grad_(again)
+        else:
+            features = self._convolve(frames)
+        outputs, state = self._recur(features, windows, state)
+        loss = self._loss(outputs, targets)
+        loss.backward()
+        if again:
+            gradients = features.grad.split([len(part) for part in portions])
+            for part, gradient in zip(portions, gradients):
+                tick()
+                self._convolve(part).backward(gradient)
+        self._carry(windows, state)
+        waiting, self._inputs.waiting = self._inputs.waiting, 0.0
+        complete = windows.last or not (self._sliding and self._accumulate)
+        return Step(loss.detach(), outputs.detach(), waiting, complete)
+
+    def _convolve(self, frames: np.ndarray) -> torch.Tensor:
+        """Features of training frames, float32 (n, features), with their graph."""
+        with self._arithmetic.autocast():
+            return self._extract(self._inputs(frames)).float()
+
+    @torch.no_grad()
+    def _features(self, inputs: Inputs, frames: np.ndarray, tick: Tick) -> torch.Tensor:
+        """Features without a graph: float32 (n, features)."""
+        made = []
+        for first in range(0, len(frames), self._portion):
+            tick()
+            with self._arithmetic.autocast():
+                made.append(self._net.extract(inputs(frames[first : first + self._portion])).float())
+        return torch.cat(made) if len(made) != 1 else made[0]
+
+    def _recur(self, features: torch.Tensor, windows: Windows, state: State) -> tuple[torch.Tensor, State]:
+        """Outputs of all frames (frames, outputs), and the state to carry on, detached.
+
+        A sequence that is shorter than the longest is padded at its end, where nothing that counts
+        comes after it.
+        """
+        lengths = torch.from_numpy(windows.length).to(features.device)
+        longest = int(windows.length.max())
+        even = bool((windows.length == longest).all())
+        if even:
+            padded = features.unflatten(0, (len(lengths), longest))
+        else:
+            inside = torch.arange(longest, device=features.device)[None] < lengths[:, None]
+            padded = features.new_zeros(len(lengths), longest, features.shape[1])
+            padded[inside] = features
+        # the state of the next window is the one behind the frames that it leaves out
+        part = self._slide if self._sliding and 0 < self._slide < longest and not windows.last else longest
+        outputs, state = self._net.recur(padded[:, :part], state)
+        carried = tuple(value.detach() for value in state)
+        if part < longest:
+            rest, _ = self._net.recur(padded[:, part:], state)
+            outputs = torch.cat([outputs, rest], dim=1)
+        return (outputs.flatten(0, 1) if even else outputs[inside]), carried
+
+    def _initial(self, windows: Windows, tick: Tick) -> State:
+        """The states that the windows begin with."""
+        fresh = self._net.initial_state(len(windows.first), self._arithmetic.device)
+        if self._sliding:
+            if windows.fresh:
+                return fresh
+            stream = torch.from_numpy(windows.stream).to(self._arithmetic.device)
+            return tuple(value.index_select(1, stream) for value in self._carried)
+        if not isinstance(self._order, RandomWindows) or self._init_state.kind == "zero":
+            return fresh
+        if self._init_state.kind == "carried":
+            return self._recall(windows, fresh)
+        return self._burn_in(windows, fresh, tick)
+
+    @torch.no_grad()
+    def _burn_in(self, windows: Windows, state: State, tick: Tick) -> State:
+        """Run the present network, in evaluation mode, over frames before the windows, from zero."""
+        begins = self._train.starts[self._train.run_of(windows.first)]
+        if self._init_state.kind == "burn_in":
+            begins = np.maximum(begins, windows.first - self._init_state.frames)
+        earlier = windows.first - begins
+        with evaluating(self._net):
+            if self._init_state.kind == "burn_in":
+                # in groups of the same number of frames: nearly all windows are in one
+                for count in np.unique(earlier[earlier > 0]).tolist():
+                    group = np.flatnonzero(earlier == count)
+                    frames = (windows.first[group, None] + np.arange(-count, 0)).ravel()
+                    made = self._features(self._inputs, frames, tick).unflatten(0, (len(group), count))
+                    self._put(state, group, self._net.recur(made)[1])
+                return state
+            # windows of the same run share what comes before the first of them
+            for begin in np.unique(begins[earlier > 0]).tolist():
+                after: Optional[State] = None
+                for first in np.unique(windows.first[begins == begin]).tolist():
+                    if first > begin:
+                        made = self._features(self._inputs, np.arange(begin, first), tick)
+                        _, after = self._net.recur(made[None], after)
+                        self._put(state, np.flatnonzero(windows.first == first), after)
+                        begin = first
+        return state
+
+    @staticmethod
+    def _put(state: State, places: np.ndarray, values: State) -> None:
+        """Write states into some places; one state is written into all of them."""
+        for value, new in zip(state, values):
+            value[:, torch.from_numpy(places).to(value.device)] = new
+
+    def _recall(self, windows: Windows, fresh: State) -> State:
+        """The states that preceding windows left; zero for the first window of a run."""
+        later = np.flatnonzero(windows.first > self._train.starts[self._train.run_of(windows.first)])
+        places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self._arithmetic.device)
+        self._put(fresh, later, tuple(value.index_select(1, places) for value in self._carried))
+        return fresh
+
+    def _places(self, last: np.ndarray) -> np.ndarray:
+        """The places among the states carried of the windows that end with these frames."""
+        # the ends of any two windows on the grid are at least a window apart
+        return last // self._order.length
+
+    def _carry(self, windows: Windows, state: State) -> None:
+        if self._sliding:
+            streams = int(windows.stream.max()) + 1 if windows.fresh else self._carried[0].shape[1]
+            kept = self._net.initial_state(streams, self._arithmetic.device)
+            self._put(kept, windows.stream, state)
+            self._carried = kept
+        elif self._carried is not None:
+            self._put(self._carried, self._places(windows.first + windows.length - 1), state)
+
+    @torch.no_grad()
+    def outputs(self, samples: Samples, tick: Tick = lambda: None) -> torch.Tensor:
+        """The outputs in evaluation mode for all samples, each run from its start, as it is flown.
+
+        Returns:
+            float32 (samples, outputs).
+        """
+        inputs, made = self._evaluation(samples), []
+        with evaluating(self._net):
+            for first, end in zip(samples.starts, samples.starts[1:]):
+                features = self._features(inputs, np.arange(first, end), tick)
+                outputs, _ = self._net.recur(features[None])
+                made.append(outputs[0].cpu())
+        return torch.cat(made)
+
+    def state(self) -> dict[str, Any]:
+        """The states carried from batch to batch: `h` and `c`, empty where there are none."""
+        if self._carried is None:
+            return {}
+        return {name: value.detach().cpu().clone() for name, value in zip("hc", self._carried)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a `state()`."""
+        if state:
+            self._carried = tuple(state[name].to(self._arithmetic.device) for name in "hc")
+
+    def close(self) -> None:
+        """Let go of the training set, and of the split that was evaluated last."""
+        self._inputs.close()
+        self._evaluation.close()

@@ -1,0 +1,255 @@
+"""The frames of a split: images in packs, labels in memory, and the way of a batch to the device.
+
+Frames are numbered through all runs of the split, in order. Images stay where they are, memory-mapped
+uint8 at the network's input size, until a batch asks for them.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, Optional, Sequence
+
+import numpy as np
+import torch
+
+from nav_pkg.core import DataError
+
+_RELEASE_BYTES = 256 << 20
+"""Bytes read from the packs after which their pages are given back (to the kernel's cache, not lost)."""
+
+_GPU_SHARE = 0.5
+"""Most of the GPU's free memory that images may take; the rest is the network's."""
+
+
+class Samples:
+    """The frames of a split.
+
+    Args:
+        images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size.
+        yaw: for each run, float64 (frames,), the labels, rad/s.
+        names: the runs' names, for messages.
+        subsample: learn from every n-th frame of each run, from its first. All frames stay there, so that
+            the past of a frame is what it was.
+        release: gives the images' pages back to the kernel.
+
+    Attributes:
+        yaw: float64 (frames,), all runs' labels.
+        starts: int64 (runs + 1,), the number of each run's first frame, and that of all frames.
+        frames: int64 (samples,), the frames that are learned from.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        yaw: Sequence[np.ndarray],
+        names: Sequence[str] = (),
+        subsample: int = 1,
+        release: Callable[[], None] = lambda: None,
+    ):
+        self.images = list(images)
+        self.names = list(names) or [str(i) for i in range(len(self.images))]
+        lengths = [len(labels) for labels in yaw]
+        if lengths != [len(run) for run in self.images]:
+            raise ValueError(f"{lengths} labels for {[len(run) for run in self.images]} images")
+        self.yaw = np.concatenate([np.zeros(0), *[np.asarray(labels, np.float64) for labels in yaw]])
+        self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        picked = [np.arange(first, end, subsample) for first, end in zip(self.starts, self.starts[1:])]
+        self.frames = np.concatenate([np.zeros(0, np.int64), *picked])
+        self._release, self._read = release, 0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of each run: int64 (runs,)."""
+        return np.diff(self.starts)
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of all images."""
+        return sum(int(np.prod(run.shape)) for run in self.images)
+
+    def run_of(self, frames: np.ndarray) -> np.ndarray:
+        """The run that each frame belongs to: int64, the shape of `frames`."""
+        return np.searchsorted(self.starts, frames, side="right") - 1
+
+    def recent(self, frames: np.ndarray, count: int) -> np.ndarray:
+        """Each frame with those before it, as a network sees them in flight.
+
+        Args:
+            frames: int64 (batch,).
+            count: frames that the network takes.
+
+        Returns:
+            int64 (batch, count), oldest first. Where a run has not had so many yet, its first frame
+            stands for those before it. Never a frame of another run.
+        """
+        first = self.starts[self.run_of(frames)]
+        past = np.arange(count - 1, -1, -1)
+        return np.maximum(frames[:, None] - past, first[:, None])
+
+    def gather(self, frames: np.ndarray, out: np.ndarray) -> None:
+        """Copy images.
+
+        Args:
+            frames: int64 (n,).
+            out: uint8 (n, height, width, 3), C-contiguous, written to.
+        """
+        runs = self.run_of(frames)
+        rows = frames - self.starts[runs]
+        images = self.images
+        for place, (run, row) in enumerate(zip(runs.tolist(), rows.tolist())):
+            out[place] = images[run][row]
+        self._read += out.nbytes
+        if self._read >= _RELEASE_BYTES:
+            # pages that were read count as this process's memory until they are given back
+            self._release()
+            self._read = 0
+
+    def in_memory(self, tick: Callable[[int], None] = lambda frames: None) -> Samples:
+        """The same samples with their images copied into memory.
+
+        Args:
+            tick: called with the number of frames just copied; may raise to stop.
+
+        Raises:
+            DataError: memory does not suffice.
+        """
+        needed, free = self.image_bytes, available_memory()
+        if free is not None and needed > free:
+            raise DataError(
+                f"--load_data_in_ram: {self.starts[-1]} frames take {needed / 1e9:.1f} GB of memory, "
+                f"{free / 1e9:.1f} GB are free: leave it out (images are then read from the pack)"
+            )
+        copies = []
+        for run in self.images:
+            copy = np.empty(run.shape, np.uint8)
+            for first in range(0, len(run), 256):
+                copy[first : first + 256] = run[first : first + 256]
+                tick(len(copy[first : first + 256]))
+            self._release()
+            copies.append(copy)
+        made = Samples(copies, np.split(self.yaw, self.starts[1:-1]), self.names)
+        made.frames = self.frames
+        return made
+
+
+def available_memory() -> Optional[int]:
+    """Memory that this machine can still give, bytes; None where /proc does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+class Feeder:
+    """Brings images of samples to a device, as uint8.
+
+    On a GPU, all images are put into its memory when they fit; else the next batch is copied to pinned
+    memory by a thread while the present one is computed with. On the CPU a batch is copied when it is
+    asked for: a thread would take the time from the arithmetic.
+
+    Args:
+        samples: where the images are.
+        device: torch device.
+        resident: whether all images are put into the device's memory; None: on a GPU, when they take at
+            most half of its free memory.
+        ahead: whether a thread copies the next batch; None: on a GPU.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        device: str = "cpu",
+        resident: Optional[bool] = None,
+        ahead: Optional[bool] = None,
+    ):
+        self._samples, self._device = samples, device
+        if resident is None:
+            resident = device == "cuda" and samples.image_bytes <= _GPU_SHARE * torch.cuda.mem_get_info()[0]
+        self._resident = _upload(samples, device) if resident else None
+        self._pool = ThreadPoolExecutor(1) if (device == "cuda" if ahead is None else ahead) else None
+        self._next: Optional[tuple[np.ndarray, Future]] = None
+        # Two buffers, used in turn: fresh memory costs as much as the copy, and the GPU may still read the
+        # one while the other is filled.
+        self._buffers: list[Optional[torch.Tensor]] = [None, None]
+        self._turn = 0
+        self._copied: list[Optional[torch.cuda.Event]] = [None, None]
+
+    def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
+        """The images of some frames.
+
+        Args:
+            frames: int64 (n,).
+            following: the frames that will be asked for next, if known.
+
+        Returns:
+            uint8 (n, height, width, 3) on the device; valid until the next call but one.
+        """
+        if self._resident is not None:
+            return self._resident.index_select(0, torch.from_numpy(frames).to(self._device))
+        if self._next is not None and np.array_equal(self._next[0], frames):
+            pixels = self._next[1].result()
+        else:
+            self.forget()
+            pixels = self._gather(frames)
+        self._next = None
+        images = self._to_device(pixels)
+        if self._pool is not None and following is not None:
+            self._next = following, self._pool.submit(self._gather, following)
+        return images
+
+    def forget(self) -> None:
+        """Drop a batch that was fetched ahead."""
+        if self._next is not None:
+            self._next[1].result()
+            self._next = None
+
+    def close(self) -> None:
+        """End the thread and let go of the images."""
+        self.forget()
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._resident = None
+        self._buffers = [None, None]
+
+    def _gather(self, frames: np.ndarray) -> torch.Tensor:
+        self._turn = 1 - self._turn
+        event = self._copied[self._turn]
+        if event is not None:
+            event.synchronize()
+        buffer = self._buffers[self._turn]
+        if buffer is None or len(buffer) < len(frames):
+            shape = (len(frames), *self._samples.images[0].shape[1:])
+            buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device == "cuda")
+            self._buffers[self._turn] = buffer
+        pixels = buffer[: len(frames)]
+        self._samples.gather(frames, pixels.numpy())
+        return pixels
+
+    def _to_device(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self._device != "cuda":
+            return pixels
+        images = pixels.to(self._device, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self._copied[self._turn] = event
+        return images
+
+
+def _upload(samples: Samples, device: str) -> torch.Tensor:
+    """All images in a device's memory: uint8 (frames, height, width, 3)."""
+    everything = torch.empty(
+        (int(samples.starts[-1]), *samples.images[0].shape[1:]), dtype=torch.uint8, device=device
+    )
+    portion = np.empty((256, *everything.shape[1:]), np.uint8)
+    for first in range(0, len(everything), len(portion)):
+        frames = np.arange(first, min(first + len(portion), len(everything)))
+        samples.gather(frames, portion[: len(frames)])
+        everything[first : first + len(frames)] = torch.from_numpy(portion[: len(frames)])
+    return everything

@@ -1,0 +1,167 @@
+"""The same command gives the same bytes: for every network, for all ways of learning, after any stop."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nav_pkg import nets
+from nav_pkg.cli import learner_flags
+from nav_pkg.cli.main import parse
+from nav_pkg.learn import determinism, offline
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.losses import make_loss
+from nav_pkg.learn.methods import MethodFlags, make_method
+from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.stop import Stop
+from nav_pkg.learn.trainer import Trainer
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
+COMMON = "--discrete --loss CrossEntropy --shifted_input --max_episodes 3 --momentum 0.9 --learning_rate 0.02"
+WAYS = {
+    "tiny": "--network tiny_net --batch_size 30 --dropout 0.3",
+    "nfc": "--network tiny_nfc_net --n_frames 3 --batch_size 60",
+    "F-BPTT": "--network tiny_LSTM_net --batch_size 1 --time_length -1",
+    "WW-TBPTT": "--network tiny_LSTM_net --batch_size 40 --time_length 8",
+    "WW-TBPTT carried": "--network tiny_LSTM_net --batch_size 8 --time_length 8 --init_state carried",
+    "S-TBPTT": "--network tiny_LSTM_net --batch_size 2 --time_length 20 --sliding_tbptt "
+    "--sliding_step_size 10",
+    "S-TBPTT summed": "--network tiny_LSTM_net --batch_size 2 --time_length 20 --sliding_tbptt "
+    "--sliding_step_size 10 --accum_grads",
+}
+
+
+class Interrupt(Stop):
+    """Asks to stop at the n-th look."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.looks, self.look = 0, look
+
+    def check(self):
+        self.looks += 1
+        if self.looks >= self.look:
+            self._signal = signal.SIGTERM
+        super().check()
+
+
+def arguments(way, data_root, summary_dir, tag, threads):
+    places = ["--data_root", str(data_root), "--summary_dir", str(summary_dir), "--dataset", "easy"]
+    return [*places, "-t", tag, "--num_threads", str(threads), *COMMON.split(), *WAYS[way].split()]
+
+
+def train(argv, stop=None):
+    args = parse(argv)
+    values = {flag.key: getattr(args, flag.key) for flag in learner_flags.FLAGS if flag.group != "flight"}
+    return offline.train(values, [flag.key for flag in learner_flags.FLAGS if flag.free], stop or Stop())
+
+
+def same_bytes(first, second):
+    for name in ("my-model", "metrics.jsonl"):
+        if (first / name).read_bytes() != (second / name).read_bytes():
+            return False
+    return True
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_repeated_and_stopped_anywhere(way, data_root, tmp_path, monkeypatch):
+    # so small that whole runs are learned in portions, between which a stop is heard, too
+    monkeypatch.setattr("nav_pkg.learn.recurrent.PORTION_BYTES", 40 * 3 * 4 * 128 * 128)
+    counted = Interrupt(10**9)
+    assert train(arguments(way, data_root, tmp_path, "whole", 2), counted) == 0
+    assert train(arguments(way, data_root, tmp_path, "again", 2)) == 0
+    assert same_bytes(tmp_path / "whole", tmp_path / "again")
+    looks = random.Random(way).sample(range(1, counted.looks), 3)
+    for look in sorted(looks, reverse=True):
+        assert train(arguments(way, data_root, tmp_path, "cut", 2), Interrupt(look)) in (0, 85)
+    assert train(arguments(way, data_root, tmp_path, "cut", 2)) == 0
+    assert same_bytes(tmp_path / "whole", tmp_path / "cut")
+    updates = [json.loads(line)["updates"] for line in (tmp_path / "cut/metrics.jsonl").open()]
+    assert updates == sorted(set(updates)) and len(updates) == 3
+
+
+@pytest.mark.parametrize("way", ["tiny", "F-BPTT", "WW-TBPTT", "S-TBPTT"])
+def test_killed_at_random_moments_and_gone_on_with(way, data_root, tmp_path):
+    argv = arguments(way, data_root, tmp_path, "whole", 1)
+    begin = time.monotonic()
+    subprocess.run([sys.executable, str(SCRIPT), *argv], check=True, stdout=subprocess.DEVNULL)
+    lasted = time.monotonic() - begin
+    argv = arguments(way, data_root, tmp_path, "cut", 1)
+    # every episode is saved, as after long ones: else a kill leaves nothing to go on with
+    code = (
+        "import sys; from nav_pkg.learn import offline; offline.SAVE_SECONDS = 0\n"
+        "from nav_pkg.cli.flags import run; from nav_pkg.cli.main import main; run(main)"
+    )
+    moments = random.Random(way)
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *argv], stdout=subprocess.DEVNULL, cwd=SCRIPT.parents[1]
+        )
+        try:
+            process.wait(moments.uniform(0.3, 1.0) * lasted)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    assert train(argv) == 0
+    assert same_bytes(tmp_path / "whole", tmp_path / "cut")
+
+
+def two_steps(name, threads):
+    """The weights of a network after two gradient steps on noise."""
+    determinism.prepare(5, threads)
+    space, spec = ActionSpace(), nets.spec(name)
+    noise = np.random.RandomState(0)
+    images = [noise.randint(0, 256, (6, *spec.input_size, 3)).astype(np.uint8) for _ in range(2)]
+    samples = Samples(images, [noise.uniform(-1, 1, 6) for _ in range(2)])
+    options = {"n_frames": 3} if spec.kind == "frames" else {}
+    options = nets.complete_options(name, **options)
+    preprocessing = Preprocessing(spec.input_size, "shifted")
+    arithmetic, loss = Arithmetic(), make_loss("CrossEntropy", space)
+    net = arithmetic.place(nets.build(name, seed=1, **options))
+    flags = MethodFlags(
+        batch_size=2,
+        seed=3,
+        n_frames=options.get("n_frames", 0),
+        recurrent=spec.kind == "recurrent",
+        time_length=2,
+    )
+    trainer = Trainer(
+        network=name,
+        net=net,
+        net_options=options,
+        action_space=space,
+        preprocessing=preprocessing,
+        arithmetic=arithmetic,
+        method=make_method(flags, net, arithmetic, preprocessing, loss, samples),
+        loss=loss,
+        optimizer_name="SGD",
+        make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01),
+        train=samples,
+        val=samples,
+        dataset={},
+        max_steps=2,
+    )
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    trainer.run_episode()
+    assert trainer.updates == 2
+    return before, net.state_dict()
+
+
+@pytest.mark.parametrize("name", nets.names())
+def test_every_network_repeats_itself(name):
+    before, first = two_steps(name, 1)
+    assert any(not torch.equal(before[key], first[key]) for key in first)
+    for threads in (1, 2):
+        expected = first if threads == 1 else two_steps(name, threads)[1]
+        again = two_steps(name, threads)[1]
+        assert all(torch.equal(expected[key], again[key]) for key in expected)
