@@ -211,7 +211,8 @@ def nearest_name(name: str, known: list[str]) -> str:
     """A hint for an unknown name: `; did you mean 'x'?` or the list of all known names."""
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    lowered = {one.lower(): one for one in known}  # capitals count for nothing
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     if close:
-        return f"; did you mean {close[0]!r}?"
+        return f"; did you mean {lowered[close[0]]!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else ""

@@ -7,6 +7,7 @@ measurement that is not asked for keeps its earlier figure.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import os
 import platform
@@ -39,7 +40,16 @@ TARGETS = {
     "recorder_share": "under 0.15",
     "same_bytes": "1",
     "kills_survived": "30 of 30",
+    "data_wait_share": "under 0.03",
+    "pack_over_decode": "at least 0.85",
+    "pack_over_dataloader": "at least 3",
+    "train_rss_gb": "under 2",
+    "lstm_over_features": "at least 0.6",
+    "train_over_compute": "at least 0.97",
+    "amp_over_eager_tiny_net": "at least 1.2",
+    "amp_over_eager_alex_net": "at least 2",
 }
+"""What each figure shall reach; a name that others begin with stands for them all."""
 
 
 class Bench:
@@ -225,6 +235,19 @@ class Bench:
         )
         self.report("kills_survived", found["kills"] if not bad else 0, "kills", command, detail)
 
+    def learning(self, names: Sequence[str]) -> None:
+        """The measurements of learning, on three flights of two minutes that are flown for them."""
+        from nav_pkg.cli.bench_learning import MEASUREMENTS as LEARNING
+        from nav_pkg.cli.bench_learning import LearningBench
+
+        arguments = ("--number_of_runs", 3, "--start", "route", "--max_duration", 120, *FULL, "-ds")
+        self.fly("learning", *arguments)
+        bench = LearningBench(self.work / "data" / "learning", self.work)
+        for name in names:
+            for figure in LEARNING[name](bench):
+                command = self.command("bench.py", "--only", name)
+                self.report(figure.name, figure.value, figure.unit, command, figure.detail)
+
     def page(self) -> None:
         """Write docs/performance.md from all figures."""
         gpu = "a GPU draws" if has_gpu() else "no GPU"
@@ -241,7 +264,7 @@ class Bench:
             "|---|---|---|---|",
         ]
         for name, row in sorted(self.results.items()):
-            target = TARGETS.get(name, "")
+            target = next((text for key, text in TARGETS.items() if name.startswith(key)), "")
             lines.append(f"| {name} | {row['value']:.4g} {row['unit']} | {target} | {row['detail']} |")
         lines += ["", "## Commands", ""]
         lines += [f"- {name}: `{row['command']}`" for name, row in sorted(self.results.items())]
@@ -259,7 +282,8 @@ def _processor() -> str:
     return "processor unknown"
 
 
-MEASUREMENTS = ("loop", "determinism", "expert", "kill")
+LEARNING = ("train", "amp", "lstm", "packing", "memory")
+MEASUREMENTS = ("loop", "determinism", "expert", "kill", *LEARNING)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -272,11 +296,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     p.add_argument("--output", type=Path, default=ROOT / "bench", help="folder of results.json")
     args = p.parse_args(argv)
     bench = Bench(args.output, args.laps, args.kills, args.repeats)
-    measurements: Dict[str, Callable[[], None]] = {name: getattr(bench, name) for name in MEASUREMENTS}
+    measurements: Dict[str, Callable[[], None]] = {
+        name: getattr(bench, name) for name in args.only if name not in LEARNING
+    }
+    if set(args.only) & set(LEARNING):
+        measurements["learning"] = functools.partial(
+            bench.learning, [name for name in args.only if name in LEARNING]
+        )
     failures = []
-    for name in args.only:
+    for name, measure in measurements.items():
         try:
-            measurements[name]()
+            measure()
         except NavError as error:  # the others still say something
             failures.append(f"{name}: {error}")
             print(f"error: {failures[-1]}", file=sys.stderr)

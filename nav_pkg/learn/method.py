@@ -50,6 +50,8 @@ class Method(Protocol):
 
     steps: int
     """Batches in an episode."""
+    arithmetic: Arithmetic
+    """How the network is computed with."""
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (frames,), in the order of its outputs."""
@@ -92,7 +94,7 @@ class Inputs:
     def __init__(self, samples: Samples, preprocessing: Preprocessing, arithmetic: Arithmetic):
         self.feeder = Feeder(samples, arithmetic.device)
         self.waiting = 0.0
-        self._preprocessing, self._arithmetic = preprocessing, arithmetic
+        self._preprocessing, self.arithmetic = preprocessing, arithmetic
         self._buffer: Optional[torch.Tensor] = None
 
     def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
@@ -106,13 +108,13 @@ class Inputs:
         pixels = self.feeder(frames, following)
         self.waiting += time.perf_counter() - start
         out = None
-        if self._arithmetic.device == "cpu":
+        if self.arithmetic.device == "cpu":
             if self._buffer is None or len(self._buffer) < len(frames):
                 shape = (len(frames), 3, *self._preprocessing.size)
-                self._buffer = torch.empty(shape, memory_format=self._arithmetic.memory_format)
+                self._buffer = torch.empty(shape, memory_format=self.arithmetic.memory_format)
             out = self._buffer[: len(frames)]
         inputs = self._preprocessing.normalise(pixels, out=out)
-        return inputs.contiguous(memory_format=self._arithmetic.memory_format)
+        return inputs.contiguous(memory_format=self.arithmetic.memory_format)
 
     def close(self) -> None:
         """Let go of the images and of the memory."""
@@ -129,14 +131,14 @@ class EvaluationInputs:
     """
 
     def __init__(self, preprocessing: Preprocessing, arithmetic: Arithmetic):
-        self._preprocessing, self._arithmetic = preprocessing, arithmetic
+        self._preprocessing, self.arithmetic = preprocessing, arithmetic
         self._last: Optional[tuple[Samples, Inputs]] = None
 
     def __call__(self, samples: Samples) -> Inputs:
         """The inputs of a split."""
         if self._last is None or self._last[0] is not samples:
             self.close()
-            self._last = samples, Inputs(samples, self._preprocessing, self._arithmetic)
+            self._last = samples, Inputs(samples, self._preprocessing, self.arithmetic)
         return self._last[1]
 
     def close(self) -> None:
@@ -181,7 +183,7 @@ class FrameMethod:
         count: int = 0,
     ):
         self.steps = order.steps
-        self._net, self._arithmetic, self._preprocessing = net, arithmetic, preprocessing
+        self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._forward = arithmetic.compiled(net)
         self._loss, self._order, self._train, self._count = loss, order, train, count
         self._inputs = Inputs(train, preprocessing, arithmetic)
@@ -196,8 +198,8 @@ class FrameMethod:
         frames = self.frames(episode, step)
         following = self.frames(episode, step + 1) if step + 1 < self.steps else None
         inputs = self._make(self._inputs, self._train, frames, following)
-        targets = self._loss.targets(self._train.yaw[frames]).to(self._arithmetic.device)
-        with self._arithmetic.autocast():
+        targets = self._loss.targets(self._train.yaw[frames]).to(self.arithmetic.device)
+        with self.arithmetic.autocast():
             outputs = self._forward(inputs)
         if isinstance(outputs, tuple):  # inception in training: the outputs and those of a head half-way
             outputs, auxiliary = outputs
@@ -219,7 +221,7 @@ class FrameMethod:
             for start in range(0, len(samples), _EVALUATION_BATCH):
                 tick()
                 frames = samples.frames[start : start + _EVALUATION_BATCH]
-                with self._arithmetic.autocast():
+                with self.arithmetic.autocast():
                     made.append(self._net(self._make(inputs, samples, frames)).float().cpu())
         return torch.cat(made)
 

@@ -63,9 +63,7 @@ class InitState:
             return InitState(words[0], 0)
         if len(words) == 2 and words[0] == "burn_in" and words[1].isdigit():
             return InitState("burn_in", int(words[1])) if int(words[1]) else InitState("zero", 0)
-        raise UsageError(
-            f"--init_state {text}: must be full, zero, carried, or burn_in and a number"
-        )
+        raise UsageError(f"--init_state {text}: must be full, zero, carried, or burn_in and a number")
 
 
 class RecurrentMethod:
@@ -99,7 +97,7 @@ class RecurrentMethod:
         portion_bytes: int = PORTION_BYTES,
     ):
         self.steps = order.steps
-        self._net, self._arithmetic, self._preprocessing = net, arithmetic, preprocessing
+        self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._extract = arithmetic.compiled(net.extract)
         self._loss, self._order, self._train = loss, order, train
         self._init_state, self._slide, self._accumulate = init_state, slide, accumulate
@@ -122,7 +120,7 @@ class RecurrentMethod:
         windows = self._order.windows(episode, step)
         state = self._initial(windows, tick)
         frames = windows.frames
-        targets = self._loss.targets(self._train.yaw[frames]).to(self._arithmetic.device)
+        targets = self._loss.targets(self._train.yaw[frames]).to(self.arithmetic.device)
         portions = np.array_split(frames, -(-len(frames) // self._portion))
         again = len(portions) > 1 and not self._frozen
         if again or self._frozen:
@@ -145,7 +143,7 @@ class RecurrentMethod:
 
     def _convolve(self, frames: np.ndarray) -> torch.Tensor:
         """Features of training frames, float32 (n, features), with their graph."""
-        with self._arithmetic.autocast():
+        with self.arithmetic.autocast():
             return self._extract(self._inputs(frames)).float()
 
     @torch.no_grad()
@@ -154,7 +152,7 @@ class RecurrentMethod:
         made = []
         for first in range(0, len(frames), self._portion):
             tick()
-            with self._arithmetic.autocast():
+            with self.arithmetic.autocast():
                 made.append(self._net.extract(inputs(frames[first : first + self._portion])).float())
         return torch.cat(made) if len(made) != 1 else made[0]
 
@@ -184,11 +182,11 @@ class RecurrentMethod:
 
     def _initial(self, windows: Windows, tick: Tick) -> State:
         """The states that the windows begin with."""
-        fresh = self._net.initial_state(len(windows.first), self._arithmetic.device)
+        fresh = self._net.initial_state(len(windows.first), self.arithmetic.device)
         if self._sliding:
             if windows.fresh:
                 return fresh
-            stream = torch.from_numpy(windows.stream).to(self._arithmetic.device)
+            stream = torch.from_numpy(windows.stream).to(self.arithmetic.device)
             return tuple(value.index_select(1, stream) for value in self._carried)
         if not isinstance(self._order, RandomWindows) or self._init_state.kind == "zero":
             return fresh
@@ -232,7 +230,7 @@ class RecurrentMethod:
     def _recall(self, windows: Windows, fresh: State) -> State:
         """The states that preceding windows left; zero for the first window of a run."""
         later = np.flatnonzero(windows.first > self._train.starts[self._train.run_of(windows.first)])
-        places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self._arithmetic.device)
+        places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self.arithmetic.device)
         self._put(fresh, later, tuple(value.index_select(1, places) for value in self._carried))
         return fresh
 
@@ -244,7 +242,7 @@ class RecurrentMethod:
     def _carry(self, windows: Windows, state: State) -> None:
         if self._sliding:
             streams = int(windows.stream.max()) + 1 if windows.fresh else self._carried[0].shape[1]
-            kept = self._net.initial_state(streams, self._arithmetic.device)
+            kept = self._net.initial_state(streams, self.arithmetic.device)
             self._put(kept, windows.stream, state)
             self._carried = kept
         elif self._carried is not None:
@@ -274,7 +272,7 @@ class RecurrentMethod:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a `state()`."""
         if state:
-            self._carried = tuple(state[name].to(self._arithmetic.device) for name in "hc")
+            self._carried = tuple(state[name].to(self.arithmetic.device) for name in "hc")
 
     def close(self) -> None:
         """Let go of the training set, and of the split that was evaluated last."""

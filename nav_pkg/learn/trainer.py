@@ -147,7 +147,7 @@ class Trainer:
         self.net.train()
         while self.step < self.steps:
             tick()
-            self._train_batch(tick)
+            self.train_batch(tick)
         self._check_losses(0, self.step)
         record = {
             "episode": self.episode + 1,
@@ -158,7 +158,15 @@ class Trainer:
         self.episode, self.step, self._outputs = self.episode + 1, 0, []
         return record
 
-    def _train_batch(self, tick: Tick) -> None:
+    def train_batch(self, tick: Tick = lambda: None) -> None:
+        """Learn from the next batch of the episode; `run_episode` does so to its end.
+
+        Args:
+            tick: as for `run_episode`.
+
+        Raises:
+            LearnerError: on the CPU, its loss is not finite; the weights are those before it.
+        """
         start = time.perf_counter()
         if not self._summed:
             self.optimizer.zero_grad(set_to_none=True)

@@ -67,6 +67,11 @@ def test_roslaunch_arguments_are_passed_over():
         ("--online --data_root data", "--data_root has no effect in flight"),
         ("--speed 5.1", "5.1 is not at least 0 and at most 5"),
         ("--continue_training", "needs a --checkpoint_path"),
+        ("--time_length 0", "0 is not at least 1"),
+        ("--time_length -2", "-2 is not at least 1"),
+        ("--control_file supervised_info.txt", "--control_file is --labels here"),
+        ("--shift_control_indices=1", "--shift_control_indices is not needed"),
+        ("--online --amp", "--amp has no effect in flight"),
     ],
 )
 def test_what_would_be_ignored_or_cannot_be_is_refused(line, text):
@@ -94,6 +99,8 @@ def test_values_there_and_back():
     arguments = to_arguments(vars(args))
     assert vars(parse(arguments)) == vars(args)
     assert "--network=tiny_net" not in arguments  # a default
+    args = parse(["--time_length", "-1", "--init_state", "burn_in", "20", "--n_frames", "3"])
+    assert args.time_length == -1 and vars(parse(to_arguments(vars(args)))) == vars(args)
     assert to_arguments(vars(parse([]))) == []
 
 

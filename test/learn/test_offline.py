@@ -17,6 +17,7 @@ from nav_pkg.core import DataError, LearnerError, UsageError
 from nav_pkg.learn import checkpoint, folder, offline
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.stop import Stop
+from nav_pkg.learn.trainer import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
 QUICK = [
@@ -56,17 +57,15 @@ def same(first, second):
 
 
 class Interrupt(Stop):
-    """Asks to stop, or crashes, at the n-th look."""
+    """Asks to stop at the n-th look."""
 
-    def __init__(self, look, error=None):
+    def __init__(self, look):
         super().__init__()
-        self.looks, self.look, self.error = 0, look, error
+        self.looks, self.look = 0, look
 
     def check(self):
         self.looks += 1
         if self.looks >= self.look:
-            if self.error:
-                raise self.error
             self._signal = signal.SIGTERM
         super().check()
 
@@ -158,8 +157,17 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(arguments, tmp_path, wh
 @pytest.mark.parametrize("save_seconds", [0, 1000])
 def test_a_crash_costs_nothing_but_time(arguments, tmp_path, whole, monkeypatch, save_seconds):
     monkeypatch.setattr(offline, "SAVE_SECONDS", save_seconds)
-    with pytest.raises(SystemError):
-        train(arguments("-t", "cut", *EXTRA), Interrupt(24, SystemError()))
+    learn, batches = Trainer.train_batch, []
+
+    def crash(trainer, tick):
+        batches.append(trainer.step)
+        if len(batches) == 20:  # the second of the third episode
+            raise SystemError
+        learn(trainer, tick)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemError):
+        patch.setattr(Trainer, "train_batch", crash)
+        train(arguments("-t", "cut", *EXTRA))
     with open(tmp_path / "cut/metrics.jsonl", "a") as file:
         file.write('{"episode": 3, "upd')  # killed while writing
     assert len(lines_whole(tmp_path / "cut")) == 2
@@ -185,6 +193,82 @@ def test_max_steps_ends_in_the_middle_of_an_episode(arguments, tmp_path):
         (9, 270),
         (12, 90),
     ]
+
+
+def test_images_in_memory_or_on_the_nodes_own_disk_make_no_difference(
+    arguments, tmp_path, whole, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "node"))
+    (tmp_path / "node").mkdir()
+    assert train(arguments("-t", "ram", *EXTRA, "--load_data_in_ram")) == 0
+    assert train(arguments("-t", "node", *EXTRA, "--copy_dataset")) == 0
+    assert_same_run(whole, tmp_path / "ram")
+    assert_same_run(whole, tmp_path / "node")
+    assert len(list((tmp_path / "node").rglob("*.npy"))) >= 5
+
+
+def test_evaluate_scores_and_learns_nothing(arguments, tmp_path, whole):
+    argv = arguments("-t", "scores", "--evaluate", "--checkpoint_path", str(whole), "--tensorboard")
+    assert train(argv) == 0
+    results = [json.loads((folder / "results.json").read_text()) for folder in (whole, tmp_path / "scores")]
+    for part in ("val", "test"):
+        assert results[0][part] == results[1][part]
+    assert results[1]["updates"] == 27 and results[1]["train"] is None
+    assert not (tmp_path / "scores/my-model").exists()
+    with pytest.raises(UsageError, match="--evaluate needs a --checkpoint_path"):
+        parse(arguments("--evaluate"))
+    with pytest.raises(DataError, match="no such checkpoint"):
+        train(arguments("-t", "none", "--evaluate", "--checkpoint_path", "tiny_net_scratch"))
+
+
+def test_another_camera(arguments, tmp_path, whole, data_root, monkeypatch, capsys):
+    monkeypatch.setattr("nav_pkg.learn.loading._camera", lambda runs: [410, 308])
+    go_on = ["--max_episodes", "4", "--checkpoint_path", str(whole)]
+    with pytest.raises(DataError, match="a camera of 64x36, --dataset easy has one of 410x308"):
+        train(arguments("-t", "a", *go_on, "--continue_training"))
+    assert train(arguments("-t", "a", *go_on, "--max_episodes", "1")) == 0  # fine-tuning may
+    assert "warning: " in capsys.readouterr().out
+
+
+def test_imagenet_weights_that_are_not_there_or_not_wanted(arguments, tmp_path, whole, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(DataError, match="res18_net|resnet18-f37072fd.pth") as caught:
+        train(arguments("-t", "a", "--network", "res18_net", "--pretrained"))
+    assert "\n" not in str(caught.value) and str(tmp_path / "torch") in str(caught.value)
+    with pytest.raises(UsageError, match="tiny_net has no ImageNet weights"):
+        train(arguments("-t", "a", "--pretrained"))
+    assert not (tmp_path / "a").exists()
+
+
+def test_frozen_features(arguments, tmp_path):
+    assert train(arguments("-t", "s", "--create_scratch_checkpoint")) == 0
+    assert train(arguments("-t", "a", "--feature_extract", "--max_episodes", "1")) == 0
+    before, after = weights(tmp_path / "s"), weights(tmp_path / "a")
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"hidden.weight", "hidden.bias", "out.weight", "out.bias"}
+
+
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("--n_frames 3", "tiny_net has no such option"),
+        ("--network res18_net --batch_norm", "res18_net has no such option"),
+        ("--time_length 20", "--time_length: tiny_net keeps no state"),
+        ("--lr_schedule step", "give --lr_decay_every"),
+        ("--network tiny_LSTM_net --time_length 100", "the shortest training run, 00000_esatv3, has only 90"),
+        ("--batch_size 500", "--batch_size 500: the training set has only 270 frames"),
+        ("--network tiny_lstm_net", "no such network; did you mean 'tiny_LSTM_net'"),
+        ("--network alex_net --feature_extract --dropout 0.3", "drops within its feature layers"),
+        ("--shifted_input --scaled_input", "exclude each other"),
+    ],
+)
+def test_wrong_use_is_refused_before_the_log_is_touched(arguments, tmp_path, line, text):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/config.json").write_text("{}")
+    with pytest.raises(UsageError) as caught:
+        train(arguments("-t", "a", *line.split()))
+    assert text in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "a/my-model").exists()
 
 
 def test_going_on_is_refused_under_another_configuration(arguments, tmp_path):
