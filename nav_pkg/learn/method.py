@@ -98,7 +98,9 @@ class Inputs:
         self._buffer: Optional[torch.Tensor] = None
 
     def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
-        """Inputs for frames: float32 (n, 3, *size), on the device; valid until the next call.
+        """Inputs for frames (n, 3, *size), on the device; valid until the next call.
+
+        They are float32, or bfloat16 where the arithmetic computes in that on the CPU.
 
         Args:
             frames: int64 (n,).
@@ -111,7 +113,9 @@ class Inputs:
         if self.arithmetic.device == "cpu":
             if self._buffer is None or len(self._buffer) < len(frames):
                 shape = (len(frames), 3, *self._preprocessing.size)
-                self._buffer = torch.empty(shape, memory_format=self.arithmetic.memory_format)
+                # what autocast would make of a float32 input, without writing that first
+                kind = torch.bfloat16 if self.arithmetic.amp else torch.float32
+                self._buffer = torch.empty(shape, dtype=kind, memory_format=torch.channels_last)
             out = self._buffer[: len(frames)]
         inputs = self._preprocessing.normalise(pixels, out=out)
         return inputs.contiguous(memory_format=self.arithmetic.memory_format)
@@ -186,6 +190,7 @@ class FrameMethod:
         self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._forward = arithmetic.compiled(net)
         self._loss, self._order, self._train, self._count = loss, order, train, count
+        self._targets = loss.targets(train.yaw).to(arithmetic.device)
         self._inputs = Inputs(train, preprocessing, arithmetic)
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
 
@@ -198,7 +203,7 @@ class FrameMethod:
         frames = self.frames(episode, step)
         following = self.frames(episode, step + 1) if step + 1 < self.steps else None
         inputs = self._make(self._inputs, self._train, frames, following)
-        targets = self._loss.targets(self._train.yaw[frames]).to(self.arithmetic.device)
+        targets = self._targets[torch.from_numpy(frames).to(self.arithmetic.device)]
         with self.arithmetic.autocast():
             outputs = self._forward(inputs)
         if isinstance(outputs, tuple):  # inception in training: the outputs and those of a head half-way

@@ -94,26 +94,35 @@ class Preprocessing:
 
         Args:
             pixels: uint8 (batch, *size, 3), as images lie in a pack.
-            out: float32 (batch, 3, *size) in any memory format, on that device, to write into; None
-                makes a new one in torch's channels_last format, in which no value changes its place.
-                (Memory that is used again saves half of the time: fresh pages have to be cleared.)
+            out: float32 or bfloat16 (batch, 3, *size) in torch's channels_last format, in which no value
+                changes its place, on that device, to write into; None makes a new one, float32. (Memory
+                that is used again saves half of the time: fresh pages have to be cleared.)
 
         Returns:
-            float32 (batch, 3, *size).
+            (batch, 3, *size), channels_last, of the type of `out`: computed in float32, rounded last.
         """
         planes = pixels.permute(0, 3, 1, 2)
         if out is None:
             out = torch.empty(planes.shape, device=pixels.device, memory_format=torch.channels_last)
+        bytes_, values = pixels.reshape(-1), out.permute(0, 2, 3, 1).view(-1)
         # in portions that stay in the processor's cache between the passes; a GPU takes all at once
-        portion = _PORTION if pixels.device.type == "cpu" else len(pixels)
-        for first in range(0, len(pixels), portion):
-            part = out[first : first + portion]
-            part.copy_(planes[first : first + portion]).mul_(1 / 255)
-            if self.mode == "shifted":
-                part.sub_(0.5)
-            elif self.mode == "scaled":
-                for channel, (mean, std) in enumerate(zip(self.means, self.stds)):
-                    part[:, channel].sub_(mean).div_(std)
+        portion = _PORTION * pixels[0].numel() if pixels.device.type == "cpu" else len(bytes_)
+        exact = out.dtype == torch.float32
+        scratch = values if exact else torch.empty(min(portion, len(bytes_)), device=pixels.device)
+        for first in range(0, len(bytes_), portion):
+            place = values[first : first + portion]
+            part = place if exact else scratch[: len(place)]
+            part.copy_(bytes_[first : first + portion])
+            if self.mode == "none":
+                part.mul_(1 / 255)
+            elif self.mode == "shifted":  # x / 255 - 0.5 in one pass
+                torch.add(torch.tensor(-0.5, device=part.device), part, alpha=1 / 255, out=part)
+            else:
+                channels = part.mul_(1 / 255).view(-1, 3)
+                channels.sub_(torch.tensor(self.means, device=part.device))
+                channels.div_(torch.tensor(self.stds, device=part.device))
+            if not exact:
+                place.copy_(part)
         return out
 
     def input(self, rgb: np.ndarray, device: str = "cpu") -> torch.Tensor:

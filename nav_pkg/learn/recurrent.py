@@ -103,6 +103,7 @@ class RecurrentMethod:
         self._init_state, self._slide, self._accumulate = init_state, slide, accumulate
         self._portion = max(1, portion_bytes // (3 * 4 * math.prod(preprocessing.size)))
         self._frozen = not any(parameter.requires_grad for parameter in net.features.parameters())
+        self._targets = loss.targets(train.yaw).to(arithmetic.device)
         self._inputs = Inputs(train, preprocessing, arithmetic)
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
         self._sliding = isinstance(order, SlidingWindows)
@@ -120,7 +121,7 @@ class RecurrentMethod:
         windows = self._order.windows(episode, step)
         state = self._initial(windows, tick)
         frames = windows.frames
-        targets = self._loss.targets(self._train.yaw[frames]).to(self.arithmetic.device)
+        targets = self._targets[torch.from_numpy(frames).to(self.arithmetic.device)]
         portions = np.array_split(frames, -(-len(frames) // self._portion))
         again = len(portions) > 1 and not self._frozen
         if again or self._frozen:

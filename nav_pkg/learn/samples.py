@@ -14,8 +14,9 @@ import torch
 
 from nav_pkg.core import DataError
 
-_RELEASE_BYTES = 256 << 20
-"""Bytes read from the packs after which their pages are given back (to the kernel's cache, not lost)."""
+_RELEASE_BYTES = 1 << 30
+"""Bytes read from the packs after which their pages are given back (to the kernel's cache, not lost). A
+smaller set keeps its pages: mapping one again takes longer than reading it."""
 
 _GPU_SHARE = 0.5
 """Most of the GPU's free memory that images may take; the rest is the network's."""
@@ -56,6 +57,7 @@ class Samples:
         picked = [np.arange(first, end, subsample) for first, end in zip(self.starts, self.starts[1:])]
         self.frames = np.concatenate([np.zeros(0, np.int64), *picked])
         self._release, self._read = release, 0
+        self._large = self.image_bytes > _RELEASE_BYTES
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -102,7 +104,7 @@ class Samples:
         for place, (run, row) in enumerate(zip(runs.tolist(), rows.tolist())):
             out[place] = images[run][row]
         self._read += out.nbytes
-        if self._read >= _RELEASE_BYTES:
+        if self._large and self._read >= _RELEASE_BYTES:
             # pages that were read count as this process's memory until they are given back
             self._release()
             self._read = 0

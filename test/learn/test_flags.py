@@ -104,9 +104,20 @@ def test_values_there_and_back():
     assert to_arguments(vars(parse([]))) == []
 
 
-def test_every_flag_has_help_and_a_place_in_the_documentation():
+def row(flag):
+    """The line of the documentation that describes a flag."""
+    names = f"`{flag.name}`" + (f", `{flag.short}`" if flag.short else "")
+    default = {"None": "", "False": "", "": "`''`"}.get(str(flag.default), str(flag.default))
+    if isinstance(flag.default, float):
+        default = f"{flag.default:g}"
+    about = flag.help + (": " + ", ".join(f"`{c}`" for c in flag.choices) if flag.choices else "")
+    where = {"training": " (offline only)", "flight": " (flight only)"}.get(flag.owner, "")
+    return f"| {names} | {default} | {about.replace('|', chr(92) + '|')}{where} |"
+
+
+def test_the_documentation_says_what_the_flags_are():
     assert len(BY_KEY) == len(FLAGS)
-    text = DOCS.read_text(encoding="utf-8")
-    for flag in FLAGS:
-        assert flag.help and flag.owner in ("learner", "training", "flight")
-        assert f"`{flag.name}`" in text
+    said = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `--")]
+    wanted = [row(flag) for flag in FLAGS]
+    assert [line for line in wanted if line not in said] == []
+    assert [line for line in said if line not in wanted and line.count("|") - line.count("\\|") == 4] == []

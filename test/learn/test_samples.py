@@ -74,10 +74,13 @@ def test_a_batch_stays_until_the_next_but_one():
 def test_pages_are_given_back_while_reading(monkeypatch):
     monkeypatch.setattr(module, "_RELEASE_BYTES", 100)
     released = []
-    samples = Samples([np.zeros((9, 2, 2, 3), np.uint8)], [np.zeros(9)], release=lambda: released.append(1))
+    images, small = np.zeros((9, 2, 2, 3), np.uint8), np.zeros((5, 2, 2, 3), np.uint8)
+    samples = Samples([images], [np.zeros(9)], release=lambda: released.append(1))
+    kept = Samples([small], [np.zeros(5)], release=lambda: released.append(2))
     for _ in range(10):
         samples.gather(np.arange(5), np.empty((5, 2, 2, 3), np.uint8))  # 60 bytes
-    assert len(released) == 5
+        kept.gather(np.arange(5), np.empty((5, 2, 2, 3), np.uint8))
+    assert released == [1] * 5  # a set that is small is not given back
 
 
 def test_in_memory():
