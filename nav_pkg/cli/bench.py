@@ -67,7 +67,13 @@ class Bench:
 
     def report(self, name: str, value: float, unit: str, command: str, detail: str) -> None:
         """Keep a figure; it is on disk when this returns."""
-        self.results[name] = {"value": value, "unit": unit, "command": command, "detail": detail}
+        self.results[name] = {
+            "value": value,
+            "unit": unit,
+            "command": command,
+            "detail": detail,
+            "machine": _machine(),
+        }
         temporary = self.file.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.results, indent=1, sort_keys=True) + "\n")
         os.replace(temporary, self.file)
@@ -250,22 +256,19 @@ class Bench:
 
     def page(self) -> None:
         """Write docs/performance.md from all figures."""
-        gpu = "a GPU draws" if has_gpu() else "no GPU"
         lines = [
             "# Performance",
             "",
             "Written by `make bench` (`python scripts/bench.py`); do not edit by hand. "
             "Ratios are formed within one run.",
-            "",
-            f"Machine: {os.cpu_count()} cores, {_processor()}, {platform.machine()}, {gpu}; "
-            f"{datetime.date.today().isoformat()}.",
-            "",
-            "| figure | value | to reach | detail |",
-            "|---|---|---|---|",
         ]
-        for name, row in sorted(self.results.items()):
-            target = next((text for key, text in TARGETS.items() if name.startswith(key)), "")
-            lines.append(f"| {name} | {row['value']:.4g} {row['unit']} | {target} | {row['detail']} |")
+        for machine in sorted({row["machine"] for row in self.results.values()}):
+            lines += ["", f"## {machine}", "", "| figure | value | to reach | detail |", "|---|---|---|---|"]
+            for name, row in sorted(self.results.items()):
+                if row["machine"] == machine:
+                    target = next((text for key, text in TARGETS.items() if name.startswith(key)), "")
+                    value = f"{row['value']:.4g} {row['unit']}"
+                    lines.append(f"| {name} | {value} | {target} | {row['detail']} |")
         lines += ["", "## Commands", ""]
         lines += [f"- {name}: `{row['command']}`" for name, row in sorted(self.results.items())]
         path = ROOT / "docs" / "performance.md"
@@ -273,6 +276,12 @@ class Bench:
         temporary.write_text("\n".join(lines) + "\n")
         os.replace(temporary, path)
         print(f"written: {self.file}, {path}")
+
+
+def _machine() -> str:
+    gpu = "a GPU draws" if has_gpu() else "no GPU"
+    today = datetime.date.today().isoformat()
+    return f"{os.cpu_count()} cores, {_processor()}, {platform.machine()}, {gpu}; {today}"
 
 
 def _processor() -> str:

@@ -33,7 +33,8 @@ def prepare(seed: int, threads: int) -> None:
     # Denormal numbers slow x86 down up to a hundredfold, and weights that decay reach them. The
     # worker threads inherit the setting from this one, so it has to come before they are started.
     torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(True)
+    # Some operations have no deterministic implementation on some GPUs; torch then says so once.
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # the default would fill every new tensor with nan just to be sure
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False

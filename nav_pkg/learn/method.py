@@ -29,6 +29,10 @@ reference training 0.4."""
 _EVALUATION_BATCH = 64
 
 
+def _nothing() -> None:
+    pass
+
+
 class Step(NamedTuple):
     """What a training batch gave; its gradients lie in the parameters, added to what was there.
 
@@ -62,8 +66,8 @@ class Method(Protocol):
         Args:
             episode: number of the episode, from 0.
             step: number of the batch in it, from 0.
-            tick: called where the work can be left without a trace but for gradients and torch's
-                random state; may raise.
+            tick: called where the work can be left without a trace but for gradients, buffers (of
+                batch normalisation) and torch's random state; may raise.
         """
 
     def outputs(self, samples: Samples, tick: Tick) -> torch.Tensor:
@@ -193,6 +197,12 @@ class FrameMethod:
         self._targets = loss.targets(train.yaw).to(arithmetic.device)
         self._inputs = Inputs(train, preprocessing, arithmetic)
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
+        self._tick: Tick = _nothing
+        if arithmetic.device == "cpu" and not arithmetic.compile:
+            # a batch of a large network takes ten seconds: a stop is heard before each layer
+            for part in net.modules():
+                if not any(True for _ in part.children()):
+                    part.register_forward_pre_hook(lambda *_: self._tick())
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (batch,)."""
@@ -204,7 +214,7 @@ class FrameMethod:
         following = self.frames(episode, step + 1) if step + 1 < self.steps else None
         inputs = self._make(self._inputs, self._train, frames, following)
         targets = self._targets[torch.from_numpy(frames).to(self.arithmetic.device)]
-        with self.arithmetic.autocast():
+        with self._ticking(tick), self.arithmetic.autocast():
             outputs = self._forward(inputs)
         if isinstance(outputs, tuple):  # inception in training: the outputs and those of a head half-way
             outputs, auxiliary = outputs
@@ -222,13 +232,22 @@ class FrameMethod:
     def outputs(self, samples: Samples, tick: Tick = lambda: None) -> torch.Tensor:
         """The outputs in evaluation mode for all samples: float32 (samples, outputs)."""
         inputs, made = self._evaluation(samples), []
-        with evaluating(self._net):
+        with self._ticking(tick), evaluating(self._net):
             for start in range(0, len(samples), _EVALUATION_BATCH):
                 tick()
                 frames = samples.frames[start : start + _EVALUATION_BATCH]
                 with self.arithmetic.autocast():
                     made.append(self._net(self._make(inputs, samples, frames)).float().cpu())
         return torch.cat(made)
+
+    @contextlib.contextmanager
+    def _ticking(self, tick: Tick) -> Iterator[None]:
+        """Call `tick` before each layer within a block."""
+        self._tick = tick
+        try:
+            yield
+        finally:
+            self._tick = _nothing
 
     def _make(
         self, inputs: Inputs, samples: Samples, frames: np.ndarray, following: Optional[np.ndarray] = None

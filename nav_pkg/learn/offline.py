@@ -25,7 +25,7 @@ from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
 from nav_pkg.learn.log import RunLog, episode_line
 from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.methods import MethodFlags, make_method
+from nav_pkg.learn.method_flags import MethodFlags, make_method
 from nav_pkg.learn.optimizers import make_optimizer, make_schedule
 from nav_pkg.learn.pilot import resolve_device
 from nav_pkg.learn.preprocess import Preprocessing

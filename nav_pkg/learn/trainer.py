@@ -171,11 +171,15 @@ class Trainer:
         if not self._summed:
             self.optimizer.zero_grad(set_to_none=True)
         before = determinism.random_states()
+        # on a GPU, where a batch is short and nothing ticks within it, copies would cost more than they save
+        buffers = [one.clone() for one in self.net.buffers()] if self._device == "cpu" else []
         try:
             # gradients that are being summed up over batches cannot be left half-way
             done = self.method.learn(self.episode, self.step, (lambda: None) if self._summed else tick)
         except BaseException:
             determinism.restore_random_states(before)
+            for one, value in zip(self.net.buffers(), buffers):
+                one.copy_(value)
             raise
         self._losses[self.step] = done.loss
         if self._device == "cpu":  # a GPU would have to be waited for; its losses are checked later

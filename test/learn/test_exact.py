@@ -20,7 +20,7 @@ from nav_pkg.learn import determinism, offline
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.methods import MethodFlags, make_method
+from nav_pkg.learn.method_flags import MethodFlags, make_method
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.samples import Samples
 from nav_pkg.learn.stop import Stop
@@ -30,6 +30,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
 COMMON = "--discrete --loss CrossEntropy --shifted_input --max_episodes 3 --momentum 0.9 --learning_rate 0.02"
 WAYS = {
     "tiny": "--network tiny_net --batch_size 30 --dropout 0.3",
+    "batch norm": "--network tinyv3_net --batch_size 30 --batch_norm",
     "nfc": "--network tiny_nfc_net --n_frames 3 --batch_size 60",
     "F-BPTT": "--network tiny_LSTM_net --batch_size 1 --time_length -1",
     "WW-TBPTT": "--network tiny_LSTM_net --batch_size 40 --time_length 8",

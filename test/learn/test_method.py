@@ -12,7 +12,7 @@ from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.losses import make_loss
 from nav_pkg.learn.method import AUXILIARY_WEIGHT, FrameMethod
-from nav_pkg.learn.methods import MethodFlags, make_method
+from nav_pkg.learn.method_flags import MethodFlags, make_method
 from nav_pkg.learn.optimizers import make_optimizer, make_schedule
 from nav_pkg.learn.order import RandomWindows, ShuffledOrder, SlidingWindows, WholeRuns
 from nav_pkg.learn.pilot import Pilot
