@@ -45,11 +45,14 @@ TARGETS = {
     "pack_over_dataloader": "at least 3",
     "train_rss_gb": "under 2",
     "lstm_over_features": "at least 0.6",
-    "train_over_compute": "at least 0.97",
+    "train_over_compute_": "at least 0.97",
     "amp_over_eager_tiny_net": "at least 1.2",
     "amp_over_eager_alex_net": "at least 2",
 }
-"""What each figure shall reach; a name that others begin with stands for them all."""
+"""What each figure shall reach."""
+
+FAMILIES = ("train_over_compute_",)
+"""Beginnings of names whose figures shall all reach the same."""
 
 
 class Bench:
@@ -266,7 +269,9 @@ class Bench:
             lines += ["", f"## {machine}", "", "| figure | value | to reach | detail |", "|---|---|---|---|"]
             for name, row in sorted(self.results.items()):
                 if row["machine"] == machine:
-                    target = next((text for key, text in TARGETS.items() if name.startswith(key)), "")
+                    target = TARGETS.get(name) or next(
+                        (TARGETS[key] for key in FAMILIES if name.startswith(key)), ""
+                    )
                     value = f"{row['value']:.4g} {row['unit']}"
                     lines.append(f"| {name} | {value} | {target} | {row['detail']} |")
         lines += ["", "## Commands", ""]

@@ -32,7 +32,7 @@ from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.methods import MethodFlags, make_method
+from nav_pkg.learn.method_flags import MethodFlags, make_method
 from nav_pkg.learn.optimizers import make_optimizer
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.recurrent import InitState

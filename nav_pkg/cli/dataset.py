@@ -1,4 +1,4 @@
-"""dataset.py: look at, verify and repair datasets."""
+"""dataset.py: look at, verify and repair datasets; prepare them for training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import sys
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import dataset_training, flags
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files, info, paths, repair, verify, view
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
-_ACTIONS = ("info", "verify", "repair", "view")
+_ACTIONS = ("info", "verify", "repair", "view", "subset", "stats", "pack")
+
+
+_FOR_TRAINING = {
+    "subset": (dataset_training.add_subset_flags, dataset_training.run_subset),
+    "stats": (dataset_training.add_stats_flags, dataset_training.run_stats),
+    "pack": (dataset_training.add_pack_flags, dataset_training.run_pack),
+}
 
 
 def _parser(action: Optional[str]) -> flags.Parser:
@@ -30,12 +37,16 @@ def _parser(action: Optional[str]) -> flags.Parser:
         "verify": "Decode every image and compare everything with what was committed; exit code 3 on damage.",
         "repair": "Turn crashed recordings into runs and move damaged ones to quarantine/.",
         "view": "Write a contact sheet or a film with the commands drawn in.",
+        "subset": "Make smaller datasets of a dataset's training frames; nested, by hard links.",
+        "stats": "Means, deviations (as flags of main.py) and shares of the classes of the training set.",
+        "pack": "Bring a dataset's images to a network's size ahead of training, or check or remove these.",
     }[action]
     parser = flags.Parser(prog=f"dataset.py {action}", description=about)
     more = "; none lists all datasets" if action == "info" else ""
-    parser.add_argument(
-        "dataset", nargs="?" if more else None, help=f"name under --data_root, or path with / or .{more}"
-    )
+    if action != "subset":  # which takes several
+        parser.add_argument(
+            "dataset", nargs="?" if more else None, help=f"name under --data_root, or path with / or .{more}"
+        )
     parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
     if action == "info":
         parser.add_argument("--images", type=int, default=500, help="images that the colours are taken from")
@@ -48,6 +59,8 @@ def _parser(action: Optional[str]) -> flags.Parser:
         parser.add_argument("--frames", type=int, default=24, help="frames of a contact sheet")
         parser.add_argument("--every", type=int, default=1, help="films show every n-th frame")
         parser.add_argument("--depth", action="store_true", help="show depth instead of colours")
+    if action in _FOR_TRAINING:
+        _FOR_TRAINING[action][0](parser)
     return parser
 
 
@@ -124,4 +137,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             raise UsageError(f"dataset.py: unknown action {argv[0]!r}{nearest_name(argv[0], list(_ACTIONS))}")
         _parser(None).parse_args(argv)
     args = _parser(argv[0]).parse_args(argv[1:])
+    if argv[0] in _FOR_TRAINING:
+        return _FOR_TRAINING[argv[0]][1](args)
     return {"info": _info, "verify": _verify, "repair": _repair, "view": _view}[argv[0]](args)

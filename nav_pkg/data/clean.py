@@ -14,14 +14,14 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from nav_pkg.core import DataError, Frame
+from nav_pkg.core import DataError
 from nav_pkg.data import files
 from nav_pkg.data import format as fmt
+from nav_pkg.data.cut import cut_run
 from nav_pkg.data.folders import lock_partial, refuse_writers
 from nav_pkg.data.info import class_counts, colour_stats, order_key
 from nav_pkg.data.reader import Dataset, Frames, Run
-from nav_pkg.data.repair import build_run, link_or_copy
-from nav_pkg.data.totals import Totals
+from nav_pkg.data.repair import link_or_copy
 from nav_pkg.data.verify import SAMPLE, Look, Report, verify_run
 
 FROZEN = 3
@@ -215,9 +215,10 @@ def make_plan(
     """
     plan = Plan()
     first = next(iter(sources.values()))
-    plan.description = dict(first.description)
+    # where a subset comes from says nothing about the robot
+    plan.description = {key: value for key, value in first.description.items() if key != fmt.SUBSET_OF}
     for dataset in sources.values():
-        for key in sorted({*plan.description, *dataset.description}):
+        for key in sorted({*plan.description, *dataset.description} - {fmt.SUBSET_OF}):
             if plan.description.get(key) != dataset.description.get(key):
                 raise DataError(
                     f"{dataset.path}: {key} differs from that of {first.path}; "
@@ -271,57 +272,13 @@ def stats(plan: Plan, seed: int) -> dict:
     return result
 
 
-def _frames(item: Kept) -> list[Frame]:
-    """The kept frames, counted from 0 in index, time and progress."""
-    frames = []
-    start = item.run.frames.frame(item.first)
-    for i in range(item.first, item.last):
-        frame = item.run.frames.frame(i)
-        if item.first:
-            frame = replace(
-                frame,
-                index=i - item.first,
-                stamp=frame.stamp - start.stamp,
-                progress=frame.progress - start.progress,
-            )
-        frames.append(frame)
-    return frames
-
-
-def _row(item: Kept, frame: Frame) -> str:
-    images = (bool(item.run.frames[kind][item.first + frame.index]) for kind in ("rgb", "depth"))
-    return fmt.frame_to_row(frame, *images)
-
-
-def _facts(item: Kept, frames: list[Frame]) -> dict:
-    facts = {key: value for key, value in item.run.facts.items() if key not in ("content", "format")}
-    if len(frames) < len(item.run):
-        facts.update(Totals(frames).facts(facts))
-    source = {"dataset": item.source, "run": item.run.name, "frames": [item.first, item.last]}
-    return {**facts, "source": source}
-
-
 def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> None:
-    images = {}
-    for kind, name, looks in (
-        ("rgb", fmt.rgb_file, item.report.rgb),
-        ("depth", fmt.depth_file, item.report.depth),
-    ):
-        for i in range(item.first, item.last) if looks else ():
-            source = item.run.path / item.run.frames[kind][i]
-            images[name(i - item.first)] = (source, looks[i].sha256)
-    scan = item.run.scan
-    frames = _frames(item)
-    build_run(
-        folder,
-        item.name,
-        _facts(item, frames),
-        [_row(item, frame) for frame in frames],
-        None if scan is None else scan[item.first : item.last],
-        item.run.facts.get("sensors") or {},
-        images,
-        place,
-    )
+    """Make the run that is kept, in a folder."""
+    frames, sums = item.run.frames, {}
+    for names, looks in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
+        sums.update((name, look.sha256) for name, look in zip(names, looks))
+    source = {"dataset": item.source, "run": item.run.name, "frames": [item.first, item.last]}
+    cut_run(folder, item.name, item.run, item.first, item.last, sums, {"source": source}, place)
 
 
 def execute(

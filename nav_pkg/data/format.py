@@ -23,6 +23,8 @@ PARTIAL = ".partial"
 LOCK_FILE = ".lock"
 QUARANTINE = "quarantine"
 SPLITS = ("train", "val", "test")
+SUBSET_OF = "subset_of"
+"""The key of dataset.json that says what a subset was taken from."""
 
 _AXES = ("x", "y", "z", "yaw")
 

@@ -10,9 +10,13 @@ from typing import Iterable, Optional
 import numpy as np
 
 from nav_pkg.core import DataError
+from nav_pkg.data import format as fmt
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES, TURN
-from nav_pkg.data.verify import look_at_all
+from nav_pkg.data.verify import colour_sums, look_at_all
+
+_AT_ONCE = 64
+"""Images that are turned to doubles at the same time; at 128x128 that takes 25 MB."""
 
 
 def class_counts(yaw: np.ndarray) -> dict[str, int]:
@@ -37,6 +41,22 @@ def colour_stats(sums: Iterable[Optional[np.ndarray]]) -> dict[str, Optional[lis
         "mean": [round(float(v) / 255, 6) for v in mean],
         "std": [round(float(v) / 255, 6) for v in std],
     }
+
+
+def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Means and standard deviations of images, of pixels in [0, 1].
+
+    Args:
+        images: uint8 (frames, height, width, 3), at least one; a memory map is read in portions.
+
+    Returns:
+        Three means and three deviations, in the images' order of channels.
+    """
+    total = np.zeros((3, 3))
+    for first in range(0, len(images), _AT_ONCE):
+        total += colour_sums(np.asarray(images[first : first + _AT_ONCE]))
+    stats = colour_stats([total])
+    return tuple(stats["mean"]), tuple(stats["std"])
 
 
 def order_key(seed: int, text: str) -> str:
@@ -149,6 +169,12 @@ def as_text(info: dict) -> str:
         mean = " ".join(f"{v:.3f}" for v in rgb["mean"])
         std = " ".join(f"{v:.3f}" for v in rgb["std"])
         lines.append(f"RGB       mean {mean}, std {std} (0..1, {rgb['images']} images, seed {rgb['seed']})")
+    if fmt.SUBSET_OF in info["description"]:
+        origin = info["description"][fmt.SUBSET_OF]
+        lines.append(
+            f"subset of {origin['dataset']} ({origin['frames']} frames to train on asked for, "
+            f"seed {origin['random_seed']})"
+        )
     lines.append(f"size      {info['bytes'] / 1e6:,.1f} MB")
     for part, names in info["splits"].items():
         lines.append(f"{part:9} {len(names)} runs")

@@ -196,7 +196,10 @@ class _Job:
         self.run = run
         self.size = size
         self.images = CommittedImages(run)
-        self.known = self.images.known(cache, source)
+        self.known = self.images.known(cache)
+        if not self.known and source is not None and self.images.known(source):
+            self.images.remember(cache)
+            self.known = True
         place = (self.images.key(size), len(self.images), size)
         self.pack = PackFile(cache, *place)
         self.source = None if source is None else PackFile(source, *place)
@@ -260,6 +263,7 @@ def _make_all(jobs: list[_Job], work: Workers) -> None:
             f"free; free some space or set {paths.cache_variable(cache)} to another folder"
         )
     others = _Others(work)
+    work.get_help(sum(len(job.images) for job in jobs if not job.can_copy))
     with work.shown(sum(len(job.images) for job in jobs), "images packed") as done:
         while jobs:
             held = [job for job in jobs if not _make_unless_held(job, work, done)]
@@ -343,7 +347,12 @@ def _copy(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], No
 
 def _decode(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], None]) -> None:
     """Make a pack from its images, which are compared with their sums on the way."""
-    work.each(len(job.images), lambda i: writer.put(i, job.images.decode(i, job.size)), done)
+    work.each(
+        len(job.images),
+        lambda i: writer.put(i, job.images.decode(i, job.size)),
+        done,
+        lambda helper, first, last: writer.entrust(helper, job.images, first, last),
+    )
     job.images.remember(job.pack.cache)
     job.known = True
 

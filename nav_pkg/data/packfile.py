@@ -19,7 +19,9 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import files, paths
+from nav_pkg.data.helper import Helper
 from nav_pkg.data.resize import RESIZE
+from nav_pkg.data.seen import CommittedImages
 
 WRITEBACK = 64
 """Frames after which the kernel is told to begin writing them out, so that the last flush is short."""
@@ -154,7 +156,7 @@ class PackFile:
         return []
 
     def remove(self) -> int:
-        """Remove the pack, its .json first.
+        """Remove the pack, its .json first, and what is left of unfinished ones; under its lock.
 
         Returns:
             Bytes that the array took; 0 when there was none.
@@ -164,7 +166,7 @@ class PackFile:
         """
         try:
             there = self.path.stat().st_size if self.path.exists() else 0
-            for path in (self.facts_path, self.path):
+            for path in (self.facts_path, self.path, *self.leftovers()):
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
         except OSError as error:
@@ -235,6 +237,28 @@ class PackLock:
         os.close(self._descriptor)
 
 
+def write_frame(descriptor: int, place: int, pixels: Any) -> int:
+    """Write a frame's bytes at a place of a file.
+
+    Args:
+        descriptor: of the file.
+        place: the first byte.
+        pixels: uint8 (height, width, 3), C order, or its bytes.
+
+    Returns:
+        The CRC-32 of the bytes.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    view = memoryview(pixels).cast("B")
+    crc = zlib.crc32(view)
+    while view.nbytes:
+        written = os.pwrite(descriptor, view, place)
+        view, place = view[written:], place + written
+    return crc
+
+
 class PackWriter:
     """Makes a pack: under another name, flushed to disk, then renamed, the .json last.
 
@@ -277,17 +301,41 @@ class PackWriter:
         Raises:
             DataError: the file system refuses.
         """
-        view = memoryview(pixels).cast("B")
-        self._crcs[i] = zlib.crc32(view)
-        place = self._start + i * self.pack.frame_bytes
         try:
-            while view.nbytes:
-                written = os.pwrite(self._descriptor, view, place)
-                view, place = view[written:], place + written
-            if i % WRITEBACK == WRITEBACK - 1:
-                files.start_writeback(self._descriptor)
+            place = self._start + i * self.pack.frame_bytes
+            self._crcs[i] = write_frame(self._descriptor, place, pixels)
+            self._begin_writeback(i + 1)
         except OSError as error:
             raise self._failed(error) from error
+
+    def _begin_writeback(self, last: int) -> None:
+        if last % WRITEBACK == 0:
+            files.start_writeback(self._descriptor)
+
+    def entrust(self, helper: Helper, images: CommittedImages, first: int, last: int) -> None:
+        """Let a helper decode and write frames `first` to `last` (exclusive).
+
+        Raises:
+            DataError: an image is not the one of its commit, or the file system refuses.
+            Gone: there is no helper any more.
+        """
+        answer = helper.ask(
+            {
+                "run": str(images.run.path.absolute()),
+                "listed": images.listed,
+                "size": self.pack.size,
+                "file": str(self._beside.absolute()),
+                "start": self._start,
+                "first": first,
+                "last": last,
+            }
+        )
+        if "error" in answer:
+            raise DataError(answer["error"])
+        if "errno" in answer:
+            raise self._failed(OSError(answer["errno"], os.strerror(answer["errno"])))
+        self._crcs[first:last] = answer["crc32"]
+        self._begin_writeback(last)
 
     def commit(self) -> None:
         """Put the pack in place; all frames must have been written.

@@ -44,10 +44,13 @@ class Bar:
     Args:
         total: how many there are to do.
         unit: of what, e.g. `images`.
+
+    Attributes:
+        unit: of what.
     """
 
     def __init__(self, total: int, unit: str):
-        self._total, self._unit = total, unit
+        self._total, self.unit = total, unit
         self._done = 0
         self._bar = None
         self._start = self._told = time.monotonic()
@@ -56,7 +59,7 @@ class Bar:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self._total, unit=f" {self._unit}")
+            self._bar = tqdm(total=self._total, unit=f" {self.unit}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,4 +76,4 @@ class Bar:
         if now - self._told >= EVERY:
             self._told = now
             rate = self._done / (now - self._start)
-            say(f"{self._done} of {self._total} {self._unit}, {rate:.0f}/s")
+            say(f"{self._done} of {self._total} {self.unit}, {rate:.0f}/s")

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import os
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 
@@ -83,7 +82,7 @@ class CommittedImages:
         Raises:
             DataError: it cannot be read, or is not the one of the commit.
         """
-        path = self.run.path / fmt.rgb_file(i)
+        path = f"{self.run.path}/{fmt.rgb_file(i)}"
         try:
             with open(path, "rb", buffering=0) as stream:
                 data = stream.read()
@@ -111,16 +110,12 @@ class CommittedImages:
         place = os.path.realpath(self.run.path)
         return cache / "seen" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()}.json"
 
-    def known(self, *caches: Optional[Path]) -> bool:
-        """Whether one of the caches remembers that these very files were compared with these sums."""
+    def known(self, cache: Path) -> bool:
+        """Whether a cache remembers that these very files were compared with these sums."""
         digest = self.digest  # of the files before they are compared: a later change then shows
-        for cache in caches:
-            if cache is None:
-                continue
-            with contextlib.suppress(DataError):
-                seen = files.read_json(self._record(cache))
-                if seen.get("listed") == self.listed and seen.get("digest") == digest:
-                    return True
+        with contextlib.suppress(DataError):
+            seen = files.read_json(self._record(cache))
+            return seen.get("listed") == self.listed and seen.get("digest") == digest
         return False
 
     def forget(self, cache: Path) -> None:

@@ -42,6 +42,19 @@ class Look(NamedTuple):
     sha256: bytes = b""
 
 
+def colour_sums(pixels: np.ndarray) -> np.ndarray:
+    """Number, sum and sum of squares of pixels.
+
+    Args:
+        pixels: uint8 (..., 3).
+
+    Returns:
+        float64 (3, 3): these three, of each channel.
+    """
+    part = pixels.reshape(-1, 3).astype(np.float64)
+    return np.stack([np.full(3, len(part)), part.sum(0), (part * part).sum(0)])
+
+
 def look(path: Path) -> Look:
     """Read and decode an image file (colour by its ending .jpg, else depth)."""
     try:
@@ -52,8 +65,7 @@ def look(path: Path) -> Look:
     try:
         if path.suffix == ".jpg":
             pixels = codec.decode_rgb(data)
-            part = pixels[::SAMPLE, ::SAMPLE].reshape(-1, 3).astype(np.float64)
-            sums = np.stack([np.full(3, len(part)), part.sum(0), (part * part).sum(0)])
+            sums = colour_sums(pixels[::SAMPLE, ::SAMPLE])
         else:
             pixels = codec.decode_depth(data)
             sums = None

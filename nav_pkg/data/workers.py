@@ -1,23 +1,29 @@
 """Threads that go through the frames of runs, and what their caller hears of it.
 
-Threads, since decoding, resizing, hashing and writing all release Python's lock: on two cores they
-take the same time for an image as one thread does, and no process has to be started.
+For hashing and copying threads are enough. For decoding many images, all but one of them pass their
+work on to a process of their own, see `helper`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, Callable, Deque, Iterator, Optional
 
+from nav_pkg.data.helper import Gone, Helper
+
 POLL = 0.2
 """Seconds between two ticks while something is waited for."""
 
-CHUNK = 8
-"""Frames that a thread takes at a time: 10 ms of work, so that a stop is soon heard."""
+CHUNK = 16
+"""Frames that a thread takes at a time: 16 ms of work, so that a stop is soon heard."""
+
+HELPED = 1000
+"""Frames for each core above which a helper is worth its start (0.3 s)."""
 
 
 class Workers:
@@ -42,6 +48,8 @@ class Workers:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pack")
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._last: Optional[Future] = None
+        self._helpers: list[Helper] = []
+        self._free: Deque[Helper] = deque()
 
     def __enter__(self) -> Workers:
         return self
@@ -49,6 +57,18 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True)
         self._finisher.shutdown(wait=True)
+        for helper in self._helpers:
+            helper.close()
+
+    def get_help(self, frames: int) -> None:
+        """Start helpers when so many frames are worth it; they are used as soon as they are ready."""
+        wanted = min(self._threads - 1, frames // HELPED)
+        while len(self._helpers) < wanted and sys.executable:
+            try:
+                self._helpers.append(Helper())
+            except OSError:
+                return  # not enough memory or processes: it goes on without
+            self._free.append(self._helpers[-1])
 
     @contextlib.contextmanager
     def shown(self, frames: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -61,13 +81,27 @@ class Workers:
 
             yield done
 
-    def each(self, frames: int, do: Callable[[int], Any], done: Callable[[int], None]) -> None:
-        """Call `do` with 0 to `frames` - 1 on all threads; the first error ends it at once."""
+    def each(
+        self,
+        frames: int,
+        do: Callable[[int], Any],
+        done: Callable[[int], None],
+        helped: Optional[Callable[[Helper, int, int], None]] = None,
+    ) -> None:
+        """Call `do` with 0 to `frames` - 1 on all threads; the first error ends it at once.
+
+        Args:
+            frames: how many.
+            do: does one; in any thread.
+            done: called in this thread with the number of frames just done.
+            helped: does the frames from one to another (exclusive) through a helper.
+        """
 
         def chunk(first: int) -> int:
             last = min(first + CHUNK, frames)
-            for i in range(first, last):
-                do(i)
+            if helped is None or not self._helped(helped, first, last):
+                for i in range(first, last):
+                    do(i)
             return last - first
 
         waiting: Deque[Future] = deque()
@@ -83,6 +117,24 @@ class Workers:
                 future.cancel()
             wait(waiting)
             raise
+
+    def _helped(self, helped: Callable[[Helper, int, int], None], first: int, last: int) -> bool:
+        """Let a free helper do some frames; False when there is none, or it is gone."""
+        try:
+            helper = self._free.popleft()
+        except IndexError:
+            return False
+        try:
+            ready = helper.ready()
+            if ready:
+                helped(helper, first, last)
+        except Gone:
+            return False
+        except BaseException:
+            self._free.append(helper)
+            raise
+        self._free.append(helper)
+        return ready
 
     def finish(self, last_step: Callable[[], None]) -> None:
         """Let the last step of a file run while the next file is made; after that of the one before.

@@ -43,8 +43,22 @@ class Arithmetic:
         return net.to(self.device, memory_format=self.memory_format)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, compiled if that is asked for (at its first call, which takes a minute)."""
-        return torch.compile(function, dynamic=False) if self.compile else function
+        """The function, compiled if that is asked for: at its first call, which takes a minute.
+
+        The call then raises UsageError where this machine cannot compile.
+        """
+        if not self.compile:
+            return function
+        fast = torch.compile(function, dynamic=False)
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return fast(*arguments)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UsageError(f"--compile: torch cannot compile here ({reason}): leave it out") from error
+
+        return call
 
     def autocast(self) -> ContextManager[Any]:
         """The context in which a forward pass is computed."""

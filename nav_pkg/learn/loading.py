@@ -10,6 +10,7 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import paths
+from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.learn.action import ActionSpace
@@ -132,8 +133,6 @@ def warnings(samples: Samples, action_space: ActionSpace, preprocessing: Preproc
             if not count:
                 found.append(f"the training set has no frame of class {name!r}, which will never be learned")
     if preprocessing.mode == "scaled":
-        from nav_pkg.data.info import channel_statistics
-
         chosen = np.linspace(0, len(samples.yaw) - 1, min(_STATISTICS_IMAGES, len(samples.yaw)))
         images = np.empty((len(chosen), *samples.images[0].shape[1:]), np.uint8)
         samples.gather(chosen.astype(np.int64), images)

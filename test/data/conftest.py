@@ -1,6 +1,7 @@
 """Small runs and datasets to test with."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,13 @@ def samples():
     return Samples()
 
 
+@pytest.fixture(scope="session")
+def recorded(samples, tmp_path_factory):
+    """A dataset to copy: writing one takes ten times as long."""
+    return samples.dataset(tmp_path_factory.mktemp("recorded") / "esat")
+
+
 @pytest.fixture
-def dataset(samples, tmp_path):
+def dataset(recorded, tmp_path):
     """The path of a dataset of three runs with eight frames each."""
-    return samples.dataset(tmp_path / "data" / "esat")
+    return Path(shutil.copytree(recorded, tmp_path / "data" / "esat"))

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from PIL import Image
 
+from nav_pkg.cli import dataset as command
+from nav_pkg.core import UsageError
 from nav_pkg.data.reader import Dataset
 
 
@@ -85,8 +87,90 @@ def test_clean_makes_a_dataset_within_the_limits(samples, dataset):
     assert samples.script("clean_dataset", *arguments, "--owr").returncode == 0
 
 
+@pytest.fixture
+def split(dataset):
+    """The dataset with a training set of two runs and one to validate."""
+    for part, numbers in (("train", (0, 1)), ("val", (2,)), ("test", ())):
+        (dataset / f"{part}_set.txt").write_text("".join(f"{n:05d}_esatv3\n" for n in numbers))
+    return dataset
+
+
+def test_subset(samples, split):
+    root = split.parent
+    done = samples.script("dataset", "subset", "esat", "--frames", 8, 3, "--data_root", root)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{root}/esat_8: train 1 runs, 8 frames; val 1, test 0 runs"
+    assert lines[1].startswith(f"{root}/esat_3: train 1 runs, 3 frames; val 1, test 0 runs; 0000")
+    assert lines[1].endswith("_esatv3 is cut to its first 3 of 8 frames")
+    assert samples.script("dataset", "verify", root / "esat_3").returncode == 0
+    info = samples.script("dataset", "info", root / "esat_3").stdout
+    assert "subset of esat (3 frames to train on asked for, seed 123)" in info
+    again = ["dataset", "subset", "esat", "--frames", 3, "--data_root", root]
+    wrong(samples.script(*again), 2, "esat_3: exists", "--owr")
+    assert samples.script(*again, "--owr").returncode == 0
+    assert samples.script(*again, "--destination", "sub/mine").returncode == 0
+    assert len(Dataset(root / "sub/mine").split("train")) == 1
+    wrong(samples.script(*again[:4], 17, *again[5:]), 2, "--frames 17", "has only 16 frames")
+    wrong(samples.script(*again[:4], 0, *again[5:]), 2, "--frames 0", "at least 1")
+    wrong(samples.script(*again[:4], "many", *again[5:]), 2, "--frames", "invalid int value: 'many'")
+    wrong(samples.script(*again[:4], 3, 5, *again[5:], "--destination", "x"), 2, "one number of --frames")
+    wrong(
+        samples.script(*again[:3], *again[5:]), 2, "has 16 frames, fewer than any usual subset: give --frames"
+    )
+    wrong(samples.script(*again, "--random_seed", -1), 2, "--random_seed -1 must not be negative")
+    wrong(samples.script("dataset", "subset", "esta", "--data_root", root), 3, "no such dataset", "'esat'")
+    (split / "val_set.txt").unlink()
+    wrong(samples.script(*again, "--owr"), 3, "val_set.txt", "clean_dataset.py makes the splits")
+
+
+def test_stats(samples, split):
+    done = samples.script("dataset", "stats", split)
+    assert done.returncode == 0, done.stderr
+    assert "16 images of the training set" in done.stdout and "--scaled_input --scale_means 0." in done.stdout
+    facts = json.loads(samples.script("dataset", "stats", split, "--images", 4, "--json").stdout)
+    assert facts["rgb"]["images"] == 4 and facts["parts"]["train"]["shares"]["straight"] == 0.5
+    wrong(samples.script("dataset", "stats", split, "--images", 0), 2, "--images 0 must be 1 or more")
+    (split / "00000_esatv3/RGB/0000000000.jpg").write_bytes(b"")
+    wrong(samples.script("dataset", "stats", split), 3, "0000000000.jpg", "verify")
+
+
+def test_pack(samples, split, tmp_path, capsys, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("NAV_PKG_CACHE", str(cache))
+
+    def packs(*flags):
+        """In this process, which has torch already: its code, stdout and stderr."""
+        code = command.main(["pack", str(split), *flags])
+        return (code, *capsys.readouterr())
+
+    code, out, _ = packs("--verify")
+    assert code == 3 and out.count("has no pack of this size; dataset.py pack makes it") == 3
+    done = samples.script("dataset", "pack", split, "--network", "tiny_net")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "3 runs, 24 images of 128x128, 1.2 MB" in done.stdout and "24 were packed in" in done.stdout
+    assert "all are there" in packs()[1]
+    code, out, _ = packs("--verify")
+    assert code == 0 and "24 images of 128x128 compared in" in out and "0 problems" in out
+    pack = sorted(cache.rglob("*.npy"))[0]
+    pack.write_bytes(pack.read_bytes()[:-1])
+    code, _, errors = packs()
+    assert code == 0 and errors.count("\n") == 1 and "it is made again" in errors
+    assert "3 packs of images of 128x128 removed, 1.2 MB" in packs("--remove")[1]
+    assert not list(cache.rglob("*.npy"))
+    wrong(samples.script("dataset", "pack", split, "--network", "tiny_nett"), 2, "did you mean 'tiny_net'")
+    with pytest.raises(UsageError, match="not allowed with"):
+        packs("--verify", "--remove")
+    (split / "00001_esatv3/RGB/0000000004.jpg").write_bytes(b"")
+    text = "0000000004.jpg: changed since its commit; see dataset.py verify"
+    wrong(samples.script("dataset", "pack", split), 3, text)
+    assert len(list(cache.rglob("*.npy"))) <= 2
+
+
 def test_bad_use_is_one_line_and_code_2(samples, dataset):
     wrong(samples.script("dataset", "inf"), 2, "did you mean 'info'")
+    wrong(samples.script("dataset", "packs"), 2, "did you mean 'pack'")
+    wrong(samples.script("dataset", "subset", dataset, "--frame", "3"), 2, "did you mean '--frames'")
     wrong(samples.script("dataset", "info", dataset, "--imges", "3"), 2, "did you mean '--images'")
     wrong(samples.script("dataset", "view", dataset, "--run", "00007_esatv3"), 2, "no run '00007_esatv3'")
     wrong(samples.script("dataset", "view", dataset, "--output", "a.bmp"), 2, ".jpg, .png, .gif or .mp4")

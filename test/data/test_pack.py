@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nav_pkg.core import DataError
-from nav_pkg.data import codec, files, pack, packfile, paths, seen
+from nav_pkg.data import codec, files, helper, pack, packfile, paths, seen, workers
 from nav_pkg.data.pack import open_packs, remove_packs, verify_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.resize import decode_resized
@@ -411,6 +411,7 @@ def test_packs_are_copied_from_another_cache(dataset, cache, tmp_path, monkeypat
     )
     shutil.rmtree(cache)
     right(runs, packs)
+    right(runs, open_packs(runs, SIZE, tmp_path / "node"))  # which now knows them, too
 
 
 def test_what_the_source_lacks_is_made_from_images(samples, dataset, cache, tmp_path):
@@ -584,6 +585,105 @@ def test_two_processes_share_the_work(samples, dataset, cache, tmp_path):
     assert len({process for process, _ in lines}) == 2
     whole(cache, 8)
     right(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
+
+
+@pytest.fixture
+def long_run(samples, dataset, monkeypatch):
+    """A run that is worth a helper, as this process decodes slowly."""
+    samples.run(dataset, 3, frames=160)
+    monkeypatch.setattr(workers, "HELPED", 1)
+    decode = seen.CommittedImages.decode
+    monkeypatch.setattr(seen.CommittedImages, "decode", lambda *a: (time.sleep(0.03), decode(*a))[1])
+    return runs_of(dataset)[3]
+
+
+def spy(monkeypatch, then=lambda helper: None):
+    """Count what helpers are asked; call `then` before each task."""
+    asked, ask = [], helper.Helper.ask
+
+    def count(self, task):
+        asked.append(task["first"])
+        then(self)
+        return ask(self, task)
+
+    monkeypatch.setattr(helper.Helper, "ask", count)
+    return asked
+
+
+def test_helpers_make_the_same(long_run, cache, monkeypatch):
+    asked, counts = spy(monkeypatch), []
+    right([long_run], open_packs([long_run], SIZE, cache, workers=2, tick=counts.append))
+    assert asked and sum(counts) == 160
+    whole(cache, 1)
+    assert verify_packs([long_run], SIZE, cache) == []
+
+
+def test_what_a_helper_finds_is_raised_here(long_run, cache, monkeypatch):
+    damage_image(long_run.path / "RGB/0000000130.jpg")
+    asked = spy(monkeypatch)
+    with pytest.raises(DataError, match="0000000130.jpg: changed since its commit; see dataset.py verify"):
+        open_packs([long_run], SIZE, cache, workers=2)
+    assert asked and left(cache) == []
+
+
+def test_a_helper_that_cannot_write_is_told_as_here(long_run, cache, monkeypatch):
+    monkeypatch.setattr(helper.Helper, "ask", lambda *_: {"errno": errno.ENOSPC})
+    with pytest.raises(DataError, match="no space left.*free some space or choose another NAV_PKG_CACHE"):
+        open_packs([long_run], SIZE, cache, workers=2)
+    assert left(cache) == []
+
+
+def test_a_helper_that_dies_is_done_without(long_run, cache, monkeypatch):
+    asked = spy(monkeypatch, lambda helper: helper._process.kill())
+    right([long_run], open_packs([long_run], SIZE, cache, workers=2))
+    assert len(asked) == 1
+
+
+def test_helpers_that_cannot_start_are_done_without(long_run, cache, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    right([long_run], open_packs([long_run], SIZE, cache, workers=16))
+    monkeypatch.setattr(sys, "executable", "/no/such/file")
+    right([long_run], open_packs([long_run], SIZE, cache.with_name("other"), workers=16))
+
+
+def test_a_stop_ends_helpers(long_run, cache, monkeypatch):
+    asked, helpers = [], []
+    spy(monkeypatch, lambda helper: (asked.append(1), helpers.append(helper)))
+
+    def tick(_frames):
+        if asked:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        open_packs([long_run], SIZE, cache, workers=2, tick=tick)
+    assert left(cache) == [] and helpers[0]._process.poll() == 0
+
+
+ASKS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from nav_pkg.data.helper import Helper
+import time
+helper = Helper()
+while not helper.ready():
+    time.sleep(0.01)
+print(helper._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_helper_ends_when_its_process_is_killed(samples):
+    command = [sys.executable, "-c", ASKS, str(samples.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        its_helper = int(process.stdout.readline())
+        os.kill(its_helper, 0)
+        process.kill()
+    for _ in range(100):
+        state = Path(f"/proc/{its_helper}/stat")
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    raise AssertionError("the helper goes on")
 
 
 def test_the_node_folder_is_this_users_own(tmp_path, monkeypatch):

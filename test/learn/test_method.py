@@ -120,9 +120,9 @@ def trainer(network="tiny_net", space=SPACE, loss=None, **options):
     runs = Samples([pictures(12)], [np.linspace(-1, 1, 12)])
     net = nets.build(network, outputs=space.outputs, seed=1)
     loss = loss or make_loss("CrossEntropy" if space.discrete else "MSE", space)
-    amp = options.pop("amp", False)
+    how = {key: options.pop(key, False) for key in ("amp", "compile")}
     rate = options.pop("learning_rate", 0.01)
-    arithmetic = Arithmetic(amp=amp)
+    arithmetic = Arithmetic(**how)
     method = make_method(flags(network), arithmetic.place(net), arithmetic, IMAGES, loss, runs)
     return Trainer(
         network=network,
@@ -173,6 +173,21 @@ def test_bfloat16_learns_nearly_the_same():
     for a, b in zip(exact.net.state_dict().values(), fast.net.state_dict().values()):
         assert b.dtype == torch.float32 and torch.allclose(a, b, atol=2e-3)
     assert any(not torch.equal(a, b) for a, b in zip(exact.net.parameters(), fast.net.parameters()))
+
+
+def test_compiled_is_nearly_the_same_or_refused_in_one_line(monkeypatch):
+    exact, compiled = trainer(), trainer(compile=True)
+    exact.train_batch()
+    compiled.train_batch()
+    for a, b in zip(exact.net.state_dict().values(), compiled.net.state_dict().values()):
+        assert torch.allclose(a, b, atol=1e-5)
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    torch._dynamo.reset()
+    with pytest.raises(UsageError, match="--compile: torch cannot compile here") as caught:
+        trainer(compile=True, network="tinyv3_net").train_batch()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_stochastic_net_learns_mean_and_variance():

@@ -1,0 +1,154 @@
+"""What dataset.py does for training: subsets, statistics and packs."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from pathlib import Path
+
+from nav_pkg.cli import flags
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files, pack, paths, statistics, subset
+from nav_pkg.data.progress import Bar, progress
+from nav_pkg.data.reader import Dataset, Run, load_dataset
+
+
+def add_subset_flags(parser: flags.Parser) -> None:
+    """The flags of `dataset.py subset`, beside --data_root."""
+    add = parser.add_argument
+    add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
+    add(
+        "--frames",
+        type=int,
+        nargs="+",
+        default=None,
+        help=f"frames to train on, a subset each; none: all of {', '.join(map(str, subset.SIZES))} that "
+        "are fewer than there are",
+    )
+    add(
+        "--destination",
+        type=flags.name,
+        default=None,
+        help="name of the one subset under --data_root; else beside the dataset, as NAME_10K, NAME_500",
+    )
+    add("--random_seed", type=int, default=123, help="orders the training runs")
+    add("--owr", action="store_true", help="replace subsets that exist")
+
+
+def run_subset(args: argparse.Namespace) -> int:
+    """Make subsets."""
+    if args.random_seed < 0:
+        raise UsageError(f"dataset.py subset: --random_seed {args.random_seed} must not be negative")
+    if args.destination and (len(args.dataset) > 1 or len(args.frames or ()) != 1):
+        raise UsageError(
+            f"dataset.py subset: --destination {args.destination} names one subset: give one dataset and "
+            "one number of --frames with it"
+        )
+    wanted = []
+    for name in args.dataset:
+        dataset = load_dataset(name, args.data_root)
+        for frames in args.frames or _usual(dataset):
+            place = dataset.path.with_name(subset.subset_name(dataset.path.resolve().name, frames))
+            if args.destination:
+                place = args.data_root.expanduser() / args.destination
+            wanted.append(subset.Subset(dataset, frames, place, args.random_seed))
+    subset.make_subsets(wanted, args.owr, lambda items: progress(items, "runs"))
+    for made in wanted:
+        runs = Counter(item.part for item in made.taken)
+        cut = "".join(
+            f"; {item.run.name} is cut to its first {item.frames} of {len(item.run)} frames"
+            for item in made.taken
+            if item.frames < len(item.run)
+        )
+        print(
+            f"{made.destination}: train {runs['train']} runs, {made.training_frames} frames; "
+            f"val {runs['val']}, test {runs['test']} runs{cut}"
+        )
+    return 0
+
+
+def _usual(dataset: Dataset) -> list[int]:
+    there = sum(len(run) for run in dataset.split("train"))
+    sizes = [size for size in subset.SIZES if size < there]
+    if not sizes:
+        raise UsageError(
+            f"dataset.py subset: the training set of {dataset.path} has {there} frames, fewer than any usual "
+            "subset: give --frames"
+        )
+    return sizes
+
+
+def add_stats_flags(parser: flags.Parser) -> None:
+    """The flags of `dataset.py stats`, beside the dataset and --data_root."""
+    parser.add_argument("--images", type=int, default=2000, help="images that the colours are taken from")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    """Print means, deviations and shares of the classes."""
+    if args.images < 1:
+        raise UsageError(f"dataset.py stats: --images {args.images} must be 1 or more")
+    found = statistics.dataset_statistics(load_dataset(args.dataset, args.data_root), args.images)
+    print(files.to_json(found) if args.json else statistics.as_text(found) + "\n", end="")
+    return 0
+
+
+def add_pack_flags(parser: flags.Parser) -> None:
+    """The flags of `dataset.py pack`, beside the dataset and --data_root."""
+    parser.add_argument("--network", default="tiny_net", help="the network whose input size is packed for")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--verify", action="store_true", help="compare all images and packs; exit code 3 on damage"
+    )
+    group.add_argument("--remove", action="store_true", help="remove the packs")
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Make, compare or remove the packs of a dataset's runs."""
+    dataset = load_dataset(args.dataset, args.data_root)
+    runs = _packed_runs(dataset)
+    from nav_pkg import nets  # torch takes seconds
+
+    size = nets.spec(args.network).input_size
+    what = f"images of {size[0]}x{size[1]}"
+    if args.remove:
+        count, size_bytes = pack.remove_packs(runs, size)
+        print(f"{count} packs of {what} removed, {size_bytes / 1e6:,.1f} MB")
+        return 0
+    frames = sum(len(run) for run in runs)
+    start = time.monotonic()
+    if args.verify:
+        problems = pack.verify_packs(runs, size)
+        for line in problems:
+            print(f"problem: {line}")
+        taken = time.monotonic() - start
+        print(f"{len(runs)} runs, {frames} {what} compared in {taken:.1f} s, {len(problems)} problems")
+        return DataError.code if problems else 0
+    done: Counter = Counter()
+
+    class Counting(Bar):
+        """A bar that keeps count for the summary."""
+
+        def add(self, count: int) -> None:
+            done[self.unit] += count
+            super().add(count)
+
+    packs = pack.open_packs(runs, size, bar=Counting)
+    taken = time.monotonic() - start
+    total = sum({item.path: item.images.nbytes for item in packs}.values())
+    made = done["images packed"]
+    speed = f"{made} were packed in {taken:.1f} s, {made / taken:.0f} images/s" if made else "all are there"
+    print(f"{len(runs)} runs, {frames} {what}, {total / 1e6:,.1f} MB in {paths.cache_dir()}: {speed}")
+    return 0
+
+
+def _packed_runs(dataset: Dataset) -> list[Run]:
+    """What training reads: the runs of all parts; all runs of a dataset without parts."""
+    if not (dataset.path / "train_set.txt").exists():
+        return dataset.require_runs()
+    runs: dict[Path, Run] = {}
+    for part in ("train", "val", "test"):
+        if (dataset.path / f"{part}_set.txt").exists():
+            runs.update((run.path, run) for run in dataset.split(part))
+    return list(runs.values())

@@ -1,0 +1,80 @@
+"""Make a run of some frames of another: rows, images, scan, sums and what the rows add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable, Mapping
+
+from nav_pkg.core import Frame
+from nav_pkg.data import format as fmt
+from nav_pkg.data.reader import Run
+from nav_pkg.data.repair import build_run, link_or_copy
+from nav_pkg.data.totals import Totals
+
+
+def cut_frames(run: Run, first: int, last: int) -> list[Frame]:
+    """Frames `first` to `last` (exclusive) of a run, counted from 0 in index, time and progress."""
+    frames = []
+    start = run.frames.frame(first)
+    for i in range(first, last):
+        frame = run.frames.frame(i)
+        if first:
+            frame = replace(
+                frame,
+                index=i - first,
+                stamp=frame.stamp - start.stamp,
+                progress=frame.progress - start.progress,
+            )
+        frames.append(frame)
+    return frames
+
+
+def cut_run(
+    target: Path,
+    name: str,
+    run: Run,
+    first: int,
+    last: int,
+    sums: Mapping[str, bytes],
+    facts: dict,
+    place: Callable[[Path, Path], None] = link_or_copy,
+) -> None:
+    """Make a whole run of frames `first` to `last` (exclusive) of another.
+
+    Its run.json says what the other's does; of fewer frames, what they add up to is counted anew.
+
+    Args:
+        target: the folder to make.
+        name: the new run's name.
+        run: the other run.
+        first: the first frame.
+        last: the frame after the last.
+        sums: SHA-256 of the other run's images, by their paths in it.
+        facts: further entries for run.json.
+        place: puts an image in place; links by default.
+
+    Raises:
+        DataError: the other run is damaged, or the file system refuses; nothing is left then.
+    """
+    frames = cut_frames(run, first, last)
+    images, rows = {}, []
+    for i, frame in enumerate(frames, first):
+        names = {"rgb": run.frames.rgb[i], "depth": run.frames.depth[i]}
+        for kind, name_of in (("rgb", fmt.rgb_file), ("depth", fmt.depth_file)):
+            if names[kind]:
+                images[name_of(i - first)] = (run.path / names[kind], sums[names[kind]])
+        rows.append(fmt.frame_to_row(frame, bool(names["rgb"]), bool(names["depth"])))
+    known = {key: value for key, value in run.facts.items() if key not in ("content", "format")}
+    if len(frames) < len(run):
+        known.update(Totals(frames).facts(known))
+    build_run(
+        target,
+        name,
+        {**known, **facts},
+        rows,
+        None if run.scan is None else run.scan[first:last],
+        run.facts.get("sensors") or {},
+        images,
+        place,
+    )

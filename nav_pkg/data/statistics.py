@@ -1,0 +1,100 @@
+"""What training has to know of its images and labels: means, deviations, shares of the classes."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import format as fmt
+from nav_pkg.data.info import class_counts, colour_stats
+from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.data.totals import CLASSES
+from nav_pkg.data.verify import SAMPLE, look_at_all
+
+
+def spread(runs: Sequence[Run], count: int) -> list[tuple[Run, int]]:
+    """About `count` frames of runs, evenly spread over all of them: (run, row) in order."""
+    lengths = [len(run) for run in runs]
+    total = sum(lengths)
+    count = min(count, total)
+    ends = np.cumsum(lengths)
+    chosen = [k * total // count for k in range(count)]
+    places = np.searchsorted(ends, chosen, side="right")
+    return [(runs[r], int(i - (ends[r] - lengths[r]))) for r, i in zip(places, chosen)]
+
+
+def dataset_statistics(dataset: Dataset, images: int = 2000) -> dict:
+    """Colours of the training set and classes of every part.
+
+    Args:
+        dataset: the dataset; without splits all of its runs count as to be trained on.
+        images: that the colours are taken from, at least 1; every fourth row and column of each.
+
+    Returns:
+        JSON-ready: path; rgb: mean, std (red, green, blue, 0..1), images, of (train, or all runs);
+        parts: for each part runs, frames, classes (frames each) and shares (of 1).
+
+    Raises:
+        DataError: something is damaged, or there is no colour image.
+    """
+    parts: dict[str, list[Run]] = {}
+    for part in fmt.SPLITS:
+        if (dataset.path / f"{part}_set.txt").exists():
+            parts[part] = dataset.split(part)
+    of = "train" if "train" in parts else "all"
+    parts.setdefault(of, []).extend([] if of == "train" else dataset.require_runs())
+    files = []
+    for run, row in spread(parts[of], images):
+        if not run.frames.rgb[row]:
+            raise DataError(f"{run.path}: the run has no colour images; leave it out")
+        files.append(run.path / run.frames.rgb[row])
+    looks = look_at_all(files)
+    for path, item in zip(files, looks):
+        if item.problem:
+            raise DataError(f"{path}: {item.problem}; see dataset.py verify")
+    return {
+        "path": str(dataset.path),
+        "rgb": {**colour_stats(item.sums for item in looks), "images": len(looks), "of": of},
+        "parts": {part: _classes(runs) for part, runs in parts.items()},
+    }
+
+
+def _classes(runs: Sequence[Run]) -> dict:
+    counts = dict.fromkeys(CLASSES, 0)
+    for run in runs:
+        for name, count in class_counts(run.labels()).items():
+            counts[name] += count
+    frames = sum(counts.values())
+    shares = {name: count / frames if frames else None for name, count in counts.items()}
+    return {"runs": len(runs), "frames": frames, "classes": counts, "shares": shares}
+
+
+def scale_flags(rgb: dict) -> Optional[str]:
+    """The flags of main.py for these colours; None when a channel does not vary at all."""
+    if min(rgb["std"]) < 0.0005:
+        return None
+    means, stds = (" ".join(f"{value:.3f}" for value in rgb[key]) for key in ("mean", "std"))
+    return f"--scaled_input --scale_means {means} --scale_stds {stds}"
+
+
+def as_text(statistics: dict) -> str:
+    """`dataset_statistics` for people."""
+    rgb = statistics["rgb"]
+    what = "the training set" if rgb["of"] == "train" else "all runs"
+    lines = [
+        statistics["path"],
+        f"red, green, blue (0..1) of {rgb['images']} images of {what}, every {SAMPLE}th row and column:",
+        "means     " + " ".join(f"{value:.3f}" for value in rgb["mean"]),
+        "stds      " + " ".join(f"{value:.3f}" for value in rgb["std"]),
+    ]
+    flags = scale_flags(rgb)
+    lines += [f"flags     {flags}"] if flags else []
+    lines.append("the expert's turns, at +-0.5 rad/s:")
+    for part, item in statistics["parts"].items():
+        text = f"{part:9} {item['runs']:4} runs {item['frames']:7} frames"
+        if item["frames"]:
+            text += ": " + ", ".join(f"{name} {100 * item['shares'][name]:.1f} %" for name in CLASSES)
+        lines.append(text)
+    return "\n".join(lines)

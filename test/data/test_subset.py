@@ -1,0 +1,394 @@
+"""Subsets: nested for any sizes, split as the dataset, made of links, whole or not there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import clean, files, subset
+from nav_pkg.data.info import order_key
+from nav_pkg.data.pack import open_packs
+from nav_pkg.data.reader import Dataset
+from nav_pkg.data.repair import repair_dataset
+from nav_pkg.data.subset import Subset, choose, make_subsets, subset_name
+from nav_pkg.data.verify import verify_dataset, verify_run
+from nav_pkg.data.writer import create_dataset
+
+LENGTHS = [10, 6, 9, 12, 7, 8]
+"""Frames of runs 0 to 5; 4 is for validation, 5 for test: 37 frames to train on."""
+
+
+@pytest.fixture(scope="module")
+def split(samples, tmp_path_factory):
+    """A dataset with splits, to copy."""
+    path = create_dataset(tmp_path_factory.mktemp("split") / "esat", samples.description)
+    for number, frames in enumerate(LENGTHS):
+        samples.run(path, number, frames, source={"dataset": "collected", "run": "x"})
+    for part, numbers in (("train", (0, 1, 2, 3)), ("val", (4,)), ("test", (5,))):
+        names = "".join(f"{number:05d}_esatv3\n" for number in numbers)
+        (path / f"{part}_set.txt").write_text(names)
+    return path
+
+
+@pytest.fixture
+def source(split, tmp_path):
+    return Dataset(shutil.copytree(split, tmp_path / "esat"))
+
+
+def make(source, frames, name="", **options):
+    path = source.path.with_name(name or subset_name(source.name, frames))
+    make_subsets([Subset(source, frames, path)], **options)
+    return Dataset(path)
+
+
+def ordered(source, seed=123):
+    return sorted(source.split("train"), key=lambda run: order_key(seed, run.name))
+
+
+@pytest.mark.parametrize(
+    "frames, name",
+    [(500, "d_500"), (1000, "d_1K"), (2500, "d_2500"), (10000, "d_10K"), (200000, "d_200K"), (1, "d_1")],
+)
+def test_names(frames, name):
+    assert subset_name("d", frames) == name
+
+
+@pytest.mark.parametrize(
+    "frames, taken",
+    [
+        (10000, [2420] * 4),  # 9,680 is near enough
+        (5000, [2420, 2420]),  # 4,840
+        (20000, [2420] * 8),  # 19,360
+        (1000, [1000]),
+        (500, [500]),
+        (2178, [2178]),  # a whole run would be 11 % more
+        (2200, [2420]),
+        (2420, [2420]),
+        (2688, [2420]),
+        (2689, [2420, 269]),
+        (3630, [2420, 1210]),
+        (24200, [2420] * 10),
+        (23000, [2420] * 10),  # 24,200 is nearer than 21,780
+        (22990, [2420] * 9),  # both are as near
+    ],
+)
+def test_whole_runs_where_they_come_near(frames, taken):
+    assert choose([2420] * 10, frames) == taken
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.data())
+def test_more_frames_never_give_less_of_a_run(lengths, data):
+    total = sum(lengths)
+    counts = sorted(data.draw(st.lists(st.integers(1, total), min_size=2, max_size=6)))
+    before = [0] * len(lengths)
+    for count in counts:
+        taken = choose(lengths, count)
+        assert all(0 < n <= length for n, length in zip(taken, lengths))
+        assert taken[:-1] == lengths[: len(taken) - 1]  # only the last may be cut
+        assert sum(taken) == count or (
+            taken[-1] == lengths[len(taken) - 1] and abs(sum(taken) - count) * 10 <= count
+        )
+        taken += [0] * (len(lengths) - len(taken))
+        assert all(a <= b for a, b in zip(before, taken)), (lengths, counts)
+        before = taken
+
+
+def test_nested_for_all_sizes_of_many_datasets():
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        lengths = rng.integers(1, 40, rng.integers(1, 8)).tolist()
+        before = [0]
+        for count in range(1, sum(lengths) + 1):
+            taken = choose(lengths, count)
+            assert len(taken) >= len(before) and all(a <= b for a, b in zip(before, taken))
+            before = taken
+
+
+def test_whole_runs_are_the_same_files(source):
+    first, second = ordered(source)[:2]
+    frames = len(first) + len(second)
+    made = make(source, frames)
+    assert made.name == f"esat_{frames}"
+    assert [run.name for run in made.split("train")] == [first.name, second.name]
+    for run in (first, second, *source.split("val"), *source.split("test")):
+        names = sorted(p.relative_to(run.path) for p in run.path.rglob("*"))
+        assert sorted(p.relative_to(made.path / run.name) for p in (made.path / run.name).rglob("*")) == names
+        for name in names:
+            there = made.path / run.name / name
+            assert there.is_dir() or os.path.samefile(there, run.path / name)
+    assert [run.name for run in made.split("val")] == ["00004_esatv3"]
+    assert [run.name for run in made.split("test")] == ["00005_esatv3"]
+    assert not verify_dataset(made).all_problems
+    assert made.description == {
+        **source.description,
+        "subset_of": {"dataset": "esat", "frames": frames, "random_seed": 123},
+    }
+    assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", made.name]
+
+
+def test_a_cut_run_is_a_whole_run_of_its_first_frames(source):
+    (run,) = ordered(source)[:1]
+    made = make(source, 5)
+    (cut,) = made.split("train")
+    assert cut.name == run.name and len(cut) == 5
+    assert not verify_dataset(made).all_problems
+    assert (cut.path / "frames.csv").read_text().splitlines() == (
+        (run.path / "frames.csv").read_text().splitlines()[:6]
+    )
+    assert np.array_equal(cut.scan, run.scan[:5])
+    for i in range(5):
+        for name in (cut.frames.rgb[i], cut.frames.depth[i]):
+            assert os.path.samefile(cut.path / name, run.path / name)
+    assert sorted(os.listdir(cut.path / "RGB")) == [f"{i:010d}.jpg" for i in range(5)]
+    assert cut.facts["cut"] == {"dataset": "esat", "run": run.name, "frames": 5, "of": len(run)}
+    assert cut.facts["source"] == run.facts["source"] and cut.outcome == "success"
+    assert cut.facts["duration"] == 0.4 and cut.facts["labels"] == {"left": 1, "straight": 3, "right": 1}
+    assert cut.facts["distance"] == pytest.approx(0.32) and cut.facts["progress"] == pytest.approx(0.32)
+    assert cut.content_hash() != run.content_hash()
+
+
+def test_the_seed_orders_the_runs(source):
+    orders = {
+        tuple(i.run.name for i in Subset(source, 37, source.path / "x", seed).taken) for seed in range(9)
+    }
+    assert len(orders) > 3
+    assert all(order[-2:] == ("00004_esatv3", "00005_esatv3") for order in orders)
+
+
+def test_subsets_of_one_command_are_nested_and_a_subset_has_subsets(source):
+    paths = {n: source.path.with_name(f"s{n}") for n in (30, 17, 9, 3)}
+    make_subsets([Subset(source, n, path) for n, path in paths.items()])
+    before = set()
+    for n in sorted(paths):
+        made = Dataset(paths[n])
+        assert not verify_dataset(made).all_problems
+        images = {p.stat().st_ino for run in made.split("train") for p in (run.path / "RGB").iterdir()}
+        assert before <= images and abs(len(images) - n) <= n / 10
+        before = images
+    again = make(Dataset(paths[30]), 9, "again")
+    assert [run.content_hash() for run in again.split("train")][:-1] == (
+        [run.content_hash() for run in Dataset(paths[9]).split("train")][:-1]
+    )
+    assert not verify_dataset(again).all_problems
+
+
+def test_whole_runs_share_their_packs(source, tmp_path):
+    first = ordered(source)[0]
+    made = make(source, len(first))
+    mine, theirs = (open_packs([run], (8, 8), tmp_path / "cache") for run in (first, made.split("train")[0]))
+    assert mine[0].path == theirs[0].path
+
+
+def test_too_many_frames_are_refused_with_both_numbers(source):
+    with pytest.raises(UsageError, match="--frames 38: the training set of .*esat has only 37 frames"):
+        make(source, 38)
+    with pytest.raises(UsageError, match="--frames 0: a subset has at least 1 frame"):
+        make(source, 0)
+
+
+def test_lists_that_lack_or_clash_are_refused(source):
+    (source.path / "val_set.txt").write_text("00003_esatv3\n")
+    with pytest.raises(DataError, match="its lists name two runs '00003_esatv3'"):
+        make(source, 37)
+    (source.path / "val_set.txt").unlink()
+    with pytest.raises(DataError, match="val_set.txt: cannot read; clean_dataset.py makes the splits"):
+        make(source, 5)
+
+
+def test_a_destination_that_exists_is_refused_or_replaced(source, samples):
+    made = make(source, 5)
+    before = samples.tree(made.path)
+    with pytest.raises(UsageError, match="esat_5: exists; choose another --destination, or --owr"):
+        make(source, 5)
+    with pytest.raises(UsageError, match="is the dataset itself"):
+        make(source, 5, "esat", overwrite=True)
+    (source.path.parent / "file").mkdir()
+    with pytest.raises(UsageError, match="file: exists and is no dataset"):
+        make(source, 5, "file", overwrite=True)
+    with pytest.raises(UsageError, match="is asked for twice"):
+        make_subsets([Subset(source, 7, source.path.with_name("a")) for _ in range(2)])
+    assert samples.tree(made.path) == before
+    make(source, 7, "esat_5", overwrite=True)
+    assert sum(map(len, Dataset(made.path).split("train"))) == 7
+    assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", "esat_5", "file"]
+
+
+def test_where_links_are_impossible_files_are_copied(source, monkeypatch):
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    made = make(source, 12)
+    assert not verify_dataset(made).all_problems
+    run = made.split("val")[0]
+    assert not os.path.samefile(run.path / "run.json", source.path / run.name / "run.json")
+
+
+def test_damage_is_one_line_and_leaves_nothing(source):
+    run = ordered(source)[0]
+    path = run.path / "RGB/0000000003.jpg"
+    path.unlink()
+    for frames in (5, len(run)):
+        with pytest.raises(DataError, match="0000000003.jpg: missing; see dataset.py verify"):
+            make(source, frames)
+    (run.path / "sha256sums.txt").unlink()
+    with pytest.raises(DataError, match="sha256sums.txt"):
+        make(source, 5)
+    assert [p.name for p in source.path.parent.iterdir()] == ["esat"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(source, monkeypatch):
+    calls, link = [], os.link
+
+    def fails(*arguments):
+        calls.append(1)
+        if len(calls) > 40:
+            raise OSError(28, "No space left on device")
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", fails)
+    monkeypatch.setattr(shutil, "copyfile", fails)
+    paths = [source.path.with_name(name) for name in "ab"]
+    with pytest.raises(DataError, match="no space left"):
+        make_subsets([Subset(source, n, path) for n, path in zip((3, 30), paths)])
+    assert [p.name for p in source.path.parent.iterdir()] == ["esat"]
+
+
+def test_what_happens_to_one_does_not_harm_the_other(source, samples):
+    first, second = ordered(source)[:2]
+    made = make(source, len(first) + 3)
+    before, theirs = samples.tree(source.path), samples.tree(made.path)
+    for victim, other, tree in ((made, source, before), (source, made, theirs)):
+        for run in victim.split("train"):
+            if victim is source and run.name not in (first.name, second.name):
+                continue
+            # a file that was replaced, a file that is gone, and what repair makes of them
+            path = run.path / "RGB/0000000002.jpg"
+            files.atomic_write(path, b"damaged")
+            (run.path / "Depth/0000000001.png").unlink()
+        assert samples.tree(other.path) == tree
+        repair_dataset(victim)
+        assert verify_dataset(victim).all_problems == [] and len(Dataset(victim.path).runs) == len(
+            victim.runs
+        )
+        assert samples.tree(other.path) == tree
+        limits = clean.Limits(min_distance=0, min_rgb=1, outcomes=("success", "aborted"))
+        plan = clean.make_plan({"x": victim}, limits, 1, 1)
+        cleaned = clean.execute(plan, victim.path.with_name("cleaned"), 1, "move", overwrite=True)
+        assert samples.tree(other.path) == tree and not verify_dataset(other).all_problems
+        shutil.rmtree(cleaned)
+        shutil.rmtree(victim.path)
+        assert samples.tree(other.path) == tree
+        if victim is made:
+            made = make(source, len(first) + 3)
+
+
+def test_subsets_can_be_cleaned_together(source, samples):
+    first, second = make(source, 12), make(source, 20)
+    assert first.description != second.description
+    limits = clean.Limits(min_distance=0, min_rgb=1)
+    plan = clean.make_plan({"a": first, "b": second, "c": source}, limits, 1, 1)
+    assert plan.description == source.description
+    made = clean.execute(plan, source.path.with_name("all"), 1)
+    assert not verify_dataset(Dataset(made)).all_problems
+
+
+KILLED = """
+import os, signal, sys
+root, path = sys.argv[1:]
+sys.path.insert(0, root)
+from pathlib import Path
+from nav_pkg.data.reader import Dataset
+from nav_pkg.data.subset import Subset, make_subsets
+source = Dataset(path)
+def wanted():
+    return [Subset(source, n, Path(path).with_name(f"s{n}")) for n in (13, 4)]
+kept, moment = 0, 0
+while True:
+    child = os.fork()
+    if child == 0:
+        left = [moment]
+        def dying(call):
+            def step(*arguments, **options):
+                left[0] -= 1
+                if left[0] < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*arguments, **options)
+            return step
+        for name in ("link", "rename", "replace", "mkdir", "fsync", "unlink"):
+            setattr(os, name, dying(getattr(os, name)))
+        make_subsets(wanted())
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status):
+        break
+    there = [s.destination.exists() for s in wanted()]
+    hidden = list(Path(path).parent.glob(".s13.subset/0*_esatv3"))
+    links = []
+    link = os.link
+    os.link = lambda *a: (links.append(str(a[1])), link(*a))
+    make_subsets([s for s in wanted() if not s.destination.exists()])
+    os.link = link
+    for done in hidden:
+        if not any(there):
+            kept += 1
+            assert not [name for name in links if f"/.s13.subset/{done.name}" in name], moment
+    print(moment, there, len(hidden))
+    sys.stdout.flush()
+    import shutil
+    from nav_pkg.data.verify import verify_dataset
+    for s in wanted():
+        if moment % 5 == 0:
+            assert not verify_dataset(Dataset(s.destination)).all_problems, moment
+        assert s.training_frames == sum(map(len, Dataset(s.destination).split("train")))
+        shutil.rmtree(s.destination)
+    assert [p.name for p in Path(path).parent.iterdir()] == ["esat"], moment
+    moment += 16
+assert kept > 5
+"""
+
+
+def test_a_killed_command_is_completed_by_the_same_command(source, samples):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(samples.root), str(source.path)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 10
+
+
+def test_what_a_killed_command_left_is_not_used_for_another_plan(source, samples):
+    work = source.path.with_name(".esat_5.subset")
+    shutil.copytree(source.path / "00000_esatv3", work / "00004_esatv3")
+    (work / "plan.json").write_text("{}")
+    assert not verify_run(make(source, 5).split("val")[0]).problems
+    (source.path.parent / "esat_5").rename(work)
+    (work / "plan.json").write_text("{}")
+    assert len(make(source, 5, overwrite=True).split("train")[0]) == 5
+    assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", "esat_5"]
+
+
+def test_two_commands_do_not_mix(source, monkeypatch):
+    one = Subset(source, 5, source.path.with_name("x"))
+    one.prepare(False)
+    with pytest.raises(DataError, match="another process is writing.*--destination"):
+        make(source, 5, "x")
+    one.commit(False)
+    assert len(Dataset(one.destination).split("train")[0]) == 5
+    late = Subset(source, 6, source.path.with_name("y"))
+    late.prepare(False)
+    make(source, 7, "z")
+    source.path.with_name("z").rename(late.destination)
+    with pytest.raises(UsageError, match="exists"):
+        late.commit(False)
+    assert json.loads((late.destination / "dataset.json").read_text())["subset_of"]["frames"] == 7
+    assert subset.SIZES[0] == 100_000 and list(subset.SIZES) == sorted(subset.SIZES, reverse=True)
