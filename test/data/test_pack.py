@@ -1,5 +1,6 @@
 """Packs: right content, never stale, never damaged, made once, whatever stops or shares the work."""
 
+import contextlib
 import errno
 import os
 import re
@@ -589,11 +590,18 @@ def test_two_processes_share_the_work(samples, dataset, cache, tmp_path):
 
 @pytest.fixture
 def long_run(samples, dataset, monkeypatch):
-    """A run that is worth a helper, as this process decodes slowly."""
+    """A run that is worth a helper, which is waited for before the work begins."""
     samples.run(dataset, 3, frames=160)
     monkeypatch.setattr(workers, "HELPED", 1)
-    decode = seen.CommittedImages.decode
-    monkeypatch.setattr(seen.CommittedImages, "decode", lambda *a: (time.sleep(0.03), decode(*a))[1])
+    get_help = workers.Workers.get_help
+
+    def wait_for_help(self, frames):
+        get_help(self, frames)
+        with contextlib.suppress(helper.Gone):
+            while not all(one.ready() for one in self._helpers):
+                time.sleep(0.01)
+
+    monkeypatch.setattr(workers.Workers, "get_help", wait_for_help)
     return runs_of(dataset)[3]
 
 
@@ -641,9 +649,9 @@ def test_a_helper_that_dies_is_done_without(long_run, cache, monkeypatch):
 
 def test_helpers_that_cannot_start_are_done_without(long_run, cache, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    right([long_run], open_packs([long_run], SIZE, cache, workers=16))
+    right([long_run], open_packs([long_run], SIZE, cache, workers=3))
     monkeypatch.setattr(sys, "executable", "/no/such/file")
-    right([long_run], open_packs([long_run], SIZE, cache.with_name("other"), workers=16))
+    right([long_run], open_packs([long_run], SIZE, cache.with_name("other"), workers=3))
 
 
 def test_a_stop_ends_helpers(long_run, cache, monkeypatch):
