@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional
 
 from nav_pkg import nets
-from nav_pkg.core import SimulatorError
+from nav_pkg.core import LearnerError
 from nav_pkg.data import codec
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
@@ -32,6 +32,7 @@ from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.losses import make_loss
+from nav_pkg.learn.method import AUXILIARY_WEIGHT
 from nav_pkg.learn.method_flags import MethodFlags, make_method
 from nav_pkg.learn.optimizers import make_optimizer
 from nav_pkg.learn.preprocess import Preprocessing
@@ -56,6 +57,9 @@ WINDOW = 20
 """Frames in a window of tiny_LSTM_net."""
 
 FRAMES_200K = 200_000
+
+LAP = 2450
+"""Frames of a whole lap at 10 Hz, about."""
 
 
 class Figure(NamedTuple):
@@ -162,7 +166,7 @@ def resident_step(trainer: Trainer, shape: Sequence[int]) -> Callable[[], None]:
         auxiliary = 0.0
         if isinstance(outputs, tuple):
             outputs, aux = outputs
-            auxiliary = 0.4 * functional.cross_entropy(aux.float(), targets)
+            auxiliary = AUXILIARY_WEIGHT * functional.cross_entropy(aux.float(), targets)
         (functional.cross_entropy(outputs.float(), targets) + auxiliary).backward()
         optimizer.step()
 
@@ -282,6 +286,20 @@ class LearningBench:
         default = next(iter(found.values()))
         yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, in turns")
 
+    def long_run(self) -> Iterator[Figure]:
+        """Memory of F-BPTT over a run of a whole lap of alex_LSTM_net, above the process's before."""
+        done = subprocess.run(
+            [sys.executable, "-c", _LONG_RUN_CODE], capture_output=True, text=True, timeout=1800
+        )
+        if done.returncode:
+            raise LearnerError(f"the measurement of F-BPTT failed: {done.stderr.strip()[-300:]}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        detail = (
+            f"alex_LSTM_net, one gradient step over {LAP} frames of 224x224 in {found['seconds']:.0f} s; "
+            f"above the {found['before']:.2f} GB of the process with network, optimiser and images"
+        )
+        yield Figure("fbptt_memory_gb", found["peak"] - found["before"], "GB", detail)
+
     def packing(self) -> Iterator[Figure]:
         """Packing over the decoder, and training from the pack over a DataLoader on the JPEGs."""
         size = nets.spec("tiny_net").input_size
@@ -354,14 +372,15 @@ class LearningBench:
             command = [sys.executable, "-c", _MEMORY_CODE, str(folder)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
             if done.returncode:
-                raise SimulatorError(f"the measurement of memory failed: {done.stderr.strip()[-300:]}")
+                raise LearnerError(f"the measurement of memory failed: {done.stderr.strip()[-300:]}")
             found = json.loads(done.stdout.splitlines()[-1])
         finally:
             for file in folder.glob("*.npy"):
                 file.unlink()
         detail = (
             f"tiny_net, batch 64, {found['steps']} steps and {found['evaluated']} frames validated, "
-            f"{found['bytes'] / 1e9:.1f} GB of packs; {found['before']:.2f} GB before the first batch"
+            f"{found['bytes'] / 1e9:.1f} GB of packs; {found['before']:.2f} GB before the first batch; waiting "
+            f"for data {found['waiting']:.2%} of the step"
         )
         yield Figure("train_rss_gb", found["peak"], "GB", detail)
 
@@ -393,13 +412,39 @@ def measure_memory(folder: str) -> None:
     step, steps = train_step(trainer), 400
     for _ in range(steps):
         step()
+    waiting = trainer.timing.waiting_share
     trainer.evaluate(val)
     found = {
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         "before": before,
         "steps": steps,
         "evaluated": len(val),
+        "waiting": waiting,
         "bytes": samples.image_bytes,
+    }
+    print(json.dumps(found))
+
+
+_LONG_RUN_CODE = """
+from nav_pkg.cli.bench_learning import measure_long_run
+measure_long_run()
+"""
+
+
+def measure_long_run() -> None:
+    """Learn from one long run and print the peak of resident memory before and after, as JSON."""
+    determinism.prepare(123, determinism.cores())
+    random = np.random.default_rng(2)
+    images = random.integers(0, 256, (LAP, 224, 224, 3), dtype=np.uint8)
+    samples = Samples([images], [random.uniform(-1, 1, LAP)])
+    trainer = make_trainer("alex_LSTM_net", samples, time_length=-1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    begin = time.perf_counter()
+    trainer.train_batch()
+    found = {
+        "before": before,
+        "seconds": time.perf_counter() - begin,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
     print(json.dumps(found))
 
@@ -446,6 +491,7 @@ MEASUREMENTS: Dict[str, Callable[[LearningBench], Iterator[Figure]]] = {
     "train": LearningBench.train,
     "amp": LearningBench.amp,
     "lstm": LearningBench.lstm,
+    "long_run": LearningBench.long_run,
     "packing": LearningBench.packing,
     "memory": LearningBench.memory,
 }

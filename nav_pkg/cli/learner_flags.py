@@ -238,7 +238,7 @@ FLAGS: tuple[Flag, ...] = (
         "learner",
         "machine",
         Flag("--random_seed", "of weights, order and noise", 123, whole(0, 2**32 - 1)),
-        Flag("--device", "where to compute", "auto", str, choices=("auto", "cpu", "cuda")),
+        Flag("--device", "where to compute", "auto", str, choices=("auto", "cpu", "cuda", "gpu")),
         Flag("--num_threads", "processor threads; 0 for all that this process may use", 0, whole(0)),
     ),
     *_flags(
@@ -280,6 +280,12 @@ RETIRED: Dict[str, str] = {
     "--normalize_means": "is --scale_means here (red green blue)",
     "--normalize_stds": "is --scale_stds here (red green blue)",
     "--init_state_subsample": "is --init_state burn_in N here",
+    "--action_dim": "is 1: the network decides the yaw rate; leave it out",
+    "--testing": "is --evaluate here, with the --checkpoint_path to score",
+    "--only_init_state": "is not there: --init_state chooses where a window's state comes from",
+    "--skew_input": "is not there; --shifted_input and --scaled_input change the input",
+    "--auxiliary_depth": "is not there: nothing is learned from depth",
+    "--calculate_importance_weights": "is not there for offline learning",
     "--on_policy": "is --online here",
 }
 """Flags of earlier systems that users still type, and what to do instead."""

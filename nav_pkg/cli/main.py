@@ -36,6 +36,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(f"main.py: --{key} has no effect {_WHERE[idle]}: {cure}")
     if args.continue_training and not args.checkpoint_path:
         raise UsageError("main.py: --continue_training needs a --checkpoint_path to go on from")
+    if args.create_scratch_checkpoint and (args.checkpoint_path or args.evaluate):
+        raise UsageError(
+            "main.py: --create_scratch_checkpoint makes fresh weights: leave --checkpoint_path "
+            "and --evaluate out"
+        )
+    if args.evaluate and args.continue_training:
+        raise UsageError("main.py: --evaluate learns nothing: leave --continue_training out")
+    if args.lr_schedule == "constant" and {"lr_decay", "lr_decay_every"} & set(given(argv)):
+        raise UsageError(
+            "main.py: --lr_decay and --lr_decay_every have no effect without --lr_schedule: add it"
+        )
     if args.evaluate and not args.checkpoint_path:
         raise UsageError("main.py: --evaluate needs a --checkpoint_path, whose network is scored")
     return args

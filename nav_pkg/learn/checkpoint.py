@@ -11,6 +11,7 @@ import os
 import platform
 import zipfile
 from dataclasses import dataclass, field, fields
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
@@ -33,13 +34,17 @@ FORMAT_VERSION = 2
 
 
 def versions() -> dict[str, str]:
-    """The versions of what computes: nav_pkg, Python, torch, numpy."""
-    return {
+    """The versions of what computes: nav_pkg, Python, torch, numpy, and what makes packs and networks."""
+    found = {
         "nav_pkg": nav_pkg.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
     }
+    for name in ("torchvision", "pillow", "simplejpeg"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 @dataclass

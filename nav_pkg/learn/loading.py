@@ -9,7 +9,9 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 import numpy as np
 
 from nav_pkg.core import DataError
+from nav_pkg.data import format as fmt
 from nav_pkg.data import paths
+from nav_pkg.data.folders import file_sha256
 from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
@@ -52,8 +54,21 @@ class Splits:
 
 def _content_hash(runs: Mapping[str, list[Run]]) -> str:
     """A SHA-256 of what is learned from: the runs of each split, in order, with their content."""
+    for run in {run.path: run for part in runs.values() for run in part}.values():
+        _check_labels(run)
     text = "".join(f"{part} {run.name} {run.content_hash()}\n" for part in runs for run in runs[part])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_labels(run: Run) -> None:
+    """Compare frames.csv with the sum of the run's commit; images are compared where they are packed."""
+    sums = run.path / fmt.SUMS_FILE
+    try:
+        committed = f"{file_sha256(run.path / fmt.FRAMES_FILE).hex()}  {fmt.FRAMES_FILE}"
+        if committed not in sums.read_text(encoding="utf-8").splitlines():
+            raise DataError(f"{run.path / fmt.FRAMES_FILE}: changed since its commit; see dataset.py verify")
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot read: {(error.strerror or str(error)).lower()}") from error
 
 
 def _camera(runs: Sequence[Run]) -> list[int]:
@@ -80,6 +95,7 @@ def load_samples(
     subsample: int = 1,
     copy: bool = False,
     in_memory: bool = False,
+    workers: int = 0,
     tick: Callable[[int], None] = lambda frames: None,
 ) -> Samples:
     """The frames of runs; their packs are made when they are not there.
@@ -91,21 +107,21 @@ def load_samples(
         subsample: learn from every n-th frame of each run.
         copy: use packs on this node's own disk, copied there when they exist elsewhere.
         in_memory: copy all images into memory.
+        workers: cores that make packs; 0 for all.
         tick: called with the number of frames just read; may raise to stop.
 
     Raises:
         DataError: an image is damaged, a label is not a number, or disk or memory does not suffice.
     """
-    yaw = [run.frames[f"{source}_yaw"] for run in runs]
-    for run, labels in zip(runs, yaw):
-        bad = np.flatnonzero(~np.isfinite(labels))
-        if len(bad):
-            raise DataError(
-                f"{run.path}/frames.csv: frame {bad[0]}: {source}_yaw is {labels[bad[0]]}: leave the run out"
-            )
+    yaw = _labels(runs, source)
     cache: Path = paths.node_dir() if copy else paths.cache_dir()
     packs = open_packs(
-        runs, preprocessing.size, cache=cache, source=paths.cache_dir() if copy else None, tick=tick
+        runs,
+        preprocessing.size,
+        cache=cache,
+        source=paths.cache_dir() if copy else None,
+        workers=workers,
+        tick=tick,
     )
 
     def release() -> None:
@@ -114,6 +130,24 @@ def load_samples(
 
     samples = Samples([pack.images for pack in packs], yaw, [run.name for run in runs], subsample, release)
     return samples.in_memory(tick) if in_memory else samples
+
+
+def _labels(runs: Sequence[Run], source: str) -> list[np.ndarray]:
+    """The labels of each run: float64 (frames,), rad/s, all finite."""
+    yaw = [run.frames[f"{source}_yaw"] for run in runs]
+    for run, labels in zip(runs, yaw):
+        bad = np.flatnonzero(~np.isfinite(labels))
+        if len(bad):
+            raise DataError(
+                f"{run.path}/frames.csv: frame {bad[0]}: {source}_yaw is {labels[bad[0]]}: leave the run out"
+            )
+    return yaw
+
+
+def only_labels(runs: Sequence[Run], preprocessing: Preprocessing, source: str = "expert") -> Samples:
+    """The frames of runs with black images that take no memory, for what depends on labels alone."""
+    black = [np.broadcast_to(np.uint8(0), (len(run), *preprocessing.size, 3)) for run in runs]
+    return Samples(black, _labels(runs, source), [run.name for run in runs])
 
 
 def warnings(samples: Samples, action_space: ActionSpace, preprocessing: Preprocessing) -> list[str]:

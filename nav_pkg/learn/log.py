@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, Iterable, Optional
+
+from tqdm import tqdm
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error
@@ -52,6 +55,12 @@ def episode_scalars(record: dict[str, Any], names: list[str]) -> dict[str, float
     return scalars
 
 
+def say(text: str) -> None:
+    """Print a line at once, above a progress bar if there is one."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
 class RunLog:
     """The log files of one training run.
 
@@ -74,9 +83,9 @@ class RunLog:
         self._folder, self._names, self._board = folder, class_names, None
         self.records = self._keep(METRICS_FILE, episodes)
         self._timings = self._keep(TIMING_FILE, episodes)
-        for events in folder.glob("events.out.tfevents.*"):
-            events.unlink()
         if tensorboard:
+            for events in folder.glob("events.out.tfevents.*"):
+                events.unlink()
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
@@ -165,5 +174,7 @@ def episode_line(record: Record, timing: Record, names: Iterable[str], max_episo
         f"val loss {val['loss']:.4f} accuracy {val['accuracy']:.3f} "
         f"(majority {val['majority_accuracy']:.3f}, balanced {val['balanced_accuracy']:.3f}, "
         f"recall {recall}) imitation {val['imitation_loss']:.4f} | "
-        f"{timing['samples_per_second']:,.0f} frames/s, waiting {timing['waiting_share']:.1%}"
+        f"{timing['samples_per_second']:,.0f} frames/s, waiting {timing['waiting_share']:.1%}, "
+        f"{timing['host_memory_mb'] / 1000:.1f} GB"
+        + (f", GPU {timing['gpu_memory_mb'] / 1000:.1f} GB" if "gpu_memory_mb" in timing else "")
     )

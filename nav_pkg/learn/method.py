@@ -18,7 +18,7 @@ from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.order import Order
 from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Feeder, Samples
+from nav_pkg.learn.samples import Feeder, Samples, on_device
 
 Tick = Callable[[], None]
 
@@ -199,10 +199,10 @@ class FrameMethod:
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
         self._tick: Tick = _nothing
         if arithmetic.device == "cpu" and not arithmetic.compile:
-            # a batch of a large network takes ten seconds: a stop is heard before each layer
+            # a batch of a large network takes ten seconds: a stop is heard behind each layer, both ways
             for part in net.modules():
                 if not any(True for _ in part.children()):
-                    part.register_forward_pre_hook(lambda *_: self._tick())
+                    part.register_forward_hook(self._heed)
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (batch,)."""
@@ -213,18 +213,19 @@ class FrameMethod:
         frames = self.frames(episode, step)
         following = self.frames(episode, step + 1) if step + 1 < self.steps else None
         inputs = self._make(self._inputs, self._train, frames, following)
-        targets = self._targets[torch.from_numpy(frames).to(self.arithmetic.device)]
-        with self._ticking(tick), self.arithmetic.autocast():
-            outputs = self._forward(inputs)
-        if isinstance(outputs, tuple):  # inception in training: the outputs and those of a head half-way
-            outputs, auxiliary = outputs
-            outputs = outputs.float()
-            loss = self._loss(outputs, targets)
-            total = loss + AUXILIARY_WEIGHT * self._loss(auxiliary.float(), targets)
-        else:
-            outputs = outputs.float()
-            total = loss = self._loss(outputs, targets)
-        total.backward()
+        targets = self._targets[on_device(frames, self.arithmetic.device)]
+        with self._ticking(tick):
+            with self.arithmetic.autocast():
+                outputs = self._forward(inputs)
+            if isinstance(outputs, tuple):  # inception in training: the outputs and those of a head half-way
+                outputs, auxiliary = outputs
+                outputs = outputs.float()
+                loss = self._loss(outputs, targets)
+                total = loss + AUXILIARY_WEIGHT * self._loss(auxiliary.float(), targets)
+            else:
+                outputs = outputs.float()
+                total = loss = self._loss(outputs, targets)
+            total.backward()
         waiting, self._inputs.waiting = self._inputs.waiting, 0.0
         return Step(loss.detach(), outputs.detach(), waiting)
 
@@ -240,9 +241,14 @@ class FrameMethod:
                     made.append(self._net(self._make(inputs, samples, frames)).float().cpu())
         return torch.cat(made)
 
+    def _heed(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        self._tick()
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            output.register_hook(lambda _gradient: self._tick())
+
     @contextlib.contextmanager
     def _ticking(self, tick: Tick) -> Iterator[None]:
-        """Call `tick` before each layer within a block."""
+        """Call `tick` behind each layer, forward and backward, within a block."""
         self._tick = tick
         try:
             yield
@@ -270,3 +276,4 @@ class FrameMethod:
         """Let go of the training set, and of the split that was evaluated last."""
         self._inputs.close()
         self._evaluation.close()
+        del self._inputs, self._order, self._train, self._targets

@@ -70,6 +70,10 @@ class MethodFlags:
         """
         spec = nets.spec(network)
         recurrent = spec.kind == "recurrent"
+        if network == "inception_net" and args.batch_size == 1 and not args.feature_extract:
+            raise UsageError(
+                "--batch_size 1: inception_net normalises over a batch in training: give 2 or more"
+            )
         if recurrent:
             _check_recurrent(network, args)
         else:
@@ -102,6 +106,8 @@ def _check_recurrent(network: str, args: Any) -> None:
         for flag in ("sliding_step_size", "accum_grads"):
             if getattr(args, flag):
                 raise UsageError(f"--{flag} has no effect without --sliding_tbptt: add it or leave it out")
+    if args.sliding_tbptt and args.time_length == -1 and args.sliding_step_size:
+        raise UsageError("--sliding_step_size: a window of a whole run does not slide: leave it out")
     if args.init_state and (args.sliding_tbptt or args.time_length == -1):
         what = "--sliding_tbptt carries states on" if args.sliding_tbptt else "whole runs begin with zero"
         raise UsageError(f"--init_state {' '.join(args.init_state)}: {what}: leave it out")

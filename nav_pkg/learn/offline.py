@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import resource
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Collection, Mapping, Optional
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from nav_pkg import nets
-from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import paths
+from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data.files import atomic_write, to_json
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.learn import checkpoint, determinism, folder, loading
-from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
-from nav_pkg.learn.log import RunLog, episode_line
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.method_flags import MethodFlags, make_method
-from nav_pkg.learn.optimizers import make_optimizer, make_schedule
-from nav_pkg.learn.pilot import resolve_device
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.log import RunLog, episode_line, say
+from nav_pkg.learn.method_flags import make_method
 from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.setup import Setup
 from nav_pkg.learn.stop import Stop, Stopped
-from nav_pkg.learn.trainer import Timing, Trainer, plain_state
+from nav_pkg.learn.trainer import Timing, Trainer
 
 SAVE_SECONDS = 30.0
-"""Least time between two checkpoints of whole episodes; what a crash may cost."""
+"""Least time between two checkpoints; with `SAVE_SHARE` what a crash may cost."""
 
-
-def say(text: str) -> None:
-    """Print a line at once, above a progress bar if there is one."""
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
+SAVE_SHARE = 0.02
+"""Most of the time that saving may take: large networks are saved less often."""
 
 
 def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
@@ -57,8 +46,8 @@ def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
     Raises:
         NavError: with one line on what to do.
     """
-    session = _Session(flags, free, stop)
     try:
+        session = _Session(flags, free, stop)
         if session.args.create_scratch_checkpoint:
             session.create_scratch()
         else:
@@ -66,92 +55,22 @@ def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
     except Stopped as reason:
         say(f"stopped by {reason}; run the same command (without --owr) to go on")
         return stop.exit_code
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+            raise LearnerError(
+                f"out of memory: lower --batch_size ({flags['batch_size']}), or --time_length"
+            ) from error
+        raise
     return 0
 
 
-class _Session:
+class _Session(Setup):
     """One run of main.py: the parts and the steps between them, in order of need."""
 
     def __init__(self, flags: Mapping[str, Any], free: Collection[str], stop: Stop):
+        super().__init__(flags)
         self.flags, self.free, self.stop = dict(flags), free, stop
-        self.args = args = SimpleNamespace(**flags)
-        # whatever can be refused is refused before data is read or a log folder is touched
-        self.network = nets.canonical(args.network)
-        self.method_flags = MethodFlags.from_flags(self.network, args)
-        self.summary_dir = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
-        self.threads = args.num_threads or determinism.cores()
-        determinism.prepare(args.random_seed, self.threads)
-        self.arithmetic = Arithmetic(resolve_device(args.device), amp=args.amp, compile=args.compile)
-        speeds = {"speed": args.speed, "turn_speed": args.turn_speed}
-        self.space = ActionSpace(
-            discrete=args.discrete,
-            quantity=args.action_quantity,
-            bound=args.action_bound,
-            stochastic=args.stochastic,
-            **{key: value for key, value in speeds.items() if value is not None},
-        )
-        self.preprocessing = Preprocessing.from_flags(
-            nets.spec(self.network).input_size,
-            shifted_input=args.shifted_input,
-            scaled_input=args.scaled_input,
-            scale_means=args.scale_means,
-            scale_stds=args.scale_stds,
-        )
-        given = {key: getattr(args, key) for key in ("dropout", "n_frames")}
-        given["batch_norm"] = args.batch_norm or None
-        self.net_options = nets.complete_options(
-            self.network, **{key: value for key, value in given.items() if value is not None}
-        )
-        self.make_optimizer = functools.partial(
-            make_optimizer,
-            args.optimizer,
-            learning_rate=args.learning_rate,
-            weight_decay=args.weight_decay,
-            momentum=args.momentum,
-        )
-        self.make_optimizer([nn.Parameter(torch.zeros(1))])
-        self.schedule = None
-        if args.lr_schedule != "constant":
-            if not args.lr_decay_every:
-                raise UsageError(f"--lr_schedule {args.lr_schedule}: give --lr_decay_every, gradient steps")
-            self.schedule = make_schedule(
-                args.lr_schedule, args.learning_rate, args.lr_decay, args.lr_decay_every
-            )
-        self.loss = make_loss(args.loss, self.space)
-        self.net = self.build()
-
-    def build(self) -> nn.Module:
-        """The network with the weights that training starts from when no checkpoint says others."""
-        args = self.args
-        net = nets.build(self.network, outputs=self.space.outputs, seed=args.random_seed, **self.net_options)
-        if args.pretrained or args.pretrained_weights:
-            if args.checkpoint_path:
-                raise UsageError(
-                    f"--pretrained: --checkpoint_path {args.checkpoint_path} names the weights to start "
-                    "from: give one of them"
-                )
-            file = Path(args.pretrained_weights).expanduser() if args.pretrained_weights else None
-            say(f"ImageNet weights from {nets.load_pretrained(net, self.network, file, **self.net_options)}")
-        if args.feature_extract:
-            nets.freeze_features(net, self.network, **self.net_options)
-            drops = any(isinstance(part, (nn.Dropout, nn.LSTM)) and part.training for part in net.modules())
-            if args.dropout and not drops:
-                raise UsageError(
-                    f"--dropout {args.dropout:g}: {self.network} drops within its feature layers, which "
-                    "--feature_extract keeps as they are: leave one of them out"
-                )
-        return net
-
-    def scratch(self) -> Checkpoint:
-        """A checkpoint of the weights that nothing has been learned by yet."""
-        return Checkpoint(
-            network=self.network,
-            outputs=self.space.outputs,
-            net_options=self.net_options,
-            action_space=self.space,
-            preprocessing=self.preprocessing,
-            model_state_dict=plain_state(self.net),
-        )
 
     def create_scratch(self) -> None:
         """Save fresh weights to the log folder."""
@@ -166,7 +85,7 @@ class _Session:
         args = self.args
         dataset = load_dataset(args.dataset, args.data_root)
         splits = loading.Splits(dataset)
-        start = self.start_weights(splits.facts)
+        start = None if self.goes_on else self.start_weights(splits.facts)
         where = folder.open_folder(self.summary_dir, args.log_tag, args.owr)
         config = {
             "flags": self.flags,
@@ -186,8 +105,13 @@ class _Session:
         (where / folder.RESULTS_FILE).unlink(missing_ok=True)
         determinism.prepare(args.random_seed, self.threads)
 
-        train_samples = self.read("train", splits, args.subsample)
+        if args.evaluate:
+            train_samples = loading.only_labels(splits.runs["train"], self.preprocessing, args.labels)
+        else:
+            train_samples = self.read("train", splits, args.subsample)
         val_samples = self.read("val", splits)
+        # what is wrong with the test set shows now, not at the end
+        self.read("test", splits, in_memory=False)
         for line in loading.warnings(train_samples, self.space, self.preprocessing):
             say(f"warning: {line}")
         trainer = self.trainer(train_samples, val_samples, splits.facts, start)
@@ -216,64 +140,25 @@ class _Session:
         finally:
             log.close()
 
-    def start_weights(self, facts: Mapping[str, Any]) -> Optional[Checkpoint]:
-        """What --checkpoint_path names; made from the seed when it is a scratch that is not there."""
-        args = self.args
-        if not args.checkpoint_path:
-            return None
-        file = checkpoint.locate(args.checkpoint_path, self.summary_dir)
-        names = {f"{name}_scratch" for name in (self.network, args.network)}
-        if not file.is_file() and Path(args.checkpoint_path).name in names and not args.evaluate:
-            made = self.scratch().save(file, replace=False)
-            if made:
-                say(f"{file}: was not there: made from seed {args.random_seed}")
-        start = checkpoint.load(args.checkpoint_path, self.summary_dir, self.network)
-        for key, value in self.net_options.items():
-            was = start.net_options.get(key, value)
-            # dropout has no weights
-            if key != "dropout" and was != value:
-                raise UsageError(f"{file}: was made with {key} {was}, not {value}: give the same flags")
-        checkpoint.check_weights(self.net, start.model_state_dict, f"--checkpoint_path {file}")
-        if start.updates:
-            for flag, was, now in (
-                ("the preprocessing", start.preprocessing.state(), self.preprocessing.state()),
-                ("the action space", _bins(start.action_space), _bins(self.space)),
-            ):
-                if was != now:
-                    raise UsageError(f"{file}: was trained with {flag} {was}, not {now}: give the same flags")
-            self.check_camera(file, start, facts)
-            if args.continue_training and start.optimizer != args.optimizer:
-                raise UsageError(
-                    f"{file}: was trained with {start.optimizer}, so --continue_training needs "
-                    f"--optimizer {start.optimizer}, not {args.optimizer}"
-                )
-        return start
-
-    def check_camera(self, file: Path, start: Checkpoint, facts: Mapping[str, Any]) -> None:
-        """Compare the camera of the dataset with the one that a checkpoint was trained with."""
-        was, now = start.dataset.get("camera"), facts["camera"]
-        if not was or was == now:
-            return
-        text = (
-            f"{file} was trained with a camera of {was[0]}x{was[1]}, --dataset {self.args.dataset} has one "
-            f"of {now[0]}x{now[1]}"
-        )
-        if self.args.continue_training or self.args.evaluate:
-            raise DataError(f"{text}: give a dataset of the same camera")
-        say(f"warning: {text}")
-
     def continue_training(self, trainer: Trainer, start: Checkpoint) -> None:
         """Take over the optimiser state and the counts of a checkpoint that has been trained."""
         if not start.updates:
             return
-        if start.episode >= self.args.max_episodes and not self.args.evaluate:
-            raise UsageError(
-                f"--max_episodes {self.args.max_episodes}: {self.args.checkpoint_path} has been trained for "
-                f"{start.episode} episodes already, and all count: give more"
-            )
-        trainer.continue_from(start)
+        args = self.args
+        if not args.evaluate:
+            for flag, most, done in (
+                ("max_episodes", args.max_episodes, start.episode),
+                ("max_steps", args.max_steps, start.updates),
+            ):
+                if most and done >= most:
+                    what = "episodes" if flag == "max_episodes" else "gradient steps"
+                    raise UsageError(
+                        f"--{flag} {most}: {args.checkpoint_path} has been trained for {done} {what} "
+                        "already, and all count: give more"
+                    )
+        trainer.continue_from(start, optimizer=not args.evaluate)
 
-    def read(self, part: str, splits: loading.Splits, subsample: int = 1) -> Samples:
+    def read(self, part: str, splits: loading.Splits, subsample: int = 1, in_memory: bool = True) -> Samples:
         """The samples of a split, with progress where packs are made."""
         args = self.args
         return loading.load_samples(
@@ -282,7 +167,8 @@ class _Session:
             source=args.labels,
             subsample=subsample,
             copy=args.copy_dataset,
-            in_memory=args.load_data_in_ram,
+            in_memory=args.load_data_in_ram and in_memory,
+            workers=args.num_threads,
             tick=lambda frames: self.stop.check(),
         )
 
@@ -298,9 +184,10 @@ class _Session:
         if start:
             self.net.load_state_dict(start.model_state_dict)
         net = self.arithmetic.place(self.net)
-        method = make_method(
-            self.method_flags, net, self.arithmetic, self.preprocessing, self.loss, train_samples
-        )
+        how = self.method_flags
+        if args.evaluate:  # nothing is learned, so that no batch has to fit
+            how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
+        method = make_method(how, net, self.arithmetic, self.preprocessing, self.loss, train_samples)
         return Trainer(
             network=self.network,
             net=net,
@@ -323,7 +210,16 @@ class _Session:
     def loop(self, trainer: Trainer, log: RunLog, where: Path) -> None:
         """Episodes to the end, with a checkpoint now and then, at a stop and at the end."""
         model, args = where / MODEL_FILE, self.args
-        saved = time.monotonic()
+        saved, cost = time.monotonic(), 0.0
+
+        def save(now: bool = False) -> None:
+            nonlocal saved, cost
+            begin = time.monotonic()
+            if now or begin - saved >= max(SAVE_SECONDS, cost / SAVE_SHARE):
+                trainer.checkpoint().save(model)
+                saved = time.monotonic()
+                cost = saved - begin
+
         while not trainer.finished(args.max_episodes):
             with _bar(trainer.steps, f"episode {trainer.episode + 1}", "batch") as bar:
                 bar.update(trainer.step)
@@ -333,18 +229,16 @@ class _Session:
                     self.stop.check()
 
                 try:
-                    record = trainer.run_episode(tick)
+                    record = trainer.run_episode(tick, save)
                 except Stopped:
-                    trainer.checkpoint().save(model)
+                    save(now=True)
                     say(f"saved {model} after {trainer.episode} episodes and {trainer.step} batches")
                     raise
             timing = _timing(trainer.timing, self.arithmetic.device)
             # the line first: a checkpoint that knows of an episode must not lack its line
             log.append(record, timing)
             say(episode_line(record, timing, self.space.class_names(), args.max_episodes))
-            if time.monotonic() - saved >= SAVE_SECONDS or trainer.finished(args.max_episodes):
-                trainer.checkpoint().save(model)
-                saved = time.monotonic()
+            save(now=trainer.finished(args.max_episodes))
 
     def test(self, trainer: Trainer, splits: loading.Splits) -> Optional[dict[str, Any]]:
         """The scores over the test set; None when there is none."""
@@ -387,11 +281,6 @@ class _Session:
                     f"{values['imitation_loss']:.4f}"
                 )
         say(f"results: {where / folder.RESULTS_FILE}")
-
-
-def _bins(space: ActionSpace) -> dict[str, Any]:
-    """What of an action space a network's outputs depend on: all but the speeds."""
-    return {key: value for key, value in space.state().items() if "speed" not in key}
 
 
 def _warn_of_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -11,8 +11,11 @@ import torch
 
 from nav_pkg.core import UsageError, nearest_name
 
-_EXCLUDED = ("Optimizer", "LBFGS", "SparseAdam")
-"""Not one gradient step a batch (LBFGS), or not for dense gradients."""
+_EXCLUDED = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
+"""Not one gradient step a batch (LBFGS), not for dense gradients, or for matrices only (Muon)."""
+
+_FUSED = ("SGD", "Adam", "AdamW")
+"""One pass over the memory instead of one an operation: Adam on two cores 1.5 times as fast."""
 
 Schedule = Callable[[int], float]
 """The learning rate by the number of gradient steps done."""
@@ -32,8 +35,10 @@ def make_schedule(name: str, learning_rate: float, factor: float, every: int) ->
         every: gradient steps.
 
     Raises:
-        UsageError: no such schedule.
+        UsageError: no such schedule, or no `every` for one that needs it.
     """
+    if name in SCHEDULES and name != "constant" and not every:
+        raise UsageError(f"--lr_schedule {name}: give --lr_decay_every, gradient steps")
     schedules: dict[str, Schedule] = {
         "constant": lambda step: learning_rate,
         "step": lambda step: learning_rate * factor ** (step // every),
@@ -83,8 +88,10 @@ def make_optimizer(
         elif value:
             raise UsageError(f"--{option}: {name} has no {option}; leave it out or use another --optimizer")
     parameters = list(parameters)
-    if "fused" in takes:
-        # one pass over the memory instead of one an operation: Adam on two cores 1.5 times as fast
-        with contextlib.suppress(RuntimeError):  # not for this optimiser on this device in every torch
+    if name in _FUSED and "fused" in takes:
+        with contextlib.suppress(RuntimeError):  # not on every device in every torch
             return kind(parameters, fused=True, **options)
-    return kind(parameters, **options)
+    try:
+        return kind(parameters, **options)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(f"--optimizer {name}: {str(error).splitlines()[0]}: use another") from error

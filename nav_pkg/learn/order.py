@@ -229,6 +229,9 @@ class SlidingWindows:
         slide: frames that the window moves on by.
         seed: of the order.
 
+    Attributes:
+        batch: runs that are slid along at once.
+
     Raises:
         UsageError: a run is shorter than a window, the batch larger than the set, or frames skipped.
     """
@@ -242,7 +245,7 @@ class SlidingWindows:
                     "would be skipped: give at most that"
                 )
         self._slides = _steps(len(samples.lengths), batch_size, "runs to slide along (--sliding_tbptt)")
-        self._samples, self._batch, self._seed = samples, batch_size, seed
+        self._samples, self.batch, self._seed = samples, batch_size, seed
         self._window, self._slide = time_length, slide
         # as many batches as it takes to slide along every run once
         self.steps = min(BATCHES_PER_EPISODE, sum(self._length(slide) for slide in self._runs(0)))
@@ -282,7 +285,7 @@ class SlidingWindows:
     def _runs(self, turn: int) -> np.ndarray:
         """The runs of each slide of a pass: int64 (slides, batch)."""
         drawn = _permutation(len(self._samples.lengths), self._seed, turn)
-        return drawn[: self._slides * self._batch].reshape(self._slides, self._batch)
+        return drawn[: self._slides * self.batch].reshape(self._slides, self.batch)
 
     def _steps_of(self, count: int) -> tuple[int, int]:
         """The batch within its pass, and the pass, of the count-th batch of all."""

@@ -196,9 +196,9 @@ def resolve_device(name: str) -> str:
     Raises:
         UsageError: the device is unknown or not there.
     """
-    if name not in ("auto", "cpu", "cuda"):
+    if name not in ("auto", "cpu", "cuda", "gpu"):
         raise UsageError(f"--device {name!r}: must be auto, cpu or cuda")
     available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UsageError("--device cuda: torch finds no GPU here: use --device cpu")
+    if name in ("cuda", "gpu") and not available:
+        raise UsageError(f"--device {name}: torch finds no GPU here: use --device cpu")
     return "cuda" if name != "cpu" and available else "cpu"

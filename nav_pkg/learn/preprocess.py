@@ -7,6 +7,7 @@ state, so that a flown network sees what it was trained on.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Mapping, Optional, Sequence
@@ -27,6 +28,12 @@ STDS = (0.2575, 0.239, 0.218)
 
 _PORTION = 8
 """Images that are normalised at once on the CPU."""
+
+
+@functools.lru_cache(maxsize=8)
+def _repeated(channels: tuple[float, ...], count: int, device: torch.device) -> torch.Tensor:
+    """The values of the three channels over and over, float32 (count,): what a pixel's bytes meet."""
+    return torch.tensor(channels, device=device).repeat(count // 3)
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,12 @@ class Preprocessing:
             if self.mode == "none":
                 part.mul_(1 / 255)
             elif self.mode == "shifted":  # x / 255 - 0.5 in one pass
-                torch.add(torch.tensor(-0.5, device=part.device), part, alpha=1 / 255, out=part)
+                torch.add(torch.tensor(-0.5), part, alpha=1 / 255, out=part)
             else:
-                channels = part.mul_(1 / 255).view(-1, 3)
-                channels.sub_(torch.tensor(self.means, device=part.device))
-                channels.div_(torch.tensor(self.stds, device=part.device))
+                means, stds = (
+                    _repeated(values_, len(part), part.device) for values_ in (self.means, self.stds)
+                )
+                part.mul_(1 / 255).sub_(means).div_(stds)
             if not exact:
                 place.copy_(part)
         return out

@@ -24,7 +24,7 @@ from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.method import EvaluationInputs, Inputs, Step, Tick, evaluating
 from nav_pkg.learn.order import RandomWindows, SlidingWindows, WindowOrder, Windows
 from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.samples import Samples, on_device
 
 State = Tuple[torch.Tensor, torch.Tensor]
 """h and c of an LSTM: float32 (layers, sequences, hidden) each."""
@@ -32,8 +32,6 @@ State = Tuple[torch.Tensor, torch.Tensor]
 PORTION_BYTES = 160 << 20
 """Input of as many frames as have their activations in memory at once. Activations take about six times
 as much: tiny features 0.8 GB, those of alexnet 1 GB."""
-
-INIT_STATES = ("full", "zero", "carried", "burn_in")
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class InitState:
             UsageError: anything else.
         """
         text = " ".join(words)
-        if len(words) == 1 and words[0] in INIT_STATES[:3]:
+        if len(words) == 1 and words[0] in ("full", "zero", "carried"):
             return InitState(words[0], 0)
         if len(words) == 2 and words[0] == "burn_in" and words[1].isdigit():
             return InitState("burn_in", int(words[1])) if int(words[1]) else InitState("zero", 0)
@@ -79,8 +77,9 @@ class RecurrentMethod:
         train: the training set.
         init_state: for `RandomWindows`.
         slide: for `SlidingWindows`: frames that a window moves on by.
-        accumulate: the optimiser takes a step only at the end of a slide, by the mean of its gradients.
-        portion_bytes: see `PORTION_BYTES`.
+        accumulate: the optimiser takes a step only at the end of a slide, or of an episode, by the mean
+            of the gradients since its last.
+        portion_bytes: None for `PORTION_BYTES`.
     """
 
     def __init__(
@@ -94,14 +93,15 @@ class RecurrentMethod:
         init_state: InitState = InitState(),  # noqa: B008 - frozen
         slide: int = 0,
         accumulate: bool = False,
-        portion_bytes: int = PORTION_BYTES,
+        portion_bytes: Optional[int] = None,
     ):
         self.steps = order.steps
         self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._extract = arithmetic.compiled(net.extract)
         self._loss, self._order, self._train = loss, order, train
         self._init_state, self._slide, self._accumulate = init_state, slide, accumulate
-        self._portion = max(1, portion_bytes // (3 * 4 * math.prod(preprocessing.size)))
+        inputs_at_once = PORTION_BYTES if portion_bytes is None else portion_bytes
+        self._portion = max(1, inputs_at_once // (3 * 4 * math.prod(preprocessing.size)))
         self._frozen = not any(parameter.requires_grad for parameter in net.features.parameters())
         self._targets = loss.targets(train.yaw).to(arithmetic.device)
         self._inputs = Inputs(train, preprocessing, arithmetic)
@@ -119,9 +119,13 @@ class RecurrentMethod:
     def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
         """Add the gradients of a batch to the parameters' (see `Method`)."""
         windows = self._order.windows(episode, step)
+        if self.arithmetic.device == "cuda":
+            # cuDNN draws an LSTM's dropout from a state of its own, which it seeds anew from torch's
+            # random state when that is set
+            torch.cuda.set_rng_state(torch.cuda.get_rng_state())
         state = self._initial(windows, tick)
         frames = windows.frames
-        targets = self._targets[torch.from_numpy(frames).to(self.arithmetic.device)]
+        targets = self._targets[on_device(frames, self.arithmetic.device)]
         portions = np.array_split(frames, -(-len(frames) // self._portion))
         again = len(portions) > 1 and not self._frozen
         if again or self._frozen:
@@ -139,7 +143,7 @@ class RecurrentMethod:
                 self._convolve(part).backward(gradient)
         self._carry(windows, state)
         waiting, self._inputs.waiting = self._inputs.waiting, 0.0
-        complete = windows.last or not (self._sliding and self._accumulate)
+        complete = windows.last or step == self.steps - 1 or not (self._sliding and self._accumulate)
         return Step(loss.detach(), outputs.detach(), waiting, complete)
 
     def _convolve(self, frames: np.ndarray) -> torch.Tensor:
@@ -185,7 +189,7 @@ class RecurrentMethod:
         """The states that the windows begin with."""
         fresh = self._net.initial_state(len(windows.first), self.arithmetic.device)
         if self._sliding:
-            if windows.fresh:
+            if windows.fresh or self._carried is None:  # None: another training's counts were taken over
                 return fresh
             stream = torch.from_numpy(windows.stream).to(self.arithmetic.device)
             return tuple(value.index_select(1, stream) for value in self._carried)
@@ -242,8 +246,7 @@ class RecurrentMethod:
 
     def _carry(self, windows: Windows, state: State) -> None:
         if self._sliding:
-            streams = int(windows.stream.max()) + 1 if windows.fresh else self._carried[0].shape[1]
-            kept = self._net.initial_state(streams, self.arithmetic.device)
+            kept = self._net.initial_state(self._order.batch, self.arithmetic.device)
             self._put(kept, windows.stream, state)
             self._carried = kept
         elif self._carried is not None:
@@ -279,3 +282,4 @@ class RecurrentMethod:
         """Let go of the training set, and of the split that was evaluated last."""
         self._inputs.close()
         self._evaluation.close()
+        del self._inputs, self._order, self._train, self._targets

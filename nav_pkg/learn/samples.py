@@ -194,7 +194,7 @@ class Feeder:
             uint8 (n, height, width, 3) on the device; valid until the next call but one.
         """
         if self._resident is not None:
-            return self._resident.index_select(0, torch.from_numpy(frames).to(self._device))
+            return self._resident.index_select(0, on_device(frames, self._device))
         if self._next is not None and np.array_equal(self._next[0], frames):
             pixels = self._next[1].result()
         else:
@@ -218,6 +218,7 @@ class Feeder:
         if self._pool is not None:
             self._pool.shutdown()
         self._resident = None
+        del self._samples
         self._buffers = [None, None]
 
     def _gather(self, frames: np.ndarray) -> torch.Tensor:
@@ -242,6 +243,12 @@ class Feeder:
         event.record()
         self._copied[self._turn] = event
         return images
+
+
+def on_device(indices: np.ndarray, device: str) -> torch.Tensor:
+    """Indices on a device: int64; a GPU that is still computing is not waited for."""
+    there = torch.from_numpy(indices)
+    return there.pin_memory().to(device, non_blocking=True) if device == "cuda" else there
 
 
 def _upload(samples: Samples, device: str) -> torch.Tensor:

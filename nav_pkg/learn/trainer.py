@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nav_pkg.core import LearnerError
+from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
@@ -126,15 +126,16 @@ class Trainer:
         return min(self.method.steps, self.step + max(0, self._max_steps - self.updates))
 
     def finished(self, max_episodes: int) -> bool:
-        """Whether so many episodes, or max_steps, are done."""
-        steps_done = self._max_steps and self.updates >= self._max_steps and not self.step
-        return self.episode >= max_episodes or bool(steps_done)
+        """Whether so many episodes, or max_steps, are done, and none is under way."""
+        steps_done = self._max_steps and self.updates >= self._max_steps
+        return not self.step and (self.episode >= max_episodes or bool(steps_done))
 
-    def run_episode(self, tick: Tick = lambda: None) -> dict[str, Any]:
+    def run_episode(self, tick: Tick = lambda: None, between: Tick = lambda: None) -> dict[str, Any]:
         """Train to the end of the present episode, validate, and go on to the next.
 
         Args:
             tick: called between batches and, where a batch takes long, within; may raise.
+            between: called behind each training batch.
 
         Returns:
             `episode` (from 1), `updates`, and the scores `train` and `val`. Those of training are
@@ -148,7 +149,9 @@ class Trainer:
         while self.step < self.steps:
             tick()
             self.train_batch(tick)
+            between()
         self._check_losses(0, self.step)
+        self._wait_for_gpu()
         record = {
             "episode": self.episode + 1,
             "updates": self.updates,
@@ -173,11 +176,13 @@ class Trainer:
         before = determinism.random_states()
         # on a GPU, where a batch is short and nothing ticks within it, copies would cost more than they save
         buffers = [one.clone() for one in self.net.buffers()] if self._device == "cpu" else []
+        summed = [None if p.grad is None else p.grad.clone() for p in self._learned] if self._summed else []
         try:
-            # gradients that are being summed up over batches cannot be left half-way
-            done = self.method.learn(self.episode, self.step, (lambda: None) if self._summed else tick)
+            done = self.method.learn(self.episode, self.step, tick)
         except BaseException:
             determinism.restore_random_states(before)
+            for parameter, gradient in zip(self._learned, summed):
+                parameter.grad = gradient
             for one, value in zip(self.net.buffers(), buffers):
                 one.copy_(value)
             raise
@@ -206,6 +211,13 @@ class Trainer:
         self.optimizer.step()
         self.updates += 1
         self._summed = 0
+
+    def _wait_for_gpu(self) -> None:
+        """Let the episode's time be that of its work, which a GPU does while the host goes ahead."""
+        if self._device == "cuda":
+            start = time.perf_counter()
+            torch.cuda.synchronize()
+            self.timing.seconds += time.perf_counter() - start
 
     def _check_losses(self, first: int, end: int) -> None:
         finite = torch.isfinite(self._losses[first:end])
@@ -250,9 +262,12 @@ class Trainer:
         """The present state, complete; its tensors are shared with the trainer on the CPU.
 
         Raises:
-            LearnerError: a loss of the present episode is not finite.
+            LearnerError: a loss of the present episode, or a weight, is not finite.
         """
         self._check_losses(0, self.step)
+        for name, parameter in self.net.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise LearnerError(f"{name} is not finite after {self.updates} gradient steps: {_REMEDY}")
         progress: dict[str, Any] = {
             "losses": self._losses[: self.step].cpu().clone(),
             "outputs": torch.cat(self._outputs).cpu() if self._outputs else torch.zeros(0),
@@ -294,15 +309,29 @@ class Trainer:
                 parameter.grad = None if gradient is None else gradient.to(self._device)
         determinism.restore_random_states(checkpoint.random_states)
 
-    def continue_from(self, checkpoint: Checkpoint) -> None:
-        """Take over a checkpoint's weights, optimiser state and count of episodes; the rate stays."""
+    def continue_from(self, checkpoint: Checkpoint, optimizer: bool = True) -> None:
+        """Take over a checkpoint's weights, count of episodes and, if asked for, optimiser state.
+
+        The optimiser's options (rate, momentum ...) stay those that it was made with.
+
+        Raises:
+            UsageError: other parameters were learned.
+        """
         self.net.load_state_dict(checkpoint.model_state_dict)
-        if checkpoint.optimizer_state_dict is not None:
-            rates = [group["lr"] for group in self.optimizer.param_groups]
-            self.optimizer.load_state_dict(checkpoint.optimizer_state_dict)
-            for group, rate in zip(self.optimizer.param_groups, rates):
-                group["lr"] = rate
         self.episode, self.updates = checkpoint.episode, checkpoint.updates
+        state = checkpoint.optimizer_state_dict
+        if state is None or not optimizer:
+            return
+        if len(state["param_groups"][0]["params"]) != len(self._learned):
+            raise UsageError(
+                "--continue_training: the checkpoint was trained with other parameters frozen: give the same "
+                "--feature_extract, or leave --continue_training out"
+            )
+        groups = self.optimizer.param_groups
+        options = [{key: value for key, value in group.items() if key != "params"} for group in groups]
+        self.optimizer.load_state_dict(state)
+        for group, own in zip(self.optimizer.param_groups, options):
+            group.update(own)
 
 
 def plain_state(net: nn.Module) -> dict[str, torch.Tensor]:

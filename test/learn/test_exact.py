@@ -98,13 +98,14 @@ def test_killed_at_random_moments_and_gone_on_with(way, data_root, tmp_path):
     subprocess.run([sys.executable, str(SCRIPT), *argv], check=True, stdout=subprocess.DEVNULL)
     lasted = time.monotonic() - begin
     argv = arguments(way, data_root, tmp_path, "cut", 1)
-    # every episode is saved, as after long ones: else a kill leaves nothing to go on with
+    # saved after every batch, as long ones are: else a kill leaves nothing to go on with
     code = (
-        "import sys; from nav_pkg.learn import offline; offline.SAVE_SECONDS = 0\n"
+        "from nav_pkg.learn import offline; offline.SAVE_SECONDS, offline.SAVE_SHARE = 0, 1e9\n"
         "from nav_pkg.cli.flags import run; from nav_pkg.cli.main import main; run(main)"
     )
-    moments = random.Random(way)
-    for _ in range(4):
+    moments, resumed = random.Random(way), 0
+    for _ in range(5):
+        resumed += (tmp_path / "cut/my-model").exists()
         process = subprocess.Popen(
             [sys.executable, "-c", code, *argv], stdout=subprocess.DEVNULL, cwd=SCRIPT.parents[1]
         )
@@ -113,8 +114,10 @@ def test_killed_at_random_moments_and_gone_on_with(way, data_root, tmp_path):
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
+    resumed += (tmp_path / "cut/my-model").exists()
     assert train(argv) == 0
     assert same_bytes(tmp_path / "whole", tmp_path / "cut")
+    assert resumed  # else nothing was tested
 
 
 def two_steps(name, threads):

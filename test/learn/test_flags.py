@@ -71,6 +71,10 @@ def test_roslaunch_arguments_are_passed_over():
         ("--time_length -2", "-2 is not at least 1"),
         ("--control_file supervised_info.txt", "--control_file is --labels here"),
         ("--shift_control_indices=1", "--shift_control_indices is not needed"),
+        ("--action_dim 1", "--action_dim is 1"),
+        ("--lr_decay 0.5", "no effect without --lr_schedule"),
+        ("--evaluate --checkpoint_path a --continue_training", "leave --continue_training out"),
+        ("--create_scratch_checkpoint --checkpoint_path a", "makes fresh weights"),
         ("--online --amp", "--amp has no effect in flight"),
     ],
 )

@@ -1,7 +1,9 @@
 """Training from the command line's flags: learns, repeats itself, goes on exactly, refuses."""
 
+import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from nav_pkg.cli.main import main, parse
 from nav_pkg.core import DataError, LearnerError, UsageError
 from nav_pkg.learn import checkpoint, folder, offline
 from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.samples import Samples
 from nav_pkg.learn.stop import Stop
 from nav_pkg.learn.trainer import Trainer
 
@@ -157,6 +160,7 @@ def test_stopped_and_gone_on_with_is_as_if_never_stopped(arguments, tmp_path, wh
 @pytest.mark.parametrize("save_seconds", [0, 1000])
 def test_a_crash_costs_nothing_but_time(arguments, tmp_path, whole, monkeypatch, save_seconds):
     monkeypatch.setattr(offline, "SAVE_SECONDS", save_seconds)
+    monkeypatch.setattr(offline, "SAVE_SHARE", 1e9)
     learn, batches = Trainer.train_batch, []
 
     def crash(trainer, tick):
@@ -171,7 +175,11 @@ def test_a_crash_costs_nothing_but_time(arguments, tmp_path, whole, monkeypatch,
     with open(tmp_path / "cut/metrics.jsonl", "a") as file:
         file.write('{"episode": 3, "upd')  # killed while writing
     assert len(lines_whole(tmp_path / "cut")) == 2
-    assert (tmp_path / "cut/my-model").exists() == (save_seconds == 0)
+    if save_seconds:
+        assert not (tmp_path / "cut/my-model").exists()
+    else:  # saved in the middle of the episode
+        left = checkpoint.load(tmp_path / "cut")
+        assert (left.episode, left.step) == (2, 1)
     assert train(arguments("-t", "cut", *EXTRA)) == 0
     assert_same_run(whole, tmp_path / "cut")
 
@@ -238,6 +246,77 @@ def test_imagenet_weights_that_are_not_there_or_not_wanted(arguments, tmp_path, 
     with pytest.raises(UsageError, match="tiny_net has no ImageNet weights"):
         train(arguments("-t", "a", "--pretrained"))
     assert not (tmp_path / "a").exists()
+
+
+def test_what_is_gone_on_with_needs_nothing_but_its_own_folder(arguments, tmp_path, capsys):
+    start = ["--checkpoint_path", "tiny_net_scratch", "--tensorboard"]
+    assert train(arguments("-t", "a", *EXTRA, *start), Interrupt(30)) == 85
+    shutil.rmtree(tmp_path / "tiny_net_scratch")
+    events = list((tmp_path / "a").glob("events.out.tfevents.*"))
+    assert train(arguments("-t", "a", *EXTRA, *start[:2])) == 0
+    assert events and all(file.exists() for file in events)  # curves are not lost for want of a flag
+    assert not (tmp_path / "tiny_net_scratch").exists()
+
+
+def test_continue_training_keeps_the_options_that_are_given(arguments, tmp_path, monkeypatch):
+    assert train(arguments("-t", "first", "--max_episodes", "1")) == 0
+    seen = []
+    run = Trainer.run_episode
+    monkeypatch.setattr(
+        Trainer,
+        "run_episode",
+        lambda self, *a: (seen.append(self.optimizer.param_groups[0]), run(self, *a))[1],
+    )
+    go_on = ["--continue_training", "--checkpoint_path", "first"]
+    options = ["--momentum", "0.5", "--weight_decay", "0.1", "--max_episodes", "2"]
+    assert train(arguments("-t", "second", *go_on, *options)) == 0
+    assert (seen[0]["momentum"], seen[0]["weight_decay"], seen[0]["lr"]) == (0.5, 0.1, 0.01)
+    with pytest.raises(
+        UsageError, match="--max_steps 9: first has been trained for 9 gradient steps already"
+    ):
+        train(arguments("-t", "third", *go_on, "--max_steps", "9"))
+    with pytest.raises(UsageError, match="trained with other parameters frozen: give the same --feature_ext"):
+        train(arguments("-t", "third", *go_on, "--max_episodes", "2", "--feature_extract"))
+    assert train(arguments("-t", "scores", "--evaluate", *go_on[1:], "--feature_extract")) == 0
+
+
+def test_another_training_is_continued_by_sliding(arguments, tmp_path):
+    lstm = ["--network", "tiny_LSTM_net", "--batch_size", "2"]
+    slide = ["--time_length", "8", "--sliding_tbptt", "--sliding_step_size", "1"]
+    assert train(arguments("-t", "first", *lstm, *slide, "--max_episodes", "1")) == 0
+    assert checkpoint.load(tmp_path / "first").step == 0
+    go_on = ["--continue_training", "--checkpoint_path", "first", "--max_episodes", "2"]
+    assert train(arguments("-t", "second", *lstm, *slide, *go_on)) == 0
+
+
+def test_labels_that_were_changed_are_noticed(arguments, tmp_path, write_dataset):
+    dataset = write_dataset(tmp_path / "data", runs=1, frames=40)
+    file = dataset / "00000_esatv3/frames.csv"
+    file.write_text(file.read_text().replace("0.9", "0.8", 1))
+    with pytest.raises(DataError, match="00000_esatv3/frames.csv: changed since its commit; see dataset.py"):
+        train(arguments("-t", "a", "--data_root", str(tmp_path / "data")))
+
+
+def test_too_little_memory_is_one_line(arguments, monkeypatch):
+    def learn(trainer, tick):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to ...")
+
+    monkeypatch.setattr(Trainer, "train_batch", learn)
+    with pytest.raises(LearnerError, match=r"out of memory: lower --batch_size \(30\)"):
+        train(arguments("-t", "a"))
+
+
+def test_the_training_set_is_let_go_of_before_the_end(arguments, monkeypatch):
+    alive = []
+
+    def left():
+        gc.collect()
+        return sum(type(one) is Samples for one in gc.get_objects())
+
+    monkeypatch.setattr(offline._Session, "test", lambda self, *a: alive.append(left()))
+    before = left()
+    assert train(arguments("-t", "a", "--max_episodes", "1", "--load_data_in_ram")) == 0
+    assert alive == [before]
 
 
 def test_frozen_features(arguments, tmp_path):
