@@ -247,14 +247,21 @@ class Bench:
 
     def learning(self, names: Sequence[str]) -> None:
         """The measurements of learning, on three flights of two minutes that are flown for them."""
-        from nav_pkg.cli.bench_learning import MEASUREMENTS as LEARNING
+        from nav_pkg.cli import bench_memory
+        from nav_pkg.cli.bench_learning import MEASUREMENTS as ON_FLIGHTS
         from nav_pkg.cli.bench_learning import LearningBench
 
-        arguments = ("--number_of_runs", 3, "--start", "route", "--max_duration", 120, *FULL, "-ds")
-        self.fly("learning", *arguments)
-        bench = LearningBench(self.work / "data" / "learning", self.work)
+        found = {
+            "memory": lambda: bench_memory.memory(self.work),
+            "long_run": bench_memory.long_run,
+        }
+        if set(names) & set(ON_FLIGHTS):
+            arguments = ("--number_of_runs", 3, "--start", "route", "--max_duration", 120, *FULL, "-ds")
+            self.fly("learning", *arguments)
+            bench = LearningBench(self.work / "data" / "learning", self.work)
+            found.update({name: functools.partial(run, bench) for name, run in ON_FLIGHTS.items()})
         for name in names:
-            for figure in LEARNING[name](bench):
+            for figure in found[name]():
                 command = self.command("bench.py", "--only", name)
                 self.report(figure.name, figure.value, figure.unit, command, figure.detail)
 

@@ -7,12 +7,8 @@ minute; of each the median counts.
 from __future__ import annotations
 
 import gc
-import json
 import os
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
@@ -22,7 +18,6 @@ import torch
 from torch.nn import functional
 
 from nav_pkg import nets
-from nav_pkg.core import LearnerError
 from nav_pkg.data import codec
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
@@ -55,11 +50,6 @@ BATCHES = {
 
 WINDOW = 20
 """Frames in a window of tiny_LSTM_net."""
-
-FRAMES_200K = 200_000
-
-LAP = 2450
-"""Frames of a whole lap at 10 Hz, about."""
 
 
 class Figure(NamedTuple):
@@ -151,9 +141,8 @@ def resident_step(trainer: Trainer, shape: Sequence[int]) -> Callable[[], None]:
         shape: of the batch: (n, 3, height, width), or (sequences, time, 3, height, width).
     """
     arithmetic = trainer.method.arithmetic
-    images = torch.rand(*shape) - 0.5
-    if len(shape) == 4:
-        images = images.contiguous(memory_format=arithmetic.memory_format)
+    images = torch.rand(int(np.prod(shape[:-3])), *shape[-3:]) - 0.5
+    images = images.contiguous(memory_format=arithmetic.memory_format).unflatten(0, tuple(shape[:-3]))
     targets = torch.randint(0, 3, (shape[0] if len(shape) == 4 else shape[0] * shape[1],))
     net, optimizer = trainer.net, trainer.optimizer
 
@@ -182,7 +171,7 @@ class LearningBench:
         seconds: that each comparison may take, about.
     """
 
-    def __init__(self, dataset: Path, work: Path, seconds: float = 40.0):
+    def __init__(self, dataset: Path, work: Path, seconds: float = 12.0):
         self.dataset, self.work, self.seconds = Dataset(dataset), work, seconds
         self.cache = work / "packs"
         os.environ["NAV_PKG_CACHE"] = str(self.cache)
@@ -270,7 +259,7 @@ class LearningBench:
         for state in (
             InitState(),
             InitState("zero", 0),
-            InitState("carried", 0),
+            InitState("burn_in", 20),
             InitState("full", 0),
         ):
             step = train_step(make_trainer("tiny_LSTM_net", samples, init_state=state))
@@ -285,20 +274,6 @@ class LearningBench:
         )
         default = next(iter(found.values()))
         yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, in turns")
-
-    def long_run(self) -> Iterator[Figure]:
-        """Memory of F-BPTT over a run of a whole lap of alex_LSTM_net, above the process's before."""
-        done = subprocess.run(
-            [sys.executable, "-c", _LONG_RUN_CODE], capture_output=True, text=True, timeout=1800
-        )
-        if done.returncode:
-            raise LearnerError(f"the measurement of F-BPTT failed: {done.stderr.strip()[-300:]}")
-        found = json.loads(done.stdout.splitlines()[-1])
-        detail = (
-            f"alex_LSTM_net, one gradient step over {LAP} frames of 224x224 in {found['seconds']:.0f} s; "
-            f"above the {found['before']:.2f} GB of the process with network, optimiser and images"
-        )
-        yield Figure("fbptt_memory_gb", found["peak"] - found["before"], "GB", detail)
 
     def packing(self) -> Iterator[Figure]:
         """Packing over the decoder, and training from the pack over a DataLoader on the JPEGs."""
@@ -354,100 +329,6 @@ class LearningBench:
         detail = f"{rates}, batch 64, 2 workers, transforms.v2 over simplejpeg; median of 3 x {steps} steps"
         yield Figure("pack_over_dataloader", slow / fast, "ratio", detail)
 
-    def memory(self) -> Iterator[Figure]:
-        """Resident memory of a training process on packs of 200,000 frames."""
-        folder = self.work / "200K"
-        folder.mkdir()
-        random = np.random.default_rng(1)
-        block = random.integers(0, 256, (100, 128, 128, 3), dtype=np.uint8)
-        try:
-            for number in range(80):
-                images = np.lib.format.open_memmap(
-                    folder / f"{number:02d}.npy", "w+", np.uint8, (FRAMES_200K // 80, 128, 128, 3)
-                )
-                for first in range(0, len(images), len(block)):
-                    images[first : first + len(block)] = block
-                images.flush()
-                del images
-            command = [sys.executable, "-c", _MEMORY_CODE, str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
-            if done.returncode:
-                raise LearnerError(f"the measurement of memory failed: {done.stderr.strip()[-300:]}")
-            found = json.loads(done.stdout.splitlines()[-1])
-        finally:
-            for file in folder.glob("*.npy"):
-                file.unlink()
-        detail = (
-            f"tiny_net, batch 64, {found['steps']} steps and {found['evaluated']} frames validated, "
-            f"{found['bytes'] / 1e9:.1f} GB of packs; {found['before']:.2f} GB before the first batch; waiting "
-            f"for data {found['waiting']:.2%} of the step"
-        )
-        yield Figure("train_rss_gb", found["peak"], "GB", detail)
-
-
-_MEMORY_CODE = """
-import sys
-from nav_pkg.cli.bench_learning import measure_memory
-measure_memory(sys.argv[1])
-"""
-
-
-def measure_memory(folder: str) -> None:
-    """Train on packs in a folder and print the peak of resident memory, as JSON."""
-    from nav_pkg.data.pack import Pack
-
-    determinism.prepare(123, determinism.cores())
-    packs = [Pack(path) for path in sorted(Path(folder).glob("*.npy"))]
-    random = np.random.default_rng(2)
-    yaw = [random.uniform(-1, 1, pack.frames) for pack in packs]
-
-    def release() -> None:
-        for pack in packs:
-            pack.release()
-
-    samples = Samples([pack.images for pack in packs], yaw, release=release)
-    trainer = make_trainer("tiny_net", samples)
-    val = Samples([pack.images for pack in packs[:8]], yaw[:8], release=release)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    step, steps = train_step(trainer), 400
-    for _ in range(steps):
-        step()
-    waiting = trainer.timing.waiting_share
-    trainer.evaluate(val)
-    found = {
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-        "before": before,
-        "steps": steps,
-        "evaluated": len(val),
-        "waiting": waiting,
-        "bytes": samples.image_bytes,
-    }
-    print(json.dumps(found))
-
-
-_LONG_RUN_CODE = """
-from nav_pkg.cli.bench_learning import measure_long_run
-measure_long_run()
-"""
-
-
-def measure_long_run() -> None:
-    """Learn from one long run and print the peak of resident memory before and after, as JSON."""
-    determinism.prepare(123, determinism.cores())
-    random = np.random.default_rng(2)
-    images = random.integers(0, 256, (LAP, 224, 224, 3), dtype=np.uint8)
-    samples = Samples([images], [random.uniform(-1, 1, LAP)])
-    trainer = make_trainer("alex_LSTM_net", samples, time_length=-1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    begin = time.perf_counter()
-    trainer.train_batch()
-    found = {
-        "before": before,
-        "seconds": time.perf_counter() - begin,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-    }
-    print(json.dumps(found))
-
 
 def first_frames(samples: Samples, count: int) -> Samples:
     """The first frames of a training set's first run, as a run."""
@@ -491,7 +372,5 @@ MEASUREMENTS: Dict[str, Callable[[LearningBench], Iterator[Figure]]] = {
     "train": LearningBench.train,
     "amp": LearningBench.amp,
     "lstm": LearningBench.lstm,
-    "long_run": LearningBench.long_run,
     "packing": LearningBench.packing,
-    "memory": LearningBench.memory,
 }

@@ -206,7 +206,7 @@ FLAGS: tuple[Flag, ...] = (
         Flag(
             "--init_state",
             "state that a shuffled window (WW-TBPTT) begins with: full, zero, carried, or burn_in N "
-            "(burn_in 20)",
+            "(carried)",
             None,
             str,
             nargs="+",

@@ -136,8 +136,19 @@ class Windows:
     last: bool = True
 
     @property
+    def even(self) -> bool:
+        """Whether all are equally long."""
+        return bool((self.length == self.length[0]).all())
+
+    @property
     def frames(self) -> np.ndarray:
-        """All frames, sequence after sequence: int64 (sum of lengths,)."""
+        """All frames: int64 (sum of lengths,).
+
+        Of windows of equal length the first frame of each, then the second of each and so on, as an LSTM
+        takes them; else sequence after sequence.
+        """
+        if self.even:
+            return (self.first + np.arange(self.length[0])[:, None]).ravel()
         return np.concatenate([np.arange(a, a + n) for a, n in zip(self.first, self.length)])
 
 

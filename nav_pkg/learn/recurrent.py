@@ -44,10 +44,12 @@ class InitState:
             preceding window left when it was last learned from, zero before (the stored state of
             Kapturowski et al. 2019, R2D2); windows then lie on a grid.
         frames: for `burn_in`.
+
+    The default costs nothing and learns as well as a recomputed state (docs/results.md).
     """
 
-    kind: str = "burn_in"
-    frames: int = 20
+    kind: str = "carried"
+    frames: int = 0
 
     @staticmethod
     def from_flag(words: Sequence[str]) -> InitState:
@@ -113,7 +115,7 @@ class RecurrentMethod:
             self._carried = net.initial_state(len(train.yaw) // order.length + 1, arithmetic.device)
 
     def frames(self, episode: int, step: int) -> np.ndarray:
-        """The frames whose labels a batch learns: int64 (frames,), sequence after sequence."""
+        """The frames whose labels a batch learns: int64 (frames,), in the order of `Windows.frames`."""
         return self._order.windows(episode, step).frames
 
     def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
@@ -169,9 +171,8 @@ class RecurrentMethod:
         """
         lengths = torch.from_numpy(windows.length).to(features.device)
         longest = int(windows.length.max())
-        even = bool((windows.length == longest).all())
-        if even:
-            padded = features.unflatten(0, (len(lengths), longest))
+        if windows.even:
+            padded = features.unflatten(0, (longest, len(lengths))).transpose(0, 1)
         else:
             inside = torch.arange(longest, device=features.device)[None] < lengths[:, None]
             padded = features.new_zeros(len(lengths), longest, features.shape[1])
@@ -183,7 +184,7 @@ class RecurrentMethod:
         if part < longest:
             rest, _ = self._net.recur(padded[:, part:], state)
             outputs = torch.cat([outputs, rest], dim=1)
-        return (outputs.flatten(0, 1) if even else outputs[inside]), carried
+        return (outputs.transpose(0, 1).flatten(0, 1) if windows.even else outputs[inside]), carried
 
     def _initial(self, windows: Windows, tick: Tick) -> State:
         """The states that the windows begin with."""
@@ -211,9 +212,9 @@ class RecurrentMethod:
                 # in groups of the same number of frames: nearly all windows are in one
                 for count in np.unique(earlier[earlier > 0]).tolist():
                     group = np.flatnonzero(earlier == count)
-                    frames = (windows.first[group, None] + np.arange(-count, 0)).ravel()
-                    made = self._features(self._inputs, frames, tick).unflatten(0, (len(group), count))
-                    self._put(state, group, self._net.recur(made)[1])
+                    frames = (windows.first[group] + np.arange(-count, 0)[:, None]).ravel()
+                    made = self._features(self._inputs, frames, tick).unflatten(0, (count, len(group)))
+                    self._put(state, group, self._net.recur(made.transpose(0, 1))[1])
                 return state
             # windows of the same run share what comes before the first of them
             for begin in np.unique(begins[earlier > 0]).tolist():

@@ -45,7 +45,7 @@ class RecurrentNet(nn.Module):
     def __init__(self, features: nn.Sequential, feature_count: int, outputs: int, dropout: float):
         super().__init__()
         self.features = features
-        self.lstm = nn.LSTM(feature_count, HIDDEN, num_layers=LAYERS, batch_first=True, dropout=dropout)
+        self.lstm = nn.LSTM(feature_count, HIDDEN, num_layers=LAYERS, dropout=dropout)
         self.out = nn.Linear(HIDDEN, outputs)
         xavier(self)
 
@@ -79,8 +79,9 @@ class RecurrentNet(nn.Module):
         Returns:
             Outputs float32 (batch, time, outputs), and the state behind the last frame.
         """
-        hidden, state = self.lstm(features, state)
-        return self.out(hidden), state
+        # torch computes with the time first: features that lie so in memory are not copied
+        hidden, state = self.lstm(features.transpose(0, 1), state)
+        return self.out(hidden).transpose(0, 1), state
 
     def forward(self, images: torch.Tensor, state: Optional[State] = None) -> tuple[torch.Tensor, State]:
         """Go through sequences of images, float32 (batch, time, 3, height, width); else as `recur`."""

@@ -33,8 +33,8 @@ WAYS = {
     "batch norm": "--network tinyv3_net --batch_size 30 --batch_norm",
     "nfc": "--network tiny_nfc_net --n_frames 3 --batch_size 60",
     "F-BPTT": "--network tiny_LSTM_net --batch_size 1 --time_length -1",
-    "WW-TBPTT": "--network tiny_LSTM_net --batch_size 40 --time_length 8",
-    "WW-TBPTT carried": "--network tiny_LSTM_net --batch_size 8 --time_length 8 --init_state carried",
+    "WW-TBPTT": "--network tiny_LSTM_net --batch_size 8 --time_length 8",
+    "WW-TBPTT burn in": "--network tiny_LSTM_net --batch_size 40 --time_length 8 --init_state burn_in 20",
     "S-TBPTT": "--network tiny_LSTM_net --batch_size 2 --time_length 20 --sliding_tbptt "
     "--sliding_step_size 10",
     "S-TBPTT summed": "--network tiny_LSTM_net --batch_size 2 --time_length 20 --sliding_tbptt "

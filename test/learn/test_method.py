@@ -67,7 +67,7 @@ def test_the_ways_of_learning():
     assert flags("tiny_net").n_frames == 0 and not flags("tiny_net").recurrent
     assert flags("tiny_nfc_net").n_frames == 5 and flags("tinyv3_3d_net", n_frames=3).n_frames == 3
     default = flags("tiny_LSTM_net")
-    assert (default.time_length, default.init_state) == (10, InitState("burn_in", 20))
+    assert (default.time_length, default.init_state) == (10, InitState("carried", 0))
     train = Samples([np.zeros((30, 128, 128, 3), np.uint8)] * 4, [np.zeros(30)] * 4)
     net = nets.build("tiny_LSTM_net", seed=1)
     for given, kind in (
