@@ -23,14 +23,13 @@ PRETRAINED = (
 
 
 @pytest.fixture
-def page(data_root, tmp_path, monkeypatch):
+def page(write_dataset, tmp_path, monkeypatch):
     """Runs a line with `--max_episodes 2`, as a user does in the project's shell."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/easy").symlink_to(data_root / "easy")
+    write_dataset(tmp_path / "data", runs=4, frames=100)
     monkeypatch.setenv("NAV_PKG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for name, frames in (("esatv3_expert_200K", "270"), ("esatv3_expert_500", "90")):
+    for name, frames in (("esatv3_expert_200K", "400"), ("esatv3_expert_500", "100")):
         argv = ["subset", "easy", "--frames", frames, "--destination", name]
         assert dataset.main([*argv, "--data_root", str(tmp_path / "data")]) == 0
 
