@@ -278,13 +278,13 @@ class LearningBench:
     def packing(self) -> Iterator[Figure]:
         """Packing over the decoder, and training from the pack over a DataLoader on the JPEGs."""
         size = nets.spec("tiny_net").input_size
-        run = max(self.runs, key=len)
+        run = self.runs[0]
         data = [(run.path / name).read_bytes() for name in run.frames.rgb[:400]]
         cores = determinism.cores()
         number = iter(range(1000))
 
         def pack() -> None:
-            open_packs([run], size, cache=self.work / f"again{next(number)}", say=lambda line: None)
+            open_packs(self.runs, size, cache=self.work / f"again{next(number)}", say=lambda line: None)
 
         def decode() -> None:
             for item in data:
@@ -296,7 +296,7 @@ class LearningBench:
 
         packed, decoded = alternate(pack, decode, 7)
         full, _ = alternate(decode_only, lambda: None, 5)
-        rate, own = len(run) / packed, len(data) / decoded
+        rate, own = sum(map(len, self.runs)) / packed, len(data) / decoded
         detail = (
             f"{rate:,.0f} images/s on {cores} cores; JPEG 640x360 in memory to 128x128 on one core "
             f"{own:,.0f}/s (decoding alone, at full size: {len(data) / full:,.0f}/s); median of 7 in turns"

@@ -123,12 +123,7 @@ def load_samples(
         workers=workers,
         tick=tick,
     )
-
-    def release() -> None:
-        for pack in packs:
-            pack.release()
-
-    samples = Samples([pack.images for pack in packs], yaw, [run.name for run in runs], subsample, release)
+    samples = Samples([pack.images for pack in packs], yaw, [run.name for run in runs], subsample)
     return samples.in_memory(tick) if in_memory else samples
 
 

@@ -6,6 +6,9 @@ uint8 at the network's input size, until a batch asks for them.
 
 from __future__ import annotations
 
+import mmap
+import os
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, Optional, Sequence
 
@@ -13,10 +16,6 @@ import numpy as np
 import torch
 
 from nav_pkg.core import DataError
-
-_RELEASE_BYTES = 1 << 30
-"""Bytes read from the packs after which their pages are given back (to the kernel's cache, not lost). A
-smaller set keeps its pages: mapping one again takes longer than reading it."""
 
 _GPU_SHARE = 0.5
 """Most of the GPU's free memory that images may take; the rest is the network's."""
@@ -26,12 +25,13 @@ class Samples:
     """The frames of a split.
 
     Args:
-        images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size.
+        images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size. Those
+            of a memory map are read from its file: pages that are mapped would count as this process's
+            memory, up to the size of the packs, and mapping them takes as long as reading.
         yaw: for each run, float64 (frames,), the labels, rad/s.
         names: the runs' names, for messages.
         subsample: learn from every n-th frame of each run, from its first. All frames stay there, so that
             the past of a frame is what it was.
-        release: gives the images' pages back to the kernel.
 
     Attributes:
         yaw: float64 (frames,), all runs' labels.
@@ -45,7 +45,6 @@ class Samples:
         yaw: Sequence[np.ndarray],
         names: Sequence[str] = (),
         subsample: int = 1,
-        release: Callable[[], None] = lambda: None,
     ):
         self.images = list(images)
         self.names = list(names) or [str(i) for i in range(len(self.images))]
@@ -56,8 +55,12 @@ class Samples:
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         picked = [np.arange(first, end, subsample) for first, end in zip(self.starts, self.starts[1:])]
         self.frames = np.concatenate([np.zeros(0, np.int64), *picked])
-        self._release, self._read = release, 0
-        self._large = self.image_bytes > _RELEASE_BYTES
+        # a part of a mapping does not know where in the file it lies
+        whole = [isinstance(run, np.memmap) and isinstance(run.base, mmap.mmap) for run in self.images]
+        self._files = [
+            os.open(run.filename, os.O_RDONLY) if mapped else None for run, mapped in zip(self.images, whole)
+        ]
+        weakref.finalize(self, _close, self._files)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -99,15 +102,19 @@ class Samples:
             out: uint8 (n, height, width, 3), C-contiguous, written to.
         """
         runs = self.run_of(frames)
-        rows = frames - self.starts[runs]
-        images = self.images
-        for place, (run, row) in enumerate(zip(runs.tolist(), rows.tolist())):
-            out[place] = images[run][row]
-        self._read += out.nbytes
-        if self._large and self._read >= _RELEASE_BYTES:
-            # pages that were read count as this process's memory until they are given back
-            self._release()
-            self._read = 0
+        rows = (frames - self.starts[runs]).tolist()
+        images, files, size = self.images, self._files, out[0].nbytes
+        flat = memoryview(out).cast("B")
+        for place, (run, row) in enumerate(zip(runs.tolist(), rows)):
+            file = files[run]
+            if file is None:
+                out[place] = images[run][row]
+                continue
+            target = flat[place * size : (place + 1) * size]
+            if os.preadv(file, [target], images[run].offset + row * size) != size:
+                raise DataError(
+                    f"{images[run].filename}: was cut while it was in use; run the same command again"
+                )
 
     def in_memory(self, tick: Callable[[int], None] = lambda frames: None) -> Samples:
         """The same samples with their images copied into memory.
@@ -125,16 +132,22 @@ class Samples:
                 f"{free / 1e9:.1f} GB are free: leave it out (images are then read from the pack)"
             )
         copies = []
-        for run in self.images:
-            copy = np.empty(run.shape, np.uint8)
-            for first in range(0, len(run), 256):
-                copy[first : first + 256] = run[first : first + 256]
-                tick(len(copy[first : first + 256]))
-            self._release()
+        for first, end in zip(self.starts, self.starts[1:]):
+            copy = np.empty((end - first, *self.images[0].shape[1:]), np.uint8)
+            for begin in range(0, len(copy), 256):
+                part = copy[begin : begin + 256]
+                self.gather(np.arange(first + begin, first + begin + len(part)), part)
+                tick(len(part))
             copies.append(copy)
         made = Samples(copies, np.split(self.yaw, self.starts[1:-1]), self.names)
         made.frames = self.frames
         return made
+
+
+def _close(files: Sequence[Optional[int]]) -> None:
+    for file in files:
+        if file is not None:
+            os.close(file)
 
 
 def available_memory() -> Optional[int]:

@@ -1,5 +1,7 @@
 """Samples out of packs, and their way to the device."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -71,16 +73,27 @@ def test_a_batch_stays_until_the_next_but_one():
     feeder.close()
 
 
-def test_pages_are_given_back_while_reading(monkeypatch):
-    monkeypatch.setattr(module, "_RELEASE_BYTES", 100)
-    released = []
-    images, small = np.zeros((9, 2, 2, 3), np.uint8), np.zeros((5, 2, 2, 3), np.uint8)
-    samples = Samples([images], [np.zeros(9)], release=lambda: released.append(1))
-    kept = Samples([small], [np.zeros(5)], release=lambda: released.append(2))
-    for _ in range(10):
-        samples.gather(np.arange(5), np.empty((5, 2, 2, 3), np.uint8))  # 60 bytes
-        kept.gather(np.arange(5), np.empty((5, 2, 2, 3), np.uint8))
-    assert released == [1] * 5  # a set that is small is not given back
+def test_images_of_a_memory_map_are_read_and_not_mapped(tmp_path):
+    array = np.random.RandomState(0).randint(0, 256, (9, 4, 5, 3)).astype(np.uint8)
+    np.save(tmp_path / "pack.npy", array)
+    mapped = np.load(tmp_path / "pack.npy", mmap_mode="r")
+    samples = Samples([array[:2], mapped], [np.zeros(2), np.zeros(9)])
+    out = np.empty((3, 4, 5, 3), np.uint8)
+    samples.gather(np.array([10, 1, 2]), out)
+    assert (out == array[[8, 1, 0]]).all()
+    Samples([mapped[3:]], [np.zeros(6)]).gather(np.array([0, 5, 1]), out)
+    assert (out == array[[3, 8, 4]]).all()
+    samples.gather(np.array([10, 1, 2]), out)
+    assert len([file for file in samples._files if file is not None]) == 1
+    assert all((a == b).all() for a, b in zip(samples.in_memory().images, (array[:2], array)))
+    with open(tmp_path / "pack.npy", "r+b") as file:
+        file.truncate(300)
+    with pytest.raises(DataError, match="pack.npy: was cut while it was in use; run the same command"):
+        samples.gather(np.array([10, 1, 2]), out)
+    opened = [file for file in samples._files if file is not None]
+    del samples
+    with pytest.raises(OSError):
+        os.fstat(opened[0])
 
 
 def test_in_memory():
