@@ -112,8 +112,9 @@ class _Session(Setup):
         val_samples = self.read("val", splits)
         # what is wrong with the test set shows now, not at the end
         self.read("test", splits, in_memory=False)
-        for line in loading.warnings(train_samples, self.space, self.preprocessing):
-            say(f"warning: {line}")
+        if not args.evaluate:
+            for line in loading.warnings(train_samples, self.space, self.preprocessing):
+                say(f"warning: {line}")
         trainer = self.trainer(train_samples, val_samples, splits.facts, start)
         if resumed:
             trainer.resume(resumed)

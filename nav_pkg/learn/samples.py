@@ -1,7 +1,7 @@
 """The frames of a split: images in packs, labels in memory, and the way of a batch to the device.
 
-Frames are numbered through all runs of the split, in order. Images stay where they are, memory-mapped
-uint8 at the network's input size, until a batch asks for them.
+Frames are numbered through all runs of the split, in order. Images stay in their packs, uint8 at the
+network's input size, until a batch asks for them.
 """
 
 from __future__ import annotations
