@@ -6,7 +6,7 @@ fixed-point arithmetic, hence the same bytes on every machine. The aspect ratio 
 
 The factor is what makes files cheap: a JPEG decoder can leave the finest waves of each block out
 and gives the smaller image at once. That differs from the mean of boxes by 0.2 grey levels on
-average (640x360 to 128x128, flights through esatv3), less than JPEG at quality 95 does itself.
+average (640x360 to 128x128, flights through esatv3).
 """
 
 from __future__ import annotations
