@@ -47,6 +47,11 @@ def real(least: float, most: float = math.inf, open_least: bool = False) -> Call
     return convert
 
 
+def buffer_size(text: str) -> int:
+    """An argparse type: a number of frames, or -1 for as many as memory holds."""
+    return -1 if text.strip() == "-1" else whole(1)(text)
+
+
 def time_length(text: str) -> int:
     """An argparse type: a number of frames, or -1 for whole runs."""
     return -1 if text.strip() == "-1" else whole(1)(text)
@@ -64,8 +69,8 @@ class Flag:
         short: a second spelling.
         nargs: number of values, when not one; "+" for one or more.
         choices: the values that are taken, when few.
-        owner: `learner` (training and flight), `training` (offline only) or `flight` (with
-            --online only).
+        owner: where it has an effect: `learner` (always), `learning` (wherever something is learned),
+            `training` (offline only), `online` (learning in flight only) or `flight` (with --online only).
         group: heading in the help.
         free: may differ when a training run is gone on with, as it does not change what is learned.
     """
@@ -118,7 +123,7 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--turn_speed", f"forward speed when |yaw| > 0.3 rad/s, m/s ({_SPEED})", None, real(0, 5)),
     ),
     *_flags(
-        "training",
+        "learning",
         "network and action space",
         Flag(
             "--dropout",
@@ -146,6 +151,10 @@ FLAGS: tuple[Flag, ...] = (
             str,
             choices=("expert", "applied"),
         ),
+    ),
+    *_flags(
+        "learning",
+        "data",
         Flag("--normalized_output", "balance left, straight and right in training batches"),
     ),
     *_flags(
@@ -169,19 +178,12 @@ FLAGS: tuple[Flag, ...] = (
         ),
     ),
     *_flags(
-        "training",
+        "learning",
         "training",
         Flag("--loss", "MSE or CrossEntropy", "MSE", str),
         Flag("--optimizer", "one of torch.optim: SGD, Adam, Adadelta, ...", "SGD", str),
         Flag("--learning_rate", "step size", 0.1, real(0, open_least=True)),
         Flag("--batch_size", "frames in a batch", 64, whole(1)),
-        Flag(
-            "--max_episodes",
-            "episodes (up to 100 batches, then validation) in all",
-            1000,
-            whole(1),
-            free=True,
-        ),
         Flag("--max_steps", "gradient steps in all; 0 for no limit", 0, whole(0)),
         Flag("--weight_decay", "L2 penalty", 0.0, real(0)),
         Flag("--momentum", "for optimisers that have it", 0.0, real(0)),
@@ -198,19 +200,34 @@ FLAGS: tuple[Flag, ...] = (
     ),
     *_flags(
         "training",
+        "training",
+        Flag(
+            "--max_episodes",
+            "episodes (up to 100 batches, then validation) in all",
+            1000,
+            whole(1),
+            free=True,
+        ),
+    ),
+    *_flags(
+        "learning",
         "recurrent networks",
         Flag("--time_length", "frames in a window (10); -1 for whole runs (F-BPTT)", None, time_length),
-        Flag("--sliding_tbptt", "slide the window along the runs (S-TBPTT) instead of shuffling windows"),
-        Flag("--sliding_step_size", "frames that the window slides by (1)", None, whole(1)),
-        Flag("--accum_grads", "one gradient step a slide, by the mean of its gradients"),
         Flag(
             "--init_state",
             "state that a shuffled window (WW-TBPTT) begins with: full, zero, carried, or burn_in N "
-            "(carried)",
+            "(offline carried, in flight zero)",
             None,
             str,
             nargs="+",
         ),
+    ),
+    *_flags(
+        "training",
+        "recurrent networks",
+        Flag("--sliding_tbptt", "slide the window along the runs (S-TBPTT) instead of shuffling windows"),
+        Flag("--sliding_step_size", "frames that the window slides by (1)", None, whole(1)),
+        Flag("--accum_grads", "one gradient step a slide, by the mean of its gradients"),
     ),
     *_flags(
         "learner",
@@ -219,7 +236,7 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--summary_dir", "folder of all logs (environment NAV_PKG_LOG)", None, str, free=True),
     ),
     *_flags(
-        "training",
+        "learning",
         "checkpoints and logs",
         Flag(
             "--log_tag",
@@ -230,7 +247,11 @@ FLAGS: tuple[Flag, ...] = (
         ),
         Flag("--owr", "remove what the log folder holds and start anew", free=True),
         Flag("--tensorboard", "write TensorBoard events", free=True),
-        Flag("--continue_training", "take over the checkpoint's optimiser state and count of episodes, too"),
+        Flag("--continue_training", "take over the checkpoint's optimiser state and counts, too"),
+    ),
+    *_flags(
+        "training",
+        "checkpoints and logs",
         Flag("--create_scratch_checkpoint", "save fresh weights to the log folder and stop"),
         Flag("--evaluate", "score --checkpoint_path on the validation and test set, and learn nothing"),
     ),
@@ -242,9 +263,13 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--num_threads", "processor threads; 0 for all that this process may use", 0, whole(0)),
     ),
     *_flags(
-        "training",
+        "learning",
         "machine",
         Flag("--amp", "compute in bfloat16 where that is safe (torch.autocast)"),
+    ),
+    *_flags(
+        "training",
+        "machine",
         Flag("--compile", "compile the network (torch.compile; the first batch takes a minute)"),
         Flag(
             "--wall_time",
@@ -254,13 +279,52 @@ FLAGS: tuple[Flag, ...] = (
             free=True,
         ),
     ),
-    *_flags("learner", "flight", Flag("--online", "run as the learner node of a flight")),
+    *_flags(
+        "learner",
+        "flight",
+        Flag("--online", "run as the learner node of a flight, and learn unless told not to"),
+    ),
+    *_flags(
+        "online",
+        "learning in flight",
+        Flag("--buffer_size", "frames in the replay buffer; -1 for as many as memory holds", -1, buffer_size),
+        Flag(
+            "--min_buffer_size",
+            "frames in the buffer before learning begins; never less than a batch",
+            0,
+            whole(0),
+            "--prefill",
+        ),
+        Flag(
+            "--buffer_update_rule",
+            "what makes room: the oldest frame goes, the one with the smallest loss goes (hard), or all go "
+            "once they were learned from (empty)",
+            "fifo",
+            str,
+            choices=("fifo", "hard", "empty"),
+        ),
+        Flag(
+            "--replay_priority",
+            "draw frames alike, or in proportion to their last loss",
+            "no",
+            str,
+            choices=("no", "loss"),
+        ),
+        Flag("--gradient_steps", "gradient steps a frame", 1, whole(1)),
+        Flag("--train_every_N_steps", "learn at every N-th frame only", 1, whole(1)),
+        Flag("--export_buffer", "accepted: the buffer is always saved with the checkpoint", free=True),
+        Flag("--continual_learning", "hold weights that mattered for what was learned before (MAS)"),
+        Flag("--continual_learning_lambda", "strength of that", 1.0, real(0)),
+        Flag("--loss_window_length", "losses that tell a plateau, at which importance is taken", 5, whole(2)),
+        Flag("--loss_window_mean_threshold", "largest mean of these losses on a plateau", 0.1, real(0)),
+        Flag("--loss_window_std_threshold", "largest standard deviation of them", 0.1, real(0)),
+    ),
     *_flags(
         "flight",
         "flight",
         Flag("--alpha", "probability per frame that the expert's command is executed", 0.0, real(0, 1)),
         Flag("--pause_simulator", "let simulated time wait for each answer (which lock-step always does)"),
-        Flag("--no_training", "fly without learning"),
+        Flag("--no_training", "fly and do not learn"),
         Flag("--noise", "noise on commands", "none", str, choices=("none", "ou", "uni", "gau")),
         Flag("--ou_theta", "pull of Ornstein-Uhlenbeck noise towards 0, per frame", 0.05, real(0, 1)),
         Flag("--sigma_x", "noise on forward speed, m/s", 0.0, real(0)),
@@ -287,10 +351,22 @@ RETIRED: Dict[str, str] = {
     "--auxiliary_depth": "is not there: nothing is learned from depth",
     "--calculate_importance_weights": "is not there for offline learning",
     "--on_policy": "is --online here",
+    "--lifelonglearning": "is --continual_learning here",
+    "--lll_weight": "is --continual_learning_lambda here",
+    "--hard_replay_buffer": "is --buffer_update_rule hard here",
+    "--max_batch_size": "is not there: --batch_size frames are drawn for each gradient step",
+    "--il_weight": "is not there: all is learned by imitation",
+    "--horizon": "is not there: all is learned by imitation",
 }
 """Flags of earlier systems that users still type, and what to do instead."""
 
 BY_KEY: dict[str, Flag] = {flag.key: flag for flag in FLAGS}
+
+
+def offline_values(args: argparse.Namespace) -> dict[str, Any]:
+    """The values of the flags of offline training, by key."""
+    without = ("flight", "learning in flight")
+    return {flag.key: getattr(args, flag.key) for flag in FLAGS if flag.group not in without}
 
 
 def add_to(parser: argparse.ArgumentParser, only_given: bool = False) -> None:

@@ -29,11 +29,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if name in learner_flags.RETIRED:
             raise UsageError(f"main.py: {name} {learner_flags.RETIRED[name]}")
     args = make_parser().parse_args(_own(argv))
-    idle, cure = ("training", "leave it out") if args.online else ("flight", "add --online or leave it out")
+    idle, where, cure = _OFFLINE
+    if args.online:
+        idle, where, cure = _FLIGHT if args.no_training else _ONLINE
     for key in given(argv):
         # switches that say what happens anyway, or ask for curves of learning that is not done, do no harm
-        if learner_flags.BY_KEY[key].owner == idle and key not in _HARMLESS:
-            raise UsageError(f"main.py: --{key} has no effect {_WHERE[idle]}: {cure}")
+        if learner_flags.BY_KEY[key].owner in idle and key not in _HARMLESS:
+            raise UsageError(f"main.py: --{key} has no effect {where}: {cure}")
     if args.continue_training and not args.checkpoint_path:
         raise UsageError("main.py: --continue_training needs a --checkpoint_path to go on from")
     if args.create_scratch_checkpoint and (args.checkpoint_path or args.evaluate):
@@ -65,7 +67,10 @@ def _own(argv: Sequence[str]) -> List[str]:
     return [argument for argument in argv if ":=" not in argument]
 
 
-_WHERE = {"training": "in flight (--online)", "flight": "when training offline"}
+# whose flags have no effect, where, and what to do about it
+_OFFLINE = (("flight", "online"), "when training offline", "add --online or leave it out")
+_ONLINE = (("training",), "in flight (--online)", "leave it out")
+_FLIGHT = (("training", "learning", "online"), "in flight (--online --no_training)", "leave it out")
 _HARMLESS = ("load_data_in_ram", "pause_simulator", "tensorboard")
 
 
@@ -82,6 +87,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     with Stop(args.wall_time) as stop:  # listening before the slow import of torch
         from nav_pkg.learn.offline import train
 
-        values = {flag.key: getattr(args, flag.key) for flag in learner_flags.FLAGS if flag.group != "flight"}
+        values = learner_flags.offline_values(args)
         free = [flag.key for flag in learner_flags.FLAGS if flag.free]
         return train(values, free, stop)

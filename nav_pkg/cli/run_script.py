@@ -29,6 +29,9 @@ from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, Usage
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.learn import checkpoint as checkpoint_file
+from nav_pkg.learn import online_flags
+from nav_pkg.learn.checkpoint import MODEL_FILE
+from nav_pkg.learn.online import read_runs
 from nav_pkg.learn.pilot import check_given
 from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
@@ -78,11 +81,33 @@ def parser() -> flags.Parser:
     add("-ds", "--create_dataset", action="store_true", help="record a dataset")
     add("--bag", action="store_true", help="record a rosbag as well, into the log folder")
     add("--alpha", type=float, default=1.0, help="probability per frame that the expert flies")
+    add("--alpha_schedule", default="constant", help="of alpha over the runs: constant, linear, exponential")
+    add("--alpha_end", type=float, default=0.0, help="where alpha ends")
+    add("--alpha_runs", type=int, default=10, help="runs that a linear change of alpha takes")
+    add("--alpha_decay", type=float, default=0.5, help="factor of an exponential change, per run")
+    add("--epsilon", type=float, default=0.0, help="probability of a random turn where the learner flies")
+    add("--epsilon_decay", type=float, default=0.0, help="rate at which epsilon falls, per run")
+    add(
+        "--takeover_distance",
+        type=float,
+        default=0.0,
+        help="metres from the route beyond which the expert takes over; 0: never",
+    )
+    add(
+        "--takeover_clearance",
+        type=float,
+        default=0.0,
+        help="metres to the nearest obstacle below which the expert takes over; 0: never",
+    )
     add("-e", "--evaluation", action="store_true", help="every run: the learner flies alone")
     add("--evaluate_every", type=int, default=-1, help="every N-th run is an evaluation; -1: none")
     add("--final_evaluation_runs", type=int, default=0, help="evaluations after the number of runs")
-    add("--no_training", action="store_true", help="the learner flies without learning")
-    add("-m", "--checkpoint_path", help="checkpoint that flies (needed when alpha < 1)")
+    add("--no_training", action="store_true", help="the learner flies without learning, also with --online")
+    add(
+        "-m",
+        "--checkpoint_path",
+        help="checkpoint that flies, or that learning in flight (--online) begins with",
+    )
     add("--expert", default="bang_bang", help="bang_bang or continuous")
     add("--speed", type=float, default=0.8, help="forward speed, m/s")
     add("--turn_speed", type=float, default=0.8, help="forward speed while turning, m/s")
@@ -113,7 +138,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     """Parse our flags; check the rest against the learner's.
 
     Returns:
-        Our flags, and those that belong to main.py alone.
+        Our flags (`learns`: whether the learner is to learn), and those of the learner node.
 
     Raises:
         UsageError: a flag that neither knows.
@@ -135,8 +160,11 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
             hint = flags.nearest_name(flag, own.flags() + known)
             hint = hint if "did you mean" in hint else "; see run_script.py --help"
             raise UsageError(f"run_script.py: unknown flag {flag!r}{hint}")
-    rest = [word for word in rest if word != "--online"]
-    learner.parse(["--online", *rest])
+    args.learns = "--online" in rest and not (args.no_training or args.evaluation)
+    rest = ["--online", *(word for word in rest if word != "--online")]
+    if not args.learns:
+        rest.insert(1, "--no_training")
+    learner.parse(rest)
     return args, rest
 
 
@@ -178,7 +206,8 @@ class Session:
         self.learner_flags = self._learner(learner_flags)
         self._check_simulator()
         # All flags are good: from here on folders are locked, made and, when asked for, deleted.
-        self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule)
+        learned = self._learned if self.args.learns else None
+        self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned)
         scratch = args.log_tag == SCRATCH_TAG
         if args.owr or scratch:
             own_name = scratch and args.data_location in (None, SCRATCH_TAG)
@@ -190,27 +219,44 @@ class Session:
         """The learner node's flags; empty when no learner is needed."""
         s, checkpoint = self.schedule, self.args.checkpoint_path
         alone = any(s.is_evaluation(run) for run in range(s.runs))
-        if not checkpoint:
+        extra = [word for word in given if word not in ("--online", "--no_training")]
+        if not checkpoint and not self.args.learns:
             if s.alpha < 1 or alone:
                 what = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
                 raise UsageError(
                     f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
                 )
-            if given:
-                print(f"no learner flies along (the expert alone): {' '.join(given)} has no effect")
+            if extra:
+                print(f"no learner flies along (the expert alone): {' '.join(extra)} has no effect")
             return []
-        # A missing checkpoint, or one that the flags contradict, is refused before anything is made.
-        flags_given = learner.given(["--online", *given])
-        loaded = checkpoint_file.load(checkpoint, self.args.summary_dir, flags_given.get("network"))
-        check_given(loaded, flags_given, checkpoint)
         own = {
-            "--checkpoint_path": checkpoint,
             "--summary_dir": self.args.summary_dir,
             "--speed": self.args.speed,
             "--turn_speed": self.args.turn_speed,
             "--random_seed": self.args.random_seed,
         }
-        return [*(str(part) for pair in own.items() for part in pair), *given]
+        if checkpoint:
+            own["--checkpoint_path"] = checkpoint
+        if self.args.learns:
+            own["--log_tag"] = self.args.log_tag
+        words = [*(str(part) for pair in own.items() for part in pair), *given]
+        self._check_learner(words)
+        return words
+
+    def _check_learner(self, words: List[str]) -> None:
+        """Refuse a missing checkpoint, or one that the flags contradict, before anything is made."""
+        given = learner.given(words)
+        if self.args.learns:
+            online_flags.check(learner.parse(words), given)
+            return
+        loaded = checkpoint_file.load(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
+        check_given(loaded, given, self.args.checkpoint_path)
+
+    def _learned(self) -> Dict[int, Dict[str, Any]]:
+        """The runs that the session's learner has learned from."""
+        if not (self.folder / MODEL_FILE).is_file():
+            return {}
+        return read_runs(checkpoint_file.load(self.folder))
 
     def _check_simulator(self) -> None:
         """Refuse what the simulator would refuse, before anything is made or deleted."""

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 from nav_pkg.core import DataError, Outcome, UsageError
 from nav_pkg.data import files
@@ -24,10 +24,21 @@ from nav_pkg.flight.schedule import Schedule
 
 CONFIGURATION = "run_conf.json"
 OWN = (CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags")
+OWN += ("my-model", "config.json", "metrics.jsonl", "timing.jsonl", "results.json", "replay")
 """What a session writes into its log folder; other logs may lie below it."""
 
 SAME = ("seed", "run_seed", "world_hash", "expert", "height", "alpha", "epsilon", "noise", "control_delay")
-SAME += ("max_duration", "min_depth", "reverse", "speed", "turn_speed", "start", "evaluation", "name")
+SAME += (
+    "takeover",
+    "max_duration",
+    "min_depth",
+    "reverse",
+    "speed",
+    "turn_speed",
+    "start",
+    "evaluation",
+    "name",
+)
 """Facts of a recorded run that a session must agree with to take it for its own."""
 
 
@@ -39,13 +50,23 @@ class Folders:
         dataset: the dataset recorded into, or None.
         configuration: what must be the same for a session to be continued (plain JSON types).
         schedule: the flights.
+        learned: tells the runs, by number, that the session's learner has learned from; None where
+            nothing is learned.
 
     Raises:
         UsageError: a folder is in use, or holds another session or dataset.
         DataError: a folder cannot be written.
     """
 
-    def __init__(self, log: Path, dataset: Optional[Path], configuration: Dict[str, Any], schedule: Schedule):
+    def __init__(
+        self,
+        log: Path,
+        dataset: Optional[Path],
+        configuration: Dict[str, Any],
+        schedule: Schedule,
+        learned: Optional[Callable[[], Dict[int, Dict[str, Any]]]] = None,
+    ):
+        self._learned = learned
         self.path, self.dataset, self.schedule = log, dataset, schedule
         self._configuration = configuration
         self._locks: List[int] = []
@@ -74,7 +95,9 @@ class Folders:
                 raise UsageError(
                     f"--owr: {self.path} was not made by run_script (no {CONFIGURATION}); remove it yourself"
                 )
-            for name in OWN:
+            events = [file.name for file in self.path.glob("events.out.tfevents.*")]
+            saved = [entry.name for entry in self.path.glob("saved_*")]
+            for name in (*OWN, *events, *saved):
                 entry = self.path / name
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -144,9 +167,17 @@ class Folders:
     def adopt(self, log: RunLog) -> None:
         """Log the runs that were committed in the moment before a graph died.
 
+        Where a net learns, its checkpoint is the last thing to be written: a recorded run that it does
+        not know of is removed, since it will be flown, recorded and learned from again, to the same bytes.
+
         Raises:
             DataError: a run of the dataset was recorded with other settings.
         """
+        if self._learned is not None:
+            learned, logged = self._learned(), log.finished()
+            for number in sorted(set(learned) - set(logged)):
+                log.append(learned[number])
+            self._forget_unlearned(set(learned) | set(logged))
         if self.dataset is None or not (self.dataset / DATASET_FILE).exists():
             return
         known = log.finished()
@@ -165,6 +196,13 @@ class Folders:
                         f"{wanted.get(key)!r}; --owr replaces the dataset, or give another --data_location"
                     )
             log.append(run.facts)
+
+    def _forget_unlearned(self, known: Set[int]) -> None:
+        if self.dataset is None or not (self.dataset / DATASET_FILE).exists():
+            return
+        for run in load_dataset(self.dataset).runs:
+            if run.facts.get("run") not in known:
+                files.remove_tree(run.path)
 
     def check_space(self) -> None:
         """Raise DataError when a disk is full: what nodes say then is about something else."""

@@ -100,7 +100,11 @@ class Mixer:
         return self._draws[index]
 
     def mix(
-        self, expert: Command | None, learner: Command | None, index: int | None = None
+        self,
+        expert: Command | None,
+        learner: Command | None,
+        index: int | None = None,
+        overtaken: bool = False,
     ) -> tuple[Command, Actor]:
         """The command of a frame, and whose it is.
 
@@ -108,6 +112,7 @@ class Mixer:
             expert: the expert's command; None when it is missing.
             learner: the learner's command; None when it is missing or no learner flies.
             index: the frame's index in the run; None for the one after the last call's.
+            overtaken: the expert's command is taken whatever is drawn.
 
         Raises:
             UsageError: a negative index.
@@ -117,7 +122,9 @@ class Mixer:
             raise UsageError(f"the frame index must not be negative, not {index}")
         self._index = index + 1
         pick, explore, turn = self._draw(index)
-        actor, command = (Actor.EXPERT, expert) if pick < self.alpha else (Actor.LEARNER, learner)
+        actor, command = (
+            (Actor.EXPERT, expert) if overtaken or pick < self.alpha else (Actor.LEARNER, learner)
+        )
         if command is None or not command.finite:
             self.replaced += 1
             return Command(), Actor.NONE

@@ -17,6 +17,7 @@ class RouteTracker:
 
     Attributes:
         s: where the robot is, arc length in [0, length), metres, in the route's own direction.
+        offset: how far beside the route, metres, positive to the left of its own direction.
         travelled: metres since `reset` in the direction of travel; negative after flying the wrong way.
     """
 
@@ -24,16 +25,17 @@ class RouteTracker:
         self.route = route
         self.reverse = reverse
         self.s = 0.0
+        self.offset = 0.0
         self.travelled = 0.0
 
     def reset(self, x: float, y: float) -> None:
         """Begin at a position in metres, looked for on the whole loop."""
-        self.s = self.route.project(x, y).s
+        self.s, self.offset = self.route.project(x, y)
         self.travelled = 0.0
 
     def update(self, x: float, y: float) -> float:
         """Move to a position in metres; returns `travelled`."""
-        s = self.route.project(x, y, near=self.s).s
+        s, self.offset = self.route.project(x, y, near=self.s)
         length = self.route.length
         step = (s - self.s + length / 2) % length - length / 2
         self.travelled += -step if self.reverse else step

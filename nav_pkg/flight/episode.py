@@ -169,6 +169,11 @@ class Episode:
         return 0.0 if self.start is None or self.stamp is None else (self.stamp - self.start) / 1e9
 
     @property
+    def deviation(self) -> float:
+        """Distance from the route, metres."""
+        return abs(self._tracker.offset)
+
+    @property
     def laps(self) -> float:
         """Progress in laps."""
         return self.progress / self.plan.route.length

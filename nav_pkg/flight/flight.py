@@ -12,10 +12,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, Sequence
 
+import numpy as np
+
 from nav_pkg.control.delay import CommandDelay, Segment
 from nav_pkg.control.height import HeightKeeper
 from nav_pkg.control.mixing import Mixer
 from nav_pkg.control.seeds import run_seed
+from nav_pkg.control.takeover import Takeover
 from nav_pkg.core import (
     CONTROL_PERIOD_NS,
     Actor,
@@ -71,6 +74,7 @@ class Flight:
         expert: what the expert is called in the run's description; None: what `facts` calls it, else
             `bang_bang`.
         smooth_height: how the learner's height is kept: as the continuous expert does, or bang-bang.
+        takeover: when the expert flies whatever the mixer draws; None for never.
         facts: further entries for the run's description (speeds, versions, ...). What the flight
             knows itself it states itself, also where an entry bears the same name.
     """
@@ -83,12 +87,14 @@ class Flight:
         delay: CommandDelay | None = None,
         expert: str | None = None,
         smooth_height: bool = False,
+        takeover: Takeover | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
         self.plan = plan
         self.episode = _episode_of(plan) if episode is None else episode
         self.mixer = Mixer() if mixer is None else mixer
         self.delay = CommandDelay(CONTROL_PERIOD_NS) if delay is None else delay
+        self.takeover = Takeover() if takeover is None else takeover
         self._extra = dict(facts or {})
         self.expert = expert or str(self._extra.get("expert", "bang_bang"))
         height = self.episode.height + plan.floor
@@ -131,6 +137,7 @@ class Flight:
         self._start_pose = [float(value) for value in observation.pose]
         self.episode.reset(observation)
         self.mixer.reset(self.run_seed)
+        self.takeover.reset()
         self.delay.reset(Command())
 
     def observe(self, observation: Observation) -> State:
@@ -184,7 +191,8 @@ class Flight:
         levelled = learner
         if learner is not None and learner.finite:
             levelled = learner._replace(z=self._keep.command(observation.pose.z))
-        applied, actor = self.mixer.mix(expert, levelled, episode.index)
+        overtaken = self.takeover.update(episode.deviation, _clearance(observation, episode.nearest))
+        applied, actor = self.mixer.mix(expert, levelled, episode.index, overtaken)
         frame = Frame(
             index=episode.index,
             stamp=observation.stamp - episode.start,
@@ -232,6 +240,7 @@ class Flight:
             "alpha": self.mixer.alpha,
             "epsilon": self.mixer.epsilon,
             "noise": self.mixer.noise.facts(),
+            "takeover": self.takeover.facts(),
             "control_delay": self.delay.seconds,
             "control_rate": 1e9 / self.delay.period_ns,
             "max_duration": episode.max_duration,
@@ -247,10 +256,19 @@ class Flight:
             "nearest": episode.nearest_overall if math.isfinite(episode.nearest_overall) else None,
             "replaced": self.mixer.replaced if self.run is not None else 0,
             "actors": dict(self._actors),
+            "takeovers": self.takeover.count,
             "labels": dict(self._labels),
             "imitation_loss": self._errors / self._compared if self._compared else None,
         }
         return {**self._extra, **own}
+
+
+def _clearance(observation: Observation, nearest: float) -> float:
+    """The nearest obstacle all round, metres: by the lidar, else by the depth camera; nan for none."""
+    if observation.scan is None:
+        return nearest
+    ranges = observation.scan[np.isfinite(observation.scan) & (observation.scan > 0)]
+    return float(ranges.min()) if len(ranges) else math.nan
 
 
 def _episode_of(plan: FloorPlan) -> Episode:

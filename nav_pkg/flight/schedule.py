@@ -10,6 +10,7 @@ from nav_pkg.control.delay import CommandDelay
 from nav_pkg.control.mixing import Mixer
 from nav_pkg.control.noise import make_noise
 from nav_pkg.control.seeds import run_seed
+from nav_pkg.control.takeover import Takeover
 from nav_pkg.core import CONTROL_PERIOD_NS, Pose, UsageError
 from nav_pkg.flight.episode import Episode
 from nav_pkg.flight.flight import Flight
@@ -46,6 +47,16 @@ class Schedule:
         first_run: number of the first run still to be flown (the earlier ones are done).
         seed: of the session; run i has its own seed, a function of (seed, i) alone.
         alpha: probability, per frame, that the expert's command is executed instead of the learner's.
+        alpha_schedule: how alpha changes from run to run: `constant`; `linear`: to `alpha_end` within
+            `alpha_runs` runs; `exponential`: times `alpha_decay` a run, not below `alpha_end` (the
+            beta of DAgger, Ross et al. 2011).
+        alpha_end: where alpha ends.
+        alpha_runs: runs that a linear change takes.
+        alpha_decay: factor of an exponential one.
+        epsilon: probability, per frame that the learner flies, of a random turn.
+        epsilon_decay: rate at which it falls with the runs, epsilon * exp(-epsilon_decay * run).
+        takeover_distance: metres from the route beyond which the expert takes over; 0: never.
+        takeover_clearance: metres to the nearest obstacle below which it does; 0: never.
         expert: `bang_bang` or `continuous`.
         speed: expert's forward speed, m/s.
         turn_speed: expert's forward speed while turning, m/s.
@@ -72,6 +83,14 @@ class Schedule:
     first_run: int = 0
     seed: int = 123
     alpha: float = 1.0
+    alpha_schedule: str = "constant"
+    alpha_end: float = 0.0
+    alpha_runs: int = 10
+    alpha_decay: float = 0.5
+    epsilon: float = 0.0
+    epsilon_decay: float = 0.0
+    takeover_distance: float = 0.0
+    takeover_clearance: float = 0.0
     expert: str = "bang_bang"
     speed: float = 0.8
     turn_speed: float = 0.8
@@ -108,6 +127,14 @@ class Schedule:
         demand("first_run", self.first_run >= 0, "at least 0")
         demand("seed", 0 <= self.seed < 2**32, "between 0 and 2^32 - 1")
         demand("alpha", 0 <= self.alpha <= 1, "between 0 and 1")
+        schedules = ("constant", "linear", "exponential")
+        demand("alpha_schedule", self.alpha_schedule in schedules, f"one of {', '.join(schedules)}")
+        for flag in ("alpha_end", "alpha_decay", "epsilon"):
+            demand(flag, 0 <= getattr(self, flag) <= 1, "between 0 and 1")
+        demand("alpha_runs", self.alpha_runs >= 1, "at least 1")
+        finite = math.isfinite(self.epsilon_decay) and self.epsilon_decay >= 0
+        demand("epsilon_decay", finite, "0 or more")
+        Takeover(self.takeover_distance, self.takeover_clearance)
         demand("expert", self.expert in ("bang_bang", "continuous"), "bang_bang or continuous")
         demand("speed", 0 < self.speed <= 5, "above 0 and at most 5 m/s")
         demand("turn_speed", 0 <= self.turn_speed <= 5, "between 0 and 5 m/s")
@@ -138,6 +165,20 @@ class Schedule:
             or run >= self.runs - self.final_evaluation_runs
         )
 
+    def alpha_of(self, run: int) -> float:
+        """Probability, per frame of a run, that the expert flies."""
+        if self.is_evaluation(run):
+            return 0.0
+        if self.alpha_schedule == "linear":
+            return self.alpha + (self.alpha_end - self.alpha) * min(1.0, run / self.alpha_runs)
+        if self.alpha_schedule == "exponential":
+            return max(min(self.alpha_end, self.alpha), self.alpha * self.alpha_decay**run)
+        return self.alpha
+
+    def epsilon_of(self, run: int) -> float:
+        """Probability, per frame that the learner flies in a run, of a random turn."""
+        return 0.0 if self.is_evaluation(run) else self.epsilon * math.exp(-self.epsilon_decay * run)
+
     def runs_to_fly(self) -> List[RunPlan]:
         """The runs from `first_run` on."""
         plan = load_plan(self.world)
@@ -160,6 +201,9 @@ class Schedule:
         plan = load_plan(self.world)
         sigmas = (self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw)
         noise = make_noise() if run.evaluation else make_noise(self.noise, *sigmas, theta=self.ou_theta)
+        takeover = None
+        if not run.evaluation:
+            takeover = Takeover(self.takeover_distance, self.takeover_clearance)
         return Flight(
             plan,
             Episode(
@@ -170,10 +214,11 @@ class Schedule:
                 delay=plan.limits["delay_evaluation"],
                 reverse=self.reverse,
             ),
-            Mixer(alpha=0.0 if run.evaluation else self.alpha, noise=noise),
+            Mixer(alpha=self.alpha_of(run.run), noise=noise, epsilon=self.epsilon_of(run.run)),
             CommandDelay(round(self.control_delay * 1e9)),
             expert=self.expert,
             smooth_height=self.expert == "continuous",
+            takeover=takeover,
             facts={
                 "name": run.name,
                 "speed": self.speed,

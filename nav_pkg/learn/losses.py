@@ -21,6 +21,9 @@ class Loss(Protocol):
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss over the batch, a scalar, of outputs float32 (batch, outputs)."""
 
+    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of each sample, (batch,); their mean is that of the batch."""
+
 
 class CrossEntropy:
     """Cross entropy of the softmax of the outputs with the bin of the label; discrete only."""
@@ -38,6 +41,10 @@ class CrossEntropy:
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean over the batch."""
         return functional.cross_entropy(outputs, targets)
+
+    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of each sample, (batch,)."""
+        return functional.cross_entropy(outputs, targets, reduction="none")
 
 
 class MSE:
@@ -60,6 +67,10 @@ class MSE:
         """The mean over the batch."""
         return functional.mse_loss(outputs, targets)
 
+    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of each sample, (batch,)."""
+        return ((outputs - targets) ** 2).mean(dim=1)
+
 
 class GaussianNLL:
     """Negative log likelihood of the clipped label under the normal distribution of the outputs.
@@ -77,9 +88,13 @@ class GaussianNLL:
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean over the batch."""
+        return self.each(outputs, targets).mean()
+
+    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of each sample, (batch,)."""
         mean, log_variance = outputs.unbind(1)
         log_variance = log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
-        return (((mean - targets) ** 2 * torch.exp(-log_variance) + log_variance) / 2).mean()
+        return ((mean - targets) ** 2 * torch.exp(-log_variance) + log_variance) / 2
 
 
 LOSSES = {"CrossEntropy": CrossEntropy, "MSE": MSE}

@@ -186,15 +186,14 @@ class FrameMethod:
         arithmetic: Arithmetic,
         preprocessing: Preprocessing,
         loss: Loss,
-        order: Order,
+        order: Optional[Order],
         train: Samples,
         count: int = 0,
     ):
-        self.steps = order.steps
+        self.steps = order.steps if order is not None else 0
         self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._forward = arithmetic.compiled(net)
         self._loss, self._order, self._train, self._count = loss, order, train, count
-        self._targets = loss.targets(train.yaw).to(arithmetic.device)
         self._inputs = Inputs(train, preprocessing, arithmetic)
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
         self._tick: Tick = _nothing
@@ -210,10 +209,21 @@ class FrameMethod:
 
     def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
         """Add the gradients of a batch to the parameters' (see `Method`)."""
-        frames = self.frames(episode, step)
         following = self.frames(episode, step + 1) if step + 1 < self.steps else None
+        return self.learn_from(self.frames(episode, step), tick, following)
+
+    def learn_from(
+        self, frames: np.ndarray, tick: Tick = lambda: None, following: Optional[np.ndarray] = None
+    ) -> Step:
+        """Add the gradients of a batch of frames, int64 (batch,), to the parameters'.
+
+        Args:
+            frames: of the training set.
+            tick: as for `learn`.
+            following: the frames that will be learned from next, if known.
+        """
         inputs = self._make(self._inputs, self._train, frames, following)
-        targets = self._targets[on_device(frames, self.arithmetic.device)]
+        targets = on_device(self._loss.targets(self._train.yaw[frames]), self.arithmetic.device)
         with self._ticking(tick):
             with self.arithmetic.autocast():
                 outputs = self._forward(inputs)
@@ -276,4 +286,4 @@ class FrameMethod:
         """Let go of the training set, and of the split that was evaluated last."""
         self._inputs.close()
         self._evaluation.close()
-        del self._inputs, self._order, self._train, self._targets
+        del self._inputs, self._order, self._train

@@ -188,7 +188,7 @@ class _Session(Setup):
         how = self.method_flags
         if args.evaluate:  # nothing is learned, so that no batch has to fit
             how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
-        method = make_method(how, net, self.arithmetic, self.preprocessing, self.loss, train_samples)
+        method = make_method(how, net, self.arithmetic, self.preprocessing, self.criterion, train_samples)
         return Trainer(
             network=self.network,
             net=net,
@@ -197,7 +197,7 @@ class _Session(Setup):
             preprocessing=self.preprocessing,
             arithmetic=self.arithmetic,
             method=method,
-            loss=self.loss,
+            loss=self.criterion,
             optimizer_name=args.optimizer,
             make_optimizer=self.make_optimizer,
             schedule=self.schedule,

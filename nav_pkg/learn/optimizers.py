@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from typing import Callable, Iterable
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence
 
 import torch
 
@@ -95,3 +95,35 @@ def make_optimizer(
         return kind(parameters, **options)
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"--optimizer {name}: {str(error).splitlines()[0]}: use another") from error
+
+
+def take_step(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[torch.nn.Parameter],
+    clip: float = 0.0,
+    learning_rate: Optional[float] = None,
+) -> None:
+    """Take a gradient step.
+
+    Args:
+        optimizer: of the parameters.
+        parameters: whose gradients are limited.
+        clip: largest norm of the gradient; 0 for no limit.
+        learning_rate: of this step; None for the optimiser's own.
+    """
+    if clip:
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
+    if learning_rate is not None:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+    optimizer.step()
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Dict[str, Any]) -> None:
+    """Take over an optimiser's state; its options (rate, momentum ...) stay those it was made with."""
+    own = [
+        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(state)
+    for group, options in zip(optimizer.param_groups, own):
+        group.update(options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -114,10 +114,14 @@ class Pilot:
         self._frames: List[torch.Tensor] = []
         self._state: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
 
-    @torch.inference_mode()
     def outputs(self, rgb: np.ndarray) -> np.ndarray:
         """The network's outputs for the next image of the run: float64 (outputs,)."""
-        image = self.preprocessing.input(rgb, self._device)
+        return self.outputs_of(self.preprocessing.resize(rgb))
+
+    @torch.inference_mode()
+    def outputs_of(self, pixels: np.ndarray) -> np.ndarray:
+        """The same for an image at the network's input size, uint8 (height, width, 3)."""
+        image = self.preprocessing.normalise(torch.from_numpy(np.array(pixels))[None].to(self._device))
         if self._kind == "recurrent":
             outputs, self._state = self._net(image[None], self._state)
             outputs = outputs[0]
@@ -142,7 +146,27 @@ class Pilot:
         Raises:
             DataError: `rgb` is no such image.
         """
-        return self.action_space.command(self.action_space.draw(self.outputs(rgb), self._random))
+        return self.command_of(self.preprocessing.resize(rgb))
+
+    def command_of(self, pixels: np.ndarray) -> Command:
+        """The same for an image at the network's input size, uint8 (height, width, 3)."""
+        return self.action_space.command(self.action_space.draw(self.outputs_of(pixels), self._random))
+
+
+def described_flags(loaded: Checkpoint) -> Dict[str, Any]:
+    """The values of the flags that describe a checkpoint's net, by key; None where it has no such thing."""
+    space, images = loaded.action_space, loaded.preprocessing
+    return {
+        "discrete": space.discrete,
+        "stochastic": space.stochastic,
+        "n_frames": loaded.net_options.get("n_frames"),
+        "action_quantity": space.quantity,
+        "action_bound": space.bound,
+        "shifted_input": images.mode == "shifted",
+        "scaled_input": images.mode == "scaled",
+        "scale_means": list(images.means) if images.mode == "scaled" else None,
+        "scale_stds": list(images.stds) if images.mode == "scaled" else None,
+    }
 
 
 def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None:
@@ -160,18 +184,7 @@ def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None
     Raises:
         UsageError: names the flag, its value, the checkpoint's, and what to do.
     """
-    space, images = loaded.action_space, loaded.preprocessing
-    held = {
-        "discrete": space.discrete,
-        "stochastic": space.stochastic,
-        "n_frames": loaded.net_options.get("n_frames"),
-        "action_quantity": space.quantity,
-        "action_bound": space.bound,
-        "shifted_input": images.mode == "shifted",
-        "scaled_input": images.mode == "scaled",
-        "scale_means": list(images.means) if images.mode == "scaled" else None,
-        "scale_stds": list(images.stds) if images.mode == "scaled" else None,
-    }
+    images, held = loaded.preprocessing, described_flags(loaded)
     for key, value in held.items():
         if key not in given or given[key] == value:
             continue

@@ -22,7 +22,7 @@ from nav_pkg.core import UsageError
 from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.method import EvaluationInputs, Inputs, Step, Tick, evaluating
-from nav_pkg.learn.order import RandomWindows, SlidingWindows, WindowOrder, Windows
+from nav_pkg.learn.order import RandomWindows, SlidingWindows, WholeRuns, WindowOrder, Windows
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.samples import Samples, on_device
 
@@ -75,9 +75,9 @@ class RecurrentMethod:
         preprocessing: how images become its input.
         loss: what is minimised: the mean over all frames of a batch.
         order: the windows of each batch, which say how it is trained: `WholeRuns` (F-BPTT),
-            `RandomWindows` (WW-TBPTT), `SlidingWindows` (S-TBPTT).
-        train: the training set.
-        init_state: for `RandomWindows`.
+            `RandomWindows` (WW-TBPTT), `SlidingWindows` (S-TBPTT). None when `learn_from` is told.
+        train: the training set, or a replay buffer.
+        init_state: for `RandomWindows`, and where there is no order.
         slide: for `SlidingWindows`: frames that a window moves on by.
         accumulate: the optimiser takes a step only at the end of a slide, or of an episode, by the mean
             of the gradients since its last.
@@ -90,14 +90,14 @@ class RecurrentMethod:
         arithmetic: Arithmetic,
         preprocessing: Preprocessing,
         loss: Loss,
-        order: WindowOrder,
+        order: Optional[WindowOrder],
         train: Samples,
         init_state: InitState = InitState(),  # noqa: B008 - frozen
         slide: int = 0,
         accumulate: bool = False,
         portion_bytes: Optional[int] = None,
     ):
-        self.steps = order.steps
+        self.steps = order.steps if order is not None else 0
         self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._extract = arithmetic.compiled(net.extract)
         self._loss, self._order, self._train = loss, order, train
@@ -105,7 +105,6 @@ class RecurrentMethod:
         inputs_at_once = PORTION_BYTES if portion_bytes is None else portion_bytes
         self._portion = max(1, inputs_at_once // (3 * 4 * math.prod(preprocessing.size)))
         self._frozen = not any(parameter.requires_grad for parameter in net.features.parameters())
-        self._targets = loss.targets(train.yaw).to(arithmetic.device)
         self._inputs = Inputs(train, preprocessing, arithmetic)
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
         self._sliding = isinstance(order, SlidingWindows)
@@ -121,13 +120,19 @@ class RecurrentMethod:
     def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
         """Add the gradients of a batch to the parameters' (see `Method`)."""
         windows = self._order.windows(episode, step)
+        done = self.learn_from(windows, tick)
+        complete = windows.last or step == self.steps - 1 or not (self._sliding and self._accumulate)
+        return done._replace(complete=complete)
+
+    def learn_from(self, windows: Windows, tick: Tick = lambda: None) -> Step:
+        """Add the gradients of a batch of windows of the training set to the parameters'."""
         if self.arithmetic.device == "cuda":
             # cuDNN draws an LSTM's dropout from a state of its own, which it seeds anew from torch's
             # random state when that is set
             torch.cuda.set_rng_state(torch.cuda.get_rng_state())
         state = self._initial(windows, tick)
         frames = windows.frames
-        targets = self._targets[on_device(frames, self.arithmetic.device)]
+        targets = on_device(self._loss.targets(self._train.yaw[frames]), self.arithmetic.device)
         portions = np.array_split(frames, -(-len(frames) // self._portion))
         again = len(portions) > 1 and not self._frozen
         if again or self._frozen:
@@ -145,8 +150,7 @@ class RecurrentMethod:
                 self._convolve(part).backward(gradient)
         self._carry(windows, state)
         waiting, self._inputs.waiting = self._inputs.waiting, 0.0
-        complete = windows.last or step == self.steps - 1 or not (self._sliding and self._accumulate)
-        return Step(loss.detach(), outputs.detach(), waiting, complete)
+        return Step(loss.detach(), outputs.detach(), waiting)
 
     def _convolve(self, frames: np.ndarray) -> torch.Tensor:
         """Features of training frames, float32 (n, features), with their graph."""
@@ -194,7 +198,7 @@ class RecurrentMethod:
                 return fresh
             stream = torch.from_numpy(windows.stream).to(self.arithmetic.device)
             return tuple(value.index_select(1, stream) for value in self._carried)
-        if not isinstance(self._order, RandomWindows) or self._init_state.kind == "zero":
+        if isinstance(self._order, WholeRuns) or self._init_state.kind == "zero":
             return fresh
         if self._init_state.kind == "carried":
             return self._recall(windows, fresh)
@@ -203,7 +207,7 @@ class RecurrentMethod:
     @torch.no_grad()
     def _burn_in(self, windows: Windows, state: State, tick: Tick) -> State:
         """Run the present network, in evaluation mode, over frames before the windows, from zero."""
-        begins = self._train.starts[self._train.run_of(windows.first)]
+        begins = self._train.first_of(windows.first)
         if self._init_state.kind == "burn_in":
             begins = np.maximum(begins, windows.first - self._init_state.frames)
         earlier = windows.first - begins
@@ -235,7 +239,7 @@ class RecurrentMethod:
 
     def _recall(self, windows: Windows, fresh: State) -> State:
         """The states that preceding windows left; zero for the first window of a run."""
-        later = np.flatnonzero(windows.first > self._train.starts[self._train.run_of(windows.first)])
+        later = np.flatnonzero(windows.first > self._train.first_of(windows.first))
         places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self.arithmetic.device)
         self._put(fresh, later, tuple(value.index_select(1, places) for value in self._carried))
         return fresh
@@ -283,4 +287,4 @@ class RecurrentMethod:
         """Let go of the training set, and of the split that was evaluated last."""
         self._inputs.close()
         self._evaluation.close()
-        del self._inputs, self._order, self._train, self._targets
+        del self._inputs, self._order, self._train

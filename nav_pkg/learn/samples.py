@@ -24,6 +24,9 @@ _GPU_SHARE = 0.5
 class Samples:
     """The frames of a split.
 
+    What learning asks of them is `yaw`, `image_shape`, `gather`, `recent` and `first_of`; a replay buffer
+    (`nav_pkg.learn.replay`), whose frames come and go, answers the same.
+
     Args:
         images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size. Those
             of a memory map are read from its file: pages that are mapped would count as this process's
@@ -71,6 +74,11 @@ class Samples:
         return np.diff(self.starts)
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of an image."""
+        return self.images[0].shape[1:]
+
+    @property
     def image_bytes(self) -> int:
         """Bytes of all images."""
         return sum(int(np.prod(run.shape)) for run in self.images)
@@ -90,9 +98,12 @@ class Samples:
             int64 (batch, count), oldest first. Where a run has not had so many yet, its first frame
             stands for those before it. Never a frame of another run.
         """
-        first = self.starts[self.run_of(frames)]
         past = np.arange(count - 1, -1, -1)
-        return np.maximum(frames[:, None] - past, first[:, None])
+        return np.maximum(frames[:, None] - past, self.first_of(frames)[:, None])
+
+    def first_of(self, frames: np.ndarray) -> np.ndarray:
+        """The first frame of each frame's run: int64, the shape of `frames`."""
+        return self.starts[self.run_of(frames)]
 
     def gather(self, frames: np.ndarray, out: np.ndarray) -> None:
         """Copy images.
@@ -133,7 +144,7 @@ class Samples:
             )
         copies = []
         for first, end in zip(self.starts, self.starts[1:]):
-            copy = np.empty((end - first, *self.images[0].shape[1:]), np.uint8)
+            copy = np.empty((end - first, *self.image_shape), np.uint8)
             for begin in range(0, len(copy), 256):
                 part = copy[begin : begin + 256]
                 self.gather(np.arange(first + begin, first + begin + len(part)), part)
@@ -186,7 +197,11 @@ class Feeder:
     ):
         self._samples, self._device = samples, device
         if resident is None:
-            resident = device == "cuda" and samples.image_bytes <= _GPU_SHARE * torch.cuda.mem_get_info()[0]
+            resident = (
+                device == "cuda"
+                and isinstance(samples, Samples)
+                and samples.image_bytes <= _GPU_SHARE * torch.cuda.mem_get_info()[0]
+            )
         self._resident = _upload(samples, device) if resident else None
         self._pool = ThreadPoolExecutor(1) if (device == "cuda" if ahead is None else ahead) else None
         self._next: Optional[tuple[np.ndarray, Future]] = None
@@ -207,7 +222,7 @@ class Feeder:
             uint8 (n, height, width, 3) on the device; valid until the next call but one.
         """
         if self._resident is not None:
-            return self._resident.index_select(0, on_device(frames, self._device))
+            return self._resident.index_select(0, on_device(torch.from_numpy(frames), self._device))
         if self._next is not None and np.array_equal(self._next[0], frames):
             pixels = self._next[1].result()
         else:
@@ -241,7 +256,7 @@ class Feeder:
             event.synchronize()
         buffer = self._buffers[self._turn]
         if buffer is None or len(buffer) < len(frames):
-            shape = (len(frames), *self._samples.images[0].shape[1:])
+            shape = (len(frames), *self._samples.image_shape)
             buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device == "cuda")
             self._buffers[self._turn] = buffer
         pixels = buffer[: len(frames)]
@@ -258,16 +273,15 @@ class Feeder:
         return images
 
 
-def on_device(indices: np.ndarray, device: str) -> torch.Tensor:
-    """Indices on a device: int64; a GPU that is still computing is not waited for."""
-    there = torch.from_numpy(indices)
-    return there.pin_memory().to(device, non_blocking=True) if device == "cuda" else there
+def on_device(values: torch.Tensor, device: str) -> torch.Tensor:
+    """Values on a device; a GPU that is still computing is not waited for."""
+    return values.pin_memory().to(device, non_blocking=True) if device == "cuda" else values
 
 
 def _upload(samples: Samples, device: str) -> torch.Tensor:
     """All images in a device's memory: uint8 (frames, height, width, 3)."""
     everything = torch.empty(
-        (int(samples.starts[-1]), *samples.images[0].shape[1:]), dtype=torch.uint8, device=device
+        (int(samples.starts[-1]), *samples.image_shape), dtype=torch.uint8, device=device
     )
     portion = np.empty((256, *everything.shape[1:]), np.uint8)
     for first in range(0, len(everything), len(portion)):

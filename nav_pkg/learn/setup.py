@@ -31,13 +31,15 @@ class Setup:
 
     Args:
         flags: values of main.py's flags by key, complete.
+        where: the log folder, open already and emptied where that was asked for; None for that of the
+            flags, which is still to be opened.
 
     Raises:
         UsageError: flags that exclude each other, or that would have no effect.
         DataError: ImageNet weights that are asked for are not there.
     """
 
-    def __init__(self, flags: Mapping[str, Any]):
+    def __init__(self, flags: Mapping[str, Any], where: Optional[Path] = None):
         self.args = args = SimpleNamespace(**flags)
         # whatever can be refused is refused before data is read or a log folder is touched
         self.network = nets.canonical(args.network)
@@ -82,10 +84,9 @@ class Setup:
                 f"--compile: not for {self.network}, whose sequences differ in length: leave it out"
             )
         # what is gone on with has its weights in my-model; where it came from may be gone
-        where = self.summary_dir / args.log_tag
-        overwrite = args.owr or args.log_tag == folder.DEFAULT_TAG
-        self.goes_on = folder.can_resume(where) and not overwrite
-        self.loss = make_loss(args.loss, self.space)
+        overwrite = where is None and (args.owr or args.log_tag == folder.DEFAULT_TAG)
+        self.goes_on = folder.can_resume(where or self.summary_dir / args.log_tag) and not overwrite
+        self.criterion = make_loss(args.loss, self.space)
         self.net = self.build()
 
     def build(self) -> nn.Module:

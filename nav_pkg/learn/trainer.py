@@ -23,7 +23,7 @@ from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.method import Method, Tick
 from nav_pkg.learn.metrics import majority_class, scores
-from nav_pkg.learn.optimizers import Schedule
+from nav_pkg.learn.optimizers import Schedule, restore_optimizer, take_step
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.samples import Samples
 
@@ -203,12 +203,8 @@ class Trainer:
             for parameter in self._learned:
                 if parameter.grad is not None:
                     parameter.grad.div_(self._summed)
-        if self._clip:
-            nn.utils.clip_grad_norm_(self._learned, self._clip)
-        if self._schedule is not None:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._schedule(self.updates)
-        self.optimizer.step()
+        rate = None if self._schedule is None else self._schedule(self.updates)
+        take_step(self.optimizer, self._learned, self._clip, rate)
         self.updates += 1
         self._summed = 0
 
@@ -286,7 +282,7 @@ class Trainer:
             preprocessing=self._preprocessing,
             model_state_dict=plain_state(self.net),
             optimizer=self._optimizer_name,
-            optimizer_state_dict=_to_cpu(self.optimizer.state_dict()),
+            optimizer_state_dict=to_cpu(self.optimizer.state_dict()),
             episode=self.episode,
             step=self.step,
             updates=self.updates,
@@ -327,11 +323,7 @@ class Trainer:
                 "--continue_training: the checkpoint was trained with other parameters frozen: give the same "
                 "--feature_extract, or leave --continue_training out"
             )
-        groups = self.optimizer.param_groups
-        options = [{key: value for key, value in group.items() if key != "params"} for group in groups]
-        self.optimizer.load_state_dict(state)
-        for group, own in zip(self.optimizer.param_groups, options):
-            group.update(own)
+        restore_optimizer(self.optimizer, state)
 
 
 def plain_state(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -343,12 +335,12 @@ def plain_state(net: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
 
 
-def _to_cpu(value: Any) -> Any:
+def to_cpu(value: Any) -> Any:
     """A nest of dicts and lists with its tensors on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):
-        return {key: _to_cpu(item) for key, item in value.items()}
+        return {key: to_cpu(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_to_cpu(item) for item in value)
+        return type(value)(to_cpu(item) for item in value)
     return value

@@ -1,12 +1,22 @@
-"""The learner node: camera image in, the net's command out, stamp for stamp."""
+"""The learner node: camera image in, the net's command out, stamp for stamp; and learning in between.
+
+In lock-step one thread takes each image in turn: answer it, hear what the expert says and whether the
+frame counts, learn, then take the next. What is learned so depends on the frames alone. Free-running,
+as on a robot, images are answered when they come, and another thread learns beside it.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Mapping
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Tuple
 
+import numpy as np
 import rospy
 import torch
 from geometry_msgs.msg import TwistStamped
@@ -14,15 +24,34 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger, TriggerResponse
 
 from nav_pkg.cli.learner_flags import BY_KEY
-from nav_pkg.core import LearnerError, UsageError
-from nav_pkg.data.messages import image_to_array
-from nav_pkg.learn import determinism
+from nav_pkg.core import (
+    CONTROL_PERIOD_NS,
+    Command,
+    LearnerError,
+    NavError,
+    SimulatorError,
+    UsageError,
+)
+from nav_pkg.data import paths
+from nav_pkg.data.messages import command_from_twist, image_to_array, stamp_ns
+from nav_pkg.learn import determinism, folder
+from nav_pkg.learn.online import OnlineLearner
+from nav_pkg.learn.online_flags import learning_flags
 from nav_pkg.learn.pilot import Pilot
-from nav_pkg.msg import LearnerStatus
+from nav_pkg.msg import Episode, LearnerStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import twist_from_command
 from nav_pkg.ros.guard import guarded
+from nav_pkg.ros.join import StampJoin
+from nav_pkg.srv import Checkpoint, CheckpointResponse
+
+LATE = 0.5e-9 * CONTROL_PERIOD_NS
+"""Wall seconds within which an answer is expected: half a control period."""
+BACKLOG = 20
+"""Free-running: frames that may wait to be learned from; older ones are left out."""
+PATIENCE = 50
+"""Free-running: frames after which an expert that was never heard is not there."""
 
 
 @dataclass
@@ -31,68 +60,346 @@ class Parameters:
 
     Attributes:
         robot: robot name or file (topic names).
+        lockstep: simulated time waits for every answer, and every frame has its /episode.
+        log_folder: where a session keeps its logs; empty: the folder of --log_tag.
+        width: camera width, pixels; 0: the robot file's.
+        height: camera height, pixels; 0: the robot file's.
     """
 
     robot: str = "drone"
+    lockstep: bool = False
+    log_folder: str = ""
+    width: int = 0
+    height: int = 0
+
+    def camera(self, robot: topics.Robot) -> Tuple[int, int]:
+        """Width and height of the camera, pixels."""
+        own = robot.description["camera"]
+        return self.width or own["width"], self.height or own["height"]
 
 
 class LearnerNode:
-    """Flies a checkpoint: answers every camera image with a command that bears its stamp.
+    """Answers every camera image with a command that bears its stamp; learns when it has a learner.
 
     Args:
         pilot: the net with its preprocessing and action space.
         robot: the robot's topics.
         seed: of the pilot's random draws, if it makes any.
+        lockstep: see Parameters.
+        learner: learns in flight; None for a net that flies as it is. Its pilot is `pilot`.
     """
 
-    def __init__(self, pilot: Pilot, robot: topics.Robot, seed: int):
-        self._pilot = pilot
-        self._seed = seed
-        self._frames = 0
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        pilot: Pilot,
+        robot: topics.Robot,
+        seed: int,
+        lockstep: bool = False,
+        learner: Optional[OnlineLearner] = None,
+    ):
+        self._pilot, self._seed, self._learner, self._lockstep = pilot, seed, learner, lockstep
+        self._frames = self._late = self._skipped = 0
+        self._note = ""
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._study = threading.RLock()  # free-running, the learner is at work while images are answered
+        self._resets = 0  # runs begun; what belongs to an earlier one is dropped
+        self._run: Optional[int] = None
+        self._evaluation = False
+        self._ended: Optional[Dict[str, Any]] = None
+        self._begun = (time.monotonic(), 0)
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
-        on_image = guarded(self._on_image, LearnerError.code)
-        rospy.Service("~reset", Trigger, guarded(self._on_reset, LearnerError.code))
-        rospy.Subscriber(robot.rgb, Image, on_image, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True)
+        self._join = StampJoin()
+        self._images: queue.Queue = queue.Queue()
+        self._waiting: queue.Queue = queue.Queue(BACKLOG)
+        self._heard_expert = False
+        services: Dict[str, Any] = {"reset": self._on_reset, "end_run": self._on_end_run}
+        if learner is not None:
+            services.update(
+                start_learning=lambda _: self._switch(True),
+                pause_learning=lambda _: self._switch(False),
+                stop_learning=self._on_stop,
+            )
+            rospy.Service("~save", Checkpoint, guarded(self._on_save, LearnerError.code))
+            rospy.Service("~load", Checkpoint, guarded(self._on_load, LearnerError.code))
+        for name, handler in services.items():
+            rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
+        on_message = guarded(self._on_message, LearnerError.code)
+        for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT, TwistStamped)):
+            rospy.Subscriber(topic, kind, on_message, topic, tcp_nodelay=True)
+        if lockstep:
+            self._start(self._answer_and_learn)
+        elif learner is not None:
+            self._start(self._learn_beside)
+        # free-running, only the newest image is worth an answer
+        rospy.Subscriber(
+            robot.rgb,
+            Image,
+            self._images.put if lockstep else guarded(self._on_image, LearnerError.code),
+            queue_size=None if lockstep else 1,
+            buff_size=shell.IMAGE_BUFFER,
+            tcp_nodelay=True,
+        )
+        rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
 
-    def _on_reset(self, _request) -> TriggerResponse:
-        """A new episode begins: forget the past (recurrent state)."""
-        with self._lock:
-            self._pilot.reset(self._seed)
-        return TriggerResponse(success=True)
+    def _start(self, work: Any) -> None:
+        threading.Thread(target=guarded(work, LearnerError.code), daemon=True).start()
 
-    def _on_image(self, message: Image) -> None:
+    # Answering.
+
+    def _answer(self, message: Image) -> Tuple[np.ndarray, Command]:
         begin = time.perf_counter()
-        with self._lock:
-            command = self._pilot.command(image_to_array(message))
-            self._frames += 1
-            frames = self._frames
+        pixels = self._pilot.preprocessing.resize(image_to_array(message))
+        if self._learner is not None:
+            command = self._learner.command_of(pixels)
+        else:
+            command = self._pilot.command_of(pixels)
         answer = TwistStamped(header=message.header, twist=twist_from_command(command))
         answer.header.frame_id = "base_link"
         self._command.publish(answer)
-        self._status.publish(
-            LearnerStatus(
-                header=answer.header,
-                network=self._pilot.network,
-                frames=frames,
-                latency=time.perf_counter() - begin,
-            )
+        latency = time.perf_counter() - begin
+        self._frames += 1
+        self._late += latency > LATE
+        self._tell(answer.header, latency)
+        return pixels, command
+
+    def _tell(self, header: Any, latency: float) -> None:
+        status = LearnerStatus(
+            header=header,
+            network=self._pilot.network,
+            frames=self._frames,
+            latency=latency,
+            late=self._late,
+            note=self._note,
+            skipped=self._skipped,
+            loss=float("nan"),
         )
+        one = self._learner
+        if one is not None:
+            since, updates = self._begun
+            status.learning = one.learning and not self._evaluation
+            status.learned, status.updates, status.buffer = one.frames, one.updates, len(one.replay)
+            status.loss = float("nan") if one.loss is None else one.loss
+            status.rate = (one.updates - updates) / max(1e-9, time.monotonic() - since)
+        self._status.publish(status)
+
+    def _on_message(self, message: Any, topic: str) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        if self._lockstep or self._learner is not None:
+            self._join.put(topic, stamp, message)
+        if self._lockstep:
+            return
+        if topic == topics.EXPERT:
+            self._heard_expert = True
+        elif message.state == Episode.IDLE:
+            with self._lock:
+                self._pilot.reset(self._seed)
+        elif message.state == Episode.ENDED:
+            with self._changed:
+                self._ended = json.loads(message.facts) if message.facts else {}
+                self._changed.notify_all()
+
+    # In lock-step: one thread does all, in turn.
+
+    def _answer_and_learn(self) -> None:
+        while not rospy.is_shutdown():
+            try:
+                message = self._images.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            with self._lock:
+                resets = self._resets
+                pixels, command = self._answer(message)
+            stamp = stamp_ns(message.header.stamp)
+            episode = self._episode_of(stamp, resets)
+            if episode is not None:
+                self._take_episode(episode, stamp, pixels, command)
+                self._join.forget(stamp)
+
+    def _episode_of(self, stamp: int, resets: int) -> Optional[Episode]:
+        """What the supervisor made of a frame; None when another run has begun instead.
+
+        This waits for work, without a limit of its own: the supervisor has one for each of its waits.
+        """
+        while not rospy.is_shutdown() and resets == self._resets:
+            try:
+                return self._join.wait(stamp, [topics.EPISODE], 0.2)[topics.EPISODE]
+            except SimulatorError:
+                continue
+        return None
+
+    def _take_episode(self, episode: Episode, stamp: int, pixels: np.ndarray, command: Command) -> None:
+        with self._changed:
+            if episode.state == Episode.IDLE:
+                # the take-off is no part of a run: a net with a memory must not have seen it
+                self._pilot.reset(self._seed)
+            elif episode.state == Episode.ENDED:
+                self._ended = json.loads(episode.facts) if episode.facts else {}
+                self._changed.notify_all()
+            elif self._learner is not None:
+                self._follow(episode)
+                if not self._evaluation:
+                    expert = self._join.wait(stamp, [topics.EXPERT], 30.0)[topics.EXPERT]
+                    label = command_from_twist(expert.twist)
+                    self._learner.observe(pixels, label, command, episode.index)
+
+    def _follow(self, episode: Episode) -> None:
+        """The first frame of a run tells its number, and whether it is an evaluation."""
+        assert self._learner is not None
+        if episode.index == 0 or self._run != episode.run:
+            self._run = episode.run
+            if episode.facts:
+                self._evaluation = bool(json.loads(episode.facts).get("evaluation"))
+            self._learner.new_run(episode.run)
+            self._begun = (time.monotonic(), self._learner.updates)
+
+    # Free-running: answers at once, learning beside.
+
+    def _on_image(self, message: Image) -> None:
+        with self._lock:
+            pixels, command = self._answer(message)
+        if self._learner is None:
+            return
+        if not self._heard_expert and self._frames > PATIENCE and not self._note:
+            self._note = f"learning refused: nobody publishes {topics.EXPERT}; the net flies on"
+            rospy.logwarn(self._note)
+        if self._waiting.full():
+            self._skipped += 1
+            self._waiting.get_nowait()
+        self._waiting.put_nowait((stamp_ns(message.header.stamp), pixels, command))
+
+    def _learn_beside(self) -> None:
+        assert self._learner is not None
+        # flying goes first where both want the processor
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        while not rospy.is_shutdown():
+            try:
+                stamp, pixels, command = self._waiting.get(timeout=0.2)
+                heard = self._join.wait(stamp, [topics.EPISODE, topics.EXPERT], 1.0)
+            except (queue.Empty, SimulatorError):  # of no frame of a run, or not answered by the expert
+                continue
+            self._join.forget(stamp)
+            if heard[topics.EPISODE].state != Episode.RUNNING:
+                continue
+            self._follow(heard[topics.EPISODE])
+            if not self._evaluation:
+                label = command_from_twist(heard[topics.EXPERT].twist)
+                with self._study:
+                    self._learner.observe(pixels, label, command, heard[topics.EPISODE].index)
+
+    # Services.
+
+    def _on_reset(self, _request: Any) -> TriggerResponse:
+        """A new episode begins: forget the past (recurrent state)."""
+        with self._changed:
+            if self._ended is not None:
+                self._finish_run()  # nobody asked for it, and nothing that was learned may be lost
+            self._resets += 1
+            self._run, self._evaluation = None, False
+            self._pilot.reset(self._seed)
+        return TriggerResponse(success=True)
+
+    def _on_end_run(self, _request: Any) -> TriggerResponse:
+        """The run is over: what was learned is on disk when this answers."""
+        if self._learner is None:
+            return TriggerResponse(success=True)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ended is not None, timeout=60.0):
+                return TriggerResponse(success=False, message="waited 60 s for the run's last frame")
+            self._finish_run()
+        return TriggerResponse(success=True)
+
+    def _finish_run(self) -> None:
+        facts, self._ended = self._ended, None
+        if self._learner is not None and facts and facts.get("outcome") != "sim_failure":
+            with self._study:
+                self._learner.end_run(facts)
+
+    def _switch(self, on: bool) -> TriggerResponse:
+        assert self._learner is not None
+        with self._lock:
+            self._learner.learning = on
+        rospy.loginfo("learning %s", "goes on" if on else "pauses")
+        return TriggerResponse(success=True, message="learning" if on else "not learning")
+
+    def _on_stop(self, _request: Any) -> TriggerResponse:
+        """Learn no more, and write what was learned beside the session's own checkpoint."""
+        reply = self._switch(False)
+        saved = self._on_save(Checkpoint._request_class(path=""))
+        return TriggerResponse(success=saved.success, message=f"{reply.message}; {saved.message}")
+
+    def _on_save(self, request: Any) -> CheckpointResponse:
+        assert self._learner is not None
+        default = self._learner.where / f"saved_{self._learner.updates:08d}"
+        where = Path(self._learner.summary_dir / request.path) if request.path else default
+        try:
+            with self._lock, self._study:
+                self._learner.save(where / folder.MODEL_FILE)
+        except NavError as error:
+            return CheckpointResponse(success=False, message=str(error))
+        return CheckpointResponse(success=True, message=f"wrote {where / folder.MODEL_FILE}")
+
+    def _on_load(self, request: Any) -> CheckpointResponse:
+        assert self._learner is not None
+        try:
+            with self._lock, self._study:
+                self._learner.load(request.path)
+        except NavError as error:
+            return CheckpointResponse(success=False, message=str(error))
+        rospy.loginfo("flies and learns on with %s", request.path)
+        return CheckpointResponse(success=True, message=f"loaded {request.path}")
 
 
 def main(args: Any, given: Mapping[str, Any]) -> int:
-    """Fly a checkpoint until ROS shuts down (`main.py --online`).
+    """Fly, and learn unless told not to, until ROS shuts down (`main.py --online`).
 
     Args:
         args: the learner's parsed flags.
         given: values of the flags that stand on the command line, by key.
     """
-    pilot = load_pilot(args, given)
+    refuse_the_supervisors(args)
+    pilot = load_pilot(args, given) if args.no_training else None
     shell.start("learner")
-    LearnerNode(pilot, topics.load_robot(shell.parameters(Parameters).robot), args.random_seed)
+    parameters = shell.parameters(Parameters)
+    robot = topics.load_robot(parameters.robot)
+    learner = None
+    if pilot is None:
+        if not parameters.lockstep and not args.num_threads:
+            args.num_threads = 1  # flying and learning each take a core
+        learner = make_learner(args, given, parameters, robot)
+        print(learner.describe(), flush=True)
+        pilot = learner.pilot
+    LearnerNode(pilot, robot, args.random_seed, parameters.lockstep, learner)
     rospy.spin()
     return 0
+
+
+def make_learner(
+    args: Any, given: Mapping[str, Any], parameters: Parameters, robot: topics.Robot
+) -> OnlineLearner:
+    """The learner that the flags ask for, in its log folder.
+
+    Raises:
+        UsageError: flags that contradict each other, the checkpoint or the log folder.
+        DataError: a checkpoint is missing or damaged.
+    """
+    values = learning_flags(args, given)
+    summary = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
+    if parameters.log_folder:  # of a session, which has opened it
+        where = Path(parameters.log_folder)
+    else:
+        where = folder.open_folder(summary, args.log_tag, args.owr)
+    return OnlineLearner(values, where, parameters.camera(robot))
+
+
+def refuse_the_supervisors(args: Any) -> None:
+    """Raise UsageError for flags of mixing, which the learner's node has no part in."""
+    for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
+        if getattr(args, flag) != BY_KEY[flag].default:
+            raise UsageError(
+                f"main.py: --{flag} is the supervisor's; give it to run_script.py or graph.launch"
+            )
 
 
 def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
@@ -103,16 +410,11 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
         given: as for `main`.
 
     Raises:
-        UsageError: a flag that is not the learner's, or that contradicts the checkpoint.
+        UsageError: a flag that contradicts the checkpoint.
         DataError: the checkpoint is missing, damaged or of another network.
     """
-    for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
-        if getattr(args, flag) != BY_KEY[flag].default:
-            raise UsageError(
-                f"main.py: --{flag} is the supervisor's; give it to run_script.py or graph.launch"
-            )
     if not args.checkpoint_path:
-        raise UsageError("main.py: --online needs --checkpoint_path, the checkpoint that flies")
+        raise UsageError("main.py: --online --no_training needs --checkpoint_path, the checkpoint that flies")
     pilot = Pilot.load(
         args.checkpoint_path,
         summary_dir=args.summary_dir,
@@ -123,6 +425,4 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
         given=given,
     )
     torch.set_num_threads(args.num_threads or determinism.cores())
-    if not args.no_training:
-        print("the net flies and does not learn: learning in flight is not there yet (as --no_training)")
     return pilot

@@ -98,6 +98,7 @@ class Supervisor:
         self._bagged = -1
 
         self._teleport: Optional[rospy.ServiceProxy] = None
+        self._learned: Optional[rospy.ServiceProxy] = None
         answers = [topics.EXPERT] + ([topics.LEARNER] if parameters.learner else [])
         self._sensors = [self._robot.odometry, self._robot.depth, self._robot.scan, self._robot.contacts]
         self._answers = answers
@@ -152,6 +153,7 @@ class Supervisor:
         self._resets = [shell.connect("/expert/reset", Trigger, limit)]
         if self._p.learner:
             self._resets.append(shell.connect("/learner/reset", Trigger, limit))
+            self._learned = shell.connect("/learner/end_run", Trigger, limit)
         if self._p.lockstep:
             self._step = shell.connect("/gazebo/step", Step, limit)
             self._reset = shell.connect("/gazebo/reset", Reset, limit)
@@ -363,7 +365,7 @@ class Supervisor:
             )
 
     def _wait_end(self, plan: RunPlan, decision: Decision, last: int) -> None:
-        """The run is over: wait until it is committed, and its last frame in the bag."""
+        """The run is over: wait until it is committed, its last frame in the bag, what was learned saved."""
         if self._p.record and decision.outcome.counts:
             self._wait_status(
                 lambda: self._taken(plan.name, committed=True) >= -1,
@@ -374,6 +376,9 @@ class Supervisor:
             self._wait_status(
                 lambda: self._bagged >= last, f"the bag to hold all of {plan.name}", COMMIT_LIMIT
             )
+        # last, so that what the learner knows of is on disk everywhere
+        if self._learned is not None and decision.outcome is not Outcome.SIM_FAILURE:
+            shell.call(self._learned)
 
     def _taken(self, name: str, committed: bool = False) -> int:
         """Index of the newest frame of a run that the recorder has taken (or committed); -2: none."""

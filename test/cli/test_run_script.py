@@ -17,13 +17,21 @@ def test_flags_go_to_their_owner():
     line = "-t x --alpha 0.5 -m model --network tiny_net --discrete --tensorboard --online --pause_simulator"
     args, learner = run_script.split(line.split())
     assert (args.alpha, args.checkpoint_path, args.pause_simulator) == (0.5, "model", True)
-    assert learner == ["--network", "tiny_net", "--discrete", "--tensorboard"]
+    assert learner == ["--online", "--network", "tiny_net", "--discrete", "--tensorboard"]
+    assert args.learns
+
+
+@pytest.mark.parametrize("line", ["", "--online --no_training", "--online -e", "--no_training"])
+def test_the_learner_learns_only_when_told_to(line):
+    args, learner = run_script.split(["-t", "x", "-m", "model", *line.split()])
+    assert not args.learns
+    assert learner == ["--online", "--no_training"]
 
 
 def test_roslaunch_arguments_are_dropped():
     args, learner = run_script.split(["-t", "x", "__name:=collect", "__log:=/tmp/a b.log"])
     assert args.log_tag == "x"
-    assert learner == []
+    assert learner == ["--online", "--no_training"]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +41,12 @@ def test_roslaunch_arguments_are_dropped():
         ("--networks tiny_net", "did you mean '--network'"),
         ("--min_rgb 2000", "belongs to clean_dataset.py"),
         ("--wall_time_rec 3600", "belongs to dag_create_data.py"),
-        ("--learning_rate 0.1", "no effect in flight"),
+        ("--learning_rate 0.1", "--learning_rate has no effect in flight"),
+        ("--online --no_training --learning_rate 0.1", "--learning_rate has no effect in flight"),
+        ("--online --dataset x", "--dataset has no effect in flight"),
+        ("--online --buffer_size 5", "--buffer_size 5: holds fewer frames than the 64"),
+        ("--online --checkpoint_path nowhere", "nowhere"),
+        ("--online --network tiny_LSTM_net --buffer_update_rule hard", "hard: leaves gaps"),
         ("--alpha nan", "--alpha"),
         ("--alpha 0.5", "needs a learner"),
         ("-e", "needs a learner"),

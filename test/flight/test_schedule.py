@@ -1,6 +1,7 @@
 """The flights of a session and the log of runs."""
 
 import json
+import math
 
 import pytest
 
@@ -95,3 +96,43 @@ def test_heartbeat(tmp_path):
     assert log.state()["run"] == 3
     log.beat(force=True, run=5)
     assert log.state()["run"] == 5
+
+
+@pytest.mark.parametrize(
+    "kind, changed, expected",
+    [
+        ("constant", {}, [0.8, 0.8, 0.8]),
+        ("linear", {"alpha_end": 0.2, "alpha_runs": 3}, [0.8, 0.6, 0.4, 0.2, 0.2]),
+        ("exponential", {"alpha_decay": 0.5}, [0.8, 0.4, 0.2, 0.1]),
+        ("exponential", {"alpha_decay": 0.5, "alpha_end": 0.3}, [0.8, 0.4, 0.3, 0.3]),
+    ],
+)
+def test_alpha_over_the_runs(kind, changed, expected):
+    made = Schedule(runs=9, alpha=0.8, alpha_schedule=kind, final_evaluation_runs=1, **changed)
+    made.check()
+    assert [made.alpha_of(run) for run in range(len(expected))] == pytest.approx(expected)
+    assert made.alpha_of(8) == 0.0  # an evaluation
+    flight = made.flight(made.runs_to_fly()[1])
+    assert flight.facts()["alpha"] == pytest.approx(expected[1])
+
+
+def test_epsilon_falls_with_the_runs():
+    made = Schedule(runs=4, alpha=0.0, epsilon=0.5, epsilon_decay=1.0)
+    assert [made.epsilon_of(run) for run in range(3)] == pytest.approx([0.5, 0.5 / math.e, 0.5 / math.e**2])
+    assert made.flight(made.runs_to_fly()[1]).facts()["epsilon"] == pytest.approx(0.5 / math.e)
+
+
+@pytest.mark.parametrize(
+    "changed, text",
+    [
+        ({"alpha_schedule": "cosine"}, "--alpha_schedule is 'cosine'"),
+        ({"alpha_end": 1.5}, "--alpha_end is 1.5"),
+        ({"alpha_runs": 0}, "--alpha_runs is 0"),
+        ({"epsilon": -0.1}, "--epsilon is -0.1"),
+        ({"epsilon_decay": math.nan}, "--epsilon_decay is nan"),
+        ({"takeover_distance": -1.0}, "--takeover_distance -1.0"),
+    ],
+)
+def test_bad_mixing(changed, text):
+    with pytest.raises(UsageError, match=text):
+        Schedule(**changed).check()

@@ -60,10 +60,10 @@ def test_roslaunch_arguments_are_passed_over():
         ("--device tpu", "invalid choice: 'tpu'"),
         ("-t ../elsewhere", "is not a name"),
         ("--alpha 0.5", "--alpha has no effect when training offline"),
-        ("--online --loss MSE", "--loss has no effect in flight"),
-        ("--online --dropout 0.5", "--dropout has no effect in flight"),
-        ("--online --owr", "--owr has no effect in flight"),
-        ("--online -t here", "--log_tag has no effect in flight"),
+        ("--online --no_training --loss MSE", "--loss has no effect in flight"),
+        ("--online --no_training --dropout 0.5", "--dropout has no effect in flight"),
+        ("--online --no_training --owr", "--owr has no effect in flight"),
+        ("--online --no_training -t here", "--log_tag has no effect in flight"),
         ("--online --data_root data", "--data_root has no effect in flight"),
         ("--speed 5.1", "5.1 is not at least 0 and at most 5"),
         ("--continue_training", "needs a --checkpoint_path"),
@@ -75,7 +75,7 @@ def test_roslaunch_arguments_are_passed_over():
         ("--lr_decay 0.5", "no effect without --lr_schedule"),
         ("--evaluate --checkpoint_path a --continue_training", "leave --continue_training out"),
         ("--create_scratch_checkpoint --checkpoint_path a", "makes fresh weights"),
-        ("--online --amp", "--amp has no effect in flight"),
+        ("--online --no_training --amp", "--amp has no effect in flight"),
     ],
 )
 def test_what_would_be_ignored_or_cannot_be_is_refused(line, text):
@@ -116,6 +116,7 @@ def row(flag):
         default = f"{flag.default:g}"
     about = flag.help + (": " + ", ".join(f"`{c}`" for c in flag.choices) if flag.choices else "")
     where = {"training": " (offline only)", "flight": " (flight only)"}.get(flag.owner, "")
+    where = " (learning in flight only)" if flag.owner == "online" else where
     return f"| {names} | {default} | {about.replace('|', chr(92) + '|')}{where} |"
 
 

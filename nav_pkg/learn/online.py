@@ -1,0 +1,447 @@
+"""Learning in flight: each frame goes into the replay buffer with the expert's label, then gradient steps.
+
+Knows no ROS. Whoever flies calls `new_run`, `command_of` for every image, `observe` for every frame that
+has been answered, and `end_run`, which writes a checkpoint. What is learned is a pure function of the
+frames, the flags and the seed; in lock-step, learning takes no simulated time.
+
+The state on disk is always that of a run's end. A run that was cut off is flown again from its start,
+and what comes out is what would have come out without the cut.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from nav_pkg import nets
+from nav_pkg.core import Command, LearnerError, UsageError
+from nav_pkg.data.files import atomic_write, to_json
+from nav_pkg.learn import checkpoint, determinism, folder
+from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
+from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
+from nav_pkg.learn.log import RunLog, say
+from nav_pkg.learn.method import FrameMethod, Step
+from nav_pkg.learn.metrics import majority_class, scores
+from nav_pkg.learn.online_flags import capacity, check_learner
+from nav_pkg.learn.optimizers import restore_optimizer, take_step
+from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.recurrent import InitState, RecurrentMethod
+from nav_pkg.learn.replay import ReplayBuffer
+from nav_pkg.learn.replay_file import Segments
+from nav_pkg.learn.setup import Setup
+from nav_pkg.learn.trainer import plain_state, to_cpu
+
+_REMEDY = "lower --learning_rate or give --clip 1; my-model is from the start of the run"
+
+
+class OnlineLearner(Setup):
+    """A network that learns while it flies.
+
+    Args:
+        flags: values of main.py's flags by key, complete.
+        where: the log folder, which is this process' own.
+        camera: width and height of the camera, pixels.
+
+    Attributes:
+        where: the log folder.
+        runs: the runs that are learned from, by number: what `end_run` was told of each.
+        pilot: flies the present weights.
+        frames: frames learned from, in all.
+        updates: gradient steps, in all.
+        loss: of the last gradient step; None before the first.
+        learning: whether frames are taken; `pause` and `go_on` change it.
+
+    Raises:
+        UsageError: flags that exclude each other, or another configuration than the folder's.
+        DataError: a checkpoint, or the buffer's images, are missing or damaged.
+    """
+
+    def __init__(self, flags: Mapping[str, Any], where: Path, camera: Sequence[int]):
+        super().__init__(flags, where)
+        self.where, self._flags = where, dict(flags)
+        self._facts: Dict[str, Any] = {"name": "flight", "hash": "", "camera": list(camera)}
+        check_learner(self)
+        self.replay = ReplayBuffer(
+            capacity(self), (*self.preprocessing.size, 3), self.args.buffer_update_rule
+        )
+        config = {
+            "flags": self._flags,
+            "dataset": self._facts,
+            "threads": self.threads,
+            "device": self.arithmetic.device,
+            "versions": checkpoint.versions(),
+        }
+        start = None if self.goes_on else self.start_weights(self._facts)
+        resumed: Optional[Checkpoint] = None
+        if self.goes_on:
+            folder.check_config(where, config, _FREE)
+            resumed = checkpoint.load(where, network=self.network)
+        folder.write_config(where, config)
+        self._config = config
+        determinism.prepare(self.args.random_seed, self.threads)
+        if start:
+            self.net.load_state_dict(start.model_state_dict)
+        self.net = self.arithmetic.place(self.net).train()
+        self._learned = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        self._optimizer = self.make_optimizer(self._learned)
+        self._segments = Segments(where)
+        self._method = self._make_method()
+        self._plateau = PlateauDetector(
+            self.args.loss_window_length,
+            self.args.loss_window_mean_threshold,
+            self.args.loss_window_std_threshold,
+        )
+        self._mas = MemoryAwareSynapses(self._learned, self.args.continual_learning_lambda)
+        self.pilot = self._make_pilot()
+        self.weights = threading.Lock()
+        """Held while weights change, so that a command is of the weights before or after a step."""
+        self.runs: Dict[int, Dict[str, Any]] = {}
+        self.frames = self.updates = 0
+        self.loss: Optional[float] = None
+        self.learning = True
+        self._seen = 0
+        if resumed:
+            self._resume(resumed)
+        elif start and self.args.continue_training and start.optimizer_state_dict is not None:
+            restore_optimizer(self._optimizer, start.optimizer_state_dict)
+            self.updates = start.updates
+        self._log = RunLog(where, self.space.class_names(), self.args.tensorboard, len(self.runs))
+        self._run: Optional[int] = None
+        self._begin()
+
+    # Parts.
+
+    def _make_method(self) -> Any:
+        common = (self.net, self.arithmetic, self.preprocessing, self.criterion, None, self.replay)
+        how = self.method_flags
+        if how.recurrent:
+            zero = InitState("zero", 0)
+            return RecurrentMethod(*common, init_state=how.init_state if self.args.init_state else zero)
+        return FrameMethod(*common, how.n_frames)
+
+    def _make_pilot(self) -> Pilot:
+        """Flies a twin of the network that shares its weights, always in evaluation mode."""
+        twin = copy.deepcopy(self.net)
+        for own, shared in zip(twin.parameters(), self.net.parameters()):
+            own.data = shared.data
+        for own, shared in zip(twin.buffers(), self.net.buffers()):
+            own.data = shared.data
+        return Pilot(
+            network=self.network,
+            net=twin,
+            action_space=self.space,
+            preprocessing=self.preprocessing,
+            device=self.arithmetic.device,
+            n_frames=self.net_options.get("n_frames", 1),
+        )
+
+    def describe(self) -> str:
+        """One line on what is learned and how."""
+        args = self.args
+        every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
+        room, size = self.replay.capacity, np.prod(self.replay.image_shape)
+        return (
+            f"{self.network} ({nets.parameter_count(self.net):,} parameters) learns in flight: "
+            f"{args.gradient_steps} gradient step(s) of {args.batch_size} {every}, {args.optimizer} "
+            f"{args.learning_rate:g}; replay buffer: room for {room} frames "
+            f"({room * size / 1e9:.2f} GB), {len(self.replay)} held; "
+            f"{self.arithmetic.device}, {self.threads} threads; log {self.where}"
+        )
+
+    # A run.
+
+    def new_run(self, number: int) -> None:
+        """The frames that follow are of the run of this number; `pilot.reset` is for who flies it."""
+        self._run = number
+        self._begin()
+
+    def _begin(self) -> None:
+        self._outputs: List[torch.Tensor] = []
+        self._labels: List[np.ndarray] = []
+        self._losses: List[float] = []
+        self._errors: List[float] = []
+        self._before = (self.frames, self.updates)
+        self.seconds = {"command": 0.0, "learn": 0.0}
+
+    def command_of(self, pixels: np.ndarray) -> Command:
+        """The present network's command for an image at its input size, uint8 (height, width, 3)."""
+        begin = time.perf_counter()
+        with self.weights:
+            command = self.pilot.command_of(pixels)
+        self.seconds["command"] += time.perf_counter() - begin
+        return command
+
+    def observe(self, pixels: np.ndarray, expert: Command, learner: Command, index: int) -> None:
+        """Take a frame of the run, and learn.
+
+        Args:
+            pixels: its image at the network's input size, uint8 (height, width, 3).
+            expert: the expert's command: the label. One that is not finite is not learned.
+            learner: what `command_of` answered.
+            index: of the frame in the run.
+
+        Raises:
+            LearnerError: the loss is not finite.
+        """
+        if self.take(pixels, expert, learner, index):
+            self.learn()
+
+    def take(self, pixels: np.ndarray, expert: Command, learner: Command, index: int) -> bool:
+        """The first half of `observe`: the frame goes into the buffer; whether it is time to learn."""
+        if not np.isfinite(expert.yaw) or not self.learning:
+            return False
+        if self._run is None:
+            raise LearnerError("a frame came before its run began")
+        if np.isfinite(learner.yaw):
+            self._errors.append((expert.yaw - learner.yaw) ** 2)
+        self.replay.add(pixels, expert.yaw, self._run, index)
+        self.frames += 1
+        self._seen += 1
+        return self._seen % self.args.train_every_N_steps == 0 and self.ready
+
+    @property
+    def ready(self) -> bool:
+        """Whether the buffer suffices, and gradient steps are left."""
+        args, how = self.args, self.method_flags
+        if args.max_steps and self.updates >= args.max_steps:
+            return False
+        if len(self.replay) < max(args.batch_size, args.min_buffer_size):
+            return False
+        if how.recurrent:
+            return self.replay.windows_held(how.time_length) >= args.batch_size
+        return len(self.replay.candidates(how.n_frames)) >= args.batch_size
+
+    def learn(self) -> None:
+        """The second half of `observe`: the gradient steps that a frame calls for.
+
+        Raises:
+            LearnerError: the loss is not finite.
+        """
+        begin = time.perf_counter()
+        for _ in range(self.args.gradient_steps):
+            if self.ready:
+                self._gradient_step()
+        if self.replay.rule == "empty":
+            self.replay.clear()
+        self.seconds["learn"] += time.perf_counter() - begin
+
+    def _gradient_step(self) -> None:
+        args = self.args
+        self._optimizer.zero_grad(set_to_none=True)
+        frames, done = self._gradients()
+        loss = float(done.loss)
+        if not np.isfinite(loss):
+            raise LearnerError(f"the loss became {loss} at gradient step {self.updates + 1}: {_REMEDY}")
+        if args.continual_learning:
+            self._mas.add_gradients()
+        rate = None if self.schedule is None else self.schedule(self.updates)
+        with self.weights:
+            take_step(self._optimizer, self._learned, args.clip, rate)
+        self.updates += 1
+        self.loss = loss
+        labels = self.replay.yaw[frames]
+        if self.replay.rule == "hard" or args.replay_priority == "loss":
+            each = self.criterion.each(done.outputs.cpu(), self.criterion.targets(labels))
+            self.replay.learned(frames, each.numpy())
+        self._outputs.append(done.outputs)
+        self._labels.append(labels)
+        self._losses.append(loss)
+        if args.continual_learning and self._plateau.settled(loss):
+            self._take_importance()
+
+    def _gradients(self) -> Tuple[np.ndarray, Step]:
+        args, how = self.args, self.method_flags
+        if how.recurrent:
+            windows = self.replay.windows(args.batch_size, how.time_length, args.random_seed, self.updates)
+            return windows.frames, self._method.learn_from(windows)
+        frames = self.replay.batch(
+            args.batch_size,
+            args.random_seed,
+            self.updates,
+            count=how.n_frames,
+            balanced=args.normalized_output,
+            priority=args.replay_priority,
+        )
+        return frames, self._method.learn_from(frames)
+
+    def _take_importance(self) -> None:
+        """Memory aware synapses: importance over the whole buffer, frame by frame."""
+        say(f"plateau after {self.updates} gradient steps: importance over {len(self.replay)} frames")
+        count = max(1, self.method_flags.n_frames)
+        recurrent = self.method_flags.recurrent
+
+        def outputs(frame: int) -> torch.Tensor:
+            past = self.replay.recent(np.array([frame]), count)[0]
+            pixels = np.empty((len(past), *self.replay.image_shape), np.uint8)
+            self.replay.gather(past, pixels)
+            images = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.arithmetic.device))
+            if recurrent:
+                return self.net(images[None], None)[0]
+            return self.net(images[None] if self.method_flags.n_frames else images)
+
+        self.net.eval()
+        try:
+            self._mas.take(outputs, self.replay.candidates(count).tolist(), lambda: None)
+        finally:
+            self.net.train()
+
+    # The end of a run.
+
+    def end_run(self, facts: Mapping[str, Any]) -> None:
+        """The run is over: one line of metrics, and the checkpoint. Its state is then that of the disk.
+
+        Args:
+            facts: the run's description (`Flight.facts`).
+
+        Raises:
+            DataError: the file system does not take it; the checkpoint before is still there.
+        """
+        self.runs[int(facts["run"])] = dict(facts)
+        # the line first: a checkpoint that knows of a run must not lack its line
+        record, timing = self._record(facts)
+        self._log.append(record, timing)
+        self.save(self.where / MODEL_FILE, segments=True)
+        results = {
+            "network": self.network,
+            "parameters": nets.parameter_count(self.net),
+            "episodes": len(self.runs),
+            "frames": self.frames,
+            "updates": self.updates,
+            "classes": self.space.class_names(),
+            "train": record.get("train"),
+            "flight": record["flight"],
+            "config": self._config,
+        }
+        atomic_write(self.where / folder.RESULTS_FILE, to_json(results), "--summary_dir")
+        self._begin()
+
+    def _record(self, facts: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+        names = (
+            "outcome",
+            "progress",
+            "duration",
+            "distance",
+            "imitation_loss",
+            "actors",
+            "alpha",
+            "evaluation",
+        )
+        record: Dict[str, Any] = {
+            "episode": len(self.runs),
+            "run": facts["run"],
+            "updates": self.updates,
+            "frames": self.frames,
+            "flight": {name: facts.get(name) for name in names},
+            "buffer": {"size": len(self.replay), **self.replay.shares()},
+        }
+        if self._outputs:
+            outputs = torch.cat(self._outputs).double().cpu().numpy()
+            labels = np.concatenate(self._labels)
+            majority = majority_class(self.space, labels)
+            record["train"] = scores(self.space, outputs, labels, float(np.mean(self._losses)), majority)
+        frames, updates = (now - then for now, then in zip((self.frames, self.updates), self._before))
+        timing = {f"{name}_seconds": round(value, 3) for name, value in self.seconds.items()}
+        return record, {"frames": frames, "updates": updates, **timing}
+
+    def save(self, file: Path, segments: bool = False) -> None:
+        """Write a checkpoint that flies, and that training goes on from.
+
+        Args:
+            file: where.
+            segments: with the buffer's images beside it, so that this session goes on from it.
+
+        Raises:
+            DataError: the file system does not take it.
+            LearnerError: a weight is not finite.
+        """
+        for name, parameter in self.net.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise LearnerError(f"{name} is not finite after {self.updates} gradient steps: {_REMEDY}")
+        progress: Dict[str, Any] = {}
+        if segments:
+            self._segments.write(self.replay)
+            state = self.replay.state()
+            progress = {
+                "replay": {
+                    k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in state.items()
+                },
+                "segments": self._segments.state(),
+                "runs": {number: to_json(facts) for number, facts in self.runs.items()},
+                "frames": self.frames,
+                "seen": self._seen,
+                "plateau": self._plateau.state(),
+                "mas": self._mas.state(),
+            }
+        Checkpoint(
+            network=self.network,
+            outputs=self.space.outputs,
+            net_options=self.net_options,
+            action_space=self.space,
+            preprocessing=self.preprocessing,
+            model_state_dict=plain_state(self.net),
+            optimizer=self.args.optimizer,
+            optimizer_state_dict=to_cpu(self._optimizer.state_dict()),
+            episode=len(self.runs),
+            updates=self.updates,
+            progress=progress,
+            random_states=determinism.random_states(),
+            dataset=self._facts,
+        ).save(file)
+        if segments:
+            self._segments.clean()
+
+    def load(self, path: str) -> None:
+        """Take over the weights of another checkpoint while flying; the optimiser begins anew.
+
+        Raises:
+            DataError: missing, damaged, or of another network.
+            UsageError: trained with another preprocessing or action space.
+        """
+        loaded = checkpoint.load(path, self.summary_dir, self.network)
+        checkpoint.check_weights(self.net, loaded.model_state_dict, str(path))
+        for what, own, other in (
+            ("preprocessing", self.preprocessing.state(), loaded.preprocessing.state()),
+            ("action space", self.space.outputs, loaded.action_space.outputs),
+        ):
+            if own != other:
+                raise UsageError(f"{path}: was trained with {what} {other}, not {own}")
+        with self.weights:
+            self.net.load_state_dict(loaded.model_state_dict)
+            self._optimizer = self.make_optimizer(self._learned)
+
+    def _resume(self, loaded: Checkpoint) -> None:
+        """Go on behind the last whole run."""
+        progress = loaded.progress
+        if "segments" not in progress:
+            raise UsageError(
+                f"{self.where / MODEL_FILE}: was not written by learning in flight: give --owr, or another "
+                "--log_tag with this one as --checkpoint_path"
+            )
+        with torch.no_grad():
+            self.net.load_state_dict(loaded.model_state_dict)
+        restore_optimizer(self._optimizer, loaded.optimizer_state_dict)
+        state = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in progress["replay"].items()}
+        self._segments = Segments(self.where, progress["segments"])
+        self._segments.read(self.replay, state)
+        self.runs = read_runs(loaded)
+        self.frames, self._seen, self.updates = progress["frames"], progress["seen"], loaded.updates
+        self._plateau.restore(progress["plateau"])
+        self._mas.restore(progress["mas"])
+        determinism.restore_random_states(loaded.random_states)
+        say(f"going on after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
+
+
+_FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "log_tag", "max_steps")
+"""Flags that may differ when a session goes on."""
+
+
+def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:
+    """The descriptions of the runs that a checkpoint of learning in flight has learned from, by number."""
+    return {int(number): json.loads(text) for number, text in loaded.progress.get("runs", {}).items()}

@@ -1,0 +1,102 @@
+"""The flags of learning in flight: what a checkpoint says of them, and what is refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+import numpy as np
+
+from nav_pkg import nets
+from nav_pkg.core import UsageError
+from nav_pkg.learn import checkpoint
+from nav_pkg.learn.pilot import check_given, described_flags
+from nav_pkg.learn.replay import frames_that_fit
+from nav_pkg.learn.setup import Setup
+
+
+def learning_flags(args: Any, given: Mapping[str, Any]) -> Dict[str, Any]:
+    """The values of a learner's flags by key; what describes its net is the checkpoint's where not given.
+
+    Args:
+        args: all flags of main.py, parsed.
+        given: those that stand on the command line, by key.
+
+    Raises:
+        UsageError: a flag contradicts the checkpoint.
+        DataError: the checkpoint is damaged, or missing and no scratch that is yet to be made.
+    """
+    values = {key: value for key, value in vars(args).items() if key not in _OF_THE_FLIGHT}
+    if not args.checkpoint_path:
+        return values
+    file = checkpoint.locate(args.checkpoint_path, args.summary_dir)
+    if not file.is_file() and Path(args.checkpoint_path).name == f"{args.network}_scratch":
+        return values
+    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir, given.get("network"))
+    check_given(loaded, given, args.checkpoint_path)
+    held = {key: value for key, value in described_flags(loaded).items() if value is not None}
+    held.update({key: value for key, value in loaded.net_options.items() if key in values})
+    held["network"] = loaded.network
+    return {**values, **{key: value for key, value in held.items() if key not in given}}
+
+
+_OF_THE_FLIGHT = ("alpha", "pause_simulator", "no_training", "noise", "ou_theta")
+_OF_THE_FLIGHT += ("sigma_x", "sigma_y", "sigma_z", "sigma_yaw")
+
+
+def check(args: Any, given: Mapping[str, Any]) -> None:
+    """Check the flags of a learner before a log folder is made or emptied.
+
+    Args:
+        args: as for `learning_flags`.
+        given: as for `learning_flags`.
+
+    Raises:
+        UsageError: flags that exclude each other, or contradict the checkpoint.
+        DataError: a checkpoint is missing or damaged.
+    """
+    setup = Setup(learning_flags(args, given))
+    check_learner(setup)
+    capacity(setup)
+
+
+def check_learner(setup: Setup) -> None:
+    """Raise UsageError for what learning in flight cannot do."""
+    args, network, spec = setup.args, setup.network, nets.spec(setup.network)
+    if args.buffer_update_rule == "hard" and spec.kind in ("recurrent", "frames"):
+        raise UsageError(
+            f"--buffer_update_rule hard: leaves gaps, and {network} learns frames that follow each other: "
+            "use fifo"
+        )
+    if spec.kind == "recurrent":
+        if args.replay_priority != "no":
+            raise UsageError(f"--replay_priority: {network} learns sequences: leave it out")
+        if args.time_length == -1:
+            raise UsageError("--time_length -1: whole runs are learned offline: give a number of frames")
+        if args.init_state and setup.method_flags.init_state.kind in ("full", "carried"):
+            raise UsageError(
+                f"--init_state {' '.join(args.init_state)}: replayed windows begin with zero or burn_in N"
+            )
+    if not args.continual_learning:
+        for flag, default in (("continual_learning_lambda", 1.0), ("loss_window_length", 5)):
+            if getattr(args, flag) != default:
+                raise UsageError(f"--{flag} has no effect without --continual_learning: add it")
+
+
+def capacity(setup: Setup) -> int:
+    """The frames that the replay buffer may hold; raises UsageError for what does not fit."""
+    args, image_bytes = setup.args, int(np.prod(setup.preprocessing.size)) * 3
+    fits = frames_that_fit(image_bytes)
+    count = (fits or 100_000) if args.buffer_size == -1 else args.buffer_size
+    if fits is not None and count > fits:
+        raise UsageError(
+            f"--buffer_size {count}: takes {count * image_bytes / 1e9:.1f} GB, and half of the free "
+            f"memory holds {fits} frames of {setup.network}: give fewer, or -1 for as many as fit"
+        )
+    least = max(args.batch_size, args.min_buffer_size)
+    if count < least:
+        raise UsageError(
+            f"--buffer_size {count}: holds fewer frames than the {least} that --batch_size and "
+            "--min_buffer_size ask for: give more"
+        )
+    return count

@@ -1,0 +1,244 @@
+"""Learning in flight without a flight: frames come from here, the learner must not know the difference."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from nav_pkg.cli import learner_flags
+from nav_pkg.cli import main as command
+from nav_pkg.core import Command, DataError, LearnerError, UsageError
+from nav_pkg.learn import checkpoint, folder
+from nav_pkg.learn.online import OnlineLearner
+from nav_pkg.learn.online_flags import learning_flags
+from nav_pkg.learn.pilot import Pilot
+
+CAMERA = (160, 120)
+FAST = "--discrete --loss CrossEntropy --learning_rate 0.05 --batch_size 8 --num_threads 1 --shifted_input"
+
+
+def flags(text="", network="tiny_net"):
+    args = command.parse(["--online", "--network", network, *FAST.split(), *text.split()])
+    return vars(args)
+
+
+def learner(where, text="", network="tiny_net", **changed):
+    where.mkdir(parents=True, exist_ok=True)
+    return OnlineLearner({**flags(text, network), "summary_dir": str(where.parent), **changed}, where, CAMERA)
+
+
+def picture(side, number, size=128):
+    """A bright side on a noisy ground: left is answered with left."""
+    pixels = np.random.RandomState(number).randint(0, 60, (size, size, 3)).astype(np.uint8)
+    third = size // 3
+    pixels[:, (1 - side) * third : (2 - side) * third] += 150
+    return pixels
+
+
+def fly(one, run, frames=24):
+    """A run whose frames show where to turn."""
+    one.pilot.reset(run)
+    one.new_run(run)
+    answers = []
+    for index in range(frames):
+        side = (index * 7 + run) % 3 - 1
+        pixels = picture(side, 1000 * run + index)
+        answer = one.command_of(pixels)
+        answers.append(answer.yaw)
+        one.observe(pixels, Command(0.8, yaw=float(side)), answer, index)
+    one.end_run({"run": run, "name": f"{run:05d}_test", "outcome": "success", "progress": 1.0 * run})
+    return answers
+
+
+def weights(where):
+    state = checkpoint.load(where).model_state_dict
+    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in state.values())).hexdigest()
+
+
+def test_it_learns_while_it_flies(tmp_path):
+    one = learner(tmp_path / "log")
+    for run in range(3):
+        answers = fly(one, run, frames=40)
+    right = [(index * 7 + 2) % 3 - 1 for index in range(40)]
+    assert np.mean(np.array(answers) == right) > 0.9
+    assert one.frames == 120 and one.updates == 120 - 7  # from the eighth frame on, one step a frame
+    lines = [json.loads(line) for line in (tmp_path / "log" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["updates"] for line in lines] == [33, 73, 113]
+    assert lines[-1]["train"]["accuracy"] > 0.9 and lines[-1]["buffer"]["size"] == 120
+    # what was learned flies like any checkpoint
+    pilot = Pilot.load(tmp_path / "log", given={"discrete": True})
+    assert [pilot.command_of(picture(side, 5)).yaw for side in (-1, 0, 1)] == [-1.0, 0.0, 1.0]
+
+
+WAYS = {
+    "fifo": ("", "tiny_net"),
+    "small buffer": ("--buffer_size 30 --gradient_steps 2", "tiny_net"),
+    "hard": ("--buffer_size 20 --buffer_update_rule hard", "tiny_net"),
+    "empty": ("--buffer_update_rule empty", "tiny_net"),
+    "balanced": ("--normalized_output --optimizer Adam", "tinyv3_net"),
+    "loss": ("--replay_priority loss --lr_schedule exponential --lr_decay_every 10", "tinyv3_net"),
+    "every third": ("--train_every_N_steps 3 --min_buffer_size 20 --clip 1", "tinyv3_net"),
+    "frames": ("--n_frames 3 --buffer_size 40", "tinyv3_3d_net"),
+    "lstm": ("--time_length 5 --init_state burn_in 4", "tiny_LSTM_net"),
+    "dropout": ("--dropout 0.5 --time_length 5", "tiny_LSTM_net"),
+    "batch norm": ("--batch_norm", "tiny_net"),
+    "mas": (
+        "--continual_learning --loss_window_mean_threshold 5 --loss_window_std_threshold 5",
+        "tinyv3_net",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_cut_leaves_no_trace(way, tmp_path):
+    """Three runs at a go, and three runs with a death in the middle of each: same answers, same bytes."""
+    text, network = WAYS[way]
+    whole = learner(tmp_path / "whole", text, network)
+    answers = [fly(whole, run) for run in range(3)]
+    cut = []
+    for run in range(3):
+        dying = learner(tmp_path / "cut", text, network)
+        dying.pilot.reset(run)
+        dying.new_run(run)
+        for index in range(5 + 6 * run):  # it dies in mid-run: nothing of this may be left
+            pixels = picture(1, index)
+            dying.observe(pixels, Command(yaw=-1.0), dying.command_of(pixels), index)
+        again = learner(tmp_path / "cut", text, network)
+        assert sorted(again.runs) == list(range(run))
+        cut.append(fly(again, run))
+    assert cut == answers
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert again.replay.frames.tolist() == whole.replay.frames.tolist()
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("cut", "whole")]
+    assert metrics[0] == metrics[1]
+
+
+def test_segments_of_dropped_frames_go(tmp_path):
+    one = learner(tmp_path / "log", "--buffer_size 30")
+    for run in range(6):
+        fly(one, run)
+    segments = list((tmp_path / "log" / "replay").iterdir())
+    assert len(segments) <= 3
+    assert sum(file.stat().st_size for file in segments) <= 54 * 128 * 128 * 3
+
+
+def test_it_goes_on_from_a_checkpoint(tmp_path):
+    first = learner(tmp_path / "first", "--optimizer Adam")
+    fly(first, 0)
+    path = str(tmp_path / "first")
+    words = ["--online", "--checkpoint_path", path, "--optimizer", "Adam", "--num_threads", "1"]
+    values = learning_flags(command.parse(words), command.given(words))
+    assert values["discrete"] and values["shifted_input"] and values["network"] == "tiny_net"
+    values.update(loss="CrossEntropy", summary_dir=str(tmp_path), continue_training=True, batch_size=8)
+    (tmp_path / "second").mkdir()
+    second = OnlineLearner(values, tmp_path / "second", CAMERA)
+    assert (
+        weights(tmp_path / "first")
+        == hashlib.sha256(
+            b"".join(value.contiguous().numpy().tobytes() for value in second.net.state_dict().values())
+        ).hexdigest()
+    )
+    assert second.updates == first.updates and len(second.replay) == 0
+    fly(second, 0)
+
+
+def test_frames_without_an_expert_are_not_learned(tmp_path):
+    one = learner(tmp_path / "log")
+    one.new_run(0)
+    for index in range(12):
+        one.observe(picture(0, index), Command(yaw=float("nan")), Command(), index)
+    assert one.frames == one.updates == len(one.replay) == 0
+
+
+def test_pausing(tmp_path):
+    one = learner(tmp_path / "log")
+    one.new_run(0)
+    one.learning = False
+    one.observe(picture(0, 1), Command(), Command(), 0)
+    assert one.frames == 0
+    one.learning = True
+    one.observe(picture(0, 1), Command(), Command(), 1)
+    assert one.frames == 1
+
+
+def test_load_and_save_in_flight(tmp_path):
+    one, other = learner(tmp_path / "one"), learner(tmp_path / "other", random_seed=7)
+    fly(other, 0)
+    one.new_run(0)
+    one.load(str(tmp_path / "other"))
+    image = picture(1, 3)
+    assert one.command_of(image) == Pilot.load(tmp_path / "other").command_of(image)
+    one.save(tmp_path / "now" / "my-model")
+    assert weights(tmp_path / "now") == weights(tmp_path / "other")
+    with pytest.raises(DataError, match="tinyv3_net|network"):
+        fly(learner(tmp_path / "third", "", "tinyv3_net"), 0)
+        one.load(str(tmp_path / "third"))
+
+
+def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_checkpoint(tmp_path):
+    one = learner(tmp_path / "log")
+    fly(one, 0)
+    before = weights(tmp_path / "log")
+    with torch.no_grad():
+        next(iter(one.net.parameters())).fill_(float("inf"))
+    one.new_run(1)
+    with pytest.raises(LearnerError, match="gradient step 18.*my-model is from the start of the run"):
+        for index in range(3):
+            one.observe(picture(0, index), Command(), Command(), index)
+    assert weights(tmp_path / "log") == before
+
+
+@pytest.mark.parametrize(
+    "text, network, message",
+    [
+        ("--buffer_size 5", "tiny_net", "--buffer_size 5: holds fewer frames than the 8"),
+        ("--buffer_size 99000000000", "tiny_net", "--buffer_size 99000000000: takes"),
+        ("--buffer_update_rule hard", "tiny_LSTM_net", "--buffer_update_rule hard: leaves gaps"),
+        ("--buffer_update_rule hard", "tiny_nfc_net", "--buffer_update_rule hard: leaves gaps"),
+        ("--time_length -1", "tiny_LSTM_net", "--time_length -1"),
+        ("--init_state carried", "tiny_LSTM_net", "--init_state carried"),
+        ("--replay_priority loss", "tiny_LSTM_net", "--replay_priority"),
+        ("--continual_learning_lambda 2", "tiny_net", "--continual_learning_lambda has no effect"),
+    ],
+)
+def test_bad_input(tmp_path, text, network, message):
+    with pytest.raises(UsageError) as error:
+        learner(tmp_path / "log", text, network)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not any((tmp_path / "log").iterdir())
+
+
+def test_another_configuration_is_refused(tmp_path):
+    fly(learner(tmp_path / "log"), 0)
+    with pytest.raises(UsageError, match="was started with --gradient_steps 1, not 2"):
+        learner(tmp_path / "log", "--gradient_steps 2")
+
+
+def test_a_damaged_buffer_is_named(tmp_path):
+    fly(learner(tmp_path / "log"), 0)
+    segment = next((tmp_path / "log" / "replay").iterdir())
+    content = bytearray(segment.read_bytes())
+    content[1000] ^= 1
+    segment.write_bytes(content)
+    with pytest.raises(DataError, match="damaged part of the replay buffer"):
+        learner(tmp_path / "log")
+
+
+def test_a_folder_of_offline_training_is_refused(tmp_path):
+    one = learner(tmp_path / "log")
+    one.save(tmp_path / "log" / folder.MODEL_FILE)
+    with pytest.raises(UsageError, match="not written by learning in flight"):
+        learner(tmp_path / "log")
+
+
+def test_flags_by_where_they_matter():
+    with pytest.raises(UsageError, match="--dataset has no effect in flight"):
+        command.parse(["--online", "--dataset", "x"])
+    with pytest.raises(UsageError, match="--buffer_size has no effect when training offline"):
+        command.parse(["--buffer_size", "10"])
+    with pytest.raises(UsageError, match="--learning_rate has no effect in flight .*no_training"):
+        command.parse(["--online", "--no_training", "--learning_rate", "0.1"])
+    assert command.parse(["--online", "--prefill", "10"]).min_buffer_size == 10
+    assert "buffer_size" not in learner_flags.offline_values(command.parse([]))

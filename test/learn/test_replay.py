@@ -1,0 +1,148 @@
+"""The replay buffer: what it keeps, what it draws, and that it comes back as it was."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.learn.replay import ReplayBuffer
+
+SHAPE = (2, 3, 3)
+
+
+def image(number):
+    return np.full(SHAPE, number % 251, np.uint8)
+
+
+def filled(count, capacity=100, rule="fifo", run_length=10, yaw=lambda number: 0.0):
+    buffer = ReplayBuffer(capacity, SHAPE, rule)
+    for number in range(count):
+        buffer.add(image(number), yaw(number), number // run_length, number % run_length)
+    return buffer
+
+
+def images(buffer, frames):
+    out = np.zeros((len(frames), *SHAPE), np.uint8)
+    buffer.gather(np.asarray(frames), out)
+    return out[:, 0, 0, 0].tolist()
+
+
+def test_fifo_keeps_the_newest():
+    buffer = filled(700, capacity=300)
+    assert buffer.frames.tolist() == list(range(400, 700)) and buffer.arrived == 700
+    assert images(buffer, [400, 555, 699]) == [400 % 251, 555 % 251, 699 % 251]
+
+
+def test_hard_keeps_the_largest_losses_and_what_was_never_learned():
+    buffer = filled(4, capacity=4, rule="hard")
+    buffer.learned(np.array([0, 1, 2]), np.array([0.5, 0.1, 0.9]))
+    buffer.add(image(4), 0.0, 0, 4)  # 1 has the smallest loss
+    buffer.add(image(5), 0.0, 0, 5)  # then 0
+    assert buffer.frames.tolist() == [2, 3, 4, 5]
+    assert images(buffer, [2, 3, 4, 5]) == [2, 3, 4, 5]
+    untouched = filled(5, capacity=4, rule="hard")
+    assert untouched.frames.tolist() == [1, 2, 3, 4]  # nothing learned yet: the oldest goes
+
+
+def test_clear_gives_the_memory_back():
+    buffer = filled(300, capacity=300)
+    chunks = len(buffer._chunks)
+    buffer.clear()
+    assert len(buffer) == 0
+    for number in range(300):
+        buffer.add(image(number + 7), 0.0, 9, number)
+    assert len(buffer._chunks) == chunks
+    assert images(buffer, [300, 599]) == [7, (299 + 7) % 251]
+
+
+def test_a_batch_is_a_function_of_content_seed_and_step():
+    one, other = filled(90), filled(90)
+    assert one.batch(16, 5, 3).tolist() == other.batch(16, 5, 3).tolist()
+    assert one.batch(16, 5, 3).tolist() != one.batch(16, 5, 4).tolist()
+    assert one.batch(16, 5, 3).tolist() != one.batch(16, 6, 3).tolist()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 80), st.data())
+def test_no_frame_twice_in_a_batch(count, data):
+    buffer = filled(count, capacity=60)
+    size = data.draw(st.integers(1, len(buffer)))
+    priority = data.draw(st.sampled_from(["no", "loss"]))
+    frames = buffer.batch(size, 1, 2, priority=priority)
+    assert len(set(frames.tolist())) == size and set(frames) <= set(buffer.frames)
+
+
+def test_all_frames_are_drawn_alike():
+    buffer = filled(50)
+    drawn = np.concatenate([buffer.batch(10, 1, step) for step in range(2000)])
+    share = np.bincount(drawn, minlength=50) / len(drawn)
+    assert abs(share - 1 / 50).max() < 0.004  # 5 standard deviations of a binomial of 20,000
+
+
+def test_priority_follows_the_loss():
+    buffer = filled(20)
+    buffer.learned(np.arange(20), np.where(np.arange(20) < 10, 0.1, 0.9))
+    drawn = np.concatenate([buffer.batch(1, 1, step, priority="loss") for step in range(3000)])
+    assert abs((drawn >= 10).mean() - 0.9) < 0.03
+
+
+def test_balanced_batches_have_all_classes_alike():
+    yaw = [1.0, -1.0] + [0.0] * 18
+    buffer = filled(20, yaw=lambda number: yaw[number])
+    labels = buffer.yaw[buffer.batch(9, 1, 1, balanced=True)]
+    assert sorted(labels.tolist()) == [-1.0] * 3 + [0.0] * 3 + [1.0] * 3
+    straight = filled(20)
+    assert len(set(straight.batch(9, 1, 1, balanced=True).tolist())) == 9  # only one class has come yet
+
+
+def test_frames_with_a_dropped_past_are_not_candidates():
+    buffer = filled(25, capacity=13)  # frames 12 to 24; run 1 has lost its frames 10 and 11
+    assert buffer.candidates(3).tolist() == [14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
+    assert buffer.recent(np.array([14, 20, 21]), 3).tolist() == [[12, 13, 14], [20, 20, 20], [20, 20, 21]]
+    assert filled(25).candidates(3).tolist() == list(range(25))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(5, 60), st.integers(2, 9), st.integers(5, 60), st.integers(0, 1000))
+def test_windows_lie_within_a_run(count, length, capacity, step):
+    buffer = filled(count, capacity=capacity)
+    held = set(buffer.frames.tolist())
+    possible = [
+        first
+        for first in held
+        if set(range(first, first + length)) <= held and first // 10 == (first + length - 1) // 10
+    ]
+    assert buffer.windows_held(length) == len(possible)
+    if possible:
+        size = min(4, len(possible))
+        windows = buffer.windows(size, length, 3, step)
+        assert set(windows.first.tolist()) <= set(possible) and len(set(windows.first.tolist())) == size
+        assert (windows.length == length).all()
+
+
+@pytest.mark.parametrize("rule", ["fifo", "hard"])
+def test_it_comes_back_as_it_was(rule):
+    buffer = filled(70, capacity=40, rule=rule, yaw=lambda number: number % 3 - 1.0)
+    buffer.learned(buffer.frames[::2], np.linspace(0, 1, len(buffer.frames[::2])))
+    again = ReplayBuffer(40, SHAPE, rule)
+    held = {int(frame): image(frame) for frame in buffer.frames}
+    again.restore(buffer.state(), held)
+    for number in range(70, 130):
+        for one in (buffer, again):
+            one.add(image(number), 0.5, number // 10, number % 10)
+            one.learned(one.frames[:3], np.array([0.3, 0.2, 0.1]))
+    assert again.frames.tolist() == buffer.frames.tolist()
+    assert again.batch(9, 1, 1, priority="loss").tolist() == buffer.batch(9, 1, 1, priority="loss").tolist()
+    assert images(again, again.frames) == images(buffer, buffer.frames)
+    held.pop(int(ReplayBuffer.state(buffer)["frames"][0]), None)
+    with pytest.raises(DataError, match="lacks the image"):
+        ReplayBuffer(40, SHAPE, rule).restore(buffer.state(), {})
+
+
+@pytest.mark.parametrize(
+    "capacity, rule, text", [(0, "fifo", "--buffer_size 0"), (5, "soft", "--buffer_update_rule 'soft'")]
+)
+def test_bad_input(capacity, rule, text):
+    with pytest.raises(UsageError, match=text):
+        ReplayBuffer(capacity, SHAPE, rule)
