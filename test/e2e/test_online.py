@@ -30,7 +30,8 @@ TARGETS = {
 FLIGHT = (
     "-ds", "--online", "--network", "tinyv3_net", "--discrete", "--loss", "CrossEntropy", "--shifted_input",
     "--batch_size", 8, "--gradient_steps", 2, "--buffer_size", 150, "--learning_rate", 0.05,
-    "--num_threads", 1, "--random_seed", 17, "--alpha", 0.7, "--alpha_schedule", "exponential", "--takeover_distance", 0.8,
+    "--num_threads", 1, "--random_seed", 17, "--alpha", 0.7, "--alpha_schedule", "exponential",
+    "--takeover_distance", 0.8,
     "--epsilon", 0.1, "--start", "route", "--max_duration", 6,
     "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45,
 )  # fmt: skip
