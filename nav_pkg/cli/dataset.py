@@ -14,11 +14,12 @@ from nav_pkg.data import files, info, paths, repair, verify, view
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
-_ACTIONS = ("info", "verify", "repair", "view", "subset", "stats", "pack")
+_ACTIONS = ("info", "verify", "repair", "view", "subset", "merge", "stats", "pack")
 
 
 _FOR_TRAINING = {
     "subset": (dataset_training.add_subset_flags, dataset_training.run_subset),
+    "merge": (dataset_training.add_merge_flags, dataset_training.run_merge),
     "stats": (dataset_training.add_stats_flags, dataset_training.run_stats),
     "pack": (dataset_training.add_pack_flags, dataset_training.run_pack),
 }
@@ -38,6 +39,7 @@ def _parser(action: Optional[str]) -> flags.Parser:
         "repair": "Turn crashed recordings into runs and move damaged ones to quarantine/.",
         "view": "Write a contact sheet or a film with the commands drawn in.",
         "subset": "Make smaller datasets of a dataset's training frames; nested, by hard links.",
+        "merge": "Make a dataset of a dataset and further runs to train on, by hard links.",
         "stats": "Means, deviations (as flags of main.py) and shares of the classes of the training set.",
         "pack": "Bring a dataset's images to a network's size ahead of training, or check or remove these.",
     }[action]

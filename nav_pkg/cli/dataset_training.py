@@ -10,6 +10,8 @@ from pathlib import Path
 from nav_pkg.cli import flags
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, pack, paths, statistics, subset
+from nav_pkg.data.links import make_datasets
+from nav_pkg.data.merge import Merge
 from nav_pkg.data.progress import Bar, progress
 from nav_pkg.data.reader import Dataset, Run, load_dataset
 
@@ -53,7 +55,7 @@ def run_subset(args: argparse.Namespace) -> int:
             if args.destination:
                 place = args.data_root.expanduser() / args.destination
             wanted.append(subset.Subset(dataset, frames, place, args.random_seed))
-    subset.make_subsets(wanted, args.owr, lambda items: progress(items, "runs"))
+    make_datasets(wanted, args.owr, lambda items: progress(items, "runs"))
     for made in wanted:
         runs = Counter(item.part for item in made.taken)
         cut = "".join(
@@ -65,6 +67,28 @@ def run_subset(args: argparse.Namespace) -> int:
             f"{made.destination}: train {runs['train']} runs, {made.training_frames} frames; "
             f"val {runs['val']}, test {runs['test']} runs{cut}"
         )
+    return 0
+
+
+def add_merge_flags(parser: flags.Parser) -> None:
+    """The flags of `dataset.py merge`, beside --data_root."""
+    add = parser.add_argument
+    add("--add", nargs="+", required=True, help="datasets whose runs are trained on as well")
+    add("--destination", type=flags.name, required=True, help="name of the new dataset under --data_root")
+    add("--owr", action="store_true", help="replace a dataset that exists")
+
+
+def run_merge(args: argparse.Namespace) -> int:
+    """Make a dataset of a dataset and further runs to train on."""
+    base = load_dataset(args.dataset, args.data_root)
+    added = [load_dataset(name, args.data_root) for name in args.add]
+    merged = Merge(base, added, args.data_root.expanduser() / args.destination)
+    make_datasets([merged], args.owr, lambda items: progress(items, "runs"))
+    runs = Counter(item.part for item in merged.taken)
+    print(
+        f"{merged.destination}: train {runs['train']} runs, {merged.training_frames} frames; "
+        f"val {runs['val']}, test {runs['test']} runs"
+    )
     return 0
 
 

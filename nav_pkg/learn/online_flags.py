@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
 from nav_pkg.learn import checkpoint
+from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.pilot import check_given, described_flags
 from nav_pkg.learn.replay import frames_that_fit
 from nav_pkg.learn.setup import Setup
@@ -38,6 +39,17 @@ def learning_flags(args: Any, given: Mapping[str, Any]) -> Dict[str, Any]:
     held.update({key: value for key, value in loaded.net_options.items() if key in values})
     held["network"] = loaded.network
     return {**values, **{key: value for key, value in held.items() if key not in given}}
+
+
+def described_words(loaded: Checkpoint) -> List[List[str]]:
+    """The words of a command line that ask for a checkpoint's net, flag by flag with its values."""
+    words = [["--network", loaded.network]]
+    for key, value in {**described_flags(loaded), **loaded.net_options}.items():
+        if value is None or value is False:
+            continue
+        values = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
+        words.append([f"--{key}", *map(str, values)])
+    return words
 
 
 _OF_THE_FLIGHT = ("alpha", "pause_simulator", "no_training", "noise", "ou_theta")

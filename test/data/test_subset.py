@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import clean, files, subset
 from nav_pkg.data.info import order_key
+from nav_pkg.data.links import make_datasets
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
-from nav_pkg.data.subset import Subset, choose, make_subsets, subset_name
+from nav_pkg.data.subset import Subset, choose, subset_name
 from nav_pkg.data.verify import verify_dataset, verify_run
 from nav_pkg.data.writer import create_dataset
 
@@ -44,7 +45,7 @@ def source(split, tmp_path):
 
 def make(source, frames, name="", **options):
     path = source.path.with_name(name or subset_name(source.name, frames))
-    make_subsets([Subset(source, frames, path)], **options)
+    make_datasets([Subset(source, frames, path)], **options)
     return Dataset(path)
 
 
@@ -164,7 +165,7 @@ def test_the_seed_orders_the_runs(source):
 
 def test_subsets_of_one_command_are_nested_and_a_subset_has_subsets(source):
     paths = {n: source.path.with_name(f"s{n}") for n in (30, 17, 9, 3)}
-    make_subsets([Subset(source, n, path) for n, path in paths.items()])
+    make_datasets([Subset(source, n, path) for n, path in paths.items()])
     before = set()
     for n in sorted(paths):
         made = Dataset(paths[n])
@@ -213,7 +214,7 @@ def test_a_destination_that_exists_is_refused_or_replaced(source, samples):
     with pytest.raises(UsageError, match="file: exists and is no dataset"):
         make(source, 5, "file", overwrite=True)
     with pytest.raises(UsageError, match="is asked for twice"):
-        make_subsets([Subset(source, 7, source.path.with_name("a")) for _ in range(2)])
+        make_datasets([Subset(source, 7, source.path.with_name("a")) for _ in range(2)])
     assert samples.tree(made.path) == before
     make(source, 7, "esat_5", overwrite=True)
     assert sum(map(len, Dataset(made.path).split("train"))) == 7
@@ -257,7 +258,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(source, monkeypatch):
     monkeypatch.setattr(shutil, "copyfile", fails)
     paths = [source.path.with_name(name) for name in "ab"]
     with pytest.raises(DataError, match="no space left"):
-        make_subsets([Subset(source, n, path) for n, path in zip((3, 30), paths)])
+        make_datasets([Subset(source, n, path) for n, path in zip((3, 30), paths)])
     assert [p.name for p in source.path.parent.iterdir()] == ["esat"]
 
 
@@ -306,7 +307,8 @@ root, path = sys.argv[1:]
 sys.path.insert(0, root)
 from pathlib import Path
 from nav_pkg.data.reader import Dataset
-from nav_pkg.data.subset import Subset, make_subsets
+from nav_pkg.data.links import make_datasets
+from nav_pkg.data.subset import Subset
 source = Dataset(path)
 def wanted():
     return [Subset(source, n, Path(path).with_name(f"s{n}")) for n in (13, 4)]
@@ -324,22 +326,22 @@ while True:
             return step
         for name in ("link", "rename", "replace", "mkdir", "fsync", "unlink"):
             setattr(os, name, dying(getattr(os, name)))
-        make_subsets(wanted())
+        make_datasets(wanted())
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status):
         break
     there = [s.destination.exists() for s in wanted()]
-    hidden = list(Path(path).parent.glob(".s13.subset/0*_esatv3"))
+    hidden = list(Path(path).parent.glob(".s13.links/0*_esatv3"))
     links = []
     link = os.link
     os.link = lambda *a: (links.append(str(a[1])), link(*a))
-    make_subsets([s for s in wanted() if not s.destination.exists()])
+    make_datasets([s for s in wanted() if not s.destination.exists()])
     os.link = link
     for done in hidden:
         if not any(there):
             kept += 1
-            assert not [name for name in links if f"/.s13.subset/{done.name}" in name], moment
+            assert not [name for name in links if f"/.s13.links/{done.name}" in name], moment
     print(moment, there, len(hidden))
     sys.stdout.flush()
     import shutil
@@ -367,7 +369,7 @@ def test_a_killed_command_is_completed_by_the_same_command(source, samples):
 
 
 def test_what_a_killed_command_left_is_not_used_for_another_plan(source, samples):
-    work = source.path.with_name(".esat_5.subset")
+    work = source.path.with_name(".esat_5.links")
     shutil.copytree(source.path / "00000_esatv3", work / "00004_esatv3")
     (work / "plan.json").write_text("{}")
     assert not verify_run(make(source, 5).split("val")[0]).problems

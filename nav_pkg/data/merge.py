@@ -1,0 +1,66 @@
+"""A dataset that grows: another one's runs, split as they are, and further runs to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+from nav_pkg.core import DataError, Outcome
+from nav_pkg.data import format as fmt
+from nav_pkg.data.links import LinkedDataset, Taken
+from nav_pkg.data.reader import Dataset, Run
+
+MERGED_FROM = "merged_from"
+"""The key of dataset.json that says what a dataset was merged of."""
+
+
+class Merge(LinkedDataset):
+    """A dataset and the runs of others.
+
+    The first one's runs keep their names and their parts of the split. All runs of the others that say
+    something about a pilot (whole laps, collisions, timeouts ...) go to the training set, numbered after
+    them.
+
+    Args:
+        base: a dataset with splits.
+        added: datasets of the same camera and robot; their own splits play no part.
+        destination: the new dataset's folder.
+
+    Raises:
+        DataError: one of the others has another camera, or no runs.
+    """
+
+    def __init__(self, base: Dataset, added: Sequence[Dataset], destination: Path):
+        taken = [Taken(part, run, len(run)) for part in fmt.SPLITS for run in base.split(part)]
+        number = 1 + max((fmt.parse_run_name(item.run.name)[0] for item in taken), default=-1)
+        for dataset in added:
+            if _camera(dataset) != _camera(base):
+                raise DataError(
+                    f"{dataset.path}: has a camera of {_camera(dataset)}, {base.path} one of "
+                    f"{_camera(base)}: only datasets of the same camera can be merged"
+                )
+            for run in _counted(dataset):
+                world = fmt.parse_run_name(run.name)[1]
+                taken.append(Taken("train", run, len(run), fmt.run_name(number, world)))
+                number += 1
+        names = [dataset.name for dataset in (base, *added)]
+        super().__init__(
+            destination,
+            taken,
+            [base, *added],
+            {**base.description, MERGED_FROM: names},
+            {"merge": [str(dataset.path.resolve()) for dataset in (base, *added)]},
+        )
+
+
+def _counted(dataset: Dataset) -> list[Run]:
+    runs = [run for run in dataset.require_runs() if Outcome(run.facts["outcome"]).counts]
+    if not runs:
+        raise DataError(f"{dataset.path}: no run that says something about a pilot; record some first")
+    return runs
+
+
+def _camera(dataset: Dataset) -> str:
+    """Width and height of the colour images, pixels, as text."""
+    sizes = {tuple((run.facts.get("sensors") or {}).get("rgb") or ()) for run in dataset.require_runs()}
+    return " and ".join("x".join(map(str, reversed(size))) for size in sorted(sizes))
