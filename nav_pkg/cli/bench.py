@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import bench_online, flags
 from nav_pkg.core import NavError, SimulatorError
 from nav_pkg.sim.bare import real_time_ratio
 from nav_pkg.sim.children import has_gpu
@@ -47,6 +47,10 @@ TARGETS = {
     "fbptt_memory_gb": "under 3.8",
     "lstm_over_features": "at least 0.6",
     "train_over_compute_": "at least 0.97",
+    "online_real_time_ratio": "at least 3",
+    "free_running_p99_ms": "under 33",
+    "online_kills_survived": "30 of 30",
+    "evaluation_jobs_2_over_1": "at least 1.5",
     "amp_over_eager_tiny_net": "at least 1.2",
     "amp_over_eager_alex_net": "at least 2",
 }
@@ -87,6 +91,10 @@ class Bench:
         """A command line as a user would type it."""
         return " ".join(["python", f"scripts/{script}", *map(str, arguments)])
 
+    def script(self, name: str) -> Path:
+        """A command's file."""
+        return ROOT / "scripts" / name
+
     def run(self, *arguments: Any, environment: Optional[Dict[str, str]] = None) -> None:
         """Run a command of the project to its end."""
         done = subprocess.run(
@@ -101,8 +109,7 @@ class Bench:
     def fly(self, tag: str, *arguments: Any) -> List[Dict[str, Any]]:
         """Fly a session; its run log."""
         folders = ("--summary_dir", self.work / "log", "--data_root", self.work / "data")
-        script = ROOT / "scripts" / "run_script.py"
-        self.run(sys.executable, script, "-t", tag, "--owr", *folders, *arguments)
+        self.run(sys.executable, self.script("run_script.py"), "-t", tag, "--owr", *folders, *arguments)
         lines = (self.work / "log" / tag / "runs.jsonl").read_text().splitlines()
         return [run for run in map(json.loads, lines) if run["outcome"] != "sim_failure"]
 
@@ -305,7 +312,7 @@ def _processor() -> str:
 
 
 LEARNING = ("train", "amp", "lstm", "long_run", "packing", "memory")
-MEASUREMENTS = ("loop", "determinism", "expert", "kill", *LEARNING)
+MEASUREMENTS = ("loop", "determinism", "expert", "kill", *bench_online.MEASUREMENTS, *LEARNING)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -319,7 +326,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = p.parse_args(argv)
     bench = Bench(args.output, args.laps, args.kills, args.repeats)
     measurements: Dict[str, Callable[[], None]] = {
-        name: getattr(bench, name) for name in args.only if name not in LEARNING
+        name: functools.partial(bench_online.MEASUREMENTS[name], bench)
+        if name in bench_online.MEASUREMENTS
+        else getattr(bench, name)
+        for name in args.only
+        if name not in LEARNING
     }
     if set(args.only) & set(LEARNING):
         measurements["learning"] = functools.partial(
