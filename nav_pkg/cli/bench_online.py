@@ -40,8 +40,8 @@ def free_running(bench: Bench) -> None:
     timing = json.loads((bench.work / "log" / "free" / "timing.jsonl").read_text().splitlines()[-1])
     detail = (
         f"p50 {1000 * run['inference_p50']:.1f} ms, {run['frames']} frames, {timing['updates']} gradient "
-        f"steps of 32 beside them, {run['deadline_misses']} answers later than the deadline, simulator on the same "
-        f"{os.cpu_count()} cores"
+        f"steps of 32 beside them, {run['deadline_misses']} answers later than the deadline, simulator on "
+        f"the same {os.cpu_count()} cores"
     )
     bench.report("free_running_p99_ms", 1000 * run["inference_p99"], "ms", command, detail)
 
@@ -55,7 +55,7 @@ def online_kill(bench: Bench) -> None:
     command = f"NAV_PKG_KILLS={bench.kills} python -m pytest test/e2e/test_online.py"
     detail = (
         f"{found['kills']} kills in {found['runs']} runs, {found['updates']} gradient steps: frames, "
-        "metrics, replay buffer, weights and random states are those of an uninterrupted session, byte for byte"
+        "metrics, replay buffer, weights and random states are those of an uninterrupted session, to the byte"
     )
     bench.report("online_kills_survived", found["kills"] if found["same"] else 0, "kills", command, detail)
 

@@ -191,7 +191,7 @@ class LearnerNode:
         if self._lockstep:
             return
         if topic == topics.EXPERT:
-            self._heard_expert = True
+            self._heard_expert, self._note = True, ""
         elif message.state == Episode.IDLE:
             with self._lock:
                 self._pilot.reset(self._seed)

@@ -11,11 +11,12 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(shutil.which("rostest") is None, reason="ROS is not installed")
 
 
-def test_expert_node(tmp_path):
+@pytest.mark.parametrize("node", ["expert", "learner"])
+def test_node(node, tmp_path):
     # To a file: a pipe would be waited for until the last process of the graph has let go of it.
     with open(tmp_path / "output", "w") as output:
         done = subprocess.run(
-            ["rostest", "--text", str(HERE / "expert.test")],
+            ["rostest", "--text", str(HERE / f"{node}.test")],
             env=dict(os.environ, ROS_LOG_DIR=str(tmp_path)),
             stdout=output,
             stderr=subprocess.STDOUT,
