@@ -17,6 +17,7 @@ from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data.messages import image_to_array
 from nav_pkg.learn import determinism
+from nav_pkg.learn.perturbation import Perturbation
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import LearnerStatus
 from nav_pkg.ros import robot as topics
@@ -43,11 +44,13 @@ class LearnerNode:
         pilot: the net with its preprocessing and action space.
         robot: the robot's topics.
         seed: of the pilot's random draws, if it makes any.
+        perturbation: what is done to images before the net sees them, as `--perturbation` takes it.
     """
 
-    def __init__(self, pilot: Pilot, robot: topics.Robot, seed: int):
+    def __init__(self, pilot: Pilot, robot: topics.Robot, seed: int, perturbation: str = "none"):
         self._pilot = pilot
         self._seed = seed
+        self._perturbation = Perturbation.parse(perturbation)
         self._frames = 0
         self._lock = threading.Lock()
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
@@ -60,12 +63,13 @@ class LearnerNode:
         """A new episode begins: forget the past (recurrent state)."""
         with self._lock:
             self._pilot.reset(self._seed)
+            self._perturbation.reset(self._seed, rospy.get_param(topics.RUN, 0))
         return TriggerResponse(success=True)
 
     def _on_image(self, message: Image) -> None:
         begin = time.perf_counter()
         with self._lock:
-            command = self._pilot.command(image_to_array(message))
+            command = self._pilot.command(self._perturbation.apply(image_to_array(message)))
             self._frames += 1
             frames = self._frames
         answer = TwistStamped(header=message.header, twist=twist_from_command(command))
@@ -90,7 +94,8 @@ def main(args: Any, given: Mapping[str, Any]) -> int:
     """
     pilot = load_pilot(args, given)
     shell.start("learner")
-    LearnerNode(pilot, topics.load_robot(shell.parameters(Parameters).robot), args.random_seed)
+    robot = topics.load_robot(shell.parameters(Parameters).robot)
+    LearnerNode(pilot, robot, args.random_seed, args.perturbation)
     rospy.spin()
     return 0
 
