@@ -12,6 +12,7 @@ Examples:
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -214,6 +215,13 @@ class Command:
             raise UsageError(
                 f"{self.folder} is in use by another evaluation; wait for it or choose another -t"
             )
+        try:
+            self._prepare()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _prepare(self) -> None:
         file = self.folder / CONFIGURATION
         if self.folder.exists() and any(self.folder.iterdir()):
             if not file.exists():
