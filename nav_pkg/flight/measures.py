@@ -15,8 +15,8 @@ from nav_pkg.core import Actor, Outcome
 from nav_pkg.flight.metrics import counted, summary
 from nav_pkg.world.route import Route
 
-FACTS = ("run", "name", "run_seed", "outcome", "reason", "frames", "duration", "progress", "laps", "distance")
-FACTS += ("mean_speed", "nearest", "imitation_loss", "replaced")
+FACTS: tuple[str, ...] = ("run", "name", "run_seed", "outcome", "reason", "frames", "duration", "progress")
+FACTS += ("laps", "distance", "mean_speed", "nearest", "imitation_loss", "replaced")
 """What a run's measures take over from its description."""
 
 

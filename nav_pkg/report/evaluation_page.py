@@ -242,8 +242,8 @@ def _relation(page: Page, made: Mapping[str, Any]) -> None:
         _scatter(known),
         "offline_online",
         result.checkpoints_table(made).csv(),
-        f"Each point is a checkpoint ({len(known)} in all): offline scores against flights; bars are 95 % "
-        "intervals of the success rate.",
+        f"Each point is a checkpoint ({len(known)} in all, numbered as in the table, those without offline "
+        "scores left out): offline scores against flights; bars are 95 % intervals of the success rate.",
     )
     page.table(
         result.relation_table(made),
@@ -368,7 +368,7 @@ def _film(story: _Story, one: _One) -> Optional[Tuple[bytes, List[int]]]:
         f"{frames.stamp[i] / 1e9:.1f} s   {frames.progress[i]:.1f} m   nearest {frames.nearest[i]:.2f} m"
         for i in indices
     ]
-    pictures = [story.annotated(one, i, title, 480) for i, title in zip(indices, titles)]
+    pictures = [story.annotated(one, i, title, 640) for i, title in zip(indices, titles)]
     return images.animation([*pictures, *pictures[-1:] * 10]), indices
 
 
