@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from nav_pkg.cli import flags
+from nav_pkg.core import UsageError
 
 
 def whole(least: int, most: Optional[int] = None) -> Callable[[str], int]:
@@ -55,6 +56,16 @@ def buffer_size(text: str) -> int:
 def time_length(text: str) -> int:
     """An argparse type: a number of frames, or -1 for whole runs."""
     return -1 if text.strip() == "-1" else whole(1)(text)
+
+
+def perturbation(text: str) -> str:
+    """An argparse type: `none`, or a perturbation of images and its strength."""
+    from nav_pkg.learn.perturbation import Perturbation
+
+    try:
+        return str(Perturbation.parse(text))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -325,6 +336,12 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--alpha", "probability per frame that the expert's command is executed", 0.0, real(0, 1)),
         Flag("--pause_simulator", "let simulated time wait for each answer (which lock-step always does)"),
         Flag("--no_training", "fly and do not learn"),
+        Flag(
+            "--perturbation",
+            "what is done to images before the net sees them: none, light:S, blur:S or noise:S",
+            "none",
+            perturbation,
+        ),
         Flag("--noise", "noise on commands", "none", str, choices=("none", "ou", "uni", "gau")),
         Flag("--ou_theta", "pull of Ornstein-Uhlenbeck noise towards 0, per frame", 0.05, real(0, 1)),
         Flag("--sigma_x", "noise on forward speed, m/s", 0.0, real(0)),

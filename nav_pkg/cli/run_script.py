@@ -102,6 +102,7 @@ def parser() -> flags.Parser:
     add("-e", "--evaluation", action="store_true", help="every run: the learner flies alone")
     add("--evaluate_every", type=int, default=-1, help="every N-th run is an evaluation; -1: none")
     add("--final_evaluation_runs", type=int, default=0, help="evaluations after the number of runs")
+    add("--shard", default="", help="k/n: fly only every n-th run, from the k-th on; empty: all")
     add("--no_training", action="store_true", help="the learner flies without learning, also with --online")
     add(
         "-m",
@@ -195,9 +196,15 @@ def schedule(args: Any) -> Schedule:
 
 
 class Session:
-    """A session: its folders, its configuration, and the loop over graphs until all runs are flown."""
+    """A session: its folders, its configuration, and the loop over graphs until all runs are flown.
 
-    def __init__(self, args: Any, learner_flags: List[str]):
+    Args:
+        args: our flags.
+        learner_flags: those of main.py.
+        check_only: check all flags and touch no folder; such a session does not fly.
+    """
+
+    def __init__(self, args: Any, learner_flags: List[str], check_only: bool = False):
         self.args = args
         self.schedule = schedule(args)
         dataset = Path(args.data_root) / (args.data_location or args.log_tag)
@@ -205,7 +212,11 @@ class Session:
         self.folder = Path(args.summary_dir) / args.log_tag
         self.learner_flags = self._learner(learner_flags)
         self._check_simulator()
+        if check_only:
+            return
         # All flags are good: from here on folders are locked, made and, when asked for, deleted.
+        if self.args.learns and self.args.shard:
+            raise UsageError(f"--shard {self.args.shard}: a learner needs its runs in order: leave it out")
         learned = self._learned if self.args.learns else None
         self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned)
         scratch = args.log_tag == SCRATCH_TAG
@@ -291,10 +302,10 @@ class Session:
 
     def fly(self) -> int:
         """Fly until every run is flown; returns the exit code."""
-        total = self.schedule.runs
+        numbers = self.schedule.numbers()
         done = self._finished()
         self.bar = tqdm(
-            total=total,
+            total=len(numbers),
             initial=len(done),
             unit="run",
             disable=not sys.stderr.isatty(),
@@ -304,7 +315,7 @@ class Session:
         shown = set(done)
         while True:
             done = self._finished()
-            left = [run for run in range(total) if run not in done]
+            left = [run for run in numbers if run not in done]
             if not left:
                 break
             reason = self._fly_graph(left[0], shown)
@@ -377,7 +388,7 @@ class Session:
         failure = graph.failure()
         graph.stop()
         self._show(shown)
-        if len(self._finished()) >= self.schedule.runs:
+        if len(self._finished()) >= len(self.schedule.numbers()):
             return ""
         reason = stalled or failure.line
         if not stalled and failure.code in (UsageError.code, DataError.code, LearnerError.code):
@@ -387,7 +398,7 @@ class Session:
         self.folders.adopt(self.log)
         runs = self.log.runs()
         if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in runs[before:]):
-            number = min(run for run in range(self.schedule.runs) if run not in self._finished())
+            number = min(run for run in self.schedule.numbers() if run not in self._finished())
             self.log.append({"run": number, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
         return reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import List
 
@@ -76,6 +77,7 @@ class Schedule:
         evaluation: every run is an evaluation.
         evaluate_every: every N-th run is an evaluation; -1: none.
         final_evaluation_runs: the last N runs are evaluations.
+        shard: `k/n`: only the runs k-1, k-1+n, k-1+2n, ...; empty: all.
     """
 
     world: str = "esatv3"
@@ -110,6 +112,7 @@ class Schedule:
     evaluation: bool = False
     evaluate_every: int = -1
     final_evaluation_runs: int = 0
+    shard: str = ""
 
     def check(self) -> None:
         """Check every value.
@@ -152,6 +155,7 @@ class Schedule:
         demand("start", self.start in ("start", "route"), "start or route")
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")
+        self.numbers()
         # Checks kind and amplitudes itself.
         make_noise(self.noise, self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw, theta=self.ou_theta)
         plan = load_plan(self.world)
@@ -179,11 +183,26 @@ class Schedule:
         """Probability, per frame that the learner flies in a run, of a random turn."""
         return 0.0 if self.is_evaluation(run) else self.epsilon * math.exp(-self.epsilon_decay * run)
 
+    def numbers(self) -> List[int]:
+        """The numbers of this shard's runs, those already done among them.
+
+        Since a run is a function of (seed, number) alone, it is the same flight in any shard.
+
+        Raises:
+            UsageError: the shard is not `k/n` with 1 <= k <= n.
+        """
+        if not self.shard:
+            return list(range(self.runs))
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(self.shard))
+        if not match or not 1 <= int(match.group(1)) <= int(match.group(2)):
+            raise UsageError(f"--shard is {self.shard!r}; it must be k/n with k from 1 to n, such as 1/2")
+        return list(range(int(match.group(1)) - 1, self.runs, int(match.group(2))))
+
     def runs_to_fly(self) -> List[RunPlan]:
-        """The runs from `first_run` on."""
+        """The shard's runs from `first_run` on."""
         plan = load_plan(self.world)
         runs = []
-        for run in range(self.first_run, self.runs):
+        for run in (number for number in self.numbers() if number >= self.first_run):
             seed = run_seed(self.seed, run)
             runs.append(
                 RunPlan(

@@ -14,7 +14,14 @@ from nav_pkg.report import style
 JPEG_QUALITY = 88
 
 
-def annotated(rgb: np.ndarray, expert_yaw: float, applied_yaw: float, title: str, width: int = 320):
+def annotated(
+    rgb: np.ndarray,
+    expert_yaw: float,
+    applied_yaw: float,
+    title: str,
+    width: int = 320,
+    second: str = "applied",
+):
     """A camera image with two arrows from its lower middle: what the expert would do, what was done.
 
     An arrow leans to the side of its turn, by 45 degrees at 1 rad/s; straight up is straight on.
@@ -25,6 +32,7 @@ def annotated(rgb: np.ndarray, expert_yaw: float, applied_yaw: float, title: str
         applied_yaw: likewise.
         title: stands at the top.
         width: of the result, pixels.
+        second: what the second command is called.
 
     Returns:
         A Pillow image.
@@ -37,7 +45,7 @@ def annotated(rgb: np.ndarray, expert_yaw: float, applied_yaw: float, title: str
     font = _font(width)
     line = font.size + 6
     for number, (name, yaw, colour) in enumerate(
-        (("expert", expert_yaw, style.EXPERT), ("applied", applied_yaw, style.APPLIED))
+        (("expert", expert_yaw, style.EXPERT), (second, applied_yaw, style.APPLIED))
     ):
         foot = (width * (0.46 if number == 0 else 0.54), height - 6)
         side = "left" if number == 0 else "right"
@@ -114,6 +122,27 @@ def jpeg(picture) -> bytes:
     """A Pillow image as JPEG."""
     out = io.BytesIO()
     picture.save(out, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return out.getvalue()
+
+
+def animation(pictures: Sequence, period: float = 0.1) -> bytes:
+    """Pictures of one size as an animated WebP that begins anew at its end.
+
+    Args:
+        pictures: Pillow images, at least one.
+        period: seconds between two.
+    """
+    out = io.BytesIO()
+    pictures[0].save(
+        out,
+        format="WEBP",
+        save_all=True,
+        append_images=list(pictures[1:]),
+        duration=round(1000 * period),
+        loop=0,
+        quality=60,
+        method=4,
+    )
     return out.getvalue()
 
 

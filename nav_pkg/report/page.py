@@ -108,14 +108,15 @@ class Page:
         """A picture with its caption, and the data behind it as `<name>.csv`.
 
         Args:
-            picture: a matplotlib figure, or the bytes of a PNG or JPEG.
+            picture: a matplotlib figure, or the bytes of a PNG, JPEG or WebP.
             name: of the CSV file, without its ending.
             data: the CSV.
             caption: what it shows.
         """
         self._data.append((f"{name}.csv", data))
         content = picture if isinstance(picture, bytes) else style.png(picture)
-        kind = "png" if content[:4] == b"\x89PNG" else "jpeg"
+        kinds = {b"\x89PNG": "png", b"RIFF": "webp"}
+        kind = kinds.get(content[:4], "jpeg")
         code = base64.b64encode(content).decode()
         alt = html.escape(caption.split(". ")[0], quote=True)
         self._parts.append(

@@ -25,7 +25,6 @@ from std_srvs.srv import Trigger, TriggerResponse
 
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.core import (
-    CONTROL_PERIOD_NS,
     Command,
     LearnerError,
     NavError,
@@ -34,9 +33,11 @@ from nav_pkg.core import (
 )
 from nav_pkg.data import paths
 from nav_pkg.data.messages import command_from_twist, image_to_array, stamp_ns
+from nav_pkg.flight.latency import DEADLINE
 from nav_pkg.learn import determinism, folder
 from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.online_flags import learning_flags
+from nav_pkg.learn.perturbation import Perturbation
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import Episode, LearnerStatus
 from nav_pkg.ros import robot as topics
@@ -46,8 +47,6 @@ from nav_pkg.ros.guard import guarded
 from nav_pkg.ros.join import StampJoin
 from nav_pkg.srv import Checkpoint, CheckpointResponse
 
-LATE = 0.5e-9 * CONTROL_PERIOD_NS
-"""Wall seconds within which an answer is expected: half a control period."""
 BACKLOG = 20
 """Free-running: frames that may wait to be learned from; older ones are left out."""
 PATIENCE = 50
@@ -87,6 +86,7 @@ class LearnerNode:
         seed: of the pilot's random draws, if it makes any.
         lockstep: see Parameters.
         learner: learns in flight; None for a net that flies as it is. Its pilot is `pilot`.
+        perturbation: what is done to images before the net sees them, as `--perturbation` takes it.
     """
 
     def __init__(
@@ -96,8 +96,10 @@ class LearnerNode:
         seed: int,
         lockstep: bool = False,
         learner: Optional[OnlineLearner] = None,
+        perturbation: str = "none",
     ):
         self._pilot, self._seed, self._learner, self._lockstep = pilot, seed, learner, lockstep
+        self._perturbation = Perturbation.parse(perturbation)
         self._frames = self._late = self._skipped = 0
         self._note = ""
         self._lock = threading.RLock()
@@ -149,8 +151,9 @@ class LearnerNode:
     # Answering.
 
     def _answer(self, message: Image) -> Tuple[np.ndarray, Command]:
-        begin = time.perf_counter()
-        pixels = self._pilot.preprocessing.resize(image_to_array(message))
+        image = self._perturbation.apply(image_to_array(message))
+        begin = time.perf_counter()  # the perturbation is the test's, not the pilot's
+        pixels = self._pilot.preprocessing.resize(image)
         if self._learner is not None:
             command = self._learner.command_of(pixels)
         else:
@@ -160,7 +163,7 @@ class LearnerNode:
         self._command.publish(answer)
         latency = time.perf_counter() - begin
         self._frames += 1
-        self._late += latency > LATE
+        self._late += latency > DEADLINE
         self._tell(answer.header, latency)
         return pixels, command
 
@@ -298,6 +301,7 @@ class LearnerNode:
             self._resets += 1
             self._run, self._evaluation = None, False
             self._pilot.reset(self._seed)
+            self._perturbation.reset(self._seed, rospy.get_param(topics.RUN, 0))
         return TriggerResponse(success=True)
 
     def _on_end_run(self, _request: Any) -> TriggerResponse:
@@ -370,7 +374,7 @@ def main(args: Any, given: Mapping[str, Any]) -> int:
         learner = make_learner(args, given, parameters, robot)
         print(learner.describe(), flush=True)
         pilot = learner.pilot
-    LearnerNode(pilot, robot, args.random_seed, parameters.lockstep, learner)
+    LearnerNode(pilot, robot, args.random_seed, parameters.lockstep, learner, args.perturbation)
     rospy.spin()
     return 0
 

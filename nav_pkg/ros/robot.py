@@ -13,6 +13,8 @@ EPISODE = "/episode"
 RECORDER = "/recorder/status"
 BAG = "/bag/status"
 LEARNER_STATUS = "/learner/status"
+RUN = "/nav_pkg/run"
+"""A parameter: the number of the present run."""
 
 TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")
 

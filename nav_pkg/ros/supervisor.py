@@ -40,9 +40,10 @@ from nav_pkg.data.messages import (
     velocity_from_odometry,
 )
 from nav_pkg.flight.flight import Decision, Flight
+from nav_pkg.flight.latency import Latencies
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import RunPlan, Schedule
-from nav_pkg.msg import Episode, RecorderStatus
+from nav_pkg.msg import Episode, LearnerStatus, RecorderStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import pose_message, twist_from_command
@@ -96,6 +97,7 @@ class Supervisor:
         self._recorded = threading.Condition()
         self._recorder: Optional[RecorderStatus] = None
         self._bagged = -1
+        self._latencies = Latencies()
 
         self._teleport: Optional[rospy.ServiceProxy] = None
         self._learned: Optional[rospy.ServiceProxy] = None
@@ -117,6 +119,8 @@ class Supervisor:
             rospy.Subscriber(
                 topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
             )
+        if parameters.learner:
+            rospy.Subscriber(topics.LEARNER_STATUS, LearnerStatus, self._on_learner, tcp_nodelay=True)
         if parameters.record:
             rospy.Subscriber(topics.RECORDER, RecorderStatus, self._on_recorder, tcp_nodelay=True)
         if parameters.bag:
@@ -127,6 +131,9 @@ class Supervisor:
 
     def _on_message(self, message, topic: str) -> None:
         self._join.put(topic, stamp_ns(message.header.stamp), message)
+
+    def _on_learner(self, status: LearnerStatus) -> None:
+        self._latencies.add(status.latency)
 
     def _on_recorder(self, status: RecorderStatus) -> None:
         with self._recorded:
@@ -202,6 +209,8 @@ class Supervisor:
     def _fly_run(self, plan: RunPlan) -> None:
         self._abort.clear()
         self._begin, self._simulated = time.monotonic(), 0.0
+        self._latencies.clear()
+        rospy.set_param(topics.RUN, plan.run)  # the learner's perturbation of images is a function of it
         flight = self._p.flight(plan)
         decision: Optional[Decision] = None
         try:
@@ -420,6 +429,7 @@ class Supervisor:
         # Here alone, not in run.json: what a seed records has the same bytes on every machine.
         facts["wall_seconds"] = round(time.monotonic() - self._begin, 3)
         facts["simulated_seconds"] = self._simulated
+        facts.update(self._latencies.facts())
         if self._log:
             self._log.append(facts)
             self._log.beat(force=True, run=plan.run, state="ended", stamp=0.0, index=-1, progress=0.0)

@@ -97,7 +97,7 @@ def marked(mark: str) -> List[int]:
     return found
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: be interrupted when the parent dies (prctl PR_SET_PDEATHSIG = 1).
 
     A shell that started the parent in the background has it ignore SIGINT, which children inherit.
@@ -142,7 +142,7 @@ class Graph:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
         except FileNotFoundError:
             raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'") from None

@@ -1,0 +1,347 @@
+"""evaluate: fly checkpoints under all combinations of conditions and report how well they fly.
+
+Every run starts from a seeded pose along the route, and the net flies alone. The flights are
+recorded; what is measured of them goes to evaluation.json, evaluation.csv and evaluation.html in
+the log folder. The same command continues an evaluation that was cut off.
+
+Examples:
+    evaluate.py -m tiny/first tiny/second -n 10 --control_delays 0 0.1 0.2 --jobs 2
+    evaluate.py -t robust -m tiny/first -n 5 --directions both --perturbations none light:0.5 noise:0.1
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+
+from tqdm import tqdm
+
+from nav_pkg.cli import flags, run_script
+from nav_pkg.cli.learner_flags import perturbation, real, whole
+from nav_pkg.cli.session_pool import Job, run_jobs
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files
+from nav_pkg.data.folders import file_sha256
+from nav_pkg.data.paths import summary_dir
+from nav_pkg.flight.conditions import DIRECTIONS, Condition, labels
+from nav_pkg.report import evaluation as report
+from nav_pkg.report.evaluation import CONFIGURATION, Evaluation
+
+OURS = (CONFIGURATION, report.RESULT, report.TABLE, report.PAGE, "evaluation")
+"""What an evaluation writes beside the folders of its conditions."""
+
+FREE = ("number_of_runs", "shards", "keep_images")
+"""What may differ when an evaluation is continued: no run depends on it."""
+
+SET_HERE = {
+    "--world": "--worlds",
+    "-w": "--worlds",
+    "--control_delay": "--control_delays",
+    "--reverse": "--directions",
+    "--perturbation": "--perturbations",
+    "--start": "",
+    "--data_root": "",
+    "--data_location": "",
+    "--create_dataset": "",
+    "-ds": "",
+    "--evaluation": "",
+    "-e": "",
+    "--evaluate_every": "",
+    "--final_evaluation_runs": "",
+    "--no_training": "",
+    "--shard": "",
+}
+"""Flags of run_script.py and main.py that this command sets itself, and its own ones for them."""
+
+
+def parser() -> flags.Parser:
+    """The flags of evaluate itself; others of run_script.py are taken as well and passed on."""
+    p = flags.Parser(prog="evaluate.py", description=__doc__.split("\n\n")[0])
+    add = p.add_argument
+    add("-m", "--checkpoint_path", nargs="+", required=True, help="checkpoints: log folders, or files")
+    add("-t", "--log_tag", type=flags.name, default="evaluation", help="log folder under --summary_dir")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("-n", "--number_of_runs", type=whole(1), default=3, help="runs per condition")
+    add("--random_seed", type=whole(0, 2**32 - 1), default=123, help="seed of everything")
+    add("--directions", choices=sorted(DIRECTIONS), default="forward", help="ways along the route")
+    add("--worlds", nargs="+", default=["esatv3"], help="worlds")
+    add("--control_delays", nargs="+", type=real(0, 5), default=[0.1], help="s from image to command")
+    add(
+        "--perturbations",
+        nargs="+",
+        type=perturbation,
+        default=["none"],
+        help="of the images that the net sees: none, light:S, blur:S, noise:S",
+    )
+    add("--alpha", type=real(0, 1), default=0.0, help="probability per frame that the expert flies")
+    add("--num_threads", type=whole(1), default=1, help="threads of the net's arithmetic")
+    add("--jobs", type=whole(1, 64), default=1, help="simulators side by side")
+    add("--keep_images", action="store_true", help="keep all images of the flights")
+    add("--owr", action="store_true", help="delete the evaluation first")
+    return p
+
+
+def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
+    """Parse our flags; the rest are those of run_script.py and main.py, which check them themselves.
+
+    Raises:
+        UsageError: a bad value, or a flag that this command sets itself.
+    """
+    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
+    own = parser()
+    args, rest = own.parse_known_args(argv)
+    args.summary_dir = args.summary_dir.expanduser().resolve()
+    known = own.flags() + run_script.parser().flags() + run_script.learner.make_parser().flags()
+    for flag in (word.split("=")[0] for word in rest if word.startswith("-")):
+        if flag in SET_HERE:
+            cure = f"give {SET_HERE[flag]}" if SET_HERE[flag] else "evaluate.py sets it; leave it out"
+            raise UsageError(f"evaluate.py: {flag} is a single session's: {cure}")
+        if flag.startswith("--") and flag not in known:
+            hint = flags.nearest_name(flag, known)
+            hint = hint if "did you mean" in hint else "; see evaluate.py --help"
+            raise UsageError(f"evaluate.py: unknown flag {flag!r}{hint}")
+    if args.jobs > 1 and "--shared_master" in rest:
+        raise UsageError(
+            f"--shared_master: {args.jobs} simulators can't share a ROS master: leave --jobs out"
+        )
+    return args, rest
+
+
+class Command:
+    """An evaluation from its flags to its report. Nothing is made before all flags are checked."""
+
+    def __init__(self, args: Any, rest: List[str]):
+        self.args, self.rest = args, rest
+        self.folder = args.summary_dir / args.log_tag
+        self._paths: Dict[str, Path] = {}
+        self.evaluation = Evaluation(self.folder, self._configuration())
+        checked: Set[str] = set()
+        for condition in self.evaluation.conditions:
+            line, learner = run_script.split(self._arguments(condition, 1, 1))
+            if condition.label in checked:
+                run_script.schedule(line)
+            else:  # the checkpoint and the simulator, too
+                run_script.Session(line, learner, check_only=True)
+                self._check_camera(condition.label, line)
+            checked.add(condition.label)
+
+    # What is evaluated.
+
+    def _configuration(self) -> Dict[str, Any]:
+        from nav_pkg.learn import checkpoint as checkpoint_file
+
+        args = self.args
+        checkpoints = []
+        self._cameras: Dict[str, Any] = {}
+        for given, label in labels(args.checkpoint_path).items():
+            loaded = checkpoint_file.load(given, args.summary_dir)
+            file = checkpoint_file.locate(given, args.summary_dir).resolve()
+            self._paths[label], self._cameras[label] = file, loaded.dataset.get("camera")
+            checkpoints.append(
+                {
+                    "label": label,
+                    "path": given,
+                    "sha256": file_sha256(file).hex(),
+                    "network": loaded.network,
+                    "updates": loaded.updates,
+                    "offline": report.offline_scores(file.parent),
+                }
+            )
+        made = {
+            "checkpoints": checkpoints,
+            "worlds": list(dict.fromkeys(args.worlds)),
+            "directions": list(DIRECTIONS[args.directions]),
+            "control_delays": list(dict.fromkeys(args.control_delays)),
+            "perturbations": list(dict.fromkeys(args.perturbations)),
+            "number_of_runs": args.number_of_runs,
+            "random_seed": args.random_seed,
+            "alpha": args.alpha,
+            "num_threads": args.num_threads,
+            "session_flags": self.rest,
+            "keep_images": args.keep_images,
+            "versions": checkpoint_file.versions(),
+        }
+        many = len(checkpoints) * len(made["worlds"]) * len(made["directions"])
+        many *= len(made["control_delays"]) * len(made["perturbations"])
+        # Where conditions alone keep all simulators busy, each is flown by one.
+        made["shards"] = 1 if many % args.jobs == 0 else min(args.jobs, args.number_of_runs)
+        return json.loads(json.dumps(made))
+
+    def _check_camera(self, label: str, line: Any) -> None:
+        """A net sees in flight through the camera that it was trained with."""
+        camera = self._cameras[label]
+        if camera and list(camera) != [line.width, line.height]:
+            raise UsageError(
+                f"{self._paths[label]}: was trained with a camera of {camera[0]}x{camera[1]}, this one's is "
+                f"{line.width}x{line.height}: give --width {camera[0]} --height {camera[1]}, or another "
+                "--checkpoint_path"
+            )
+
+    def _arguments(self, condition: Condition, k: int, n: int) -> List[str]:
+        """The flags of run_script for a shard of a condition."""
+        args = self.args
+        base = self.folder / condition.folder
+        tag = base.relative_to(args.summary_dir)
+        words = ["-t", f"{tag}/shard_{k}", "--summary_dir", args.summary_dir]
+        words += ["-ds", "--data_root", base, "--data_location", f"flights_{k}"]
+        words += ["-n", args.number_of_runs, "--random_seed", args.random_seed]
+        words += ["-w", condition.world, "--start", "route", "--control_delay", condition.control_delay]
+        words += ["-m", self._paths[condition.label], "--alpha", args.alpha]
+        words += ["--no_training", "--num_threads", args.num_threads]
+        words += ["--perturbation", condition.perturbation, "--shard", f"{k}/{n}"]
+        words += ["--reverse"] if condition.direction == "reverse" else []
+        # An evaluation is flown without mixing and noise: only where neither was asked for.
+        words += [] if args.alpha or "--noise" in self.rest else ["--evaluation"]
+        return [*map(str, words), *self.rest]
+
+    # The folder.
+
+    def open(self) -> None:
+        """Lock the folder; begin, begin anew, or continue.
+
+        Raises:
+            UsageError: it is in use, or holds something else.
+        """
+        try:
+            self._lock = files.lock_beside(self.folder)
+        except OSError as error:
+            raise DataError(f"{self.folder}: {error.strerror}; choose another --summary_dir") from None
+        if self._lock is None:
+            raise UsageError(
+                f"{self.folder} is in use by another evaluation; wait for it or choose another -t"
+            )
+        try:
+            self._prepare()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _prepare(self) -> None:
+        file = self.folder / CONFIGURATION
+        if self.folder.exists() and any(self.folder.iterdir()):
+            if not file.exists():
+                what = "remove it yourself, or choose" if self.args.owr else "choose"
+                raise UsageError(f"{self.folder} was not made by evaluate.py; {what} another -t")
+            if self.args.owr:
+                self._begin_anew()
+            else:
+                self._continue(files.read_json(file))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.folder}: {error.strerror}; choose another --summary_dir") from None
+        files.atomic_write(file, files.to_json(self.evaluation.configuration), "--summary_dir")
+
+    def _begin_anew(self) -> None:
+        """Delete what an evaluation made here, and nothing else."""
+        before = Evaluation(self.folder)
+        for name in (*{condition.label for condition in before.conditions}, *OURS[::-1]):
+            entry = self.folder / name
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+    def _continue(self, before: Dict[str, Any]) -> None:
+        now = self.evaluation.configuration
+        for key in sorted({*before, *now} - set(FREE)):
+            if before.get(key) != now.get(key):
+                old, new = _difference(before.get(key), now.get(key))
+                raise UsageError(
+                    f"{self.folder} holds an evaluation with {key} {old}, now {new}; give the same flags to "
+                    "continue it, --owr to begin anew, or another -t"
+                )
+        now["shards"] = before["shards"]
+
+    # Flying and reporting.
+
+    def fly(self) -> None:
+        """Fly what is not flown yet."""
+        evaluation, shards = self.evaluation, self.evaluation.configuration["shards"]
+        jobs = []
+        for condition in evaluation.conditions:
+            done = {flown.number for flown in evaluation.flown(condition)}
+            for k in range(1, shards + 1):
+                if set(range(k - 1, self.args.number_of_runs, shards)) - done:
+                    output = self.folder / condition.folder / f"shard_{k}.txt"
+                    jobs.append(Job(condition.folder, self._arguments(condition, k, shards), output))
+        self._shown: Set[Tuple[str, int]] = set()
+        total = len(evaluation.conditions) * self.args.number_of_runs
+        with tqdm(
+            total=total, unit="run", disable=not sys.stderr.isatty(), desc=self.args.log_tag
+        ) as self.bar:
+            self._look(quiet=True)
+            self._sizes: Dict[str, int] = {}
+            if jobs:
+                run_jobs(jobs, self.args.jobs, self._look)
+            self._look()
+
+    def _look(self, quiet: bool = False) -> None:
+        """Take in the runs that have been finished since the last look."""
+        for condition in self.evaluation.conditions:
+            logs = [log / "runs.jsonl" for log, _ in self.evaluation.shards(condition)]
+            size = sum(log.stat().st_size for log in logs if log.exists())
+            if not quiet and self._sizes.get(condition.folder) == size:
+                continue
+            if not quiet:
+                self._sizes[condition.folder] = size
+            for flown in self.evaluation.flown(condition):
+                if (condition.folder, flown.number) in self._shown:
+                    continue
+                self.evaluation.keep(condition, flown)
+                self._shown.add((condition.folder, flown.number))
+                self.bar.update(1)
+                if not quiet:
+                    facts = flown.facts
+                    tqdm.write(
+                        f"{condition.folder} run {flown.number}: {facts['outcome']} after "
+                        f"{facts.get('progress') or 0:.1f} m ({facts.get('reason', '')})",
+                        file=sys.stdout,
+                    )
+                    sys.stdout.flush()
+
+    def report(self) -> None:
+        """Write the result, and print its table."""
+        from nav_pkg.report import evaluation_page
+
+        made = report.result(self.evaluation)
+        table = report.table(made)
+        files.atomic_write(self.folder / report.RESULT, files.to_json(made), "--summary_dir")
+        files.atomic_write(self.folder / report.TABLE, table.csv(), "--summary_dir")
+        page = evaluation_page.write(self.evaluation, made, self._paths)
+        print(table.text())
+        failures = sum(times["simulator_failures"] for times in made["timing"].values())
+        if failures:
+            print(f"{failures} simulator failures; those runs were flown again")
+        print(f"result {self.folder / report.RESULT}; page {page}")
+
+
+def _difference(old: Any, new: Any) -> Tuple[str, str]:
+    """Two different values as text; of lists and objects only where they differ."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = next((a, b) for a, b in zip(old, new) if a != b)
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+        return f"({key}) {old.get(key)!r}", repr(new.get(key))
+    return repr(old), repr(new)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    command = Command(*split(argv))
+    # SIGINT too: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    command.open()
+    command.fly()
+    command.report()
+    return 0

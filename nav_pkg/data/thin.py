@@ -1,0 +1,101 @@
+"""Take the images out of a recorded run, but for a few that are kept beside: its frames stay whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Iterable, List
+
+import numpy as np
+
+from nav_pkg.data import codec, files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.reader import Run
+from nav_pkg.data.repair import build_run, link_or_copy
+
+
+class Pictures:
+    """Some camera images of a run, kept under their frames' numbers.
+
+    Args:
+        folder: where they are.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    @property
+    def indices(self) -> List[int]:
+        """The frames whose images are here, in order."""
+        return sorted(int(file.stem) for file in self.folder.glob("*.jpg"))
+
+    def rgb(self, index: int) -> np.ndarray:
+        """Image of a frame: uint8 (height, width, 3), RGB.
+
+        Raises:
+            DataError: it is damaged.
+            OSError: it is not here.
+        """
+        return codec.decode_rgb((self.folder / f"{index:010d}.jpg").read_bytes())
+
+    def __contains__(self, index: int) -> bool:
+        return (self.folder / f"{index:010d}.jpg").exists()
+
+
+def keep_pictures(run: Run, folder: Path, indices: Iterable[int]) -> Pictures:
+    """Keep some of a run's images in a folder; all of them are there, or the folder is not.
+
+    Args:
+        run: a committed run with its images.
+        folder: to make; one that exists is left as it is.
+        indices: of the frames.
+
+    Raises:
+        DataError: the file system refuses.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        return Pictures(folder)
+    beside = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        for index in sorted(set(indices)):
+            source = run.path / fmt.rgb_file(index)
+            link_or_copy(source, beside / source.name)
+        os.rename(beside, folder)
+    except OSError as error:
+        raise files.disk_error(folder, error, "--summary_dir") from error
+    return Pictures(folder)
+
+
+def thin_run(run: Run) -> Run:
+    """Replace a run by one without colour and depth images; everything else stays.
+
+    Killed in between, the run may be missing: it is flown again then.
+
+    Args:
+        run: a committed run.
+
+    Returns:
+        The new run, in the same place; a whole one for `dataset.py verify`, too.
+
+    Raises:
+        DataError: the run is damaged, or the file system refuses.
+    """
+    sensors = run.facts.get("sensors") or {}
+    if not sensors.get("rgb") and not sensors.get("depth"):
+        return run
+    rows = [fmt.frame_to_row(frame, rgb=False, depth=False) for frame in run.frames]
+    beside, away = (run.path.with_name(f".{run.name}.{what}") for what in ("thin", "removed"))
+    for left in (beside, away):
+        shutil.rmtree(left, ignore_errors=True)
+    build_run(beside, run.name, run.facts, rows, run.scan, {**sensors, "rgb": None, "depth": None}, {})
+    try:
+        os.rename(run.path, away)
+        os.rename(beside, run.path)
+    except OSError as error:
+        raise files.disk_error(run.path, error, "--summary_dir") from error
+    shutil.rmtree(away, ignore_errors=True)
+    return Run(run.path)

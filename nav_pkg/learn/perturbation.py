@@ -1,0 +1,114 @@
+"""Perturbations: what is done to camera images before a network sees them, to test how robust it is.
+
+Each is written KIND:STRENGTH. The images that a recorder keeps are the camera's own.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Tuple
+
+import numpy as np
+
+from nav_pkg.control.seeds import generator
+from nav_pkg.core import UsageError, nearest_name
+
+LIMITS: Dict[str, Tuple[float, str]] = {
+    "light": (0.95, "the share by which a run is darkened, or brightened until that share undoes it"),
+    "blur": (20.0, "standard deviation of the Gaussian blur, pixels"),
+    "noise": (1.0, "standard deviation of the noise on each channel of each pixel, black to white being 1"),
+}
+"""By kind: the largest strength, and what it means."""
+
+
+class Perturbation:
+    """Perturbs the images of a run, one after the other; the same seed gives the same bytes.
+
+    `light:0.5` darkens half of the runs to half of their light and brightens the others twofold
+    (the seed decides which), `blur:2` blurs, `noise:0.1` adds normal noise that is drawn anew for
+    every frame.
+
+    Args:
+        kind: `none`, `light`, `blur` or `noise`.
+        strength: above 0, as LIMITS says.
+    """
+
+    def __init__(self, kind: str = "none", strength: float = 0.0):
+        self.kind, self.strength = kind, strength
+        self.reset(0, 0)
+
+    @staticmethod
+    def parse(text: str) -> Perturbation:
+        """The perturbation that a flag asks for.
+
+        Args:
+            text: `none`, or `KIND:STRENGTH`.
+
+        Raises:
+            UsageError: an unknown kind, or a strength that can't be.
+        """
+        kind, colon, number = text.partition(":")
+        if text == "none":
+            return Perturbation()
+        if kind not in LIMITS:
+            raise UsageError(f"no perturbation is called {kind!r}{nearest_name(kind, ['none', *LIMITS])}")
+        most, meaning = LIMITS[kind]
+        try:
+            strength = float(number)
+        except ValueError:
+            strength = 0.0
+        if not 0 < strength <= most:
+            what = repr(number) if colon else "missing"
+            raise UsageError(
+                f"perturbation {kind}: the strength is {what}; give {kind}:S with S above 0 and at most "
+                f"{most:g} ({meaning})"
+            )
+        return Perturbation(kind, strength)
+
+    def __str__(self) -> str:
+        return "none" if self.kind == "none" else f"{self.kind}:{self.strength:g}"
+
+    def reset(self, seed: int, run: int) -> None:
+        """A run begins.
+
+        Args:
+            seed: of the series of runs.
+            run: its number.
+        """
+        self._seed, self._run, self._frame = seed, run, 0
+        dark = bool(generator(seed, "light", run).random() < 0.5)
+        share = 1 - self.strength if self.kind == "light" else 1.0
+        self._gain = share if dark else 1 / share
+
+    def apply(self, rgb: np.ndarray) -> np.ndarray:
+        """The next image of the run, as the network sees it.
+
+        Args:
+            rgb: uint8 (height, width, 3); left as it is.
+
+        Returns:
+            uint8 (height, width, 3).
+        """
+        frame = self._frame
+        self._frame += 1
+        change: Dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+            "none": lambda image, _: image,
+            "light": self._light,
+            "blur": self._blur,
+            "noise": self._noise,
+        }
+        return change[self.kind](rgb, frame)
+
+    def _light(self, rgb: np.ndarray, _frame: int) -> np.ndarray:
+        table = np.clip(np.rint(np.arange(256) * self._gain), 0, 255).astype(np.uint8)
+        return table[rgb]
+
+    def _blur(self, rgb: np.ndarray, _frame: int) -> np.ndarray:
+        from PIL import Image, ImageFilter
+
+        image = Image.fromarray(np.ascontiguousarray(rgb))
+        return np.asarray(image.filter(ImageFilter.GaussianBlur(self.strength)))
+
+    def _noise(self, rgb: np.ndarray, frame: int) -> np.ndarray:
+        chance = generator(self._seed, "image noise", self._run, frame)
+        noise = chance.standard_normal(rgb.shape, dtype=np.float32)
+        return np.clip(np.rint(rgb + np.float32(255 * self.strength) * noise), 0, 255).astype(np.uint8)

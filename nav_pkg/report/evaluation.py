@@ -1,0 +1,339 @@
+"""The result of an evaluation: from the flights in its folder to evaluation.json, tables and points.
+
+Everything but `timing` follows from what the flights recorded, and has the same bytes for the same
+seed, whatever the machine, the number of simulators and the interruptions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data import files
+from nav_pkg.data.reader import Run
+from nav_pkg.data.thin import Pictures, keep_pictures, thin_run
+from nav_pkg.flight import measures
+from nav_pkg.flight.conditions import Condition, conditions
+from nav_pkg.flight.metrics import counted
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.report.flights import last_indices
+from nav_pkg.report.tables import Column, Table
+from nav_pkg.world import load_plan
+
+CONFIGURATION = "evaluation_conf.json"
+RESULT, TABLE, PAGE = "evaluation.json", "evaluation.csv", "evaluation.html"
+FORMAT_VERSION = 1
+LAST_SECONDS = 8.0
+"""How much of the end of a run keeps all its images."""
+SPREAD = 6
+"""Images kept beside those, evenly over the run."""
+
+OFFLINE = ("accuracy", "balanced_accuracy", "imitation_loss")
+"""Scores of a checkpoint's results.json that are compared with its flights."""
+ONLINE = ("success_rate", "imitation_loss", "collision_free_distance")
+"""Measures of its flights that they are compared with."""
+
+
+@dataclass
+class Flown:
+    """A finished run.
+
+    Attributes:
+        number: of the run.
+        facts: its description.
+        run: the recorded run; None where it ended before its first frame.
+    """
+
+    number: int
+    facts: Dict[str, Any]
+    run: Optional[Run]
+
+    @property
+    def name(self) -> str:
+        """Its name, e.g. 00003_esatv3."""
+        return str(self.facts["name"])
+
+
+class Evaluation:
+    """An evaluation's folder.
+
+    Args:
+        folder: the folder.
+        configuration: what it evaluates; None reads what the folder holds.
+
+    Attributes:
+        conditions: in order.
+    """
+
+    def __init__(self, folder: Path, configuration: Optional[Mapping[str, Any]] = None):
+        self.folder = Path(folder)
+        if configuration is None:
+            configuration = files.read_json(self.folder / CONFIGURATION)
+        self.configuration = dict(configuration)
+        self.conditions: List[Condition] = conditions(
+            [checkpoint["label"] for checkpoint in self.configuration["checkpoints"]],
+            self.configuration["worlds"],
+            self.configuration["directions"],
+            self.configuration["control_delays"],
+            self.configuration["perturbations"],
+        )
+
+    def shards(self, condition: Condition) -> Iterator[Tuple[Path, Path]]:
+        """Log folder and dataset of each of the sessions that fly a condition."""
+        base = self.folder / condition.folder
+        for k in range(1, self.configuration["shards"] + 1):
+            yield base / f"shard_{k}", base / f"flights_{k}"
+
+    def log(self, condition: Condition) -> List[Dict[str, Any]]:
+        """The lines of a condition's run logs."""
+        runs = []
+        for log, _ in self.shards(condition):
+            if log.is_dir():
+                runs += RunLog(log).runs()
+        return runs
+
+    def flown(self, condition: Condition) -> List[Flown]:
+        """The finished runs of a condition, by number."""
+        found = {}
+        for log, dataset in self.shards(condition):
+            for number, facts in (RunLog(log).finished() if log.is_dir() else {}).items():
+                run: Optional[Run] = Run(dataset / str(facts["name"]))
+                if not (run.path / "run.json").exists():
+                    if facts.get("frames"):
+                        continue  # recorded, but lost: flown again
+                    run = None
+                found[number] = Flown(number, facts if run is None else run.facts, run)
+        return [found[n] for n in sorted(found) if n < self.configuration["number_of_runs"]]
+
+    def pictures(self, condition: Condition, flown: Flown) -> Pictures:
+        """The images kept of a run."""
+        return Pictures(self.folder / condition.folder / "pictures" / flown.name)
+
+    def keep(self, condition: Condition, flown: Flown) -> None:
+        """Keep the images of a finished run that the page may show; take the others out of it.
+
+        Raises:
+            DataError: the run is damaged, or the disk is full.
+        """
+        run = flown.run
+        if run is None or not len(run):
+            return
+        folder = self.pictures(condition, flown).folder
+        if (run.facts.get("sensors") or {}).get("rgb"):
+            spread = np.linspace(0, len(run) - 1, SPREAD + 2)[1:-1].round().astype(int).tolist()
+            last = last_indices(run, round(LAST_SECONDS * 10) + 1, LAST_SECONDS)
+            keep_pictures(run, folder, [*spread, *last])
+        if not self.configuration["keep_images"]:
+            thin_run(run)
+
+
+class _NoFrames:
+    """The columns of a run that ended before its first frame."""
+
+    x = y = applied_yaw = np.empty(0)
+    stamp = np.empty(0, np.int64)
+    actor = np.empty(0, dtype=str)
+
+
+def result(evaluation: Evaluation) -> Dict[str, Any]:
+    """The whole result: plain JSON types.
+
+    Raises:
+        DataError: a run is missing or damaged.
+    """
+    configuration = evaluation.configuration
+    per_condition, times = [], {}
+    deviations: Dict[str, List[np.ndarray]] = {}
+    by_label: Dict[str, List[Dict[str, Any]]] = {}
+    for condition in evaluation.conditions:
+        runs, offsets = [], []
+        route = load_plan(condition.world).route
+        for flown in evaluation.flown(condition):
+            frames: Any = _NoFrames() if flown.run is None else flown.run.frames
+            runs.append(measures.run_measures(flown.facts, frames, route))
+            offsets.append(measures.lateral_deviation(frames.x, frames.y, route))
+        wanted = configuration["number_of_runs"]
+        if len(runs) != wanted:
+            raise DataError(
+                f"{evaluation.folder / condition.folder}: {len(runs)} of {wanted} runs are there; run the "
+                "same command again"
+            )
+        said = measures.condition_measures(runs, offsets)
+        per_condition.append(
+            {
+                "checkpoint": condition.label,
+                "world": condition.world,
+                "direction": condition.direction,
+                "control_delay": condition.control_delay,
+                "perturbation": condition.perturbation,
+                "folder": condition.folder,
+                "measures": said,
+                "runs": runs,
+            }
+        )
+        by_label.setdefault(condition.label, []).extend(runs)
+        deviations.setdefault(condition.label, []).extend(offsets)
+        times[condition.folder] = _timing(evaluation, condition, wanted)
+    checkpoints = {}
+    for checkpoint in configuration["checkpoints"]:
+        label = checkpoint["label"]
+        checkpoints[label] = {
+            **{key: value for key, value in checkpoint.items() if key not in ("label", "file")},
+            "measures": measures.condition_measures(by_label[label], deviations[label]),
+        }
+    hidden = ("checkpoints", "versions", "shards", "keep_images")
+    return {
+        "format": "nav_pkg evaluation",
+        "format_version": FORMAT_VERSION,
+        "configuration": {key: value for key, value in configuration.items() if key not in hidden},
+        "versions": configuration["versions"],
+        "checkpoints": checkpoints,
+        "conditions": per_condition,
+        "offline_online": relation(checkpoints),
+        "timing": times,
+    }
+
+
+def _timing(evaluation: Evaluation, condition: Condition, wanted: int) -> Dict[str, Any]:
+    log = [run for run in evaluation.log(condition) if run["run"] < wanted]
+    last = {run["run"]: run for run in log if counted([run])}  # of a run flown twice, the later one
+    failures = [run for run in log if run["outcome"] == "sim_failure"]
+    made = measures.timing([*failures, *last.values()])
+    keys = ("inference_p50", "inference_p99", "inference_frames", "deadline_misses")
+    keys += ("wall_seconds", "simulated_seconds")
+    made["runs"] = {str(n): {key: last[n].get(key) for key in keys} for n in sorted(last)}
+    return made
+
+
+def relation(checkpoints: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+    """How offline scores and flights go together: Spearman's rank correlation over checkpoints.
+
+    Args:
+        checkpoints: by label, with `offline` scores (or None) and `measures` of all their flights.
+    """
+    known = [entry for entry in checkpoints.values() if entry.get("offline")]
+    return {
+        offline: {
+            online: measures.rank_correlation(
+                [entry["offline"].get(offline) for entry in known],
+                [entry["measures"].get(online) for entry in known],
+            )
+            for online in ONLINE
+        }
+        for offline in OFFLINE
+    }
+
+
+def offline_scores(folder: Path) -> Optional[Dict[str, Any]]:
+    """The scores in a training's results.json: of the test set, else of the validation set.
+
+    Args:
+        folder: the checkpoint's log folder.
+
+    Returns:
+        `part`, `frames` and OFFLINE; None where there is no results.json or it has no scores.
+    """
+    file = Path(folder) / "results.json"
+    if not file.is_file():
+        return None
+    content = files.read_json(file)
+    for part in ("test", "val"):
+        scores = content.get(part)
+        if isinstance(scores, dict) and scores.get("accuracy") is not None:
+            return {"part": part, **{key: scores.get(key) for key in ("frames", *OFFLINE)}}
+    return None
+
+
+COLUMNS = (
+    Column("checkpoint", "checkpoint"),
+    Column("world", "world"),
+    Column("direction", "direction"),
+    Column("control_delay", "delay [s]", 2),
+    Column("perturbation", "perturbation"),
+    Column("counted", "runs", 0),
+    Column("success", "whole laps"),
+    Column("interval", "95 % interval"),
+    Column("progress", "progress [m]", 1),
+    Column("laps", "laps", 2),
+    Column("collision_free_distance", "free of collision [m]", 1),
+    Column("mean_speed", "speed [m/s]", 2),
+    Column("lateral_mean", "off route [m]", 2),
+    Column("lateral_p95", "p95 [m]", 2),
+    Column("lateral_max", "max [m]", 2, where=("page",)),
+    Column("steering_change", "steering [rad/s²]", 2),
+    Column("imitation_loss", "imitation loss", 3),
+    Column("takeovers_per_minute", "takeovers/min", 2, where=("page",)),
+    Column("inference_p50", "answer p50 [ms]", 1, where=("page",)),
+    Column("inference_p99", "answer p99 [ms]", 1),
+    Column("deadline_misses", "late answers", 0, where=("page",)),
+    Column("real_time_ratio", "x real time", 1),
+    Column("simulator_failures", "simulator failures", 0, where=("page",)),
+    *(Column(key, key, where=()) for key in ("successes", "success_rate", "success_low", "success_high")),
+    *(Column(key, key, where=()) for key in ("distance", "duration", "distance_per_collision", "nearest")),
+    *(Column(key, key, where=()) for key in ("expert_share", "replaced", "frames")),
+)
+
+
+def table(made: Mapping[str, Any]) -> Table:
+    """One row a condition."""
+    rows = []
+    for condition in made["conditions"]:
+        said, times = condition["measures"], made["timing"][condition["folder"]]
+        row = {**condition, **said, **times, **_success(said)}
+        for key in ("inference_p50", "inference_p99"):
+            row[key] = None if times[key] is None else 1000 * times[key]
+        rows.append(row)
+    return Table(COLUMNS, rows)
+
+
+def _success(said: Mapping[str, Any]) -> Dict[str, Any]:
+    if not said["counted"]:
+        return {"success": None, "interval": None}
+    return {
+        "success": f"{said['successes']} of {said['counted']}",
+        "interval": f"{100 * said['success_low']:.0f} to {100 * said['success_high']:.0f} %",
+    }
+
+
+def checkpoints_table(made: Mapping[str, Any]) -> Table:
+    """One row a checkpoint: its offline scores beside what all its flights say together."""
+    columns = (
+        Column("checkpoint", "checkpoint"),
+        Column("network", "network"),
+        Column("part", "offline set"),
+        Column("accuracy", "accuracy", 1, percent=True),
+        Column("balanced_accuracy", "balanced accuracy", 1, percent=True),
+        Column("offline_loss", "imitation loss, offline", 3),
+        Column("online_loss", "in flight", 3),
+        Column("success", "whole laps"),
+        Column("interval", "95 % interval"),
+        Column("collision_free_distance", "free of collision [m]", 1),
+        Column("sha256", "sha256", where=()),
+    )
+    rows = []
+    for label, entry in made["checkpoints"].items():
+        scores, said = dict(entry.get("offline") or {}), entry["measures"]
+        loss = scores.pop("imitation_loss", None)
+        row = {"checkpoint": label, "network": entry["network"], "sha256": entry["sha256"], **scores}
+        row.update(offline_loss=loss, online_loss=said["imitation_loss"], **_success(said))
+        rows.append({**row, "collision_free_distance": said["collision_free_distance"]})
+    return Table(columns, rows)
+
+
+def relation_table(made: Mapping[str, Any]) -> Table:
+    """One row an offline score: its rank correlation with each measure of flight."""
+    columns = (
+        Column("offline", "offline"),
+        Column("points", "checkpoints", 0),
+        *(Column(key, key.replace("_", " "), 2) for key in ONLINE),
+    )
+    rows = []
+    for offline, entries in made["offline_online"].items():
+        row: Dict[str, Any] = {"offline": offline.replace("_", " ")}
+        row["points"] = max(entry["points"] for entry in entries.values())
+        rows.append({**row, **{online: entry["rho"] for online, entry in entries.items()}})
+    return Table(columns, rows)

@@ -1,0 +1,105 @@
+"""Where a network looks: class activation maps by gradients (Grad-CAM).
+
+R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization" (ICCV 2017), equations 1 and 2, at the network's last convolution.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Tuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from nav_pkg import nets
+from nav_pkg.learn.checkpoint import Checkpoint
+
+
+class Saliency:
+    """The saliency maps of a checkpoint's network.
+
+    Args:
+        loaded: the checkpoint.
+
+    Attributes:
+        layer: name of the convolution looked at; empty for a network without one.
+    """
+
+    def __init__(self, loaded: Checkpoint):
+        self._space, self._preprocessing = loaded.action_space, loaded.preprocessing
+        self._kind = nets.spec(loaded.network).kind
+        self._count = loaded.net_options.get("n_frames", 1)
+        self._net = loaded.build().eval().requires_grad_(False)
+        found = [
+            (name, module) for name, module in self._net.named_modules() if isinstance(module, nn.Conv2d)
+        ]
+        self.layer, self._module = found[-1] if found else ("", None)
+
+    def map(self, rgb: np.ndarray) -> Tuple[np.ndarray, float]:
+        """What of an image speaks for the network's answer to it.
+
+        A network of several frames sees the image in all of them, one with a state has none yet.
+
+        Args:
+            rgb: uint8 (height, width, 3).
+
+        Returns:
+            float64 (height, width) in [0, 1], the largest being 1 (all 0 where nothing speaks for
+            the answer), and the answer, rad/s.
+        """
+        if self._module is None:
+            raise ValueError("a network without convolutions has no such map")
+        image = self._preprocessing.input(rgb, "cpu").clone().requires_grad_(True)
+        kept: List[torch.Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            kept.append(output)
+            return output.clone()  # what follows may change it in place
+
+        hook = self._module.register_forward_hook(keep)
+        try:
+            with torch.enable_grad():
+                outputs = self._outputs(image)
+                gradients = torch.autograd.grad(self._spoken_for(outputs), kept[-1])[0]
+        finally:
+            hook.remove()
+        activations = kept[-1].detach()
+        weights = gradients.mean(dim=(2, 3), keepdim=True)
+        heat = torch.relu((weights * activations).sum(dim=1, keepdim=True))[-1:]
+        heat = nn.functional.interpolate(heat, size=rgb.shape[:2], mode="bilinear", align_corners=False)
+        values = heat[0, 0].double().numpy()
+        most = float(values.max())
+        yaw = float(self._space.yaw(outputs.detach().double().numpy()[None])[0])
+        return (values / most if most > 0 else values), yaw
+
+    def _outputs(self, image: torch.Tensor) -> torch.Tensor:
+        if self._kind == "recurrent":
+            return self._net(image[None], None)[0][0, -1]
+        if self._kind == "frames":
+            return self._net(torch.cat([image] * self._count)[None])[0]
+        return self._net(image)[0]
+
+    def _spoken_for(self, outputs: torch.Tensor) -> torch.Tensor:
+        """The chosen class' output; of a regressed turn its size, to the side that it goes."""
+        if self._space.discrete:
+            return outputs[outputs.argmax()]
+        return outputs[0].abs()
+
+
+def overlay(rgb: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image with a saliency map over it: what matters is bright, the rest dimmed.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+        heat: float (height, width) in [0, 1].
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    from matplotlib import colormaps
+
+    colours = np.asarray(colormaps["inferno"](heat))[:, :, :3] * 255
+    grey: Any = rgb.mean(axis=2, keepdims=True)
+    share = (0.15 + 0.55 * heat)[:, :, None]
+    return np.rint((1 - share) * (0.35 * rgb + 0.65 * grey) + share * colours).clip(0, 255).astype(np.uint8)

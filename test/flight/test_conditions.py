@@ -1,0 +1,53 @@
+"""Conditions of an evaluation, and shards of a session's runs."""
+
+import pytest
+
+from nav_pkg.core import UsageError
+from nav_pkg.flight.conditions import Condition, conditions, labels
+from nav_pkg.flight.schedule import Schedule
+
+
+def test_all_combinations_once_in_order():
+    made = conditions(["a", "b"], ["w"], ["forward", "reverse"], [0.0, 0.1, 0.0], ["none"])
+    assert len(made) == 8
+    assert made[0] == Condition("a", "w", "forward", 0.0, "none")
+    assert made[-1].folder == "b/w_reverse_delay0.1_none"
+
+
+def test_folders_are_names_and_differ():
+    made = conditions(["a"], ["w"], ["forward"], [0.0, 0.1, 0.15], ["none", "noise:0.1", "noise:0.2"])
+    folders = [condition.folder for condition in made]
+    assert len(set(folders)) == 9
+    assert "a/w_forward_delay0.15_noise0.2" in folders
+
+
+def test_labels_are_short_and_differ():
+    made = labels(
+        ["tiny/first", "/x/y/tiny/first/my-model", "/logs/b c", "tiny/first", "tiny_first", "./net"]
+    )
+    assert made == {
+        "tiny/first": "tiny_first",
+        "/x/y/tiny/first/my-model": "tiny_first_2",
+        "/logs/b c": "logs_b_c",
+        "tiny_first": "tiny_first_3",
+        "./net": "net",
+    }
+
+
+def test_shards_share_the_runs_out_and_leave_each_as_it_is():
+    whole = Schedule(runs=7, start="route").runs_to_fly()
+    shards = [Schedule(runs=7, start="route", shard=f"{k}/3").runs_to_fly() for k in (1, 2, 3)]
+    assert [[plan.run for plan in shard] for shard in shards] == [[0, 3, 6], [1, 4], [2, 5]]
+    assert sorted((plan for shard in shards for plan in shard), key=lambda plan: plan.run) == whole
+
+
+def test_a_shard_goes_on_at_its_first_run_left():
+    schedule = Schedule(runs=7, shard="2/3", first_run=4)
+    assert schedule.numbers() == [1, 4]
+    assert [plan.run for plan in schedule.runs_to_fly()] == [4]
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"])
+def test_a_shard_that_can_not_be(shard):
+    with pytest.raises(UsageError, match="--shard is"):
+        Schedule(shard=shard).check()
