@@ -28,7 +28,7 @@ from nav_pkg.cli.session_folders import Folders
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.flight.schedule import Schedule
-from nav_pkg.learn import checkpoint as checkpoint_file
+from nav_pkg.learn import exported
 from nav_pkg.learn.pilot import check_given
 from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
@@ -201,7 +201,7 @@ class Session:
             return []
         # A missing checkpoint, or one that the flags contradict, is refused before anything is made.
         flags_given = learner.given(["--online", *given])
-        loaded = checkpoint_file.load(checkpoint, self.args.summary_dir, flags_given.get("network"))
+        loaded = exported.describe(checkpoint, self.args.summary_dir, flags_given.get("network"))
         check_given(loaded, flags_given, checkpoint)
         own = {
             "--checkpoint_path": checkpoint,

@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger, TriggerResponse
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data.messages import image_to_array
-from nav_pkg.learn import determinism
+from nav_pkg.learn import determinism, exported
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import LearnerStatus
 from nav_pkg.ros import robot as topics
@@ -113,7 +113,9 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
             )
     if not args.checkpoint_path:
         raise UsageError("main.py: --online needs --checkpoint_path, the checkpoint that flies")
-    pilot = Pilot.load(
+    # before the pilot: an exported file takes the number of threads when it is opened
+    torch.set_num_threads(args.num_threads or determinism.cores())
+    pilot = exported.load_pilot(
         args.checkpoint_path,
         summary_dir=args.summary_dir,
         device=args.device,
@@ -122,7 +124,6 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
         network=given.get("network"),
         given=given,
     )
-    torch.set_num_threads(args.num_threads or determinism.cores())
     if not args.no_training:
         print("the net flies and does not learn: learning in flight is not there yet (as --no_training)")
     return pilot
