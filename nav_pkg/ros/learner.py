@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger, TriggerResponse
 
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.core import LearnerError, UsageError
-from nav_pkg.data.messages import image_to_array
+from nav_pkg.data.messages import image_to_array, stamp_ns
 from nav_pkg.learn import determinism, exported
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import LearnerStatus
@@ -31,9 +31,12 @@ class Parameters:
 
     Attributes:
         robot: robot name or file (topic names).
+        newest: answer the newest image and pass over those that came meanwhile, as on a robot, which does not
+            wait; false: answer every image.
     """
 
     robot: str = "drone"
+    newest: bool = False
 
 
 class LearnerNode:
@@ -43,18 +46,27 @@ class LearnerNode:
         pilot: the net with its preprocessing and action space.
         robot: the robot's topics.
         seed: of the pilot's random draws, if it makes any.
+        newest: see `Parameters`.
     """
 
-    def __init__(self, pilot: Pilot, robot: topics.Robot, seed: int):
+    def __init__(self, pilot: Pilot, robot: topics.Robot, seed: int, newest: bool = False):
         self._pilot = pilot
         self._seed = seed
         self._frames = 0
+        self._stamp = 0
         self._lock = threading.Lock()
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
         on_image = guarded(self._on_image, LearnerError.code)
         rospy.Service("~reset", Trigger, guarded(self._on_reset, LearnerError.code))
-        rospy.Subscriber(robot.rgb, Image, on_image, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True)
+        rospy.Subscriber(
+            robot.rgb,
+            Image,
+            on_image,
+            queue_size=1 if newest else None,
+            buff_size=shell.IMAGE_BUFFER,
+            tcp_nodelay=True,
+        )
 
     def _on_reset(self, _request) -> TriggerResponse:
         """A new episode begins: forget the past (recurrent state)."""
@@ -64,7 +76,11 @@ class LearnerNode:
 
     def _on_image(self, message: Image) -> None:
         begin = time.perf_counter()
+        stamp = stamp_ns(message.header.stamp)
         with self._lock:
+            if stamp < self._stamp:  # time was set back (a simulator or a bag began anew): so does the run
+                self._pilot.reset(self._seed)
+            self._stamp = stamp
             command = self._pilot.command(image_to_array(message))
             self._frames += 1
             frames = self._frames
@@ -90,7 +106,9 @@ def main(args: Any, given: Mapping[str, Any]) -> int:
     """
     pilot = load_pilot(args, given)
     shell.start("learner")
-    LearnerNode(pilot, topics.load_robot(shell.parameters(Parameters).robot), args.random_seed)
+    parameters = shell.parameters(Parameters)
+    robot = topics.load_robot(parameters.robot, needs=("rgb",))
+    LearnerNode(pilot, robot, args.random_seed, parameters.newest)
     rospy.spin()
     return 0
 
