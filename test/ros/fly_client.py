@@ -30,7 +30,7 @@ class Player:
         self.images = rospy.Publisher("/camera/rgb/image_raw", Image, queue_size=1)
         self.joy = rospy.Publisher("/joy", Joy, queue_size=1)
         rospy.Subscriber("/cmd_vel", Twist, lambda m: self.heard.append((time.monotonic(), m)))
-        rospy.Subscriber("/learner/cmd_vel", TwistStamped, self.answers.append)
+        self.learner = rospy.Subscriber("/learner/cmd_vel", TwistStamped, self.answers.append)
         rospy.Subscriber("/diagnostics", DiagnosticArray, self.diagnostics.append)
         threading.Thread(target=self.play, daemon=True).start()
 
@@ -76,7 +76,9 @@ def main():
     """The whole flight."""
     rospy.init_node("client", anonymous=True)
     player = Player()
-    player.until("guardian and learner", lambda: player.heard and player.images.get_num_connections() > 1, 90)
+    player.until("the guardian", lambda: player.heard, 90)
+    player.until("learner and bag", lambda: player.images.get_num_connections() > 1, 90)
+    player.until("the learner's answers", lambda: player.learner.get_num_connections() > 0, 30)
     player.until("joystick connection", lambda: player.joy.get_num_connections() > 0, 30)
 
     # The learner alone: a run of two images, and again after time was set back.
