@@ -137,6 +137,15 @@ class Guardian:
 
     def spin(self) -> None:
         """Publish until ROS shuts down."""
+        # In a thread: rospy's signal handler interrupts the main one anywhere, calls `_stop` there, and would
+        # wait for a lock that the same thread holds, or let a command through that was decided before.
+        thread = threading.Thread(target=self._safely(lambda _: self._publish()), args=(None,), daemon=True)
+        thread.start()
+        while not rospy.is_shutdown():
+            time.sleep(0.05)
+        thread.join(timeout=5.0)
+
+    def _publish(self) -> None:
         due = told = time.monotonic()
         while not rospy.is_shutdown():
             now = time.monotonic()

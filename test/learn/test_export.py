@@ -205,6 +205,14 @@ def test_another_cameras_image_is_refused(tmp_path, suffix):
             pilot.command(image)
 
 
+def test_an_exported_file_is_no_checkpoint(tmp_path):
+    output, _ = make(tmp_path)
+    with pytest.raises(DataError, match="an exported file: it flies, but for anything else its checkpoint"):
+        checkpoint.load(output)
+    with pytest.raises(UsageError, match="is exported already: give its checkpoint"):
+        run(tmp_path, "-m", output, "--output", tmp_path / "again.pt")
+
+
 def test_flags_that_contradict_the_file(tmp_path):
     output, _ = make(tmp_path)
     pilot = exported.load_pilot(output, speed=0.5, network="tinyv2", given={"discrete": True})
