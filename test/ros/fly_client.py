@@ -1,13 +1,17 @@
 """Beside fly.launch: plays camera and joystick, and times what comes out; fails by an assertion.
 
-    fly_client.py WIDTH HEIGHT
+    fly_client.py WIDTH HEIGHT             everything fails once
+    fly_client.py WIDTH HEIGHT interrupt   the guardian is interrupted in flight
 
 Real time: limits of the guardian are checked with `SLACK` for a machine that is busy with other things.
 """
 
+import os
+import signal
 import sys
 import threading
 import time
+import xmlrpc.client
 
 import numpy as np
 import rospy
@@ -29,7 +33,9 @@ class Player:
         self.diagnostics = []
         self.images = rospy.Publisher("/camera/rgb/image_raw", Image, queue_size=1)
         self.joy = rospy.Publisher("/joy", Joy, queue_size=1)
-        rospy.Subscriber("/cmd_vel", Twist, lambda m: self.heard.append((time.monotonic(), m)))
+        self.commands = rospy.Subscriber(
+            "/cmd_vel", Twist, lambda m: self.heard.append((time.monotonic(), m))
+        )
         self.learner = rospy.Subscriber("/learner/cmd_vel", TwistStamped, self.answers.append)
         rospy.Subscriber("/diagnostics", DiagnosticArray, self.diagnostics.append)
         threading.Thread(target=self.play, daemon=True).start()
@@ -72,15 +78,42 @@ class Player:
         assert all(message == Twist() for message in new)
 
 
+def interrupt(player):
+    """The guardian is interrupted while the learner flies: zero is the last word."""
+    player.camera = player.joystick = player.pressed = True
+    player.until("flight", player.flies, 20)
+    time.sleep(0.5)
+    with xmlrpc.client.ServerProxy(rospy.get_master().lookupNode("/guardian")[2]) as api:
+        pid = api.getPid("/client")[2]
+    assert player.flies()
+    before = len(player.heard)
+    os.kill(pid, signal.SIGINT)
+    player.until("the end", lambda: player.commands.get_num_connections() == 0, 20)
+    last = [message for _, message in player.heard[before - 1 :]]
+    zeros = [message == Twist() for message in last]
+    # none of the learner's commands after the first zero, and zero more than once, for one may be lost
+    assert zeros == sorted(zeros) and not zeros[0] and sum(zeros) >= 2, last
+
+
 def main():
-    """The whole flight."""
+    """Wait for the graph, and play."""
     rospy.init_node("client", anonymous=True)
     player = Player()
     player.until("the guardian", lambda: player.heard, 90)
-    player.until("learner and bag", lambda: player.images.get_num_connections() > 1, 90)
+    player.until("the learner", lambda: "/learner/cmd_vel" in dict(rospy.get_published_topics()), 90)
+    player.until("its camera", lambda: player.images.get_num_connections() > 0, 30)
     player.until("the learner's answers", lambda: player.learner.get_num_connections() > 0, 30)
     player.until("joystick connection", lambda: player.joy.get_num_connections() > 0, 30)
 
+    if len(sys.argv) > 3:
+        interrupt(player)
+    else:
+        fail_once(player)
+    print("client: all as it should be", flush=True)
+
+
+def fail_once(player):
+    """The whole flight."""
     # The learner alone: a run of two images, and again after time was set back.
     first = rospy.Time.now()
     for index, (seed, seconds) in enumerate([(1, 0), (2, 1), (1, -9), (2, -8)]):
@@ -134,7 +167,6 @@ def main():
     player.until("the end", lambda: player.joy.get_num_connections() <= 1, 30)
     time.sleep(1.0)
     assert player.heard[-1][1] == Twist(), player.heard[-1]
-    print("client: all as it should be", flush=True)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,19 @@ class Launch:
     def text(self):
         return self.output.read_text(errors="replace")
 
+    def play(self, *arguments):
+        """Run fly_client.py beside it, which has to be content."""
+        output = self.output.with_name("client.txt")
+        with open(output, "w") as file:
+            client = subprocess.run(
+                [sys.executable, str(HERE / "fly_client.py"), str(WIDTH), str(HEIGHT), *arguments],
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=240,
+            )
+        assert client.returncode == 0, f"{output.read_text()}\n{self.text()}"
+
     def says(self, text, limit=60):
         """Wait until it does."""
         deadline = time.monotonic() + limit
@@ -96,16 +109,7 @@ def launch(tmp_path):
 
 def test_a_flight_in_which_everything_fails_once(exported, launch, tmp_path):
     flight = launch(f"checkpoint:={exported}", "num_threads:=1")
-    with open(tmp_path / "client.txt", "w") as output:
-        client = subprocess.run(
-            [sys.executable, str(HERE / "fly_client.py"), str(WIDTH), str(HEIGHT)],
-            env=flight.environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=240,
-        )
-    said = (tmp_path / "client.txt").read_text()
-    assert client.returncode == 0, f"{said}\n{flight.text()}"
+    flight.play()
     flight.process.wait(timeout=60)
     text = flight.text()
     assert "error: image encoding 'yuv422' is not among rgb8, bgr8" in text
@@ -128,9 +132,9 @@ def test_a_flight_in_which_everything_fails_once(exported, launch, tmp_path):
 
 def test_an_interrupt_ends_in_zero_and_a_report(exported, launch, tmp_path):
     flight = launch(f"checkpoint:={exported}", "num_threads:=1", "bag:=false")
-    flight.says("no message from the joystick")
-    flight.stop()
-    assert "interventions: no_joystick 1" in flight.text()
+    flight.play("interrupt")
+    flight.process.wait(timeout=60)
+    assert "from image to command p50" in flight.text() and "Traceback" not in flight.text()
     assert len(list((tmp_path / "fly").glob("flight_*.json"))) == 1
 
 
@@ -161,6 +165,15 @@ def test_a_robot_may_lack_sensors_that_a_node_does_not_need():
         load_robot("bebop")
     with pytest.raises(UsageError, match="did you mean 'bebop'"):
         load_robot("bepop", needs=())
+
+
+def test_limits_do_not_make_another_dataset():
+    """They do not change what is recorded: a dataset from before they were there can be added to."""
+    from nav_pkg.ros.robot import Sizes, dataset_description, load_robot
+
+    robot = load_robot("drone")
+    assert "guard" in robot.description
+    assert "guard" not in dataset_description(robot, Sizes())["robot"]
 
 
 @pytest.mark.parametrize(
