@@ -21,6 +21,6 @@ fi
 "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 5 \
     -r "$pins"
 # What fails here would otherwise fail in the middle of a flight.
-"$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, rosbags.rosbag1'
+"$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, rosbags.rosbag1, onnx, onnxruntime'
 sync -f "$venv/bin/python"
 : >"$venv/.complete"

@@ -243,7 +243,13 @@ FLAGS: tuple[Flag, ...] = (
     *_flags(
         "learner",
         "checkpoints and logs",
-        Flag("--checkpoint_path", "start from this checkpoint: a log folder or a file; '' for none", "", str),
+        Flag(
+            "--checkpoint_path",
+            "start from this checkpoint: a log folder or a file; '' for none; in flight also an exported "
+            ".onnx or .pt file",
+            "",
+            str,
+        ),
         Flag("--summary_dir", "folder of all logs (environment NAV_PKG_LOG)", None, str, free=True),
     ),
     *_flags(

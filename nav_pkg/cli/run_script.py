@@ -29,7 +29,7 @@ from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, Usage
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.learn import checkpoint as checkpoint_file
-from nav_pkg.learn import online_flags
+from nav_pkg.learn import exported, online_flags
 from nav_pkg.learn.checkpoint import MODEL_FILE
 from nav_pkg.learn.online import read_runs
 from nav_pkg.learn.pilot import check_given
@@ -260,7 +260,7 @@ class Session:
         if self.args.learns:
             online_flags.check(learner.parse(words), given)
             return
-        loaded = checkpoint_file.load(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
+        loaded = exported.describe(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
         check_given(loaded, given, self.args.checkpoint_path)
 
     def _learned(self) -> Dict[int, Dict[str, Any]]:

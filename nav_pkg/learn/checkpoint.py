@@ -205,6 +205,8 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
         raise DataError(
             f"{file}: no such checkpoint: check --checkpoint_path (relative to --summary_dir, or absolute)"
         )
+    if file.suffix == ".onnx":
+        raise DataError(f"{file}: an exported file: it flies, but for anything else its checkpoint is needed")
     content = _read(file)
     if content.get("format") != FORMAT:
         raise DataError(f"{file}: not a checkpoint that nav_pkg wrote: train one with scripts/main.py")

@@ -146,11 +146,14 @@ class Pilot:
         Raises:
             DataError: `rgb` is no such image.
         """
-        return self.command_of(self.preprocessing.resize(rgb))
+        return self._command(self.outputs(rgb))
 
     def command_of(self, pixels: np.ndarray) -> Command:
         """The same for an image at the network's input size, uint8 (height, width, 3)."""
-        return self.action_space.command(self.action_space.draw(self.outputs_of(pixels), self._random))
+        return self._command(self.outputs_of(pixels))
+
+    def _command(self, outputs: np.ndarray) -> Command:
+        return self.action_space.command(self.action_space.draw(outputs, self._random))
 
 
 def described_flags(loaded: Checkpoint) -> Dict[str, Any]:

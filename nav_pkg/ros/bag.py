@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Set
@@ -34,12 +35,15 @@ class Parameters:
     """Private parameters of the bag node.
 
     Attributes:
-        bag: file to write; `<bag>.active` until it is closed.
+        bag: file to write, `<bag>.active` until it is closed; or, with a slash at its end, a folder for a
+            file named after the time.
         robot: robot name or file (topic names).
+        extra: more topics to record, with spaces between them.
     """
 
     bag: str = ""
     robot: str = "drone"
+    extra: str = ""
 
 
 class BagWriter:
@@ -48,9 +52,11 @@ class BagWriter:
     def __init__(self, parameters: Parameters):
         if not parameters.bag:
             raise UsageError("bag: parameter ~bag (the file to write) is missing")
-        robot = topics.load_robot(parameters.robot)
-        self._path = Path(parameters.bag)
-        self._active = Path(f"{parameters.bag}.active")
+        robot = topics.load_robot(parameters.robot, needs=("rgb", "command"))
+        self._path = Path(parameters.bag).expanduser()
+        if parameters.bag.endswith("/"):
+            self._path /= time.strftime("%Y-%m-%d_%H-%M-%S.bag")
+        self._active = Path(f"{self._path}.active")
         if self._path.exists():
             raise DataError(f"{self._path}: exists already; give another name")
         try:
@@ -60,11 +66,12 @@ class BagWriter:
             raise DataError(f"{self._active}: {error.strerror}; give another name") from None
         self._queue: queue.Queue = queue.Queue(SLOTS)
         self._frames: Dict[int, Set[str]] = {}
-        self._sensors = {robot.rgb, robot.depth, robot.scan, robot.odometry, topics.EXPERT}
+        self._sensors = {robot.rgb, robot.depth, robot.scan, robot.odometry, topics.EXPERT} - {""}
         self._status = rospy.Publisher(topics.BAG, RecorderStatus, queue_size=100, latch=True)
         extra = ["/clock", robot.contacts, robot.command, topics.LEARNER, "/tf", "/tf_static"]
-        info = [robot.description["topics"][key] for key in ("rgb_info", "depth_info")]
-        for topic in [*self._sensors, *extra, *info, topics.EPISODE]:
+        info = [robot.description["topics"].get(key) for key in ("rgb_info", "depth_info")]
+        wanted = [*self._sensors, *extra, *info, topics.EPISODE, *parameters.extra.split()]
+        for topic in dict.fromkeys(topic for topic in wanted if topic):
             rospy.Subscriber(
                 topic, rospy.AnyMsg, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
             )
@@ -105,6 +112,8 @@ class BagWriter:
         stamp = seconds * 1_000_000_000 + nanoseconds
         here = self._frames.setdefault(stamp, set())
         here.add(topic)
+        if len(self._frames) > SLOTS:  # a flight without /episode, or sensors without common stamps
+            del self._frames[min(self._frames)]
         if len(here) > len(self._sensors):
             self._frames = {s: found for s, found in self._frames.items() if s > stamp}
             header = Header(seq=sequence, stamp=rospy.Time(seconds, nanoseconds))

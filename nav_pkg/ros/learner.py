@@ -19,6 +19,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 import rospy
 import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger, TriggerResponse
@@ -34,7 +35,7 @@ from nav_pkg.core import (
 from nav_pkg.data import paths
 from nav_pkg.data.messages import command_from_twist, image_to_array, stamp_ns
 from nav_pkg.flight.latency import DEADLINE
-from nav_pkg.learn import determinism, folder
+from nav_pkg.learn import determinism, exported, folder
 from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.online_flags import learning_flags
 from nav_pkg.learn.perturbation import Perturbation
@@ -47,6 +48,8 @@ from nav_pkg.ros.guard import guarded
 from nav_pkg.ros.join import StampJoin
 from nav_pkg.srv import Checkpoint, CheckpointResponse
 
+DIAGNOSED = 10
+"""Frames from one diagnostic message to the next."""
 BACKLOG = 20
 """Free-running: frames that may wait to be learned from; older ones are left out."""
 PATIENCE = 50
@@ -105,6 +108,7 @@ class LearnerNode:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._study = threading.RLock()  # free-running, the learner is at work while images are answered
+        self._stamp = 0
         self._resets = 0  # runs begun; what belongs to an earlier one is dropped
         self._run: Optional[int] = None
         self._evaluation = False
@@ -112,6 +116,7 @@ class LearnerNode:
         self._begun = (time.monotonic(), 0)
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
+        self._diagnostics = rospy.Publisher(topics.DIAGNOSTICS, DiagnosticArray, queue_size=10)
         self._join = StampJoin()
         self._images: queue.Queue = queue.Queue()
         self._waiting: queue.Queue = queue.Queue(BACKLOG)
@@ -150,14 +155,16 @@ class LearnerNode:
 
     # Answering.
 
-    def _answer(self, message: Image) -> Tuple[np.ndarray, Command]:
+    def _answer(self, message: Image) -> Tuple[Optional[np.ndarray], Command]:
+        """Answer an image; gives it at the network's input size where a learner takes it, and the command."""
         image = self._perturbation.apply(image_to_array(message))
         begin = time.perf_counter()  # the perturbation is the test's, not the pilot's
-        pixels = self._pilot.preprocessing.resize(image)
+        pixels: Optional[np.ndarray] = None
         if self._learner is not None:
+            pixels = self._pilot.preprocessing.resize(image)
             command = self._learner.command_of(pixels)
         else:
-            command = self._pilot.command_of(pixels)
+            command = self._pilot.command(image)
         answer = TwistStamped(header=message.header, twist=twist_from_command(command))
         answer.header.frame_id = "base_link"
         self._command.publish(answer)
@@ -186,6 +193,35 @@ class LearnerNode:
             status.loss = float("nan") if one.loss is None else one.loss
             status.rate = (one.updates - updates) / max(1e-9, time.monotonic() - since)
         self._status.publish(status)
+        if self._frames % DIAGNOSED == 1:
+            self._diagnose(status)
+
+    def _diagnose(self, status: LearnerStatus) -> None:
+        """What rqt_robot_monitor and the like show: the status in words."""
+        says = "learns" if status.learning else "flies"
+        shown = (
+            "network",
+            "frames",
+            "latency",
+            "late",
+            "learned",
+            "updates",
+            "buffer",
+            "loss",
+            "rate",
+            "skipped",
+        )
+        message = DiagnosticArray()
+        message.header.stamp = rospy.Time.now()
+        message.status.append(
+            DiagnosticStatus(
+                level=DiagnosticStatus.WARN if status.note else DiagnosticStatus.OK,
+                name="learner",
+                message=status.note or says,
+                values=[KeyValue(key, str(getattr(status, key))) for key in shown],
+            )
+        )
+        self._diagnostics.publish(message)
 
     def _on_message(self, message: Any, topic: str) -> None:
         stamp = stamp_ns(message.header.stamp)
@@ -232,7 +268,9 @@ class LearnerNode:
                 continue
         return None
 
-    def _take_episode(self, episode: Episode, stamp: int, pixels: np.ndarray, command: Command) -> None:
+    def _take_episode(
+        self, episode: Episode, stamp: int, pixels: Optional[np.ndarray], command: Command
+    ) -> None:
         with self._changed:
             if episode.state == Episode.IDLE:
                 # the take-off is no part of a run: a net with a memory must not have seen it
@@ -260,7 +298,11 @@ class LearnerNode:
     # Free-running: answers at once, learning beside.
 
     def _on_image(self, message: Image) -> None:
+        stamp = stamp_ns(message.header.stamp)
         with self._lock:
+            if stamp < self._stamp:  # time was set back (a simulator or a bag began anew): so does the run
+                self._pilot.reset(self._seed)
+            self._stamp = stamp
             pixels, command = self._answer(message)
         if self._learner is None:
             return
@@ -270,7 +312,7 @@ class LearnerNode:
         if self._waiting.full():
             self._skipped += 1
             self._waiting.get_nowait()
-        self._waiting.put_nowait((stamp_ns(message.header.stamp), pixels, command))
+        self._waiting.put_nowait((stamp, pixels, command))
 
     def _learn_beside(self) -> None:
         assert self._learner is not None
@@ -366,7 +408,7 @@ def main(args: Any, given: Mapping[str, Any]) -> int:
     pilot = load_pilot(args, given) if args.no_training else None
     shell.start("learner")
     parameters = shell.parameters(Parameters)
-    robot = topics.load_robot(parameters.robot)
+    robot = topics.load_robot(parameters.robot, needs=("rgb",))
     learner = None
     if pilot is None:
         if not parameters.lockstep and not args.num_threads:
@@ -419,7 +461,9 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
     """
     if not args.checkpoint_path:
         raise UsageError("main.py: --online --no_training needs --checkpoint_path, the checkpoint that flies")
-    pilot = Pilot.load(
+    # before the pilot: an exported file takes the number of threads when it is opened
+    torch.set_num_threads(args.num_threads or determinism.cores())
+    return exported.load_pilot(
         args.checkpoint_path,
         summary_dir=args.summary_dir,
         device=args.device,
@@ -428,5 +472,3 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
         network=given.get("network"),
         given=given,
     )
-    torch.set_num_threads(args.num_threads or determinism.cores())
-    return pilot

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Sequence
 
 from nav_pkg.core import DataError
 from nav_pkg.sim import description
@@ -15,13 +17,16 @@ BAG = "/bag/status"
 LEARNER_STATUS = "/learner/status"
 RUN = "/nav_pkg/run"
 """A parameter: the number of the present run."""
+DIAGNOSTICS = "/diagnostics"
 
 TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")
+
+_TOPIC = re.compile(r"/?[A-Za-z]\w*(/\w+)*\Z")
 
 
 @dataclass(frozen=True)
 class Robot:
-    """A robot's name, its topics and the whole content of its file."""
+    """A robot's name, its topics (empty where it has none) and the whole content of its file."""
 
     name: str
     command: str
@@ -57,7 +62,7 @@ class Sizes:
 
 def dataset_description(robot: Robot, sizes: Sizes) -> dict:
     """What dataset.json says of a dataset recorded with a robot."""
-    own = robot.description
+    own = {key: value for key, value in robot.description.items() if key != "guard"}  # of fly.launch alone
     camera, depth = dict(own["camera"]), dict(own["depth"])
     camera.update(width=sizes.width or camera["width"], height=sizes.height or camera["height"])
     depth.update(width=sizes.depth_width or depth["width"], height=sizes.depth_height or depth["height"])
@@ -73,18 +78,22 @@ def dataset_description(robot: Robot, sizes: Sizes) -> dict:
     }
 
 
-def load_robot(name: str) -> Robot:
+def load_robot(name: str, needs: Sequence[str] = TOPICS) -> Robot:
     """Read a robot file by the robot's name or the file's path.
+
+    Args:
+        name: the name or path.
+        needs: the topics, among `TOPICS`, without which the node can't do; a robot may lack others.
 
     Raises:
         UsageError: no such robot.
-        DataError: the file is not readable or lacks a topic.
+        DataError: the file is not readable, lacks a topic that is needed, or has one that is no name.
     """
     content = description.read_robot(name)
-    try:
-        topics = {key: content["topics"][key] for key in TOPICS}
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"robot {name}: its file lacks the topic {error}; see config/robot/drone.yaml"
-        ) from None
+    topics = {key: content["topics"].get(key) or "" for key in TOPICS}
+    for key, topic in topics.items():
+        if key in needs and not topic:
+            raise DataError(f"robot {name}: its file lacks the topic '{key}'; see config/robot/drone.yaml")
+        if topic and not (isinstance(topic, str) and _TOPIC.match(topic)):
+            raise DataError(f"robot {name}: topic {key} is {topic!r}: give a name like /camera/image_raw")
     return Robot(name=content["name"], description=content, **topics)

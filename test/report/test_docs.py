@@ -52,6 +52,8 @@ def fields(path, name):
         ("expert", [("ros/expert.py", "Parameters")]),
         ("recorder", [("ros/recorder.py", "Parameters")]),
         ("bag", [("ros/bag.py", "Parameters")]),
+        ("learner", [("ros/learner.py", "Parameters")]),
+        ("guardian", [("ros/guardian.py", "Parameters")]),
     ],
 )
 def test_node_parameters(node, sources):
@@ -119,7 +121,13 @@ def test_topics_of_the_robot_are_in_the_page_and_in_rviz():
 
 
 def test_links_of_our_pages_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md", "docs/demo.md", "docs/ros_interface.md"):
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/demo.md",
+        "docs/ros_interface.md",
+        "docs/deployment.md",
+    ):
         file = ROOT / page
         for link in re.findall(r"\]\(([^)#]+)", file.read_text()):
             if not link.startswith("http"):

@@ -9,6 +9,7 @@ import unittest
 import numpy as np
 import rospy
 import rostest
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from nav_pkg.msg import Episode, LearnerStatus
 from nav_pkg.srv import Checkpoint
@@ -27,10 +28,12 @@ class LearnerTest(unittest.TestCase):
         cls.stamp = 0.0
         cls.index = -1
         cls.status = None
+        cls.diagnostics = []
         cls.images = rospy.Publisher("/camera/rgb/image_raw", Image, queue_size=10)
         cls.expert = rospy.Publisher("/expert/cmd_vel", TwistStamped, queue_size=10)
         cls.episode = rospy.Publisher("/episode", Episode, queue_size=10)
         rospy.Subscriber("/learner/status", LearnerStatus, lambda status: setattr(cls, "status", status))
+        rospy.Subscriber("/diagnostics", DiagnosticArray, cls.diagnostics.append)
         for name in ("reset", "end_run", "pause_learning", "start_learning", "stop_learning"):
             rospy.wait_for_service(f"/learner/{name}", timeout=60)
             setattr(cls, name, rospy.ServiceProxy(f"/learner/{name}", Trigger))
@@ -74,6 +77,8 @@ class LearnerTest(unittest.TestCase):
             self.frame(state=None, expert=False)
         self.assertEqual((self.status.learned, self.status.updates), (0, 0))
         self.assertIn("nobody publishes /expert/cmd_vel", self.status.note)
+        self.assertGreaterEqual(len(self.diagnostics), 5)
+        self.assertEqual(self.diagnostics[-1].status[0].name, "learner")
 
     def test_2_learns_from_frames_of_a_run(self):
         self.assertTrue(self.reset().success)

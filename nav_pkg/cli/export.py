@@ -1,0 +1,115 @@
+"""export.py: a checkpoint as one ONNX or TorchScript file, preprocessing inside, checked on real images.
+
+Examples:
+    export.py --checkpoint_path my_training --output my_net.onnx my_net.pt
+    export.py --checkpoint_path my_training --output bebop.onnx --width 856 --height 480
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from nav_pkg.cli import flags
+from nav_pkg.cli.learner_flags import real, whole
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.paths import data_root, summary_dir
+from nav_pkg.data.resize import resize
+
+
+def parser() -> flags.Parser:
+    """The flags."""
+    p = flags.Parser(prog="export.py", description=__doc__.split("\n\n")[0])
+    add = p.add_argument
+    add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("--output", type=Path, nargs="+", required=True, help="files to write, NAME.onnx or NAME.pt")
+    add("--width", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
+    add("--height", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
+    add("--dataset", help="dataset to compare answers on (default: the one it was trained on)")
+    add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
+    add("--images", type=Path, nargs="+", help="compare answers on these image files, in this order, instead")
+    add("--frames", type=whole(1), default=50, help="frames of the dataset to compare answers on")
+    add(
+        "--tolerance",
+        type=real(0, 1, open_least=True),
+        default=1e-4,
+        help="largest difference of an output that is accepted, as a share of the largest output",
+    )
+    return p
+
+
+def _camera(args: argparse.Namespace, trained_on: Optional[Sequence[int]]) -> Tuple[int, int]:
+    """Height and width of the images that the file takes; `trained_on` is width and height."""
+    if (args.width is None) != (args.height is None):
+        raise UsageError("export.py: give both --width and --height, or neither")
+    if args.width is not None:
+        return args.height, args.width
+    if not trained_on:
+        raise UsageError(
+            f"export.py: {args.checkpoint_path} does not say which camera it was trained with: "
+            "give --width and --height"
+        )
+    return int(trained_on[1]), int(trained_on[0])
+
+
+def _read(file: Path) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return np.asarray(Image.open(file).convert("RGB"))
+    except UnidentifiedImageError:
+        raise DataError(f"{file}: not an image: check --images") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot read: {error.strerror or error}: check --images") from error
+
+
+def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndarray]:
+    """Images to compare answers on, consecutive frames of a run."""
+    from nav_pkg.data.reader import load_dataset
+
+    if args.images:
+        return [_read(file) for file in args.images]
+    name = args.dataset or trained_on
+    if not name:
+        raise UsageError(
+            f"export.py: {args.checkpoint_path} names no dataset: give --dataset or --images, real images "
+            "to compare answers on"
+        )
+    try:
+        run = max(load_dataset(name, args.data_root).require_runs(), key=len)
+    except DataError as error:
+        if args.dataset:
+            raise
+        raise DataError(
+            f"{error} (the dataset of the training; --dataset or --images give other images to compare on)"
+        ) from error
+    # the middle of the longest run rather than its start, where the robot just begins to move
+    first = max(0, (len(run) - args.frames) // 2)
+    return [run.rgb(i) for i in range(first, min(first + args.frames, len(run)))]
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The command."""
+    args = parser().parse_args(argv)
+    from nav_pkg.learn import checkpoint, export
+    from nav_pkg.learn.exported import SUFFIXES, is_exported
+
+    for file in args.output:
+        if file.suffix not in SUFFIXES:
+            raise UsageError(f"--output {file}: must end in {' or '.join(SUFFIXES)}, which says the format")
+    if is_exported(args.checkpoint_path):
+        raise UsageError(f"export.py: {args.checkpoint_path} is exported already: give its checkpoint")
+    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir)
+    source = checkpoint.locate(args.checkpoint_path, args.summary_dir)
+    camera = _camera(args, loaded.dataset.get("camera"))
+    images = [resize(image, camera) for image in _images(args, loaded.dataset.get("name"))]
+    for file in args.output:
+        parity = export.export(loaded, source, file, camera, images, args.tolerance)
+        size = file.stat().st_size / 1e6
+        print(f"{file}: {loaded.network}, camera {camera[1]}x{camera[0]}, {size:.1f} MB")
+        print(f"  against the checkpoint on {parity}")
+    return 0

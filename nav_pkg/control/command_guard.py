@@ -1,0 +1,282 @@
+"""The last word before a robot: which command goes out, and why it is not the network's.
+
+A real robot does not wait for answers. Whatever fails before it (the camera, the network, the joystick,
+a clock) must end in a zero command within a known time, never in the last command for ever.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from array import array
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, NamedTuple, Optional
+
+import numpy as np
+
+from nav_pkg.core import Command, DataError, UsageError
+
+CLOCK_JUMP = 1.0
+"""Seconds by which the stamps of images may go backwards before that means another clock."""
+
+
+class Reason(str, enum.Enum):
+    """Why another command than the network's goes out."""
+
+    NO_JOYSTICK = "no_joystick"
+    """No message of the joystick yet, or none for longer than the limit."""
+    DEADMAN = "deadman"
+    """The deadman button is not pressed, or was held while the joystick was lost and not released since."""
+    NO_COMMAND = "no_command"
+    """The network has not answered an image yet (or not since the clock was set back)."""
+    STALE_COMMAND = "stale_command"
+    """The network's last command came too long ago."""
+    STALE_IMAGE = "stale_image"
+    """The image that the command answers is too old, or no newer than the one before."""
+    NOT_FINITE = "not_finite"
+    """The network's command is not a number or infinite."""
+    LIMITED = "limited"
+    """The command was over a speed limit: the limit goes out, not zero."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest absolute command on each axis, and how the robot wants it.
+
+    Attributes:
+        most: m/s forward, left, up, and rad/s.
+        scale: what each axis is multiplied by last: 1 for a robot that takes m/s and rad/s.
+    """
+
+    most: Command
+    scale: Command = Command(1.0, 1.0, 1.0, 1.0)
+
+    @staticmethod
+    def from_robot(name: str, description: Mapping[str, Any]) -> Limits:
+        """The limits in a robot file: `guard: {limits: {x, y, z, yaw}, scale: {x, y, z, yaw}}`.
+
+        Args:
+            name: of the robot, for errors.
+            description: the file's content.
+
+        Raises:
+            DataError: a limit is missing or no number of 0 or more; a scale is no finite number.
+        """
+        guard = description.get("guard")
+        guard = guard if isinstance(guard, dict) else {}
+        limits, scale = guard.get("limits"), guard.get("scale", {})
+        if not isinstance(limits, dict) or not isinstance(scale, dict):
+            raise DataError(
+                f"robot {name}: its file lacks guard: limits: with x, y, z (m/s) and yaw (rad/s), without "
+                "which it is not flown; see config/robot/bebop.yaml"
+            )
+        values = {}
+        for key, given, default in (("limits", limits, None), ("scale", scale, 1.0)):
+            unknown = sorted(set(given) - set(Command._fields))
+            if unknown:
+                raise DataError(f"robot {name}: guard: {key}: {unknown[0]}: known are x, y, z and yaw")
+            for axis in Command._fields:
+                value: Any = given.get(axis, default)
+                number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                if not number or not math.isfinite(value) or (key == "limits" and value < 0):
+                    raise DataError(
+                        f"robot {name}: guard: {key}: {axis} is {value!r}: give a finite number"
+                        + (" of 0 or more" if key == "limits" else "")
+                    )
+                values[key, axis] = float(value)
+        return Limits(*(Command(*(values[key, a] for a in Command._fields)) for key in ("limits", "scale")))
+
+    def apply(self, command: Command) -> Command:
+        """A finite command within the limits, not yet scaled."""
+        return Command(*(min(max(value, -most), most) for value, most in zip(command, self.most)))
+
+    def scaled(self, command: Command) -> Command:
+        """The command in the robot's own units."""
+        return Command(*(value * scale for value, scale in zip(command, self.scale)))
+
+
+class Decision(NamedTuple):
+    """What goes out.
+
+    Attributes:
+        command: in the robot's own units.
+        reason: why it is not the network's; None when it is.
+        begins: whether the reason is another than a period ago.
+    """
+
+    command: Command
+    reason: Optional[Reason]
+    begins: bool
+
+
+class _Answer(NamedTuple):
+    """The network's last command: what, for an image of when (ROS time), arrived when (`now`)."""
+
+    command: Command
+    stamp: float
+    arrived: float
+
+
+class CommandGuard:
+    """Decides, once a period, which command goes to the robot.
+
+    Two clocks: `now` is any steady clock, by which silence is measured (it goes on when a simulator
+    stands still); `clock` is ROS time, in which images are stamped.
+
+    Every limit is kept one period early: what would be too old before the next decision is too old. So
+    zero is out within the limit after the last good message.
+
+    Attributes:
+        counts: how often each reason began.
+        outputs: decisions in all; `replaced`: how many of them for each reason.
+        clock_resets: how often a clock was set back.
+
+    Args:
+        limits: of the robot.
+        period: seconds from one decision to the next.
+        command_limit: seconds without a new command after which zero goes out.
+        image_limit: age in seconds of the answered image from which zero goes out; 0: not looked at, for
+            cameras whose stamps are of a clock of their own.
+        joystick_limit: seconds without a joystick message after which zero goes out.
+
+    Raises:
+        UsageError: a limit or period that can't be.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        period: float = 0.02,
+        command_limit: float = 0.2,
+        image_limit: float = 0.2,
+        joystick_limit: float = 0.5,
+    ):
+        if not (math.isfinite(period) and 0 < period <= 0.1):
+            raise UsageError(f"rate {1 / period if period else period:g} Hz: must be 10 Hz or more")
+        for name, value in (
+            ("command_limit", command_limit),
+            ("image_limit", image_limit),
+            ("joystick_limit", joystick_limit),
+        ):
+            off = name == "image_limit" and value == 0
+            if not off and not (math.isfinite(value) and value >= 2 * period):
+                raise UsageError(f"{name} {value:g} s: must be at least two periods, {2 * period:g} s")
+        self._limits, self._period = limits, period
+        self._command_limit, self._image_limit = command_limit, image_limit
+        self._joystick_limit = joystick_limit
+        self._answer: Optional[_Answer] = None
+        self._repeated = False
+        self._clock = -math.inf
+        self._pressed = False
+        self._heard = -math.inf
+        self._must_release = False
+        self._reason: Optional[Reason] = None
+        self._first = True
+        self._latencies = array("d")
+        self.counts: Dict[Reason, int] = {reason: 0 for reason in Reason}
+        self.replaced: Dict[Reason, int] = {reason: 0 for reason in Reason}
+        self.outputs = 0
+        self.clock_resets = 0
+
+    def joystick(self, pressed: bool, now: float) -> None:
+        """Take a joystick message.
+
+        Args:
+            pressed: whether the deadman button is.
+            now: seconds on the steady clock.
+        """
+        if self._lost(now):
+            # A hand that was on the button when the joystick came back is not a hand that says go.
+            self._must_release = math.isfinite(self._heard)
+        self._heard, self._pressed = now, pressed
+        if not pressed:
+            self._must_release = False
+
+    def answer(self, command: Command, stamp: float, now: float, clock: float) -> None:
+        """Take a command of the network.
+
+        Args:
+            command: body frame, m/s and rad/s; may be not finite.
+            stamp: ROS time of the image that it answers, seconds.
+            now: seconds on the steady clock.
+            clock: ROS time, seconds.
+        """
+        self._look_at(clock)
+        last = self._answer
+        if last is not None and stamp < last.stamp - CLOCK_JUMP:
+            self._reset()
+        elif last is not None and stamp <= last.stamp:
+            # An image that stands still is no news of the world, however often it is answered.
+            self._repeated = True
+            return
+        self._repeated = False
+        self._answer = _Answer(command, stamp, now)
+        self._latencies.append(clock - stamp)
+
+    def decide(self, now: float, clock: float) -> Decision:
+        """What goes out now; called once a period.
+
+        Args:
+            now: seconds on the steady clock.
+            clock: ROS time, seconds.
+        """
+        self._look_at(clock)
+        reason = self._why_zero(now, clock)
+        command = Command()
+        if reason is None:
+            wanted = self._answer.command  # type: ignore[union-attr]
+            command = self._limits.apply(wanted)
+            reason = Reason.LIMITED if command != wanted else None
+            command = self._limits.scaled(command)
+        begins = self._first or reason is not self._reason
+        self._first = False
+        if reason is not None:
+            self.replaced[reason] += 1
+            self.counts[reason] += begins
+        self.outputs += 1
+        self._reason = reason
+        return Decision(command, reason, begins)
+
+    def latency(self) -> Optional[Dict[str, float]]:
+        """Seconds from an image's stamp to its command's arrival here; None before the first.
+
+        Returns:
+            `p50`, `p99`, `max`, and `count`.
+        """
+        if not self._latencies:
+            return None
+        values = np.array(self._latencies)
+        p50, p99 = np.percentile(values, [50, 99])
+        return {"p50": float(p50), "p99": float(p99), "max": float(values.max()), "count": len(values)}
+
+    def _lost(self, now: float) -> bool:
+        return now - self._heard + self._period > self._joystick_limit
+
+    def _why_zero(self, now: float, clock: float) -> Optional[Reason]:
+        if self._lost(now):
+            return Reason.NO_JOYSTICK
+        if not self._pressed or self._must_release:
+            return Reason.DEADMAN
+        answer = self._answer
+        if answer is None:
+            return Reason.NO_COMMAND
+        if now - answer.arrived + self._period > self._command_limit:
+            return Reason.STALE_IMAGE if self._repeated else Reason.STALE_COMMAND
+        # a stamp from the future is of another clock, and says as little about the image's age
+        age = abs(clock - answer.stamp) + self._period
+        if self._image_limit and age > self._image_limit:
+            return Reason.STALE_IMAGE
+        return None if answer.command.finite else Reason.NOT_FINITE
+
+    def _look_at(self, clock: float) -> None:
+        """Begin anew when ROS time was set back (a simulator or a bag that began again)."""
+        if clock < self._clock:
+            self._reset()
+        self._clock = clock
+
+    def _reset(self) -> None:
+        self._answer, self._repeated = None, False
+        self.clock_resets += 1

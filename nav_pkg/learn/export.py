@@ -1,0 +1,266 @@
+"""Export: a checkpoint as one TorchScript or ONNX file with its preprocessing inside, checked.
+
+The file takes camera images as they come (uint8, RGB) and gives the network's outputs. It is kept only
+when it answers real images as the checkpoint's own pilot does.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Iterable, NamedTuple, Tuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from nav_pkg import nets
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files
+from nav_pkg.data.paths import PathLike
+from nav_pkg.learn.checkpoint import Checkpoint, versions
+from nav_pkg.learn.exported import KEY, SUFFIXES, Description, open_exported, with_checksum
+from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.tensor_resize import TensorResize
+
+OPSET = 17
+"""Version of ONNX's operators: understood by onnxruntime 1.13 and later."""
+
+TOLERANCE = 1e-4
+"""Largest difference of an output that counts as equal, in units of the largest output."""
+
+ROUNDING = 1e-6
+"""A difference that counts as equal whatever the size of the outputs."""
+
+
+class CameraNet(nn.Module):
+    """A network with its preprocessing: camera images in, outputs out.
+
+    Takes uint8 (height, width, 3), red, green, blue; a network of several frames takes uint8
+    (n_frames, height, width, 3), oldest first; a recurrent one also takes its state h, c, float32
+    (layers, 1, hidden) each, and gives the next state behind the outputs. Outputs are float32 (outputs,).
+
+    Args:
+        net: the network, in evaluation mode.
+        kind: its kind in the registry.
+        preprocessing: as in training.
+        camera: height and width of the camera's images, pixels.
+    """
+
+    def __init__(self, net: nn.Module, kind: str, preprocessing: Preprocessing, camera: Tuple[int, int]):
+        super().__init__()
+        self.net = net
+        self.resize = TensorResize(*camera, preprocessing.size)
+        self._kind = kind
+        self._mode = preprocessing.mode
+        for name, values in (("means", preprocessing.means), ("stds", preprocessing.stds)):
+            self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1))
+
+    def _input(self, images: torch.Tensor) -> torch.Tensor:
+        """What `Preprocessing.input` gives: float32 (batch, 3, *size) of uint8 (batch, height, width, 3)."""
+        pixels = self.resize(images) * (1 / 255)
+        if self._mode == "shifted":
+            return pixels - 0.5
+        return pixels if self._mode == "none" else (pixels - self.means) / self.stds
+
+    def forward(self, image: torch.Tensor, *state: torch.Tensor) -> Any:
+        """Answer the next image; see the class."""
+        if self._kind == "frames":
+            return self.net(self._input(image)[None])[0]
+        inputs = self._input(image[None])
+        if self._kind == "frame":
+            return self.net(inputs)[0]
+        outputs, (h, c) = self.net.recur(self.net.extract(inputs)[None], state)
+        return outputs[0, 0], h, c
+
+
+class Parity(NamedTuple):
+    """How far an exported file is from its checkpoint.
+
+    Attributes:
+        images: number of images compared, in the order of a run.
+        largest: largest absolute difference of an output.
+        mean: mean absolute difference.
+        scale: largest absolute output of the checkpoint.
+        equal: share of images with the same command: the same class, or a yaw rate that differs by no
+            more than the tolerance.
+    """
+
+    images: int
+    largest: float
+    mean: float
+    scale: float
+    equal: float
+
+    def holds(self, tolerance: float) -> bool:
+        """Whether outputs differ by at most `tolerance` of the largest (plus `ROUNDING`), commands not."""
+        return self.largest <= tolerance * self.scale + ROUNDING and self.equal == 1.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images} images: outputs up to {self.scale:.3g}, largest difference {self.largest:.2g}, "
+            f"mean {self.mean:.2g}; {100 * self.equal:.4g} % equal commands"
+        )
+
+
+def compare(own: Pilot, other: Pilot, images: Iterable[np.ndarray], tolerance: float = TOLERANCE) -> Parity:
+    """Fly two pilots over the same images, as one run.
+
+    Args:
+        own: the checkpoint's.
+        other: the exported file's.
+        images: uint8 (height, width, 3), in order.
+        tolerance: of yaw rates, rad/s.
+    """
+    own.reset()
+    other.reset()
+    differences, scale, equal = [], 0.0, []
+    for image in images:
+        a, b = own.outputs(image), other.outputs(image)
+        differences.append(np.abs(a - b))
+        scale = max(scale, float(np.abs(a).max()))
+        yaw_a, yaw_b = own.action_space.yaw(a[None])[0], other.action_space.yaw(b[None])[0]
+        equal.append(abs(yaw_a - yaw_b) <= tolerance)  # false for nan
+    if not differences:
+        raise UsageError("no image to compare the exported file with: give --dataset or --images")
+    values = np.array(differences)
+    return Parity(len(values), float(values.max()), float(values.mean()), scale, float(np.mean(equal)))
+
+
+def export(
+    loaded: Checkpoint,
+    source: PathLike,
+    output: PathLike,
+    camera: Tuple[int, int],
+    images: Iterable[np.ndarray],
+    tolerance: float = TOLERANCE,
+) -> Parity:
+    """Write a checkpoint as an exported file, if that file then answers as the checkpoint does.
+
+    Args:
+        loaded: the checkpoint.
+        source: its file, whose hash goes into the new one.
+        output: the file to write; .onnx or .pt decides the format. An existing one is replaced.
+        camera: height and width of the camera's images, pixels.
+        images: uint8 (*camera, 3), in the order of a run, to compare answers on.
+        tolerance: see `Parity.holds`.
+
+    Returns:
+        How far the file is from the checkpoint.
+
+    Raises:
+        UsageError: the file's name has another end, a side of the camera can't be, no images, or
+            what writes that format is not installed.
+        DataError: the answers differ (nothing is left behind then), or the file cannot be written.
+    """
+    output = Path(output)
+    if output.suffix not in SUFFIXES:
+        raise UsageError(f"--output {output}: must end in {' or '.join(SUFFIXES)}, which says the format")
+    if not all(16 <= side <= 8192 for side in camera):
+        raise UsageError(f"--width {camera[1]} --height {camera[0]}: 16 to 8192 pixels are needed")
+    kind = nets.spec(loaded.network).kind
+    net = loaded.build().eval().requires_grad_(False)
+    own = Pilot(
+        loaded.network,
+        copy.deepcopy(net),
+        loaded.action_space,
+        loaded.preprocessing,
+        n_frames=loaded.net_options.get("n_frames", 1),
+    )
+    # in mid-grey rather than black, so that no branch of a network is dead while it is traced
+    example = [torch.full((*camera, 3), 127, dtype=torch.uint8)]
+    if kind == "frames":
+        example = [example[0].repeat(loaded.net_options["n_frames"], 1, 1, 1)]
+    state = list(net.initial_state(1)) if kind == "recurrent" else []
+    description = Description(
+        network=nets.canonical(loaded.network),
+        outputs=loaded.outputs,
+        net_options=loaded.net_options,
+        action_space=loaded.action_space,
+        preprocessing=loaded.preprocessing,
+        camera=tuple(camera),
+        state=tuple(tuple(part.shape) for part in state),
+        checkpoint=hashlib.sha256(Path(source).read_bytes()).hexdigest(),
+        dataset=loaded.dataset,
+        versions=versions(),
+    )
+    program = CameraNet(net, kind, loaded.preprocessing, camera).eval()
+    write = {"onnx": _onnx, "torchscript": _torchscript}[SUFFIXES[output.suffix]]
+    data = write(program, (*example, *state), description.text())
+    # under another name until it has been compared; the end of the name must stay
+    beside = output.with_name(f".{output.stem}.{os.getpid()}.tmp{output.suffix}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        files.atomic_write(beside, data, "--output")
+        del data
+        parity = compare(own, open_exported(beside.resolve()), images, tolerance)
+        if not parity.holds(tolerance):
+            raise DataError(
+                f"{output}: not kept: it does not answer as the checkpoint does ({parity}; allowed: "
+                f"{tolerance:g} of the largest output, all commands equal): give another --output format, "
+                "or a --tolerance that you can justify"
+            )
+        os.replace(beside, output)
+        files.fsync(output.parent)
+    except OSError as error:
+        raise files.disk_error(output, error, "--output") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return parity
+
+
+def _torchscript(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is no longer developed
+        traced = torch.jit.freeze(torch.jit.trace(program, example, check_trace=False))
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer, _extra_files={KEY: text})
+    return buffer.getvalue()
+
+
+def _onnx(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> bytes:
+    try:
+        import onnx
+    except ImportError:
+        raise UsageError("exporting to ONNX needs the package onnx: pip install onnx") from None
+    recurrent = len(example) == 3
+    state = ["h", "c"] if recurrent else []
+    buffer = io.BytesIO()
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # of the exporter's age, and that an LSTM's batch (here 1) is fixed
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                program,
+                example,
+                buffer,
+                input_names=["image", *state],
+                output_names=["outputs", *(f"next_{name}" for name in state)],
+                opset_version=OPSET,
+                **_TRACING,
+            )
+    finally:
+        logger.setLevel(before)
+    model = onnx.load_model_from_string(buffer.getvalue())
+    onnx.checker.check_model(model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, text
+    return with_checksum(model.SerializeToString())
+
+
+def _tracing() -> dict[str, Any]:
+    # torch's newer exporter, its default from 2.9, would need three more packages; older torch lacks it
+    return {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+
+
+_TRACING = _tracing()

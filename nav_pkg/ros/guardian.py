@@ -1,0 +1,270 @@
+"""The guardian node: between the learner and a robot that does not wait; the only one that commands it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import numpy as np
+import rospy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Twist, TwistStamped
+from sensor_msgs.msg import Joy
+
+from nav_pkg.control.command_guard import CommandGuard, Decision, Limits, Reason
+from nav_pkg.core import Command, UsageError
+from nav_pkg.data import files
+from nav_pkg.data.messages import command_from_twist
+from nav_pkg.msg import LearnerStatus
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+from nav_pkg.ros.convert import twist_from_command
+from nav_pkg.ros.guard import fail
+
+DIAGNOSTICS_PERIOD = 1.0
+"""Wall seconds between diagnostics; a change is published at once."""
+
+SAID = {
+    Reason.NO_JOYSTICK: "no message from the joystick: zero command",
+    Reason.DEADMAN: "deadman button not pressed: zero command",
+    Reason.NO_COMMAND: "the learner has not answered yet: zero command",
+    Reason.STALE_COMMAND: "the learner is silent: zero command",
+    Reason.STALE_IMAGE: "the camera's image is too old: zero command",
+    Reason.NOT_FINITE: "the learner's command is not finite: zero command",
+    Reason.LIMITED: "the learner's command is over a limit: the limit is flown",
+}
+
+
+@dataclass
+class Parameters:
+    """Private parameters of the guardian node.
+
+    Attributes:
+        robot: robot name or file (topic names, speed limits).
+        joystick: topic of the joystick, sensor_msgs/Joy.
+        button: number of the deadman button, from 0.
+        rate: of the commands to the robot, Hz.
+        command_limit: seconds without a new command of the learner, then zero.
+        image_limit: age in seconds of the answered image, then zero; 0: not looked at, for a camera whose
+            stamps are of a clock of its own.
+        joystick_limit: seconds without a joystick message, then zero.
+        log_folder: where the flight's report goes; empty: nowhere.
+    """
+
+    robot: str = "drone"
+    joystick: str = "/joy"
+    button: int = 4
+    rate: float = 50.0
+    command_limit: float = 0.2
+    image_limit: float = 0.2
+    joystick_limit: float = 0.5
+    log_folder: str = ""
+
+
+class Guardian:
+    """Publishes one command a period, whatever happens, and a zero command last."""
+
+    def __init__(self, parameters: Parameters):
+        if parameters.button < 0 or parameters.rate <= 0:
+            raise UsageError(
+                f"guardian: ~button {parameters.button}, ~rate {parameters.rate:g}: the button is 0 or more, "
+                "the rate above 0 Hz"
+            )
+        robot = topics.load_robot(parameters.robot, needs=("command", "rgb"))
+        self._p, self._period = parameters, 1.0 / parameters.rate
+        self._guard = CommandGuard(
+            Limits.from_robot(robot.name, robot.description),
+            self._period,
+            parameters.command_limit,
+            parameters.image_limit,
+            parameters.joystick_limit,
+        )
+        self._lock = threading.Lock()
+        self._ended = False
+        self._stopped = threading.Event()
+        self._began = time.time()
+        self._inference = array("d")
+        self._network = ""
+        self._late = 0
+        self._resets = 0
+        # one, so that a robot that is slow to listen gets the present command, not an old one
+        self._command = rospy.Publisher(robot.command, Twist, queue_size=1, tcp_nodelay=True)
+        self._diagnostics = rospy.Publisher(topics.DIAGNOSTICS, DiagnosticArray, queue_size=10)
+        rospy.on_shutdown(self._stop)
+        for topic, kind, callback in (
+            (parameters.joystick, Joy, self._on_joystick),
+            (topics.LEARNER, TwistStamped, self._on_answer),
+            (topics.LEARNER_STATUS, LearnerStatus, self._on_status),
+        ):
+            rospy.Subscriber(topic, kind, self._safely(callback), queue_size=10, tcp_nodelay=True)
+
+    def _safely(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A callback whose failure stops the robot before it ends the node."""
+
+        def call(message: Any) -> None:
+            try:
+                callback(message)
+            except Exception as error:
+                if rospy.is_shutdown():
+                    return
+                self._stop()
+                fail(error)
+
+        return call
+
+    def _on_joystick(self, message: Joy) -> None:
+        if self._p.button >= len(message.buttons):
+            raise UsageError(
+                f"the joystick on {self._p.joystick} has {len(message.buttons)} buttons, counted from 0; "
+                f"there is no button {self._p.button}: give another ~button"
+            )
+        with self._lock:
+            self._guard.joystick(bool(message.buttons[self._p.button]), time.monotonic())
+
+    def _on_answer(self, message: TwistStamped) -> None:
+        command, stamp = command_from_twist(message.twist), message.header.stamp.to_sec()
+        with self._lock:
+            self._guard.answer(command, stamp, time.monotonic(), rospy.get_time())
+
+    def _on_status(self, message: LearnerStatus) -> None:
+        with self._lock:
+            self._inference.append(message.latency)
+            self._network = message.network
+
+    def spin(self) -> None:
+        """Publish until ROS shuts down."""
+        # In a thread: rospy's signal handler interrupts the main one anywhere, calls `_stop` there, and would
+        # wait for a lock that the same thread holds, or let a command through that was decided before.
+        thread = threading.Thread(target=self._safely(lambda _: self._publish()), args=(None,), daemon=True)
+        thread.start()
+        while not rospy.is_shutdown():
+            time.sleep(0.05)
+        thread.join(timeout=5.0)
+
+    def _publish(self) -> None:
+        due = told = time.monotonic()
+        while not rospy.is_shutdown():
+            now = time.monotonic()
+            with self._lock:
+                decision = self._guard.decide(now, rospy.get_time())
+                if not self._ended:
+                    self._command.publish(twist_from_command(decision.command))
+                resets = self._guard.clock_resets
+            if resets > self._resets:
+                rospy.logwarn("guardian: time was set back: waiting for the learner's next answer")
+                self._resets = resets
+            if decision.begins:
+                self._say(decision)
+            if decision.begins or now - told >= DIAGNOSTICS_PERIOD:
+                self._publish_diagnostics(decision)
+                told = now
+            due += self._period
+            wait = due - time.monotonic()
+            if wait < -self._period:  # the machine was busy: go on from here rather than catch up
+                self._late += 1
+                due = time.monotonic()
+            # in wall time: a simulated clock that stands still must not keep a zero command back
+            time.sleep(max(wait, 0.0))
+
+    def _say(self, decision: Decision) -> None:
+        if decision.reason is None:
+            rospy.loginfo("guardian: the learner flies")
+        elif decision.reason is Reason.LIMITED:  # comes and goes with every turn
+            rospy.logwarn_throttle(10.0, f"guardian: {SAID[decision.reason]}")
+        else:
+            rospy.logwarn(f"guardian: {SAID[decision.reason]}")
+
+    def _publish_diagnostics(self, decision: Decision) -> None:
+        reason = decision.reason
+        level = DiagnosticStatus.OK
+        if reason is not None:
+            meant = reason in (Reason.DEADMAN, Reason.LIMITED)
+            level = DiagnosticStatus.WARN if meant else DiagnosticStatus.ERROR
+        with self._lock:
+            values = {str(reason): count for reason, count in self._guard.counts.items()}
+            values.update(outputs=self._guard.outputs, clock_resets=self._resets, late_outputs=self._late)
+        message = DiagnosticArray()
+        message.header.stamp = rospy.Time.now()
+        message.status.append(
+            DiagnosticStatus(
+                level=level,
+                name="guardian",
+                message="the learner flies" if reason is None else SAID[reason],
+                hardware_id=self._p.robot,
+                values=[KeyValue(key, str(value)) for key, value in values.items()],
+            )
+        )
+        self._diagnostics.publish(message)
+
+    def _stop(self) -> None:
+        """Zero is the last command, and it is on its way when this returns."""
+        with self._lock:
+            self._ended = True
+        for _ in range(3):
+            self._command.publish(twist_from_command(Command()))
+            time.sleep(self._period)
+        self._stopped.set()
+
+    def report(self) -> None:
+        """Say how the flight went, once it has ended, and write it down."""
+        self._stopped.wait(timeout=5.0)
+        guard = self._guard
+        facts = {
+            "robot": self._p.robot,
+            "network": self._network,
+            "began": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._began)),
+            "seconds": time.time() - self._began,
+            "outputs": guard.outputs,
+            "late_outputs": self._late,
+            "clock_resets": guard.clock_resets,
+            "interventions": {str(reason): count for reason, count in guard.counts.items()},
+            "replaced_outputs": {str(reason): count for reason, count in guard.replaced.items()},
+            "image_to_command": guard.latency(),
+            "network_alone": _percentiles(self._inference),
+        }
+        print(_summary(facts), flush=True)
+        if self._p.log_folder:
+            folder = Path(self._p.log_folder).expanduser()
+            name = time.strftime("flight_%Y-%m-%d_%H-%M-%S.json", time.localtime(self._began))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise files.disk_error(folder, error, "~log_folder") from error
+            files.atomic_write(folder / name, files.to_json(facts), "~log_folder")
+            print(f"guardian: report {folder / name}", flush=True)
+
+
+def _percentiles(values: array) -> Any:
+    if not values:
+        return None
+    p50, p99 = np.percentile(np.array(values), [50, 99])
+    return {"p50": float(p50), "p99": float(p99), "count": len(values)}
+
+
+def _summary(facts: Dict[str, Any]) -> str:
+    replaced = sum(facts["replaced_outputs"].values())
+    began = ", ".join(f"{name} {count}" for name, count in facts["interventions"].items() if count)
+    lines = [
+        f"guardian: {facts['outputs']} commands in {facts['seconds']:.1f} s, "
+        f"{facts['outputs'] - replaced} of them the learner's; interventions: {began or 'none'}"
+    ]
+    for key, what in (("image_to_command", "from image to command"), ("network_alone", "network alone")):
+        values = facts[key]
+        if values:
+            lines.append(
+                f"guardian: {what} p50 {1000 * values['p50']:.1f} ms, p99 {1000 * values['p99']:.1f} ms "
+                f"({values['count']} images)"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the guardian node until ROS shuts down."""
+    shell.start("guardian")
+    guardian = Guardian(shell.parameters(Parameters))
+    guardian.spin()
+    guardian.report()

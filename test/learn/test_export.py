@@ -1,0 +1,261 @@
+"""Exported files answer as their checkpoint does, and say so when they can't."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nav_pkg import nets
+from nav_pkg.cli import export as command
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.resize import resize
+from nav_pkg.learn import checkpoint, export, exported
+from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.checkpoint import Checkpoint
+from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.tensor_resize import TensorResize, filter_weights
+
+CAMERA = (90, 160)
+
+
+def pictures(count, seed=0):
+    """Images that differ from each other and have edges of all widths, uint8 (*CAMERA, 3)."""
+    random = np.random.RandomState(seed)
+    made = []
+    for _ in range(count):
+        image = np.kron(random.randint(0, 256, (9, 16, 3)), np.ones((10, 10, 1)))
+        made.append((image * 0.8 + random.randint(0, 50, image.shape)).astype(np.uint8))
+    return made
+
+
+def save(folder, network="tiny_net", mode="shifted", seed=1, **space):
+    """A checkpoint of fresh weights; returns its file."""
+    space, spec = ActionSpace(**space), nets.spec(network)
+    Checkpoint(
+        network=network,
+        outputs=space.outputs,
+        net_options=nets.complete_options(network),
+        action_space=space,
+        preprocessing=Preprocessing(size=spec.input_size, mode=mode),
+        model_state_dict=nets.build(network, outputs=space.outputs, seed=seed).state_dict(),
+    ).save(folder / "flown" / "my-model")
+    return folder / "flown" / "my-model"
+
+
+def make(folder, suffix=".onnx", images=4, **options):
+    """An exported file of a checkpoint of fresh weights, and how near it is to it."""
+    file, output = save(folder, **options), folder / f"exported{suffix}"
+    parity = export.export(checkpoint.load(file), file, output, CAMERA, pictures(images))
+    return output, parity
+
+
+sides = st.integers(16, 400)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    sides, sides, st.tuples(st.integers(8, 300), st.integers(8, 300)), st.integers(0, 2**31), st.booleans()
+)
+def test_resizing_gives_pillows_bytes(height, width, size, seed, harsh):
+    image = np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
+    if harsh:
+        image = np.where(image > 127, 255, 0).astype(np.uint8)
+    mine = TensorResize(height, width, size)(torch.from_numpy(image)[None])[0].permute(1, 2, 0)
+    assert np.array_equal(mine.numpy(), resize(image, size))
+
+
+@pytest.mark.parametrize("camera", [(360, 640), (480, 856), (308, 410), (480, 640)])
+@pytest.mark.parametrize("size", [(128, 128), (224, 224), (299, 299)])
+def test_resizing_of_real_cameras(camera, size):
+    image = np.random.RandomState(7).randint(0, 256, (*camera, 3)).astype(np.uint8)
+    mine = TensorResize(*camera, size)(torch.from_numpy(image)[None])[0].permute(1, 2, 0)
+    assert np.array_equal(mine.numpy(), resize(image, size))
+
+
+def test_filter_weights_by_hand():
+    # 4 pixels to 2: triangles of half-width 2 around 1 and 3, over pixels centred at 0.5, 1.5, 2.5, 3.5
+    one = np.array([0.75, 0.75, 0.25, 0.0]) / 1.75
+    assert np.array_equal(filter_weights(4, 2)[0], np.floor(one * 2**22 + 0.5))
+    assert np.array_equal(filter_weights(4, 2)[1], np.floor(one[::-1] * 2**22 + 0.5))
+
+
+@pytest.mark.parametrize("network", nets.names())
+def test_every_network_as_onnx(tmp_path, network):
+    _, parity = make(tmp_path, network=network, mode="scaled", images=3)
+    assert parity.images == 3 and parity.equal == 1 and parity.scale > 0
+    assert parity.largest <= 1e-5 * parity.scale + 1e-9
+
+
+@pytest.mark.parametrize(
+    "network", ["tiny_net", "tinyv3_net", "tinyv3_3d_net", "tiny_nfc_net", "tiny_LSTM_net", "res18_net"]
+)
+def test_networks_of_every_kind_as_torchscript(tmp_path, network):
+    _, parity = make(tmp_path, ".pt", network=network, mode="none", images=7)
+    assert parity.images == 7 and parity.equal == 1
+    assert parity.largest <= 1e-5 * parity.scale
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+@pytest.mark.parametrize("space", [{"discrete": False}, {"discrete": False, "stochastic": True}])
+def test_commands_are_the_checkpoints(tmp_path, suffix, space):
+    output, _ = make(tmp_path, suffix, network="tiny_LSTM_net", **space)
+    own, other = Pilot.load("flown", tmp_path), exported.load_pilot(output)
+    assert isinstance(other, exported.ExportedPilot)
+    for pilot in (own, other):
+        pilot.reset(seed=3)
+    for image in pictures(6, seed=2):
+        mine, its = own.command(image), other.command(image)
+        assert mine.x == its.x and its.yaw == pytest.approx(mine.yaw, abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+@pytest.mark.parametrize("network", ["tiny_LSTM_net", "tiny_nfc_net"])
+def test_the_past_counts_until_reset(tmp_path, suffix, network):
+    pilot = exported.load_pilot(make(tmp_path, suffix, network=network)[0])
+    first, second = pictures(2, seed=5)
+    alone = pilot.outputs(second)
+    pilot.reset()
+    pilot.outputs(first)
+    assert np.abs(pilot.outputs(second) - alone).max() > 1e-4
+    pilot.reset()
+    assert np.array_equal(pilot.outputs(second), alone)
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    import hashlib
+
+    output, _ = make(tmp_path, network="tiny_LSTM_net", quantity=5, bound=0.8)
+    said, held = exported.describe(output), checkpoint.load(tmp_path / "flown")
+    assert (said.network, said.camera, said.outputs) == ("tiny_LSTM_net", CAMERA, 5)
+    assert (said.action_space, said.preprocessing) == (held.action_space, held.preprocessing)
+    assert said.state == ((2, 1, 64), (2, 1, 64))
+    assert said.checkpoint == hashlib.sha256((tmp_path / "flown" / "my-model").read_bytes()).hexdigest()
+    assert said.versions["torch"] == str(torch.__version__)
+
+
+def test_onnx_files_are_valid_and_hold_the_preprocessing(tmp_path):
+    import onnx
+
+    model = onnx.load(str(make(tmp_path)[0]))
+    onnx.checker.check_model(model, full_check=True)
+    (image,) = model.graph.input
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [*CAMERA, 3]
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, suffix):
+    file, output = save(tmp_path), tmp_path / "here" / f"exported{suffix}"
+    loaded = checkpoint.load(file)
+    loaded.model_state_dict["out.bias"][1] = float("nan")
+    with pytest.raises(DataError, match="not kept: it does not answer as the checkpoint"):
+        export.export(loaded, file, output, CAMERA, pictures(2))
+    assert list(output.parent.iterdir()) == []
+    output.write_text("an earlier one")
+    with pytest.raises(DataError, match="not kept"):
+        export.export(loaded, file, output, CAMERA, pictures(2))
+    assert [entry.name for entry in output.parent.iterdir()] == [output.name]
+    assert output.read_text() == "an earlier one"
+
+
+def test_parity_sees_another_preprocessing_and_other_weights(tmp_path):
+    output, parity = make(tmp_path, mode="shifted")
+    assert parity.holds(export.TOLERANCE)
+    for different in ({"mode": "none"}, {"seed": 2}):
+        own = Pilot.load(save(tmp_path, **different).parent)
+        other = exported.load_pilot(output)
+        assert not export.compare(own, other, pictures(4)).holds(export.TOLERANCE)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_damage_is_found(tmp_path, suffix):
+    output, _ = make(tmp_path, suffix, network="tinyv3_net")
+    whole = output.read_bytes()
+    for place in (len(whole) // 2, len(whole) // 3):
+        output.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DataError, match="damaged") as error:
+            exported.load_pilot(output)
+        assert str(output) in str(error.value) and "\n" not in str(error.value)
+    for cut in (0, 10, len(whole) // 2, len(whole) - 1):
+        output.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match=r"export it again|copy it again"):
+            exported.load_pilot(output)
+    output.unlink()
+    with pytest.raises(DataError, match="no such file: check --checkpoint_path"):
+        exported.load_pilot(output)
+
+
+def test_files_of_others_are_refused(tmp_path):
+    file = tmp_path / "other.pt"
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(file))
+    with pytest.raises(DataError, match="not exported by nav_pkg"):
+        exported.load_pilot(file)
+    save(tmp_path).rename(file)
+    with pytest.raises(DataError, match="not exported by nav_pkg"):
+        exported.load_pilot(file)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_another_cameras_image_is_refused(tmp_path, suffix):
+    pilot = exported.load_pilot(make(tmp_path, suffix)[0])
+    for image in (np.zeros((480, 640, 3), np.uint8), np.zeros((*CAMERA, 3), np.float32)):
+        with pytest.raises(DataError, match="exported for uint8 images of 160x90 pixels: export it with"):
+            pilot.command(image)
+
+
+def test_an_exported_file_is_no_checkpoint(tmp_path):
+    output, _ = make(tmp_path)
+    with pytest.raises(DataError, match="an exported file: it flies, but for anything else its checkpoint"):
+        checkpoint.load(output)
+    with pytest.raises(UsageError, match="is exported already: give its checkpoint"):
+        run(tmp_path, "-m", output, "--output", tmp_path / "again.pt")
+
+
+def test_flags_that_contradict_the_file(tmp_path):
+    output, _ = make(tmp_path)
+    pilot = exported.load_pilot(output, speed=0.5, network="tinyv2", given={"discrete": True})
+    assert pilot.command(pictures(1)[0]).x in (0.5, 0.8)
+    assert (pilot.action_space.speed, pilot.action_space.turn_speed) == (0.5, 0.8)
+    with pytest.raises(UsageError, match="--action_quantity 5: .* was trained with --action_quantity 3"):
+        exported.load_pilot(output, given={"action_quantity": 5})
+    with pytest.raises(DataError, match="holds tiny_net, not tinyv3_net"):
+        exported.describe(output, network="tinyv3_net")
+
+
+def run(tmp_path, *words):
+    return command.main(["--summary_dir", str(tmp_path), *map(str, words)])
+
+
+def test_the_command(tmp_path, data_root, capsys):
+    save(tmp_path)
+    outputs = [tmp_path / "net.onnx", tmp_path / "net.pt"]
+    arguments = ("-m", "flown", "--output", *outputs, "--width", 64, "--height", 36)
+    assert run(tmp_path, *arguments, "--dataset", "easy", "--data_root", data_root, "--frames", 5) == 0
+    out = capsys.readouterr().out
+    assert out.count("5 images") == 2 and out.count("100 % equal commands") == 2
+    assert all(exported.describe(file).camera == (36, 64) for file in outputs)
+
+
+@pytest.mark.parametrize(
+    "words, kind, text",
+    [
+        (["--output", "a.pth"], UsageError, "--output a.pth: must end in .onnx or .pt"),
+        (["--output", "a.pt"], UsageError, "does not say which camera"),
+        (["--output", "a.pt", "--width", "64"], UsageError, "both --width and --height"),
+        (["--output", "a.pt", "--width", "9", "--height", "9"], UsageError, "9 is not 16 to 8192"),
+        (["--output", "a.pt", "--width", "64", "--height", "36"], UsageError, "names no dataset"),
+        (
+            ["--output", "a.pt", "--width", "64", "--height", "36", "--images", __file__],
+            DataError,
+            "not an image",
+        ),
+        (["--output", "a.pt", "--tolerance", "0"], UsageError, "0 is not above 0"),
+    ],
+)
+def test_wrong_use(tmp_path, words, kind, text):
+    save(tmp_path)
+    with pytest.raises(kind, match=text):
+        run(tmp_path, "-m", "flown", *words)
+    assert not list(tmp_path.glob("*.pt*"))
