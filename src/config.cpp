@@ -41,6 +41,17 @@ Config Config::Read(const sdf::ElementPtr& element) {
     Take(frames, "optical", &config.optical_frame);
     Take(frames, "laser", &config.laser_frame);
   }
+  if (element && element->HasElement("camera")) {
+    for (auto camera = element->GetElement("camera"); camera; camera = camera->GetNextElement("camera")) {
+      SideCamera side;
+      Take(camera, "sensor", &side.sensor);
+      Take(camera, "rgb", &side.rgb);
+      Take(camera, "rgb_info", &side.rgb_info);
+      Take(camera, "frame", &side.camera_frame);
+      Take(camera, "optical", &side.optical_frame);
+      config.side_cameras.push_back(side);
+    }
+  }
   return config;
 }
 

@@ -146,6 +146,13 @@ FLAGS: tuple[Flag, ...] = (
             str,
             choices=("expert", "applied"),
         ),
+        Flag(
+            "--recovery_compensation",
+            "learn from recovery cameras too, whose labels are the expert's turned back by this much, rad/s "
+            "(none: the first camera alone)",
+            None,
+            real(0, open_least=True),
+        ),
         Flag("--normalized_output", "balance left, straight and right in training batches"),
     ),
     *_flags(

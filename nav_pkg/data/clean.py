@@ -146,9 +146,8 @@ def judge(run: Run, limits: Limits, rate: float) -> tuple[Optional[Kept], str]:
     if report.problems:
         return None, f"damaged: {report.problems[0]}"
     first = first_command(frames)
-    last = min(
-        len(frames), *(first_frozen(looks) for looks in (report.rgb, report.depth) if looks), len(frames)
-    )
+    cameras = [looks for looks in (report.rgb, report.depth, *report.sides.values()) if looks]
+    last = min([len(frames), *(first_frozen(looks) for looks in cameras)])
     count = max(0, last - first)
     rgb = count if report.rgb else 0
     depth = count if report.depth else 0
@@ -277,6 +276,8 @@ def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> Non
     frames, sums = item.run.frames, {}
     for names, looks in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
         sums.update((name, look.sha256) for name, look in zip(names, looks))
+    for camera, looks in item.report.sides.items():
+        sums.update((fmt.side_file(camera, i), look.sha256) for i, look in enumerate(looks))
     source = {"dataset": item.source, "run": item.run.name, "frames": [item.first, item.last]}
     cut_run(folder, item.name, item.run, item.first, item.last, sums, {"source": source}, place)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Dict
 
 from nav_pkg.core import DataError
-from nav_pkg.sim import description
+from nav_pkg.sim import cameras, description
 
 EXPERT = "/expert/cmd_vel"
 LEARNER = "/learner/cmd_vel"
@@ -19,7 +20,10 @@ TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")
 
 @dataclass(frozen=True)
 class Robot:
-    """A robot's name, its topics and the whole content of its file."""
+    """A robot's name, its topics and the whole content of its file.
+
+    `side_cameras` are the topics of its side cameras, by name (`left`, `right`).
+    """
 
     name: str
     command: str
@@ -29,6 +33,7 @@ class Robot:
     odometry: str
     contacts: str
     description: dict
+    side_cameras: Dict[str, str]
 
     @property
     def simulated(self) -> bool:
@@ -85,4 +90,5 @@ def load_robot(name: str) -> Robot:
         raise DataError(
             f"robot {name}: its file lacks the topic {error}; see config/robot/drone.yaml"
         ) from None
-    return Robot(name=content["name"], description=content, **topics)
+    sides = {camera.name: camera.rgb for camera in cameras.side_cameras(content)}
+    return Robot(name=content["name"], description=content, side_cameras=sides, **topics)

@@ -167,7 +167,7 @@ class Supervisor:
     def _links(self) -> Set[Tuple[str, str]]:
         """Who must be connected to what before the first run (topic, node)."""
         robot = self._robot
-        sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry]
+        sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry, *robot.side_cameras.values()]
         hears = {
             rospy.get_name(): [*self._sensors, *self._answers],
             "/expert": [robot.scan, robot.odometry],
