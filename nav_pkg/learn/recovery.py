@@ -1,5 +1,4 @@
-"""Samples from recovery cameras: what the robot would see if it had turned away from its way, and how it
-would turn back.
+"""Samples from recovery cameras: what the robot would see if it had turned away, and how to turn back.
 
 The method of Bojarski et al., "End to End Learning for Self-Driving Cars" (2016): the image of a camera
 that looks to the left is what the first camera would show if the robot were turned to the left; so its
@@ -78,7 +77,7 @@ def recovery_samples(
     if not images:
         where = runs[0].path.parent if runs else "the dataset"
         raise DataError(
-            f"--recovery_compensation {recovery.compensation:g}: no training run of {where} has recovery cameras: leave "
-            "it out, or record with run_script.py --robot drone_recovery"
+            f"--recovery_compensation {recovery.compensation:g}: no training run of {where} has recovery "
+            "cameras: leave it out, or record with run_script.py --robot drone_recovery"
         )
     return images, labels, names

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import rospy
 from sensor_msgs.msg import CameraInfo, Image
+from test_lockstep import CAMERA, PERIOD, cast, colour_matches, middle_row, rotation
 from tf2_msgs.msg import TFMessage
 
 from nav_pkg.core import Command, Pose
 from nav_pkg.sim.description import Options
 from nav_pkg.sim.gazebo import Gazebo
-from test_lockstep import CAMERA, PERIOD, cast, colour_matches, middle_row, rotation
 
 ROOM = str(Path(__file__).parent / "room.world")
 ANGLES = {"rgb": 0, "left": 30, "right": -30}
