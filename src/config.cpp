@@ -14,6 +14,9 @@ void Take(const sdf::ElementPtr& element, const std::string& name, T* value) {
 Config Config::Read(const sdf::ElementPtr& element) {
   Config config;
   Take(element, "robot", &config.robot);
+  std::string drive;
+  Take(element, "drive", &drive);
+  config.ground = drive == "ground";
   Take(element, "lockstep", &config.lockstep);
   Take(element, "depth_width", &config.depth_width);
   Take(element, "depth_height", &config.depth_height);

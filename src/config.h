@@ -23,6 +23,7 @@ struct SideCamera {
 // <plugin> element of the run's own world. docs/simulator.md lists all elements.
 struct Config {
   std::string robot = "drone";  // model name
+  bool ground = false;          // it stays on the floor; else it flies
   bool lockstep = true;         // false: free-running; the parameter /gazebo/lockstep wins
   int depth_width = 160;        // pixels; 0: no depth images
   int depth_height = 90;

@@ -154,7 +154,7 @@ bool LockstepPlugin::StartRos() {
 
 void LockstepPlugin::Attach() {
   if (drone_.attached() && world_->ModelByName(config_.robot) == drone_.model()) return;
-  if (!drone_.Attach(world_, config_.robot)) return;
+  if (!drone_.Attach(world_, config_.robot, config_.ground)) return;
   const std::string prefix = world_->Name() + "::" + drone_.link()->GetScopedName() + "::";
   const RobotSensors sensors = RobotSensors::Find(prefix, config_);
   if (sensors.camera && sensors.camera->Camera()) {
@@ -206,7 +206,7 @@ void LockstepPlugin::OnUpdateBegin() {
     }
     drone_.SetCommand(command);
   }
-  if (drone_.Finite()) drone_.Fly();
+  if (drone_.Finite()) drone_.Move();
 }
 
 void LockstepPlugin::OnUpdateEnd() {

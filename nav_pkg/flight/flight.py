@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Sequence
 
 from nav_pkg.control.delay import CommandDelay, Segment
-from nav_pkg.control.height import HeightKeeper
+from nav_pkg.control.height import FloorKeeper, HeightKeeper
 from nav_pkg.control.mixing import Mixer
 from nav_pkg.control.seeds import run_seed
 from nav_pkg.core import (
@@ -91,9 +91,12 @@ class Flight:
         self.delay = CommandDelay(CONTROL_PERIOD_NS) if delay is None else delay
         self._extra = dict(facts or {})
         self.expert = expert or str(self._extra.get("expert", "bang_bang"))
-        height = self.episode.height + plan.floor
-        self._climb = HeightKeeper(height, smooth=True)
-        self._keep = HeightKeeper(height, smooth=smooth_height)
+        self._climb: HeightKeeper | FloorKeeper = FloorKeeper()
+        self._keep: HeightKeeper | FloorKeeper = FloorKeeper()
+        if self.episode.height is not None:
+            height = self.episode.height + plan.floor
+            self._climb = HeightKeeper(height, smooth=True)
+            self._keep = HeightKeeper(height, smooth=smooth_height)
         self._clear()
 
     @property

@@ -39,6 +39,7 @@ from nav_pkg.data.messages import (
     stamp_ns,
     velocity_from_odometry,
 )
+from nav_pkg.flight.body import Body
 from nav_pkg.flight.flight import Decision, Flight
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import RunPlan, Schedule
@@ -89,6 +90,7 @@ class Supervisor:
         self._p = parameters
         parameters.check()
         self._robot = topics.load_robot(parameters.robot)
+        self._body = Body.of(self._robot.description)
         self._step_ns = round(parameters.physics_step * 1e9)
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()
@@ -192,7 +194,7 @@ class Supervisor:
             DataError: the recorder could not record.
         """
         self._connect()
-        for plan in self._p.runs_to_fly():
+        for plan in self._p.runs_to_fly(self._body):
             if rospy.is_shutdown():
                 return
             self._fly_run(plan)
@@ -200,7 +202,7 @@ class Supervisor:
     def _fly_run(self, plan: RunPlan) -> None:
         self._abort.clear()
         self._begin, self._simulated = time.monotonic(), 0.0
-        flight = self._p.flight(plan)
+        flight = self._p.flight(plan, self._body)
         decision: Optional[Decision] = None
         try:
             for reset in self._resets:

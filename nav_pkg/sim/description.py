@@ -148,6 +148,11 @@ def _upon(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
     return made
 
 
+def is_ground(robot: Dict[str, Any]) -> bool:
+    """Whether a robot stays on the floor (`drive: ground` in its file)."""
+    return robot.get("drive", "flight") == "ground"
+
+
 def _parse(path: Path, what: str) -> ElementTree.Element:
     try:
         return ElementTree.parse(path).getroot()
@@ -214,6 +219,8 @@ def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree
     if not width or not height:
         width = height = 0
     _set(plugin, "robot", description["name"])
+    if is_ground(description):
+        _set(plugin, "drive", "ground")
     _set(plugin, "lockstep", str(options.lockstep).lower())
     _set(plugin, "depth_width", width)
     _set(plugin, "depth_height", height)
@@ -251,7 +258,10 @@ def compose(options: Options) -> str:
             place = include.findtext("pose") or place
             world.remove(include)
     if place:
-        _set(model, "pose", place.strip())
+        words = place.split()
+        if is_ground(description):  # worlds say where a drone stands; on the floor is the model's own height
+            words[2] = (model.findtext("pose") or "0 0 0").split()[2]
+        _set(model, "pose", " ".join(words))
     world.append(model)
 
     for plugin in list(world.findall("plugin")):
