@@ -15,6 +15,7 @@ from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.data.subset import Subset, make_subsets
 from nav_pkg.data.verify import verify_dataset
+from nav_pkg.data.view import picture
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 SIZE = (16, 24)
@@ -83,6 +84,17 @@ def test_a_run_without_them_is_what_it_was(samples, tmp_path):
     assert samples.tree(plain) == samples.tree(other)
     run = Dataset(plain).runs[0]
     assert run.side_cameras == () and set(run.facts["sensors"]) == {"rgb", "depth", "scan"}
+
+
+def test_pictures_show_each_camera_on_its_side(dataset, samples):
+    sheet = np.asarray(picture(Dataset(dataset).runs[0], 3, width=480).convert("RGB")).astype(int)
+    assert sheet.shape == (320, 3 * 480, 3)
+    seeds = (SEEDS["left"], 0, SEEDS["right"])
+    wanted = [np.repeat(np.repeat(samples.rgb(3, seed), 10, axis=0), 10, axis=1) for seed in seeds]
+    for place in range(3):
+        part = sheet[100:250, place * 480 : place * 480 + 480]  # below the text and above the bars
+        differences = [np.abs(part - image[100:250].astype(int)).mean() for image in wanted]
+        assert int(np.argmin(differences)) == place and min(differences) < 25
 
 
 def test_a_frame_that_lacks_one_is_refused(samples, tmp_path):
