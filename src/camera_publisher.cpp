@@ -11,8 +11,9 @@
 namespace nav_pkg {
 
 void CameraPublisher::Attach(const gazebo::sensors::CameraSensorPtr& sensor, const Config& config,
-                             ros::NodeHandle* node, FrameBoard* board) {
+                             ros::NodeHandle* node, FrameBoard* board, int number) {
   config_ = config;
+  number_ = number;
   sensor_ = sensor;
   board_ = board;
   rgb_ = node->advertise<sensor_msgs::Image>(config.rgb, config.queue());
@@ -32,6 +33,7 @@ void CameraPublisher::Prepare() {
   if (prepared_ || !attached()) return;
   prepared_ = true;
   DisableMultisampling(sensor_->Camera());
+  if (number_ > 0) OwnDepthBuffer(sensor_->Camera(), number_);
 }
 
 void CameraPublisher::OnFrame(const unsigned char* data, unsigned width, unsigned height,

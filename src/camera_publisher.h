@@ -20,9 +20,9 @@ namespace nav_pkg {
 class CameraPublisher {
  public:
   // Physics thread. Publishes every frame of `sensor` from now on, stamped with the simulated time
-  // of the poses that it shows.
+  // of the poses that it shows. `number` tells the robot's cameras apart; 0 is the first one.
   void Attach(const gazebo::sensors::CameraSensorPtr& sensor, const Config& config,
-              ros::NodeHandle* node, FrameBoard* board);
+              ros::NodeHandle* node, FrameBoard* board, int number = 0);
   bool attached() const { return static_cast<bool>(sensor_); }
   // Rendering thread, before the first frame: what belongs to that thread.
   void Prepare();
@@ -41,6 +41,7 @@ class CameraPublisher {
   std::vector<float> depth_;
   std::atomic<bool> prepared_{false};
   bool depth_failed_ = false;
+  int number_ = 0;
   ros::Publisher rgb_;
   ros::Publisher rgb_info_;
   ros::Publisher depth_publisher_;

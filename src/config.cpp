@@ -14,6 +14,9 @@ void Take(const sdf::ElementPtr& element, const std::string& name, T* value) {
 Config Config::Read(const sdf::ElementPtr& element) {
   Config config;
   Take(element, "robot", &config.robot);
+  std::string drive;
+  Take(element, "drive", &drive);
+  config.ground = drive == "ground";
   Take(element, "lockstep", &config.lockstep);
   Take(element, "depth_width", &config.depth_width);
   Take(element, "depth_height", &config.depth_height);
@@ -40,6 +43,17 @@ Config Config::Read(const sdf::ElementPtr& element) {
     Take(frames, "camera", &config.camera_frame);
     Take(frames, "optical", &config.optical_frame);
     Take(frames, "laser", &config.laser_frame);
+  }
+  if (element && element->HasElement("camera")) {
+    for (auto camera = element->GetElement("camera"); camera; camera = camera->GetNextElement("camera")) {
+      SideCamera side;
+      Take(camera, "sensor", &side.sensor);
+      Take(camera, "rgb", &side.rgb);
+      Take(camera, "rgb_info", &side.rgb_info);
+      Take(camera, "frame", &side.camera_frame);
+      Take(camera, "optical", &side.optical_frame);
+      config.side_cameras.push_back(side);
+    }
   }
   return config;
 }

@@ -4,15 +4,26 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <sdf/sdf.hh>
 
 namespace nav_pkg {
 
+// A further colour camera of the robot, beside the one that gives colour and depth.
+struct SideCamera {
+  std::string sensor;  // name in the model
+  std::string rgb;     // topics
+  std::string rgb_info;
+  std::string camera_frame;
+  std::string optical_frame;
+};
+
 // The defaults are those of config/robot/drone.yaml, which nav_pkg.sim.description writes into the
 // <plugin> element of the run's own world. docs/simulator.md lists all elements.
 struct Config {
   std::string robot = "drone";  // model name
+  bool ground = false;          // it stays on the floor; else it flies
   bool lockstep = true;         // false: free-running; the parameter /gazebo/lockstep wins
   int depth_width = 160;        // pixels; 0: no depth images
   int depth_height = 90;
@@ -40,6 +51,8 @@ struct Config {
   std::string camera_frame = "camera_link";
   std::string optical_frame = "camera_optical_frame";
   std::string laser_frame = "laser";
+
+  std::vector<SideCamera> side_cameras;
 
   static Config Read(const sdf::ElementPtr& element);
 };

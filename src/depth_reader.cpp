@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <gazebo/rendering/ogre_gazebo.h>
+#include <OGRE/OgreDepthBuffer.h>
 #include <gazebo/rendering/RTShaderSystem.hh>
 #include <gazebo/rendering/Scene.hh>
 
@@ -68,6 +69,11 @@ void DisableMultisampling(const gazebo::rendering::CameraPtr& camera) {
   Ogre::RenderTarget* target = plain->getBuffer()->getRenderTarget();
   target->setAutoUpdated(false);
   camera->SetRenderTarget(target);
+}
+
+void OwnDepthBuffer(const gazebo::rendering::CameraPtr& camera, int number) {
+  camera->OgreViewport()->getTarget()->setDepthBufferPool(
+      static_cast<Ogre::uint16>(Ogre::DepthBuffer::POOL_DEFAULT + number));
 }
 
 }  // namespace nav_pkg

@@ -37,6 +37,11 @@ class DepthReader {
 // no depth buffer that can be read. Rendering thread.
 void DisableMultisampling(const gazebo::rendering::CameraPtr& camera);
 
+// Keeps a further camera (number 1, 2, ...) from drawing into the depth buffer of another one. OGRE
+// shares a buffer between targets of one size, and Gazebo draws all cameras before any is read.
+// Rendering thread, before the camera's first frame.
+void OwnDepthBuffer(const gazebo::rendering::CameraPtr& camera, int number);
+
 }  // namespace nav_pkg
 
 #endif

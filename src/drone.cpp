@@ -7,8 +7,9 @@ namespace nav_pkg {
 using ignition::math::Pose3d;
 using ignition::math::Vector3d;
 
-bool Drone::Attach(const gazebo::physics::WorldPtr& world, const std::string& name) {
+bool Drone::Attach(const gazebo::physics::WorldPtr& world, const std::string& name, bool ground) {
   world_ = world;
+  ground_ = ground;
   model_ = world->ModelByName(name);
   link_ = model_ ? model_->GetLink("base_link") : nullptr;
   if (model_ && !link_) link_ = model_->GetLink();
@@ -19,11 +20,20 @@ bool Drone::Attach(const gazebo::physics::WorldPtr& world, const std::string& na
   // Without this Gazebo drops the contacts of a pair that no Gazebo topic listens to.
   world->Physics()->GetContactManager()->SetNeverDropContacts(true);
   link_->SetAutoDisable(false);
+  height_ = link_->WorldPose().Pos().Z();
   return true;
 }
 
-void Drone::Fly() {
+void Drone::Move() {
   const auto inertial = link_->GetInertial();
+  if (ground_) {
+    const FloorWrench wrench = ground_controller_.Update(
+        command_, height_, link_->WorldPose(), link_->WorldLinearVel(), AngularVelocity(), inertial->Mass(),
+        inertial->PrincipalMoments());
+    link_->AddForce(wrench.force);
+    link_->AddRelativeTorque(wrench.torque);
+    return;
+  }
   const Wrench wrench = controller_.Update(
       command_, link_->WorldPose().Rot(), link_->WorldLinearVel(), AngularVelocity(),
       inertial->Mass(), inertial->PrincipalMoments(), -world_->Gravity().Z());
@@ -33,6 +43,7 @@ void Drone::Fly() {
 
 void Drone::Place(const Pose3d& pose) {
   // ResetPhysicsStates clears velocities, forces and torques in Gazebo and in ODE.
+  height_ = pose.Pos().Z();
   model_->SetWorldPose(pose);
   model_->ResetPhysicsStates();
   link_->ResetPhysicsStates();

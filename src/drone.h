@@ -10,6 +10,7 @@
 #include <gazebo/physics/physics.hh>
 #include <gazebo_msgs/ContactState.h>
 
+#include "ground_controller.h"
 #include "velocity_controller.h"
 
 namespace nav_pkg {
@@ -17,16 +18,17 @@ namespace nav_pkg {
 // All methods belong to the physics thread.
 class Drone {
  public:
-  // Finds the model; false as long as the world has none of that name.
-  bool Attach(const gazebo::physics::WorldPtr& world, const std::string& name);
+  // Finds the model; false as long as the world has none of that name. `ground`: it drives on the
+  // floor, at the height where it stands now or is put by Place; else it flies.
+  bool Attach(const gazebo::physics::WorldPtr& world, const std::string& name, bool ground);
   bool attached() const { return static_cast<bool>(link_); }
 
   void SetCommand(const VelocityCommand& command) { command_ = command; }
 
   // Applies the controller's wrench for the coming physics step.
-  void Fly();
+  void Move();
 
-  // Puts the drone at a pose (world frame) at rest, with no force or torque left over.
+  // Puts the robot at a pose (world frame) at rest, with no force or torque left over.
   void Place(const ignition::math::Pose3d& pose);
 
   // Whether the state is finite; physics that went wrong must not reach anybody silently.
@@ -49,7 +51,10 @@ class Drone {
   gazebo::physics::WorldPtr world_;
   gazebo::physics::ModelPtr model_;
   gazebo::physics::LinkPtr link_;
+  bool ground_ = false;
+  double height_ = 0.0;  // of the model's origin when it stands on the floor, m
   VelocityController controller_;
+  GroundController ground_controller_;
   VelocityCommand command_;
   std::map<std::pair<std::string, std::string>, gazebo_msgs::ContactState> contacts_;
 };

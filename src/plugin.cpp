@@ -11,11 +11,9 @@
 #include <gazebo/common/Console.hh>
 #include <gazebo/rendering/RenderingIface.hh>
 #include <gazebo/rendering/Scene.hh>
-#include <gazebo/sensors/SensorManager.hh>
-#include <gazebo/sensors/CameraSensor.hh>
-#include <gazebo/sensors/RaySensor.hh>
 
 #include "messages.h"
+#include "robot_sensors.h"
 
 namespace nav_pkg {
 
@@ -60,6 +58,7 @@ LockstepPlugin::~LockstepPlugin() {
   board_.Stop();
   connections_.clear();
   camera_.Detach();
+  for (const auto& camera : side_cameras_) camera->Detach();
   if (spinner_) spinner_->stop();
   if (services_) services_->Stop();
   if (node_) node_->shutdown();
@@ -69,6 +68,8 @@ LockstepPlugin::~LockstepPlugin() {
 void LockstepPlugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr element) {
   world_ = world;
   config_ = Config::Read(element);
+  // Here, so that the rendering thread never sees this list grow.
+  for (std::size_t i = 0; i < config_.side_cameras.size(); ++i) side_cameras_.emplace_back(new CameraPublisher);
   seed_ = config_.seed;
   now_ns_ = Nanoseconds(world->SimTime());
   if (!StartRos()) return;
@@ -153,28 +154,27 @@ bool LockstepPlugin::StartRos() {
 
 void LockstepPlugin::Attach() {
   if (drone_.attached() && world_->ModelByName(config_.robot) == drone_.model()) return;
-  if (!drone_.Attach(world_, config_.robot)) return;
+  if (!drone_.Attach(world_, config_.robot, config_.ground)) return;
   const std::string prefix = world_->Name() + "::" + drone_.link()->GetScopedName() + "::";
-  gazebo::sensors::CameraSensorPtr camera;
-  gazebo::sensors::RaySensorPtr laser;
-  for (const auto& sensor : gazebo::sensors::SensorManager::Instance()->GetSensors()) {
-    if (sensor->ScopedName().compare(0, prefix.size(), prefix) != 0) continue;
-    if (!camera) camera = std::dynamic_pointer_cast<gazebo::sensors::CameraSensor>(sensor);
-    if (!laser) laser = std::dynamic_pointer_cast<gazebo::sensors::RaySensor>(sensor);
-  }
-  if (camera && camera->Camera()) {
-    const std::int64_t period = std::llround(1e9 / camera->UpdateRate());
+  const RobotSensors sensors = RobotSensors::Find(prefix, config_);
+  if (sensors.camera && sensors.camera->Camera()) {
+    const std::int64_t period = std::llround(1e9 / sensors.camera->UpdateRate());
     if (period % StepNs() != 0) {
       Fail("the camera's period (" + std::to_string(period * 1e-9) +
            " s) is no multiple of the physics step (" + std::to_string(StepNs() * 1e-9) + " s)");
       return;
     }
     period_ns_ = period;
-    camera_.Attach(camera, config_, node_.get(), &board_);
-  } else if (camera) {
+    camera_.Attach(sensors.camera, config_, node_.get(), &board_);
+    for (std::size_t i = 0; i < sensors.side_cameras.size(); ++i) {
+      if (!sensors.side_cameras[i]) continue;
+      const Config own = SideConfig(config_, config_.side_cameras[i]);
+      side_cameras_[i]->Attach(sensors.side_cameras[i], own, node_.get(), &board_, static_cast<int>(i) + 1);
+    }
+  } else if (sensors.camera) {
     gzerr << "[nav_pkg] the camera has no renderer: is there an X display?" << std::endl;
   }
-  state_.Attach(&drone_, laser, camera ? camera->Pose() : Pose3d::Zero, static_cast<bool>(camera));
+  state_.Attach(&drone_, sensors.laser, sensors.Mounted(config_));
 }
 
 std::int64_t LockstepPlugin::StepNs() const {
@@ -206,7 +206,7 @@ void LockstepPlugin::OnUpdateBegin() {
     }
     drone_.SetCommand(command);
   }
-  if (drone_.Finite()) drone_.Fly();
+  if (drone_.Finite()) drone_.Move();
 }
 
 void LockstepPlugin::OnUpdateEnd() {
@@ -235,6 +235,7 @@ void LockstepPlugin::OnUpdateEnd() {
 
 void LockstepPlugin::OnPreRender() {
   camera_.Prepare();
+  for (const auto& camera : side_cameras_) camera->Prepare();
   if (scene_ready_) return;
   const auto scene = gazebo::rendering::get_scene(world_->Name());
   if (!scene || !scene->Initialized()) return;

@@ -67,6 +67,7 @@ class LockstepPlugin : public gazebo::WorldPlugin {
   FrameBoard board_;
   Drone drone_;
   CameraPublisher camera_;
+  std::vector<std::unique_ptr<CameraPublisher>> side_cameras_;
   StatePublisher state_;
   std::unique_ptr<WorldServices> services_;
 

@@ -42,18 +42,18 @@ void StatePublisher::Start(const gazebo::physics::WorldPtr& world, const Config&
 }
 
 void StatePublisher::Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& laser,
-                            const ignition::math::Pose3d& camera_pose, bool has_camera) {
+                            const std::vector<MountedCamera>& cameras) {
   drone_ = drone;
   laser_ = laser && rays_.Attach(world_, drone->link(), laser) ? laser : nullptr;
   state_ = node_->advertise<nav_msgs::Odometry>(config_.state, config_.queue());
   contacts_ = node_->advertise<gazebo_msgs::ContactsState>(config_.contacts, config_.queue());
   tf2_msgs::TFMessage frames;
   const ros::Time start(world_->SimTime().sec, world_->SimTime().nsec);
-  if (has_camera) {
-    // The optical frame of REP 103: z forward, x right, y down.
-    const ignition::math::Pose3d optical(0, 0, 0, -M_PI / 2, 0, -M_PI / 2);
-    frames.transforms.push_back(Stamped(start, config_.base_frame, config_.camera_frame, camera_pose));
-    frames.transforms.push_back(Stamped(start, config_.camera_frame, config_.optical_frame, optical));
+  // The optical frame of REP 103: z forward, x right, y down.
+  const ignition::math::Pose3d optical(0, 0, 0, -M_PI / 2, 0, -M_PI / 2);
+  for (const MountedCamera& camera : cameras) {
+    frames.transforms.push_back(Stamped(start, config_.base_frame, camera.frame, camera.pose));
+    frames.transforms.push_back(Stamped(start, camera.frame, camera.optical_frame, optical));
   }
   if (laser_) {
     scan_ = node_->advertise<sensor_msgs::LaserScan>(config_.scan, config_.queue());

@@ -3,6 +3,8 @@
 #define NAV_PKG_STATE_PUBLISHER_H
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include <gazebo/physics/physics.hh>
 #include <gazebo/sensors/RaySensor.hh>
@@ -14,14 +16,21 @@
 
 namespace nav_pkg {
 
+// A camera on the robot: its pose in the base frame, and the names of its frames.
+struct MountedCamera {
+  ignition::math::Pose3d pose;
+  std::string frame;
+  std::string optical_frame;
+};
+
 // All methods belong to the physics thread.
 class StatePublisher {
  public:
   void Start(const gazebo::physics::WorldPtr& world, const Config& config, ros::NodeHandle* node);
 
-  // Announces the robot's sensors; the camera and the laser may be missing.
+  // Announces the robot's sensors; cameras and the laser may be missing.
   void Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& laser,
-              const ignition::math::Pose3d& camera_pose, bool has_camera);
+              const std::vector<MountedCamera>& cameras);
 
   void PublishClock(const ros::Time& stamp);
 

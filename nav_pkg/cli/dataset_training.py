@@ -10,6 +10,7 @@ from pathlib import Path
 from nav_pkg.cli import flags
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, pack, paths, statistics, subset
+from nav_pkg.data import format as fmt
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.merge import Merge
 from nav_pkg.data.progress import Bar, progress
@@ -121,6 +122,11 @@ def run_stats(args: argparse.Namespace) -> int:
 def add_pack_flags(parser: flags.Parser) -> None:
     """The flags of `dataset.py pack`, beside the dataset and --data_root."""
     parser.add_argument("--network", default="tiny_net", help="the network whose input size is packed for")
+    parser.add_argument(
+        "--recovery_cameras",
+        action="store_true",
+        help="those of recovery cameras too, of the training runs, for main.py --recovery_compensation",
+    )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--verify", action="store_true", help="compare all images and packs; exit code 3 on damage"
@@ -136,14 +142,16 @@ def run_pack(args: argparse.Namespace) -> int:
 
     size = nets.spec(args.network).input_size
     what = f"images of {size[0]}x{size[1]}"
+    groups = _cameras(dataset, runs, args.recovery_cameras)
     if args.remove:
-        count, size_bytes = pack.remove_packs(runs, size)
+        removed = [pack.remove_packs(some, size, camera=camera) for camera, some in groups]
+        count, size_bytes = (sum(numbers) for numbers in zip(*removed))
         print(f"{count} packs of {what} removed, {size_bytes / 1e6:,.1f} MB")
         return 0
-    frames = sum(len(run) for run in runs)
+    frames = sum(len(run) for _, some in groups for run in some)
     start = time.monotonic()
     if args.verify:
-        problems = pack.verify_packs(runs, size)
+        problems = [line for camera, some in groups for line in pack.verify_packs(some, size, camera=camera)]
         for line in problems:
             print(f"problem: {line}")
         taken = time.monotonic() - start
@@ -158,13 +166,30 @@ def run_pack(args: argparse.Namespace) -> int:
             done[self.unit] += count
             super().add(count)
 
-    packs = pack.open_packs(runs, size, bar=Counting)
+    packs = [
+        item for camera, some in groups for item in pack.open_packs(some, size, bar=Counting, camera=camera)
+    ]
     taken = time.monotonic() - start
     total = sum({item.path: item.images.nbytes for item in packs}.values())
     made = done["images packed"]
     speed = f"{made} were packed in {taken:.1f} s, {made / taken:.0f} images/s" if made else "all are there"
     print(f"{len(runs)} runs, {frames} {what}, {total / 1e6:,.1f} MB in {paths.cache_dir()}: {speed}")
     return 0
+
+
+def _cameras(dataset: Dataset, runs: list[Run], recovery: bool) -> list[tuple[str, list[Run]]]:
+    """Whose images are packed: cameras (the first one is the empty name) and the runs that have them."""
+    groups: list[tuple[str, list[Run]]] = [("", runs)]
+    if not recovery:
+        return groups
+    learned = dataset.split("train") if (dataset.path / "train_set.txt").exists() else runs
+    for camera in fmt.SIDE_CAMERAS:
+        some = [run for run in learned if camera in run.side_cameras]
+        if some:
+            groups.append((camera, some))
+    if len(groups) == 1:
+        raise DataError(f"{dataset.path}: no training run has recovery cameras; leave --recovery_cameras out")
+    return groups
 
 
 def _packed_runs(dataset: Dataset) -> list[Run]:

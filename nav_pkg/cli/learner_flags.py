@@ -162,6 +162,13 @@ FLAGS: tuple[Flag, ...] = (
             str,
             choices=("expert", "applied"),
         ),
+        Flag(
+            "--recovery_compensation",
+            "learn from recovery cameras too, whose labels are the expert's turned back by this much, rad/s "
+            "(none: the first camera alone)",
+            None,
+            real(0, open_least=True),
+        ),
     ),
     *_flags(
         "learning",

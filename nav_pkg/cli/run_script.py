@@ -24,9 +24,11 @@ from tqdm import tqdm
 
 from nav_pkg.cli import flags
 from nav_pkg.cli import main as learner
+from nav_pkg.cli.robot_flags import take_robot_defaults
 from nav_pkg.cli.session_folders import Folders
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.data.paths import data_root, summary_dir
+from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.learn import checkpoint as checkpoint_file
 from nav_pkg.learn import exported, online_flags
@@ -110,9 +112,9 @@ def parser() -> flags.Parser:
         help="checkpoint that flies, or that learning in flight (--online) begins with",
     )
     add("--expert", default="bang_bang", help="bang_bang or continuous")
-    add("--speed", type=float, default=0.8, help="forward speed, m/s")
-    add("--turn_speed", type=float, default=0.8, help="forward speed while turning, m/s")
-    add("--z_pos", type=float, default=1.0, help="height, m")
+    add("--speed", type=float, help="forward speed, m/s (the robot's own: 0.8)")
+    add("--turn_speed", type=float, help="forward speed while turning, m/s (the robot's own: 0.8)")
+    add("--z_pos", type=float, help="height, m (1)")
     add("--start", default="start", help="start: the world's start pose; route: seeded along the route")
     add("--reverse", action="store_true", help="fly the route clockwise")
     add("--control_delay", type=float, default=0.1, help="simulated seconds from image to command")
@@ -122,10 +124,10 @@ def parser() -> flags.Parser:
         add(f"--sigma_{axis}", type=float, default=0.0, help=f"noise in {axis}")
     add("--max_duration", type=float, default=0.0, help="simulated seconds a run; 0: the world's own")
     add("--min_depth", type=float, default=0.0, help="collision distance, m; 0: the world's own")
-    add("--width", type=int, default=640, help="camera width, pixels")
-    add("--height", type=int, default=360, help="camera height, pixels")
-    add("--depth_width", type=int, default=160, help="depth camera width, pixels")
-    add("--depth_height", type=int, default=90, help="depth camera height, pixels")
+    add("--width", type=int, help="camera width, pixels (the robot's own: 640)")
+    add("--height", type=int, help="camera height, pixels (the robot's own: 360)")
+    add("--depth_width", type=int, help="depth camera width, pixels (the robot's own: 160)")
+    add("--depth_height", type=int, help="depth camera height, pixels (the robot's own: 90)")
     add("--physics_step", type=float, default=0.005, help="physics step, s")
     add("--free_running", action="store_true", help="in real time instead of lock-step, as on a robot")
     add("-g", "--graphics", action="store_true", help="show Gazebo's window")
@@ -147,6 +149,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     own = parser()
     argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
     args, rest = own.parse_known_args(argv)
+    take_robot_defaults(args)
     # The nodes run in another folder: to them a relative path would mean another place.
     args.summary_dir, args.data_root = (
         path.expanduser().resolve() for path in (args.summary_dir, args.data_root)
@@ -218,7 +221,8 @@ class Session:
         if self.args.learns and self.args.shard:
             raise UsageError(f"--shard {self.args.shard}: a learner needs its runs in order: leave it out")
         learned = self._learned if self.args.learns else None
-        self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned)
+        body = Body.of(description.read_robot(args.robot))
+        self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned, body)
         scratch = args.log_tag == SCRATCH_TAG
         if args.owr or scratch:
             own_name = scratch and args.data_location in (None, SCRATCH_TAG)

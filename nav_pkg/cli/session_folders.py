@@ -19,6 +19,7 @@ from nav_pkg.data import files
 from nav_pkg.data.folders import refuse_writers
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
+from nav_pkg.flight.body import DRONE, Body
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import Schedule
 
@@ -52,6 +53,7 @@ class Folders:
         schedule: the flights.
         learned: tells the runs, by number, that the session's learner has learned from; None where
             nothing is learned.
+        body: of the robot.
 
     Raises:
         UsageError: a folder is in use, or holds another session or dataset.
@@ -65,8 +67,9 @@ class Folders:
         configuration: Dict[str, Any],
         schedule: Schedule,
         learned: Optional[Callable[[], Dict[int, Dict[str, Any]]]] = None,
+        body: Body = DRONE,
     ):
-        self._learned = learned
+        self._learned, self._body = learned, body
         self.path, self.dataset, self.schedule = log, dataset, schedule
         self._configuration = configuration
         self._locks: List[int] = []
@@ -181,13 +184,15 @@ class Folders:
         if self.dataset is None or not (self.dataset / DATASET_FILE).exists():
             return
         known = log.finished()
-        plans = {plan.run: plan for plan in dataclasses.replace(self.schedule, first_run=0).runs_to_fly()}
+        plans = {
+            plan.run: plan for plan in dataclasses.replace(self.schedule, first_run=0).runs_to_fly(self._body)
+        }
         for run in load_dataset(self.dataset).runs:
             number = run.facts.get("run")
             if number in known or number not in plans or not Outcome(run.facts["outcome"]).counts:
                 continue
             plan = plans[number]
-            wanted = self.schedule.flight(plan).facts()
+            wanted = self.schedule.flight(plan, self._body).facts()
             wanted.update(seed=self.schedule.seed, run_seed=plan.seed)
             for key in SAME:
                 if run.facts.get(key) != wanted.get(key):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nav_pkg.control.height import HeightKeeper
+from nav_pkg.control.height import FloorKeeper, HeightKeeper
 from nav_pkg.control.tracking import RouteTracker
 from nav_pkg.core import Command, DataError, Pose, UsageError
 from nav_pkg.world import FloorPlan
@@ -130,7 +130,7 @@ class Expert:
         plan: the world.
         speed: forward speed, m/s.
         turn_speed: forward speed while turning at more than 0.3 rad/s, m/s; 0 turns on the spot.
-        height: to be kept, metres.
+        height: to be kept, metres; None for a robot that stays on the floor.
         continuous: pursue a point on the route ahead, turn in proportion to its bearing, and keep
             the height smoothly; waypoints and dead band play no part.
         goto_weight: the share of waypoint following in the turn, in [0, 1]; None for the plan's.
@@ -148,7 +148,7 @@ class Expert:
         plan: FloorPlan,
         speed: float = 0.8,
         turn_speed: float = 0.8,
-        height: float = 1.0,
+        height: float | None = 1.0,
         continuous: bool = False,
         goto_weight: float | None = None,
         reverse: bool = False,
@@ -166,7 +166,7 @@ class Expert:
         self.continuous = continuous
         self.goto_weight = weight
         self.reverse = reverse
-        self.height_keeper = HeightKeeper(height, smooth=continuous)
+        self.height_keeper = FloorKeeper() if height is None else HeightKeeper(height, smooth=continuous)
         self.target = 0
         self._tracker = RouteTracker(plan.route, reverse)
         self._arcs = [plan.route.arc_of_waypoint(i) for i in range(len(plan.waypoints))]

@@ -16,6 +16,14 @@ GAIN = 1.0
 """Gain of smooth control, 1/s: a time constant of 1 s stays stable with 0.5 s of delay."""
 
 
+class FloorKeeper:
+    """Stands in for a height keeper where a robot stays on the floor and has no height to keep."""
+
+    def command(self, z: float) -> float:
+        """No vertical velocity, whatever the height, m/s; not a number where `z` is none."""
+        return 0.0 if math.isfinite(z) else math.nan
+
+
 class HeightKeeper:
     """Keeps a height from ground truth.
 

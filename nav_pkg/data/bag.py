@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
 from nav_pkg.core import DataError
+from nav_pkg.data import format as fmt
 from nav_pkg.data import messages
 from nav_pkg.data.bagfile import Bag, Connection, Deserialiser
 from nav_pkg.data.paths import PathLike
@@ -25,6 +26,8 @@ TOPICS = {
     "rgb": "/camera/rgb/image_raw",
     "depth": "/camera/depth/image_raw",
     "scan": "/scan",
+    "rgb_left": "/camera_left/rgb/image_raw",
+    "rgb_right": "/camera_right/rgb/image_raw",
 }
 """What a frame is made of, and the topics' usual names."""
 
@@ -120,6 +123,11 @@ class _Runs:
             None if rgb is None else messages.image_to_array(rgb),
             None if depth is None else messages.image_to_array(depth),
             None if scan is None else messages.scan_to_array(scan),
+            {
+                camera: messages.image_to_array(parts[fmt.side_sensor(camera)])
+                for camera in fmt.SIDE_CAMERAS
+                if fmt.side_sensor(camera) in parts
+            },
         )
 
     def _end(self, episode: Any) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -123,8 +123,14 @@ def _value(wanted: float, table: dict, world: str):
     return wanted if wanted >= 0 else table.get(world, table[""])
 
 
-def judge(run: Run, limits: Limits, rate: float) -> tuple[Optional[Kept], str]:
+def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tuple[Optional[Kept], str]:
     """Whether a run passes.
+
+    Args:
+        run: the run.
+        limits: what is asked of it.
+        rate: frames a second.
+        time_factor: how much longer the robot takes than a drone; the usual most of frames grows by it.
 
     Returns:
         What is kept of it and '', or None and the reason.
@@ -139,16 +145,15 @@ def judge(run: Run, limits: Limits, rate: float) -> tuple[Optional[Kept], str]:
         return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps takes it)"
     table = FRAME_LIMITS.get(run.world, FRAME_LIMITS[""])
     fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
-    most = limits.max_rgb if limits.max_rgb >= 0 else table[1]
+    most = limits.max_rgb if limits.max_rgb >= 0 else round(table[1] * time_factor)
     if len(frames) < fewest:  # cutting cannot make it longer; spare the decoding
         return None, f"{len(frames)} frames, fewer than {fewest}"
     report = verify_run(run, rate)
     if report.problems:
         return None, f"damaged: {report.problems[0]}"
     first = first_command(frames)
-    last = min(
-        len(frames), *(first_frozen(looks) for looks in (report.rgb, report.depth) if looks), len(frames)
-    )
+    cameras = [looks for looks in (report.rgb, report.depth, *report.sides.values()) if looks]
+    last = min([len(frames), *(first_frozen(looks) for looks in cameras)])
     count = max(0, last - first)
     rgb = count if report.rgb else 0
     depth = count if report.depth else 0
@@ -200,6 +205,13 @@ def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[
     return dict(zip(order, parts)), note
 
 
+def _time_factor(description: Mapping[str, Any]) -> float:
+    """How much longer a dataset's robot takes than a drone, by its robot file's `runs`."""
+    robot = description.get("robot")
+    runs = robot.get("runs") if isinstance(robot, dict) else None
+    return float((runs or {}).get("time_factor", 1.0))
+
+
 def make_plan(
     sources: Mapping[str, Dataset],
     limits: Limits,
@@ -227,9 +239,10 @@ def make_plan(
         if dataset.partials:
             plan.notes.append(f"{dataset.path}: {len(dataset.partials)} unfinished runs are left out")
     rate = float(plan.description.get("control_rate") or 10)
+    slower = _time_factor(plan.description)
     names = {dataset.path: name for name, dataset in sources.items()}
     for run in progress([run for dataset in sources.values() for run in dataset.runs]):
-        kept, why = judge(run, limits, rate)
+        kept, why = judge(run, limits, rate, slower)
         if kept is None:
             plan.dropped.append((run.path, why))
         else:
@@ -277,6 +290,8 @@ def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> Non
     frames, sums = item.run.frames, {}
     for names, looks in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
         sums.update((name, look.sha256) for name, look in zip(names, looks))
+    for camera, looks in item.report.sides.items():
+        sums.update((fmt.side_file(camera, i), look.sha256) for i, look in enumerate(looks))
     source = {"dataset": item.source, "run": item.run.name, "frames": [item.first, item.last]}
     cut_run(folder, item.name, item.run, item.first, item.last, sums, {"source": source}, place)
 

@@ -64,6 +64,9 @@ def cut_run(
         for kind, name_of in (("rgb", fmt.rgb_file), ("depth", fmt.depth_file)):
             if names[kind]:
                 images[name_of(i - first)] = (run.path / names[kind], sums[names[kind]])
+        for camera in run.side_cameras:
+            source = fmt.side_file(camera, i)
+            images[fmt.side_file(camera, i - first)] = (run.path / source, sums[source])
         rows.append(fmt.frame_to_row(frame, bool(names["rgb"]), bool(names["depth"])))
     known = {key: value for key, value in run.facts.items() if key not in ("content", "format")}
     if len(frames) < len(run):

@@ -105,7 +105,8 @@ def finish_partial(
         name: the run's final name.
         facts: outcome and all else for run.json.
         frames: number of frames.
-        sensors: `rgb` and `depth` as [height, width], `scan` as rays; None for one that lacks.
+        sensors: `rgb` and `depth` as [height, width], `scan` as rays; None for one that lacks; `rgb_left`
+            and the like of side cameras, if there are any.
         sums: SHA-256 of every file, by its path in the run.
 
     Raises:
@@ -113,7 +114,8 @@ def finish_partial(
     """
     text = "".join(f"{sums[path].hex()}  {path}\n" for path in sorted(sums)).encode()
     files.write_file(partial / fmt.SUMS_FILE, text)
-    folders = [partial / fmt.RGB_FOLDER, partial / fmt.DEPTH_FOLDER, partial]
+    folders = [partial / fmt.RGB_FOLDER, partial / fmt.DEPTH_FOLDER]
+    folders += [partial / fmt.side_folder(name) for name in fmt.SIDE_CAMERAS] + [partial]
     files.fsync_all(partial / path for path in [*sorted(sums), fmt.SUMS_FILE])
     for folder in folders:
         if folder.exists():

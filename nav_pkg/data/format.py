@@ -6,7 +6,7 @@ See docs/dataset.md for the format as its readers know it.
 from __future__ import annotations
 
 import re
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
 
@@ -19,6 +19,8 @@ SCAN_FILE = "scan.npy"
 SUMS_FILE = "sha256sums.txt"
 RGB_FOLDER = "RGB"
 DEPTH_FOLDER = "Depth"
+SIDE_CAMERAS = ("left", "right")
+"""Names of the colour cameras beside the first one that a run may have."""
 PARTIAL = ".partial"
 LOCK_FILE = ".lock"
 QUARANTINE = "quarantine"
@@ -77,6 +79,27 @@ def rgb_file(index: int) -> str:
 def depth_file(index: int) -> str:
     """Path of a depth image within its run."""
     return f"{DEPTH_FOLDER}/{index:010d}.png"
+
+
+def side_folder(camera: str) -> str:
+    """Folder of a side camera's colour images within a run: `RGB_left`."""
+    return f"{RGB_FOLDER}_{camera}"
+
+
+def side_file(camera: str, index: int) -> str:
+    """Path of a side camera's colour image within its run."""
+    return f"{side_folder(camera)}/{index:010d}.jpg"
+
+
+def side_sensor(camera: str) -> str:
+    """The key of run.json's `sensors` that says a side camera's size: `rgb_left`."""
+    return f"rgb_{camera}"
+
+
+def side_cameras(sensors: Optional[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The side cameras of run.json's `sensors`, by name."""
+    given = sensors or {}
+    return tuple(name for name in SIDE_CAMERAS if given.get(side_sensor(name)))
 
 
 def stamp_text(nanoseconds: int) -> str:

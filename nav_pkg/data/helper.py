@@ -103,18 +103,18 @@ class _Desk:
         """Decode frames of a run and write them to a file.
 
         Args:
-            task: run (path), listed (of its `CommittedImages`), size (height, width), file, start
+            task: run (path), camera, listed (of its `CommittedImages`), size (height, width), file, start
                 (byte of frame 0), first, last (frame after the last).
 
         Returns:
             crc32: a list, one a frame; or error: a DataError's line; or errno: why the file could
             not be written.
         """
-        at = (task["run"], task["listed"], task["file"])
+        at = (task["run"], task["camera"], task["listed"], task["file"])
         try:
             if at != self._at:
                 self.leave()
-                self._images = self._images_of(self._run(task["run"]))
+                self._images = self._images_of(self._run(task["run"]), task["camera"])
                 if self._images.listed != task["listed"]:
                     raise DataError(f"{task['run']}: changed meanwhile; see dataset.py verify")
                 self._descriptor = os.open(task["file"], os.O_WRONLY | os.O_CLOEXEC)

@@ -72,6 +72,7 @@ def open_packs(
     bar: Callable[[int, str], Any] = progress.Bar,
     tick: Callable[[int], None] = _nothing,
     say: Callable[[str], None] = progress.say,
+    camera: str = "",
 ) -> list[Pack]:
     """The packs of runs; those that lack are made.
 
@@ -88,6 +89,7 @@ def open_packs(
         tick: called in this thread with the number of frames just done (0 while waiting), several
             times a second. It may raise to stop the work; what is unfinished is then removed.
         say: prints a line about something that was found or is waited for.
+        camera: `left` or `right` for the images of that side camera; empty for the first camera's.
 
     Returns:
         A pack a run, in order.
@@ -102,7 +104,7 @@ def open_packs(
     with Workers(workers, bar, tick, say) as work:
         for run in runs:
             if run.path not in jobs:
-                jobs[run.path] = _Job(run, size, cache, source)
+                jobs[run.path] = _Job(run, size, cache, source, camera)
                 tick(0)
         lacking: dict[str, _Job] = {}
         for job in jobs.values():
@@ -125,6 +127,7 @@ def verify_packs(
     workers: int = 0,
     bar: Callable[[int, str], Any] = progress.Bar,
     tick: Callable[[int], None] = _nothing,
+    camera: str = "",
 ) -> list[str]:
     """Compare every image of runs with its sum and every frame of their packs with its CRC.
 
@@ -137,6 +140,7 @@ def verify_packs(
         workers: threads.
         bar: makes what shows the progress.
         tick: called with the number of frames just done.
+        camera: as in `open_packs`.
 
     Returns:
         The problems, one line each, also for packs that lack; empty when all is well.
@@ -147,12 +151,12 @@ def verify_packs(
         sum(len(run) for run in runs), "images compared"
     ) as done:
         for run in runs:
-            problems += _problems(run, size, cache, work, done)
+            problems += _problems(run, size, cache, work, done, camera)
     return problems
 
 
 def remove_packs(
-    runs: Sequence[Run], size: tuple[int, int], cache: Optional[PathLike] = None
+    runs: Sequence[Run], size: tuple[int, int], cache: Optional[PathLike] = None, camera: str = ""
 ) -> tuple[int, int]:
     """Remove the packs of runs; other datasets that share these runs lose them, too.
 
@@ -160,6 +164,7 @@ def remove_packs(
         runs: as in `open_packs`, as are all others.
         size: height and width, pixels.
         cache: the folder of all packs.
+        camera: as in `open_packs`.
 
     Returns:
         The number of packs that were there, and the bytes that they took.
@@ -170,7 +175,7 @@ def remove_packs(
     cache, size = _folder(cache), (int(size[0]), int(size[1]))
     count = total = 0
     for run in runs:
-        images = CommittedImages(run)
+        images = CommittedImages(run, camera)
         pack = PackFile(cache, images.key(size), len(images), size)
         if not pack.folder.is_dir():
             continue
@@ -192,10 +197,10 @@ def _folder(cache: Optional[PathLike]) -> Path:
 class _Job:
     """A run and the pack that its images need."""
 
-    def __init__(self, run: Run, size: tuple[int, int], cache: Path, source: Optional[Path]):
+    def __init__(self, run: Run, size: tuple[int, int], cache: Path, source: Optional[Path], camera: str):
         self.run = run
         self.size = size
-        self.images = CommittedImages(run)
+        self.images = CommittedImages(run, camera)
         self.known = self.images.known(cache)
         if not self.known and source is not None and self.images.known(source):
             self.images.remember(cache)
@@ -299,12 +304,12 @@ def _make_unless_held(job: _Job, work: Workers, done: Callable[[int], None]) -> 
 
 
 def _problems(
-    run: Run, size: tuple[int, int], cache: Path, work: Workers, done: Callable[[int], None]
+    run: Run, size: tuple[int, int], cache: Path, work: Workers, done: Callable[[int], None], camera: str
 ) -> list[str]:
     """Compare a run's images and its pack, whatever is known of them; a line for each problem."""
     found = []
     try:
-        job = _Job(run, size, cache, None)
+        job = _Job(run, size, cache, None, camera)
     except DataError as error:
         return [str(error)]
     try:

@@ -322,6 +322,7 @@ class PackWriter:
         answer = helper.ask(
             {
                 "run": str(images.run.path.absolute()),
+                "camera": images.camera,
                 "listed": images.listed,
                 "size": self.pack.size,
                 "file": str(self._beside.absolute()),

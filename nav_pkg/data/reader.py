@@ -200,6 +200,19 @@ class Run:
         except DataError as error:
             raise self._damaged(name, error) from error
 
+    @property
+    def side_cameras(self) -> tuple[str, ...]:
+        """Names of the run's side cameras (`left`, `right`); mostly none."""
+        return fmt.side_cameras(self.facts.get("sensors"))
+
+    def side_rgb(self, camera: str, i: int) -> np.ndarray:
+        """Image `i` of a side camera: uint8 (height, width, 3), RGB."""
+        name = fmt.side_file(camera, self._index(i))
+        try:
+            return codec.decode_rgb(self._image(name))
+        except DataError as error:
+            raise self._damaged(name, error) from error
+
     def depth(self, i: int) -> np.ndarray:
         """Depth image `i`: float32 (height, width), metres, inf where nothing returned."""
         name = fmt.depth_file(self._index(i))

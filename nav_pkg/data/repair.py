@@ -117,21 +117,29 @@ class Beginning:
                 raise ValueError(f"{kind} is {written!r}")
             shapes[kind] = None
             if written:
-                seen: Look = look(self.folder / name)
-                if seen.problem:
-                    raise ValueError(f"{name}: {seen.problem}")
-                if known.get(name, seen.sha256) != seen.sha256:
-                    raise ValueError(f"{name}: changed since its commit")
-                shapes[kind] = list(seen.shape)
-                sums[name] = seen.sha256
+                shapes[kind] = self._look(name, known, sums)
         if scan is not None and index >= len(scan):
             raise ValueError("scan.npy ends before it")
+        for camera in fmt.SIDE_CAMERAS:
+            if (self.folder / fmt.side_folder(camera)).is_dir():
+                name = fmt.side_file(camera, index)
+                shapes[fmt.side_sensor(camera)] = self._look(name, known, sums)
         shapes["scan"] = None if scan is None else int(scan.shape[1])
         if index == 0:
             self.sensors = shapes
         if shapes != self.sensors:
             raise ValueError(f"images of {shapes} instead of {self.sensors}")
         self.sums.update(sums)
+
+    def _look(self, name: str, known: dict[str, bytes], sums: dict[str, bytes]) -> list[int]:
+        """Look at an image and note its sum; its height and width."""
+        seen: Look = look(self.folder / name)
+        if seen.problem:
+            raise ValueError(f"{name}: {seen.problem}")
+        if known.get(name, seen.sha256) != seen.sha256:
+            raise ValueError(f"{name}: changed since its commit")
+        sums[name] = seen.sha256
+        return list(seen.shape)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

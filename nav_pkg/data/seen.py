@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 
@@ -25,8 +26,13 @@ from nav_pkg.data.resize import RESIZE, decode_resized
 class CommittedImages:
     """The colour images that a run's commit lists, compared with those that are there.
 
+    Args:
+        run: the run.
+        camera: `left` or `right` for a side camera's images; empty for the first camera's.
+
     Attributes:
         run: the run.
+        camera: whose images these are.
         sums: SHA-256 of each image, in order of frames.
         listed: SHA-256 of the lines of sha256sums.txt that list them, hex.
 
@@ -34,13 +40,21 @@ class CommittedImages:
         DataError: the sums are missing or not those of the commit, or the run has no colour images.
     """
 
-    def __init__(self, run: Run):
-        self.run = run
-        self.sums, self._lines = _read_sums(run)
+    def __init__(self, run: Run, camera: str = ""):
+        self.run, self.camera = run, camera
+        self.sums, self._lines = _read_sums(run, self._file)
         self.listed = hashlib.sha256(self._lines).hexdigest()
 
     def __len__(self) -> int:
         return len(self.sums)
+
+    def _file(self, i: int) -> str:
+        """Path of image `i` within the run."""
+        return fmt.side_file(self.camera, i) if self.camera else fmt.rgb_file(i)
+
+    @property
+    def _folder(self) -> Path:
+        return self.run.path / Path(self._file(0)).parent
 
     def key(self, size: tuple[int, int]) -> str:
         """What identifies these images at a size (height, width): SHA-256, hex."""
@@ -54,7 +68,7 @@ class CommittedImages:
         Raises:
             DataError: an image lacks or is surplus.
         """
-        folder = self.run.path / fmt.RGB_FOLDER
+        folder = self._folder
         found = {}
         try:
             with os.scandir(folder) as entries:
@@ -66,7 +80,7 @@ class CommittedImages:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{folder}: cannot read: {reason}; see dataset.py verify") from error
-        names = [Path(fmt.rgb_file(i)).name for i in range(len(self))]
+        names = [Path(self._file(i)).name for i in range(len(self))]
         lacking = [name for name in names if name not in found]
         if lacking:
             raise DataError(f"{folder / lacking[0]}: missing; see dataset.py verify")
@@ -82,7 +96,7 @@ class CommittedImages:
         Raises:
             DataError: it cannot be read, or is not the one of the commit.
         """
-        path = f"{self.run.path}/{fmt.rgb_file(i)}"
+        path = f"{self.run.path}/{self._file(i)}"
         try:
             with open(path, "rb", buffering=0) as stream:
                 data = stream.read()
@@ -103,11 +117,11 @@ class CommittedImages:
         try:
             return decode_resized(data, size)
         except DataError as error:
-            path = self.run.path / fmt.rgb_file(i)
+            path = self.run.path / self._file(i)
             raise DataError(f"{path}: {error}; see dataset.py verify") from error
 
     def _record(self, cache: Path) -> Path:
-        place = os.path.realpath(self.run.path)
+        place = os.path.realpath(self._folder if self.camera else self.run.path)
         return cache / "seen" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()}.json"
 
     def known(self, cache: Path) -> bool:
@@ -132,12 +146,13 @@ class CommittedImages:
             files.atomic_write(path, files.to_json(facts))
 
 
-def _read_sums(run: Run) -> tuple[list[bytes], bytes]:
-    """The sums of a run's colour images in order, and their lines of sha256sums.txt."""
+def _read_sums(run: Run, file_of: Callable[[int], str]) -> tuple[list[bytes], bytes]:
+    """The sums of a camera's images in order, and their lines of sha256sums.txt."""
+    folder = f"{Path(file_of(0)).parent}/".encode()
     path = run.path / fmt.SUMS_FILE
     try:
         text = path.read_bytes()
-        lines = [line for line in text.splitlines(keepends=True) if line[66:70] == b"RGB/"]
+        lines = [line for line in text.splitlines(keepends=True) if line[66:].startswith(folder)]
         listed = [(line[66:].decode().rstrip("\n"), bytes.fromhex(line[:64].decode())) for line in lines]
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: missing or damaged; see dataset.py repair") from error
@@ -145,7 +160,7 @@ def _read_sums(run: Run) -> tuple[list[bytes], bytes]:
     if content and hashlib.sha256(text).hexdigest() != content:
         raise DataError(f"{path}: not the one of the commit; see dataset.py verify")
     if not listed:
-        raise DataError(f"{run.path}: the run has no colour images; leave it out")
-    if [name for name, _ in listed] != [fmt.rgb_file(i) for i in range(len(run))]:
+        raise DataError(f"{run.path}: the run has no colour images in {folder.decode()}; leave it out")
+    if [name for name, _ in listed] != [file_of(i) for i in range(len(run))]:
         raise DataError(f"{path}: does not list one colour image a frame; see dataset.py verify")
     return [sha256 for _, sha256 in listed], b"".join(lines)

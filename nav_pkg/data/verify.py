@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,7 @@ class Report:
         problems: one line each; empty when the run is whole.
         notes: remarkable, but no damage.
         rgb: Look of every colour image, in order; depth likewise. Empty when not looked at.
+        sides: the same of every side camera, by its name.
     """
 
     run: Run
@@ -99,6 +101,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     rgb: list[Look] = field(default_factory=list)
     depth: list[Look] = field(default_factory=list)
+    sides: dict[str, list[Look]] = field(default_factory=dict)
 
 
 def look_at_all(paths: Iterable[Path]) -> list[Look]:
@@ -154,6 +157,12 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
         setattr(report, kind, looks)
         if frames is not None and (frames[kind] != "").any() != bool(looks):
             problem(f"{run.path / fmt.FRAMES_FILE}: column {kind} does not fit the {len(looks)} images")
+    for camera in fmt.SIDE_CAMERAS:
+        name_of = functools.partial(fmt.side_file, camera)
+        size = sensors.get(fmt.side_sensor(camera))
+        looks = _images(report, fmt.side_folder(camera), name_of, count, size, sums)
+        if looks:
+            report.sides[camera] = looks
     _scan(report, count, sensors.get("scan"))
     for name in (fmt.FRAMES_FILE, fmt.SCAN_FILE):
         _sum_of(report, name, sums)

@@ -20,12 +20,13 @@ def picture(run: Run, i: int, width: int = 320, depth: bool = False):
     """One frame with its commands.
 
     A bar from the middle of the lower edge points to where the command turns (its length is the yaw
-    rate, half the width at 1 rad/s): green for the expert's, orange for the applied one.
+    rate, half the width at 1 rad/s): green for the expert's, orange for the applied one. Images of side
+    cameras stand beside that of the first one, each on its side.
 
     Args:
         run: the run.
         i: the frame.
-        width: pixels.
+        width: pixels, of one camera's image.
         depth: the depth image in grey (near is bright) instead of the colours.
 
     Returns:
@@ -38,7 +39,11 @@ def picture(run: Run, i: int, width: int = 320, depth: bool = False):
         grey = np.where(np.isfinite(metres), 255 * np.exp(-metres / 3), 0).astype(np.uint8)
         image = Image.fromarray(grey).convert("RGB")
     else:
-        image = Image.fromarray(run.rgb(i))
+        sides = {name: run.side_rgb(name, i) for name in run.side_cameras}
+        row = [sides.get("left"), run.rgb(i), sides.get("right")]
+        cameras = [pixels for pixels in row if pixels is not None]
+        image = Image.fromarray(np.hstack(cameras))
+        width *= len(cameras)
     image = image.resize((width, max(1, round(image.height * width / image.width))))
     draw = ImageDraw.Draw(image)
     frames = run.frames

@@ -15,7 +15,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Mapping, Optional
 
 import numpy as np
 
@@ -175,6 +175,7 @@ class RunWriter:
         rgb: Optional[np.ndarray] = None,
         depth: Optional[np.ndarray] = None,
         scan: Optional[np.ndarray] = None,
+        side_rgb: Optional[Mapping[str, np.ndarray]] = None,
     ) -> None:
         """Take a frame; returns at once unless the queue is full.
 
@@ -183,6 +184,7 @@ class RunWriter:
             rgb: uint8 (height, width, 3). The arrays are read later: do not change them.
             depth: float32 (height, width), metres, or uint16, millimetres.
             scan: float32 (rays,), metres.
+            side_rgb: images of side cameras, by name (`left`, `right`), as `rgb`.
 
         Raises:
             DataError: when the frame does not fit those before it, or something could not be
@@ -203,6 +205,8 @@ class RunWriter:
             "depth": None if depth is None else list(depth.shape),
             "scan": None if scan is None else int(np.size(scan)),
         }
+        sides = dict(side_rgb or {})
+        sensors.update({fmt.side_sensor(name): list(image.shape[:2]) for name, image in sides.items()})
         try:
             if self._sensors is None:
                 self._begin(sensors)
@@ -217,6 +221,9 @@ class RunWriter:
             if depth is not None:
                 work = functools.partial(codec.encode_depth, depth)
                 self._submit(fmt.depth_file(frame.index), work)
+            for name, image in sides.items():
+                work = functools.partial(codec.encode_rgb, image, self._quality)
+                self._submit(fmt.side_file(name, frame.index), work)
             if scan is not None:
                 files.write_all(self._scan, np.ascontiguousarray(scan, "<f4").reshape(-1))
             self._write_csv(fmt.frame_to_row(frame, rgb is not None, depth is not None))
@@ -232,6 +239,8 @@ class RunWriter:
             (self._partial / fmt.RGB_FOLDER).mkdir()
         if sensors["depth"]:
             (self._partial / fmt.DEPTH_FOLDER).mkdir()
+        for name in fmt.side_cameras(sensors):
+            (self._partial / fmt.side_folder(name)).mkdir()
         if sensors["scan"]:
             self._scan = self._open(fmt.SCAN_FILE)
             files.write_all(self._scan, scan_header(0, sensors["scan"]))

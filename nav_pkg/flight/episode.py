@@ -85,7 +85,7 @@ class Episode:
 
     Args:
         plan: the world.
-        height: to climb to, metres.
+        height: to climb to, metres; None for a robot that stays on the floor: it is ready after `delay`.
         max_duration: of the run, seconds of simulated time.
         min_depth: nearest depth that is no collision yet, metres; 0 to count contacts only.
         delay: least time in idle, seconds.
@@ -112,7 +112,7 @@ class Episode:
     def __init__(
         self,
         plan: FloorPlan,
-        height: float = 1.0,
+        height: float | None = 1.0,
         max_duration: float = 260.0,
         min_depth: float = 0.5,
         delay: float = 3.0,
@@ -121,7 +121,7 @@ class Episode:
         take_off_limit: float = TAKE_OFF_LIMIT,
     ) -> None:
         for name, value, least in (
-            ("height", height, 1e-9),
+            ("height", 1.0 if height is None else height, 1e-9),
             ("max_duration", max_duration, 1e-9),
             ("min_depth", min_depth, 0.0),
             ("delay", delay, 0.0),
@@ -129,7 +129,7 @@ class Episode:
         ):
             if not (math.isfinite(value) and value >= least):
                 raise UsageError(f"the episode's {name} cannot be {value}")
-        if height >= plan.ceiling - plan.floor:
+        if height is not None and height >= plan.ceiling - plan.floor:
             raise UsageError(
                 f"the height of {height:g} m is not below the ceiling of {plan.name} "
                 f"({plan.ceiling - plan.floor:g} m)"
@@ -215,7 +215,8 @@ class Episode:
             return self._end(
                 Outcome.SIM_FAILURE, f"tipped over after {waited:.1f} s of take-off{_tilt(pose)}"
             )
-        if pose.z - self.plan.floor >= self.height - BAND and waited >= self.delay:
+        there = self.height is None or pose.z - self.plan.floor >= self.height - BAND
+        if there and waited >= self.delay:
             self.state = State.RUNNING
             self.start = observation.stamp
             self._tracker.reset(pose.x, pose.y)
@@ -223,7 +224,7 @@ class Episode:
         if waited >= self.take_off_limit:
             return self._end(
                 Outcome.SIM_FAILURE,
-                f"at {pose.z:.2f} m after {waited:.1f} s of take-off instead of {self.height:g} m",
+                f"at {pose.z:.2f} m after {waited:.1f} s of take-off instead of {self.height} m",
             )
         return self.state
 

@@ -15,7 +15,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from nav_pkg.control.delay import CommandDelay, Segment
-from nav_pkg.control.height import HeightKeeper
+from nav_pkg.control.height import FloorKeeper, HeightKeeper
 from nav_pkg.control.mixing import Mixer
 from nav_pkg.control.seeds import run_seed
 from nav_pkg.control.takeover import Takeover
@@ -97,9 +97,12 @@ class Flight:
         self.takeover = Takeover() if takeover is None else takeover
         self._extra = dict(facts or {})
         self.expert = expert or str(self._extra.get("expert", "bang_bang"))
-        height = self.episode.height + plan.floor
-        self._climb = HeightKeeper(height, smooth=True)
-        self._keep = HeightKeeper(height, smooth=smooth_height)
+        self._climb: HeightKeeper | FloorKeeper = FloorKeeper()
+        self._keep: HeightKeeper | FloorKeeper = FloorKeeper()
+        if self.episode.height is not None:
+            height = self.episode.height + plan.floor
+            self._climb = HeightKeeper(height, smooth=True)
+            self._keep = HeightKeeper(height, smooth=smooth_height)
         self._clear()
 
     @property

@@ -13,6 +13,7 @@ from nav_pkg.control.noise import make_noise
 from nav_pkg.control.seeds import run_seed
 from nav_pkg.control.takeover import Takeover
 from nav_pkg.core import CONTROL_PERIOD_NS, Pose, UsageError
+from nav_pkg.flight.body import DRONE, Body
 from nav_pkg.flight.episode import Episode
 from nav_pkg.flight.flight import Flight
 from nav_pkg.flight.starts import start_pose
@@ -72,8 +73,8 @@ class Schedule:
         start: `start` (the world's start pose) or `route` (seeded along the route).
         reverse: fly the route clockwise.
         physics_step: the simulator's physics step, s; the control delay is a multiple of it.
-        max_duration: simulated seconds after which a run ends as timeout; 0: the world's own.
-        min_depth: nearest obstacle in metres that counts as a collision; 0: the world's own.
+        max_duration: simulated seconds after which a run ends as timeout; 0: the world's own (see Body).
+        min_depth: nearest obstacle in metres that counts as a collision; 0: the robot's or the world's.
         evaluation: every run is an evaluation.
         evaluate_every: every N-th run is an evaluation; -1: none.
         final_evaluation_runs: the last N runs are evaluations.
@@ -198,25 +199,26 @@ class Schedule:
             raise UsageError(f"--shard is {self.shard!r}; it must be k/n with k from 1 to n, such as 1/2")
         return list(range(int(match.group(1)) - 1, self.runs, int(match.group(2))))
 
-    def runs_to_fly(self) -> List[RunPlan]:
-        """The shard's runs from `first_run` on."""
+    def runs_to_fly(self, body: Body = DRONE) -> List[RunPlan]:
+        """The shard's runs from `first_run` on, of a robot with this body."""
         plan = load_plan(self.world)
         runs = []
         for run in (number for number in self.numbers() if number >= self.first_run):
             seed = run_seed(self.seed, run)
+            start = start_pose(plan, self.seed, run, self.start, reverse=self.reverse)
             runs.append(
                 RunPlan(
                     run=run,
                     name=f"{run:05d}_{plan.name}",
                     seed=seed,
-                    start=start_pose(plan, self.seed, run, self.start, reverse=self.reverse),
+                    start=start._replace(z=plan.floor) if body.ground else start,
                     evaluation=self.is_evaluation(run),
                 )
             )
         return runs
 
-    def flight(self, run: RunPlan) -> Flight:
-        """The flight of a run."""
+    def flight(self, run: RunPlan, body: Body = DRONE) -> Flight:
+        """The flight of a run, or the drive of a robot that stays on the floor."""
         plan = load_plan(self.world)
         sigmas = (self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw)
         noise = make_noise() if run.evaluation else make_noise(self.noise, *sigmas, theta=self.ou_theta)
@@ -227,11 +229,12 @@ class Schedule:
             plan,
             Episode(
                 plan,
-                height=self.z_pos,
-                max_duration=self.max_duration or plan.limits["max_duration"],
-                min_depth=self.min_depth or plan.limits["min_depth"],
-                delay=plan.limits["delay_evaluation"],
+                height=None if body.ground else self.z_pos,
+                max_duration=self.max_duration or plan.limits["max_duration"] * body.time_factor,
+                min_depth=self.min_depth or body.min_depth or plan.limits["min_depth"],
+                delay=0.0 if body.ground else plan.limits["delay_evaluation"],
                 reverse=self.reverse,
+                depth_rows=body.depth_rows,
             ),
             Mixer(alpha=self.alpha_of(run.run), noise=noise, epsilon=self.epsilon_of(run.run)),
             CommandDelay(round(self.control_delay * 1e9)),

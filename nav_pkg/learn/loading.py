@@ -13,10 +13,11 @@ from nav_pkg.data import format as fmt
 from nav_pkg.data import paths
 from nav_pkg.data.folders import file_sha256
 from nav_pkg.data.info import channel_statistics
-from nav_pkg.data.pack import open_packs
+from nav_pkg.data.pack import Pack, open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.recovery import Recovery, recovery_samples
 from nav_pkg.learn.samples import Samples
 
 TOLERANCE = 0.05
@@ -97,6 +98,7 @@ def load_samples(
     in_memory: bool = False,
     workers: int = 0,
     tick: Callable[[int], None] = lambda frames: None,
+    recovery: Optional[Recovery] = None,
 ) -> Samples:
     """The frames of runs; their packs are made when they are not there.
 
@@ -109,21 +111,32 @@ def load_samples(
         in_memory: copy all images into memory.
         workers: cores that make packs; 0 for all.
         tick: called with the number of frames just read; may raise to stop.
+        recovery: take the images of side cameras as well; None: the first camera's alone.
 
     Raises:
-        DataError: an image is damaged, a label is not a number, or disk or memory does not suffice.
+        DataError: an image is damaged, a label is not a number, no run has the side cameras that are asked
+            for, or disk or memory does not suffice.
     """
     yaw = _labels(runs, source)
     cache: Path = paths.node_dir() if copy else paths.cache_dir()
-    packs = open_packs(
-        runs,
-        preprocessing.size,
-        cache=cache,
-        source=paths.cache_dir() if copy else None,
-        workers=workers,
-        tick=tick,
-    )
-    samples = Samples([pack.images for pack in packs], yaw, [run.name for run in runs], subsample)
+
+    def packs(of: Sequence[Run], camera: str = "") -> list[Pack]:
+        return open_packs(
+            of,
+            preprocessing.size,
+            cache=cache,
+            source=paths.cache_dir() if copy else None,
+            workers=workers,
+            tick=tick,
+            camera=camera,
+        )
+
+    images = [pack.images for pack in packs(runs)]
+    names = [run.name for run in runs]
+    if recovery is not None:
+        more = recovery_samples(runs, yaw, recovery, packs)
+        images, yaw, names = (own + others for own, others in zip((images, yaw, names), more))
+    samples = Samples(images, yaw, names, subsample)
     return samples.in_memory(tick) if in_memory else samples
 
 

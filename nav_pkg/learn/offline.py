@@ -20,6 +20,7 @@ from nav_pkg.learn import checkpoint, determinism, folder, loading
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
 from nav_pkg.learn.log import RunLog, episode_line, say
 from nav_pkg.learn.method_flags import make_method
+from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.samples import Samples
 from nav_pkg.learn.setup import Setup
 from nav_pkg.learn.stop import Stop, Stopped
@@ -108,7 +109,7 @@ class _Session(Setup):
         if args.evaluate:
             train_samples = loading.only_labels(splits.runs["train"], self.preprocessing, args.labels)
         else:
-            train_samples = self.read("train", splits, args.subsample)
+            train_samples = self.read("train", splits, args.subsample, recovery=self.recovery())
         val_samples = self.read("val", splits)
         # what is wrong with the test set shows now, not at the end
         self.read("test", splits, in_memory=False)
@@ -159,7 +160,19 @@ class _Session(Setup):
                     )
         trainer.continue_from(start, optimizer=not args.evaluate)
 
-    def read(self, part: str, splits: loading.Splits, subsample: int = 1, in_memory: bool = True) -> Samples:
+    def recovery(self) -> Optional[Recovery]:
+        """How recovery cameras are learned from; None when they are not."""
+        compensation = self.args.recovery_compensation
+        return None if compensation is None else Recovery(compensation, self.space)
+
+    def read(
+        self,
+        part: str,
+        splits: loading.Splits,
+        subsample: int = 1,
+        in_memory: bool = True,
+        recovery: Optional[Recovery] = None,
+    ) -> Samples:
         """The samples of a split, with progress where packs are made."""
         args = self.args
         return loading.load_samples(
@@ -171,6 +184,7 @@ class _Session(Setup):
             in_memory=args.load_data_in_ram and in_memory,
             workers=args.num_threads,
             tick=lambda frames: self.stop.check(),
+            recovery=recovery,
         )
 
     def trainer(

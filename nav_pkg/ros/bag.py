@@ -25,6 +25,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.msg import RecorderStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
+from nav_pkg.sim import cameras
 
 SLOTS = 512
 """Messages that may wait to be written; then receiving stops and the publishers' queues fill."""
@@ -67,9 +68,11 @@ class BagWriter:
         self._queue: queue.Queue = queue.Queue(SLOTS)
         self._frames: Dict[int, Set[str]] = {}
         self._sensors = {robot.rgb, robot.depth, robot.scan, robot.odometry, topics.EXPERT} - {""}
+        self._sensors.update(robot.side_cameras.values())
         self._status = rospy.Publisher(topics.BAG, RecorderStatus, queue_size=100, latch=True)
         extra = ["/clock", robot.contacts, robot.command, topics.LEARNER, "/tf", "/tf_static"]
         info = [robot.description["topics"].get(key) for key in ("rgb_info", "depth_info")]
+        info += [camera.rgb_info for camera in cameras.side_cameras(robot.description)]
         wanted = [*self._sensors, *extra, *info, topics.EPISODE, *parameters.extra.split()]
         for topic in dict.fromkeys(topic for topic in wanted if topic):
             rospy.Subscriber(

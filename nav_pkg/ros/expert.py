@@ -15,6 +15,7 @@ from std_srvs.srv import Trigger, TriggerResponse
 from nav_pkg.control.expert import Expert
 from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.data.messages import pose_from_odometry, scan_to_array, stamp_ns
+from nav_pkg.flight.body import Body
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import twist_from_command
@@ -32,7 +33,7 @@ class Parameters:
         expert: `bang_bang` (behaviour arbitration) or `continuous` (pursuit).
         speed: forward speed, m/s.
         turn_speed: forward speed while turning, m/s.
-        z_pos: height to keep, m.
+        z_pos: height to keep, m; of no meaning for a robot that stays on the floor.
         reverse: fly the route clockwise.
     """
 
@@ -56,7 +57,7 @@ class ExpertNode:
             load_plan(parameters.world),
             speed=parameters.speed,
             turn_speed=parameters.turn_speed,
-            height=parameters.z_pos,
+            height=None if Body.of(robot.description).ground else parameters.z_pos,
             continuous=parameters.expert == "continuous",
             reverse=parameters.reverse,
         )

@@ -47,7 +47,8 @@ class Recorder:
         self._parameters = parameters
         self._robot = topics.load_robot(parameters.robot)
         self._sensors = [self._robot.rgb, self._robot.depth, self._robot.scan]
-        always = [*self._sensors, self._robot.odometry, topics.EXPERT]
+        self._sides = self._robot.side_cameras
+        always = [*self._sensors, *self._sides.values(), self._robot.odometry, topics.EXPERT]
         self._join = StampJoin()
         self._always = always
         self._writer: Optional[RunWriter] = None
@@ -59,6 +60,7 @@ class Recorder:
         for topic, kind in (
             (self._robot.rgb, Image),
             (self._robot.depth, Image),
+            *((topic, Image) for topic in self._sides.values()),
             (self._robot.scan, LaserScan),
             (self._robot.odometry, Odometry),
             (topics.EXPERT, TwistStamped),
@@ -121,7 +123,13 @@ class Recorder:
             episode, messages[self._robot.odometry], messages[topics.EXPERT], messages.get(topics.LEARNER)
         )
         rgb, depth, scan = (messages[topic] for topic in self._sensors)
-        self._writer.add(frame, image_to_array(rgb), image_to_array(depth), scan_to_array(scan))
+        self._writer.add(
+            frame,
+            image_to_array(rgb),
+            image_to_array(depth),
+            scan_to_array(scan),
+            {name: image_to_array(messages[topic]) for name, topic in self._sides.items()},
+        )
 
     def _close(self, episode: Episode) -> bool:
         """The run ended: commit it, or close it as what it is. True when it is committed."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Dict, Sequence
 
 from nav_pkg.core import DataError
-from nav_pkg.sim import description
+from nav_pkg.sim import cameras, description
 
 EXPERT = "/expert/cmd_vel"
 LEARNER = "/learner/cmd_vel"
@@ -26,7 +26,10 @@ _TOPIC = re.compile(r"/?[A-Za-z]\w*(/\w+)*\Z")
 
 @dataclass(frozen=True)
 class Robot:
-    """A robot's name, its topics (empty where it has none) and the whole content of its file."""
+    """A robot's name, its topics (empty where it has none) and the whole content of its file.
+
+    `side_cameras` are the topics of its side cameras, by name (`left`, `right`).
+    """
 
     name: str
     command: str
@@ -36,6 +39,7 @@ class Robot:
     odometry: str
     contacts: str
     description: dict
+    side_cameras: Dict[str, str]
 
     @property
     def simulated(self) -> bool:
@@ -96,4 +100,5 @@ def load_robot(name: str, needs: Sequence[str] = TOPICS) -> Robot:
             raise DataError(f"robot {name}: its file lacks the topic '{key}'; see config/robot/drone.yaml")
         if topic and not (isinstance(topic, str) and _TOPIC.match(topic)):
             raise DataError(f"robot {name}: topic {key} is {topic!r}: give a name like /camera/image_raw")
-    return Robot(name=content["name"], description=content, **topics)
+    sides = {camera.name: camera.rgb for camera in cameras.side_cameras(content)}
+    return Robot(name=content["name"], description=content, side_cameras=sides, **topics)

@@ -39,6 +39,7 @@ from nav_pkg.data.messages import (
     stamp_ns,
     velocity_from_odometry,
 )
+from nav_pkg.flight.body import Body
 from nav_pkg.flight.flight import Decision, Flight
 from nav_pkg.flight.latency import Latencies
 from nav_pkg.flight.runlog import RunLog
@@ -90,6 +91,7 @@ class Supervisor:
         self._p = parameters
         parameters.check()
         self._robot = topics.load_robot(parameters.robot)
+        self._body = Body.of(self._robot.description)
         self._step_ns = round(parameters.physics_step * 1e9)
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()
@@ -176,7 +178,7 @@ class Supervisor:
     def _links(self) -> Set[Tuple[str, str]]:
         """Who must be connected to what before the first run (topic, node)."""
         robot = self._robot
-        sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry]
+        sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry, *robot.side_cameras.values()]
         hears = {
             rospy.get_name(): [*self._sensors, *self._answers],
             "/expert": [robot.scan, robot.odometry],
@@ -201,7 +203,7 @@ class Supervisor:
             DataError: the recorder could not record.
         """
         self._connect()
-        for plan in self._p.runs_to_fly():
+        for plan in self._p.runs_to_fly(self._body):
             if rospy.is_shutdown():
                 return
             self._fly_run(plan)
@@ -211,7 +213,7 @@ class Supervisor:
         self._begin, self._simulated = time.monotonic(), 0.0
         self._latencies.clear()
         rospy.set_param(topics.RUN, plan.run)  # the learner's perturbation of images is a function of it
-        flight = self._p.flight(plan)
+        flight = self._p.flight(plan, self._body)
         decision: Optional[Decision] = None
         try:
             for reset in self._resets:

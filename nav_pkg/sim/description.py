@@ -10,12 +10,13 @@ import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 from xml.etree import ElementTree
 
 import yaml
 
 from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.sim import cameras
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "libnav_pkg_gazebo.so"
@@ -112,8 +113,15 @@ def read_robot(robot: str) -> Dict[str, Any]:
         UsageError: no such robot.
         DataError: not a robot file.
     """
+    return _read_robot(robot, [])
+
+
+def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
+    """The content of a robot file, upon that of its `base`; `above` are the files whose base it is."""
     folder = ROOT / "config" / "robot"
     path = Path(robot).expanduser() if robot.endswith(".yaml") else folder / f"{robot}.yaml"
+    if robot in above:
+        raise DataError(f"{path}: is its own 'base'")
     if not path.is_file():
         known = [file.stem for file in folder.glob("*.yaml")]
         raise UsageError(f"unknown robot {robot!r}{nearest_name(robot, known)}")
@@ -122,11 +130,27 @@ def read_robot(robot: str) -> Dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is not YAML: {reason}") from None
+    if isinstance(content, dict) and "base" in content:
+        content = _upon(_read_robot(str(content.pop("base")), [*above, robot]), content)
     if not isinstance(content, dict) or not isinstance(content.get("topics"), dict):
         raise DataError(f"{path}: not a robot file: no 'topics'; see config/robot/drone.yaml")
     if "name" not in content:
         raise DataError(f"{path}: not a robot file: no 'name'; see config/robot/drone.yaml")
     return content
+
+
+def _upon(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
+    """A mapping's entries over those of another; mappings within are put together likewise."""
+    made = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(made.get(key), dict)
+        made[key] = _upon(made[key], value) if both else value
+    return made
+
+
+def is_ground(robot: Dict[str, Any]) -> bool:
+    """Whether a robot stays on the floor (`drive: ground` in its file)."""
+    return robot.get("drive", "flight") == "ground"
 
 
 def _parse(path: Path, what: str) -> ElementTree.Element:
@@ -179,6 +203,7 @@ def robot_model(options: Options, description: Dict[str, Any]) -> ElementTree.El
             _set(sensor, "camera/image/width", options.width or camera.get("width", 640))
             _set(sensor, "camera/image/height", options.height or camera.get("height", 360))
             _set(sensor, "camera/horizontal_fov", float(camera.get("horizontal_fov", math.radians(80))))
+    cameras.add_sensors(model, cameras.side_cameras(description))
     return model
 
 
@@ -194,6 +219,8 @@ def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree
     if not width or not height:
         width = height = 0
     _set(plugin, "robot", description["name"])
+    if is_ground(description):
+        _set(plugin, "drive", "ground")
     _set(plugin, "lockstep", str(options.lockstep).lower())
     _set(plugin, "depth_width", width)
     _set(plugin, "depth_height", height)
@@ -203,6 +230,7 @@ def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree
     for group in ("topics", "frames"):
         for key, value in (description.get(group) or {}).items():
             _set(plugin, f"{group}/{key}", value)
+    plugin.extend(cameras.plugin_elements(cameras.side_cameras(description)))
     return plugin
 
 
@@ -230,7 +258,10 @@ def compose(options: Options) -> str:
             place = include.findtext("pose") or place
             world.remove(include)
     if place:
-        _set(model, "pose", place.strip())
+        words = place.split()
+        if is_ground(description):  # worlds say where a drone stands; on the floor is the model's own height
+            words[2] = (model.findtext("pose") or "0 0 0").split()[2]
+        _set(model, "pose", " ".join(words))
     world.append(model)
 
     for plugin in list(world.findall("plugin")):

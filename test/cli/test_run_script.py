@@ -28,6 +28,21 @@ def test_the_learner_learns_only_when_told_to(line):
     assert learner == ["--online", "--no_training"]
 
 
+@pytest.mark.parametrize(
+    ("line", "sizes", "speeds"),
+    [
+        ("", (640, 360, 160, 90), (0.8, 0.8)),
+        ("--robot turtlebot3", (410, 308, 160, 120), (0.3, 0.3)),
+        ("--robot turtlebot3 --width 200 --speed 0.2", (200, 308, 160, 120), (0.2, 0.3)),
+        ("--robot drone_recovery --depth_width 80", (640, 360, 80, 90), (0.8, 0.8)),
+    ],
+)
+def test_what_is_not_given_is_the_robot_s_own(line, sizes, speeds):
+    args, _ = run_script.split(["-t", "x", *line.split()])
+    assert (args.width, args.height, args.depth_width, args.depth_height) == sizes
+    assert (args.speed, args.turn_speed, args.z_pos) == (*speeds, 1.0)
+
+
 def test_roslaunch_arguments_are_dropped():
     args, learner = run_script.split(["-t", "x", "__name:=collect", "__log:=/tmp/a b.log"])
     assert args.log_tag == "x"
@@ -58,6 +73,8 @@ def test_roslaunch_arguments_are_dropped():
         ("--depth_width 0", "needs depth images"),
         ("--width 4", "--width has to be 16 to 4096"),
         ("--robot drome", "did you mean 'drone'"),
+        ("--robot turtlebot3 --z_pos 1", "--z_pos 1 has no effect: turtlebot3 stays on the floor"),
+        ("--robot turtlebot3 --noise gau --sigma_y 0.1", "--sigma_y 0.1 has no effect"),
         ("-w esatv4", "did you mean 'esatv3'"),
         ("-t ../elsewhere", "is not a name"),
         ("--checkpoint_path nowhere --alpha 0", "no such checkpoint"),

@@ -296,3 +296,18 @@ def test_an_interrupted_cleaning_leaves_nothing_that_is_read(samples, dataset, t
     made = clean.execute(plan(dataset), tmp_path / "new", 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "new"]
     assert len(Dataset(made).runs) == 3
+
+
+def test_a_slower_robot_s_runs_may_be_longer(samples, tmp_path):
+    """A TurtleBot3's lap of esatv3 has 6,400 frames, where a drone's limit is 5,000."""
+    limits = clean.Limits(min_distance=0)
+    for factor, kept in ((None, False), (2.7, True)):
+        robot = {"name": "x", **({"runs": {"time_factor": factor}} if factor else {})}
+        path = create_dataset(tmp_path / f"d{factor}", {**samples.description, "robot": robot})
+        special(samples, path, 0, frames=300)  # corridor's limit is 500
+        writer = RunWriter(path, "00001_corridor", {"world": "corridor"})
+        for i in range(510):
+            writer.add(samples.frame(i), samples.rgb(0), samples.depth(0), samples.scan(0))
+        writer.commit({"outcome": "success"})
+        names = [item.run.name for item in plan(path, limits).kept]
+        assert ("00001_corridor" in names) is kept and "00000_esatv3" in names

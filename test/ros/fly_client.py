@@ -37,8 +37,12 @@ class Player:
             "/cmd_vel", Twist, lambda m: self.heard.append((time.monotonic(), m))
         )
         self.learner = rospy.Subscriber("/learner/cmd_vel", TwistStamped, self.answers.append)
-        rospy.Subscriber("/diagnostics", DiagnosticArray, self.diagnostics.append)
+        rospy.Subscriber("/diagnostics", DiagnosticArray, self._on_diagnostics)
         threading.Thread(target=self.play, daemon=True).start()
+
+    def _on_diagnostics(self, message):
+        if message.status[0].name == "guardian":  # the learner has its own
+            self.diagnostics.append(message)
 
     def image(self, seed=0, encoding="rgb8", stamp=None):
         """Send one image."""

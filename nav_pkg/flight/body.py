@@ -1,0 +1,72 @@
+"""What a run has to know of the robot's body: whether it flies or drives, and the limits that fit it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Tuple
+
+from nav_pkg.core import DataError, nearest_name
+
+DRIVES = ("flight", "ground")
+_KEYS = ("speed", "turn_speed", "min_depth", "depth_rows", "time_factor")
+
+
+@dataclass(frozen=True)
+class Body:
+    """A robot's body, out of its robot file; the defaults are those of the drone.
+
+    Attributes:
+        name: the robot's.
+        ground: it stays on the floor: runs begin at once, and no height is kept.
+        speed, turn_speed: forward, m/s, where no flag says otherwise.
+        min_depth: nearest obstacle that counts as a collision, m; None: the world's own.
+        depth_rows: the part of the depth image that counts, shares of its height from the top.
+        time_factor: of the world's time limit.
+    """
+
+    name: str = "drone"
+    ground: bool = False
+    speed: float = 0.8
+    turn_speed: float = 0.8
+    min_depth: Optional[float] = None
+    depth_rows: Tuple[float, float] = (0.0, 1.0)
+    time_factor: float = 1.0
+
+    @staticmethod
+    def of(robot: Mapping[str, Any]) -> Body:
+        """The body of a robot.
+
+        Args:
+            robot: the content of its file.
+
+        Raises:
+            DataError: `drive` or an entry of `runs` is not as it has to be.
+        """
+        name, usual = str(robot.get("name")), list(_KEYS)
+        drive, runs = robot.get("drive", "flight"), robot.get("runs") or {}
+        if drive not in DRIVES:
+            raise DataError(f"robot {name}: drive is {drive!r}{nearest_name(str(drive), list(DRIVES))}")
+        if not isinstance(runs, dict):
+            raise DataError(f"robot {name}: runs is {runs!r}; it has to map {', '.join(_KEYS)} to numbers")
+        for key, value in runs.items():
+            if key not in _KEYS:
+                raise DataError(f"robot {name}: runs: unknown key {key!r}{nearest_name(str(key), usual)}")
+            if key == "depth_rows":
+                good = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+                good = good and 0 <= value[0] < value[1] <= 1
+                what = "two growing shares between 0 and 1"
+            else:
+                good, what = _is_number(value) and value > 0, "a number above 0"
+            if not good:
+                raise DataError(f"robot {name}: runs/{key} is {value!r}; it has to be {what}")
+        rows = tuple(runs.get("depth_rows", (0.0, 1.0)))
+        return Body(**{**runs, "name": name, "ground": drive == "ground", "depth_rows": rows})
+
+
+DRONE = Body()
+"""The ordinary body: it flies."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
