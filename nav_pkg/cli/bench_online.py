@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, List
@@ -66,13 +65,12 @@ def evaluation(bench: Bench) -> None:
     bench.fly("flown", *arguments)
     walls: Dict[int, float] = {}
     script = bench.script("evaluate.py")
-    common: List[Any] = ["--checkpoints", "flown", "--number_of_runs", 8, "--max_duration", 60]
-    common += ["--summary_dir", bench.work / "log", "--data_root", bench.work / "data"]
+    common: List[Any] = ["--checkpoint_path", "flown", "--number_of_runs", 8, "--max_duration", 60]
+    common += ["--summary_dir", bench.work / "log"]
     for jobs in (1, 2):
         begin = time.monotonic()
         bench.run(sys.executable, script, "-t", f"jobs{jobs}", "--jobs", jobs, *common)
         walls[jobs] = time.monotonic() - begin
-        shutil.rmtree(bench.work / "data" / f"jobs{jobs}", ignore_errors=True)
     command = bench.command("evaluate.py", "-t", "jobs2", "--jobs", 2, *common[:6])
     times = f"{walls[1]:.0f} s with one simulator, {walls[2]:.0f} s with two"
     detail = f"8 flights: {times}; start and page included"

@@ -47,6 +47,8 @@ START_LIMIT = 180.0
 """Wall seconds until the first frame of a graph."""
 STALL_LIMIT = 90.0
 """Wall seconds without a new frame (or, at the end of a run, without its commit)."""
+LEARN_LIMIT = 900.0
+"""Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
 COMMIT_LIMIT = 330.0
 
 OTHERS = {
@@ -362,6 +364,8 @@ class Session:
         if args.bag:
             made["bag"] = self._bag(first_run)
         if self.learner_flags:
+            if self.args.learns:
+                made["wait_limit"] = LEARN_LIMIT
             made["learner_args"] = " ".join(shlex.quote(word) for word in self.learner_flags)
         return {
             key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in made.items()
@@ -423,7 +427,9 @@ class Session:
                 self.bar.set_postfix_str(f"run {state['run']} {state['state']} {state['progress']:.0f} m")
             if key is None and now - begin > START_LIMIT:
                 return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
-            limit = COMMIT_LIMIT if state is not None and state["state"] == "ended" else STALL_LIMIT
+            limit = LEARN_LIMIT + STALL_LIMIT if self.args.learns else STALL_LIMIT
+            if state is not None and state["state"] == "ended":
+                limit = max(limit, COMMIT_LIMIT)
             if key is not None and now - moved > limit:
                 return f"the simulated clock stood still at {state['stamp']:.1f} s for {limit:g} s"
         return ""

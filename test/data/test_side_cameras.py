@@ -10,10 +10,11 @@ import pytest
 from nav_pkg.core import DataError
 from nav_pkg.data import clean, codec, pack
 from nav_pkg.data.helper import Helper
+from nav_pkg.data.links import make_datasets
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
-from nav_pkg.data.subset import Subset, make_subsets
+from nav_pkg.data.subset import Subset
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.view import picture
 from nav_pkg.data.writer import RunWriter, create_dataset
@@ -159,7 +160,7 @@ def test_subsets_have_them_whole_and_cut(dataset, check):
     (dataset / "val_set.txt").write_text(f"{names[3]}\n")
     (dataset / "test_set.txt").write_text("")
     place = dataset.with_name("esat_11")
-    make_subsets([Subset(Dataset(dataset), 11, place)])
+    make_datasets([Subset(Dataset(dataset), 11, place)])
     made = Dataset(place)
     assert sorted(len(run) for run in made.split("train")) == [3, 8]
     for run in made.runs:
