@@ -260,6 +260,13 @@ class Rounds:
         """
         file = self.folder / STATE
         if self.args.owr and file.exists():
+            begin = checkpoint_file.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            dataset = load_dataset(self.args.dataset, self.args.data_root).path.resolve()
+            for flag, place in (("checkpoint_path", begin), ("dataset", dataset)):
+                if self.folder.resolve() in place.parents or self.data.resolve() in place.parents:
+                    raise UsageError(
+                        f"--{flag} {place} lies in the rounds that --owr deletes: choose another -t"
+                    )
             for folder in (self.folder, self.data):
                 if folder.exists():
                     remove_tree(folder)

@@ -227,6 +227,7 @@ class Session:
         self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned, body)
         scratch = args.log_tag == SCRATCH_TAG
         if args.owr or scratch:
+            self._keep_checkpoint()
             own_name = scratch and args.data_location in (None, SCRATCH_TAG)
             self.folders.begin_anew(dataset_too=args.owr or own_name)
         self.log = self.folders.open()
@@ -268,6 +269,16 @@ class Session:
             return
         loaded = exported.describe(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
         check_given(loaded, given, self.args.checkpoint_path)
+
+    def _keep_checkpoint(self) -> None:
+        """Refuse to empty the folder that the checkpoint lies in."""
+        if self.args.checkpoint_path:
+            file = checkpoint_file.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            if file.parent == self.folder.resolve():
+                raise UsageError(
+                    f"--checkpoint_path {self.args.checkpoint_path} lies in the log folder that is begun "
+                    f"anew (-t {self.args.log_tag}): give another -t, or leave --owr out"
+                )
 
     def _learned(self) -> Dict[int, Dict[str, Any]]:
         """The runs that the session's learner has learned from."""

@@ -139,6 +139,15 @@ class Schedule:
         finite = math.isfinite(self.epsilon_decay) and self.epsilon_decay >= 0
         demand("epsilon_decay", finite, "0 or more")
         Takeover(self.takeover_distance, self.takeover_clearance)
+        for flag, default, kinds in (
+            ("alpha_end", 0.0, ("linear", "exponential")),
+            ("alpha_runs", 10, ("linear",)),
+            ("alpha_decay", 0.5, ("exponential",)),
+        ):
+            idle = getattr(self, flag) != default and self.alpha_schedule not in kinds
+            demand(flag, not idle, f"left out: it has no effect on --alpha_schedule {self.alpha_schedule}")
+        idle = self.epsilon_decay and not self.epsilon
+        demand("epsilon_decay", not idle, "left out without --epsilon: it has no effect")
         demand("expert", self.expert in ("bang_bang", "continuous"), "bang_bang or continuous")
         demand("speed", 0 < self.speed <= 5, "above 0 and at most 5 m/s")
         demand("turn_speed", 0 <= self.turn_speed <= 5, "between 0 and 5 m/s")

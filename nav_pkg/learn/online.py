@@ -27,7 +27,7 @@ from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
 from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
 from nav_pkg.learn.log import RunLog, say
-from nav_pkg.learn.method import FrameMethod, Step
+from nav_pkg.learn.method import FrameMethod, Step, evaluating
 from nav_pkg.learn.metrics import majority_class, scores
 from nav_pkg.learn.online_flags import capacity, check_learner
 from nav_pkg.learn.optimizers import restore_optimizer, take_step
@@ -35,7 +35,7 @@ from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.replay import ReplayBuffer
 from nav_pkg.learn.replay_file import Segments
-from nav_pkg.learn.setup import Setup
+from nav_pkg.learn.setup import Setup, bins
 from nav_pkg.learn.trainer import plain_state, to_cpu
 
 _REMEDY = "lower --learning_rate or give --clip 1; my-model is from the start of the run"
@@ -128,19 +128,20 @@ class OnlineLearner(Setup):
 
     def _make_pilot(self) -> Pilot:
         """Flies a twin of the network that shares its weights, always in evaluation mode."""
-        twin = copy.deepcopy(self.net)
-        for own, shared in zip(twin.parameters(), self.net.parameters()):
-            own.data = shared.data
-        for own, shared in zip(twin.buffers(), self.net.buffers()):
-            own.data = shared.data
-        return Pilot(
+        pilot = Pilot(
             network=self.network,
-            net=twin,
+            net=copy.deepcopy(self.net),
             action_space=self.space,
             preprocessing=self.preprocessing,
             device=self.arithmetic.device,
             n_frames=self.net_options.get("n_frames", 1),
         )
+        # shared last: a module that is moved may bring its weights to a place of their own (cuDNN's LSTM)
+        for own, shared in zip(pilot.net.parameters(), self.net.parameters()):
+            own.data = shared.data
+        for own, shared in zip(pilot.net.buffers(), self.net.buffers()):
+            own.data = shared.data
+        return pilot
 
     def describe(self) -> str:
         """One line on what is learned and how."""
@@ -286,11 +287,9 @@ class OnlineLearner(Setup):
                 return self.net(images[None], None)[0]
             return self.net(images[None] if self.method_flags.n_frames else images)
 
-        self.net.eval()
-        try:
+        # cuDNN gives no gradients of an LSTM in evaluation mode; torch's own kernels do
+        with evaluating(self.net), torch.backends.cudnn.flags(enabled=not recurrent):
             self._mas.take(outputs, self.replay.candidates(count).tolist(), lambda: None)
-        finally:
-            self.net.train()
 
     # The end of a run.
 
@@ -304,10 +303,9 @@ class OnlineLearner(Setup):
             DataError: the file system does not take it; the checkpoint before is still there.
         """
         self.runs[int(facts["run"])] = dict(facts)
-        # the line first: a checkpoint that knows of a run must not lack its line
+        # line and results first: a checkpoint that knows of a run must not lack them
         record, timing = self._record(facts)
         self._log.append(record, timing)
-        self.save(self.where / MODEL_FILE, segments=True)
         results = {
             "network": self.network,
             "parameters": nets.parameter_count(self.net),
@@ -320,6 +318,7 @@ class OnlineLearner(Setup):
             "config": self._config,
         }
         atomic_write(self.where / folder.RESULTS_FILE, to_json(results), "--summary_dir")
+        self.save(self.where / MODEL_FILE, segments=True)
         self._begin()
 
     def _record(self, facts: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
@@ -408,7 +407,7 @@ class OnlineLearner(Setup):
         checkpoint.check_weights(self.net, loaded.model_state_dict, str(path))
         for what, own, other in (
             ("preprocessing", self.preprocessing.state(), loaded.preprocessing.state()),
-            ("action space", self.space.outputs, loaded.action_space.outputs),
+            ("action space", bins(self.space), bins(loaded.action_space)),
         ):
             if own != other:
                 raise UsageError(f"{path}: was trained with {what} {other}, not {own}")

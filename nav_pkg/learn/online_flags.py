@@ -72,6 +72,15 @@ def check(args: Any, given: Mapping[str, Any]) -> None:
     capacity(setup)
 
 
+_ONLY_CONTINUAL = {
+    "continual_learning_lambda": 1.0,
+    "loss_window_length": 5,
+    "loss_window_mean_threshold": 0.1,
+    "loss_window_std_threshold": 0.1,
+}
+"""Flags that --continual_learning has, with their defaults."""
+
+
 def check_learner(setup: Setup) -> None:
     """Raise UsageError for what learning in flight cannot do."""
     args, network, spec = setup.args, setup.network, nets.spec(setup.network)
@@ -90,7 +99,7 @@ def check_learner(setup: Setup) -> None:
                 f"--init_state {' '.join(args.init_state)}: replayed windows begin with zero or burn_in N"
             )
     if not args.continual_learning:
-        for flag, default in (("continual_learning_lambda", 1.0), ("loss_window_length", 5)):
+        for flag, default in _ONLY_CONTINUAL.items():
             if getattr(args, flag) != default:
                 raise UsageError(f"--{flag} has no effect without --continual_learning: add it")
 
@@ -105,10 +114,12 @@ def capacity(setup: Setup) -> int:
             f"--buffer_size {count}: takes {count * image_bytes / 1e9:.1f} GB, and half of the free "
             f"memory holds {fits} frames of {setup.network}: give fewer, or -1 for as many as fit"
         )
-    least = max(args.batch_size, args.min_buffer_size)
+    how = setup.method_flags
+    past = how.time_length - 1 if how.recurrent else max(0, how.n_frames - 1)
+    least = max(args.batch_size, args.min_buffer_size) + past
     if count < least:
         raise UsageError(
-            f"--buffer_size {count}: holds fewer frames than the {least} that --batch_size and "
-            "--min_buffer_size ask for: give more"
+            f"--buffer_size {count}: holds fewer frames than the {least} that --batch_size, "
+            "--min_buffer_size and the frames that the net sees at once ask for: give more"
         )
     return count

@@ -32,6 +32,7 @@ class Pilot:
         network: the network's name.
         action_space: what its outputs mean.
         preprocessing: how images become its input.
+        net: the network, in evaluation mode.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Pilot:
         self.action_space = action_space
         self.preprocessing = preprocessing
         self._device = device
-        self._net = net.to(device).eval().requires_grad_(False)
+        self.net = net.to(device).eval().requires_grad_(False)
         self._kind, self._count = nets.spec(network).kind, n_frames
         self.reset()
 
@@ -123,14 +124,14 @@ class Pilot:
         """The same for an image at the network's input size, uint8 (height, width, 3)."""
         image = self.preprocessing.normalise(torch.from_numpy(np.array(pixels))[None].to(self._device))
         if self._kind == "recurrent":
-            outputs, self._state = self._net(image[None], self._state)
+            outputs, self._state = self.net(image[None], self._state)
             outputs = outputs[0]
         elif self._kind == "frames":
             # at a run's start its first frame stands for those before it, as in training
             self._frames = [*(self._frames or [image] * self._count), image][-self._count :]
-            outputs = self._net(torch.cat(self._frames)[None])
+            outputs = self.net(torch.cat(self._frames)[None])
         else:
-            outputs = self._net(image)
+            outputs = self.net(image)
         return outputs[0].double().cpu().numpy()
 
     def command(self, rgb: np.ndarray) -> Command:

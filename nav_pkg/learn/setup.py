@@ -143,7 +143,7 @@ class Setup:
         if start.updates:
             for flag, was, now in (
                 ("the preprocessing", start.preprocessing.state(), self.preprocessing.state()),
-                ("the action space", _bins(start.action_space), _bins(self.space)),
+                ("the action space", bins(start.action_space), bins(self.space)),
             ):
                 if was != now:
                     raise UsageError(f"{file}: was trained with {flag} {was}, not {now}: give the same flags")
@@ -169,6 +169,6 @@ class Setup:
         say(f"warning: {text}")
 
 
-def _bins(space: ActionSpace) -> dict[str, Any]:
+def bins(space: ActionSpace) -> dict[str, Any]:
     """What of an action space a network's outputs depend on: all but the speeds."""
     return {key: value for key, value in space.state().items() if "speed" not in key}

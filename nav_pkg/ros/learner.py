@@ -375,12 +375,18 @@ class LearnerNode:
         saved = self._on_save(Checkpoint._request_class(path=""))
         return TriggerResponse(success=saved.success, message=f"{reply.message}; {saved.message}")
 
+    def _quiet(self) -> Any:
+        """The lock under which nothing is learned; free-running, images are answered meanwhile."""
+        return self._lock if self._lockstep else self._study
+
     def _on_save(self, request: Any) -> CheckpointResponse:
         assert self._learner is not None
         default = self._learner.where / f"saved_{self._learner.updates:08d}"
         where = Path(self._learner.summary_dir / request.path) if request.path else default
+        if request.path and (where / folder.MODEL_FILE).exists():
+            return CheckpointResponse(success=False, message=f"{where / folder.MODEL_FILE}: is there already")
         try:
-            with self._lock, self._study:
+            with self._quiet():
                 self._learner.save(where / folder.MODEL_FILE)
         except NavError as error:
             return CheckpointResponse(success=False, message=str(error))
@@ -389,7 +395,7 @@ class LearnerNode:
     def _on_load(self, request: Any) -> CheckpointResponse:
         assert self._learner is not None
         try:
-            with self._lock, self._study:
+            with self._quiet():
                 self._learner.load(request.path)
         except NavError as error:
             return CheckpointResponse(success=False, message=str(error))

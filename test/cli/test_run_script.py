@@ -61,6 +61,12 @@ def test_roslaunch_arguments_are_dropped():
         ("--online --dataset x", "--dataset has no effect in flight"),
         ("--online --buffer_size 5", "--buffer_size 5: holds fewer frames than the 64"),
         ("--online --checkpoint_path nowhere", "nowhere"),
+        ("--alpha_decay 0.9", "--alpha_decay is 0.9; it must be left out"),
+        ("--epsilon_decay 0.9", "--epsilon_decay is 0.9; it must be left out"),
+        (
+            "--online --network tiny_LSTM_net --buffer_size 64 --batch_size 64",
+            "holds fewer frames than the 73",
+        ),
         ("--online --network tiny_LSTM_net --buffer_update_rule hard", "hard: leaves gaps"),
         ("--alpha nan", "--alpha"),
         ("--alpha 0.5", "needs a learner"),

@@ -105,7 +105,9 @@ def main():
     player = Player()
     player.until("the guardian", lambda: player.heard, 90)
     player.until("the learner", lambda: "/learner/cmd_vel" in dict(rospy.get_published_topics()), 90)
-    player.until("its camera", lambda: player.images.get_num_connections() > 0, 30)
+    # not anybody: the bag listens to the camera as well
+    camera = player.images.impl
+    player.until("its camera", lambda: "/learner" in [c.endpoint_id for c in camera.connections], 30)
     player.until("the learner's answers", lambda: player.learner.get_num_connections() > 0, 30)
     player.until("joystick connection", lambda: player.joy.get_num_connections() > 0, 30)
 
