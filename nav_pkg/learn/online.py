@@ -56,7 +56,7 @@ class OnlineLearner(Setup):
         frames: frames learned from, in all.
         updates: gradient steps, in all.
         loss: of the last gradient step; None before the first.
-        learning: whether frames are taken; `pause` and `go_on` change it.
+        learning: whether frames are taken; whoever flies may change it.
 
     Raises:
         UsageError: flags that exclude each other, or another configuration than the folder's.
@@ -106,7 +106,6 @@ class OnlineLearner(Setup):
         self.frames = self.updates = 0
         self.loss: Optional[float] = None
         self.learning = True
-        self._seen = 0
         if resumed:
             self._resume(resumed)
         elif start and self.args.continue_training and start.optimizer_state_dict is not None:
@@ -167,7 +166,6 @@ class OnlineLearner(Setup):
         self._outputs: List[torch.Tensor] = []
         self._labels: List[np.ndarray] = []
         self._losses: List[float] = []
-        self._errors: List[float] = []
         self._before = (self.frames, self.updates)
         self.seconds = {"command": 0.0, "learn": 0.0}
 
@@ -179,33 +177,25 @@ class OnlineLearner(Setup):
         self.seconds["command"] += time.perf_counter() - begin
         return command
 
-    def observe(self, pixels: np.ndarray, expert: Command, learner: Command, index: int) -> None:
-        """Take a frame of the run, and learn.
+    def observe(self, pixels: np.ndarray, expert: Command, index: int) -> None:
+        """Take a frame of the run into the buffer, and learn when it is time to.
 
         Args:
             pixels: its image at the network's input size, uint8 (height, width, 3).
             expert: the expert's command: the label. One that is not finite is not learned.
-            learner: what `command_of` answered.
             index: of the frame in the run.
 
         Raises:
             LearnerError: the loss is not finite.
         """
-        if self.take(pixels, expert, learner, index):
-            self.learn()
-
-    def take(self, pixels: np.ndarray, expert: Command, learner: Command, index: int) -> bool:
-        """The first half of `observe`: the frame goes into the buffer; whether it is time to learn."""
         if not np.isfinite(expert.yaw) or not self.learning:
-            return False
+            return
         if self._run is None:
             raise LearnerError("a frame came before its run began")
-        if np.isfinite(learner.yaw):
-            self._errors.append((expert.yaw - learner.yaw) ** 2)
         self.replay.add(pixels, expert.yaw, self._run, index)
         self.frames += 1
-        self._seen += 1
-        return self._seen % self.args.train_every_N_steps == 0 and self.ready
+        if self.frames % self.args.train_every_N_steps == 0 and self.ready:
+            self._learn()
 
     @property
     def ready(self) -> bool:
@@ -219,12 +209,8 @@ class OnlineLearner(Setup):
             return self.replay.windows_held(how.time_length) >= args.batch_size
         return len(self.replay.candidates(how.n_frames)) >= args.batch_size
 
-    def learn(self) -> None:
-        """The second half of `observe`: the gradient steps that a frame calls for.
-
-        Raises:
-            LearnerError: the loss is not finite.
-        """
+    def _learn(self) -> None:
+        """The gradient steps that a frame calls for."""
         begin = time.perf_counter()
         for _ in range(self.args.gradient_steps):
             if self.ready:
@@ -374,7 +360,6 @@ class OnlineLearner(Setup):
                 "segments": self._segments.state(),
                 "runs": {number: to_json(facts) for number, facts in self.runs.items()},
                 "frames": self.frames,
-                "seen": self._seen,
                 "plateau": self._plateau.state(),
                 "mas": self._mas.state(),
             }
@@ -430,7 +415,7 @@ class OnlineLearner(Setup):
         self._segments = Segments(self.where, progress["segments"])
         self._segments.read(self.replay, state)
         self.runs = read_runs(loaded)
-        self.frames, self._seen, self.updates = progress["frames"], progress["seen"], loaded.updates
+        self.frames, self.updates = progress["frames"], loaded.updates
         self._plateau.restore(progress["plateau"])
         self._mas.restore(progress["mas"])
         determinism.restore_random_states(loaded.random_states)

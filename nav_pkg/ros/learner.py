@@ -26,7 +26,6 @@ from std_srvs.srv import Trigger, TriggerResponse
 
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.core import (
-    Command,
     LearnerError,
     NavError,
     SimulatorError,
@@ -155,8 +154,8 @@ class LearnerNode:
 
     # Answering.
 
-    def _answer(self, message: Image) -> Tuple[Optional[np.ndarray], Command]:
-        """Answer an image; gives it at the network's input size where a learner takes it, and the command."""
+    def _answer(self, message: Image) -> Optional[np.ndarray]:
+        """Answer an image; gives it at the network's input size where a learner takes it."""
         image = self._perturbation.apply(image_to_array(message))
         begin = time.perf_counter()  # the perturbation is the test's, not the pilot's
         pixels: Optional[np.ndarray] = None
@@ -172,7 +171,7 @@ class LearnerNode:
         self._frames += 1
         self._late += latency > DEADLINE
         self._tell(answer.header, latency)
-        return pixels, command
+        return pixels
 
     def _tell(self, header: Any, latency: float) -> None:
         status = LearnerStatus(
@@ -249,11 +248,11 @@ class LearnerNode:
                 continue
             with self._lock:
                 resets = self._resets
-                pixels, command = self._answer(message)
+                pixels = self._answer(message)
             stamp = stamp_ns(message.header.stamp)
             episode = self._episode_of(stamp, resets)
             if episode is not None:
-                self._take_episode(episode, stamp, pixels, command)
+                self._take_episode(episode, stamp, pixels)
                 self._join.forget(stamp)
 
     def _episode_of(self, stamp: int, resets: int) -> Optional[Episode]:
@@ -268,9 +267,7 @@ class LearnerNode:
                 continue
         return None
 
-    def _take_episode(
-        self, episode: Episode, stamp: int, pixels: Optional[np.ndarray], command: Command
-    ) -> None:
+    def _take_episode(self, episode: Episode, stamp: int, pixels: Optional[np.ndarray]) -> None:
         with self._changed:
             if episode.state == Episode.IDLE:
                 # the take-off is no part of a run: a net with a memory must not have seen it
@@ -283,7 +280,7 @@ class LearnerNode:
                 if not self._evaluation:
                     expert = self._join.wait(stamp, [topics.EXPERT], 30.0)[topics.EXPERT]
                     label = command_from_twist(expert.twist)
-                    self._learner.observe(pixels, label, command, episode.index)
+                    self._learner.observe(pixels, label, episode.index)
 
     def _follow(self, episode: Episode) -> None:
         """The first frame of a run tells its number, and whether it is an evaluation."""
@@ -303,7 +300,7 @@ class LearnerNode:
             if stamp < self._stamp:  # time was set back (a simulator or a bag began anew): so does the run
                 self._pilot.reset(self._seed)
             self._stamp = stamp
-            pixels, command = self._answer(message)
+            pixels = self._answer(message)
         if self._learner is None:
             return
         if not self._heard_expert and self._frames > PATIENCE and not self._note:
@@ -312,7 +309,7 @@ class LearnerNode:
         if self._waiting.full():
             self._skipped += 1
             self._waiting.get_nowait()
-        self._waiting.put_nowait((stamp, pixels, command))
+        self._waiting.put_nowait((stamp, pixels))
 
     def _learn_beside(self) -> None:
         assert self._learner is not None
@@ -320,7 +317,7 @@ class LearnerNode:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while not rospy.is_shutdown():
             try:
-                stamp, pixels, command = self._waiting.get(timeout=0.2)
+                stamp, pixels = self._waiting.get(timeout=0.2)
                 heard = self._join.wait(stamp, [topics.EPISODE, topics.EXPERT], 1.0)
             except (queue.Empty, SimulatorError):  # of no frame of a run, or not answered by the expert
                 continue
@@ -331,7 +328,7 @@ class LearnerNode:
             if not self._evaluation:
                 label = command_from_twist(heard[topics.EXPERT].twist)
                 with self._study:
-                    self._learner.observe(pixels, label, command, heard[topics.EPISODE].index)
+                    self._learner.observe(pixels, label, heard[topics.EPISODE].index)
 
     # Services.
 

@@ -47,7 +47,7 @@ def fly(one, run, frames=24):
         pixels = picture(side, 1000 * run + index)
         answer = one.command_of(pixels)
         answers.append(answer.yaw)
-        one.observe(pixels, Command(0.8, yaw=float(side)), answer, index)
+        one.observe(pixels, Command(0.8, yaw=float(side)), index)
     one.end_run({"run": run, "name": f"{run:05d}_test", "outcome": "success", "progress": 1.0 * run})
     return answers
 
@@ -104,7 +104,8 @@ def test_a_cut_leaves_no_trace(way, tmp_path):
         dying.new_run(run)
         for index in range(5 + 6 * run):  # it dies in mid-run: nothing of this may be left
             pixels = picture(1, index)
-            dying.observe(pixels, Command(yaw=-1.0), dying.command_of(pixels), index)
+            dying.command_of(pixels)
+            dying.observe(pixels, Command(yaw=-1.0), index)
         again = learner(tmp_path / "cut", text, network)
         assert sorted(again.runs) == list(range(run))
         cut.append(fly(again, run))
@@ -148,7 +149,7 @@ def test_frames_without_an_expert_are_not_learned(tmp_path):
     one = learner(tmp_path / "log")
     one.new_run(0)
     for index in range(12):
-        one.observe(picture(0, index), Command(yaw=float("nan")), Command(), index)
+        one.observe(picture(0, index), Command(yaw=float("nan")), index)
     assert one.frames == one.updates == len(one.replay) == 0
 
 
@@ -156,10 +157,10 @@ def test_pausing(tmp_path):
     one = learner(tmp_path / "log")
     one.new_run(0)
     one.learning = False
-    one.observe(picture(0, 1), Command(), Command(), 0)
+    one.observe(picture(0, 1), Command(), 0)
     assert one.frames == 0
     one.learning = True
-    one.observe(picture(0, 1), Command(), Command(), 1)
+    one.observe(picture(0, 1), Command(), 1)
     assert one.frames == 1
 
 
@@ -186,7 +187,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_checkpoint(tmp_path):
     one.new_run(1)
     with pytest.raises(LearnerError, match="gradient step 18.*my-model is from the start of the run"):
         for index in range(3):
-            one.observe(picture(0, index), Command(), Command(), index)
+            one.observe(picture(0, index), Command(), index)
     assert weights(tmp_path / "log") == before
 
 
