@@ -60,10 +60,9 @@ def resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if rgb.shape[:2] == tuple(size):
         return rgb
     factor = reduction(*rgb.shape[:2], size)
-    image = Image.fromarray(np.ascontiguousarray(rgb))
     if factor > 1:
-        image = image.reduce(factor)
-    return _bilinear(image, size)
+        rgb = np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).reduce(factor))
+    return bilinear(rgb, size)
 
 
 def decode_resized(data: bytes, size: tuple[int, int]) -> np.ndarray:
@@ -79,8 +78,6 @@ def decode_resized(data: bytes, size: tuple[int, int]) -> np.ndarray:
     Raises:
         DataError: when the bytes are cut or no JPEG.
     """
-    from PIL import Image
-
     height, width = codec.jpeg_size(data)
     factor = reduction(height, width, size)
     if factor == 1:
@@ -89,14 +86,14 @@ def decode_resized(data: bytes, size: tuple[int, int]) -> np.ndarray:
     rgb = codec.decode_rgb(data, reduced, factor)
     if rgb.shape[:2] != reduced:  # a decoder that cannot scale by this factor
         return resize(codec.decode_rgb(data), size)
-    return _bilinear(Image.fromarray(rgb), size)
+    return bilinear(rgb, size)
 
 
-def _bilinear(image, size: tuple[int, int]) -> np.ndarray:
-    """A Pillow image at `size` (height, width) as uint8 (*size, 3)."""
+def bilinear(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The second step alone: uint8 (*size, 3) of uint8 (height, width, 3)."""
     from PIL import Image
 
+    if rgb.shape[:2] == tuple(size):
+        return rgb
     height, width = size
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.BILINEAR)
-    return np.asarray(image)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).resize((width, height), Image.BILINEAR))

@@ -110,19 +110,29 @@ class Inputs:
             frames: int64 (n,).
             following: the frames that will be asked for next, if known.
         """
-        start = time.perf_counter()
-        pixels = self.feeder(frames, following)
-        self.waiting += time.perf_counter() - start
-        out = None
-        if self.arithmetic.device == "cpu":
-            if self._buffer is None or len(self._buffer) < len(frames):
-                shape = (len(frames), 3, *self._preprocessing.size)
-                # what autocast would make of a float32 input, without writing that first
-                kind = torch.bfloat16 if self.arithmetic.amp else torch.float32
-                self._buffer = torch.empty(shape, dtype=kind, memory_format=torch.channels_last)
-            out = self._buffer[: len(frames)]
-        inputs = self._preprocessing.normalise(pixels, out=out)
+        portions = self.feeder.portions(frames, following)
+        if self.arithmetic.device != "cpu":
+            (pixels,) = self._timed(portions)
+            inputs = self._preprocessing.normalise(pixels)
+            return inputs.contiguous(memory_format=self.arithmetic.memory_format)
+        if self._buffer is None or len(self._buffer) < len(frames):
+            shape = (len(frames), 3, *self._preprocessing.size)
+            # what autocast would make of a float32 input, without writing that first
+            kind = torch.bfloat16 if self.arithmetic.amp else torch.float32
+            self._buffer = torch.empty(shape, dtype=kind, memory_format=torch.channels_last)
+        inputs, done = self._buffer[: len(frames)], 0
+        for pixels in self._timed(portions):
+            self._preprocessing.normalise(pixels, out=inputs[done : done + len(pixels)])
+            done += len(pixels)
         return inputs.contiguous(memory_format=self.arithmetic.memory_format)
+
+    def _timed(self, portions: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The same, with the time until each one is there added to `waiting`."""
+        start = time.perf_counter()
+        for pixels in portions:
+            self.waiting += time.perf_counter() - start
+            yield pixels
+            start = time.perf_counter()
 
     def close(self) -> None:
         """Let go of the images and of the memory."""

@@ -26,8 +26,7 @@ MEANS = (0.5, 0.46, 0.42)
 STDS = (0.2575, 0.239, 0.218)
 """Default channel standard deviations for scaled input: red, green, blue."""
 
-_PORTION = 8
-"""Images that are normalised at once on the CPU."""
+_MINUS_HALF = torch.tensor(-0.5)
 
 
 @functools.lru_cache(maxsize=8)
@@ -103,7 +102,8 @@ class Preprocessing:
             pixels: uint8 (batch, *size, 3), as images lie in a pack.
             out: float32 or bfloat16 (batch, 3, *size) in torch's channels_last format, in which no value
                 changes its place, on that device, to write into; None makes a new one, float32. (Memory
-                that is used again saves half of the time: fresh pages have to be cleared.)
+                that is used again saves half of the time: fresh pages have to be cleared. So does a
+                portion that stays in the processor's cache from pass to pass: see `Feeder.portions`.)
 
         Returns:
             (batch, 3, *size), channels_last, of the type of `out`: computed in float32, rounded last.
@@ -111,26 +111,18 @@ class Preprocessing:
         planes = pixels.permute(0, 3, 1, 2)
         if out is None:
             out = torch.empty(planes.shape, device=pixels.device, memory_format=torch.channels_last)
-        bytes_, values = pixels.reshape(-1), out.permute(0, 2, 3, 1).view(-1)
-        # in portions that stay in the processor's cache between the passes; a GPU takes all at once
-        portion = _PORTION * pixels[0].numel() if pixels.device.type == "cpu" else len(bytes_)
-        exact = out.dtype == torch.float32
-        scratch = values if exact else torch.empty(min(portion, len(bytes_)), device=pixels.device)
-        for first in range(0, len(bytes_), portion):
-            place = values[first : first + portion]
-            part = place if exact else scratch[: len(place)]
-            part.copy_(bytes_[first : first + portion])
-            if self.mode == "none":
-                part.mul_(1 / 255)
-            elif self.mode == "shifted":  # x / 255 - 0.5 in one pass
-                torch.add(torch.tensor(-0.5), part, alpha=1 / 255, out=part)
-            else:
-                means, stds = (
-                    _repeated(values_, len(part), part.device) for values_ in (self.means, self.stds)
-                )
-                part.mul_(1 / 255).sub_(means).div_(stds)
-            if not exact:
-                place.copy_(part)
+        place = out.permute(0, 2, 3, 1).view(-1)
+        values = place if out.dtype == torch.float32 else torch.empty(len(place), device=pixels.device)
+        values.copy_(pixels.reshape(-1))
+        if self.mode == "none":
+            values.mul_(1 / 255)
+        elif self.mode == "shifted":  # x / 255 - 0.5 in one pass
+            torch.add(_MINUS_HALF, values, alpha=1 / 255, out=values)
+        else:
+            means, stds = (_repeated(each, len(values), values.device) for each in (self.means, self.stds))
+            values.mul_(1 / 255).sub_(means).div_(stds)
+        if values is not place:
+            place.copy_(values)
         return out
 
     def input(self, rgb: np.ndarray, device: str = "cpu") -> torch.Tensor:

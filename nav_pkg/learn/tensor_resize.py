@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nav_pkg.data.resize import reduction, resize
+from nav_pkg.data.resize import bilinear, reduction
 
 PRECISION_BITS = 22
 """Pillow's filter weights are whole multiples of 2**-22 (32 bits less 8 of a pixel and 2 of reserve)."""
@@ -77,7 +77,7 @@ class TensorResize(nn.Module):
         for _ in range(8):  # of a small image, one alone might come out equal by chance
             image = random.integers(0, 256, (height, width, 3), np.uint8)
             planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-            pillow = torch.from_numpy(np.array(resize(image, size))).permute(2, 0, 1)[None]
+            pillow = torch.from_numpy(np.array(bilinear(image, size))).permute(2, 0, 1)[None]
             if (self._vertical(self._horizontal(planes)) != pillow).any():
                 return True
         return False
