@@ -69,7 +69,7 @@ def parser() -> flags.Parser:
     add("-n", "--number_of_runs", type=whole(1), default=3, help="runs per condition")
     add("--random_seed", type=whole(0, 2**32 - 1), default=123, help="seed of everything")
     add("--directions", choices=sorted(DIRECTIONS), default="forward", help="ways along the route")
-    add("--worlds", nargs="+", default=["esatv3"], help="worlds")
+    add("--worlds", nargs="+", default=["esatv3"], help="worlds (esatv3+7: with textures of seed 7)")
     add("--control_delays", nargs="+", type=real(0, 5), default=[0.1], help="s from image to command")
     add(
         "--perturbations",

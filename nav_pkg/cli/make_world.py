@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from nav_pkg.cli.flags import Parser
-from nav_pkg.core import UsageError
 from nav_pkg.world import making
 from nav_pkg.world.plan import load_plan
 
@@ -16,8 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def parser() -> Parser:
     """The command's flags."""
     flags = Parser(prog="make_world.py", description=__doc__)
-    flags.add_argument("world", help="a world's name (esatv3), or the path of a floor plan file")
-    flags.add_argument("--seed", type=int, default=making.DEFAULT_SEED, help="seed of the pictures and lamps")
+    flags.add_argument(
+        "world",
+        help="a world's name (esatv3; esatv3+7: with textures of seed 7), or the path of a floor plan file",
+    )
     flags.add_argument("--output", type=Path, default=ROOT, help="folder that gets worlds/ and models/")
     flags.add_argument("--check", action="store_true", help="write nothing; compare with what is there")
     return flags
@@ -26,13 +27,11 @@ def parser() -> Parser:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    if args.seed < 0:
-        raise UsageError(f"--seed must not be negative, not {args.seed}")
     plan = load_plan(args.world)
     if args.check:
-        count = making.compare(plan, args.output, args.seed)
-        print(f"{plan.name}: {count} files below {args.output} are what the plan and seed {args.seed} give")
-    elif making.make(plan, args.output, args.seed):
+        count = making.compare(plan, args.output)
+        print(f"{plan.name}: {count} files below {args.output} are what the plan gives")
+    elif making.make(plan, args.output):
         print(f"{plan.name}: written to {args.output / 'worlds'} and {args.output / 'models' / plan.name}")
     else:
         print(f"{plan.name}: up to date in {args.output}")

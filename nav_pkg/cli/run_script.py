@@ -78,7 +78,7 @@ def parser() -> flags.Parser:
         help="dataset to record into, under --data_root (default: the tag)",
     )
     add("-n", "--number_of_runs", type=int, default=1, help="number of runs")
-    add("-w", "--world", default="esatv3", help="world")
+    add("-w", "--world", default="esatv3", help="world (esatv3+7: with textures of seed 7)")
     add("--robot", default="drone", help="robot (config/robot/NAME.yaml)")
     add("--random_seed", type=int, default=123, help="seed of everything")
     add("--owr", action="store_true", help="delete the log folder and the dataset first")

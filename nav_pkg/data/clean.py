@@ -143,7 +143,8 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
         return None, f"damaged: {error}"
     if run.facts.get("missing") and not limits.allow_gaps:
         return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps takes it)"
-    table = FRAME_LIMITS.get(run.world, FRAME_LIMITS[""])
+    world = run.world.partition("+")[0]  # whatever its textures
+    table = FRAME_LIMITS.get(world, FRAME_LIMITS[""])
     fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
     most = limits.max_rgb if limits.max_rgb >= 0 else round(table[1] * time_factor)
     if len(frames) < fewest:  # cutting cannot make it longer; spare the decoding
@@ -160,7 +161,7 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
     if not count:
         return None, "no frame between the first command and a dead camera"
     way = distance(frames, first, last)
-    least = _value(limits.min_distance, DISTANCES, run.world)
+    least = _value(limits.min_distance, DISTANCES, world)
     if way < least:
         return None, f"flew {way:.2f} m, less than {least:g} m"
     if not fewest <= rgb <= most:

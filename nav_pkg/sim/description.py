@@ -17,6 +17,8 @@ import yaml
 
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.sim import cameras
+from nav_pkg.world import known_worlds, load_plan, make
+from nav_pkg.world.plan import split_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "libnav_pkg_gazebo.so"
@@ -71,7 +73,7 @@ class Options:
 
 
 def find_world(world: str) -> Path:
-    """The file of a world.
+    """The file of a world; that of other textures (NAME+SEED) is made when it lacks, in 4 s.
 
     Raises:
         UsageError: no such world.
@@ -83,12 +85,15 @@ def find_world(world: str) -> Path:
         return path.resolve()
     path = ROOT / "worlds" / f"{world}.world"
     if not path.is_file():
-        plans = [file.stem for file in (ROOT / "nav_pkg" / "world" / "plans").glob("*.json")]
-        if world in plans:
+        name, seed = split_name(world)
+        if seed is not None and name in known_worlds():
+            make(load_plan(world), ROOT)
+            return path
+        if world in known_worlds():
             raise UsageError(
                 f"the world {world!r} is not made yet; make it with scripts/make_world.py {world}"
             )
-        known = sorted({file.stem for file in (ROOT / "worlds").glob("*.world")} | set(plans))
+        known = sorted({file.stem for file in (ROOT / "worlds").glob("*.world")} | set(known_worlds()))
         raise UsageError(f"unknown world {world!r}{nearest_name(world, known)}")
     return path
 

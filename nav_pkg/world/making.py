@@ -1,4 +1,4 @@
-"""Making a world: from its floor plan and a seed to the files that Gazebo loads."""
+"""Making a world: from its floor plan to the files that Gazebo loads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ import numpy as np
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.world import artwork, files, geometry, lighting, textures
-from nav_pkg.world.plan import FloorPlan, load_plan
+from nav_pkg.world.plan import FloorPlan
 
-DEFAULT_SEED = 1
 JPEG_QUALITY = 88
 MANIFEST = "manifest.json"
 
 
-def pictures(plan: FloorPlan, seed: int) -> dict[str, np.ndarray]:
+def pictures(plan: FloorPlan) -> dict[str, np.ndarray]:
     """The textures, by material name: uint8 (height, width, 3), sides powers of two."""
-    rng = lambda *keys: np.random.default_rng([seed, 3, *keys])  # noqa: E731
+    rng = lambda *keys: np.random.default_rng([plan.texture_seed, 3, *keys])  # noqa: E731
     result = {
         f"wall_{side}": textures.plaster(rng(0, index), textures.PAINTS[index])
         for index, side in enumerate(geometry.SIDES)
@@ -53,11 +52,11 @@ def pictures(plan: FloorPlan, seed: int) -> dict[str, np.ndarray]:
     return {name: np.round(255 * image).astype(np.uint8) for name, image in result.items()}
 
 
-def generate(plan: FloorPlan, seed: int = DEFAULT_SEED) -> dict[str, bytes]:
+def generate(plan: FloorPlan) -> dict[str, bytes]:
     """All files of a world, by path relative to the output folder; the same bytes every time."""
     from PIL import Image
 
-    scene = geometry.build(plan, seed)
+    scene = geometry.build(plan, plan.texture_seed)
     names = [name for name, mesh in scene.visual.items() if mesh.triangles]
     model = f"models/{plan.name}"
     result = {
@@ -71,9 +70,9 @@ def generate(plan: FloorPlan, seed: int = DEFAULT_SEED) -> dict[str, bytes]:
         f"{model}/materials/programs/baked.frag": files.FRAGMENT_PROGRAM.encode(),
         f"{model}/meshes/collision.dae": files.collada(scene.collision),
     }
-    images = pictures(plan, seed)
+    images = pictures(plan)
     for name in names:
-        light = lighting.encode(lighting.bake(plan, scene.visual[name], seed))
+        light = lighting.encode(lighting.bake(plan, scene.visual[name], plan.texture_seed))
         result[f"{model}/meshes/{name}.dae"] = files.collada(scene.visual[name], light)
         picture = io.BytesIO()
         Image.fromarray(images[name]).save(picture, "JPEG", quality=JPEG_QUALITY)
@@ -81,7 +80,7 @@ def generate(plan: FloorPlan, seed: int = DEFAULT_SEED) -> dict[str, bytes]:
     return result
 
 
-def _inputs(plan: FloorPlan, seed: int) -> dict[str, object]:
+def _inputs(plan: FloorPlan) -> dict[str, object]:
     """What the files depend on: when any of it changes they are made again."""
     import PIL
 
@@ -90,23 +89,23 @@ def _inputs(plan: FloorPlan, seed: int) -> dict[str, object]:
         source.update(path.read_bytes())
     return {
         "plan": plan.digest,
-        "seed": seed,
+        "seed": plan.texture_seed,
         "generator": source.hexdigest(),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
 
 
-def _manifest(plan: FloorPlan, seed: int, made: dict[str, bytes]) -> bytes:
+def _manifest(plan: FloorPlan, made: dict[str, bytes]) -> bytes:
     digests = {path: hashlib.sha256(data).hexdigest() for path, data in sorted(made.items())}
-    return (json.dumps({"inputs": _inputs(plan, seed), "files": digests}, indent=1) + "\n").encode()
+    return (json.dumps({"inputs": _inputs(plan), "files": digests}, indent=1) + "\n").encode()
 
 
-def up_to_date(plan: FloorPlan, output: Path, seed: int = DEFAULT_SEED) -> bool:
+def up_to_date(plan: FloorPlan, output: Path) -> bool:
     """Whether the files below `output` are those that `make` would write, judged by the manifest."""
     try:
         manifest = json.loads((output / "models" / plan.name / MANIFEST).read_bytes())
-        return manifest["inputs"] == _inputs(plan, seed) and all(
+        return manifest["inputs"] == _inputs(plan) and all(
             hashlib.sha256((output / path).read_bytes()).hexdigest() == digest
             for path, digest in manifest["files"].items()
         )
@@ -114,7 +113,7 @@ def up_to_date(plan: FloorPlan, output: Path, seed: int = DEFAULT_SEED) -> bool:
         return False
 
 
-def make(plan: FloorPlan, output: Union[str, Path], seed: int = DEFAULT_SEED) -> bool:
+def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
     """Write a world below `output` (worlds/ and models/) unless it is there already.
 
     The model's folder is written beside and then renamed, so that an interrupted run leaves either
@@ -127,9 +126,9 @@ def make(plan: FloorPlan, output: Union[str, Path], seed: int = DEFAULT_SEED) ->
         UsageError: the folder cannot be written.
     """
     output = Path(output)
-    if up_to_date(plan, output, seed):
+    if up_to_date(plan, output):
         return False
-    made = generate(plan, seed)
+    made = generate(plan)
     target = output / "models" / plan.name
     prefix = f"models/{plan.name}/"
     try:
@@ -143,7 +142,7 @@ def make(plan: FloorPlan, output: Union[str, Path], seed: int = DEFAULT_SEED) ->
                     place = fresh / path[len(prefix) :]
                     place.parent.mkdir(parents=True, exist_ok=True)
                     place.write_bytes(data)
-            (fresh / MANIFEST).write_bytes(_manifest(plan, seed, made))
+            (fresh / MANIFEST).write_bytes(_manifest(plan, made))
             if target.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{plan.name}.", dir=target.parent))
                 os.replace(target, old / "old")
@@ -164,7 +163,7 @@ def make(plan: FloorPlan, output: Union[str, Path], seed: int = DEFAULT_SEED) ->
     return True
 
 
-def compare(plan: FloorPlan, output: Union[str, Path], seed: int = DEFAULT_SEED) -> int:
+def compare(plan: FloorPlan, output: Union[str, Path]) -> int:
     """Make the world again in memory and compare it with the files below `output`.
 
     Returns:
@@ -173,14 +172,14 @@ def compare(plan: FloorPlan, output: Union[str, Path], seed: int = DEFAULT_SEED)
     Raises:
         DataError: a file is missing or differs.
     """
-    made = generate(plan, seed)
+    made = generate(plan)
     for path, data in made.items():
         place = Path(output) / path
         remedy = f"run make_world.py {plan.name} again"
         if not place.is_file():
             raise DataError(f"{place} is missing; {remedy}")
         if place.read_bytes() != data:
-            raise DataError(f"{place} is not what the floor plan and seed {seed} give; {remedy}")
+            raise DataError(f"{place} is not what the floor plan {plan.name} gives; {remedy}")
     return len(made)
 
 
@@ -220,8 +219,3 @@ def check_world(path: Union[str, Path]) -> Path:
                 f"{path} includes {name}, which is in neither {folders[0]} nor GAZEBO_MODEL_PATH{known}"
             )
     return path
-
-
-def make_by_name(name: str, output: Union[str, Path], seed: int = DEFAULT_SEED) -> bool:
-    """`make` for a world's name or the path of a plan file."""
-    return make(load_plan(name), output, seed)

@@ -8,13 +8,14 @@ clockwise, so that a point is on the free floor when the rings wind round it onc
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from nav_pkg.world.route import Route
 
 PLANS = Path(__file__).resolve().parent / "plans"
 FORMAT = 1
+TEXTURE_SEED = 1
+"""Of the pictures and lamps of a world whose name has no `+SEED`."""
 KINDS = ("wall", "door", "poster", "elevator_door", "radiator", "blue_window_panel")
 SECTION_HEIGHT = 1.0
 """Height of the horizontal section that stands for the plan, metres: that of a flying drone."""
@@ -77,9 +80,11 @@ class FloorPlan:
     """A world's floor plan.
 
     Attributes:
-        name: the world's name.
+        name: the world's name, with `+SEED` behind it for another set of textures.
+        texture_seed: seed of the pictures and lamps.
         title: one line about it.
-        digest: SHA-256 of the plan file, hexadecimal: the world's identity in a recorded run.
+        digest: SHA-256 of the plan file (and of a `+SEED`), hexadecimal: the world's identity in a recorded
+            run.
         floor: height of the floor, metres.
         ceiling: height of the ceiling, metres.
         walls: all vertical surfaces.
@@ -120,6 +125,7 @@ class FloorPlan:
     goto_weight: float
     limits: dict[str, float]
     facts: dict[str, float]
+    texture_seed: int = TEXTURE_SEED
 
     def segments(self, height: float = SECTION_HEIGHT) -> np.ndarray:
         """The walls that stand at a height: float64 (N, 4) rows x1, y1, x2, y2, metres."""
@@ -221,23 +227,40 @@ def known_worlds() -> list[str]:
     return sorted(path.stem for path in PLANS.glob("*.json"))
 
 
+def split_name(world: str) -> tuple[str, Optional[int]]:
+    """A world's name without its `+SEED`, and that seed.
+
+    Raises:
+        UsageError: what stands behind the + is no seed.
+    """
+    name, plus, seed = world.partition("+")
+    if plus and not (seed.isascii() and seed.isdigit() and seed == str(int(seed))):
+        raise UsageError(f"world {world!r}: behind the + stands the seed of its textures, as in {name}+7")
+    return name, int(seed) if plus else None
+
+
 def load_plan(name_or_path: Union[str, Path]) -> FloorPlan:
     """Read and check a floor plan.
 
     Args:
-        name_or_path: a world's name, or the path of a plan file (anything with a '/' or '.json').
+        name_or_path: a world's name, with `+SEED` for other textures, or the path of a plan file (anything
+            with a '/' or '.json').
 
     Raises:
         UsageError: no such world or file.
         DataError: the file is not a plan; the message names the entry.
     """
     text = str(name_or_path)
-    path = Path(text)
-    if "/" not in text and path.suffix != ".json":
-        path = PLANS / f"{text}.json"
-        if text not in known_worlds():
-            raise UsageError(f"no world is called {text!r}{nearest_name(text, known_worlds())}")
-    return _load(path.resolve())
+    if "/" in text or text.endswith(".json"):
+        return _load(Path(text).resolve())
+    name, seed = split_name(text)
+    if name not in known_worlds():
+        raise UsageError(f"no world is called {name!r}{nearest_name(name, known_worlds())}")
+    plan = _load((PLANS / f"{name}.json").resolve())
+    if seed is None:
+        return plan
+    digest = hashlib.sha256(f"{plan.digest} textures {seed}".encode()).hexdigest()
+    return dataclasses.replace(plan, name=text, digest=digest, texture_seed=seed)
 
 
 @functools.lru_cache(maxsize=8)

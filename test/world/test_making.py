@@ -26,7 +26,7 @@ PLAN = load_plan("esatv3")
 @pytest.fixture
 def remembered(monkeypatch, files):
     """Seed 1 is not worked out again; that it would give the same is a test of its own."""
-    monkeypatch.setattr(making, "generate", lambda plan, seed=1: files if seed == 1 else generate(plan, seed))
+    monkeypatch.setattr(making, "generate", lambda plan: files if plan.texture_seed == 1 else generate(plan))
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,14 @@ def test_a_changed_or_missing_file_is_noticed_and_mended(made, remembered):
     compare(PLAN, made)
 
 
-def test_another_seed_gives_other_pictures_and_the_same_walls(files):
-    other = generate(PLAN, seed=2)
-    same = {path for path in files if files[path] == other[path]}
-    assert "models/esatv3/meshes/collision.dae" in same and "models/esatv3/model.sdf" in same
-    assert not any(path.endswith(".jpg") for path in same)
+def test_another_texture_seed_gives_other_pictures_and_the_same_walls(files):
+    plan = load_plan("esatv3+2")
+    assert (plan.name, plan.texture_seed) == ("esatv3+2", 2) and plan.walls == PLAN.walls
+    assert len({load_plan(name).digest for name in ("esatv3", "esatv3+2", "esatv3+3")}) == 3
+    other = {path.replace("esatv3+2", "esatv3"): data for path, data in generate(plan).items()}
+    assert other.keys() == files.keys()
+    assert other["models/esatv3/meshes/collision.dae"] == files["models/esatv3/meshes/collision.dae"]
+    assert not any(other[path] == files[path] for path in files if path.endswith(".jpg"))
 
 
 def test_pictures(files):
@@ -150,17 +153,17 @@ def test_command(tmp_path, capsys, remembered):
     assert make_world.main(["esatv3", "--output", str(tmp_path)]) == 0
     assert "up to date" in capsys.readouterr().out
     assert make_world.main(["esatv3", "--output", str(tmp_path), "--check"]) == 0
-    with pytest.raises(DataError, match="seed 5"):
-        make_world.main(["esatv3", "--output", str(tmp_path), "--check", "--seed", "5"])
+    with pytest.raises(DataError, match=r"is missing; run make_world.py esatv3\+5 again"):
+        make_world.main(["esatv3+5", "--output", str(tmp_path), "--check"])
 
 
 @pytest.mark.parametrize(
     ("argv", "problem"),
     [
         (["esatv4"], "esatv3"),
-        (["esatv3", "--sed", "1"], "--seed"),
-        (["esatv3", "--seed", "-1"], "must not be negative"),
-        (["esatv3", "--seed", "x"], "--seed"),
+        (["esatv3", "--outptu", "x"], "--output"),
+        (["esatv3+-1"], r"world 'esatv3\+-1': behind the \+ stands the seed of its textures"),
+        (["esat+5"], "no world is called 'esat'; did you mean 'esatv3'"),
         ([], "world"),
     ],
 )
