@@ -162,6 +162,10 @@ FLAGS: tuple[Flag, ...] = (
             str,
             choices=("expert", "applied"),
         ),
+    ),
+    *_flags(
+        "learning",
+        "data",
         Flag(
             "--recovery_compensation",
             "learn from recovery cameras too, whose labels are the expert's turned back by this much, rad/s "
@@ -169,10 +173,6 @@ FLAGS: tuple[Flag, ...] = (
             None,
             real(0, open_least=True),
         ),
-    ),
-    *_flags(
-        "learning",
-        "data",
         Flag("--normalized_output", "balance left, straight and right in training batches"),
     ),
     *_flags(
