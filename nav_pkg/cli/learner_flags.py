@@ -148,9 +148,13 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--feature_extract", "learn the last layers only; the feature layers stay as they are"),
     ),
     *_flags(
-        "training",
+        "learning",
         "data",
         Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
+    ),
+    *_flags(
+        "training",
+        "data",
         Flag("--dataset", "dataset to train on: a name under --data_root", "esatv3_expert_500", str),
         Flag("--subsample", "keep every n-th frame of each training run", 1, whole(1)),
         Flag("--load_data_in_ram", "copy all images into memory instead of mapping packs", free=True),
@@ -319,6 +323,13 @@ FLAGS: tuple[Flag, ...] = (
             whole(0),
             "--prefill",
         ),
+        Flag(
+            "--prefill_dataset",
+            "put frames of this dataset's training set into the buffer before the first run",
+            "",
+            str,
+        ),
+        Flag("--prefill_frames", "how many of them, drawn by the seed; 0 for as many as fit", 0, whole(0)),
         Flag(
             "--buffer_update_rule",
             "what makes room: the oldest frame goes, the one with the smallest loss goes (hard), or all go "

@@ -259,6 +259,8 @@ class Session:
             own["--checkpoint_path"] = checkpoint
         if self.args.learns:
             own["--log_tag"] = self.args.log_tag
+            if learner.given(given).get("prefill_dataset"):
+                own["--data_root"] = self.args.data_root
         words = [*(str(part) for pair in own.items() for part in pair), *given]
         self._check_learner(words)
         return words

@@ -32,6 +32,7 @@ from nav_pkg.learn.metrics import majority_class, scores
 from nav_pkg.learn.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
 from nav_pkg.learn.optimizers import restore_optimizer, take_step
 from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.replay import ReplayBuffer
@@ -92,6 +93,9 @@ class OnlineLearner(Setup):
             self.args.buffer_update_rule,
             cameras=1 + len(self.sides),
         )
+        prefill = None
+        if self.args.prefill_dataset and not resumed:
+            prefill = Prefill(self, self.sides, camera, self.replay.capacity)
         folder.write_config(where, config)
         self._config = config
         determinism.prepare(self.args.random_seed, self.threads)
@@ -115,6 +119,8 @@ class OnlineLearner(Setup):
         self.frames = self.updates = 0
         self.loss: Optional[float] = None
         self.learning = True
+        if prefill:
+            prefill.fill(self.replay)
         if resumed:
             self._resume(resumed)
         elif start and self.args.continue_training and start.optimizer_state_dict is not None:
@@ -433,7 +439,7 @@ class OnlineLearner(Setup):
         say(f"going on after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
 
 
-_FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "log_tag", "max_steps")
+_FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "data_root", "log_tag", "max_steps")
 """Flags that may differ when a session goes on."""
 
 

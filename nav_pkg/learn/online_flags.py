@@ -12,6 +12,7 @@ from nav_pkg.core import UsageError
 from nav_pkg.learn import checkpoint
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.pilot import check_given, described_flags
+from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.replay import frames_that_fit
 from nav_pkg.learn.setup import FLIGHT, Setup
 
@@ -82,9 +83,12 @@ def check(
     setup = Setup({**learning_flags(args, given, where), "owr": where is None}, where)
     check_learner(setup)
     resumed = None if where is None else resumable(where, setup.network)
-    capacity(setup, side_cameras(setup, sides), resumed)
+    sides = side_cameras(setup, sides)
+    room = capacity(setup, sides, resumed)
     if resumed is None:
         setup.start_weights(flight_facts(camera), write=False)
+        if setup.args.prefill_dataset:
+            Prefill(setup, sides, camera, room).read()  # packs are made while nobody waits for the learner
 
 
 def flight_facts(camera: Sequence[int]) -> Dict[str, Any]:
@@ -151,6 +155,11 @@ def check_learner(setup: Setup) -> None:
             raise UsageError(
                 f"--init_state {' '.join(args.init_state)}: replayed windows begin with zero or burn_in N"
             )
+    if args.prefill_dataset and args.buffer_update_rule == "empty":
+        raise UsageError(
+            f"--prefill_dataset {args.prefill_dataset}: --buffer_update_rule empty drops it with the first "
+            "frame: use fifo or hard"
+        )
     if args.recovery_compensation is not None and args.perturbation != "none":
         raise UsageError(
             f"--perturbation {args.perturbation}: changes the first camera's images alone, and "

@@ -151,3 +151,20 @@ def test_what_was_learned_flies(shell):
     )  # fmt: skip
     assert "1 runs:" in out
     assert not (shell.log / "fly" / "my-model").exists()  # an evaluation learns nothing
+
+
+def test_recovery_cameras_are_learned_from(shell):
+    words = (*FLIGHT, "--robot", "drone_recovery", "--recovery_compensation", 0.9, "--max_duration", 3)
+    found = []
+    for tag in ("sides", "again"):
+        shell.run("run_script.py", "-t", tag, *words, name=tag)
+        found.append(flown(shell, tag))
+        assert "left camera, right camera" in (shell.log / tag / "graph.log").read_text()
+    assert found[0] == {**found[1], "frames": found[0]["frames"]}
+    assert list(found[0]["frames"].values()) == list(found[1]["frames"].values())
+    replay = checkpoint.load(shell.log / "sides").progress["replay"]
+    yaw = replay["yaw"].reshape(-1, 3)  # the first camera's, the left one's, the right one's
+    expert = load_dataset(shell.data / "sides").runs[0].frames["expert_yaw"]
+    assert len(yaw) > 20 and yaw[:, 0].tolist() == pytest.approx(expert[: len(yaw)].tolist())
+    assert yaw[:, 1].tolist() == pytest.approx((yaw[:, 0] - 0.9).clip(-1, 1).tolist())
+    assert yaw[:, 2].tolist() == pytest.approx((yaw[:, 0] + 0.9).clip(-1, 1).tolist())

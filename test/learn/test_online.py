@@ -12,7 +12,9 @@ import torch
 from nav_pkg.cli import learner_flags
 from nav_pkg.cli import main as command
 from nav_pkg.core import Command, DataError, LearnerError, UsageError
+from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import checkpoint, folder, online_flags, replay_file
+from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.online_flags import learning_flags
 from nav_pkg.learn.pilot import Pilot
@@ -151,6 +153,73 @@ def test_side_cameras_are_learned_with_labels_that_turn_back(tmp_path):
     with pytest.raises(UsageError, match="the robot has no recovery cameras"):
         learner(tmp_path / "other", "--recovery_compensation 0.9")
     assert learner(tmp_path / "third", sides=("left", "right")).sides == ()  # not asked for
+
+
+def prefilled(where, root, text="", network="tiny_net", sides=(), camera=(64, 36), dataset="easy"):
+    where.mkdir(parents=True, exist_ok=True)
+    values = flags(f"--prefill_dataset {dataset} --data_root {root} {text}", network)
+    return OnlineLearner({**values, "summary_dir": str(where.parent)}, where, camera, sides)
+
+
+def test_a_buffer_is_filled_with_frames_of_a_dataset(tmp_path, data_root):
+    one = prefilled(tmp_path / "all", data_root)
+    assert (len(one.replay), one.frames, one.updates) == (270, 0, 0)
+    samples = load_samples(Dataset(data_root / "easy").split("train"), one.preprocessing)
+    assert one.replay.yaw.tolist() == samples.yaw.tolist()
+    shown, wanted = np.empty((2, 3, 128, 128, 3), np.uint8)
+    one.replay.gather(np.array([0, 100, 269]), shown)
+    samples.gather(np.array([0, 100, 269]), wanted)
+    assert (shown == wanted).all()
+    text = "--prefill_frames 100 --normalized_output --batch_size 9"
+    some, other = (prefilled(tmp_path / name, data_root, text) for name in ("some", "other"))
+    assert len(some.replay) == 100 and some.replay.yaw.tolist() == other.replay.yaw.tolist()
+    assert prefilled(tmp_path / "seed", data_root, f"{text} --random_seed 7").replay.yaw.tolist() != (
+        some.replay.yaw.tolist()
+    )
+    fly(some, 0, frames=1)  # enough is there for the first frame's gradient step, a third of it each way
+    assert (some.frames, some.updates) == (1, 1)
+    counts = json.loads((tmp_path / "some" / "metrics.jsonl").read_text())["train"]["confusion"]
+    assert [sum(row) for row in counts] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("text, network", [("--time_length 5", "tiny_LSTM_net"), ("", "tinyv3_3d_net")])
+def test_what_is_filled_in_keeps_its_order(text, network, tmp_path, data_root):
+    one = prefilled(tmp_path / "log", data_root, f"{text} --prefill_frames 130", network)
+    assert len(one.replay) == 130
+    # two whole pieces and one cut off, of 90 frames that are 50 and 40: few frames lack a past
+    assert one.replay.windows_held(5) >= 130 - 4 * 4
+
+
+def test_what_was_filled_in_is_resumed_without_the_dataset(tmp_path, data_root):
+    root = tmp_path / "data"
+    shutil.copytree(data_root, root)
+    whole, cut = (prefilled(tmp_path / name, root, "--prefill_frames 60") for name in ("whole", "cut"))
+    for one in (whole, cut):
+        fly(one, 0)
+    shutil.rmtree(root)
+    again = prefilled(tmp_path / "cut", root, "--prefill_frames 60")
+    for one in (whole, again):
+        fly(one, 1)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert len(again.replay) == 60 + 48
+
+
+@pytest.mark.parametrize(
+    "text, changed, message",
+    [
+        ("--prefill_frames 271", {}, "--prefill_frames 271: its training set has 270 frames"),
+        ("--prefill_frames 51 --buffer_size 50", {}, "--prefill_frames 51: the buffer holds 50 frames"),
+        ("", {"camera": CAMERA}, "has a camera of 64x36, this flight has one of 160x120: give --width 64"),
+        ("", {"dataset": "eesy"}, "did you mean 'easy'"),
+        ("--buffer_update_rule empty", {}, "--buffer_update_rule empty drops it"),
+        ("--recovery_compensation 1", {"sides": ("left",)}, "has not the recovery cameras of this flight"),
+    ],
+)
+def test_what_can_not_be_filled_in(text, changed, message, tmp_path, data_root):
+    with pytest.raises((UsageError, DataError)) as error:
+        prefilled(tmp_path / "log", data_root, text, **changed)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not any((tmp_path / "log").iterdir())
 
 
 def test_what_memory_held_at_the_start_holds_for_the_session(tmp_path, monkeypatch):
@@ -356,6 +425,8 @@ def test_a_folder_of_offline_training_is_refused(tmp_path):
 def test_flags_by_where_they_matter():
     with pytest.raises(UsageError, match="--dataset has no effect in flight"):
         command.parse(["--online", "--dataset", "x"])
+    with pytest.raises(UsageError, match="--prefill_frames has no effect in flight without"):
+        command.parse(["--online", "--prefill_frames", "9"])
     with pytest.raises(UsageError, match="--buffer_size has no effect when training offline"):
         command.parse(["--buffer_size", "10"])
     with pytest.raises(UsageError, match="--learning_rate has no effect in flight .*no_training"):
