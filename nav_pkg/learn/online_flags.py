@@ -86,9 +86,10 @@ def check(
     sides = side_cameras(setup, sides)
     room = capacity(setup, sides, resumed)
     if resumed is None:
+        prefill = Prefill(setup, sides, camera, room) if setup.args.prefill_dataset else None
         setup.start_weights(flight_facts(camera), write=False)
-        if setup.args.prefill_dataset:
-            Prefill(setup, sides, camera, room).read()  # packs are made while nobody waits for the learner
+        if prefill:
+            prefill.read()  # packs are made while nobody waits for the learner
 
 
 def flight_facts(camera: Sequence[int]) -> Dict[str, Any]:
