@@ -117,6 +117,12 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     atomic_write(folder / CONFIG_FILE, to_json(config))
 
 
+def started_with(folder: Path) -> dict[str, Any]:
+    """The flags, by key, that a folder's run was started with; empty where it does not say."""
+    file = folder / CONFIG_FILE
+    return read_json(file).get("flags", {}) if file.is_file() else {}
+
+
 def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> dict[str, Any]:
     """Check that the folder's run was started with the present configuration.
 

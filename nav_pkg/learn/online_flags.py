@@ -9,7 +9,7 @@ import numpy as np
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
-from nav_pkg.learn import checkpoint
+from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.pilot import check_given, described_flags
 from nav_pkg.learn.prefill import Prefill
@@ -42,6 +42,11 @@ def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = 
     held = {key: value for key, value in described_flags(loaded).items() if value is not None}
     held.update({key: value for key, value in loaded.net_options.items() if key in values})
     held["network"] = loaded.network
+    if (
+        where is not None
+    ):  # as the session was started: to the letter, since its configuration has to be the same
+        before = folder.started_with(where)
+        held = {key: before.get(key, value) for key, value in held.items()}
     return {**values, **{key: value for key, value in held.items() if key not in given}}
 
 

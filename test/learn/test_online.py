@@ -265,9 +265,9 @@ def test_a_pause_is_a_gap(tmp_path):
     assert one.replay.candidates(3).tolist() == [0, 1, 2, 3, 8]
 
 
-def resumed(tmp_path, *words):
+def resumed(tmp_path, *words, start="first"):
     """What a session would check, and the learner, in a folder that may hold runs already."""
-    line = ["--online", "--checkpoint_path", "first", "--loss", "CrossEntropy", "--batch_size", "8"]
+    line = ["--online", "--checkpoint_path", start, "--loss", "CrossEntropy", "--batch_size", "8"]
     line += ["--num_threads", "1", "--summary_dir", str(tmp_path), "-t", "second", *words]
     args, given, where = command.parse(line), command.given(line), tmp_path / "second"
     goes_on = where if folder.can_resume(where) else None
@@ -288,6 +288,13 @@ def test_it_goes_on_when_the_checkpoint_that_it_began_with_is_gone(tmp_path):
     shutil.rmtree(tmp_path / "second")
     with pytest.raises(DataError, match="first.*no such checkpoint"):
         resumed(tmp_path)
+
+
+def test_it_goes_on_from_a_scratch_that_it_made(tmp_path):
+    words = ("--network", "tiny_net", "--discrete", "--scaled_input")
+    fly(resumed(tmp_path, *words, start="tiny_net_scratch"), 0)
+    assert (tmp_path / "tiny_net_scratch" / "my-model").is_file()
+    assert sorted(resumed(tmp_path, *words, start="tiny_net_scratch").runs) == [0]
 
 
 @pytest.mark.parametrize(
