@@ -148,9 +148,13 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--feature_extract", "learn the last layers only; the feature layers stay as they are"),
     ),
     *_flags(
-        "training",
+        "learning",
         "data",
         Flag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, str, free=True),
+    ),
+    *_flags(
+        "training",
+        "data",
         Flag("--dataset", "dataset to train on: a name under --data_root", "esatv3_expert_500", str),
         Flag("--subsample", "keep every n-th frame of each training run", 1, whole(1)),
         Flag("--load_data_in_ram", "copy all images into memory instead of mapping packs", free=True),
@@ -162,6 +166,10 @@ FLAGS: tuple[Flag, ...] = (
             str,
             choices=("expert", "applied"),
         ),
+    ),
+    *_flags(
+        "learning",
+        "data",
         Flag(
             "--recovery_compensation",
             "learn from recovery cameras too, whose labels are the expert's turned back by this much, rad/s "
@@ -169,10 +177,6 @@ FLAGS: tuple[Flag, ...] = (
             None,
             real(0, open_least=True),
         ),
-    ),
-    *_flags(
-        "learning",
-        "data",
         Flag("--normalized_output", "balance left, straight and right in training batches"),
     ),
     *_flags(
@@ -319,6 +323,13 @@ FLAGS: tuple[Flag, ...] = (
             whole(0),
             "--prefill",
         ),
+        Flag(
+            "--prefill_dataset",
+            "put frames of this dataset's training set into the buffer before the first run",
+            "",
+            str,
+        ),
+        Flag("--prefill_frames", "how many of them, drawn by the seed; 0 for as many as fit", 0, whole(0)),
         Flag(
             "--buffer_update_rule",
             "what makes room: the oldest frame goes, the one with the smallest loss goes (hard), or all go "

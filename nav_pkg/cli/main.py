@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -38,6 +39,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(f"main.py: --{key} has no effect {where}: {cure}")
     if args.continue_training and not args.checkpoint_path:
         raise UsageError("main.py: --continue_training needs a --checkpoint_path to go on from")
+    for key in ("data_root", "prefill_frames"):
+        if args.online and not args.prefill_dataset and key in given(argv):
+            raise UsageError(
+                f"main.py: --{key} has no effect in flight without --prefill_dataset: leave it out"
+            )
     if args.create_scratch_checkpoint and (args.checkpoint_path or args.evaluate):
         raise UsageError(
             "main.py: --create_scratch_checkpoint makes fresh weights: leave --checkpoint_path "
@@ -79,6 +85,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parse(argv)
     if args.online:
+        # Before torch is loaded: its threads, when they wait for each other, would else spin, on the cores
+        # that the simulator needs. On two busy cores a gradient step of tiny_net so took four times as long.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import nav_pkg.ros.learner
 
         return nav_pkg.ros.learner.main(args, given(argv))

@@ -33,9 +33,11 @@ from nav_pkg.flight.schedule import Schedule
 from nav_pkg.learn import checkpoint as checkpoint_file
 from nav_pkg.learn import exported, online_flags
 from nav_pkg.learn.checkpoint import MODEL_FILE
+from nav_pkg.learn.folder import can_resume
 from nav_pkg.learn.online import read_runs
 from nav_pkg.learn.pilot import check_given
 from nav_pkg.sim import description
+from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.sim.graph import Graph
 from nav_pkg.world import check_world
 
@@ -215,6 +217,7 @@ class Session:
         dataset = Path(args.data_root) / (args.data_location or args.log_tag)
         self.dataset = dataset if args.create_dataset else None
         self.folder = Path(args.summary_dir) / args.log_tag
+        self._anew = args.owr or args.log_tag == SCRATCH_TAG
         self.learner_flags = self._learner(learner_flags)
         self._check_simulator()
         if check_only:
@@ -225,10 +228,9 @@ class Session:
         learned = self._learned if self.args.learns else None
         body = Body.of(description.read_robot(args.robot))
         self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned, body)
-        scratch = args.log_tag == SCRATCH_TAG
-        if args.owr or scratch:
+        if self._anew:
             self._keep_checkpoint()
-            own_name = scratch and args.data_location in (None, SCRATCH_TAG)
+            own_name = args.log_tag == SCRATCH_TAG and args.data_location in (None, SCRATCH_TAG)
             self.folders.begin_anew(dataset_too=args.owr or own_name)
         self.log = self.folders.open()
         self.bar = tqdm(disable=True)
@@ -257,6 +259,8 @@ class Session:
             own["--checkpoint_path"] = checkpoint
         if self.args.learns:
             own["--log_tag"] = self.args.log_tag
+            if learner.given(given).get("prefill_dataset"):
+                own["--data_root"] = self.args.data_root
         words = [*(str(part) for pair in own.items() for part in pair), *given]
         self._check_learner(words)
         return words
@@ -265,7 +269,11 @@ class Session:
         """Refuse a missing checkpoint, or one that the flags contradict, before anything is made."""
         given = learner.given(words)
         if self.args.learns:
-            online_flags.check(learner.parse(words), given)
+            sides = [camera.name for camera in side_cameras(description.read_robot(self.args.robot))]
+            camera = (self.args.width, self.args.height)
+            goes_on = can_resume(self.folder) and not self._anew
+            where = self.folder if goes_on else None
+            online_flags.check(learner.parse(words), given, camera, sides, where)
             return
         loaded = exported.describe(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
         check_given(loaded, given, self.args.checkpoint_path)

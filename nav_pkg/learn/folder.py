@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Optional
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error, lock_beside, read_json, remove_tree, to_json
@@ -106,9 +106,21 @@ def can_resume(folder: Path) -> bool:
     return (folder / MODEL_FILE).is_file()
 
 
+def gone_on_with(summary_dir: Path, tag: str, overwrite: bool) -> Optional[Path]:
+    """The log folder of a tag where it holds a run that is gone on with; None where one begins."""
+    folder = summary_dir / tag
+    return None if overwrite or tag == DEFAULT_TAG or not can_resume(folder) else folder
+
+
 def write_config(folder: Path, config: dict[str, Any]) -> None:
     """Freeze the configuration."""
     atomic_write(folder / CONFIG_FILE, to_json(config))
+
+
+def started_with(folder: Path) -> dict[str, Any]:
+    """The flags, by key, that a folder's run was started with; empty where it does not say."""
+    file = folder / CONFIG_FILE
+    return read_json(file).get("flags", {}) if file.is_file() else {}
 
 
 def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Splits:
         self.facts: dict[str, Any] = {
             "name": dataset.name,
             "hash": _content_hash(self.runs),
-            "camera": _camera([run for part in self.runs.values() for run in part]),
+            "camera": camera_of([run for part in self.runs.values() for run in part]),
         }
 
 
@@ -72,7 +72,7 @@ def _check_labels(run: Run) -> None:
         raise DataError(f"{error.filename}: cannot read: {(error.strerror or str(error)).lower()}") from error
 
 
-def _camera(runs: Sequence[Run]) -> list[int]:
+def camera_of(runs: Sequence[Run]) -> list[int]:
     """Width and height of the colour images, pixels, which all runs must share."""
     found: Optional[list[int]] = None
     for run in runs:

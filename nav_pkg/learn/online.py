@@ -29,9 +29,11 @@ from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
 from nav_pkg.learn.log import RunLog, say
 from nav_pkg.learn.method import FrameMethod, Step, evaluating
 from nav_pkg.learn.metrics import majority_class, scores
-from nav_pkg.learn.online_flags import capacity, check_learner
+from nav_pkg.learn.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
 from nav_pkg.learn.optimizers import restore_optimizer, take_step
 from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.prefill import Prefill
+from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.replay import ReplayBuffer
 from nav_pkg.learn.replay_file import Segments
@@ -48,11 +50,13 @@ class OnlineLearner(Setup):
         flags: values of main.py's flags by key, complete.
         where: the log folder, which is this process' own.
         camera: width and height of the camera, pixels.
+        sides: names of the robot's side cameras (`left`, `right`).
 
     Attributes:
         where: the log folder.
         runs: the runs that are learned from, by number: what `end_run` was told of each.
         pilot: flies the present weights.
+        sides: the side cameras that are learned from, in the order of their images in `observe`.
         frames: frames learned from, in all.
         updates: gradient steps, in all.
         loss: of the last gradient step; None before the first.
@@ -63,14 +67,14 @@ class OnlineLearner(Setup):
         DataError: a checkpoint, or the buffer's images, are missing or damaged.
     """
 
-    def __init__(self, flags: Mapping[str, Any], where: Path, camera: Sequence[int]):
+    def __init__(
+        self, flags: Mapping[str, Any], where: Path, camera: Sequence[int], sides: Sequence[str] = ()
+    ):
         super().__init__(flags, where)
         self.where, self._flags = where, dict(flags)
-        self._facts: Dict[str, Any] = {"name": "flight", "hash": "", "camera": list(camera)}
+        self._facts = flight_facts(camera)
         check_learner(self)
-        self.replay = ReplayBuffer(
-            capacity(self), (*self.preprocessing.size, 3), self.args.buffer_update_rule
-        )
+        self.sides = side_cameras(self, sides)
         config = {
             "flags": self._flags,
             "dataset": self._facts,
@@ -82,7 +86,16 @@ class OnlineLearner(Setup):
         resumed: Optional[Checkpoint] = None
         if self.goes_on:
             folder.check_config(where, config, _FREE)
-            resumed = checkpoint.load(where, network=self.network)
+            resumed = resumable(where, self.network)
+        self.replay = ReplayBuffer(
+            capacity(self, self.sides, resumed),
+            (*self.preprocessing.size, 3),
+            self.args.buffer_update_rule,
+            cameras=1 + len(self.sides),
+        )
+        prefill = None
+        if self.args.prefill_dataset and not resumed:
+            prefill = Prefill(self, self.sides, camera, self.replay.capacity)
         folder.write_config(where, config)
         self._config = config
         determinism.prepare(self.args.random_seed, self.threads)
@@ -106,6 +119,8 @@ class OnlineLearner(Setup):
         self.frames = self.updates = 0
         self.loss: Optional[float] = None
         self.learning = True
+        if prefill:
+            prefill.fill(self.replay)
         if resumed:
             self._resume(resumed)
         elif start and self.args.continue_training and start.optimizer_state_dict is not None:
@@ -147,8 +162,9 @@ class OnlineLearner(Setup):
         args = self.args
         every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
         room, size = self.replay.capacity, np.prod(self.replay.image_shape)
+        cameras = "".join(f", {name} camera" for name in self.sides)
         return (
-            f"{self.network} ({nets.parameter_count(self.net):,} parameters) learns in flight: "
+            f"{self.network} ({nets.parameter_count(self.net):,} parameters) learns in flight{cameras}: "
             f"{args.gradient_steps} gradient step(s) of {args.batch_size} {every}, {args.optimizer} "
             f"{args.learning_rate:g}; replay buffer: room for {room} frames "
             f"({room * size / 1e9:.2f} GB), {len(self.replay)} held; "
@@ -177,13 +193,16 @@ class OnlineLearner(Setup):
         self.seconds["command"] += time.perf_counter() - begin
         return command
 
-    def observe(self, pixels: np.ndarray, expert: Command, index: int) -> None:
+    def observe(
+        self, pixels: np.ndarray, expert: Command, index: int, sides: Sequence[np.ndarray] = ()
+    ) -> None:
         """Take a frame of the run into the buffer, and learn when it is time to.
 
         Args:
             pixels: its image at the network's input size, uint8 (height, width, 3).
             expert: the expert's command: the label. One that is not finite is not learned.
             index: of the frame in the run.
+            sides: the images of the side cameras (`self.sides`), likewise; their labels turn back.
 
         Raises:
             LearnerError: the loss is not finite.
@@ -193,6 +212,9 @@ class OnlineLearner(Setup):
         if self._run is None:
             raise LearnerError("a frame came before its run began")
         self.replay.add(pixels, expert.yaw, self._run, index)
+        for camera, image in zip(self.sides, sides):
+            recovery = Recovery(self.args.recovery_compensation, self.space)
+            self.replay.add(image, float(recovery.labels(expert.yaw, camera)), self._run, index)
         self.frames += 1
         if self.frames % self.args.train_every_N_steps == 0 and self.ready:
             self._learn()
@@ -403,11 +425,6 @@ class OnlineLearner(Setup):
     def _resume(self, loaded: Checkpoint) -> None:
         """Go on behind the last whole run."""
         progress = loaded.progress
-        if "segments" not in progress:
-            raise UsageError(
-                f"{self.where / MODEL_FILE}: was not written by learning in flight: give --owr, or another "
-                "--log_tag with this one as --checkpoint_path"
-            )
         with torch.no_grad():
             self.net.load_state_dict(loaded.model_state_dict)
         restore_optimizer(self._optimizer, loaded.optimizer_state_dict)
@@ -422,7 +439,7 @@ class OnlineLearner(Setup):
         say(f"going on after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
 
 
-_FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "log_tag", "max_steps")
+_FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "data_root", "log_tag", "max_steps")
 """Flags that may differ when a session goes on."""
 
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
-from nav_pkg.learn import checkpoint
+from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.pilot import check_given, described_flags
+from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.replay import frames_that_fit
-from nav_pkg.learn.setup import Setup
+from nav_pkg.learn.setup import FLIGHT, Setup
 
 
-def learning_flags(args: Any, given: Mapping[str, Any]) -> Dict[str, Any]:
+def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = None) -> Dict[str, Any]:
     """The values of a learner's flags by key; what describes its net is the checkpoint's where not given.
 
     Args:
         args: all flags of main.py, parsed.
         given: those that stand on the command line, by key.
+        where: the log folder that is gone on with, whose own checkpoint then describes the net (the one
+            that it began with may be gone); None at a beginning.
 
     Raises:
         UsageError: a flag contradicts the checkpoint.
@@ -30,14 +33,20 @@ def learning_flags(args: Any, given: Mapping[str, Any]) -> Dict[str, Any]:
     values = {key: value for key, value in vars(args).items() if key not in _OF_THE_FLIGHT}
     if not args.checkpoint_path:
         return values
-    file = checkpoint.locate(args.checkpoint_path, args.summary_dir)
-    if not file.is_file() and Path(args.checkpoint_path).name == f"{args.network}_scratch":
+    path = args.checkpoint_path if where is None else str(where.resolve())
+    file = checkpoint.locate(path, args.summary_dir)
+    if not file.is_file() and Path(path).name == f"{args.network}_scratch":
         return values
-    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir, given.get("network"))
-    check_given(loaded, given, args.checkpoint_path)
+    loaded = checkpoint.load(path, args.summary_dir, given.get("network"))
+    check_given(loaded, given, path)
     held = {key: value for key, value in described_flags(loaded).items() if value is not None}
     held.update({key: value for key, value in loaded.net_options.items() if key in values})
     held["network"] = loaded.network
+    if (
+        where is not None
+    ):  # as the session was started: to the letter, since its configuration has to be the same
+        before = folder.started_with(where)
+        held = {key: before.get(key, value) for key, value in held.items()}
     return {**values, **{key: value for key, value in held.items() if key not in given}}
 
 
@@ -56,20 +65,74 @@ _OF_THE_FLIGHT = ("alpha", "pause_simulator", "no_training", "noise", "ou_theta"
 _OF_THE_FLIGHT += ("sigma_x", "sigma_y", "sigma_z", "sigma_yaw")
 
 
-def check(args: Any, given: Mapping[str, Any]) -> None:
-    """Check the flags of a learner before a log folder is made or emptied.
+def check(
+    args: Any,
+    given: Mapping[str, Any],
+    camera: Sequence[int],
+    sides: Sequence[str] = (),
+    where: Optional[Path] = None,
+) -> None:
+    """Check the flags of a learner before a log folder is made or emptied, or a simulator started.
 
     Args:
         args: as for `learning_flags`.
         given: as for `learning_flags`.
+        camera: width and height of the camera, pixels.
+        sides: names of the robot's side cameras.
+        where: as for `learning_flags`.
 
     Raises:
         UsageError: flags that exclude each other, or contradict the checkpoint.
-        DataError: a checkpoint is missing or damaged.
+        DataError: a checkpoint is missing or damaged, or not to be gone on from with this camera.
     """
-    setup = Setup(learning_flags(args, given))
+    setup = Setup({**learning_flags(args, given, where), "owr": where is None}, where)
     check_learner(setup)
-    capacity(setup)
+    resumed = None if where is None else resumable(where, setup.network)
+    sides = side_cameras(setup, sides)
+    room = capacity(setup, sides, resumed)
+    if resumed is None:
+        prefill = Prefill(setup, sides, camera, room) if setup.args.prefill_dataset else None
+        setup.start_weights(flight_facts(camera), write=False)
+        if prefill:
+            prefill.read()  # packs are made while nobody waits for the learner
+
+
+def flight_facts(camera: Sequence[int]) -> Dict[str, Any]:
+    """What stands for the facts of a dataset where a flight is learned from."""
+    return {"name": FLIGHT, "hash": "", "camera": list(camera)}
+
+
+def resumable(where: Path, network: str) -> Checkpoint:
+    """The checkpoint of a log folder that is gone on with.
+
+    Raises:
+        UsageError: another command wrote it.
+        DataError: it is damaged, or of another network.
+    """
+    loaded = checkpoint.load(where.resolve(), network=network)
+    if "segments" not in loaded.progress:
+        raise UsageError(
+            f"{where / checkpoint.MODEL_FILE}: was not written by learning in flight: give --owr, or another "
+            "--log_tag with this one as --checkpoint_path"
+        )
+    return loaded
+
+
+def side_cameras(setup: Setup, names: Sequence[str]) -> Tuple[str, ...]:
+    """The side cameras that are learned from, among those that the robot has.
+
+    Raises:
+        UsageError: it has none, and they are asked for.
+    """
+    compensation = setup.args.recovery_compensation
+    if compensation is None:
+        return ()
+    if not names:
+        raise UsageError(
+            f"--recovery_compensation {compensation:g}: the robot has no recovery cameras: leave it out, or "
+            "fly one that has (--robot drone_recovery)"
+        )
+    return tuple(names)
 
 
 _ONLY_CONTINUAL = {
@@ -98,25 +161,48 @@ def check_learner(setup: Setup) -> None:
             raise UsageError(
                 f"--init_state {' '.join(args.init_state)}: replayed windows begin with zero or burn_in N"
             )
+    if args.prefill_dataset and args.buffer_update_rule == "empty":
+        raise UsageError(
+            f"--prefill_dataset {args.prefill_dataset}: --buffer_update_rule empty drops it with the first "
+            "frame: use fifo or hard"
+        )
+    if args.recovery_compensation is not None and args.perturbation != "none":
+        raise UsageError(
+            f"--perturbation {args.perturbation}: changes the first camera's images alone, and "
+            "--recovery_compensation learns from others too: leave one of them out"
+        )
     if not args.continual_learning:
         for flag, default in _ONLY_CONTINUAL.items():
             if getattr(args, flag) != default:
                 raise UsageError(f"--{flag} has no effect without --continual_learning: add it")
 
 
-def capacity(setup: Setup) -> int:
-    """The frames that the replay buffer may hold; raises UsageError for what does not fit."""
+def capacity(setup: Setup, sides: Sequence[str] = (), resumed: Optional[Checkpoint] = None) -> int:
+    """The frames that the replay buffer may hold.
+
+    Args:
+        setup: of the learner.
+        sides: the side cameras that are learned from; their frames count like others.
+        resumed: the checkpoint that is gone on from: it says what -1 came to at the start.
+
+    Raises:
+        UsageError: memory does not hold so many, or they are too few to learn from.
+    """
     args, image_bytes = setup.args, int(np.prod(setup.preprocessing.size)) * 3
     fits = frames_that_fit(image_bytes)
-    count = (fits or 100_000) if args.buffer_size == -1 else args.buffer_size
-    if fits is not None and count > fits:
+    count = args.buffer_size
+    if count == -1:
+        count = fits or 100_000
+        if resumed is not None:
+            count = resumed.progress["replay"].get("capacity", count)
+    elif fits is not None and count > fits:
         raise UsageError(
             f"--buffer_size {count}: takes {count * image_bytes / 1e9:.1f} GB, and half of the free "
             f"memory holds {fits} frames of {setup.network}: give fewer, or -1 for as many as fit"
         )
     how = setup.method_flags
     past = how.time_length - 1 if how.recurrent else max(0, how.n_frames - 1)
-    least = max(args.batch_size, args.min_buffer_size) + past
+    least = max(args.batch_size, args.min_buffer_size) + past * (1 + len(sides))
     if count < least:
         raise UsageError(
             f"--buffer_size {count}: holds fewer frames than the {least} that --batch_size, "

@@ -127,6 +127,7 @@ class Windows:
         stream: int64 (batch,), the place of each sequence's state among those carried over.
         fresh: whether this batch begins new sequences, with states of zero.
         last: whether no further window of these sequences follows.
+        step: from the number of a frame to that of the next one of its sequence.
     """
 
     first: np.ndarray
@@ -134,6 +135,7 @@ class Windows:
     stream: np.ndarray
     fresh: bool = True
     last: bool = True
+    step: int = 1
 
     @property
     def even(self) -> bool:
@@ -148,8 +150,8 @@ class Windows:
         takes them; else sequence after sequence.
         """
         if self.even:
-            return (self.first + np.arange(self.length[0])[:, None]).ravel()
-        return np.concatenate([np.arange(a, a + n) for a, n in zip(self.first, self.length)])
+            return (self.first + self.step * np.arange(self.length[0])[:, None]).ravel()
+        return np.concatenate([a + self.step * np.arange(n) for a, n in zip(self.first, self.length)])
 
 
 class WindowOrder(Protocol):

@@ -207,16 +207,16 @@ class RecurrentMethod:
     @torch.no_grad()
     def _burn_in(self, windows: Windows, state: State, tick: Tick) -> State:
         """Run the present network, in evaluation mode, over frames before the windows, from zero."""
-        begins = self._train.first_of(windows.first)
+        begins, step = self._train.first_of(windows.first), windows.step
         if self._init_state.kind == "burn_in":
-            begins = np.maximum(begins, windows.first - self._init_state.frames)
-        earlier = windows.first - begins
+            begins = np.maximum(begins, windows.first - step * self._init_state.frames)
+        earlier = (windows.first - begins) // step
         with evaluating(self._net):
             if self._init_state.kind == "burn_in":
                 # in groups of the same number of frames: nearly all windows are in one
                 for count in np.unique(earlier[earlier > 0]).tolist():
                     group = np.flatnonzero(earlier == count)
-                    frames = (windows.first[group] + np.arange(-count, 0)[:, None]).ravel()
+                    frames = (windows.first[group] + step * np.arange(-count, 0)[:, None]).ravel()
                     made = self._features(self._inputs, frames, tick).unflatten(0, (count, len(group)))
                     self._put(state, group, self._net.recur(made.transpose(0, 1))[1])
                 return state

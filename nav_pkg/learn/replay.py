@@ -3,6 +3,9 @@
 Frames are numbered in the order of their arrival, for good; a frame that was dropped is never heard of
 again. What a batch is made of is a pure function of the buffer's content, the seed and the number of
 the gradient step.
+
+Frames that follow each other without a gap (in index, of one run and camera) are a stretch. A net that
+sees several frames is shown those of one stretch: what came before a gap is not what it would have seen.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.core import UsageError
 from nav_pkg.learn.action import TURN_THRESHOLD
 from nav_pkg.learn.order import Windows
 from nav_pkg.learn.samples import available_memory
@@ -22,8 +25,14 @@ PRIORITIES = ("no", "loss")
 MEMORY_SHARE = 0.5
 """Most of the free memory that a buffer may take; the rest is the network's and the simulator's."""
 
+_NO_RUN = np.iinfo(np.int64).min
+"""Of frames that are gone."""
+
 _CHUNK = 256
 """Images that memory is taken for at once."""
+
+_BY_NUMBER = ("_yaw", "_run", "_index", "_loss", "_slot", "_first")
+"""What is known of each frame."""
 
 _STREAM = 0x5245504C
 """Keeps the draws of replay apart from those of offline orders with the same seed."""
@@ -46,6 +55,7 @@ class ReplayBuffer:
         rule: what makes room. `fifo`: the oldest frame goes. `hard`: the frame with the smallest loss
             when it was last learned from goes; one that was never learned from stays. `empty`: nothing;
             whoever learns empties it (`clear`), and until then new frames take the place of the oldest.
+        cameras: cameras whose images come in turn, each a sequence of its own.
 
     Attributes:
         arrived: frames that have come since the beginning.
@@ -54,13 +64,13 @@ class ReplayBuffer:
         UsageError: no such rule, or no room for a frame.
     """
 
-    def __init__(self, capacity: int, image_shape: tuple[int, ...], rule: str = "fifo"):
+    def __init__(self, capacity: int, image_shape: tuple[int, ...], rule: str = "fifo", cameras: int = 1):
         if rule not in RULES:
             raise UsageError(f"--buffer_update_rule {rule!r}: must be one of {', '.join(RULES)}")
         if capacity < 1:
             raise UsageError(f"--buffer_size {capacity}: must be 1 or more, or -1 for all that memory holds")
         self.capacity, self.image_shape, self.rule = capacity, tuple(image_shape), rule
-        self.arrived = 0
+        self.arrived, self._cameras = 0, cameras
         self._chunks: List[np.ndarray] = []
         self._free: List[int] = []
         self._kept = np.zeros(0, np.int64)
@@ -70,6 +80,7 @@ class ReplayBuffer:
         self._index = np.zeros(0, np.int64)
         self._loss = np.zeros(0, np.float64)
         self._slot = np.zeros(0, np.int64)
+        self._first = np.zeros(0, np.int64)  # the stretch's first frame, held or not
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -110,12 +121,23 @@ class ReplayBuffer:
         self._chunks[slot // _CHUNK][slot % _CHUNK] = pixels
         self._yaw[number], self._run[number], self._index[number] = yaw, run, index
         self._loss[number], self._slot[number] = np.inf, slot
+        self._first[number] = self._stretch(number)
         self.arrived += 1
         self._kept = np.append(self._kept, number)
         return number
 
+    def _stretch(self, number: int) -> int:
+        """The first frame of a frame's stretch."""
+        before = number - self._cameras
+        follows = (
+            before >= 0
+            and self._run[before] == self._run[number]
+            and self._index[before] + 1 == self._index[number]
+        )
+        return int(self._first[before]) if follows else number
+
     def _grow(self, count: int) -> None:
-        for name in ("_yaw", "_run", "_index", "_loss", "_slot"):
+        for name in _BY_NUMBER:
             old = getattr(self, name)
             new = np.zeros(count, old.dtype)
             new[: len(old)] = old
@@ -155,25 +177,29 @@ class ReplayBuffer:
             out[place] = self._chunks[slot // _CHUNK][slot % _CHUNK]
 
     def first_of(self, frames: np.ndarray) -> np.ndarray:
-        """The first frame held of each frame's run: int64, the shape of `frames`."""
-        runs = self._run[self._kept]
-        return self._kept[np.searchsorted(runs, self._run[frames], side="left")]
+        """The first frame held of each frame's stretch: int64, the shape of `frames`."""
+        first = self._first[frames]
+        if not len(self):
+            return first
+        dropped = np.maximum(self._kept[0] - first, 0)
+        return first + -(-dropped // self._cameras) * self._cameras
 
     def recent(self, frames: np.ndarray, count: int) -> np.ndarray:
         """Each frame with those before it, as `Samples.recent`; the frames must be `candidates(count)`."""
-        past = np.arange(count - 1, -1, -1)
+        past = np.arange(count - 1, -1, -1) * self._cameras
         return np.maximum(frames[:, None] - past, self.first_of(frames)[:, None])
 
     def candidates(self, count: int = 1) -> np.ndarray:
         """The frames that can be learned from by a network of `count` frames: int64 (n,).
 
-        Not those whose past was dropped: in flight it would have been seen.
+        Not those whose past was dropped or never came: in flight it would have been seen. At a run's start
+        there is none, and its first frame stands for it.
         """
-        if count <= 1 or not len(self):
+        if count <= 1:
             return self._kept
-        first = self._kept[0]
-        missing = min(int(self._index[first]), count - 1)
-        return self._kept[(self._kept >= first + missing) | (self._run[self._kept] != self._run[first])]
+        first = self.first_of(self._kept)
+        long = self._kept - first >= (count - 1) * self._cameras
+        return self._kept[long | (self._index[first] == 0)]
 
     # What a batch is made of.
 
@@ -226,30 +252,28 @@ class ReplayBuffer:
         return losses + 1e-6
 
     def windows_held(self, length: int) -> int:
-        """The windows of so many consecutive frames of one run."""
-        return int(self._window_counts(length)[1].sum())
+        """The windows of so many frames of one stretch."""
+        return len(self._window_starts(length))
 
     def windows(self, size: int, length: int, seed: int, step: int) -> Windows:
         """The windows of a batch of a recurrent network, none of them twice.
 
         Args:
             size: windows; at most `windows_held(length)`.
-            length: frames in each, all of one run.
+            length: frames in each, all of one stretch.
             seed: of the draws.
             step: number of the gradient step.
         """
         random = np.random.RandomState(np.array([seed, _STREAM, step], np.uint32))
-        firsts, counts = self._window_counts(length)
-        ends = np.cumsum(counts)
-        drawn = _draw(random, int(ends[-1]), size, None)
-        group = np.searchsorted(ends, drawn, side="right")
-        first = firsts[group] + drawn - (ends - counts)[group]
-        return Windows(first, np.full(size, length), np.arange(size))
+        starts = self._window_starts(length)
+        first = starts[_draw(random, len(starts), size, None)]
+        return Windows(first, np.full(size, length), np.arange(size), step=self._cameras)
 
-    def _window_counts(self, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first frame held of each run, and how many windows begin in it: int64 (runs,) each."""
-        runs, places, held = np.unique(self._run[self._kept], return_index=True, return_counts=True)
-        return self._kept[places], np.maximum(held - length + 1, 0)
+    def _window_starts(self, length: int) -> np.ndarray:
+        """The frames that windows can begin with: int64 (n,)."""
+        lasts = self._kept + (length - 1) * self._cameras
+        starts = self._kept[lasts < self.arrived]
+        return starts[self._first[lasts[: len(starts)]] <= starts]
 
     # What is kept on disk.
 
@@ -265,6 +289,7 @@ class ReplayBuffer:
         kept = self._kept
         return {
             "arrived": self.arrived,
+            "capacity": self.capacity,
             "frames": kept.copy(),
             "yaw": self._yaw[kept],
             "run": self._run[kept],
@@ -272,26 +297,25 @@ class ReplayBuffer:
             "loss": self._loss[kept],
         }
 
-    def restore(self, state: Mapping[str, Any], images: Mapping[int, np.ndarray]) -> None:
-        """Take over a `state()`, with the images by frame.
-
-        Raises:
-            DataError: an image is missing.
-        """
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a `state()`; the images are to follow (`put`)."""
         self.arrived = int(state["arrived"])
         self._chunks, self._free = [], []
         self._kept = np.asarray(state["frames"], np.int64).copy()
-        for name in ("_yaw", "_run", "_index", "_loss", "_slot"):
+        for name in _BY_NUMBER:
             setattr(self, name, np.zeros(0, getattr(self, name).dtype))
         self._grow(max(1024, self.arrived))
+        self._run.fill(_NO_RUN)
         for name in ("yaw", "run", "index", "loss"):
             getattr(self, f"_{name}")[self._kept] = state[name]
         for frame in self._kept.tolist():
-            slot = self._free.pop() if self._free else self._new_slot()
-            if frame not in images:
-                raise DataError(f"the replay buffer lacks the image of frame {frame}")
-            self._chunks[slot // _CHUNK][slot % _CHUNK] = images[frame]
-            self._slot[frame] = slot
+            self._slot[frame] = self._free.pop() if self._free else self._new_slot()
+            self._first[frame] = self._stretch(frame)
+
+    def put(self, frames: np.ndarray, pixels: np.ndarray) -> None:
+        """Put the images of frames that are held, int64 (n,), from uint8 (n, height, width, 3)."""
+        for slot, image in zip(self._slot[frames].tolist(), pixels):
+            self._chunks[slot // _CHUNK][slot % _CHUNK] = image
 
 
 def _draw(random: np.random.RandomState, count: int, size: int, weights: Optional[np.ndarray]) -> np.ndarray:

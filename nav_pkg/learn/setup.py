@@ -25,6 +25,9 @@ from nav_pkg.learn.pilot import resolve_device
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.trainer import plain_state
 
+FLIGHT = "flight"
+"""The name, among the facts of a dataset, of what is learned from while flying."""
+
 
 class Setup:
     """The parts of a training, made before any data is read or a log folder is touched.
@@ -84,8 +87,9 @@ class Setup:
                 f"--compile: not for {self.network}, whose sequences differ in length: leave it out"
             )
         # what is gone on with has its weights in my-model; where it came from may be gone
-        overwrite = where is None and (args.owr or args.log_tag == folder.DEFAULT_TAG)
-        self.goes_on = folder.can_resume(where or self.summary_dir / args.log_tag) and not overwrite
+        if where is None:
+            where = folder.gone_on_with(self.summary_dir, args.log_tag, args.owr)
+        self.goes_on = where is not None and folder.can_resume(where)
         self.criterion = make_loss(args.loss, self.space)
         self.net = self.build()
 
@@ -122,14 +126,26 @@ class Setup:
             model_state_dict=plain_state(self.net),
         )
 
-    def start_weights(self, facts: Mapping[str, Any]) -> Optional[Checkpoint]:
-        """What --checkpoint_path names; made from the seed when it is a scratch that is not there."""
+    def start_weights(self, facts: Mapping[str, Any], write: bool = True) -> Optional[Checkpoint]:
+        """What --checkpoint_path names; made from the seed when it is a scratch that is not there.
+
+        Args:
+            facts: of the dataset, or of the flight (its name is `FLIGHT`), to learn from.
+            write: whether such a scratch is written; else None stands for it.
+
+        Raises:
+            UsageError: it was made or trained in another way than the flags say.
+            DataError: it is missing, damaged or of another network, or its training cannot go on with
+                images of this camera.
+        """
         args = self.args
         if not args.checkpoint_path:
             return None
         file = checkpoint.locate(args.checkpoint_path, self.summary_dir)
         names = {f"{name}_scratch" for name in (self.network, args.network)}
         if not file.is_file() and Path(args.checkpoint_path).name in names and not args.evaluate:
+            if not write:
+                return None
             made = self.scratch().save(file, replace=False)
             if made:
                 say(f"{file}: was not there: made from seed {args.random_seed}")
@@ -156,16 +172,16 @@ class Setup:
         return start
 
     def check_camera(self, file: Path, start: Checkpoint, facts: Mapping[str, Any]) -> None:
-        """Compare the camera of the dataset with the one that a checkpoint was trained with."""
+        """Compare the camera of dataset or flight with the one that a checkpoint was trained with."""
         was, now = start.dataset.get("camera"), facts["camera"]
         if not was or was == now:
             return
-        text = (
-            f"{file} was trained with a camera of {was[0]}x{was[1]}, --dataset {self.args.dataset} has one "
-            f"of {now[0]}x{now[1]}"
-        )
+        what, cure = f"--dataset {self.args.dataset}", "give a dataset of the same camera"
+        if facts["name"] == FLIGHT:
+            what, cure = "this flight", f"give --width {was[0]} --height {was[1]}"
+        text = f"{file} was trained with a camera of {was[0]}x{was[1]}, {what} has one of {now[0]}x{now[1]}"
         if self.args.continue_training or self.args.evaluate:
-            raise DataError(f"{text}: give a dataset of the same camera")
+            raise DataError(f"{text}: {cure}")
         say(f"warning: {text}")
 
 

@@ -2,11 +2,13 @@
 
 In lock-step one thread takes each image in turn: answer it, hear what the expert says and whether the
 frame counts, learn, then take the next. What is learned so depends on the frames alone. Free-running,
-as on a robot, images are answered when they come, and another thread learns beside it.
+as on a robot, images are answered when they come, and another thread learns beside it, in the order of
+/episode: of the frames of a run whose beginning said that it is learned from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -14,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 import numpy as np
 import rospy
@@ -51,8 +53,16 @@ DIAGNOSED = 10
 """Frames from one diagnostic message to the next."""
 BACKLOG = 20
 """Free-running: frames that may wait to be learned from; older ones are left out."""
+HELD = 3 * BACKLOG
+"""Free-running: frames whose messages are held; there may be nobody who asks for them."""
+LATE = 5.0
+"""Free-running: wall seconds that a frame's messages may come after the supervisor's word on it."""
 PATIENCE = 50
-"""Free-running: frames after which an expert that was never heard is not there."""
+"""Free-running: frames after which an expert, or a supervisor, that was never heard is not there."""
+CONNECTED = 120.0
+"""Wall seconds for the side cameras to be there."""
+ANSWERED = "image"
+"""Channel of the images that were answered, at the network's input size."""
 
 
 @dataclass
@@ -108,32 +118,27 @@ class LearnerNode:
         self._changed = threading.Condition(self._lock)
         self._study = threading.RLock()  # free-running, the learner is at work while images are answered
         self._stamp = 0
-        self._resets = 0  # runs begun; what belongs to an earlier one is dropped
+        self._sides = [robot.side_cameras[name] for name in learner.sides] if learner else []
+        self._resets = 0  # beginnings and ends of runs; what comes from before one is dropped
         self._run: Optional[int] = None
         self._evaluation = False
+        self._learned_run = -1  # free-running: `_resets` of the run that the learner is told of
         self._ended: Optional[Dict[str, Any]] = None
         self._begun = (time.monotonic(), 0)
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
         self._diagnostics = rospy.Publisher(topics.DIAGNOSTICS, DiagnosticArray, queue_size=10)
-        self._join = StampJoin()
+        self._join = StampJoin(0 if lockstep else HELD)
         self._images: queue.Queue = queue.Queue()
         self._waiting: queue.Queue = queue.Queue(BACKLOG)
-        self._heard_expert = False
-        services: Dict[str, Any] = {"reset": self._on_reset, "end_run": self._on_end_run}
-        if learner is not None:
-            services.update(
-                start_learning=lambda _: self._switch(True),
-                pause_learning=lambda _: self._switch(False),
-                stop_learning=self._on_stop,
-            )
-            rospy.Service("~save", Checkpoint, guarded(self._on_save, LearnerError.code))
-            rospy.Service("~load", Checkpoint, guarded(self._on_load, LearnerError.code))
-        for name, handler in services.items():
-            rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
+        self._heard: Set[str] = set()
         on_message = guarded(self._on_message, LearnerError.code)
         for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT, TwistStamped)):
             rospy.Subscriber(topic, kind, on_message, topic, tcp_nodelay=True)
+        sides = [
+            rospy.Subscriber(topic, Image, on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True)
+            for topic in self._sides
+        ]
         if lockstep:
             self._start(self._answer_and_learn)
         elif learner is not None:
@@ -148,6 +153,26 @@ class LearnerNode:
             tcp_nodelay=True,
         )
         rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
+        if lockstep:  # whoever flies waits for our services, and no frame may lack an image
+            shell.wait_until(
+                f"images on {', '.join(self._sides)}",
+                lambda: all(side.get_num_connections() for side in sides),
+                CONNECTED,
+            )
+        self._advertise()
+
+    def _advertise(self) -> None:
+        services: Dict[str, Any] = {"reset": self._on_reset, "end_run": self._on_end_run}
+        if self._learner is not None:
+            services.update(
+                start_learning=lambda _: self._switch(True),
+                pause_learning=lambda _: self._switch(False),
+                stop_learning=self._on_stop,
+            )
+            rospy.Service("~save", Checkpoint, guarded(self._on_save, LearnerError.code))
+            rospy.Service("~load", Checkpoint, guarded(self._on_load, LearnerError.code))
+        for name, handler in services.items():
+            rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
 
     def _start(self, work: Any) -> None:
         threading.Thread(target=guarded(work, LearnerError.code), daemon=True).start()
@@ -224,19 +249,37 @@ class LearnerNode:
 
     def _on_message(self, message: Any, topic: str) -> None:
         stamp = stamp_ns(message.header.stamp)
-        if self._lockstep or self._learner is not None:
-            self._join.put(topic, stamp, message)
         if self._lockstep:
+            self._join.put(topic, stamp, message)
             return
-        if topic == topics.EXPERT:
-            self._heard_expert, self._note = True, ""
-        elif message.state == Episode.IDLE:
-            with self._lock:
-                self._pilot.reset(self._seed)
-        elif message.state == Episode.ENDED:
+        self._heard.add(topic)
+        if self._learner is not None:
+            self._hold(topic, stamp, message)
+        if topic == topics.EPISODE:
             with self._changed:
-                self._ended = json.loads(message.facts) if message.facts else {}
-                self._changed.notify_all()
+                if message.state == Episode.IDLE:
+                    self._pilot.reset(self._seed)
+                elif message.state == Episode.ENDED:
+                    self._end(message)
+                elif self._learner is not None:
+                    self._queue(message)
+
+    def _end(self, episode: Episode) -> None:
+        self._ended = json.loads(episode.facts) if episode.facts else {}
+        self._changed.notify_all()
+
+    def _follow(self, episode: Episode) -> None:
+        """The first frame of a run tells its number, and whether it is an evaluation."""
+        assert self._learner is not None
+        self._run = episode.run
+        self._evaluation = bool(json.loads(episode.facts).get("evaluation")) if episode.facts else False
+        self._begun = (time.monotonic(), self._learner.updates)
+
+    def _learn(self, heard: Dict[str, Any], pixels: np.ndarray, index: int) -> None:
+        """Learn from a frame with what was heard of it."""
+        assert self._learner is not None
+        sides = [self._pilot.preprocessing.resize(image_to_array(heard[topic])) for topic in self._sides]
+        self._learner.observe(pixels, command_from_twist(heard[topics.EXPERT].twist), index, sides)
 
     # In lock-step: one thread does all, in turn.
 
@@ -273,24 +316,14 @@ class LearnerNode:
                 # the take-off is no part of a run: a net with a memory must not have seen it
                 self._pilot.reset(self._seed)
             elif episode.state == Episode.ENDED:
-                self._ended = json.loads(episode.facts) if episode.facts else {}
-                self._changed.notify_all()
+                self._end(episode)
             elif self._learner is not None:
-                self._follow(episode)
+                if episode.index == 0:
+                    self._follow(episode)
+                    self._learner.new_run(episode.run)
                 if not self._evaluation:
-                    expert = self._join.wait(stamp, [topics.EXPERT], 30.0)[topics.EXPERT]
-                    label = command_from_twist(expert.twist)
-                    self._learner.observe(pixels, label, episode.index)
-
-    def _follow(self, episode: Episode) -> None:
-        """The first frame of a run tells its number, and whether it is an evaluation."""
-        assert self._learner is not None
-        if episode.index == 0 or self._run != episode.run:
-            self._run = episode.run
-            if episode.facts:
-                self._evaluation = bool(json.loads(episode.facts).get("evaluation"))
-            self._learner.new_run(episode.run)
-            self._begun = (time.monotonic(), self._learner.updates)
+                    heard = self._join.wait(stamp, [topics.EXPERT, *self._sides], 30.0)
+                    self._learn(heard, pixels, episode.index)
 
     # Free-running: answers at once, learning beside.
 
@@ -303,32 +336,68 @@ class LearnerNode:
             pixels = self._answer(message)
         if self._learner is None:
             return
-        if not self._heard_expert and self._frames > PATIENCE and not self._note:
-            self._note = f"learning refused: nobody publishes {topics.EXPERT}; the net flies on"
-            rospy.logwarn(self._note)
+        missing = [topic for topic in (topics.EXPERT, topics.EPISODE) if topic not in self._heard]
+        note = f"learning refused: nobody publishes {missing[0]}; the net flies on" if missing else ""
+        note = note if self._frames > PATIENCE else ""
+        if note and note != self._note:
+            rospy.logwarn(note)
+        self._note = note
+        self._hold(ANSWERED, stamp, pixels)
+
+    def _hold(self, channel: str, stamp: int, message: Any) -> None:
+        """Hold a message until its frame is learned from. Time that was set back begins anew."""
+        if stamp < self._join.newest(channel):
+            with self._lock:
+                self._leave_out()
+                self._join.begin_anew()
+        self._join.put(channel, stamp, message)
+
+    def _queue(self, episode: Episode) -> None:
+        """A frame that is to be learned from waits for it; one of a run whose beginning is unknown is not."""
+        assert self._learner is not None
+        if episode.index == 0:
+            self._follow(episode)
+        if episode.run != self._run or self._evaluation or not self._learner.learning:
+            return
         if self._waiting.full():
-            self._skipped += 1
             self._waiting.get_nowait()
-        self._waiting.put_nowait((stamp, pixels))
+            self._skipped += 1
+        self._waiting.put_nowait((self._resets, episode))
+
+    def _leave_out(self) -> None:
+        """Leave out the frames that wait."""
+        with self._lock, contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
+                self._skipped += 1
 
     def _learn_beside(self) -> None:
         assert self._learner is not None
         # flying goes first where both want the processor
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        channels = [ANSWERED, topics.EXPERT, *self._sides]
         while not rospy.is_shutdown():
             try:
-                stamp, pixels = self._waiting.get(timeout=0.2)
-                heard = self._join.wait(stamp, [topics.EPISODE, topics.EXPERT], 1.0)
-            except (queue.Empty, SimulatorError):  # of no frame of a run, or not answered by the expert
+                resets, episode = self._waiting.get(timeout=0.2)
+            except queue.Empty:
                 continue
-            self._join.forget(stamp)
-            if heard[topics.EPISODE].state != Episode.RUNNING:
-                continue
-            self._follow(heard[topics.EPISODE])
-            if not self._evaluation:
-                label = command_from_twist(heard[topics.EXPERT].twist)
-                with self._study:
-                    self._learner.observe(pixels, label, heard[topics.EPISODE].index)
+            stamp = stamp_ns(episode.header.stamp)
+            try:
+                heard = self._join.wait(stamp, channels, LATE, in_order=True)
+            except SimulatorError:  # the image was left out, or the expert's answer was
+                heard = None
+            else:
+                self._join.forget(stamp)
+            with self._study:
+                current = heard is not None and resets == self._resets
+                if current and self._learned_run != resets:
+                    self._learned_run = resets
+                    self._learner.new_run(episode.run)
+                if current:
+                    self._learn(heard, heard[ANSWERED], episode.index)
+            if not current:
+                with self._lock:  # not within the other one: a run's end takes them the other way round
+                    self._skipped += 1
 
     # Services.
 
@@ -337,6 +406,7 @@ class LearnerNode:
         with self._changed:
             if self._ended is not None:
                 self._finish_run()  # nobody asked for it, and nothing that was learned may be lost
+            self._leave_out()
             self._resets += 1
             self._run, self._evaluation = None, False
             self._pilot.reset(self._seed)
@@ -354,6 +424,8 @@ class LearnerNode:
         return TriggerResponse(success=True)
 
     def _finish_run(self) -> None:
+        self._leave_out()
+        self._resets += 1
         facts, self._ended = self._ended, None
         if self._learner is not None and facts and facts.get("outcome") != "sim_failure":
             with self._study:
@@ -433,13 +505,15 @@ def make_learner(
         UsageError: flags that contradict each other, the checkpoint or the log folder.
         DataError: a checkpoint is missing or damaged.
     """
-    values = learning_flags(args, given)
     summary = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
     if parameters.log_folder:  # of a session, which has opened it
         where = Path(parameters.log_folder)
+        goes_on = where if folder.can_resume(where) else None
+        values = learning_flags(args, given, goes_on)
     else:
+        values = learning_flags(args, given, folder.gone_on_with(summary, args.log_tag, args.owr))
         where = folder.open_folder(summary, args.log_tag, args.owr)
-    return OnlineLearner(values, where, parameters.camera(robot))
+    return OnlineLearner(values, where, parameters.camera(robot), sorted(robot.side_cameras))
 
 
 def refuse_the_supervisors(args: Any) -> None:

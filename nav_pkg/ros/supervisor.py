@@ -184,7 +184,7 @@ class Supervisor:
             "/expert": [robot.scan, robot.odometry],
         }
         if self._p.learner:
-            hears["/learner"] = [robot.rgb]
+            hears["/learner"] = [robot.rgb, topics.EXPERT, topics.EPISODE]
         if self._p.record:
             hears[rospy.get_name()].append(topics.RECORDER)
             hears["/recorder"] = [*sensors, *self._answers, topics.EPISODE]

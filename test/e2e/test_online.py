@@ -151,3 +151,36 @@ def test_what_was_learned_flies(shell):
     )  # fmt: skip
     assert "1 runs:" in out
     assert not (shell.log / "fly" / "my-model").exists()  # an evaluation learns nothing
+
+
+def test_recovery_cameras_are_learned_from(shell):
+    words = (*FLIGHT, "--robot", "drone_recovery", "--recovery_compensation", 0.9, "--max_duration", 3)
+    found = []
+    for tag in ("sides", "again"):
+        shell.run("run_script.py", "-t", tag, *words, name=tag)
+        found.append(flown(shell, tag))
+        assert "left camera, right camera" in (shell.log / tag / "graph.log").read_text()
+    assert found[0] == {**found[1], "frames": found[0]["frames"]}
+    assert list(found[0]["frames"].values()) == list(found[1]["frames"].values())
+    replay = checkpoint.load(shell.log / "sides").progress["replay"]
+    yaw = replay["yaw"].reshape(-1, 3)  # the first camera's, the left one's, the right one's
+    expert = load_dataset(shell.data / "sides").runs[0].frames["expert_yaw"]
+    assert len(yaw) > 20 and yaw[:, 0].tolist() == pytest.approx(expert[: len(yaw)].tolist())
+    assert yaw[:, 1].tolist() == pytest.approx((yaw[:, 0] - 0.9).clip(-1, 1).tolist())
+    assert yaw[:, 2].tolist() == pytest.approx((yaw[:, 0] + 0.9).clip(-1, 1).tolist())
+
+
+def test_a_buffer_is_filled_from_a_dataset(shell):
+    runs = load_dataset(shell.data / "whole").runs
+    (shell.data / "whole" / "train_set.txt").write_text("".join(f"{run.name}\n" for run in runs))
+    words = ("--online", "--checkpoint_path", "whole", "--loss", "CrossEntropy", "--batch_size", 8)
+    words += ("--learning_rate", 0.05, "--num_threads", 1, "--alpha", 0.5, "--max_duration", 2)
+    words += ("--prefill_dataset", "whole", "--prefill_frames", 50, "--buffer_size", 200)
+    small = ("--depth_width", 80, "--depth_height", 45)
+    refused = shell.run("run_script.py", "-t", "other", *words, *small, code=3, name="other")
+    assert refused.count("\n") == 1 and "has a camera of 160x120, this flight has one of 640x360" in refused
+    assert not (shell.log / "other").exists()
+    shell.run("run_script.py", "-t", "filled", *words, *small, "--width", 160, "--height", 120, name="filled")
+    found = checkpoint.load(shell.log / "filled").progress
+    runs_of = found["replay"]["run"].tolist()
+    assert sum(run < 0 for run in runs_of) == 50 and sum(run == 0 for run in runs_of) == found["frames"] > 10

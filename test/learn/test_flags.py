@@ -1,5 +1,8 @@
 """The learner's command line: the table, what it refuses, how it is passed on."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,25 @@ def test_what_would_be_ignored_or_cannot_be_is_refused(line, text):
         parse(line.split())
     assert text in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_threads_of_a_flight_do_not_spin():
+    """What tells torch's threads so is read when torch is loaded."""
+    program = """
+import os, sys, types
+import nav_pkg.ros
+learner = types.ModuleType("learner")
+learner.main = lambda args, given: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules) or 0
+sys.modules["nav_pkg.ros.learner"] = nav_pkg.ros.learner = learner
+from nav_pkg.cli.main import main
+sys.exit(main(["--online"]))
+"""
+    without = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    for environment, wanted in ((without, "passive"), ({**without, "OMP_WAIT_POLICY": "active"}, "active")):
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, f"{wanted} False\n"), done.stderr
 
 
 def test_flags_that_say_what_happens_anyway_are_taken_everywhere():

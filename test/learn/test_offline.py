@@ -230,7 +230,7 @@ def test_evaluate_scores_and_learns_nothing(arguments, tmp_path, whole):
 
 
 def test_another_camera(arguments, tmp_path, whole, data_root, monkeypatch, capsys):
-    monkeypatch.setattr("nav_pkg.learn.loading._camera", lambda runs: [410, 308])
+    monkeypatch.setattr("nav_pkg.learn.loading.camera_of", lambda runs: [410, 308])
     go_on = ["--max_episodes", "4", "--checkpoint_path", str(whole)]
     with pytest.raises(DataError, match="a camera of 64x36, --dataset easy has one of 410x308"):
         train(arguments("-t", "a", *go_on, "--continue_training"))

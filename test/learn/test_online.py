@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ import torch
 from nav_pkg.cli import learner_flags
 from nav_pkg.cli import main as command
 from nav_pkg.core import Command, DataError, LearnerError, UsageError
-from nav_pkg.learn import checkpoint, folder
+from nav_pkg.data.reader import Dataset
+from nav_pkg.learn import checkpoint, folder, online_flags, replay_file
+from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.online_flags import learning_flags
 from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.replay import ReplayBuffer
 
 CAMERA = (160, 120)
 FAST = "--discrete --loss CrossEntropy --learning_rate 0.05 --batch_size 8 --num_threads 1 --shifted_input"
@@ -24,9 +29,10 @@ def flags(text="", network="tiny_net"):
     return vars(args)
 
 
-def learner(where, text="", network="tiny_net", **changed):
+def learner(where, text="", network="tiny_net", sides=(), **changed):
     where.mkdir(parents=True, exist_ok=True)
-    return OnlineLearner({**flags(text, network), "summary_dir": str(where.parent), **changed}, where, CAMERA)
+    values = {**flags(text, network), "summary_dir": str(where.parent), **changed}
+    return OnlineLearner(values, where, CAMERA, sides)
 
 
 def picture(side, number, size=128):
@@ -47,7 +53,8 @@ def fly(one, run, frames=24):
         pixels = picture(side, 1000 * run + index)
         answer = one.command_of(pixels)
         answers.append(answer.yaw)
-        one.observe(pixels, Command(0.8, yaw=float(side)), index)
+        sides = [picture(side + turn, 50 + index) for turn, _ in zip((-1, 1), one.sides)]
+        one.observe(pixels, Command(0.8, yaw=float(side)), index, sides)
     one.end_run({"run": run, "name": f"{run:05d}_test", "outcome": "success", "progress": 1.0 * run})
     return answers
 
@@ -84,6 +91,8 @@ WAYS = {
     "lstm": ("--time_length 5 --init_state burn_in 4", "tiny_LSTM_net"),
     "dropout": ("--dropout 0.5 --time_length 5", "tiny_LSTM_net"),
     "batch norm": ("--batch_norm", "tiny_net"),
+    "recovery": ("--recovery_compensation 0.9 --buffer_size 100 --normalized_output", "tinyv3_net"),
+    "recovery lstm": ("--recovery_compensation 0.9 --time_length 5 --init_state burn_in 4", "tiny_LSTM_net"),
     "mas": (
         "--continual_learning --loss_window_mean_threshold 5 --loss_window_std_threshold 5",
         "tinyv3_net",
@@ -91,22 +100,26 @@ WAYS = {
 }
 
 
+SIDES = {"recovery", "recovery lstm"}
+
+
 @pytest.mark.parametrize("way", list(WAYS))
 def test_a_cut_leaves_no_trace(way, tmp_path):
     """Three runs at a go, and three runs with a death in the middle of each: same answers, same bytes."""
     text, network = WAYS[way]
-    whole = learner(tmp_path / "whole", text, network)
+    sides = ("left", "right") if way in SIDES else ()
+    whole = learner(tmp_path / "whole", text, network, sides)
     answers = [fly(whole, run) for run in range(3)]
     cut = []
     for run in range(3):
-        dying = learner(tmp_path / "cut", text, network)
+        dying = learner(tmp_path / "cut", text, network, sides)
         dying.pilot.reset(run)
         dying.new_run(run)
         for index in range(5 + 6 * run):  # it dies in mid-run: nothing of this may be left
             pixels = picture(1, index)
             dying.command_of(pixels)
-            dying.observe(pixels, Command(yaw=-1.0), index)
-        again = learner(tmp_path / "cut", text, network)
+            dying.observe(pixels, Command(yaw=-1.0), index, [pixels] * len(sides))
+        again = learner(tmp_path / "cut", text, network, sides)
         assert sorted(again.runs) == list(range(run))
         cut.append(fly(again, run))
     assert cut == answers
@@ -123,6 +136,188 @@ def test_segments_of_dropped_frames_go(tmp_path):
     segments = list((tmp_path / "log" / "replay").iterdir())
     assert len(segments) <= 3
     assert sum(file.stat().st_size for file in segments) <= 54 * 128 * 128 * 3
+
+
+def test_side_cameras_are_learned_with_labels_that_turn_back(tmp_path):
+    one = learner(tmp_path / "log", "--recovery_compensation 0.9", sides=("left", "right"))
+    one.new_run(0)
+    for index in range(2):
+        pixels = [np.full((128, 128, 3), grey + index, np.uint8) for grey in (10, 20, 30)]
+        one.observe(pixels[0], Command(0.8, yaw=0.4), index, pixels[1:])
+    assert (one.frames, len(one.replay)) == (2, 6)
+    assert one.replay.yaw.tolist() == pytest.approx([0.4, -0.5, 1.0] * 2)  # limited to the bound
+    shown = np.empty((6, 128, 128, 3), np.uint8)
+    one.replay.gather(one.replay.frames, shown)
+    assert shown[:, 0, 0, 0].tolist() == [10, 20, 30, 11, 21, 31]
+    assert "left camera, right camera" in one.describe()
+    with pytest.raises(UsageError, match="the robot has no recovery cameras"):
+        learner(tmp_path / "other", "--recovery_compensation 0.9")
+    assert learner(tmp_path / "third", sides=("left", "right")).sides == ()  # not asked for
+
+
+def prefilled(where, root, text="", network="tiny_net", sides=(), camera=(64, 36), dataset="easy"):
+    where.mkdir(parents=True, exist_ok=True)
+    values = flags(f"--prefill_dataset {dataset} --data_root {root} {text}", network)
+    return OnlineLearner({**values, "summary_dir": str(where.parent)}, where, camera, sides)
+
+
+def test_a_buffer_is_filled_with_frames_of_a_dataset(tmp_path, data_root):
+    one = prefilled(tmp_path / "all", data_root)
+    assert (len(one.replay), one.frames, one.updates) == (270, 0, 0)
+    samples = load_samples(Dataset(data_root / "easy").split("train"), one.preprocessing)
+    assert one.replay.yaw.tolist() == samples.yaw.tolist()
+    shown, wanted = np.empty((2, 3, 128, 128, 3), np.uint8)
+    one.replay.gather(np.array([0, 100, 269]), shown)
+    samples.gather(np.array([0, 100, 269]), wanted)
+    assert (shown == wanted).all()
+    text = "--prefill_frames 100 --normalized_output --batch_size 9"
+    some, other = (prefilled(tmp_path / name, data_root, text) for name in ("some", "other"))
+    assert len(some.replay) == 100 and some.replay.yaw.tolist() == other.replay.yaw.tolist()
+    assert prefilled(tmp_path / "seed", data_root, f"{text} --random_seed 7").replay.yaw.tolist() != (
+        some.replay.yaw.tolist()
+    )
+    fly(some, 0, frames=1)  # enough is there for the first frame's gradient step, a third of it each way
+    assert (some.frames, some.updates) == (1, 1)
+    counts = json.loads((tmp_path / "some" / "metrics.jsonl").read_text())["train"]["confusion"]
+    assert [sum(row) for row in counts] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("text, network", [("--time_length 5", "tiny_LSTM_net"), ("", "tinyv3_3d_net")])
+def test_what_is_filled_in_keeps_its_order(text, network, tmp_path, data_root):
+    one = prefilled(tmp_path / "log", data_root, f"{text} --prefill_frames 130", network)
+    assert len(one.replay) == 130
+    # two whole pieces and one cut off, of 90 frames that are 50 and 40: few frames lack a past
+    assert one.replay.windows_held(5) >= 130 - 4 * 4
+
+
+def test_what_was_filled_in_is_resumed_without_the_dataset(tmp_path, data_root):
+    root = tmp_path / "data"
+    shutil.copytree(data_root, root)
+    whole, cut = (prefilled(tmp_path / name, root, "--prefill_frames 60") for name in ("whole", "cut"))
+    for one in (whole, cut):
+        fly(one, 0)
+    shutil.rmtree(root)
+    again = prefilled(tmp_path / "cut", root, "--prefill_frames 60")
+    for one in (whole, again):
+        fly(one, 1)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert len(again.replay) == 60 + 48
+
+
+@pytest.mark.parametrize(
+    "text, changed, message",
+    [
+        ("--prefill_frames 271", {}, "--prefill_frames 271: its training set has 270 frames"),
+        ("--prefill_frames 51 --buffer_size 50", {}, "--prefill_frames 51: the buffer holds 50 frames"),
+        ("", {"camera": CAMERA}, "has a camera of 64x36, this flight has one of 160x120: give --width 64"),
+        ("", {"dataset": "eesy"}, "did you mean 'easy'"),
+        ("--buffer_update_rule empty", {}, "--buffer_update_rule empty drops it"),
+        ("--recovery_compensation 1", {"sides": ("left",)}, "has not the recovery cameras of this flight"),
+    ],
+)
+def test_what_can_not_be_filled_in(text, changed, message, tmp_path, data_root):
+    with pytest.raises((UsageError, DataError)) as error:
+        prefilled(tmp_path / "log", data_root, text, **changed)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not any((tmp_path / "log").iterdir())
+
+
+def test_what_memory_held_at_the_start_holds_for_the_session(tmp_path, monkeypatch):
+    monkeypatch.setattr(online_flags, "frames_that_fit", lambda image_bytes: 40)
+    fly(learner(tmp_path / "log"), 0)
+    monkeypatch.setattr(online_flags, "frames_that_fit", lambda image_bytes: 1000)
+    again = learner(tmp_path / "log")
+    assert again.replay.capacity == 40
+    for run in (1, 2):
+        fly(again, run)
+    assert len(again.replay) == 40
+
+
+def test_reading_a_buffer_takes_no_second_one(tmp_path, monkeypatch):
+    image = 128 * 128 * 3
+    monkeypatch.setattr(replay_file, "_SEGMENT", 30 * image)
+    buffer = ReplayBuffer(512, (128, 128, 3))
+    for number in range(512):
+        buffer.add(np.full((128, 128, 3), number % 250, np.uint8), 0.0, 0, number)
+    tracemalloc.start()
+    segments = replay_file.Segments(tmp_path)
+    segments.write(buffer)
+    assert tracemalloc.get_traced_memory()[1] < 100 * image
+    again = ReplayBuffer(512, (128, 128, 3))
+    tracemalloc.stop()
+    tracemalloc.start()
+    segments.read(again, buffer.state())
+    assert tracemalloc.get_traced_memory()[1] < (512 + 100) * image
+    tracemalloc.stop()
+    shown = np.empty((512, 128, 128, 3), np.uint8)
+    again.gather(again.frames, shown)
+    assert shown[:, 3, 3, 1].tolist() == [number % 250 for number in range(512)]
+
+
+def test_a_pause_is_a_gap(tmp_path):
+    one = learner(tmp_path / "log", "--n_frames 3", "tinyv3_3d_net")
+    one.new_run(0)
+    for index in range(12):
+        one.learning = index not in (4, 5)
+        yaw = float("nan") if index == 8 else 0.0
+        one.observe(picture(0, index), Command(yaw=yaw), index)
+    # 0 to 3, 6 and 7, 9 to 11
+    assert one.replay.candidates(3).tolist() == [0, 1, 2, 3, 8]
+
+
+def resumed(tmp_path, *words, start="first"):
+    """What a session would check, and the learner, in a folder that may hold runs already."""
+    line = ["--online", "--checkpoint_path", start, "--loss", "CrossEntropy", "--batch_size", "8"]
+    line += ["--num_threads", "1", "--summary_dir", str(tmp_path), "-t", "second", *words]
+    args, given, where = command.parse(line), command.given(line), tmp_path / "second"
+    goes_on = where if folder.can_resume(where) else None
+    online_flags.check(args, given, CAMERA, (), goes_on)
+    where.mkdir(exist_ok=True)
+    return OnlineLearner(learning_flags(args, given, goes_on), where, CAMERA)
+
+
+def test_it_goes_on_when_the_checkpoint_that_it_began_with_is_gone(tmp_path):
+    fly(learner(tmp_path / "first"), 0)
+    one = resumed(tmp_path)
+    fly(one, 0)
+    shutil.rmtree(tmp_path / "first")
+    again = resumed(tmp_path)
+    assert sorted(again.runs) == [0] and again.updates == one.updates
+    with pytest.raises(UsageError, match="--scaled_input: .*second was trained with input mode 'shifted'"):
+        resumed(tmp_path, "--scaled_input")
+    shutil.rmtree(tmp_path / "second")
+    with pytest.raises(DataError, match="first.*no such checkpoint"):
+        resumed(tmp_path)
+
+
+def test_it_goes_on_from_a_scratch_that_it_made(tmp_path):
+    words = ("--network", "tiny_net", "--discrete", "--scaled_input")
+    fly(resumed(tmp_path, *words, start="tiny_net_scratch"), 0)
+    assert (tmp_path / "tiny_net_scratch" / "my-model").is_file()
+    assert sorted(resumed(tmp_path, *words, start="tiny_net_scratch").runs) == [0]
+
+
+@pytest.mark.parametrize(
+    "camera, words, message",
+    [
+        (
+            (64, 48),
+            "--continue_training",
+            "camera of 160x120, this flight has one of 64x48: give --width 160",
+        ),
+        (CAMERA, "--continue_training --optimizer Adam", "needs --optimizer SGD, not Adam"),
+        (CAMERA, "--network tinyv3_net", "holds tiny_net, not tinyv3_net"),
+        (CAMERA, "--batch_norm", "was made with batch_norm False, not True"),
+    ],
+)
+def test_what_a_checkpoint_forbids_is_said_before_anything_is_started(tmp_path, camera, words, message):
+    fly(learner(tmp_path / "first"), 0)
+    line = ["--online", "--checkpoint_path", "first", "--loss", "CrossEntropy", "--batch_size", "8"]
+    line += ["--summary_dir", str(tmp_path), "-t", "second", *words.split()]
+    with pytest.raises((UsageError, DataError)) as error:
+        online_flags.check(command.parse(line), command.given(line), camera)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "second").exists()
 
 
 def test_it_goes_on_from_a_checkpoint(tmp_path):
@@ -237,6 +432,8 @@ def test_a_folder_of_offline_training_is_refused(tmp_path):
 def test_flags_by_where_they_matter():
     with pytest.raises(UsageError, match="--dataset has no effect in flight"):
         command.parse(["--online", "--dataset", "x"])
+    with pytest.raises(UsageError, match="--prefill_frames has no effect in flight without"):
+        command.parse(["--online", "--prefill_frames", "9"])
     with pytest.raises(UsageError, match="--buffer_size has no effect when training offline"):
         command.parse(["--buffer_size", "10"])
     with pytest.raises(UsageError, match="--learning_rate has no effect in flight .*no_training"):

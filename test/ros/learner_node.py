@@ -26,7 +26,7 @@ class LearnerTest(unittest.TestCase):
     def setUpClass(cls):
         rospy.init_node("player")
         cls.stamp = 0.0
-        cls.index = -1
+        cls.index, cls.run = -1, 3
         cls.status = None
         cls.diagnostics = []
         cls.images = rospy.Publisher("/camera/rgb/image_raw", Image, queue_size=10)
@@ -51,14 +51,15 @@ class LearnerTest(unittest.TestCase):
             rospy.sleep(0.02)
 
     @classmethod
-    def frame(cls, state=Episode.RUNNING, expert=True, facts=None):
-        """One frame of the camera, until it is answered."""
+    def frame(cls, state=Episode.RUNNING, expert=True, facts=None, image=True):
+        """One frame of the camera, until it is answered; without `image`, one that the camera left out."""
         cls.stamp += 0.1
         stamp = rospy.Time.from_sec(cls.stamp)
         pixels = np.random.RandomState(int(cls.stamp * 10)).randint(0, 255, (48, 64, 3)).astype(np.uint8)
-        image = Image(height=48, width=64, encoding="rgb8", step=192, data=pixels.tobytes())
-        image.header.stamp = stamp
-        cls.images.publish(image)
+        message = Image(height=48, width=64, encoding="rgb8", step=192, data=pixels.tobytes())
+        message.header.stamp = stamp
+        if image:
+            cls.images.publish(message)
         if expert:
             label = TwistStamped()
             label.header.stamp = stamp
@@ -66,11 +67,26 @@ class LearnerTest(unittest.TestCase):
             cls.expert.publish(label)
         if state is not None:
             cls.index = cls.index + 1 if state == Episode.RUNNING else -1
-            message = Episode(state=state, run=3, name="00003_test", index=cls.index)
+            message = Episode(state=state, run=cls.run, name="00003_test", index=cls.index)
             message.header.stamp = stamp
             message.facts = json.dumps(facts or {})
             cls.episode.publish(message)
-        cls.wait(lambda: cls.status is not None and cls.status.header.stamp == stamp, f"an answer to {stamp}")
+        if image:
+            answered = lambda: cls.status is not None and cls.status.header.stamp == stamp  # noqa: E731
+            cls.wait(answered, f"an answer to {stamp}")
+
+    @classmethod
+    def settle(cls, ready, what):
+        """Frames of no run, until a status says so."""
+        cls.wait(lambda: (cls.frame(state=Episode.IDLE), rospy.sleep(0.02), ready())[-1], what)
+
+    @classmethod
+    def begin(cls, run, **more):
+        """A run begins, and its first frame is there."""
+        cls.run = run
+        assert cls.reset().success
+        cls.frame(state=Episode.IDLE)
+        cls.frame(**more)
 
     def test_1_flies_and_refuses_to_learn_without_an_expert(self):
         for _ in range(60):
@@ -125,6 +141,51 @@ class LearnerTest(unittest.TestCase):
         with open(os.path.join(LOG, "metrics.jsonl")) as file:
             lines = [json.loads(line) for line in file]
         self.assertEqual([line["run"] for line in lines], [3])
+
+    def test_6_an_evaluation_is_not_learned_from_though_its_first_image_was_left_out(self):
+        before = self.status.learned
+        self.begin(4, facts={"evaluation": True}, image=False)
+        for _ in range(5):
+            self.frame()
+        self.assertFalse(self.status.learning)
+        # the next run's frames come after these, and are
+        self.begin(5)
+        self.frame()
+        self.settle(lambda: self.status.learned > before, "a frame that is learned from")
+        self.assertLessEqual(self.status.learned, before + 2)
+        self.frame(state=Episode.ENDED, facts={"run": 5, "name": "00005_test", "outcome": "success"})
+        self.assertTrue(self.end_run().success)
+
+    def test_7_a_run_whose_beginning_nobody_heard_is_not_learned_from(self):
+        self.assertTrue(self.reset().success)
+        before = self.status.learned
+        type(self).run, type(self).index = 6, 5
+        for _ in range(3):
+            self.frame()
+        rospy.sleep(0.3)
+        self.frame()
+        self.assertEqual(self.status.learned, before)
+
+    def test_8_what_could_not_be_learned_from_is_counted_and_nothing_else(self):
+        self.settle(lambda: True, "a status")
+        learned, skipped = self.status.learned, self.status.skipped
+        self.begin(7)
+        self.frame(image=False)
+        self.frame()
+        self.settle(lambda: self.status.learned >= learned + 2, "the frames with an image")
+        for _ in range(30):  # images that belong to no run are nobody's loss
+            self.frame(state=None)
+        self.settle(lambda: self.status.skipped > skipped, "the frame without one")
+        self.assertEqual((self.status.learned, self.status.skipped), (learned + 2, skipped + 1))
+
+    def test_9_learning_goes_on_when_time_is_set_back(self):
+        before = self.status.learned
+        type(self).stamp = 1.0
+        self.begin(8)
+        for _ in range(3):
+            self.frame()
+        # the first ones may fall victim to what had been under way
+        self.settle(lambda: self.status.learned >= before + 2, "frames that are learned from")
         self.assertTrue(self.stop_learning().success)
 
 

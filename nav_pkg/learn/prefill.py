@@ -1,0 +1,118 @@
+"""The replay buffer filled beforehand: frames of a dataset, as if they had been flown.
+
+A net that was trained on a dataset and then learns in flight alone forgets what it no longer sees. With
+frames of that dataset in the buffer it goes on learning from both (rehearsal; Ratcliff 1990, Robins 1995).
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.reader import load_dataset
+from nav_pkg.learn import loading
+from nav_pkg.learn.log import say
+from nav_pkg.learn.recovery import Recovery
+from nav_pkg.learn.replay import ReplayBuffer
+from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.setup import Setup
+
+_STREAM = 0x50524546
+"""Keeps the choice apart from other draws with the same seed."""
+
+_SEQUENCE = 50
+"""Frames that a net which sees several is given in a row, at least: 5 s."""
+
+
+class Prefill:
+    """The frames that the flags ask for; nothing is read but what the checks need.
+
+    Args:
+        setup: of the learner, whose --prefill_dataset is given.
+        sides: the side cameras that are learned from.
+        camera: width and height of the flight's camera, pixels.
+        room: images that the buffer holds.
+
+    Raises:
+        UsageError: more frames than there are, or than the buffer holds.
+        DataError: no such dataset, or one of other cameras.
+    """
+
+    def __init__(self, setup: Setup, sides: Sequence[str], camera: Sequence[int], room: int):
+        args, self._setup, self._cameras = setup.args, setup, 1 + len(sides)
+        dataset = load_dataset(args.prefill_dataset, args.data_root)
+        self._runs, self._what = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
+        self._check_cameras(sides, camera)
+        held, room = sum(len(run) for run in self._runs), room // self._cameras
+        for most, where in ((held, f"its training set has {held}"), (room, f"the buffer holds {room}")):
+            if args.prefill_frames and args.prefill_frames > most:
+                raise UsageError(f"--prefill_frames {args.prefill_frames}: {where} frames: give fewer")
+        self.count = args.prefill_frames or min(held, room)
+
+    def _check_cameras(self, sides: Sequence[str], camera: Sequence[int]) -> None:
+        width, height = loading.camera_of(self._runs)
+        if [width, height] != list(camera):
+            raise DataError(
+                f"{self._what}: has a camera of {width}x{height}, this flight has one of "
+                f"{camera[0]}x{camera[1]}: give --width {width} --height {height}, or another dataset"
+            )
+        for run in self._runs:
+            if sides and sorted(run.side_cameras) != sorted(sides):
+                raise DataError(
+                    f"{run.path}: has not the recovery cameras of this flight ({', '.join(sides)}): leave "
+                    "--recovery_compensation out, or give another --prefill_dataset"
+                )
+
+    def read(self) -> Samples:
+        """The images and labels of all frames; packs that lack are made, which may take minutes."""
+        args, setup = self._setup.args, self._setup
+        compensation = args.recovery_compensation
+        recovery = None if compensation is None else Recovery(compensation, setup.space)
+        return loading.load_samples(
+            self._runs, setup.preprocessing, workers=args.num_threads, recovery=recovery
+        )
+
+    def fill(self, replay: ReplayBuffer) -> None:
+        """Put the chosen frames into a buffer, each run's in order, under run numbers below 0."""
+        samples, how = self.read(), self._setup.method_flags
+        seen = how.time_length if how.recurrent else how.n_frames
+        chosen = choose(
+            [len(run) for run in self._runs],
+            self.count,
+            max(_SEQUENCE, 5 * seen) if seen > 1 else 1,
+            self._setup.args.random_seed,
+        )
+        pixels = np.empty((1, *samples.image_shape), np.uint8)
+        for run, indices in enumerate(chosen):
+            # the side cameras' runs stand behind those of the first camera
+            starts = samples.starts[run : -1 : len(self._runs)][: self._cameras]
+            for index in indices.tolist():
+                for frame in (starts + index).tolist():
+                    samples.gather(np.array([frame]), pixels)
+                    replay.add(pixels[0], float(samples.yaw[frame]), -1 - run, index)
+        say(f"{self._what}: {self.count} frames of its training set are in the replay buffer")
+
+
+def choose(lengths: Sequence[int], count: int, together: int, seed: int) -> List[np.ndarray]:
+    """Frames of runs, drawn in pieces of frames that follow each other, all pieces alike.
+
+    Args:
+        lengths: frames of each run.
+        count: frames in all; at most the sum of the lengths.
+        together: frames of a piece (the last one of a run, and the last one drawn, may have fewer).
+        seed: of the draw.
+
+    Returns:
+        For each run int64 (n,), ascending.
+    """
+    pieces = [(run, first) for run, length in enumerate(lengths) for first in range(0, length, together)]
+    random = np.random.RandomState(np.array([seed, _STREAM], np.uint32))
+    parts: List[List[Any]] = [[np.zeros(0, np.int64)] for _ in lengths]
+    for place in random.permutation(len(pieces)):
+        run, first = pieces[place]
+        part = np.arange(first, min(first + together, lengths[run], first + count))
+        parts[run].append(part)
+        count -= len(part)
+    return [np.sort(np.concatenate(part)) for part in parts]
