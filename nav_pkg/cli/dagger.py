@@ -231,7 +231,7 @@ class Rounds:
         lock = lock_beside(self.folder)
         if lock is None:
             raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
-        self._open()
+        self.open()
         rows = []
         for number in range(1, self.args.rounds + 1):
             self._step(
@@ -252,7 +252,7 @@ class Rounds:
             f"\n{self.folder / STATE}; the last net: --checkpoint_path {self._tag(self.args.rounds, 'train')}"
         )
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """Begin, or go on with the same rounds.
 
         Raises:
