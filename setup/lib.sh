@@ -7,6 +7,8 @@ NAV_CACHE=$HOME/.cache/nav_pkg      # downloads and the log
 NAV_LOG=$NAV_CACHE/setup.log
 NAV_PREFIX=$NAV_DATA/gazebo-11
 NAV_RECIPE=3                        # of the prefix: one more whenever what goes into it changes
+NAV_CONDOR=$NAV_DATA/condor
+NAV_CONDOR_RECIPE=1                 # likewise
 NAV_WS=$NAV_REPO/build/ws
 NAV_NOETIC=${NAV_PKG_NOETIC:-/opt/ros/noetic} # tests point these two elsewhere
 NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
@@ -84,6 +86,16 @@ requirements() { # requirements PYTHON_VERSION: the pinned list for it
 has_gpu() { [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ]; }
 
 debian_packages() { sed -e 's/#.*//' -e '/^ *$/d' -e 's/ *$//' "$NAV_REPO/setup/packages-debian12.txt"; }
+
+own_condor() { # the machine's own HTCondor, said in a few words; 1 when there is none
+    if [ -n "${CONDOR_CONFIG:-}" ]; then
+        echo "the pool of CONDOR_CONFIG ($CONDOR_CONFIG)"
+    elif command -v condor_master >/dev/null && [ "$(command -v condor_master)" != "$NAV_CONDOR/sbin/condor_master" ]; then
+        echo "the machine's own ($(command -v condor_master))"
+    else
+        return 1
+    fi
+}
 
 released_gazebo_msgs() { # does the distribution package it?
     [ -e "$NAV_NOETIC/share/gazebo_msgs/package.xml" ] || [ -e /usr/share/gazebo_msgs/package.xml ]
