@@ -56,7 +56,9 @@ def _host(text: str) -> str:
 
 def _model(text: str) -> str:
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.+-]*\Z", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a model's name (letters, digits, '_', '-', '.', '+')")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a model's name (letters, digits, '_', '-', '.', '+')"
+        )
     return text
 
 
@@ -167,9 +169,7 @@ FLAGS: Tuple[ClusterFlag, ...] = (
             whole(1),
             commands=(*MODELS, EVALUATE),
         ),
-        ClusterFlag(
-            "--gpumem_train", "the same, of trainings alone", None, whole(1), commands=(BOTH,)
-        ),
+        ClusterFlag("--gpumem_train", "the same, of trainings alone", None, whole(1), commands=(BOTH,)),
         ClusterFlag("--gpumem_eva", "the same, of evaluations alone", None, whole(1), commands=(BOTH,)),
         ClusterFlag(
             "--copy_dataset",
@@ -195,7 +195,7 @@ FLAGS: Tuple[ClusterFlag, ...] = (
             "-pe",
             choices=("virtualenv", "sing", "docker"),
         ),
-        ClusterFlag("--image", "the container's image: a .sif file, or docker://NAME", "", _folder),
+        ClusterFlag("--image", "the container's image: a .sif file, or docker://NAME", None, _folder),
     ),
     *_group(
         "before anything is submitted",
@@ -370,7 +370,10 @@ def _unused(
     for layer in all_layers():
         found = layer.parser._option_string_actions.get(flag)
         if action is None and found is not None:
-            action, text = found, f"{flag} belongs to {layer.script}, which no job of {command} runs: leave it out"
+            action, text = (
+                found,
+                f"{flag} belongs to {layer.script}, which no job of {command} runs: leave it out",
+            )
     if action is None:
         names = own.flags() + [name for layer in layers for name in layer.parser.flags()]
         hint = flags.nearest_name(flag, names)

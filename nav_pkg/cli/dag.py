@@ -198,7 +198,7 @@ class DagCommand:
                 greenlist=self._hosts("greenlist"),
                 blacklist=self._hosts("blacklist"),
                 nice=not args.not_nice,
-                image=args.image,
+                image=args.image or "",
                 file_transfer=args.file_transfer,
                 max_jobs=args.max_jobs,
             ),

@@ -40,8 +40,10 @@ class Dagger(DagCommand):
     def check(self) -> None:
         """Check all commands of all rounds, the dataset and the checkpoint."""
         if self.args.file_transfer:
-            raise UsageError(f"{self.name}: --file_transfer: rounds build on each other's files: they need a shared "
-                             "file system: leave it out")
+            raise UsageError(
+                f"{self.name}: --file_transfer: rounds build on each other's files: they need a shared "
+                "file system: leave it out"
+            )
         self.flags = [*self.words["dagger.py"], *self.words["run_script.py"], *self.words["main.py"]]
         self.models = models(self.name, self.args)
         self.rounds = {
@@ -121,7 +123,13 @@ class Dagger(DagCommand):
             )
         words = self._words(folder, self.models[number][1])
         whole = (f"log/{self.tag}/{folder}", f"data/{self.tag}/{folder}")
-        step("dagger", "table", ["", "dagger.py", *words], estimate.Work(30.0, 500.0, 10.0, 0.0, 2), outputs=whole)
+        step(
+            "dagger",
+            "table",
+            ["", "dagger.py", *words],
+            estimate.Work(30.0, 500.0, 10.0, 0.0, 2),
+            outputs=whole,
+        )
         return found
 
     def jobs(self) -> List[Asked]:

@@ -86,7 +86,9 @@ class Train(DagCommand):
         folders = [model.folder for model in self.models]
         for folder in folders:
             if folders.count(folder) > 1:
-                raise UsageError(f"{self.name}: two models would lie in {self.tag}/{folder}: change --learning_rates")
+                raise UsageError(
+                    f"{self.name}: two models would lie in {self.tag}/{folder}: change --learning_rates"
+                )
         self.source = self.dataset(self.training.dataset)
         self.lengths = split_lengths(self.source)
         self.scratch = self._scratch()
@@ -126,6 +128,7 @@ class Train(DagCommand):
         """The training of a model."""
         words = ["-t", f"{self.tag}/{model.folder}", *self.words["main.py"], "--random_seed", model.seed]
         words += ["--learning_rate", repr(model.rate)] if model.rate else []
+        words += ["--copy_dataset"] if self.args.copy_dataset else []
         work = estimate.training(self.network, vars(self.training), *self.lengths)
         start = self.training.checkpoint_path
         return self.asked(

@@ -28,7 +28,12 @@ class TrainAndEvaluate(Train):
         """main.py trains, evaluate.py flies through run_script.py."""
         return [
             *super().layers(),
-            layer("evaluate.py", evaluate.parser(), checkpoint_path="the model that was trained flies", **{"-m": ""}),
+            layer(
+                "evaluate.py",
+                evaluate.parser(),
+                checkpoint_path="the model that was trained flies",
+                **{"-m": ""},
+            ),
             layer("run_script.py", run_script.parser(), *FLOWN_BY_EVALUATE),
         ]
 
@@ -41,7 +46,14 @@ class TrainAndEvaluate(Train):
     def evaluate_job(self, model: Model) -> Asked:
         """The flights of a trained model."""
         tag = f"{self.tag}/{model.folder}"
-        words = ["-t", f"{tag}/evaluation", "-m", tag, *self.words["evaluate.py"], *self.words["run_script.py"]]
+        words = [
+            "-t",
+            f"{tag}/evaluation",
+            "-m",
+            tag,
+            *self.words["evaluate.py"],
+            *self.words["run_script.py"],
+        ]
         conditions, runs = self.flight
         return self.asked(
             "evaluate",
@@ -68,5 +80,3 @@ class TrainAndEvaluate(Train):
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     return run(TrainAndEvaluate, argv)
-
-

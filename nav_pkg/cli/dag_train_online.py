@@ -59,7 +59,9 @@ class TrainOnline(DagCommand):
         """The learners, and the report."""
         flights, found = self.flights, []
         rate = min(estimate.LEARNED_IN_FLIGHT, 0.5 * estimate.RATES[self.network].frames)
-        work = estimate.flights(flights.runs, expected_frames(flights), rate, self.network, self.create_dataset)
+        work = estimate.flights(
+            flights.runs, expected_frames(flights), rate, self.network, self.create_dataset
+        )
         for number, (folder, seed) in enumerate(self.models):
             outputs = [f"log/{self.tag}/{folder}"]
             outputs += [f"data/{self.tag}/{folder}"] if self.create_dataset else []

@@ -33,19 +33,19 @@ class Rate(NamedTuple):
 
 
 RATES: Dict[str, Rate] = {
-    "alex_LSTM_net": Rate(74.7, 4.9, 6.0, 224),
-    "alex_net": Rate(69.2, 57.0, 6.0, 224),
-    "dense_net": Rate(6.6, 7.0, 100.0, 224),
-    "inception_net": Rate(5.5, 24.4, 80.0, 299),
-    "mobile_net": Rate(25.2, 2.2, 60.0, 224),
-    "res18_net": Rate(25.2, 11.2, 25.0, 224),
-    "squeeze_net": Rate(37.5, 0.7, 40.0, 224),
-    "tiny_LSTM_net": Rate(4345.3, 2.1, 0.7, 128),
-    "tiny_net": Rate(1951.4, 8.2, 0.7, 128),
-    "tiny_nfc_net": Rate(390.0, 8.6, 3.0, 128),
-    "tinyv3_3d_net": Rate(1000.0, 0.5, 1.0, 128),
-    "tinyv3_net": Rate(1951.4, 0.5, 0.7, 128),
-    "vgg16_net": Rate(2.7, 134.3, 120.0, 224),
+    "alex_LSTM_net": Rate(74.7, 4.9, 4.9, 224),
+    "alex_net": Rate(69.2, 57.0, 5.0, 224),
+    "dense_net": Rate(6.6, 7.0, 158.0, 224),
+    "inception_net": Rate(5.5, 24.4, 110.0, 299),
+    "mobile_net": Rate(25.2, 2.2, 91.0, 224),
+    "res18_net": Rate(25.2, 11.2, 39.0, 224),
+    "squeeze_net": Rate(37.5, 0.7, 41.0, 224),
+    "tiny_LSTM_net": Rate(4345.3, 2.1, 0.6, 128),
+    "tiny_net": Rate(1951.4, 8.2, 0.9, 128),
+    "tiny_nfc_net": Rate(390.0, 4.0, 3.7, 128),
+    "tinyv3_3d_net": Rate(1000.0, 0.5, 2.2, 128),
+    "tinyv3_net": Rate(1951.4, 0.5, 0.4, 128),
+    "vgg16_net": Rate(2.7, 134.3, 89.0, 224),
 }
 """Every network's rates, on two cores."""
 
