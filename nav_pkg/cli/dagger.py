@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -354,13 +353,7 @@ def _table(rows: Sequence[Dict[str, Any]]) -> str:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     rounds = Rounds(*split(argv))
-    # SIGINT too: a shell that starts us in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    flags.hear_stops()
     rounds.run()
     return 0

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
@@ -47,6 +46,8 @@ START_LIMIT = 180.0
 """Wall seconds until the first frame of a graph."""
 STALL_LIMIT = 90.0
 """Wall seconds without a new frame (or, at the end of a run, without its commit)."""
+SUSPENDED = 30.0
+"""Wall seconds without a look of our own: the machine or the job was suspended, and no limit was passed."""
 LEARN_LIMIT = 900.0
 """Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
 COMMIT_LIMIT = 330.0
@@ -423,7 +424,7 @@ class Session:
 
     def _watch(self, graph: Graph, shown: set) -> str:
         """Until the graph ends (empty string) or stands still (why)."""
-        begin = moved = time.monotonic()
+        begin = moved = looked = time.monotonic()
         last: Any = None
         size = -1
         while graph.running:
@@ -432,6 +433,10 @@ class Session:
                 size = self.log.size()
                 self._show(shown)
             state, now = self.log.state(), time.monotonic()
+            if now - looked > SUSPENDED:
+                self._print(f"suspended for {now - looked:.0f} s")
+                begin, moved = begin + now - looked, moved + now - looked
+            looked = now
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
                 last, moved = key, now
@@ -481,12 +486,6 @@ class Session:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     args, learner_flags = split(argv)
-    # SIGINT too: a shell that starts us in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    flags.hear_stops()
     return Session(args, learner_flags).fly()

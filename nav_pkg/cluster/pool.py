@@ -109,8 +109,8 @@ def _programs() -> List[Path]:
         return sorted({Path(own).parent, Path(submit or own).parent})
     if not (prefix / "MANIFEST").is_file():
         raise DataError(
-            f"HTCondor is neither on the PATH nor in {prefix}: run 'make setup', or set CONDOR_CONFIG and PATH "
-            "to your pool's"
+            f"HTCondor is neither on the PATH nor in {prefix}: run 'make setup', or set CONDOR_CONFIG and "
+            "PATH to your pool's"
         )
     return [prefix / "bin", prefix / "sbin"]
 
@@ -136,10 +136,9 @@ def run(program: str, *arguments: str, config: Optional[Path] = None, limit: flo
             [path, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=limit,
-            universal_newlines=True,
+            text=True,
         )
     except subprocess.TimeoutExpired:
         raise PoolError(f"{program}: no answer within {limit:g} s; see `scripts/pool.py status`") from None
@@ -295,7 +294,7 @@ class Pool:
             if time.monotonic() > deadline:
                 raise PoolError(
                     f"the pool in {self.folder} does not answer within {START_LIMIT:g} s: "
-                    f"{self._last_error()}; see {self.folder}/log, then `scripts/pool.py stop` and start again"
+                    f"{self._last_error()}; see {self.folder}/log, then stop and start it (scripts/pool.py)"
                 )
             time.sleep(0.1)
 
