@@ -75,7 +75,7 @@ class CreateData(DagCommand):
         return ["--sources", self.tag, "--destination", self.args.destination]
 
     def _recording(self, number: int) -> str:
-        return f"{self.tag}/recorders/r{number}"
+        return f"recorders/{self.tag}/r{number}"
 
     def _recorder(self, number: int, runs: int, checked: bool = False) -> List[str]:
         """The flags of a recorder.

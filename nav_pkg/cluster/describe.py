@@ -67,7 +67,6 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
         "executable": str(plan.root / "setup" / "condor_job"),
         "arguments": "$(nav_name).json" if transferred else "jobs/$(nav_name).json",
         "initialdir": str(plan.folder),
-        "log": "nodes.log",
         "output": "out/$(nav_name).out",
         "error": "out/$(nav_name).err",
         "notification": "never",
@@ -92,7 +91,7 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
         made["concurrency_limits"] = LIMIT
     if plan.hosts.nice:
         made["nice_user"] = "true"
-    made.update(_policy(first, retry))
+    made.update(_policy(first, retry, transferred))
     made["My.NavPkgTag"] = f'"{plan.tag}"'
     return made
 
@@ -111,13 +110,25 @@ def _transfer(transferred: bool) -> Dict[str, str]:
     }
 
 
-def _policy(job: Job, retry: bool) -> Dict[str, str]:
-    """What becomes of a job that ended, was held or is wanted away."""
+def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
+    """What becomes of a job that ended, was held or is wanted away.
+
+    A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
+    anew; where HTCondor brings the files, what it saved has to go with it, which is what
+    `checkpoint_exit_code` does. (On a shared file system that would start it again in its place, with
+    the same wall time still running.)
+    """
+    most = job.retries if retry else 0
+    if transferred:
+        again = {"max_retries": str(most), "checkpoint_exit_code": str(EXIT_CHECKPOINTED)}
+    else:
+        done = "(ExitBySignal is false && ExitCode == 0)"
+        failed = f"(ExitBySignal || ExitCode != {EXIT_CHECKPOINTED})"
+        again = {"on_exit_remove": f"{done} || ({failed} && NumJobCompletions > {most})"}
     wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
     codes = ", ".join(map(str, RELEASED))
     return {
-        "max_retries": str(job.retries if retry else 0),
-        "checkpoint_exit_code": str(EXIT_CHECKPOINTED),
+        **again,
         "on_exit_hold": f"ExitBySignal is false && ({wrong})",
         "on_exit_hold_reason": 'strcat("exit code ", ExitCode, ": wrong use or bad data; see ", Err)',
         "on_exit_hold_subcode": "ExitCode",

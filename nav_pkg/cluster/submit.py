@@ -25,6 +25,10 @@ SUBMITTED_FILE = "submitted.json"
 STATUS_FILE = "nodes.status"
 NODE_LOG = "nodes.log"
 
+EXPRESSIONS = ("requirements", "rank", "on_exit_remove", "on_exit_hold", "on_exit_hold_reason")
+EXPRESSIONS += ("periodic_release", "request_memory")
+"""What of a submit description is an expression."""
+
 OURS = frozenset(
     {
         "run_conf.json",
@@ -192,9 +196,9 @@ def validate(plan: Plan) -> None:
         file = plan.folder / f"{name}.sub"
         try:
             made = Submit(file.read_text(encoding="utf-8"))
-            for key in ("requirements", "rank", "on_exit_hold", "on_exit_hold_reason", "periodic_release"):
+            for key in EXPRESSIONS:
                 if key in made:
-                    classad2.ExprTree(made[key])
+                    classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
         except Exception as error:  # htcondor2 has kinds of its own for each
             raise DataError(f"{file}: HTCondor does not take it: {error}") from error
     for job in plan.jobs:
@@ -238,15 +242,25 @@ def differences(plan: Plan) -> str:
     if before.get("command") != plan.command:
         return f"{before.get('command')}, not {plan.command}"
     old, new = before.get("configuration") or {}, json.loads(files.to_json(dict(plan.configuration)))
-    for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key):
-            return f"{key} {_short(old.get(key))}, not {_short(new.get(key))}"
-    return ""
+    return "" if old == new else _first_difference(old, new, "")
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 80 else f"{text[:77]}..."
+
+
+def _first_difference(old: Any, new: Any, where: str) -> str:
+    """Where two values differ first, and how."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+        return _first_difference(old.get(key), new.get(key), key)
+    if isinstance(old, list) and isinstance(new, list):
+        at = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
+        at -= 1 if at and str(old[at - 1]).startswith("-") else 0  # the flag whose value it is
+        old, new = (" ".join(map(str, words[at : at + 2])) or "nothing" for words in (old, new))
+        return f"{where} {old}, not {new}"
+    return f"{where} {_short(old)}, not {_short(new)}"
 
 
 def is_done(folder: Path) -> bool:
@@ -277,7 +291,7 @@ def begin_anew(plan: Plan) -> None:
 def _ours(path: Path) -> bool:
     """Whether a folder is one that a job of ours made: a log, a recording, or empty."""
     entries = [entry.name for entry in path.iterdir()]
-    return not entries or bool({*entries} & OURS) or entries == ["recorders"]
+    return not entries or bool({*entries} & OURS)
 
 
 def existing(plan: Plan) -> Path:
