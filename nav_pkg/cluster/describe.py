@@ -45,7 +45,7 @@ def requirements(plan: Plan) -> str:
 
 
 def _named(hosts: Sequence[str]) -> str:
-    """Whether a machine is one of some, by its full name or the part before the first dot; `*` is any text."""
+    """Whether a machine is one of some, by full name or by the part before the first dot; `*` is any text."""
     names = ",".join(hosts)
     short = 'split(TARGET.Machine, ".")[0]'
     return f'(stringListIMember(TARGET.Machine, "{names}") || stringListIMember({short}, "{names}"))'
@@ -84,7 +84,7 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
     if not local:
         made["requirements"] = requirements(plan)
         made["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
-        made.update(_transfer(transferred))
+        made.update(_transfer(plan, transferred))
     if any(job.wall_time for job in jobs):
         made["allowed_execute_duration"] = "$(duration)"
     if first.simulator:
@@ -96,13 +96,15 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
     return made
 
 
-def _transfer(transferred: bool) -> Dict[str, str]:
+def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
     if not transferred:
         return {"should_transfer_files": "NO", "transfer_executable": "false"}
     return {
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT_OR_EVICT",
         "transfer_executable": "true",
+        # a host that has the checkout at the same place needs not set up what is brought
+        "environment": f'"NAV_PKG_ROOT={plan.root}"',
         "transfer_input_files": "jobs/$(nav_name).json$(more_files)",
         "transfer_output_files": "$(nav_name).tar",
         "transfer_checkpoint_files": "$(nav_name).tar",

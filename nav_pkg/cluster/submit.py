@@ -73,6 +73,7 @@ def write(plan: Plan, retry: bool = True) -> Path:
     except OSError as error:
         raise files.disk_error(plan.folder, error, "--summary_dir") from error
     record = {"command": plan.command, "tag": plan.tag, "configuration": plan.configuration}
+    record.update(summary_dir=str(plan.summary_dir), data_root=str(plan.data_root))
     record["jobs"] = [
         {"name": job.name, "kind": job.kind, "seconds": job.seconds, "total": job.total, "unit": job.unit}
         for job in plan.jobs
@@ -112,7 +113,7 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         made[child].add_parents(made[parent], edge=_edge(pairs))
     names = {(layer, i): job.name for layer, jobs in layers.items() for i, job in enumerate(jobs)}
     dags.write_dag(dag, plan.folder, plan.file.name, _formatter(names))
-    for name, jobs in layers.items():  # again, with a head that says what it is
+    for name in layers:  # again, with a head that says what it is
         _write(plan.folder / f"{name}.sub", describe.text(made[name].submit_description, name, plan))
 
 
@@ -370,7 +371,7 @@ def rescues(plan: Plan) -> List[Path]:
 
 
 def make_rescue(plan: Plan) -> Optional[Path]:
-    """Where a DAG was cut off without one (its host died), write a rescue file from what its nodes' status says.
+    """Where a DAG was cut off without a rescue file (its host died), write one from its nodes' status.
 
     Returns:
         The file; None where HTCondor has written one for the last try, or nothing is done yet.
