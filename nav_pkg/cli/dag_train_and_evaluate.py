@@ -28,12 +28,7 @@ class TrainAndEvaluate(Train):
         """main.py trains, evaluate.py flies through run_script.py."""
         return [
             *super().layers(),
-            layer(
-                "evaluate.py",
-                evaluate.parser(),
-                checkpoint_path="the model that was trained flies",
-                **{"-m": ""},
-            ),
+            layer("evaluate.py", evaluate.parser(), "-m", checkpoint_path="each model flies itself"),
             layer("run_script.py", run_script.parser(), *FLOWN_BY_EVALUATE),
         ]
 
