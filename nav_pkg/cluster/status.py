@@ -142,6 +142,8 @@ class Dag:
                 node.reason = values["details"]
         for node in self.nodes.values():
             self._read_state(node)
+            if node.status == "done":
+                node.done = node.total or node.done
             if node.status in ("failed", "held"):
                 node.error = self._error(node) or node.reason
         return list(self.nodes.values())
@@ -219,6 +221,8 @@ _EVENTS = {
     "000": "idle",
     "001": "running",
     "004": "evicted",
+    "005": "ending",
+    "009": "waiting",
     "010": "suspended",
     "011": "running",
     "012": "held",
@@ -258,7 +262,7 @@ def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
     left = [node.seconds_left(now) for node in nodes]
     if not running or not any(left):
         return None
-    return max(sum(left) / len(running), *(node.seconds_left(now) for node in running))
+    return max([sum(left) / len(running), *(node.seconds_left(now) for node in running)])
 
 
 def counts(nodes: List[Node]) -> Dict[str, int]:
