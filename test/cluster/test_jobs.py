@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -119,12 +120,12 @@ def weights(folder):
 
 
 def test_a_training_job_vacated_in_mid_episode_ends_with_the_same_weights(queue, write_dataset):
-    """Bit for bit those of a run that nothing disturbed; vacated twice, once in mid-episode for sure."""
+    """Bit for bit those of a run that nothing disturbed."""
     import torch
 
     (queue.folder / "data").mkdir(parents=True)
     write_dataset(queue.folder / "data", "easy", runs=2, frames=60)
-    # 2,000 batches of one frame an episode (the 120 frames in random order, again and again)
+    # An episode has 100 batches, after each of which a stop is heard.
     words = [
         "main.py",
         "--dataset",
@@ -147,7 +148,8 @@ def test_a_training_job_vacated_in_mid_episode_ends_with_the_same_weights(queue,
     queue.until(
         lambda: "the next try goes on" in out.read_text() or (log / "results.json").exists(), "a stop"
     )
-    assert "saved" in out.read_text(), queue.report()
+    saved = re.search(r"saved \S+ after (\d+) episodes and (\d+) batches", out.read_text())
+    assert saved and int(saved.group(2)) > 0, queue.report()
     for name in numbers:
         assert queue.wait(numbers[name], COMPLETED)["ExitCode"] == 0, queue.report()
     assert state(folder, "left")["tries"] == 2
