@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from nav_pkg.cli import cluster_flags, flags
 from nav_pkg.cli.cluster_flags import Layer
-from nav_pkg.cluster import client, estimate, submit
+from nav_pkg.cluster import client, estimate, submit, transfer
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import Hosts, Job, Plan
 from nav_pkg.core import DataError, UsageError
@@ -184,8 +184,8 @@ class DagCommand:
         container = args.python_environment != "virtualenv"
         if container != bool(args.image):
             raise UsageError(
-                f"{self.name}: --python_environment {args.python_environment} and --image {args.image or 'not given'}"
-                ": a container needs both, the project's own set-up neither"
+                f"{self.name}: --python_environment {args.python_environment} and --image "
+                f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
         plan = Plan(
             command=self.name,
@@ -229,8 +229,8 @@ def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:
     count = args.number_of_models or len(seeds)
     if count > len(seeds):
         raise UsageError(
-            f"{command}: --number_of_models {count} with {len(seeds)} seeds: two models of one seed are the same "
-            "model: give as many --seeds"
+            f"{command}: --number_of_models {count} with {len(seeds)} seeds: two models of one seed are the "
+            "same model: give as many --seeds"
         )
     names = getattr(args, "model_names", None) or [f"seed_{seed}" for seed in seeds]
     if len(names) < count:
@@ -274,7 +274,7 @@ def _gpus(one: DagCommand) -> int:
 
 
 def pool_environment() -> Dict[str, str]:
-    """CONDOR_CONFIG and PATH of the configured pool, or of the personal one, started where it is not there."""
+    """CONDOR_CONFIG and PATH of the configured pool, or else of the personal one, which is started."""
     from nav_pkg.cluster import pool
 
     return pool.prefix_environment(pool.ensure_pool())
@@ -297,13 +297,14 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
     elif state == "other":
         how = submit.differences(plan)
         held = f"holds a DAG of {how}" if how else "exists already"
+        where = plan.summary_dir / plan.tag if how else submit.existing(plan)
         raise UsageError(
-            f"{plan.summary_dir / plan.tag if how else submit.existing(plan)}: {held}; give the same flags to continue it, --owr to begin anew, or "
-            "another -t"
+            f"{where}: {held}; give the same flags to continue it, --owr to begin anew, or another -t"
         )
     elif state == "same":
         rescue = submit.make_rescue(plan)
     one.prepare()
+    transfer.pack(plan)
     submit.write(plan, retry=not args.dont_retry)
     submit.validate(plan)
     _say(estimate.table(plan, works)[-4:-1], one.warnings)

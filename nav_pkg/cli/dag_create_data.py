@@ -54,7 +54,8 @@ class CreateData(DagCommand):
                 raise UsageError(f"{self.name}: --{flag}: is clean_dataset.py's alone; see --estimate")
         if self.args.destination == self.tag:
             raise UsageError(
-                f"{self.name}: --destination {self.tag} is the tag, under which the recordings lie: choose another"
+                f"{self.name}: --destination {self.tag} is the tag, as which the recordings are gathered: "
+                "choose another"
             )
 
     def prepare(self) -> None:
@@ -75,7 +76,7 @@ class CreateData(DagCommand):
         return ["--sources", self.tag, "--destination", self.args.destination]
 
     def _recording(self, number: int) -> str:
-        return f"{self.tag}/recorders/r{number}"
+        return f"recorders/{self.tag}/r{number}"
 
     def _recorder(self, number: int, runs: int, checked: bool = False) -> List[str]:
         """The flags of a recorder.

@@ -102,8 +102,8 @@ class Evaluate(DagCommand):
         for tag, _ in found:
             if not (self.summary_dir / tag / "my-model").exists():
                 raise DataError(
-                    f"{self.summary_dir / tag}: holds no model; see --seeds, --number_of_models, --summary_dir, or "
-                    "name checkpoints with -m"
+                    f"{self.summary_dir / tag}: holds no model; see --seeds, --number_of_models, "
+                    "--summary_dir, or name checkpoints with -m"
                 )
         return found
 

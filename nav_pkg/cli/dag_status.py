@@ -73,8 +73,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if done or args.once:
             good = not done or all(node.status == "done" for node in dag.nodes.values())
             if not good:
-                print(
-                    f"ended with failures; the same command as before continues it ({dag.command} -t {dag.tag})"
-                )
+                print(f"ended with failures; the same {dag.command} -t {dag.tag} ... as before continues it")
             return 0 if good else 1
         time.sleep(args.every)

@@ -4,7 +4,7 @@ Model i is trained by main.py with the i-th of --seeds in the log folder TAG/see
 all of them. With --learning_rates there are as many models for each rate, in TAG/lr_<rate>/seed_<seed>.
 
 Example:
-    dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3 --wall_time_train 7200
+    dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Train(DagCommand):
         self.scratch = self._scratch()
 
     def _scratch(self) -> bool:
-        """Whether the checkpoint to begin with is a scratch that has to be made; refuse one that is missing."""
+        """Whether the checkpoint to begin with is a scratch to be made; refuse one that is missing."""
         given = self.training.checkpoint_path
         if not given:
             return False

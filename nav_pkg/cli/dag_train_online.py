@@ -4,7 +4,7 @@ Model i is run_script.py --online with the i-th of --seeds in the log folder TAG
 compares all of them.
 
 Example:
-    dag_train_online.py -t online --network tiny_net --discrete --loss CrossEntropy --number_of_runs 20 --alpha 0.5
+    dag_train_online.py -t online --discrete --loss CrossEntropy --number_of_runs 20 --alpha 0.5
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ class Machines:
             ads = htcondor2.Collector().query(htcondor2.AdTypes.Startd, 'SlotType =!= "Dynamic"', names)
         except htcondor2.HTCondorException as error:
             raise SimulatorError(
-                f"the pool's collector does not answer ({error}): see CONDOR_CONFIG, and scripts/pool.py status"
+                f"the pool's collector does not answer ({error}): see CONDOR_CONFIG and "
+                "scripts/pool.py status"
             ) from error
         return Machines(
             tuple(
@@ -86,8 +87,9 @@ class Machines:
             most = [max((size[i] for size in self.sizes), default=0) for i in range(4)]
             found.setdefault(
                 job.kind,
-                f"{job.kind} jobs ask for {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of disk and "
-                f"{wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, {most[1]}, {most[2]}, "
-                f"{most[3]}): they will wait for one; see --cpus, --rammem, --diskmem, --gpunum",
+                f"{job.kind} jobs ask for {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of disk "
+                f"and {wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, {most[1]}, "
+                f"{most[2]}, {most[3]}): they wait for one; see --cpus, --rammem, --diskmem, "
+                "--gpunum",
             )
         return list(found.values())

@@ -45,7 +45,7 @@ def requirements(plan: Plan) -> str:
 
 
 def _named(hosts: Sequence[str]) -> str:
-    """Whether a machine is one of some, by its full name or the part before the first dot; `*` is any text."""
+    """Whether a machine is one of some, by full name or by the part before the first dot; `*` is any text."""
     names = ",".join(hosts)
     short = 'split(TARGET.Machine, ".")[0]'
     return f'(stringListIMember(TARGET.Machine, "{names}") || stringListIMember({short}, "{names}"))'
@@ -67,7 +67,6 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
         "executable": str(plan.root / "setup" / "condor_job"),
         "arguments": "$(nav_name).json" if transferred else "jobs/$(nav_name).json",
         "initialdir": str(plan.folder),
-        "log": "nodes.log",
         "output": "out/$(nav_name).out",
         "error": "out/$(nav_name).err",
         "notification": "never",
@@ -85,25 +84,27 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
     if not local:
         made["requirements"] = requirements(plan)
         made["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
-        made.update(_transfer(transferred))
+        made.update(_transfer(plan, transferred))
     if any(job.wall_time for job in jobs):
         made["allowed_execute_duration"] = "$(duration)"
     if first.simulator:
         made["concurrency_limits"] = LIMIT
     if plan.hosts.nice:
         made["nice_user"] = "true"
-    made.update(_policy(first, retry))
+    made.update(_policy(first, retry, transferred))
     made["My.NavPkgTag"] = f'"{plan.tag}"'
     return made
 
 
-def _transfer(transferred: bool) -> Dict[str, str]:
+def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
     if not transferred:
         return {"should_transfer_files": "NO", "transfer_executable": "false"}
     return {
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT_OR_EVICT",
         "transfer_executable": "true",
+        # a host that has the checkout at the same place needs not set up what is brought
+        "environment": f'"NAV_PKG_ROOT={plan.root}"',
         "transfer_input_files": "jobs/$(nav_name).json$(more_files)",
         "transfer_output_files": "$(nav_name).tar",
         "transfer_checkpoint_files": "$(nav_name).tar",
@@ -111,13 +112,25 @@ def _transfer(transferred: bool) -> Dict[str, str]:
     }
 
 
-def _policy(job: Job, retry: bool) -> Dict[str, str]:
-    """What becomes of a job that ended, was held or is wanted away."""
+def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
+    """What becomes of a job that ended, was held or is wanted away.
+
+    A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
+    anew; where HTCondor brings the files, what it saved has to go with it, which is what
+    `checkpoint_exit_code` does. (On a shared file system that would start it again in its place, with
+    the same wall time still running.)
+    """
+    most = job.retries if retry else 0
+    if transferred:
+        again = {"max_retries": str(most), "checkpoint_exit_code": str(EXIT_CHECKPOINTED)}
+    else:
+        done = "(ExitBySignal is false && ExitCode == 0)"
+        failed = f"(ExitBySignal || ExitCode != {EXIT_CHECKPOINTED})"
+        again = {"on_exit_remove": f"{done} || ({failed} && NumJobCompletions > {most})"}
     wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
     codes = ", ".join(map(str, RELEASED))
     return {
-        "max_retries": str(job.retries if retry else 0),
-        "checkpoint_exit_code": str(EXIT_CHECKPOINTED),
+        **again,
         "on_exit_hold": f"ExitBySignal is false && ({wrong})",
         "on_exit_hold_reason": 'strcat("exit code ", ExitCode, ": wrong use or bad data; see ", Err)',
         "on_exit_hold_subcode": "ExitCode",

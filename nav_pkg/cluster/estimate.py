@@ -172,7 +172,7 @@ def check_wall_time(flag: str, wall: float, work: Work, what: str) -> None:
         need = math.ceil(work.interval / 0.9 if work.interval < 2700 else work.interval + 300)
         raise UsageError(
             f"{flag} {wall:g} is shorter than the time to the first checkpoint of {what} (expected after "
-            f"{work.interval:.0f} s): the job would begin again and again; give {need} or more, or leave it out"
+            f"{work.interval:.0f} s): it would begin again and again; give {need} or more, or leave it out"
         )
 
 
@@ -195,8 +195,8 @@ def memory_warning(work: Work, rammem: float, what: str) -> str:
     if not rammem or 1000 * rammem >= work.memory:
         return ""
     return (
-        f"--rammem {rammem:g} is less than {what} is expected to use ({work.memory / 1000:.1f} GB): it may be "
-        "held for it; it is then released with twice as much"
+        f"--rammem {rammem:g} is less than {what} is expected to use ({work.memory / 1000:.1f} GB): it may "
+        "be held for it, and is then released with twice as much"
     )
 
 
@@ -215,13 +215,15 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
         job = max(jobs, key=lambda one: works[one.name].seconds)
         asks = job.resources
         lines.append(
-            f"{f'{len(jobs)} x {name}':24} {asks.cpus:5} {asks.memory / 1000:6.1f} GB {asks.disk / 1000:6.1f} GB "
+            f"{f'{len(jobs)} x {name}':24} {asks.cpus:5} {asks.memory / 1000:6.1f} GB "
+            f"{asks.disk / 1000:6.1f} GB "
             f"{asks.gpus:5} {duration(works[job.name].seconds):>9} "
             f"{duration(job.wall_time) if job.wall_time else 'none':>9}"
         )
     total = totals(plan.jobs, works)
     lines += [
-        f"core-hours: {total['core_hours']:.1f} expected, at most {total['most_core_hours']:.1f} a try by wall time",
+        f"core-hours: {total['core_hours']:.1f} expected, "
+        f"at most {total['most_core_hours']:.1f} a try by wall time",
         f"the longest chain of jobs: {duration(longest(plan.jobs, works))}; "
         f"with 2 cores in all: {duration(total['core_hours'] * 1800)}",
         f"all at once: memory {total['memory'] / 1000:.1f} GB, disk {total['disk'] / 1000:.1f} GB; "

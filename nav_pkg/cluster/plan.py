@@ -28,6 +28,9 @@ KINDS = (
 LOCAL_KINDS = ("clean", "merge", "verify", "report")
 """Kinds that run on the submitting host where there is no shared file system: all they read is there."""
 
+CODE = "nav_pkg.tar.gz"
+"""The checkout, where HTCondor brings it to hosts without one."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 _PATH = re.compile(r"[A-Za-z0-9_/.,:@%+=~-]+\Z")
 
@@ -235,12 +238,29 @@ class Plan:
         return self.hosts.file_transfer and job.kind not in LOCAL_KINDS
 
     def transfer_in(self, job: Job) -> List[Path]:
-        """The tars that a job gets: its datasets and checkpoints, and what an earlier try of it left."""
+        """The tars that a job gets: the code, its datasets and checkpoints, and what an earlier try left."""
         if not self.transferred(job):
             return []
         folder = self.folder / "transfer"
-        names = [f"data-{name}" for name in job.datasets] + [f"log-{name}" for name in job.checkpoints]
-        return [folder / f"{name.replace('/', '+')}.tar" for name in names]
+        found = [] if self.hosts.image else [folder / CODE]
+        for place in self.places_in(job):
+            writer = self._writer(place)
+            found.append(folder / f"{writer or place.replace('/', '+')}.tar")
+        earlier = folder / f"{job.name}.tar"
+        return [*found, earlier] if earlier.exists() else found
+
+    def places_in(self, job: Job) -> List[str]:
+        """What a job reads: `data/...` and `log/...`."""
+        return [f"data/{name}" for name in job.datasets] + [f"log/{name}" for name in job.checkpoints]
+
+    def _writer(self, place: str) -> str:
+        """The job that writes what another one reads; empty when it is there before."""
+        return next((job.name for job in self.jobs if place in job.outputs), "")
+
+    def places_before(self) -> List[str]:
+        """All that jobs on other hosts read and that no job writes."""
+        places = [place for job in self.jobs if self.transferred(job) for place in self.places_in(job)]
+        return [place for place in dict.fromkeys(places) if not self._writer(place)]
 
 
 def dag_folder(summary_dir: Path, tag: str) -> Path:

@@ -165,9 +165,9 @@ class Dag:
             return
         number, cluster, when = head.groups()
         if number == "000":
-            named = re.search(r"DAG Node: (\S+)", event)
+            named = re.search(r"DAGNodeName = \"([^\"]+)\"|DAG Node: (\S+)", event)
             if named:
-                self._names[cluster] = named.group(1)
+                self._names[cluster] = named.group(1) or named.group(2)
         node = self.nodes.get(self._names.get(cluster, ""))
         if node is None:
             return

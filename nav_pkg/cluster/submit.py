@@ -25,6 +25,10 @@ SUBMITTED_FILE = "submitted.json"
 STATUS_FILE = "nodes.status"
 NODE_LOG = "nodes.log"
 
+EXPRESSIONS = ("requirements", "rank", "on_exit_remove", "on_exit_hold", "on_exit_hold_reason")
+EXPRESSIONS += ("periodic_release", "request_memory")
+"""What of a submit description is an expression."""
+
 OURS = frozenset(
     {
         "run_conf.json",
@@ -69,6 +73,7 @@ def write(plan: Plan, retry: bool = True) -> Path:
     except OSError as error:
         raise files.disk_error(plan.folder, error, "--summary_dir") from error
     record = {"command": plan.command, "tag": plan.tag, "configuration": plan.configuration}
+    record.update(summary_dir=str(plan.summary_dir), data_root=str(plan.data_root))
     record["jobs"] = [
         {"name": job.name, "kind": job.kind, "seconds": job.seconds, "total": job.total, "unit": job.unit}
         for job in plan.jobs
@@ -108,7 +113,7 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         made[child].add_parents(made[parent], edge=_edge(pairs))
     names = {(layer, i): job.name for layer, jobs in layers.items() for i, job in enumerate(jobs)}
     dags.write_dag(dag, plan.folder, plan.file.name, _formatter(names))
-    for name, jobs in layers.items():  # again, with a head that says what it is
+    for name in layers:  # again, with a head that says what it is
         _write(plan.folder / f"{name}.sub", describe.text(made[name].submit_description, name, plan))
 
 
@@ -192,9 +197,9 @@ def validate(plan: Plan) -> None:
         file = plan.folder / f"{name}.sub"
         try:
             made = Submit(file.read_text(encoding="utf-8"))
-            for key in ("requirements", "rank", "on_exit_hold", "on_exit_hold_reason", "periodic_release"):
+            for key in EXPRESSIONS:
                 if key in made:
-                    classad2.ExprTree(made[key])
+                    classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
         except Exception as error:  # htcondor2 has kinds of its own for each
             raise DataError(f"{file}: HTCondor does not take it: {error}") from error
     for job in plan.jobs:
@@ -238,15 +243,25 @@ def differences(plan: Plan) -> str:
     if before.get("command") != plan.command:
         return f"{before.get('command')}, not {plan.command}"
     old, new = before.get("configuration") or {}, json.loads(files.to_json(dict(plan.configuration)))
-    for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key):
-            return f"{key} {_short(old.get(key))}, not {_short(new.get(key))}"
-    return ""
+    return "" if old == new else _first_difference(old, new, "")
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 80 else f"{text[:77]}..."
+
+
+def _first_difference(old: Any, new: Any, where: str) -> str:
+    """Where two values differ first, and how."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+        return _first_difference(old.get(key), new.get(key), key)
+    if isinstance(old, list) and isinstance(new, list):
+        at = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
+        at -= 1 if at and str(old[at - 1]).startswith("-") else 0  # the flag whose value it is
+        old, new = (" ".join(map(str, words[at : at + 2])) or "nothing" for words in (old, new))
+        return f"{where} {old}, not {new}"
+    return f"{where} {_short(old)}, not {_short(new)}"
 
 
 def is_done(folder: Path) -> bool:
@@ -277,7 +292,7 @@ def begin_anew(plan: Plan) -> None:
 def _ours(path: Path) -> bool:
     """Whether a folder is one that a job of ours made: a log, a recording, or empty."""
     entries = [entry.name for entry in path.iterdir()]
-    return not entries or bool({*entries} & OURS) or entries == ["recorders"]
+    return not entries or bool({*entries} & OURS)
 
 
 def existing(plan: Plan) -> Path:
@@ -356,7 +371,7 @@ def rescues(plan: Plan) -> List[Path]:
 
 
 def make_rescue(plan: Plan) -> Optional[Path]:
-    """Where a DAG was cut off without one (its host died), write a rescue file from what its nodes' status says.
+    """Where a DAG was cut off without a rescue file (its host died), write one from its nodes' status.
 
     Returns:
         The file; None where HTCondor has written one for the last try, or nothing is done yet.

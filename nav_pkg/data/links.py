@@ -24,7 +24,7 @@ _PLAN = "plan.json"
 
 
 class Taken(NamedTuple):
-    """The first `frames` frames of a run, for a part of the split ('': none), under a name (None: its own)."""
+    """The first `frames` frames of a run, for a part of the split ('': none), named anew (None: not)."""
 
     part: str
     run: Run
