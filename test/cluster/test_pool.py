@@ -159,7 +159,7 @@ def test_which_pool(clean, monkeypatch, tmp_path):
 
 def test_no_pool_and_none_can_be_started(clean, monkeypatch, tmp_path):
     monkeypatch.setenv("NAV_PKG_POOL", str(tmp_path / "pool"))
-    monkeypatch.setattr(pools, "PREFIX", tmp_path / "no-condor")
+    monkeypatch.setenv("NAV_PKG_SHARE", str(tmp_path))
     monkeypatch.setattr(pools.shutil, "which", lambda name, path=None: None)
     with pytest.raises(DataError, match="make setup"):
         pools.ensure_pool()
