@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2034
 
 NAV_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-NAV_DATA=$HOME/.local/share/nav_pkg # made once a user, shared by all checkouts
-NAV_CACHE=$HOME/.cache/nav_pkg      # downloads and the log
+NAV_DATA=${NAV_PKG_SHARE:-$HOME/.local/share/nav_pkg} # made once a user, shared by all checkouts
+NAV_CACHE=$HOME/.cache/nav_pkg # downloads and the log
 NAV_LOG=$NAV_CACHE/setup.log
 NAV_PREFIX=$NAV_DATA/gazebo-11
 NAV_RECIPE=3                        # of the prefix: one more whenever what goes into it changes
@@ -65,12 +65,20 @@ gzserver_is_11() { # by its file name (gzserver -> gzserver-11.x.y): running it 
 }
 
 venv_dir() { # the virtual environment these requirements ask for, whether made or not
-    local version sum kind=cpu
+    local version sum
     version=$(python_version)
-    # A home folder can be shared by hosts with and without a GPU: they get different builds.
-    if has_gpu; then kind=cuda; fi
     sum=$(grep -v -E '^ *(#|$)' "$(requirements "$version")" | sha256sum | cut -c1-8)
-    echo "$NAV_DATA/venv-$version-$kind-$sum"
+    echo "$NAV_DATA/venv-$version-$(torch_kind)-$sum"
+}
+
+torch_kind() { # cpu or cuda: a home folder can be shared by hosts with and without a GPU, which get different builds
+    if [ -n "${NAV_PKG_TORCH:-}" ]; then
+        echo "$NAV_PKG_TORCH" # of a container's image, which is built on one host and run on others
+    elif has_gpu; then
+        echo cuda
+    else
+        echo cpu
+    fi
 }
 
 python_version() { /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }

@@ -21,7 +21,6 @@ from typing import Dict, Iterator, List, Optional
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
 
-PREFIX = Path("~/.local/share/nav_pkg/condor")
 MACHINE_CONFIG = Path("/etc/condor/condor_config")
 START_LIMIT = 60.0
 """Wall seconds for a pool to answer after its start (2 to 4 on an idle machine)."""
@@ -46,6 +45,11 @@ class PoolError(NavError):
 def pool_folder() -> Path:
     """The personal pool's folder: environment `NAV_PKG_POOL`, else `~/.local/share/nav_pkg/pool`."""
     return Path(os.environ.get("NAV_PKG_POOL") or "~/.local/share/nav_pkg/pool").expanduser().absolute()
+
+
+def prefix_folder() -> Path:
+    """Where set-up puts HTCondor: below the environment's `NAV_PKG_SHARE`, else `~/.local/share/nav_pkg`."""
+    return Path(os.environ.get("NAV_PKG_SHARE") or "~/.local/share/nav_pkg").expanduser() / "condor"
 
 
 def configured() -> Optional[Path]:
@@ -101,7 +105,7 @@ def prefix_environment(config: Optional[Path] = None) -> Dict[str, str]:
 
 def _programs() -> List[Path]:
     """The folders of HTCondor's programs: the machine's own, else those of set-up."""
-    prefix = PREFIX.expanduser()
+    prefix = prefix_folder()
     own = shutil.which("condor_master")
     if own is not None:
         # Debian and Red Hat keep the user's programs and the daemons apart.

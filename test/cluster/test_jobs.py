@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -119,12 +120,12 @@ def weights(folder):
 
 
 def test_a_training_job_vacated_in_mid_episode_ends_with_the_same_weights(queue, write_dataset):
-    """Bit for bit those of a run that nothing disturbed; vacated twice, once in mid-episode for sure."""
+    """Bit for bit those of a run that nothing disturbed."""
     import torch
 
     (queue.folder / "data").mkdir(parents=True)
     write_dataset(queue.folder / "data", "easy", runs=2, frames=60)
-    # 2,000 batches of one frame an episode (the 120 frames in random order, again and again)
+    # An episode has 100 batches, after each of which a stop is heard.
     words = [
         "main.py",
         "--dataset",
@@ -147,7 +148,8 @@ def test_a_training_job_vacated_in_mid_episode_ends_with_the_same_weights(queue,
     queue.until(
         lambda: "the next try goes on" in out.read_text() or (log / "results.json").exists(), "a stop"
     )
-    assert "saved" in out.read_text(), queue.report()
+    saved = re.search(r"saved \S+ after (\d+) episodes and (\d+) batches", out.read_text())
+    assert saved and int(saved.group(2)) > 0, queue.report()
     for name in numbers:
         assert queue.wait(numbers[name], COMPLETED)["ExitCode"] == 0, queue.report()
     assert state(folder, "left")["tries"] == 2
@@ -158,19 +160,18 @@ def test_a_training_job_vacated_in_mid_episode_ends_with_the_same_weights(queue,
 
 def test_checkpoints_travel(queue):
     """Without a shared file system: what exit 85 saved is brought home, and back for the next try."""
-    archive = queue.folder / "log" / "dag" / "DAG" / "transfer"
-    archive.mkdir(parents=True)
-    content = queue.folder / "input"
-    content.mkdir()
-    (content / "dataset.json").write_text("{}")
-    with tarfile.open(archive / "data-small.tar", "w") as tar:
-        tar.add(content, "data/small")
     job = queue.job(
         "far", "fake.py", "-t", "far", "exit", 85, 85, 0, datasets=("small",), outputs=("log/far",)
     )
-    folder, numbers = queue.submit(
-        job, hosts=Hosts(file_transfer=True, nice=False), changes={"environment": _root(queue)}
-    )
+    hosts = Hosts(file_transfer=True, nice=False)
+    content = queue.folder / "input"
+    content.mkdir(parents=True)
+    (content / "dataset.json").write_text("{}")
+    (archive,) = [path for path in queue.plan(job, hosts=hosts).transfer_in(job) if "small" in path.name]
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w") as tar:
+        tar.add(content, "data/small")
+    folder, numbers = queue.submit(job, hosts=hosts)
     assert queue.wait(numbers["far"], COMPLETED)["ExitCode"] == 0, queue.report()
     with tarfile.open(folder / "transfer" / "far.tar") as tar:
         assert tar.extractfile("log/far/tries").read() == b"3"
@@ -180,9 +181,7 @@ def test_checkpoints_travel(queue):
 def test_a_vacated_job_takes_its_files_along(queue):
     """Evicted without a shared file system: what it saved comes back with it."""
     job = queue.job("gone", "fake.py", "-t", "gone", "wait", 1, outputs=("log/gone",))
-    folder, numbers = queue.submit(
-        job, hosts=Hosts(file_transfer=True, nice=False), changes={"environment": _root(queue)}
-    )
+    folder, numbers = queue.submit(job, hosts=Hosts(file_transfer=True, nice=False))
     queue.until(lambda: _there(queue, 1), "the first try")
     queue.run("condor_vacate_job", numbers["gone"])
     queue.until(lambda: _there(queue, 2), "the second try, with what the first one left")
@@ -190,11 +189,6 @@ def test_a_vacated_job_takes_its_files_along(queue):
     assert queue.wait(numbers["gone"], COMPLETED)["ExitCode"] == 0, queue.report()
     with tarfile.open(folder / "transfer" / "gone.tar") as tar:
         assert tar.extractfile("log/gone/tries").read() == b"2"
-
-
-def _root(queue):
-    """The jobs' environment: where nav_pkg is on the node."""
-    return f'"NAV_PKG_ROOT={queue.root}"'
 
 
 def _there(queue, number):
@@ -235,7 +229,6 @@ def test_two_simulators_on_one_host(queue):
         root=ROOT,
         hosts=Hosts(file_transfer=True, nice=False),
         spec={"save_every": 0.1},
-        changes={"environment": f'"NAV_PKG_ROOT={ROOT}"'},
     )
     numbers.update(more)
     for number in numbers.values():
