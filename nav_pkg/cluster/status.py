@@ -216,7 +216,7 @@ class Dag:
         return last
 
 
-_QUEUED = ("running", "held", "suspended", "evicted", "idle")
+_QUEUED = ("running", "held", "suspended", "evicted", "idle", "ending")
 _EVENTS = {
     "000": "idle",
     "001": "running",
