@@ -13,7 +13,7 @@ from typing import Any, List, Optional, Sequence
 
 from nav_pkg.cli import evaluate, run_script
 from nav_pkg.cli.dag import Asked, layer, run
-from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights, flights_work
+from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights
 from nav_pkg.cli.dag_train import Model, Train
 
 
@@ -49,19 +49,18 @@ class TrainAndEvaluate(Train):
             *self.words["evaluate.py"],
             *self.words["run_script.py"],
         ]
-        conditions, runs = self.flight
         return self.asked(
             "evaluate",
             f"{model.node}_eva",
             ["evaluate.py", *words],
-            flights_work(self.network, conditions, runs),
+            self.flight.work(self.network),
             wall_flag="wall_time_eva",
             gpumem=self.given("gpumem_eva") or self.args.gpumem,
             parents=(f"{model.node}_train",),
             simulator=True,
             checkpoints=(tag,),
             outputs=(f"log/{tag}/evaluation",),
-            total=conditions * runs,
+            total=self.flight.runs,
             unit="runs",
         )
 

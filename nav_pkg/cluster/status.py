@@ -195,9 +195,9 @@ class Dag:
             return
         node.host = str(state.get("host") or node.host)
         node.tries = max(node.tries, int(state.get("tries") or 0))
-        node.unit = str(state.get("unit") or node.unit)
-        node.done = int(state.get(node.unit) or 0) if node.unit else 0
-        node.total = int(state.get("of") or node.total)
+        if node.unit:  # a job of one step has nothing to count, whatever lies in its log folder
+            node.done = int(state.get(node.unit) or 0)
+            node.total = int(state.get("of") or node.total)
         if node.status == "running" and state.get("status") == "suspended":
             node.status = "suspended"
         node.error = str(state.get("error_line") or "")
