@@ -10,29 +10,37 @@ Example:
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg.cli import evaluate, run_script
 from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
+from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cluster import estimate
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.flight.conditions import DIRECTIONS, labels
-from nav_pkg.world import load_plan
 
 FLOWN_BY_EVALUATE = tuple(evaluate.SET_HERE)
 """Flags of run_script.py that evaluate.py sets itself."""
 
 
-def check_flights(name: str, words: Sequence[str]) -> Tuple[int, int]:
+class Flights(NamedTuple):
+    """The flights of a model: how many in all conditions together, and the frames of each."""
+
+    runs: int
+    frames: int
+
+    def work(self, network: str) -> Work:
+        """What they are expected to take."""
+        return estimate.flights(self.runs, self.frames, estimate.FLOWN, network)
+
+
+def check_flights(name: str, words: Sequence[str]) -> Flights:
     """Check the flags of an evaluation whose checkpoint need not be there yet.
 
     Args:
         name: of the command.
         words: for evaluate.py and run_script.py.
-
-    Returns:
-        How many conditions are flown under, and the runs of each.
 
     Raises:
         UsageError: one of the scripts would refuse them.
@@ -40,21 +48,15 @@ def check_flights(name: str, words: Sequence[str]) -> Tuple[int, int]:
     args, rest = evaluate.split(["-m", "checkpoint", *words])
     if args.jobs > 1:
         raise UsageError(f"{name}: --jobs {args.jobs}: a job has one simulator: leave it out")
+    frames = 0
     for world in args.worlds:
-        load_plan(world)
         line, _ = run_script.split(["-m", "checkpoint", "--alpha", str(args.alpha), "-w", world, *rest])
         for delay in args.control_delays:
             line.control_delay = delay
-            run_script.schedule(line)
+            frames = max(frames, expected_frames(run_script.schedule(line)))
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
-    return count * len(set(args.control_delays)) * len(set(args.perturbations)), args.number_of_runs
-
-
-def flights_work(network: str, conditions: int, runs: int) -> Work:
-    """What the flights of a model are expected to take."""
-    plan = load_plan("esatv3")
-    frames = round(10 * min(plan.limits["max_duration"], plan.route.length / 0.8))
-    return estimate.flights(conditions * runs, frames, estimate.FLOWN, network)
+    count *= len(set(args.control_delays)) * len(set(args.perturbations))
+    return Flights(count * args.number_of_runs, frames)
 
 
 class Evaluate(DagCommand):
@@ -75,7 +77,7 @@ class Evaluate(DagCommand):
         words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
         taken, given = self._checkpoints(words)
         self.rest = taken
-        self.conditions, self.runs = check_flights(self.name, self.rest)
+        self.flights = check_flights(self.name, self.rest)
         from nav_pkg.learn import checkpoint
 
         self.flown: Dict[str, str] = {}
@@ -121,13 +123,13 @@ class Evaluate(DagCommand):
                     "evaluate",
                     f"m_{number}_eva",
                     ["evaluate.py", "-t", tag, "-m", path, *self.rest],
-                    flights_work(self.networks[label], self.conditions, self.runs),
+                    self.flights.work(self.networks[label]),
                     wall_flag="wall_time",
                     gpumem=self.args.gpumem,
                     simulator=True,
                     checkpoints=(path,),
                     outputs=(f"log/{tag}",),
-                    total=self.conditions * self.runs,
+                    total=self.flights.runs,
                     unit="runs",
                 )
             )

@@ -13,7 +13,7 @@ from typing import Any, List, Optional, Sequence
 
 from nav_pkg.cli import evaluate, run_script
 from nav_pkg.cli.dag import Asked, layer, run
-from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights, flights_work
+from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights
 from nav_pkg.cli.dag_train import Model, Train
 
 
@@ -28,12 +28,7 @@ class TrainAndEvaluate(Train):
         """main.py trains, evaluate.py flies through run_script.py."""
         return [
             *super().layers(),
-            layer(
-                "evaluate.py",
-                evaluate.parser(),
-                checkpoint_path="the model that was trained flies",
-                **{"-m": ""},
-            ),
+            layer("evaluate.py", evaluate.parser(), "-m", checkpoint_path="each model flies itself"),
             layer("run_script.py", run_script.parser(), *FLOWN_BY_EVALUATE),
         ]
 
@@ -54,19 +49,18 @@ class TrainAndEvaluate(Train):
             *self.words["evaluate.py"],
             *self.words["run_script.py"],
         ]
-        conditions, runs = self.flight
         return self.asked(
             "evaluate",
             f"{model.node}_eva",
             ["evaluate.py", *words],
-            flights_work(self.network, conditions, runs),
+            self.flight.work(self.network),
             wall_flag="wall_time_eva",
             gpumem=self.given("gpumem_eva") or self.args.gpumem,
             parents=(f"{model.node}_train",),
             simulator=True,
             checkpoints=(tag,),
             outputs=(f"log/{tag}/evaluation",),
-            total=conditions * runs,
+            total=self.flight.runs,
             unit="runs",
         )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 import time
@@ -314,7 +315,10 @@ class Session:
             skip.append("number_of_runs")
         made = {key: value for key, value in vars(self.args).items() if key not in skip}
         made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
-        return json.loads(json.dumps(made))
+        text = json.dumps(made)
+        # A cluster job's own folder has another name each time that it is tried.
+        scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
+        return json.loads(text.replace(json.dumps(scratch)[1:-1], "_CONDOR_SCRATCH_DIR") if scratch else text)
 
     # Flying.
 

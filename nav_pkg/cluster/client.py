@@ -87,7 +87,8 @@ class Machines:
             most = [max((size[i] for size in self.sizes), default=0) for i in range(4)]
             found.setdefault(
                 job.kind,
-                f"{job.kind} jobs ask for {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of disk "
+                f"{job.kind} jobs ask for {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of "
+                f"disk "
                 f"and {wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, {most[1]}, "
                 f"{most[2]}, {most[3]}): they wait for one; see --cpus, --rammem, --diskmem, "
                 "--gpunum",

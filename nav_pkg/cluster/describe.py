@@ -46,9 +46,9 @@ def requirements(plan: Plan) -> str:
 
 def _named(hosts: Sequence[str]) -> str:
     """Whether a machine is one of some, by full name or by the part before the first dot; `*` is any text."""
-    names = ",".join(hosts)
-    short = 'split(TARGET.Machine, ".")[0]'
-    return f'(stringListIMember(TARGET.Machine, "{names}") || stringListIMember({short}, "{names}"))'
+    pattern = "|".join(host.replace(".", "[.]").replace("*", ".*") for host in hosts)
+    names = ("TARGET.Machine", 'split(TARGET.Machine, ".")[0]')
+    return "(" + " || ".join(f'regexp("^({pattern})$", {name}, "i")' for name in names) + ")"
 
 
 def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str, str]:

@@ -142,6 +142,8 @@ class Dag:
                 node.reason = values["details"]
         for node in self.nodes.values():
             self._read_state(node)
+            if node.status == "done":
+                node.done = node.total or node.done
             if node.status in ("failed", "held"):
                 node.error = self._error(node) or node.reason
         return list(self.nodes.values())
@@ -193,9 +195,9 @@ class Dag:
             return
         node.host = str(state.get("host") or node.host)
         node.tries = max(node.tries, int(state.get("tries") or 0))
-        node.unit = str(state.get("unit") or node.unit)
-        node.done = int(state.get(node.unit) or 0) if node.unit else 0
-        node.total = int(state.get("of") or node.total)
+        if node.unit:  # a job of one step has nothing to count, whatever lies in its log folder
+            node.done = int(state.get(node.unit) or 0)
+            node.total = int(state.get("of") or node.total)
         if node.status == "running" and state.get("status") == "suspended":
             node.status = "suspended"
         node.error = str(state.get("error_line") or "")
@@ -214,11 +216,13 @@ class Dag:
         return last
 
 
-_QUEUED = ("running", "held", "suspended", "evicted", "idle")
+_QUEUED = ("running", "held", "suspended", "evicted", "idle", "ending")
 _EVENTS = {
     "000": "idle",
     "001": "running",
     "004": "evicted",
+    "005": "ending",
+    "009": "waiting",
     "010": "suspended",
     "011": "running",
     "012": "held",
@@ -258,7 +262,7 @@ def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
     left = [node.seconds_left(now) for node in nodes]
     if not running or not any(left):
         return None
-    return max(sum(left) / len(running), *(node.seconds_left(now) for node in running))
+    return max([sum(left) / len(running), *(node.seconds_left(now) for node in running)])
 
 
 def counts(nodes: List[Node]) -> Dict[str, int]:

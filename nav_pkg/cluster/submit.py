@@ -45,9 +45,9 @@ OURS = frozenset(
 DAGMAN = {
     "DAGMAN_DEFAULT_NODE_LOG": NODE_LOG,
     "DAGMAN_MAX_SUBMITS_PER_INTERVAL": "100",
-    "DAGMAN_GENERATE_SUBDAG_SUBMITS": "False",
+    "DAGMAN_USE_STRICT": "0",
 }
-"""DAGMan's settings for our DAGs: all events in one log, beside the DAG file."""
+"""DAGMan's settings for our DAGs: all events in one log, beside the DAG file, also below /tmp."""
 
 
 def write(plan: Plan, retry: bool = True) -> Path:
@@ -351,8 +351,8 @@ def submit(plan: Plan) -> int:
     before = os.getcwd()
     try:
         os.chdir(plan.folder)  # the DAG's files are named relative to it
-        for stale in plan.folder.glob(f"{plan.file.name}.condor.sub"):
-            stale.unlink()
+        for stale in (STATUS_FILE, f"{plan.file.name}.condor.sub"):
+            Path(stale).unlink(missing_ok=True)
         options = {"batch-name": plan.tag, "force": 0}
         sub = htcondor2.Submit.from_dag(plan.file.name, options)
         cluster = htcondor2.Schedd().submit(sub).cluster()

@@ -99,6 +99,8 @@ def unpack(folder: Path, job: str) -> int:
         with tarfile.open(source) as tar:
             for member in tar:
                 kind, _, name = member.name.partition("/")
+                if member.isdir() and not name:
+                    continue
                 target = roots.get(kind, folder) / name
                 if kind not in roots or not name or ".." in Path(name).parts or Path(name).is_absolute():
                     raise DataError(f"{source}: holds {member.name!r}, which is neither below data/ nor log/")

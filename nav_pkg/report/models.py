@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from nav_pkg.core import DataError
 from nav_pkg.data import files
+from nav_pkg.flight.metrics import summary
+from nav_pkg.flight.runlog import RunLog
 from nav_pkg.report import curves, style
 from nav_pkg.report.page import Page
 from nav_pkg.report.tables import Column, Table
@@ -45,6 +47,8 @@ def row(folder: Path, model: str) -> Dict[str, Any]:
             made.update(_learned(files.read_json(results)))
         if flown.exists():
             made.update(_flown(files.read_json(flown)))
+        elif (folder / model / "runs.jsonl").exists():
+            made.update(_measured(summary(RunLog(folder / model).finished().values())))
     except DataError as error:
         made["problem"] = str(error)
     return made
@@ -66,7 +70,12 @@ def _learned(results: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _flown(evaluation: Mapping[str, Any]) -> Dict[str, Any]:
     checkpoints = list((evaluation.get("checkpoints") or {}).values())
-    measures = (checkpoints[0].get("measures") or {}) if checkpoints else {}
+    if not checkpoints:
+        return {}
+    return {"network": checkpoints[0].get("network"), **_measured(checkpoints[0].get("measures") or {})}
+
+
+def _measured(measures: Mapping[str, Any]) -> Dict[str, Any]:
     return {key: measures.get(key) for key in ("success_rate", "collision_free_distance")}
 
 
@@ -77,7 +86,10 @@ def table(rows: Sequence[Dict[str, Any]]) -> Table:
         values = [one[column.key] for one in rows if isinstance(one.get(column.key), (int, float))]
         if column.digits is not None and values:
             total[column.key] = statistics.fmean(values)
-    return Table(COLUMNS, list(rows), total if len(rows) > 1 else None)
+    columns = [
+        column for column in COLUMNS if column.key != "problem" or any("problem" in one for one in rows)
+    ]
+    return Table(columns, list(rows), total if len(rows) > 1 else None)
 
 
 def spread(rows: Sequence[Mapping[str, Any]], key: str) -> str:

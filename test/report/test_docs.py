@@ -127,6 +127,8 @@ def test_links_of_our_pages_lead_somewhere():
         "docs/demo.md",
         "docs/ros_interface.md",
         "docs/deployment.md",
+        "docs/cluster.md",
+        "docs/scaling.md",
     ):
         file = ROOT / page
         for link in re.findall(r"\]\(([^)#]+)", file.read_text()):
