@@ -22,9 +22,10 @@ download() {
         [ "$suite" != none ] || fail "no Debian suite with HTCondor (${SUITES[*]}) can be had: mend the connection and start again"
         if private_apt "$APT" "$suite" condor; then break; fi
     done
-    # Perl, Python, systemd and the like serve parts that a personal pool does not have.
+    # Perl, Python, systemd and the like serve parts that a personal pool does not have; of the libraries, those
+    # that are needed are taken when the folder is laid out.
     wanted=$(wanted_by condor patchelf | grep -E '^(condor|patchelf|lib.*|gcc-.*-base|zlib1g)$' |
-        grep -v -E '^lib(perl|python|boost|gnutls|pam|systemd)')
+        grep -v -E '^lib(perl|python)')
     # shellcheck disable=SC2086
     fetch "$DEBS" $wanted
 }

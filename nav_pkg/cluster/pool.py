@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -408,6 +409,8 @@ class Pool:
         }
         if root:
             settings["CONDOR_IDS"] = "0.0"  # root's own programs outside the namespace look for this
+        if _version(folders[0]) < 25:
+            settings["SEC_FS_ENFORCE_CHANNEL_BINDING"] = "false"  # which the bindings of 25 ask for
         lines = [f"{name} = {value}" for name, value in settings.items()]
         lines += ["", "# Quick turns: with the defaults, made for thousands of machines, jobs wait a minute."]
         lines += [f"{name} = 1" for name in _ONE.split()] + [f"{name} = 2" for name in _TWO.split()]
@@ -459,6 +462,16 @@ class Pool:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(number, signal.SIGKILL)
             time.sleep(0.1)
+
+
+def _version(programs: Path) -> int:
+    """The main version of HTCondor's programs in a folder; 0 when they do not say."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        words = [str(programs / "condor_version")]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=ANSWER_LIMIT).stdout
+        found = re.match(r"\$CondorVersion: (\d+)", said)
+        return int(found.group(1)) if found else 0
+    return 0
 
 
 def _memory() -> int:

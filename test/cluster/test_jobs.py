@@ -110,7 +110,8 @@ def test_wrong_use_and_missing_data_are_held(queue, host):
     assert host in lines[0] and str(queue.folder / "data" / "nowhere") in lines[0]
 
 
-TRAINING = ("--network", "tiny_net", "--discrete", "--loss", "CrossEntropy", "--learning_rate", "0.1")
+TRAINING = ("--network", "tiny_net", "--discrete", "--loss", "CrossEntropy", "--learning_rate", 0.1)
+TRAINING += ("--batch_size", 1, "--max_episodes", 3, "--num_threads", 1)
 
 
 def weights(folder):
@@ -126,30 +127,20 @@ def test_a_training_job_vacated_in_mid_episode_ends_with_the_same_weights(queue,
     (queue.folder / "data").mkdir(parents=True)
     write_dataset(queue.folder / "data", "easy", runs=2, frames=60)
     # An episode has 100 batches, after each of which a stop is heard.
-    words = [
-        "main.py",
-        "--dataset",
-        "easy",
-        *TRAINING,
-        "--batch_size",
-        1,
-        "--max_episodes",
-        2,
-        "--num_threads",
-        1,
-    ]
+    words = ["main.py", "--dataset", "easy", *TRAINING]
     jobs = [queue.job(name, *words, "-t", name, datasets=("easy",)) for name in ("left", "whole")]
     folder, numbers = queue.submit(*jobs, root=ROOT)
     log = queue.folder / "log" / "left"
     out = folder / "out" / "left.out"
-    queue.until(lambda: (folder / "state" / "left.json").exists(), "the job")
-    queue.until(lambda: out.exists() and "log " in out.read_text(), "training to begin")
+    metrics = log / "metrics.jsonl"
+    queue.until(lambda: metrics.exists() and metrics.read_text().count("\n") == 1, "the first episode")
     queue.run("condor_vacate_job", numbers["left"])
     queue.until(
         lambda: "the next try goes on" in out.read_text() or (log / "results.json").exists(), "a stop"
     )
     saved = re.search(r"saved \S+ after (\d+) episodes and (\d+) batches", out.read_text())
-    assert saved and int(saved.group(2)) > 0, queue.report()
+    assert saved and int(saved.group(1)) >= 1, queue.report()
+    print(saved.group())  # on a machine that does not stand still, in the middle of the second episode
     for name in numbers:
         assert queue.wait(numbers[name], COMPLETED)["ExitCode"] == 0, queue.report()
     assert state(folder, "left")["tries"] == 2
@@ -193,7 +184,7 @@ def test_a_vacated_job_takes_its_files_along(queue):
 
 def _there(queue, number):
     """The file by which a job in a scratch folder of this pool says that its n-th try listens, or None."""
-    for file in (queue.pool.folder / "execute").glob("*/scratch/log/gone/tries"):
+    for file in (queue.pool.folder / "execute").rglob("log/gone/tries"):
         ready = file.with_name("ready")
         # of the second try, the first one's comes along with its other files
         if file.read_text() == str(number) and ready.exists() and Path("/proc", ready.read_text()).exists():
