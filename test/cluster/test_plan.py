@@ -93,10 +93,6 @@ def test_hosts_gpus_and_containers(tmp_path):
     submit.write(plan)
     submit.validate(plan)
     sub = (plan.folder / "train.sub").read_text()
-    assert (
-        'stringListIMember(TARGET.Machine, "a.b.c,d*")' in sub
-        and '!(stringListIMember(TARGET.Machine, "e")' in sub
-    )
     assert "universe = container" in sub and "container_image = /images/nav.sif" in sub
     assert "request_gpus = $(gpus)" in sub and "gpus_minimum_memory = $(gpu_memory)" in sub
     assert 'gpus="1" gpu_memory="1900"' in plan.file.read_text() and "nice_user" not in sub
@@ -123,6 +119,28 @@ def test_a_host_that_failed_is_left_for_a_while():
             f"EnteredCurrentStatus = 1000; Fits = {text}]"
         )
         assert bool(ad.eval("Fits")) == wanted, (code, host, waited)
+
+
+@pytest.mark.parametrize(
+    "green, black, host, wanted",
+    [
+        ((), (), "a.b.c", True),
+        (("a.b.c",), (), "a.b.c", True),
+        (("a",), (), "A.b.c", True),
+        (("a",), (), "ab.c", False),
+        (("a*.c", "x"), (), "ab.c", True),
+        (("a.c",), (), "abc", False),
+        ((), ("a",), "a.b.c", False),
+        ((), ("a", "b*"), "c.b", True),
+    ],
+)
+def test_green_and_black_lists(green, black, host, wanted):
+    import classad2
+
+    plan = Plan("c", "t", Path("/l"), Path("/d"), ROOT, (), Hosts(green, black))
+    text = describe.requirements(plan).replace("MY.", "").replace("TARGET.Machine", "Host")
+    ad = classad2.ClassAd(f'[ExitCode = 0; LastRemoteHost = "x@y"; Host = "{host}"; Fits = {text}]')
+    assert bool(ad.eval("Fits")) == wanted
 
 
 def test_rounds_lie_in_layers_of_their_own():
