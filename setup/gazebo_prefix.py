@@ -11,11 +11,12 @@ without further packages.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import elf
 
 
 def host_sonames(packages):
@@ -27,26 +28,11 @@ def host_sonames(packages):
     return names & {line.split()[0] for line in found.splitlines() if "=>" in line}
 
 
-def needed(files):
-    """Sonames that any of the ELF files asks for (one readelf call: there are hundreds of files)."""
-    out = subprocess.run(
-        ["readelf", "-d"] + [str(f) for f in files],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    return set(re.findall(r"\(NEEDED\).*\[(.+)\]", out.stdout))
-
-
 def main(unpacked, prefix):
     """Fills the empty folder `prefix`; returns the exit code."""
     usr = unpacked / "usr"
     libdirs = [d for d in (usr / "lib", unpacked / "lib") if d.is_dir()]
-    index = {}
-    for libdir in libdirs:
-        for path in libdir.rglob("*.so*"):
-            if path.exists():  # links of packages that were not fetched dangle
-                index.setdefault(path.name, path)
+    index = elf.index(libdirs)
     arch_lib = index["libgazebo.so.11"].parent
 
     copies = [
@@ -72,23 +58,10 @@ def main(unpacked, prefix):
             path.unlink()
 
     host = host_sonames(sys.stdin.read().split())
-    taken, missing = set(), {}
     frontier = [p for p in prefix.rglob("*") if p.parent.name == "bin" or ".so" in p.name]
-    while frontier:
-        wave = []
-        for soname in sorted(needed(frontier)):
-            if soname in taken or soname in missing or soname in host:
-                continue
-            if soname not in index:
-                missing[soname] = True
-                continue
-            taken.add(soname)
-            target = prefix / "lib" / soname
-            shutil.copyfile(str(index[soname].resolve()), str(target))
-            wave.append(target)
-        frontier = wave
+    taken, missing = elf.take_libraries(frontier, index, host, prefix / "lib")
     if missing:
-        print("no package gives: " + " ".join(sorted(missing)), file=sys.stderr)
+        print("no package gives: " + " ".join(missing), file=sys.stderr)
         return 1
 
     # The linker looks for libX.so: give it one for each library we took that has a development link.

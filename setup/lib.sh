@@ -2,11 +2,13 @@
 # shellcheck shell=bash disable=SC2034
 
 NAV_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-NAV_DATA=$HOME/.local/share/nav_pkg # made once a user, shared by all checkouts
-NAV_CACHE=$HOME/.cache/nav_pkg      # downloads and the log
+NAV_DATA=${NAV_PKG_SHARE:-$HOME/.local/share/nav_pkg} # made once a user, shared by all checkouts
+NAV_CACHE=$HOME/.cache/nav_pkg # downloads and the log
 NAV_LOG=$NAV_CACHE/setup.log
 NAV_PREFIX=$NAV_DATA/gazebo-11
 NAV_RECIPE=3                        # of the prefix: one more whenever what goes into it changes
+NAV_CONDOR=$NAV_DATA/condor
+NAV_CONDOR_RECIPE=1                 # likewise
 NAV_WS=$NAV_REPO/build/ws
 NAV_NOETIC=${NAV_PKG_NOETIC:-/opt/ros/noetic} # tests point these two elsewhere
 NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
@@ -63,12 +65,20 @@ gzserver_is_11() { # by its file name (gzserver -> gzserver-11.x.y): running it 
 }
 
 venv_dir() { # the virtual environment these requirements ask for, whether made or not
-    local version sum kind=cpu
+    local version sum
     version=$(python_version)
-    # A home folder can be shared by hosts with and without a GPU: they get different builds.
-    if has_gpu; then kind=cuda; fi
     sum=$(grep -v -E '^ *(#|$)' "$(requirements "$version")" | sha256sum | cut -c1-8)
-    echo "$NAV_DATA/venv-$version-$kind-$sum"
+    echo "$NAV_DATA/venv-$version-$(torch_kind)-$sum"
+}
+
+torch_kind() { # cpu or cuda: a home folder can be shared by hosts with and without a GPU, which get different builds
+    if [ -n "${NAV_PKG_TORCH:-}" ]; then
+        echo "$NAV_PKG_TORCH" # of a container's image, which is built on one host and run on others
+    elif has_gpu; then
+        echo cuda
+    else
+        echo cpu
+    fi
 }
 
 python_version() { /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
@@ -84,6 +94,16 @@ requirements() { # requirements PYTHON_VERSION: the pinned list for it
 has_gpu() { [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ]; }
 
 debian_packages() { sed -e 's/#.*//' -e '/^ *$/d' -e 's/ *$//' "$NAV_REPO/setup/packages-debian12.txt"; }
+
+own_condor() { # the machine's own HTCondor, said in a few words; 1 when there is none
+    if [ -n "${CONDOR_CONFIG:-}" ]; then
+        echo "the pool of CONDOR_CONFIG ($CONDOR_CONFIG)"
+    elif command -v condor_master >/dev/null && [ "$(command -v condor_master)" != "$NAV_CONDOR/sbin/condor_master" ]; then
+        echo "the machine's own ($(command -v condor_master))"
+    else
+        return 1
+    fi
+}
 
 released_gazebo_msgs() { # does the distribution package it?
     [ -e "$NAV_NOETIC/share/gazebo_msgs/package.xml" ] || [ -e /usr/share/gazebo_msgs/package.xml ]

@@ -2,7 +2,8 @@
 # Makes everything nav_pkg needs on this machine; called by `make setup`.
 #
 # Every step leaves at once when its work is done, and can be interrupted anywhere: the next run
-# completes it. Made once a user: the Python environment and Gazebo's folder (~/.local/share/nav_pkg).
+# completes it. Made once a user: the Python environment, the folders of Gazebo and
+# HTCondor (~/.local/share/nav_pkg).
 # Made once a checkout: build/ (catkin workspace, env). What happened is in ~/.cache/nav_pkg/setup.log.
 set -euo pipefail
 # shellcheck source=setup/lib.sh
@@ -91,18 +92,40 @@ step_venv() {
     logged "$NAV_REPO/setup/venv.sh" || failed_step "the Python environment could not be made"
 }
 
-step_gazebo() {
+# prefix_is_made PREFIX RECIPE CHECK NAME: whole and not older than this checkout's recipe; else says why not.
+prefix_is_made() {
     local why
-    [ "$PLATFORM" != noetic ] || return 0
-    rm -rf "$NAV_PREFIX.new" "$NAV_PREFIX.old" # of an interrupted run
-    if why=$("$NAV_REPO/setup/check" prefix 2>&1); then
+    rm -rf "$1.new" "$1.old" # of an interrupted run
+    if why=$("$NAV_REPO/setup/check" "$3" 2>&1); then
         # Checkouts share the folder: a newer one's recipe serves an older one as well.
-        if [ "$(cat "$NAV_PREFIX/RECIPE" 2>/dev/null || echo 0)" -ge "$NAV_RECIPE" ]; then return; fi
-        why="setup: Gazebo's folder was made by an older set-up"
+        if [ "$(cat "$1/RECIPE" 2>/dev/null || echo 0)" -ge "$2" ]; then return; fi
+        why="setup: $4's folder was made by an older set-up"
     fi
-    if [ -e "$NAV_PREFIX" ]; then say "${why#setup: }"; fi
+    if [ -e "$1" ]; then say "${why#setup: }"; fi
+    return 1
+}
+
+step_gazebo() {
+    [ "$PLATFORM" != noetic ] || return 0
+    if prefix_is_made "$NAV_PREFIX" "$NAV_RECIPE" prefix Gazebo; then return; fi
     say "making Gazebo 11's folder $NAV_PREFIX (190 MB to fetch, 460 MB on disk)"
     logged "$NAV_REPO/setup/gazebo.sh" || failed_step "Gazebo 11 could not be made"
+}
+
+step_condor() { # for personal pools; all else works without
+    local own
+    if own=$(own_condor); then
+        say "HTCondor: $own is used, nothing is made"
+        return
+    fi
+    if [ "$PLATFORM" = noetic ]; then
+        say "HTCondor: none is installed, and only Debian 12 lets set-up make one; the cluster's commands need CONDOR_CONFIG or condor_master on the PATH"
+        return
+    fi
+    if prefix_is_made "$NAV_CONDOR" "$NAV_CONDOR_RECIPE" condor HTCondor; then return; fi
+    say "making HTCondor's folder $NAV_CONDOR (27 MB to fetch, 57 MB on disk)"
+    logged "$NAV_REPO/setup/condor.sh" ||
+        say "HTCondor could not be made (see $NAV_LOG): all but the cluster's commands works; 'make setup' tries again"
 }
 
 step_build() {
@@ -131,6 +154,7 @@ started=$SECONDS
 step_apt
 step_venv
 step_gazebo
+step_condor
 step_build
 step_worlds
 say "done in $((SECONDS - started)) s; log: $NAV_LOG; next: source env.sh"

@@ -13,7 +13,7 @@ pins=$(requirements "$(python_version)")
 rm -rf "$venv"
 mkdir -p "$NAV_DATA"
 /usr/bin/python3 -m venv --system-site-packages "$venv"
-if ! has_gpu && ! "$venv/bin/python" -m pip install --disable-pip-version-check --dry-run --no-deps -q \
+if [ "$(torch_kind)" = cpu ] && ! "$venv/bin/python" -m pip install --disable-pip-version-check --dry-run --no-deps -q \
     "$(grep '^torch==' "$pins")+cpu"; then
     say "pip's index has no CPU build of torch; fetching the ordinary one, several GB (docs/setup.md says how to avoid that)" 2>/dev/null >&3 || true
 fi

@@ -53,6 +53,8 @@ TARGETS = {
     "evaluation_jobs_2_over_1": "at least 1.5",
     "amp_over_eager_tiny_net": "at least 1.2",
     "amp_over_eager_alex_net": "at least 2",
+    "dag_writer_seconds": "under 10",
+    "dag_writer_mb": "under 500",
 }
 """What each figure shall reach."""
 
@@ -252,6 +254,16 @@ class Bench:
         )
         self.report("kills_survived", found["kills"] if not bad else 0, "kills", command, detail)
 
+    def dag(self) -> None:
+        """Write, read back and check a DAG of 10,000 nodes."""
+        from nav_pkg.cluster import scale
+
+        made = scale.write(scale.synthetic(9700, 297, self.work / "dag"))
+        command = self.command("bench.py", "--only", "dag")
+        detail = f"{made.jobs} nodes, {made.files} files, a DAG file of {made.dag_bytes / 1e6:.1f} MB"
+        self.report("dag_writer_seconds", made.seconds, "s", command, detail)
+        self.report("dag_writer_mb", made.memory, "MB", command, f"added to the process; {detail}")
+
     def learning(self, names: Sequence[str]) -> None:
         """The measurements of learning, on three flights of two minutes that are flown for them."""
         from nav_pkg.cli import bench_memory
@@ -312,7 +324,7 @@ def _processor() -> str:
 
 
 LEARNING = ("train", "amp", "lstm", "long_run", "packing", "memory")
-MEASUREMENTS = ("loop", "determinism", "expert", "kill", *bench_online.MEASUREMENTS, *LEARNING)
+MEASUREMENTS = ("loop", "determinism", "expert", "kill", "dag", *bench_online.MEASUREMENTS, *LEARNING)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

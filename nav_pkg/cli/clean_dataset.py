@@ -14,12 +14,14 @@ from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets
 
 
-def _parser() -> flags.Parser:
+def make_parser() -> flags.Parser:
+    """The parser of clean_dataset.py."""
     parser = flags.Parser(prog="clean_dataset.py", description=__doc__)
     add = parser.add_argument
     add("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
     add("--startswith", default="", help="take the datasets whose names begin like this")
     add("--endswith", default="", help="and end like this")
+    add("--sources", nargs="+", type=flags.name, default=None, help="take the datasets of these names alone")
     add("--destination", type=flags.name, default="new_dataset", help="name of the dataset to make")
     add(
         "--outcomes",
@@ -62,8 +64,13 @@ def _sources(args: argparse.Namespace, root: Path) -> dict[str, Dataset]:
     chosen = {
         name: Dataset(path)
         for name, path in names.items()
-        if name.startswith(args.startswith) and name.endswith(args.endswith)
+        if name.startswith(args.startswith)
+        and name.endswith(args.endswith)
+        and (args.sources is None or name in args.sources)
     }
+    missing = sorted({*(args.sources or ())} - {*chosen})
+    if missing:
+        raise DataError(f"{root / missing[0]}: no such dataset; see --sources")
     if not chosen:
         known = f"; there are: {', '.join(sorted(names))}" if names else ""
         pattern = f"{args.startswith}*{args.endswith}"
@@ -73,9 +80,13 @@ def _sources(args: argparse.Namespace, root: Path) -> dict[str, Dataset]:
     return chosen
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
-    args = _parser().parse_args(argv)
+def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        UsageError: a flag is unknown, or its value can't be.
+    """
+    args = make_parser().parse_args(argv)
     for flag in ("val_len", "test_len", "minimum_number_of_success", "random_seed"):
         if getattr(args, flag) < 0:
             raise UsageError(
@@ -85,6 +96,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("clean_dataset.py: --min_distance nan is no distance: give metres, or -1")
     if 0 <= args.max_rgb < args.min_rgb:
         raise UsageError(f"clean_dataset.py: --min_rgb {args.min_rgb} exceeds --max_rgb {args.max_rgb}")
+    return args
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The command."""
+    args = parse(argv)
     root = args.data_root.expanduser()
     if not root.is_dir():
         raise DataError(f"{root}: no such data root; set --data_root or NAV_PKG_DATA")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -231,7 +230,7 @@ class Rounds:
         lock = lock_beside(self.folder)
         if lock is None:
             raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
-        self._open()
+        self.open()
         rows = []
         for number in range(1, self.args.rounds + 1):
             self._step(
@@ -252,7 +251,7 @@ class Rounds:
             f"\n{self.folder / STATE}; the last net: --checkpoint_path {self._tag(self.args.rounds, 'train')}"
         )
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """Begin, or go on with the same rounds.
 
         Raises:
@@ -354,13 +353,7 @@ def _table(rows: Sequence[Dict[str, Any]]) -> str:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     rounds = Rounds(*split(argv))
-    # SIGINT too: a shell that starts us in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    flags.hear_stops()
     rounds.run()
     return 0

@@ -14,12 +14,13 @@ from nav_pkg.data import files, info, paths, repair, verify, view
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
-_ACTIONS = ("info", "verify", "repair", "view", "subset", "merge", "stats", "pack")
+_ACTIONS = ("info", "verify", "repair", "view", "subset", "merge", "gather", "stats", "pack")
 
 
 _FOR_TRAINING = {
     "subset": (dataset_training.add_subset_flags, dataset_training.run_subset),
     "merge": (dataset_training.add_merge_flags, dataset_training.run_merge),
+    "gather": (dataset_training.add_gather_flags, dataset_training.run_gather),
     "stats": (dataset_training.add_stats_flags, dataset_training.run_stats),
     "pack": (dataset_training.add_pack_flags, dataset_training.run_pack),
 }
@@ -40,12 +41,13 @@ def _parser(action: Optional[str]) -> flags.Parser:
         "view": "Write a contact sheet or a film with the commands drawn in.",
         "subset": "Make smaller datasets of a dataset's training frames; nested, by hard links.",
         "merge": "Make a dataset of a dataset and further runs to train on, by hard links.",
+        "gather": "Make one recording of several whose runs bear different numbers: the shards of a session.",
         "stats": "Means, deviations (as flags of main.py) and shares of the classes of the training set.",
         "pack": "Bring a dataset's images to a network's size ahead of training, or check or remove these.",
     }[action]
     parser = flags.Parser(prog=f"dataset.py {action}", description=about)
     more = "; none lists all datasets" if action == "info" else ""
-    if action != "subset":  # which takes several
+    if action not in ("subset", "gather"):  # which take several
         parser.add_argument(
             "dataset", nargs="?" if more else None, help=f"name under --data_root, or path with / or .{more}"
         )

@@ -11,6 +11,7 @@ from nav_pkg.cli import flags
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, pack, paths, statistics, subset
 from nav_pkg.data import format as fmt
+from nav_pkg.data.gather import Gather
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.merge import Merge
 from nav_pkg.data.progress import Bar, progress
@@ -90,6 +91,24 @@ def run_merge(args: argparse.Namespace) -> int:
         f"{merged.destination}: train {runs['train']} runs, {merged.training_frames} frames; "
         f"val {runs['val']}, test {runs['test']} runs"
     )
+    return 0
+
+
+def add_gather_flags(parser: flags.Parser) -> None:
+    """The flags of `dataset.py gather`, beside the recordings and --data_root."""
+    add = parser.add_argument
+    add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
+    add("--destination", type=flags.name, required=True, help="name of the new dataset under --data_root")
+    add("--owr", action="store_true", help="replace a dataset that exists")
+
+
+def run_gather(args: argparse.Namespace) -> int:
+    """Make one recording of several."""
+    sources = [load_dataset(name, args.data_root) for name in args.dataset]
+    gathered = Gather(sources, args.data_root.expanduser() / args.destination)
+    make_datasets([gathered], args.owr, lambda items: progress(items, "runs"))
+    frames = sum(item.frames for item in gathered.taken)
+    print(f"{gathered.destination}: {len(gathered.taken)} runs, {frames} frames")
     return 0
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
@@ -333,14 +332,8 @@ def _difference(old: Any, new: Any) -> Tuple[str, str]:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     command = Command(*split(argv))
-    # SIGINT too: a shell that starts us in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    flags.hear_stops()
     command.open()
     command.fly()
     command.report()

@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
 
-from nav_pkg.core import NavError, UsageError, nearest_name
+from nav_pkg.core import EXIT_CHECKPOINTED, NavError, UsageError, nearest_name
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,13 +55,36 @@ def name(text: str) -> str:
     return text
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a cluster wants the machine back. What is done is on disk, and the same command goes on."""
+
+
+def hear_stops() -> None:
+    """Let SIGINT raise KeyboardInterrupt and SIGTERM raise Terminated, from here on.
+
+    SIGINT too: a shell that starts us in the background has it ignored.
+    """
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
 def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) -> NoReturn:
-    """Run a command's main and exit: 0 or its own code; NavErrors as one line; 130 on Ctrl-C."""
+    """Run a command's main and exit: 0 or its own code; NavErrors as one line; 130 on Ctrl-C.
+
+    A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on.
+    """
     try:
         code = command(argv)
     except NavError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.code
+    except Terminated:
+        print("stopped by SIGTERM; run the same command to go on", file=sys.stderr)
+        code = EXIT_CHECKPOINTED
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 128 + signal.SIGINT

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
@@ -49,6 +49,8 @@ START_LIMIT = 180.0
 """Wall seconds until the first frame of a graph."""
 STALL_LIMIT = 90.0
 """Wall seconds without a new frame (or, at the end of a run, without its commit)."""
+SUSPENDED = 30.0
+"""Wall seconds without a look of our own: the machine or the job was suspended, and no limit was passed."""
 LEARN_LIMIT = 900.0
 """Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
 COMMIT_LIMIT = 330.0
@@ -321,7 +323,10 @@ class Session:
             skip.append("number_of_runs")
         made = {key: value for key, value in vars(self.args).items() if key not in skip}
         made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
-        return json.loads(json.dumps(made))
+        text = json.dumps(made)
+        # A cluster job's own folder has another name each time that it is tried.
+        scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
+        return json.loads(text.replace(json.dumps(scratch)[1:-1], "_CONDOR_SCRATCH_DIR") if scratch else text)
 
     # Flying.
 
@@ -431,7 +436,7 @@ class Session:
 
     def _watch(self, graph: Graph, shown: set) -> str:
         """Until the graph ends (empty string) or stands still (why)."""
-        begin = moved = time.monotonic()
+        begin = moved = looked = time.monotonic()
         last: Any = None
         size = -1
         while graph.running:
@@ -440,6 +445,10 @@ class Session:
                 size = self.log.size()
                 self._show(shown)
             state, now = self.log.state(), time.monotonic()
+            if now - looked > SUSPENDED:
+                self._print(f"suspended for {now - looked:.0f} s")
+                begin, moved = begin + now - looked, moved + now - looked
+            looked = now
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
                 last, moved = key, now
@@ -489,12 +498,6 @@ class Session:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     args, learner_flags = split(argv)
-    # SIGINT too: a shell that starts us in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    flags.hear_stops()
     return Session(args, learner_flags).fly()

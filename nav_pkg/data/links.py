@@ -24,7 +24,7 @@ _PLAN = "plan.json"
 
 
 class Taken(NamedTuple):
-    """The first `frames` frames of a run, for a part of the split, under a name (None: its own)."""
+    """The first `frames` frames of a run, for a part of the split ('': none), named anew (None: not)."""
 
     part: str
     run: Run
@@ -109,7 +109,7 @@ class LinkedDataset:
             self._open(overwrite)
             for item in progress(self.taken):
                 self._make(item)
-            for part in fmt.SPLITS:
+            for part in fmt.SPLITS if any(item.part for item in self.taken) else ():
                 names = [item.name for item in self.taken if item.part == part]
                 files.atomic_write(self._work / f"{part}_set.txt", "".join(f"{name}\n" for name in names))
             files.atomic_write(self._work / fmt.DATASET_FILE, files.to_json(self._description))

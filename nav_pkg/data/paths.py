@@ -32,14 +32,14 @@ def cache_dir() -> Path:
 def node_dir() -> Path:
     """A folder for packs on this computer's own disk, for this user alone; made when it lacks.
 
-    It is `nav_pkg-<user id>/packs` below the environment's `_CONDOR_SCRATCH_DIR` (HTCondor: a job's
-    own folder, removed at its end), else `TMPDIR`, else `/tmp`.
+    It is `nav_pkg-<user id>/packs` below the environment's `NAV_PKG_NODE` (set by the wrapper of cluster
+    jobs, whose jobs on one host share it), else `_CONDOR_SCRATCH_DIR` (HTCondor: a job's own folder,
+    removed at its end), else `TMPDIR`, else `/tmp`.
 
     Raises:
         DataError: when it cannot be made, or something of another user stands there.
     """
-    scratch = os.environ.get("_CONDOR_SCRATCH_DIR") or os.environ.get("TMPDIR") or "/tmp"
-    own = Path(scratch) / f"nav_pkg-{os.getuid()}"
+    own = node_home()
     try:
         own.mkdir(mode=0o700, exist_ok=True)
         # not followed, so that nobody can lead us elsewhere by a link in a folder that all may write
@@ -55,6 +55,12 @@ def node_dir() -> Path:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{own}: cannot make this folder: {reason}; set TMPDIR to another") from error
     raise DataError(f"{own}: is not a folder of this user's own; remove it, or set TMPDIR to another")
+
+
+def node_home() -> Path:
+    """The folder that `node_dir` lies in, whether it exists or not."""
+    named = (os.environ.get(name) for name in ("NAV_PKG_NODE", "_CONDOR_SCRATCH_DIR", "TMPDIR"))
+    return Path(next(filter(None, named), "/tmp")) / f"nav_pkg-{os.getuid()}"
 
 
 def cache_variable(cache: Path) -> str:

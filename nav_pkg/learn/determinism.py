@@ -15,11 +15,13 @@ import torch
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """The processor cores that this process may use: no more than OMP_NUM_THREADS, which a cluster sets."""
     try:
-        return len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+        found = os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(found, int(asked)) if asked.isdigit() and int(asked) else found
 
 
 def prepare(seed: int, threads: int) -> None:

@@ -30,8 +30,9 @@ FIRST_PORT, PORTS = 21311, 2000
 class Port:
     """A free TCP port for a ROS master, ours for as long as this object lives.
 
-    Another program may not bind it between our look and the master's start as long as it asks
-    here: the port is held by a lock on a file in the system's temporary folder.
+    Another session may not bind it between our look and the master's start: the port is held by a
+    name among the host's sockets, which all users and cluster jobs with temporary folders of their own
+    see. A file in the temporary folder says what runs there.
     """
 
     def __init__(self):
@@ -40,15 +41,18 @@ class Port:
         for offset in range(PORTS):
             number = FIRST_PORT + offset
             lock = open(folder / str(number), "a+")  # noqa: SIM115 (held open as the lock)
+            name = socket.socket(socket.AF_UNIX)
             try:
+                name.bind(f"\0nav_pkg-port-{number}")
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", number))
             except OSError:
                 lock.close()
+                name.close()
                 continue
-            self.number, self._lock = number, lock
+            self.number, self._lock, self._name = number, lock, name
             return
         raise SimulatorError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS} for a ROS master")
 
@@ -61,6 +65,7 @@ class Port:
     def release(self) -> None:
         """Give the port back."""
         self._lock.close()
+        self._name.close()
 
 
 def _ports() -> Path:

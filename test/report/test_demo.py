@@ -27,7 +27,7 @@ def test_the_command_lines_are_taken_by_their_own_parsers(argv):
         run_script.schedule(args)
         assert args.create_dataset and str(args.data_root).endswith("/data")
     assert args.evaluation and args.alpha == 0 and args.checkpoint_path == demo.TRAINING
-    cleaned = clean_dataset._parser().parse_args(plan.clean()[2:])
+    cleaned = clean_dataset.make_parser().parse_args(plan.clean()[2:])
     assert cleaned.val_len == cleaned.test_len == 1
     trained = main.parse(plan.train()[2:])
     assert trained.discrete and trained.dataset == cleaned.destination == demo.CLEAN

@@ -85,7 +85,7 @@ def test_every_python_package_that_is_asked_for_is_used_and_explained():
     page = (ROOT / "docs" / "dependencies.md").read_text()
     assert [name for name in pinned if f"`{name}`" not in page] == []
     tools = {"ruff", "vermin", "import-linter", "mypy", "pytest-timeout", "tensorboard"}
-    modules = {"pillow": "PIL"}
+    modules = {"pillow": "PIL", "htcondor": "htcondor2"}
     sources = [file.read_text() for room in ("nav_pkg", "test") for file in (ROOT / room).rglob("*.py")]
     imports = {
         line.split()[1].split(".")[0] for text in sources for line in text.splitlines() if IMPORT(line)
@@ -127,6 +127,8 @@ def test_links_of_our_pages_lead_somewhere():
         "docs/demo.md",
         "docs/ros_interface.md",
         "docs/deployment.md",
+        "docs/cluster.md",
+        "docs/scaling.md",
     ):
         file = ROOT / page
         for link in re.findall(r"\]\(([^)#]+)", file.read_text()):

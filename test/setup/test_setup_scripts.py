@@ -187,6 +187,47 @@ def test_a_damaged_prefix_is_named(site, damage):
         assert "lib/libgazebo.so.11" in line and str(site.prefix) in line and "make setup" in line
 
 
+def make_condor(site):
+    """Stands for HTCondor's folder."""
+    folder = site.home / ".local/share/nav_pkg/condor"
+    program(folder / "sbin/condor_master", "exit 0\n")
+    size = (folder / "sbin/condor_master").stat().st_size
+    (folder / "MANIFEST").write_text(f"5 RECIPE\n{size} sbin/condor_master\n")
+    (folder / "RECIPE").write_text("1000\n")
+    return folder
+
+
+def test_a_damaged_condor_is_named(site):
+    done = site.run(site.root / "setup/check", "condor")
+    assert done.returncode == 2 and "no HTCondor in" in one_line(done.stderr)
+    folder = make_condor(site)
+    assert site.run(site.root / "setup/check", "condor").returncode == 0
+    (folder / "sbin/condor_master").write_text("x")
+    line = one_line(site.run(site.root / "setup/check", "condor").stderr)
+    assert "HTCondor's folder" in line and "sbin/condor_master" in line and "make setup" in line
+
+
+def test_a_pool_of_the_machines_own_is_used(site):
+    command = ("bash", "-c", f". {site.root}/setup/lib.sh; own_condor")
+    assert site.run(*command).returncode == 1
+    folder = make_condor(site)
+    # ours, in the PATH of a shell that uses the personal pool, is not the machine's
+    assert site.run(*command, PATH=f"{folder}/sbin:{site.env['PATH']}").returncode == 1
+    assert "/some/where" in site.run(*command, CONDOR_CONFIG="/some/where").stdout
+    program(site.bin / "condor_master", "exit 0\n")
+    assert f"{site.bin}/condor_master" in site.run(*command).stdout
+
+
+def test_the_place_of_what_is_shared_can_be_chosen(site):
+    """As container images do: one folder for all users, one build of torch whatever the host has."""
+    done = site.run(
+        "bash", "-c", f". {site.root}/setup/lib.sh; venv_dir; echo $NAV_CONDOR",
+        NAV_PKG_SHARE="/opt/share", NAV_PKG_TORCH="cuda",
+    )  # fmt: skip
+    venv, condor = done.stdout.split()
+    assert venv.startswith("/opt/share/venv-") and "-cuda-" in venv and condor == "/opt/share/condor"
+
+
 def test_no_prefix_is_named(site):
     done = site.run(site.root / "setup/gzserver")
     assert done.returncode == 2 and "make setup" in one_line(done.stderr)

@@ -22,6 +22,19 @@ def test_ports_are_not_given_twice():
     assert "/log/a" not in [session["folder"] for session in graph.sessions()]
 
 
+def test_jobs_with_temporary_folders_of_their_own_do_not_meet(tmp_path, monkeypatch):
+    ports = []
+    try:
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            monkeypatch.setattr(graph.tempfile, "tempdir", str(tmp_path / name))
+            ports.append(graph.Port())
+        assert ports[0].number != ports[1].number
+    finally:
+        for port in ports:
+            port.release()
+
+
 def test_marked_processes_are_found_with_their_children():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
     environment = dict(os.environ, **{graph.MARK: "a-test"})

@@ -1,0 +1,343 @@
+"""What all of the cluster's commands do: check every flag, plan, estimate, write, submit, continue.
+
+A command (`dag_train.py` and the others) says which scripts its jobs run and which jobs there are; the
+rest is here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from nav_pkg.cli import cluster_flags, flags
+from nav_pkg.cli.cluster_flags import Layer
+from nav_pkg.cluster import client, estimate, submit, transfer
+from nav_pkg.cluster.estimate import Work
+from nav_pkg.cluster.plan import Hosts, Job, Plan
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import paths
+from nav_pkg.data.reader import Dataset, load_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+CPUS = 2
+RETRIES = {"record": 4, "report": 3, "evaluate": 3, "online": 4}
+"""How often a kind of job is tried again that failed; 2 for others."""
+
+
+class Asked(NamedTuple):
+    """A job and what it is expected to take."""
+
+    job: Job
+    work: Work
+
+
+class DagCommand:
+    """A command of the cluster; its subclasses say what the jobs are.
+
+    Attributes:
+        name: e.g. `dag_train.py`.
+        about: one sentence for its help.
+        shared: flags that go to every script that knows them.
+        free: own flags that may differ when a DAG is continued, beside those of hosts and resources.
+
+    Args:
+        argv: the command line.
+
+    Raises:
+        NavError: something is wrong with it.
+    """
+
+    name = ""
+    about = ""
+    shared: Tuple[str, ...] = ("--speed", "--turn_speed")
+    gpu_jobs = True
+
+    def __init__(self, argv: Sequence[str]):
+        own = cluster_flags.make_parser(self.name, self.about)
+        if any(word in ("-h", "--help") for word in argv):
+            own.parse_args(["--help"])
+        self.args, self.words = cluster_flags.route(self.name, own, self.layers(), argv, self.shared)
+        home = Path(self.args.home or ".").expanduser()
+        self.summary_dir = self._folder(home, self.args.summary_dir, paths.summary_dir())
+        self.data_root = self._folder(home, self.args.data_root, paths.data_root())
+        self.tag: str = self.args.log_tag
+        self.gpus = 0
+        self.warnings: List[str] = []
+
+    @staticmethod
+    def _folder(home: Path, given: Optional[str], default: Path) -> Path:
+        return (home / Path(given).expanduser() if given else default).resolve()
+
+    # What a command says of itself.
+
+    def layers(self) -> List[Layer]:
+        """The scripts that its jobs run."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check the scripts' flags with their own parsers, and what they read.
+
+        Raises:
+            NavError: a script would refuse them.
+        """
+        raise NotImplementedError
+
+    def jobs(self) -> List[Asked]:
+        """The jobs, parents before children."""
+        raise NotImplementedError
+
+    def configuration(self) -> Dict[str, Any]:
+        """What must be the same for a DAG to be continued."""
+        return {"flags": self.words}
+
+    def prepare(self) -> None:
+        """Make what the jobs find there, once all is known to be good."""
+
+    # Parts that commands share.
+
+    def given(self, flag: str) -> Any:
+        """An own flag's value, or None where the command has no such flag."""
+        return getattr(self.args, flag, None)
+
+    @contextlib.contextmanager
+    def folders(self) -> Iterator[None]:
+        """Let the scripts' own checks see the folders that the jobs will see."""
+        names = {"NAV_PKG_LOG": str(self.summary_dir), "NAV_PKG_DATA": str(self.data_root)}
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update(names)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+    def asked(self, kind: str, name: str, command: Sequence[Any], work: Work, **more: Any) -> Asked:
+        """A job with the resources that the flags ask for, or that are estimated.
+
+        Args:
+            kind: of the job.
+            name: of its node.
+            command: script and arguments.
+            work: what it is expected to take.
+            more: other values of `Job`; `wall_flag` names the flag of its wall time, `gpumem` is the
+                memory of its GPUs in MB (none: it uses no GPU).
+        """
+        flag = more.pop("wall_flag", "")
+        gpumem = more.pop("gpumem", None)
+        wall = self.given(flag) if flag else None
+        heavy = bool(flag)  # those of the light ones, which only read and write, are not the user's to say
+        if flag and wall:
+            estimate.check_wall_time(f"{self.name}: --{flag}", wall, work, f"a {kind} job")
+        if heavy:
+            self.warn(estimate.memory_warning(work, self.args.rammem or 0.0, f"a {kind} job"))
+        asks = estimate.resources(
+            work,
+            (self.args.cpus or CPUS) if heavy else 1,
+            (self.args.rammem or 0.0) if heavy else 0.0,
+            (self.args.diskmem or 0.0) if heavy else 0.0,
+            self.gpus if gpumem else 0,
+            gpumem or 0,
+        )
+        return Asked(
+            Job(
+                name=name,
+                kind=kind,
+                command=tuple(map(str, command)),
+                resources=asks,
+                wall_time=float(wall or estimate.wall_time(work)),
+                retries=RETRIES.get(kind, 2),
+                seconds=round(work.seconds, 1),
+                **more,
+            ),
+            work,
+        )
+
+    def warn(self, text: str) -> None:
+        """Keep a warning, once."""
+        if text and text not in self.warnings:
+            self.warnings.append(text)
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset that jobs will read.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        return load_dataset(name, self.data_root)
+
+    def plan(self) -> Tuple[Plan, Dict[str, Work]]:
+        """The checked plan, and what its jobs are expected to take.
+
+        Raises:
+            UsageError: HTCondor could not hold it.
+        """
+        asked = self.jobs()
+        args = self.args
+        container = args.python_environment != "virtualenv"
+        if container != bool(args.image):
+            raise UsageError(
+                f"{self.name}: --python_environment {args.python_environment} and --image "
+                f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
+            )
+        plan = Plan(
+            command=self.name,
+            tag=self.tag,
+            summary_dir=self.summary_dir,
+            data_root=self.data_root,
+            root=ROOT,
+            jobs=tuple(one.job for one in asked),
+            hosts=Hosts(
+                greenlist=self._hosts("greenlist"),
+                blacklist=self._hosts("blacklist"),
+                nice=not args.not_nice,
+                image=args.image or "",
+                file_transfer=args.file_transfer,
+                max_jobs=args.max_jobs,
+            ),
+            configuration=self.configuration(),
+        )
+        plan.check()
+        return plan, {one.job.name: one.work for one in asked}
+
+    def _hosts(self, kind: str) -> Tuple[str, ...]:
+        given = tuple(getattr(self.args, kind) or ())
+        if given or not getattr(self.args, f"use_{kind}"):
+            return given
+        file = ROOT / "config" / "cluster" / f"{kind}.txt"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        hosts = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        if not hosts:
+            raise UsageError(f"{self.name}: --use_{kind}: {file} names no host: write some there, one a line")
+        return hosts
+
+
+def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:
+    """The models that a command trains: (folder, seed).
+
+    Raises:
+        UsageError: more models than seeds, or a seed or name twice.
+    """
+    seeds = list(args.seeds)
+    count = args.number_of_models or len(seeds)
+    if count > len(seeds):
+        raise UsageError(
+            f"{command}: --number_of_models {count} with {len(seeds)} seeds: two models of one seed are the "
+            "same model: give as many --seeds"
+        )
+    names = getattr(args, "model_names", None) or [f"seed_{seed}" for seed in seeds]
+    if len(names) < count:
+        raise UsageError(f"{command}: --model_names has {len(names)} names for {count} models: name each")
+    chosen = list(zip(names[:count], seeds[:count]))
+    for what, values in (("--seeds", seeds[:count]), ("--model_names", names[:count])):
+        for value in values:
+            if values.count(value) > 1:
+                raise UsageError(f"{command}: {what} {value} is given twice: each model needs its own")
+    return chosen
+
+
+def run(command: type, argv: Optional[Sequence[str]] = None) -> int:
+    """Run a command of the cluster; returns the exit code."""
+    one: DagCommand = command(list(sys.argv[1:] if argv is None else argv))
+    with one.folders():
+        one.check()
+    args = one.args
+    if args.estimate:
+        one.gpus = args.gpunum or 0 if one.gpu_jobs else 0
+        plan, works = one.plan()
+        _say(estimate.table(plan, works), one.warnings)
+        return 0
+    if args.dont_submit:
+        client.offline()
+        one.gpus = args.gpunum or 0 if one.gpu_jobs else 0
+    else:
+        client.use(pool_environment())
+        one.gpus = _gpus(one)
+    plan, works = one.plan()
+    with submit.locked(plan):
+        return _write_and_submit(one, plan, works)
+
+
+def _gpus(one: DagCommand) -> int:
+    if not one.gpu_jobs:
+        return 0
+    if one.args.gpunum is not None:
+        return int(one.args.gpunum)
+    return 1 if client.Machines.of_pool().gpus else 0
+
+
+def pool_environment() -> Dict[str, str]:
+    """CONDOR_CONFIG and PATH of the configured pool, or else of the personal one, which is started."""
+    from nav_pkg.cluster import pool
+
+    return pool.prefix_environment(pool.ensure_pool())
+
+
+def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
+    args = one.args
+    running = [] if args.dont_submit else submit.in_queue(plan.folder)
+    if running:
+        raise UsageError(
+            f"-t {plan.tag}: its DAG is in the queue (job {running[0]}): see dag_status.py -t {plan.tag}, or "
+            f"condor_rm {running[0]}"
+        )
+    state = submit.state_of(plan)
+    rescue: Optional[Path] = None
+    if state != "nothing" and args.owr:
+        submit.begin_anew(plan)
+    elif state == "done":
+        raise UsageError(f"-t {plan.tag}: this DAG is done; --owr to begin anew, or another -t")
+    elif state == "other":
+        how = submit.differences(plan)
+        held = f"holds a DAG of {how}" if how else "exists already"
+        where = plan.summary_dir / plan.tag if how else submit.existing(plan)
+        raise UsageError(
+            f"{where}: {held}; give the same flags to continue it, --owr to begin anew, or another -t"
+        )
+    elif state == "same":
+        rescue = submit.make_rescue(plan)
+    one.prepare()
+    transfer.pack(plan)
+    submit.write(plan, retry=not args.dont_retry)
+    submit.validate(plan)
+    _say(estimate.table(plan, works)[-4:-1], one.warnings)
+    print(f"{len(plan.jobs)} jobs: {plan.file}")
+    if args.dont_submit:
+        return 0
+    for line in client.Machines.of_pool().unfit(plan):
+        print(f"warning: {line}", file=sys.stderr)
+    cluster = submit.submit(plan)
+    done = len(rescue.read_text().splitlines()) if rescue else 0
+    more = f"; goes on after {done} jobs that are done" if done else ""
+    print(f"submitted: job {cluster}{more}; watch it with: python scripts/dag_status.py {plan.tag}")
+    return 0
+
+
+def _say(lines: Sequence[str], warnings: Sequence[str]) -> None:
+    print("\n".join(lines))
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def refuse_existing(path: Path, flag: str) -> None:
+    """Refuse a folder that is there.
+
+    Raises:
+        DataError: it is.
+    """
+    if path.exists():
+        raise DataError(f"{path}: exists; choose another {flag}, or --owr to replace it")
+
+
+def layer(script: str, parser: flags.Parser, *set_here: str, **cures: str) -> Layer:
+    """A script that jobs run, and the flags that the command sets itself."""
+    table = {flag: "" for flag in set_here}
+    table.update({f"--{key}": cure for key, cure in cures.items()})
+    return Layer(script, parser, table)

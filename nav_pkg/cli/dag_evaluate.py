@@ -1,0 +1,148 @@
+"""dag_evaluate: fly checkpoints on a cluster, one job each, as evaluate.py does; a report compares them.
+
+The checkpoints are those of -m, or the models that dag_train.py left under the tag; the DAG's own tag is
+then TAG/evaluation.
+
+Example:
+    dag_evaluate.py -t tiny --number_of_models 3 --number_of_runs 10 --directions both
+    dag_evaluate.py -t compared -m tiny/seed_123 alex/seed_123 --number_of_runs 10
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from nav_pkg.cli import evaluate, run_script
+from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
+from nav_pkg.cli.dag_create_data import expected_frames
+from nav_pkg.cluster import estimate
+from nav_pkg.cluster.estimate import Work
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.flight.conditions import DIRECTIONS, labels
+
+FLOWN_BY_EVALUATE = tuple(evaluate.SET_HERE)
+"""Flags of run_script.py that evaluate.py sets itself."""
+
+
+class Flights(NamedTuple):
+    """The flights of a model: how many in all conditions together, and the frames of each."""
+
+    runs: int
+    frames: int
+
+    def work(self, network: str) -> Work:
+        """What they are expected to take."""
+        return estimate.flights(self.runs, self.frames, estimate.FLOWN, network)
+
+
+def check_flights(name: str, words: Sequence[str]) -> Flights:
+    """Check the flags of an evaluation whose checkpoint need not be there yet.
+
+    Args:
+        name: of the command.
+        words: for evaluate.py and run_script.py.
+
+    Raises:
+        UsageError: one of the scripts would refuse them.
+    """
+    args, rest = evaluate.split(["-m", "checkpoint", *words])
+    if args.jobs > 1:
+        raise UsageError(f"{name}: --jobs {args.jobs}: a job has one simulator: leave it out")
+    frames = 0
+    for world in args.worlds:
+        line, _ = run_script.split(["-m", "checkpoint", "--alpha", str(args.alpha), "-w", world, *rest])
+        for delay in args.control_delays:
+            line.control_delay = delay
+            frames = max(frames, expected_frames(run_script.schedule(line)))
+    count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
+    count *= len(set(args.control_delays)) * len(set(args.perturbations))
+    return Flights(count * args.number_of_runs, frames)
+
+
+class Evaluate(DagCommand):
+    """M checkpoints, each flown -> report."""
+
+    name = "dag_evaluate.py"
+    about = "Fly checkpoints on a cluster, one job each."
+
+    def layers(self) -> List[Any]:
+        """evaluate.py flies through run_script.py."""
+        return [
+            layer("evaluate.py", evaluate.parser()),
+            layer("run_script.py", run_script.parser(), *FLOWN_BY_EVALUATE),
+        ]
+
+    def check(self) -> None:
+        """Check the flights' flags, and that the checkpoints are there."""
+        words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
+        taken, given = self._checkpoints(words)
+        self.rest = taken
+        self.flights = check_flights(self.name, self.rest)
+        from nav_pkg.learn import checkpoint
+
+        self.flown: Dict[str, str] = {}
+        self.networks: Dict[str, str] = {}
+        named = labels(given) if given else {}
+        for path, label in named.items() if given else self._models():
+            self.networks[label] = checkpoint.load(path, self.summary_dir).network
+            self.flown[label] = path
+        if not given:
+            self.tag = f"{self.tag}/evaluation"
+
+    def _checkpoints(self, words: List[str]) -> Tuple[List[str], List[str]]:
+        """The words without -m and its values, and these values."""
+        import argparse
+
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("-m", "--checkpoint_path", nargs="+", default=[])
+        found, rest = parser.parse_known_args(words)
+        return rest, found.checkpoint_path
+
+    def _models(self) -> List[Tuple[str, str]]:
+        """Those that a training left under the tag: (log folder, name)."""
+        found = [(f"{self.tag}/{folder}", folder) for folder, _ in models(self.name, self.args)]
+        for tag, _ in found:
+            if not (self.summary_dir / tag / "my-model").exists():
+                raise DataError(
+                    f"{self.summary_dir / tag}: holds no model; see --seeds, --number_of_models, "
+                    "--summary_dir, or name checkpoints with -m"
+                )
+        return found
+
+    def configuration(self) -> Dict[str, Any]:
+        """The checkpoints, and the flags of their flights."""
+        return {"flags": self.rest, "checkpoints": list(self.flown.values())}
+
+    def jobs(self) -> List[Asked]:
+        """The flights of each, and the report."""
+        flown = []
+        for number, (label, path) in enumerate(self.flown.items()):
+            tag = f"{self.tag}/{label}/evaluation"
+            flown.append(
+                self.asked(
+                    "evaluate",
+                    f"m_{number}_eva",
+                    ["evaluate.py", "-t", tag, "-m", path, *self.rest],
+                    self.flights.work(self.networks[label]),
+                    wall_flag="wall_time",
+                    gpumem=self.args.gpumem,
+                    simulator=True,
+                    checkpoints=(path,),
+                    outputs=(f"log/{tag}",),
+                    total=self.flights.runs,
+                    unit="runs",
+                )
+            )
+        report = self.asked(
+            "report",
+            "report",
+            ["dag_report.py", "-t", self.tag, "--models", *self.flown],
+            Work(30.0, 500.0, 20.0, 0.0, 6),
+            parents=tuple(one.job.name for one in flown),
+        )
+        return [*flown, report]
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+    return run(Evaluate, argv)

@@ -1,0 +1,78 @@
+"""dag_status: how far a DAG is: its nodes, their tries, hosts and progress, when it ends, and what failed.
+
+Example:
+    dag_status.py my_dag
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.cli.learner_flags import real
+from nav_pkg.cluster import plan, status
+from nav_pkg.core import UsageError
+from nav_pkg.data.paths import summary_dir
+
+
+def make_parser() -> flags.Parser:
+    """The parser of dag_status.py."""
+    p = flags.Parser(prog="dag_status.py", description=__doc__.split("\n\n")[0])
+    add = p.add_argument
+    add("tag", nargs="?", type=flags.name, help="the DAG's tag")
+    add("-t", "--log_tag", type=flags.name, default=None, help="the same, as the other commands have it")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("--once", action="store_true", help="print it once, instead of until the DAG ends")
+    add("--all", action="store_true", help="print all nodes, not as many as fit the terminal")
+    add("--every", type=real(0.1), default=2.0, help="seconds between two looks")
+    return p
+
+
+def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
+    """The DAG as it stands, as lines of text."""
+    nodes = dag.look()
+    counted = ", ".join(f"{number} {word}" for word, number in status.counts(nodes).items())
+    left = status.seconds_left(nodes, now)
+    when = ""
+    if left is not None:
+        end = time.strftime("%a %H:%M", time.localtime(now + left))
+        when = f"; about {status.duration(left)} left, until {end}"
+    return [f"{dag.command} -t {dag.tag}: {counted}{when}", *status.table(nodes, now, rows)]
+
+
+def ended(dag: status.Dag) -> bool:
+    """Whether nothing more will happen by itself: all is done, or DAGMan has given up."""
+    if all(node.status == "done" for node in dag.nodes.values()):
+        return True
+    return status.has_ended(dag.folder)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command: 0 when the DAG is done or runs, 1 when it ended with failures."""
+    args = make_parser().parse_args(argv)
+    tag = args.tag or args.log_tag
+    if not tag:
+        raise UsageError("dag_status.py: give the DAG's tag, e.g. dag_status.py my_dag")
+    dag = status.Dag(plan.dag_folder(args.summary_dir.expanduser().resolve(), tag))
+    live = sys.stdout.isatty() and not args.once
+    before: List[str] = []
+    while True:
+        height = shutil.get_terminal_size().lines - 4 if live else 40
+        lines = lines_of(dag, time.time(), 0 if args.all else height)
+        if live:
+            width = shutil.get_terminal_size().columns
+            print("\033[H\033[J" + "\n".join(line[: width - 1] for line in lines), flush=True)
+        elif lines != before:
+            print("\n".join(lines), flush=True)
+        before = lines
+        done = ended(dag)
+        if done or args.once:
+            good = not done or all(node.status == "done" for node in dag.nodes.values())
+            if not good:
+                print(f"ended with failures; the same {dag.command} -t {dag.tag} ... as before continues it")
+            return 0 if good else 1
+        time.sleep(args.every)

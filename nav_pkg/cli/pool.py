@@ -1,0 +1,86 @@
+"""pool.py: a personal HTCondor pool on this machine.
+
+The cluster's commands start it by themselves where no pool is configured. Its queue is kept when it
+stops, and jobs in it run on after the next start. A pool that CONDOR_CONFIG names is used as it is:
+`status` and `env` tell about it, `start` and `stop` leave it alone.
+
+Examples:
+    pool.py start --cpus 8 --memory 16000
+    eval "$(pool.py env)"; condor_q; condor_status; htcondor dag status 12
+    pool.py stop
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.cluster import pool as pools
+from nav_pkg.core import UsageError
+
+
+def parser() -> flags.Parser:
+    """The flags."""
+    p = flags.Parser(prog="pool.py", description=__doc__.split("\n\n")[0])
+    commands = p.add_subparsers(dest="command", metavar="start|stop|status|env")
+    start = commands.add_parser("start", help="start the pool, unless it runs; returns when it takes jobs")
+    start.add_argument("--cpus", type=int, default=0, help="processors for jobs; 0: all")
+    start.add_argument("--memory", type=int, default=0, help="MB for jobs; 0: nine tenths of the machine's")
+    stop = commands.add_parser("stop", help="stop the pool; running jobs save what they have first")
+    stop.add_argument("--fast", action="store_true", help="kill running jobs instead")
+    commands.add_parser("status", help="what the pool has and does")
+    commands.add_parser("env", help="print what a shell needs for condor_q and the like (to eval)")
+    return p
+
+
+def status() -> int:
+    """Print the state of the pool; 0 when it answers, else 4."""
+    other, own = pools.configured(), pools.Pool()
+    where = f"the pool of {other}" if other else f"the personal pool in {own.folder}"
+    if not other and own.pid is None:
+        print(f"{where} does not run; pool.py start starts it")
+        return pools.PoolError.code
+    config = other or own.config
+    slots = [
+        [float(word) for word in line.split()]
+        for line in pools.run(
+            "condor_status", "-constraint", "SlotType =!= \"Dynamic\"", "-af",
+            "TotalSlotCpus", "Cpus", "TotalSlotMemory", "Memory", config=config,
+        ).splitlines()
+        if "undefined" not in line
+    ]  # fmt: skip
+    cpus, free, memory, memory_free = (sum(column) for column in zip(*slots)) if slots else (0, 0, 0, 0)
+    states = pools.run("condor_q", "-allusers", "-af", "JobStatus", config=config).split()
+    running, idle, held = (states.count(code) for code in "215")
+    print(f"{where} runs" + ("" if other else f" (process {own.pid})"))
+    print(f"  {cpus:g} processors ({free:g} free), {memory:,.0f} MB ({memory_free:,.0f} free)")
+    print(f"  jobs: {running} running, {idle} waiting, {held} held")
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    if args.command is None:
+        raise UsageError("pool.py: give start, stop, status or env (see pool.py --help)")
+    own = pools.Pool()
+    if args.command == "status":
+        return status()
+    if args.command == "env":
+        for name, value in pools.prefix_environment().items():
+            print(f"export {name}={shlex.quote(value)}")
+        return 0
+    other = pools.configured()
+    if other:
+        raise UsageError(
+            f"pool.py {args.command}: the pool of {other} is configured, and used as it is; unset "
+            "CONDOR_CONFIG, or set NAV_PKG_POOL, for a pool of your own"
+        )
+    if args.command == "start":
+        now = own.start(args.cpus, args.memory)
+        print(f"pool in {own.folder} " + ("started" if now else "runs already"))
+        print('for condor_q and the like: eval "$(python scripts/pool.py env)"')
+    else:
+        print(f"pool in {own.folder} " + ("stopped" if own.stop(args.fast) else "did not run"))
+    return 0

@@ -1,0 +1,169 @@
+"""Submit descriptions: what HTCondor is told about each kind of job.
+
+Nothing of a user's text comes into them but host names and paths, which `Plan.check` has looked at: a
+job's own command line is in its spec, a JSON file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Mapping, Sequence
+
+from nav_pkg.cluster.plan import LOCAL_KINDS, Job, Plan
+from nav_pkg.core import EXIT_CHECKPOINTED, DataError, SimulatorError, UsageError
+
+WRONG = (UsageError.code, DataError.code)
+"""Exit codes that another try would only repeat: the job is held at once."""
+
+OTHER_HOST_SECONDS = 120
+"""So long a job whose simulator failed waits for another host than the one it failed on."""
+
+RELEASED = (6, 7, 8, 12, 13, 14, 34, 47)
+"""Hold codes of what passes: no start, no output or input file, failed transfers, no folder (a file server
+that did not answer), too little memory (then twice as much is asked for), the wall time (the job goes on)."""
+
+MOST_HOLDS = 5
+VACATE_SECONDS = 120
+"""So long a job may take to save itself when its host is wanted back."""
+
+LIMIT = "nav_pkg_simulators"
+"""The name of the concurrency limit of jobs that start a simulator (`NAV_PKG_SIMULATORS_LIMIT`)."""
+
+
+def requirements(plan: Plan) -> str:
+    """The expression that a job's host fulfils."""
+    parts = []
+    if plan.hosts.greenlist:
+        parts.append(_named(plan.hosts.greenlist))
+    if plan.hosts.blacklist:
+        parts.append(f"!{_named(plan.hosts.blacklist)}")
+    failed = f"MY.ExitCode =?= {SimulatorError.code} && MY.LastRemoteHost isnt undefined"
+    elsewhere = 'TARGET.Machine isnt split(MY.LastRemoteHost, "@")[1]'
+    waited = f"time() - MY.EnteredCurrentStatus > {OTHER_HOST_SECONDS}"
+    parts.append(f"(!({failed}) || {elsewhere} || {waited})")
+    return " && ".join(parts)
+
+
+def _named(hosts: Sequence[str]) -> str:
+    """Whether a machine is one of some, by full name or by the part before the first dot; `*` is any text."""
+    pattern = "|".join(host.replace(".", "[.]").replace("*", ".*") for host in hosts)
+    names = ("TARGET.Machine", 'split(TARGET.Machine, ".")[0]')
+    return "(" + " || ".join(f'regexp("^({pattern})$", {name}, "i")' for name in names) + ")"
+
+
+def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str, str]:
+    """The submit description of jobs of one kind; `variables` has what differs from job to job.
+
+    Args:
+        plan: whose jobs they are.
+        jobs: of one kind.
+        retry: try again what failed.
+    """
+    first = jobs[0]
+    local = plan.hosts.file_transfer and first.kind in LOCAL_KINDS
+    transferred = plan.transferred(first)
+    made: Dict[str, str] = {
+        "universe": "local" if local else "container" if plan.hosts.image else "vanilla",
+        "executable": str(plan.root / "setup" / "condor_job"),
+        "arguments": "$(nav_name).json" if transferred else "jobs/$(nav_name).json",
+        "initialdir": str(plan.folder),
+        "output": "out/$(nav_name).out",
+        "error": "out/$(nav_name).err",
+        "notification": "never",
+        "getenv": "HOME",
+        "request_cpus": "$(cpus)",
+        "request_memory": "ifThenElse(LastHoldReasonCode =?= 34, 2 * $(memory), $(memory))",
+        "request_disk": "$(disk)MB",
+    }
+    if plan.hosts.image and not local:
+        made["container_image"] = plan.hosts.image
+    if any(job.gpus for job in (one.resources for one in jobs)):
+        made["request_gpus"] = "$(gpus)"
+        if any(job.resources.gpu_memory for job in jobs):
+            made["gpus_minimum_memory"] = "$(gpu_memory)"
+    if not local:
+        made["requirements"] = requirements(plan)
+        made["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
+        made.update(_transfer(plan, transferred))
+    if any(job.wall_time for job in jobs):
+        made["allowed_execute_duration"] = "$(duration)"
+    if first.simulator:
+        made["concurrency_limits"] = LIMIT
+    if plan.hosts.nice:
+        made["nice_user"] = "true"
+    made.update(_policy(first, retry, transferred))
+    made["My.NavPkgTag"] = f'"{plan.tag}"'
+    return made
+
+
+def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
+    if not transferred:
+        return {"should_transfer_files": "NO", "transfer_executable": "false"}
+    return {
+        "should_transfer_files": "YES",
+        "when_to_transfer_output": "ON_EXIT_OR_EVICT",
+        "transfer_executable": "true",
+        # a host that has the checkout at the same place needs not set up what is brought
+        "environment": f'"NAV_PKG_ROOT={plan.root}"',
+        "transfer_input_files": "jobs/$(nav_name).json$(more_files)",
+        "transfer_output_files": "$(nav_name).tar",
+        "transfer_checkpoint_files": "$(nav_name).tar",
+        "transfer_output_remaps": '"$(nav_name).tar = transfer/$(nav_name).tar"',
+    }
+
+
+def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
+    """What becomes of a job that ended, was held or is wanted away.
+
+    A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
+    anew; where HTCondor brings the files, what it saved has to go with it, which is what
+    `checkpoint_exit_code` does. (On a shared file system that would start it again in its place, with
+    the same wall time still running.)
+    """
+    most = job.retries if retry else 0
+    if transferred:
+        again = {"max_retries": str(most), "checkpoint_exit_code": str(EXIT_CHECKPOINTED)}
+    else:
+        done = "(ExitBySignal is false && ExitCode == 0)"
+        failed = f"(ExitBySignal || ExitCode != {EXIT_CHECKPOINTED})"
+        again = {"on_exit_remove": f"{done} || ({failed} && NumJobCompletions > {most})"}
+    wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
+    codes = ", ".join(map(str, RELEASED))
+    return {
+        **again,
+        "on_exit_hold": f"ExitBySignal is false && ({wrong})",
+        "on_exit_hold_reason": 'strcat("exit code ", ExitCode, ": wrong use or bad data; see ", Err)',
+        "on_exit_hold_subcode": "ExitCode",
+        "periodic_release": f"member(HoldReasonCode, {{{codes}}}) && (NumHolds ?: 0) <= {MOST_HOLDS}",
+        "kill_sig": "SIGTERM",
+        "want_graceful_removal": "true",
+        "job_max_vacate_time": str(VACATE_SECONDS),
+    }
+
+
+def variables(plan: Plan, job: Job) -> Dict[str, str]:
+    """What a job's submit description leaves open, for its VARS line."""
+    asks = job.resources
+    made = {
+        "nav_name": job.name,
+        "cpus": str(asks.cpus),
+        "memory": str(asks.memory),
+        "disk": str(asks.disk),
+        "duration": str(max(1, int(job.wall_time))) if job.wall_time else "undefined",
+    }
+    if asks.gpus:
+        made.update(gpus=str(asks.gpus), gpu_memory=str(asks.gpu_memory))
+    if plan.transferred(job):
+        made["more_files"] = "".join(f", {path}" for path in plan.transfer_in(job))
+    return made
+
+
+def text(made: Mapping[str, str], kind: str, plan: Plan) -> str:
+    """A description as a file that people read."""
+    head = f"# {kind} jobs of {plan.command} -t {plan.tag}; what differs from job to job is in the DAG file\n"
+    return head + "".join(f"{key} = {value}\n" for key, value in made.items()) + "queue\n"
+
+
+def paths_of(plan: Plan) -> Dict[str, Path]:
+    """The folders below the DAG's that jobs write to."""
+    return {name: plan.folder / name for name in ("jobs", "out", "state", "transfer")}

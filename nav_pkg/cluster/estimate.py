@@ -1,0 +1,253 @@
+"""What jobs will take: seconds, memory and disk, from measured rates.
+
+All rates are of two cores of a processor without a GPU; a job on another host takes more or less, which
+is why an estimated wall time is several times the expected seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+
+from nav_pkg.cluster.plan import Job, Plan, Resources
+from nav_pkg.cluster.status import duration
+from nav_pkg.core import UsageError
+
+
+class Rate(NamedTuple):
+    """What a network's training takes.
+
+    Attributes:
+        frames: a second, learned from (docs/performance.md, `train_over_compute_...`; those of
+            networks that stand there not are a like network's).
+        parameters: millions.
+        memory: MB a frame of a batch, of activations and their gradients (docs/scaling.md).
+        side: of its square input, pixels.
+    """
+
+    frames: float
+    parameters: float
+    memory: float
+    side: int
+
+
+RATES: Dict[str, Rate] = {
+    "alex_LSTM_net": Rate(74.7, 4.9, 4.9, 224),
+    "alex_net": Rate(69.2, 57.0, 5.0, 224),
+    "dense_net": Rate(6.6, 7.0, 158.0, 224),
+    "inception_net": Rate(5.5, 24.4, 110.0, 299),
+    "mobile_net": Rate(25.2, 2.2, 91.0, 224),
+    "res18_net": Rate(25.2, 11.2, 39.0, 224),
+    "squeeze_net": Rate(37.5, 0.7, 41.0, 224),
+    "tiny_LSTM_net": Rate(4345.3, 2.1, 0.6, 128),
+    "tiny_net": Rate(1951.4, 8.2, 0.9, 128),
+    "tiny_nfc_net": Rate(390.0, 4.0, 3.7, 128),
+    "tinyv3_3d_net": Rate(1000.0, 0.5, 2.2, 128),
+    "tinyv3_net": Rate(1951.4, 0.5, 0.4, 128),
+    "vgg16_net": Rate(2.7, 134.3, 89.0, 224),
+}
+"""Every network's rates, on two cores."""
+
+RECORDED = 102.0
+"""Frames a second that a recorder flies and writes (docs/performance.md, `real_time_ratio`)."""
+FLOWN = 51.6
+"""Frames a second of a net that flies and is recorded (`evaluation_jobs_2_over_1`: 8 x 600 in 93 s)."""
+LEARNED_IN_FLIGHT = 24.7
+"""Frames a second of a net that learns in flight, one gradient step a frame (`online_real_time_ratio`)."""
+SCORED = 3.0
+"""Frames are scored so many times as fast as they are learned from: no backward pass."""
+FRAME_MB = 0.065
+"""MB of a recorded frame: an image of 640x360, a depth image, a scan and a row (docs/scaling.md)."""
+FILES_A_FRAME = 2
+"""An image and a depth image; a run has four files more."""
+START = 15.0
+"""Seconds from a job's start to its first frame: imports, and the simulator's start."""
+LEARNER_MB, SIMULATOR_MB = 900.0, 1500.0
+"""Memory of a learner without its network, and of a simulator with all of its nodes."""
+SAVED_EVERY = 30.0
+"""Seconds between two checkpoints of a training (nav_pkg/learn/offline.py)."""
+SLACK, LEAST_WALL = 3.0, 1800.0
+"""An estimated wall time is so many times what is expected, and at least so many seconds."""
+STEPS_AN_EPISODE = 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job does.
+
+    Attributes:
+        seconds: expected.
+        memory: MB.
+        disk: MB that it writes.
+        interval: seconds of work that a stop may cost: the time between two checkpoints.
+        files: that it leaves behind.
+    """
+
+    seconds: float
+    memory: float
+    disk: float
+    interval: float
+    files: int = 10
+
+
+def training(
+    network: str, flags: Mapping[str, Any], train_frames: int, val_frames: int, test_frames: int
+) -> Work:
+    """The work of a training.
+
+    Args:
+        network: its name in `RATES`.
+        flags: values of main.py's flags.
+        train_frames: frames of the dataset to learn from; likewise to validate on and to test on.
+        val_frames: see train_frames.
+        test_frames: see train_frames.
+    """
+    rate = RATES[network]
+    window = max(1, int(flags.get("time_length") or 10)) if "LSTM" in network else 1
+    if int(flags.get("time_length") or 10) < 0 and "LSTM" in network:
+        window = 2450  # whole runs
+    batch = int(flags["batch_size"])
+    kept = max(1, train_frames // int(flags.get("subsample") or 1))
+    steps_each = min(STEPS_AN_EPISODE, max(1, math.ceil(kept / (batch * window))))
+    episodes = int(flags["max_episodes"])
+    if flags.get("max_steps"):
+        episodes = min(episodes, math.ceil(int(flags["max_steps"]) / steps_each))
+    if flags.get("create_scratch_checkpoint"):
+        episodes = 0
+    learned = episodes * steps_each * batch * window
+    scored = episodes * val_frames + test_frames
+    memory = LEARNER_MB + 16 * rate.parameters + rate.memory * batch * window
+    if flags.get("load_data_in_ram"):
+        memory += (train_frames + val_frames + test_frames) * 3 * rate.side**2 / 1e6
+    packs = (train_frames + val_frames + test_frames) * 3 * rate.side**2 / 1e6
+    disk = 200 + 4 * 8 * rate.parameters + packs
+    seconds = START + learned / rate.frames + scored / (SCORED * rate.frames)
+    return Work(seconds, memory, disk, SAVED_EVERY + START, 12)
+
+
+def flights(runs: int, frames: int, rate: float, network: str = "", recorded: bool = True) -> Work:
+    """The work of a session of flights.
+
+    Args:
+        runs: how many.
+        frames: of each.
+        rate: frames a second, `RECORDED`, `FLOWN` or `LEARNED_IN_FLIGHT`.
+        network: that flies; empty for the expert alone.
+        recorded: what is flown stays on disk.
+    """
+    memory = SIMULATOR_MB
+    if network:
+        memory += LEARNER_MB + 16 * RATES[network].parameters
+        slower = RATES["tiny_net"].frames / RATES[network].frames
+        rate = min(rate, max(rate / slower * 10, 0.3 * RATES[network].frames)) if slower > 10 else rate
+    one = frames / rate + 1.0
+    disk = 200 + (runs * frames * FRAME_MB if recorded else 0.0)
+    files = runs * (FILES_A_FRAME * frames + 4) if recorded else 10
+    return Work(START + runs * one, memory, disk, START + one, files + 8)
+
+
+def cleaning(frames: int) -> Work:
+    """The work of cleaning, merging and splitting recordings: every image is decoded once."""
+    return Work(START + frames / 400.0, 600.0, 100.0, 0.0, FILES_A_FRAME * frames)
+
+
+def wall_time(work: Work) -> float:
+    """Seconds to ask for where the user does not say: several times what is expected, in whole minutes."""
+    return 60.0 * math.ceil(max(LEAST_WALL, SLACK * work.seconds) / 60)
+
+
+def margin(wall: float) -> float:
+    """Seconds before the end of a wall time at which a job is asked to save itself."""
+    return min(300.0, 0.1 * wall)
+
+
+def check_wall_time(flag: str, wall: float, work: Work, what: str) -> None:
+    """Refuse a wall time in which a job would get nowhere.
+
+    Raises:
+        UsageError: it ends before the first checkpoint.
+    """
+    if wall and wall - margin(wall) < work.interval:
+        need = math.ceil(work.interval / 0.9 if work.interval < 2700 else work.interval + 300)
+        raise UsageError(
+            f"{flag} {wall:g} is shorter than the time to the first checkpoint of {what} (expected after "
+            f"{work.interval:.0f} s): it would begin again and again; give {need} or more, or leave it out"
+        )
+
+
+def resources(
+    work: Work,
+    cpus: int,
+    rammem: float = 0.0,
+    diskmem: float = 0.0,
+    gpus: int = 0,
+    gpu_memory: int = 0,
+) -> Resources:
+    """What a job asks for: what the user says (GB), else what is estimated and a quarter more."""
+    memory = round(1000 * rammem) if rammem else 100 * math.ceil(1.25 * work.memory / 100)
+    disk = round(1000 * diskmem) if diskmem else 100 * math.ceil(1.25 * work.disk / 100)
+    return Resources(cpus, memory, disk, gpus, gpu_memory if gpus else 0)
+
+
+def memory_warning(work: Work, rammem: float, what: str) -> str:
+    """A line when less memory is asked for than is expected to be used; else empty."""
+    if not rammem or 1000 * rammem >= work.memory:
+        return ""
+    return (
+        f"--rammem {rammem:g} is less than {what} is expected to use ({work.memory / 1000:.1f} GB): it may "
+        "be held for it, and is then released with twice as much"
+    )
+
+
+def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
+    """The estimate of a plan as lines of text.
+
+    Args:
+        plan: the plan.
+        works: by job.
+    """
+    lines = [
+        f"{plan.command} -t {plan.tag}: {len(plan.jobs)} jobs",
+        f"{'jobs':24} {'cores':>5} {'memory':>9} {'disk':>9} {'GPUs':>5} {'expected':>9} {'wall time':>9}",
+    ]
+    for name, jobs in plan.layers().items():
+        job = max(jobs, key=lambda one: works[one.name].seconds)
+        asks = job.resources
+        lines.append(
+            f"{f'{len(jobs)} x {name}':24} {asks.cpus:5} {asks.memory / 1000:6.1f} GB "
+            f"{asks.disk / 1000:6.1f} GB "
+            f"{asks.gpus:5} {duration(works[job.name].seconds):>9} "
+            f"{duration(job.wall_time) if job.wall_time else 'none':>9}"
+        )
+    total = totals(plan.jobs, works)
+    lines += [
+        f"core-hours: {total['core_hours']:.1f} expected, "
+        f"at most {total['most_core_hours']:.1f} a try by wall time",
+        f"the longest chain of jobs: {duration(longest(plan.jobs, works))}; "
+        f"with 2 cores in all: {duration(total['core_hours'] * 1800)}",
+        f"all at once: memory {total['memory'] / 1000:.1f} GB, disk {total['disk'] / 1000:.1f} GB; "
+        f"left on disk: {total['left'] / 1000:.1f} GB in {total['files']:,.0f} files",
+        "by the rates of docs/performance.md, which are of two cores without a GPU",
+    ]
+    return lines
+
+
+def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
+    """Sums over all jobs: core-hours, MB of memory and disk asked for, MB and files left behind."""
+    return {
+        "core_hours": sum(job.resources.cpus * works[job.name].seconds for job in jobs) / 3600,
+        "most_core_hours": sum(job.resources.cpus * job.wall_time for job in jobs) / 3600,
+        "memory": sum(job.resources.memory for job in jobs),
+        "disk": sum(job.resources.disk for job in jobs),
+        "left": sum(works[job.name].disk for job in jobs),
+        "files": sum(works[job.name].files for job in jobs),
+    }
+
+
+def longest(jobs: Sequence[Job], works: Mapping[str, Work]) -> float:
+    """Expected seconds of the longest chain of jobs, on a pool that has room for all."""
+    ends: Dict[str, float] = {}
+    for job in jobs:
+        ends[job.name] = works[job.name].seconds + max((ends[name] for name in job.parents), default=0.0)
+    return max(ends.values(), default=0.0)

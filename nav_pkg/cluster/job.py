@@ -1,0 +1,378 @@
+"""The wrapper of a cluster job: what runs on the node, around one of nav_pkg's commands.
+
+`setup/condor_job SPEC` starts it. It gives the command surroundings of its own, watches the wall time,
+passes on what HTCondor asks, says how far things are in `state/<name>.json`, and ends with an exit code
+that HTCondor can act on (docs/cluster.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any, Dict, List, Optional, Sequence
+
+from nav_pkg.cluster import node
+from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
+from nav_pkg.data import files, paths
+from nav_pkg.sim.graph import die_with_parent
+
+ROOT = Path(__file__).resolve().parents[2]
+FORMAT = 1
+POLL = 0.25
+"""Seconds between two looks."""
+BEAT = 3.0
+"""Seconds between two states."""
+SUSPENDED = 30.0
+"""Seconds without a look of our own that mean: the job was suspended."""
+WALL_MARGIN, WALL_SHARE = 300.0, 0.1
+"""A command is asked to save and leave so many seconds before its wall time, or that share of a short one."""
+GRACE = 100.0
+"""Seconds that a command has to save and leave; HTCondor kills the job after job_max_vacate_time (120)."""
+SAVE_EVERY = 600.0
+"""Seconds of flying after which a recorder whose files HTCondor brings sends its finished runs home."""
+FOREIGN = ("ROS_MASTER_URI", "ROS_HOSTNAME", "ROS_IP", "GAZEBO_MASTER_URI", "DISPLAY", "XAUTHORITY")
+"""What would lead a simulator to another session's master, ports or screen."""
+LONGEST_TMP = 60
+"""Characters of a temporary folder's path; sockets in it have to stay below 108."""
+
+
+def read_spec(path: Path) -> Dict[str, Any]:
+    """A job's spec, checked.
+
+    Raises:
+        UsageError: it is of another format, or a value can't be.
+        DataError: it cannot be read.
+    """
+    spec = files.read_json(path)
+    if spec.get("format") != FORMAT:
+        raise UsageError(f"{path}: format {spec.get('format')!r}, this nav_pkg reads {FORMAT}; submit again")
+    command = spec.get("command")
+    if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
+        raise UsageError(f"{path}: command {command!r} is no list of words")
+    if not (ROOT / "scripts" / command[0]).is_file() or "/" in command[0]:
+        raise UsageError(f"{path}: {command[0]!r} is none of nav_pkg's commands (scripts/)")
+    name = spec.get("name")
+    if not isinstance(name, str) or not name or "/" in name:
+        raise UsageError(f"{path}: name {name!r} can't be a job's")
+    transfer = spec.get("transfer")
+    if transfer:
+        node.check_names(transfer.get("out", []), f"{path}: transfer.out")
+    return spec
+
+
+class Progress:
+    """How far a command is, counted from the files in its log folder.
+
+    Args:
+        folder: the log folder; None when the command has none.
+        unit: `runs`, `episodes` or `frames`.
+    """
+
+    def __init__(self, folder: Optional[Path], unit: str):
+        self.folder, self.unit = folder, unit
+        self._sizes: Dict[Path, int] = {}
+        self._counts: Dict[Path, int] = {}
+
+    def count(self) -> int:
+        """How many units are done; a file is read again only when it has grown."""
+        if self.folder is None:
+            return 0
+        if self.unit == "episodes":
+            found = self.folder.rglob("metrics.jsonl")
+        else:
+            found = self.folder.rglob("runs.jsonl")
+        for file in found:
+            with contextlib.suppress(OSError, ValueError):
+                size = file.stat().st_size
+                if self._sizes.get(file) != size:
+                    self._sizes[file], self._counts[file] = size, self._read(file)
+        return sum(self._counts.values())
+
+    def _read(self, file: Path) -> int:
+        lines = file.read_text(errors="replace").splitlines()
+        if self.unit == "episodes":
+            return len(lines)
+        done: Dict[Any, int] = {}
+        for line in lines:
+            with contextlib.suppress(ValueError, AttributeError):
+                run = json.loads(line)
+                if run.get("outcome") != "sim_failure" and not run.get("interrupted"):
+                    done[run.get("run")] = run.get("frames") or 0
+        return sum(done.values()) if self.unit == "frames" else len(done)
+
+
+class State:
+    """`state/<name>.json`: what `dag_status.py` reads about a job.
+
+    Args:
+        file: where it is kept.
+        spec: the job's.
+    """
+
+    def __init__(self, file: Path, spec: Dict[str, Any]):
+        self.file = file
+        before: Dict[str, Any] = {}
+        with contextlib.suppress(NavError):
+            before = files.read_json(file)
+        now = time.time()
+        self.values: Dict[str, Any] = {
+            "name": spec["name"],
+            "host": socket.gethostname(),
+            "tries": int(before.get("tries") or 0) + 1,
+            "pid": os.getpid(),
+            "begin": now,
+            "updated": now,
+            "of": spec.get("total") or None,
+            "last_line": "",
+            "error_line": None,
+            "suspended": 0.0,
+            "exit_code": None,
+            "status": "running",
+        }
+
+    def write(self, **values: Any) -> None:
+        """Change values and write the file; a full disk is the command's to report."""
+        self.values.update(values, updated=time.time())
+        with contextlib.suppress(NavError, OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            files.atomic_write(self.file, files.to_json(self.values))
+
+
+class Wrapper:
+    """One try of a job.
+
+    Args:
+        path: of the spec.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path.resolve()
+        self.spec = read_spec(self.path)
+        scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
+        self.scratch = Path(scratch) if scratch else Path(tempfile.mkdtemp(prefix="nav_pkg-job-"))
+        self._own_scratch = not scratch
+        self.transfer = self.spec.get("transfer") or None
+        base = self.scratch if self.transfer else self.path.parent.parent
+        self.state = State(base / "state" / f"{self.spec['name']}.json", self.spec)
+        self.tar = self.scratch / f"{self.spec['name']}.tar"
+        self.asked = ""
+        self._killing = float("inf")
+        self._process: Optional[subprocess.Popen] = None
+
+    # Surroundings.
+
+    def environment(self) -> Dict[str, str]:
+        """The command's environment: the job's, with folders, ports and display of its own."""
+        made = dict(os.environ, PYTHONUNBUFFERED="1")
+        for name, value in (self.spec.get("env") or {}).items():
+            if self.transfer and name in ("NAV_PKG_DATA", "NAV_PKG_LOG"):
+                value = str(self.scratch / value)
+            made[str(name)] = str(value)
+        if self.spec.get("simulator"):
+            for name in FOREIGN:
+                made.pop(name, None)
+        made["TMPDIR"] = made["TEMP"] = made["TMP"] = str(self.temporary)
+        return made
+
+    def _make_temporary(self) -> Path:
+        folder = self.scratch / "tmp"
+        if len(str(folder)) > LONGEST_TMP:
+            return Path(tempfile.mkdtemp(prefix="nav_pkg-", dir="/tmp"))
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _bring(self) -> None:
+        """Unpack what HTCondor brought: inputs, and what an earlier try of this job has sent home."""
+        assert self.transfer is not None
+        for name in self.transfer.get("in", []):
+            tar = self.scratch / Path(name).name
+            if tar.suffix == ".tar" and tar != self.tar and tar.exists():
+                node.unpack(tar, self.scratch)
+                tar.unlink()  # twice the space is asked for nowhere
+        begun = any((self.scratch / name).exists() for name in self.transfer.get("out", []))
+        if self.tar.exists() and not begun:
+            node.unpack(self.tar, self.scratch)
+        for variable in ("NAV_PKG_DATA", "NAV_PKG_LOG"):
+            Path(self.environment()[variable]).mkdir(parents=True, exist_ok=True)
+
+    # Running.
+
+    def run(self) -> int:
+        """Run the command; returns the job's exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear)
+        self.temporary = self._make_temporary()
+        self.state.write()
+        code = 1
+        try:
+            if self.transfer:
+                self._bring()
+            node.check_datasets(self.spec.get("datasets") or [], self._data_root())
+            with contextlib.ExitStack() as stack:
+                if self.spec.get("copy_dataset"):
+                    stack.enter_context(node.shared_packs())
+                code = self._command()
+        except NavError as error:
+            code = error.code
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            self.state.values["error_line"] = f"error: {error}"
+        finally:
+            code = self._send(code)
+            words = {0: "done", EXIT_CHECKPOINTED: "checkpointed"}
+            self.state.write(exit_code=code, status=words.get(code, "failed"))
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            if self._own_scratch:
+                shutil.rmtree(self.scratch, ignore_errors=True)
+        return code
+
+    def _data_root(self) -> Path:
+        return Path(self.environment().get("NAV_PKG_DATA") or paths.data_root()).expanduser()
+
+    def _send(self, code: int) -> int:
+        """Pack what goes home."""
+        if self.transfer:
+            try:
+                node.pack(self.tar, self.scratch, self.transfer.get("out", []))
+            except NavError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                return code or error.code
+        return code
+
+    def _hear(self, number: int, _frame: Any) -> None:
+        self.ask(f"signal {signal.Signals(number).name}", GRACE)
+
+    def ask(self, reason: str, grace: float) -> None:
+        """Ask the command to save and leave; it is killed after `grace` seconds."""
+        if self.asked:
+            return
+        self.asked, self._killing = reason, time.monotonic() + grace
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def _command(self) -> int:
+        if self.asked:
+            return EXIT_CHECKPOINTED
+        script, *words = self.spec["command"]
+        environment = self.environment()
+        log = _value_of(words, ("-t", "--log_tag"))
+        folder = Path(environment.get("NAV_PKG_LOG") or paths.summary_dir()).expanduser()
+        unit = self.spec.get("unit") or {"train": "episodes"}.get(str(self.spec.get("kind")), "runs")
+        progress = Progress(folder / log if log else None, unit)
+        try:
+            self._process = process = subprocess.Popen(
+                [sys.executable, str(ROOT / "scripts" / script), *words],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        except OSError as error:
+            raise DataError(f"{script}: {error.strerror}") from None
+        readers = [
+            threading.Thread(target=self._read, args=(stream, out), daemon=True)
+            for stream, out in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+        ]
+        for reader in readers:
+            reader.start()
+        if self.asked:  # between the look above and the start
+            process.send_signal(signal.SIGTERM)
+        self._watch(process, progress)
+        for reader in readers:
+            reader.join(2.0)
+        self.state.write(unit=unit, **{unit: progress.count()})
+        return self._job_code(process.returncode)
+
+    def _read(self, stream: IO[bytes], out: Any) -> None:
+        """Pass a stream on, line by line, and keep its last words."""
+        for raw in stream:
+            text = raw.decode(errors="replace")
+            with contextlib.suppress(OSError, ValueError):
+                out.write(text)
+                out.flush()
+            line = text.strip()[:500]
+            if line:
+                self.state.values["last_line"] = line
+                if line.startswith("error: "):
+                    self.state.values["error_line"] = line
+
+    def _watch(self, process: subprocess.Popen, progress: Progress) -> None:
+        """Until the command has ended: wall time, suspension, progress."""
+        begin = looked = time.monotonic()
+        beaten, count = float("-inf"), 0
+        wall = float(self.spec.get("wall_time") or 0)
+        margin = min(WALL_MARGIN, WALL_SHARE * wall)
+        saves = self.transfer is not None and self.spec.get("kind") == "record"
+        at_begin = progress.count()
+        while process.poll() is None:
+            time.sleep(POLL)
+            now = time.monotonic()
+            if now - looked > SUSPENDED:
+                print(f"suspended for {now - looked:.0f} s", flush=True)
+                self.state.values["suspended"] += now - looked
+            looked = now
+            if now - beaten > BEAT:
+                beaten, count = now, progress.count()
+                self.state.write(unit=progress.unit, **{progress.unit: count})
+            if 0 < wall - margin <= now - begin:
+                self.ask(f"the wall time of {wall:g} s", 0.8 * margin)
+            save_every = float(self.spec.get("save_every") or SAVE_EVERY)
+            if saves and count > at_begin and now - begin > save_every:
+                self.ask(f"sending home what has been recorded (every {save_every:g} s)", GRACE)
+            if now > self._killing:
+                print(f"the command does not leave ({self.asked}): killed", file=sys.stderr, flush=True)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _job_code(self, code: int) -> int:
+        """The job's exit code for that of its command."""
+        if self.asked and code not in (0, *_FINAL):
+            print(f"stopped by {self.asked}; the next try goes on", flush=True)
+            return EXIT_CHECKPOINTED
+        if code < 0 or code > 128:
+            number = -code if code < 0 else code - 128
+            print(f"error: killed by signal {number}; tried again elsewhere", file=sys.stderr, flush=True)
+            self.state.values["error_line"] = f"error: killed by signal {number}"
+            return EXIT_RETRY_ELSEWHERE
+        return code
+
+
+_FINAL = (UsageError.code, DataError.code)
+"""What a command that is asked to leave still says about itself."""
+
+
+def _value_of(words: Sequence[str], names: Sequence[str]) -> Optional[str]:
+    """The value of a flag on a command line."""
+    for i, word in enumerate(words):
+        flag, _, value = word.partition("=")
+        if flag in names:
+            return value or (words[i + 1] if i + 1 < len(words) else None)
+    return None
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run a job: job.py SPEC."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if len(argv) != 1:
+            raise UsageError(f"a job takes the path of its spec, got {len(argv)} arguments")
+        return Wrapper(Path(argv[0])).run()
+    except NavError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""A job's files on its host: datasets looked for, tars unpacked and packed, packs shared by a host's jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tarfile
+from pathlib import Path
+from typing import Iterator, Sequence
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files, paths
+from nav_pkg.data.format import DATASET_FILE, PARTIAL
+
+
+def check_datasets(names: Sequence[str], root: Path) -> None:
+    """Refuse a job whose datasets are not there, before it takes an hour to say so.
+
+    Raises:
+        DataError: one is missing or not readable; names dataset, host and folder.
+    """
+    host = socket.gethostname()
+    for name in names:
+        file = root / name / DATASET_FILE
+        try:
+            with open(file, "rb") as stream:
+                stream.read(1)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(
+                f"dataset {name} cannot be read on {host}: {file.parent}: {reason}; mount it there, leave "
+                "that host out (--blacklist), or bring the files along (--file_transfer)"
+            ) from None
+
+
+def unpack(tar: Path, folder: Path) -> None:
+    """Unpack a tar that HTCondor brought; nothing of it may lie outside the folder.
+
+    Raises:
+        DataError: it is damaged, leads outside, or there is no space.
+    """
+    try:
+        with tarfile.open(tar) as archive:
+            members = archive.getmembers()
+            for member in members:
+                parts = Path(member.name).parts
+                if member.name.startswith("/") or ".." in parts or not (member.isfile() or member.isdir()):
+                    raise DataError(f"{tar}: {member.name} is no plain file or leads outside; pack it again")
+            archive.extractall(folder, members)
+    except tarfile.TarError as error:
+        raise DataError(f"{tar}: cut or damaged ({error}); submit again") from None
+    except OSError as error:
+        raise files.disk_error(folder, error, "--disk") from None
+
+
+def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
+    """Pack what a job has made so far; unfinished runs are left out. Written beside and renamed.
+
+    Args:
+        tar: the file; always made, since HTCondor holds a job whose output is missing.
+        folder: what the names are relative to.
+        outputs: folders or files; those that do not exist are passed over.
+    """
+    beside = tar.with_name(f".{tar.name}.tmp")
+
+    def wanted(member: tarfile.TarInfo):
+        parts = Path(member.name).parts
+        return None if any(part.endswith(PARTIAL) or part.startswith(".") for part in parts) else member
+
+    try:
+        with tarfile.open(beside, "w") as archive:
+            for name in outputs:
+                if (folder / name).exists():
+                    archive.add(str(folder / name), name, filter=wanted)
+        os.replace(beside, tar)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise files.disk_error(tar, error, "--disk") from None
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Raise UsageError for a name that leads outside the job's folder."""
+    for name in names:
+        if os.path.isabs(name) or ".." in Path(name).parts:
+            raise UsageError(f"{what} {name!r} leads outside the job's folder")
+
+
+@contextlib.contextmanager
+def shared_packs() -> Iterator[None]:
+    """Node-local packs that all jobs of this user on this host share, while at least one of them runs.
+
+    Each is decoded or copied once (they are locked one by one); the last job to leave removes them. What a
+    job that was killed leaves is removed by the next.
+    """
+    os.environ.setdefault("NAV_PKG_NODE", "/tmp")  # not the job's own scratch folder, nor its TMPDIR
+    packs = paths.node_dir()
+    users = os.open(packs.parent / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        packs.mkdir(mode=0o700, exist_ok=True)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # another job has them still
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(packs, ignore_errors=True)
+    finally:
+        os.close(users)

@@ -1,0 +1,508 @@
+"""A personal HTCondor pool on this machine, and which pool to use.
+
+The pool is the embedded default: where no pool is configured, `ensure_pool` starts one in a folder of
+the user's, from the programs that `make setup` unpacked, on 127.0.0.1 and ports of its own. A pool that
+CONDOR_CONFIG names, or that the machine is part of, is used as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional
+
+from nav_pkg.core import DataError, NavError, UsageError
+from nav_pkg.data import files
+
+MACHINE_CONFIG = Path("/etc/condor/condor_config")
+START_LIMIT = 60.0
+"""Wall seconds for a pool to answer after its start (2 to 4 on an idle machine)."""
+STOP_LIMIT = 150.0
+"""Wall seconds in which running jobs may save what they have."""
+ANSWER_LIMIT = 20.0
+"""Wall seconds for one of HTCondor's programs to answer."""
+DAEMONS = ("MASTER", "COLLECTOR", "NEGOTIATOR", "SCHEDD", "STARTD")
+
+_ONE = "SCHEDD_INTERVAL SCHEDD_MIN_INTERVAL NEGOTIATOR_INTERVAL NEGOTIATOR_MIN_INTERVAL"
+_ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0 hangs every DAG
+_TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
+_TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
+
+
+class PoolError(NavError):
+    """The pool did not start, stop or answer; the same command may work when run again."""
+
+    code = 4
+
+
+def pool_folder() -> Path:
+    """The personal pool's folder: environment `NAV_PKG_POOL`, else `~/.local/share/nav_pkg/pool`."""
+    return Path(os.environ.get("NAV_PKG_POOL") or "~/.local/share/nav_pkg/pool").expanduser().absolute()
+
+
+def prefix_folder() -> Path:
+    """Where set-up puts HTCondor: below the environment's `NAV_PKG_SHARE`, else `~/.local/share/nav_pkg`."""
+    return Path(os.environ.get("NAV_PKG_SHARE") or "~/.local/share/nav_pkg").expanduser() / "condor"
+
+
+def configured() -> Optional[Path]:
+    """The configuration of a pool that is not the personal one; None where there is none.
+
+    Raises:
+        UsageError: CONDOR_CONFIG names no file.
+    """
+    named = os.environ.get("CONDOR_CONFIG")
+    if named and Path(named).absolute() != Pool().config:
+        if not Path(named).is_file():
+            raise UsageError(
+                f"CONDOR_CONFIG is {named}: no such file; name your pool's condor_config, or unset it for a "
+                "pool on this machine"
+            )
+        return Path(named).absolute()
+    if not named and not os.environ.get("NAV_PKG_POOL") and MACHINE_CONFIG.is_file():
+        return MACHINE_CONFIG if shutil.which("condor_master") else None
+    return None
+
+
+def ensure_pool() -> Path:
+    """The CONDOR_CONFIG to use; the personal pool is started when no other is configured.
+
+    Raises:
+        UsageError: CONDOR_CONFIG names no file.
+        DataError: HTCondor is not installed.
+        PoolError: the personal pool does not start.
+    """
+    other = configured()
+    if other is not None:
+        return other
+    pool = Pool()
+    pool.start()
+    return pool.config
+
+
+def prefix_environment(config: Optional[Path] = None) -> Dict[str, str]:
+    """PATH and CONDOR_CONFIG for HTCondor's programs and bindings.
+
+    Args:
+        config: as `ensure_pool` gave it; None: of whatever pool is configured, running or not.
+
+    Raises:
+        DataError: HTCondor is not installed.
+    """
+    config = config or configured() or Pool().config
+    folders = _programs()
+    path = os.environ.get("PATH", "").split(os.pathsep)
+    own = [str(folder) for folder in folders if str(folder) not in path]
+    return {"PATH": os.pathsep.join([*own, *path]), "CONDOR_CONFIG": str(config)}
+
+
+def _programs() -> List[Path]:
+    """The folders of HTCondor's programs: the machine's own, else those of set-up."""
+    prefix = prefix_folder()
+    own = shutil.which("condor_master")
+    if own is not None:
+        # Debian and Red Hat keep the user's programs and the daemons apart.
+        submit = shutil.which("condor_submit")
+        return sorted({Path(own).parent, Path(submit or own).parent})
+    if not (prefix / "MANIFEST").is_file():
+        raise DataError(
+            f"HTCondor is neither on the PATH nor in {prefix}: run 'make setup', or set CONDOR_CONFIG and "
+            "PATH to your pool's"
+        )
+    return [prefix / "bin", prefix / "sbin"]
+
+
+def run(program: str, *arguments: str, config: Optional[Path] = None, limit: float = ANSWER_LIMIT) -> str:
+    """What one of HTCondor's programs prints.
+
+    Args:
+        program: its name.
+        arguments: its arguments.
+        config: of the pool; None: the configured one.
+        limit: wall seconds.
+
+    Raises:
+        PoolError: it failed, or said nothing in time; the text is its last line.
+    """
+    environment = dict(os.environ, **prefix_environment(config))
+    path = shutil.which(program, path=environment["PATH"])
+    if path is None:
+        raise DataError(f"HTCondor's {program} is not on the PATH: run 'make setup'")
+    try:
+        done = subprocess.run(
+            [path, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit,
+            text=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise PoolError(f"{program}: no answer within {limit:g} s; see `scripts/pool.py status`") from None
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise PoolError(f"{program}: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+class Pool:
+    """The personal pool in a folder.
+
+    Args:
+        folder: its logs, queue and jobs' scratch folders; default: `pool_folder()`.
+    """
+
+    def __init__(self, folder: Optional[Path] = None):
+        self.folder = Path(folder or pool_folder()).absolute()
+        self.config = self.folder / "condor_config"
+        self._pid_file = self.folder / "master.pid"
+
+    # State.
+
+    @property
+    def pid(self) -> Optional[int]:
+        """The process number of the pool's condor_master; None when it does not run."""
+        try:
+            number = int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return number if number in self._daemons() else None
+
+    def _daemons(self) -> List[int]:
+        """The processes of this pool's daemons."""
+        return [
+            number
+            for number, name, environment in _processes()
+            if name.startswith("condor_")
+            and name not in ("condor_q", "condor_status", "condor_wait")
+            and f"CONDOR_CONFIG={self.config}".encode() in environment
+        ]
+
+    def _jobs(self) -> List[int]:
+        """The processes of this pool's jobs."""
+        scratch = f"_CONDOR_SCRATCH_DIR={self.folder}/execute/".encode()
+        return [
+            number
+            for number, _, environment in _processes()
+            if any(entry.startswith(scratch) for entry in environment)
+        ]
+
+    def answers(self) -> bool:
+        """Whether all its daemons answer and can take a job."""
+        try:
+            said = run("condor_status", "-any", "-af", "MyType", config=self.config, limit=10)
+        except PoolError:
+            return False
+        return {"Scheduler", "Negotiator", "Machine"} <= set(said.split())
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Start and stop wait for each other."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(self.folder / "lock", "w")  # noqa: SIM115 (held open as the lock)
+        except OSError as error:
+            raise files.disk_error(self.folder, error, "NAV_PKG_POOL") from None
+        with lock:
+            deadline = time.monotonic() + STOP_LIMIT + START_LIMIT
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise PoolError(
+                            f"{self.folder}: another process has been starting or stopping this pool for "
+                            f"{STOP_LIMIT + START_LIMIT:g} s; end it and try again"
+                        ) from None
+                    time.sleep(0.1)
+            yield
+
+    # Start.
+
+    def start(self, cpus: int = 0, memory: int = 0, die_with_parent: bool = False) -> bool:
+        """Start the pool unless it runs, and wait until it answers.
+
+        Args:
+            cpus: processors it gives to jobs; 0: all that this process may use.
+            memory: MB it gives to jobs; 0: nine tenths of the machine's.
+            die_with_parent: end with the calling thread, however that ends.
+
+        Returns:
+            Whether it was started now.
+
+        Raises:
+            UsageError: a bad number, or the pool runs with another.
+            DataError: HTCondor is not installed, or the folder cannot be written.
+            PoolError: it does not answer in time.
+        """
+        for name, value in (("cpus", cpus), ("memory", memory)):
+            if value < 0:
+                raise UsageError(f"--{name} is {value}; it must be at least 1 (or left out)")
+        with self._lock():
+            text = self._configuration(cpus or len(os.sched_getaffinity(0)), memory or _memory())
+            if self.pid is not None:
+                if (cpus or memory) and text != self.config.read_text():
+                    raise UsageError(f"the pool in {self.folder} runs with other settings; stop it first")
+                self._wait()
+                return False
+            self._end_rest()
+            command = [
+                *self._start_command(die_with_parent),
+                shutil.which("condor_master", path=self._path()),
+            ]
+            try:
+                for name in ("log", "spool", "execute", "run", "lock_files"):
+                    (self.folder / name).mkdir(exist_ok=True)
+                # condor asks that all accounts can come to a job's folder; what is in it stays closed
+                os.chmod(self.folder / "execute", 0o755)
+                for name in (".collector_address", ".schedd_address", ".startd_address"):
+                    (self.folder / "log" / name).unlink(missing_ok=True)  # of the run before
+                files.atomic_write(self.config, text, "NAV_PKG_POOL")
+                with open(self.folder / "log" / "start", "wb") as output:
+                    process = subprocess.Popen(
+                        [str(word) for word in [*command, "-f"]],
+                        env=self._environment(),
+                        cwd=str(self.folder),
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+                files.atomic_write(self._pid_file, f"{process.pid}\n", "NAV_PKG_POOL")
+            except OSError as error:
+                raise files.disk_error(error.filename or self.folder, error, "NAV_PKG_POOL") from None
+            try:
+                self._wait(process)
+            except BaseException:
+                self._kill()
+                raise
+            return True
+
+    def _wait(self, process: Optional[subprocess.Popen] = None) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        while not self.answers():
+            if process is not None and process.poll() is not None:
+                said = (self.folder / "log" / "start").read_text(errors="replace").strip().splitlines()
+                raise PoolError(
+                    f"condor_master ended with exit code {process.returncode} "
+                    f"({said[-1] if said else 'it said nothing'}); see {self.folder}/log/MasterLog"
+                )
+            if time.monotonic() > deadline:
+                raise PoolError(
+                    f"the pool in {self.folder} does not answer within {START_LIMIT:g} s: "
+                    f"{self._last_error()}; see {self.folder}/log, then stop and start it (scripts/pool.py)"
+                )
+            time.sleep(0.1)
+
+    def _last_error(self) -> str:
+        for name in ("MasterLog", "CollectorLog", "SchedLog", "StartLog", "NegotiatorLog"):
+            with contextlib.suppress(OSError):
+                lines = (self.folder / "log" / name).read_text(errors="replace").splitlines()
+                found = [line for line in lines[-200:] if "ERROR" in line or "DENIED" in line]
+                if found:
+                    return f"{name}: {found[-1]}"
+        return "no error in its logs"
+
+    def _start_command(self, die_with_parent: bool) -> List[str]:
+        command = []
+        if os.getuid() == 0:
+            # HTCondor runs no job of root's: in a user namespace it sees an ordinary account, and what
+            # is written stays root's.
+            command = ["unshare", "--user", "--map-user=1", "--map-group=1"]
+            try:
+                tried = subprocess.run(
+                    [*command, "true"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    timeout=ANSWER_LIMIT,
+                )
+                failed = tried.returncode
+            except (OSError, subprocess.TimeoutExpired):
+                failed = 1
+            if failed:
+                raise PoolError(
+                    "HTCondor runs no job of root's, and this machine allows no user namespaces (unshare "
+                    "--user): start the pool as an ordinary user"
+                )
+        if die_with_parent:
+            command += ["setpriv", "--pdeathsig", "QUIT"]  # last: a change of rights forgets it
+        return command
+
+    def _path(self) -> str:
+        return prefix_environment(self.config)["PATH"]
+
+    def _environment(self) -> Dict[str, str]:
+        """A clean one: what the shell sets (a ROS master, a display) is no part of a pool."""
+        kept = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+        made = {name: os.environ[name] for name in kept if name in os.environ}
+        return {**made, **prefix_environment(self.config)}
+
+    def _configuration(self, cpus: int, memory: int) -> str:
+        """The text of condor_config."""
+        folders = _programs()
+        root = os.getuid() == 0
+        account = pwd.getpwuid(1 if root else os.getuid()).pw_name
+        home = os.path.expanduser("~")
+        settings = {
+            "RELEASE_DIR": folders[0].parent,
+            "BIN": folders[0],
+            "SBIN": folders[-1],
+            "LIB": "$(RELEASE_DIR)/lib",
+            "LIBEXEC": "$(RELEASE_DIR)/libexec/condor",
+            "LOCAL_DIR": self.folder,
+            "LOCAL_CONFIG_FILE": "",
+            "LOCAL_CONFIG_DIR": "",
+            "LOG": "$(LOCAL_DIR)/log",
+            "SPOOL": "$(LOCAL_DIR)/spool",
+            "EXECUTE": "$(LOCAL_DIR)/execute",
+            "RUN": "$(LOCAL_DIR)/run",
+            "LOCK": "$(LOCAL_DIR)/lock_files",
+            "DAEMON_LIST": " ".join(DAEMONS),
+            # On this machine alone, on ports that nobody has to choose: pools run side by side.
+            "CONDOR_HOST": "127.0.0.1",
+            "NETWORK_INTERFACE": "127.0.0.1",
+            "BIND_ALL_INTERFACES": "false",
+            "ENABLE_IPV6": "false",
+            "COLLECTOR_HOST": "$(CONDOR_HOST):0",
+            "COLLECTOR_ADDRESS_FILE": "$(LOG)/.collector_address",
+            "USE_SHARED_PORT": "true",
+            "SHARED_PORT_PORT": "0",
+            "UID_DOMAIN": "localhost",
+            "FILESYSTEM_DOMAIN": "localhost",
+            "TRUST_UID_DOMAIN": "true",
+            "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
+            "SEC_DEFAULT_AUTHENTICATION_METHODS": "FS",
+            "SEC_CLIENT_AUTHENTICATION_METHODS": "FS",
+            **{
+                f"ALLOW_{right}": f"{account}@localhost condor@family"
+                for right in ("READ", "WRITE", "ADMINISTRATOR", "NEGOTIATOR", "OWNER", "DAEMON", "CONFIG")
+            },
+            "ALLOW_CLIENT": "*",
+            # One machine that is split among jobs as they ask.
+            "NUM_CPUS": cpus,
+            "MEMORY": memory,
+            "NUM_SLOTS": "1",
+            "NUM_SLOTS_TYPE_1": "1",
+            "SLOT_TYPE_1": "100%",
+            "SLOT_TYPE_1_PARTITIONABLE": "true",
+            "START": "true",
+            "SUSPEND": "false",
+            "PREEMPT": "false",
+            "KILL": "false",
+            "WANT_SUSPEND": "false",
+            "MOUNT_UNDER_SCRATCH": "",
+            "RUNBENCHMARKS": "0",
+            "STARTER_SETS_HOME_ENV": "false",
+            "STARTER_JOB_ENVIRONMENT": f'"HOME={home} USER={account} LOGNAME={account}"',
+            "MAX_DEFAULT_LOG": "10 Mb",
+            "MASTER_NEW_BINARY_DELAY": "86400",
+        }
+        if root:
+            settings["CONDOR_IDS"] = "0.0"  # root's own programs outside the namespace look for this
+        if _version(folders[0]) < 25:
+            settings["SEC_FS_ENFORCE_CHANNEL_BINDING"] = "false"  # which the bindings of 25 ask for
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        lines += ["", "# Quick turns: with the defaults, made for thousands of machines, jobs wait a minute."]
+        lines += [f"{name} = 1" for name in _ONE.split()] + [f"{name} = 2" for name in _TWO.split()]
+        if Path("/dev/nvidiactl").exists():
+            lines += ["", "use FEATURE : GPUs"]
+        return "\n".join(["# Written by scripts/pool.py start; changes are lost.", *lines, ""])
+
+    # Stop.
+
+    def stop(self, fast: bool = False) -> bool:
+        """End the pool; its queue is kept, and jobs in it run on after the next start.
+
+        Args:
+            fast: kill running jobs, instead of asking them to save what they have.
+
+        Returns:
+            Whether it ran.
+
+        Raises:
+            PoolError: a process cannot be ended.
+        """
+        if not self.config.exists():
+            return False
+        with self._lock():
+            master = self.pid
+            plan = [(signal.SIGTERM, STOP_LIMIT), (signal.SIGQUIT, 20.0)][1 if fast else 0 :]
+            for number, limit in plan:
+                if master is not None and _alive(master):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(master, number)
+                    _until(lambda: not _alive(master or 0), limit)
+            self._kill()
+            return master is not None
+
+    def _kill(self) -> None:
+        self._end_rest()
+        self._pid_file.unlink(missing_ok=True)
+
+    def _end_rest(self) -> None:
+        """Kill what a pool that was killed has left."""
+        deadline = time.monotonic() + 10
+        while True:
+            left = [*self._daemons(), *self._jobs()]
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                raise PoolError(f"processes {left} of the pool in {self.folder} cannot be killed within 10 s")
+            for number in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            time.sleep(0.1)
+
+
+def _version(programs: Path) -> int:
+    """The main version of HTCondor's programs in a folder; 0 when they do not say."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        words = [str(programs / "condor_version")]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=ANSWER_LIMIT).stdout
+        found = re.match(r"\$CondorVersion: (\d+)", said)
+        return int(found.group(1)) if found else 0
+    return 0
+
+
+def _memory() -> int:
+    """Nine tenths of the machine's memory, MB."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.9 / 1e6)
+
+
+def _alive(number: int) -> bool:
+    try:
+        return b") Z" not in Path("/proc", str(number), "stat").read_bytes()
+    except OSError:
+        return False
+
+
+def _until(ready, limit: float) -> bool:
+    deadline = time.monotonic() + limit
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _processes() -> Iterator:
+    """Number, program and environment of all processes of this user that are alive."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+                name = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
+            except OSError:
+                continue
+            if _alive(int(entry)):
+                yield int(entry), name, environment

@@ -1,0 +1,145 @@
+"""How a DAG of many jobs weighs: files, transfers and the load of the schedd, on paper; and writing it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+from nav_pkg.cluster import client, estimate, submit
+from nav_pkg.cluster.estimate import Work
+from nav_pkg.cluster.plan import Job, Plan, Resources
+
+EVENTS_A_JOB = 6
+"""Lines of the nodes' log a job: submitted, started, three updates of its size, ended."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def synthetic(recorders: int, trainings: int, folder: Path) -> Plan:
+    """A plan of recorders, what becomes of their recordings, and trainings on it."""
+    jobs: List[Job] = [
+        Job(f"r{i}", "record", ("run_script.py", "-t", f"big/r{i}"), Resources(2, 1900, 700), 3600.0, 4)
+        for i in range(recorders)
+    ]
+    names = tuple(job.name for job in jobs)
+    jobs.append(Job("merge", "merge", ("dataset.py", "gather"), parents=names))
+    jobs.append(Job("clean", "clean", ("clean_dataset.py",), parents=("merge",)))
+    trained = [
+        Job(f"m_{i}_train", "train", ("main.py", "-t", f"big/m_{i}"), parents=("clean",))
+        for i in range(trainings)
+    ]
+    ends = tuple(job.name for job in trained)
+    jobs += [*trained, Job("report", "report", ("dag_report.py",), parents=ends or ("clean",))]
+    return Plan("dag_create_data.py", "big", folder, folder, ROOT, tuple(jobs))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What writing a DAG took: seconds, and MB of memory that it added to the process."""
+
+    jobs: int
+    seconds: float
+    memory: float
+    dag_bytes: int
+    files: int
+
+
+def write(plan: Plan) -> Written:
+    """Write and check a plan; how long that took."""
+    client.offline()
+    import htcondor2.dags  # noqa: F401  its import is not the writing
+
+    before = _memory()
+    begin = time.monotonic()
+    plan.check()
+    file = submit.write(plan)
+    submit.validate(plan)
+    seconds = time.monotonic() - begin
+    count = sum(1 for path in plan.folder.rglob("*") if path.is_file())
+    return Written(len(plan.jobs), seconds, _memory() - before, file.stat().st_size, count)
+
+
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def recording(recorders: int, runs: int, frames: int = 2420) -> Dict[str, float]:
+    """What so many recorders of so many runs make, on paper.
+
+    Args:
+        recorders: jobs.
+        runs: of each.
+        frames: of a run.
+    """
+    work = estimate.flights(runs, frames, estimate.RECORDED)
+    return {**_load(recorders, work), "frames": recorders * runs * frames}
+
+
+def training(models: int, network: str, dataset_frames: int, episodes: int, hosts: int) -> Dict[str, float]:
+    """What so many trainings of a network read and make, on paper.
+
+    Args:
+        models: jobs.
+        network: of `estimate.RATES`.
+        dataset_frames: frames of the dataset.
+        episodes: of each training.
+        hosts: that the jobs run on; packs are made once a host.
+    """
+    flags = {"batch_size": 64, "max_episodes": episodes}
+    work = estimate.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
+    side = estimate.RATES[network].side
+    made = _load(models, work)
+    made["dataset_gb"] = dataset_frames * estimate.FRAME_MB / 1000
+    made["packs_gb_a_host"] = dataset_frames * 3 * side**2 / 1e9
+    made["read_gb_shared"] = made["dataset_gb"] + hosts * made["packs_gb_a_host"]
+    made["read_gb_transferred"] = models * made["dataset_gb"]
+    made["left_gb"] = models * estimate.RATES[network].parameters * 8 / 1000
+    return made
+
+
+def _load(jobs: int, work: Work) -> Dict[str, float]:
+    """Of jobs that all take the same: hours, disk, files, and what the schedd has to do for them."""
+    return {
+        "jobs": jobs,
+        "seconds_a_job": work.seconds,
+        "core_hours": jobs * 2 * work.seconds / 3600,
+        "left_gb": jobs * work.disk / 1000,
+        "files": jobs * work.files,
+        "dag_files": 4 * jobs,
+        "log_events": EVENTS_A_JOB * jobs,
+    }
+
+
+def table() -> List[str]:
+    """The rows of docs/scaling.md that are computed."""
+    rows = ["| what | 1,000 recorders of 10 runs | 300 trainings of tiny_net | 300 trainings of alex_net |"]
+    rows.append("|---|---|---|---|")
+    made = recording(1000, 10)
+    tiny = training(300, "tiny_net", 200_000, 100, 50)
+    alex = training(300, "alex_net", 200_000, 100, 50)
+    for what, key, form in (
+        ("minutes a job", "seconds_a_job", "{:,.0f}"),
+        ("core-hours, two cores a job", "core_hours", "{:,.0f}"),
+        ("frames recorded", "frames", "{:,.0f}"),
+        ("left on disk, GB", "left_gb", "{:,.0f}"),
+        ("files left", "files", "{:,.0f}"),
+        ("dataset, GB", "dataset_gb", "{:,.1f}"),
+        ("packs a host, GB", "packs_gb_a_host", "{:,.1f}"),
+        ("read from a shared file system by 50 hosts, GB", "read_gb_shared", "{:,.0f}"),
+        ("sent with file transfer, GB", "read_gb_transferred", "{:,.0f}"),
+        ("files of the DAG: spec, output, errors, state", "dag_files", "{:,.0f}"),
+        ("events in the nodes' log", "log_events", "{:,.0f}"),
+    ):
+        cells = []
+        for column in (made, tiny, alex):
+            value = column.get(key)
+            value = value / 60 if value is not None and key == "seconds_a_job" else value
+            cells.append("" if value is None else form.format(value))
+        rows.append(f"| {what} | {' | '.join(cells)} |")
+    return rows
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))

@@ -1,0 +1,315 @@
+"""How far a DAG is: from DAGMan's status file, the nodes' log and what the jobs say about themselves.
+
+All of it is files below the DAG's folder, so that a DAG can be looked at from any host that sees the
+folder, while it runs and afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from nav_pkg.core import DataError
+from nav_pkg.data import files
+
+NODE_STATUS = ("waiting", "ready", "starting", "queued", "ending", "done", "failed", "futile")
+"""DAGMan's numbers of a node's status, in words; what is queued is told apart by its events."""
+
+TAIL = 65536
+"""Bytes of a job's output that its last error line is looked for in."""
+
+
+def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
+    """The nodes of a DAGMan status file by name, each with `status`, `retries` and `details`.
+
+    An empty result when there is no file yet, or it is being replaced.
+    """
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    found: Dict[str, Dict[str, Any]] = {}
+    for block in re.findall(r"^\[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL):
+        values = dict(re.findall(r"^\s*(\w+) = \"?(.*?)\"?;(?: /\*.*\*/)?$", block, re.MULTILINE))
+        if values.get("Type") == "NodeStatus" and values.get("NodeStatus", "").isdigit():
+            found[values["Node"]] = {
+                "status": NODE_STATUS[min(int(values["NodeStatus"]), len(NODE_STATUS) - 1)],
+                "retries": int(values.get("RetryCount") or 0),
+                "details": values.get("StatusDetails", ""),
+            }
+    return found
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether DAGMan has written that the DAG is done or has failed (its last status file says so)."""
+    try:
+        text = (folder / "nodes.status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    found = re.search(r"^\s*DagStatus = (\d+);", text, re.MULTILINE)
+    return bool(found) and int(found.group(1)) in (5, 6)
+
+
+@dataclass
+class Node:
+    """One node of a DAG as it stands.
+
+    Attributes:
+        name: of the node.
+        kind: of its job.
+        status: a word of `NODE_STATUS`, or `running`, `held`, `suspended`, `evicted`.
+        tries: how often it was started.
+        host: where it runs, or ran last.
+        begin: unix seconds of its last start; 0 before the first.
+        end: unix seconds of its end; 0 while there is none.
+        done: frames, episodes or runs done.
+        total: of how many; 0 when unknown.
+        unit: what is counted.
+        seconds: expected duration; 0 when unknown.
+        reason: why it is held, or DAGMan's words on a failure.
+        error: the last error line of a job that failed.
+    """
+
+    name: str
+    kind: str = ""
+    status: str = "waiting"
+    tries: int = 0
+    host: str = ""
+    begin: float = 0.0
+    end: float = 0.0
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    seconds: float = 0.0
+    reason: str = ""
+    error: str = ""
+
+    def seconds_left(self, now: float) -> float:
+        """Expected seconds until it ends, by its own progress or else by what was estimated."""
+        if self.status in ("done", "failed", "futile"):
+            return 0.0
+        ran = max(0.0, now - self.begin) if self.begin and self.status == "running" else 0.0
+        if ran and self.total and 0 < self.done <= self.total:
+            return ran * (self.total - self.done) / self.done
+        return max(0.0, self.seconds - ran)
+
+
+class Dag:
+    """A DAG that is looked at; `look` reads what has been added since the last time.
+
+    Args:
+        folder: the DAG's.
+
+    Raises:
+        DataError: there is no DAG.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        if not (folder / "plan.json").exists():
+            raise DataError(f"{folder}: holds no DAG; see -t and --summary_dir")
+        plan = files.read_json(folder / "plan.json")
+        self.command, self.tag = str(plan.get("command")), str(plan.get("tag"))
+        self.nodes: Dict[str, Node] = {
+            row["name"]: Node(
+                row["name"],
+                row["kind"],
+                seconds=float(row.get("seconds") or 0),
+                total=int(row.get("total") or 0),
+                unit=row.get("unit") or "",
+            )
+            for row in plan.get("jobs", [])
+        }
+        self._names: Dict[str, str] = {}
+        self._offset, self._rest = 0, ""
+
+    def look(self) -> List[Node]:
+        """The nodes as they stand now, in the plan's order."""
+        self._read_log()
+        for name, values in read_nodes(self.folder / "nodes.status").items():
+            node = self.nodes.get(name)
+            if node is None:
+                continue
+            if values["status"] == "queued":
+                node.status = node.status if node.status in _QUEUED else "queued"
+            else:
+                node.status = values["status"]
+            if node.status == "failed":
+                node.reason = values["details"]
+        for node in self.nodes.values():
+            self._read_state(node)
+            if node.status == "done":
+                node.done = node.total or node.done
+            if node.status in ("failed", "held"):
+                node.error = self._error(node) or node.reason
+        return list(self.nodes.values())
+
+    def _read_log(self) -> None:
+        """Take in new events of the nodes' log."""
+        try:
+            with open(self.folder / "nodes.log", encoding="utf-8", errors="replace") as log:
+                log.seek(self._offset)
+                text = self._rest + log.read()
+                self._offset = log.tell()
+        except OSError:
+            return
+        *events, self._rest = text.split("...\n")
+        for event in events:
+            self._take(event)
+
+    def _take(self, event: str) -> None:
+        head = re.match(r"(\d{3}) \((\d+)\.\d+\.\d+\) (\S+ \S+)", event)
+        if not head:
+            return
+        number, cluster, when = head.groups()
+        if number == "000":
+            named = re.search(r"DAGNodeName = \"([^\"]+)\"|DAG Node: (\S+)", event)
+            if named:
+                self._names[cluster] = named.group(1) or named.group(2)
+        node = self.nodes.get(self._names.get(cluster, ""))
+        if node is None:
+            return
+        if number == "001":
+            node.tries += 1
+            node.begin, node.end, node.reason = _unix(when), 0.0, ""
+            host = re.search(r"alias=([^&>\s]+)", event) or re.search(r"SlotName: \S*@(\S+)", event)
+            node.host = host.group(1) if host else node.host
+        elif number == "012":
+            lines = event.splitlines()
+            node.reason = lines[1].strip() if len(lines) > 1 else ""
+        elif number in ("005", "009"):
+            node.end = _unix(when)
+        node.status = _EVENTS.get(number, node.status)
+
+    def _read_state(self, node: Node) -> None:
+        """What the job says about itself."""
+        try:
+            state = json.loads((self.folder / "state" / f"{node.name}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if not isinstance(state, dict):
+            return
+        node.host = str(state.get("host") or node.host)
+        node.tries = max(node.tries, int(state.get("tries") or 0))
+        if node.unit:  # a job of one step has nothing to count, whatever lies in its log folder
+            node.done = int(state.get(node.unit) or 0)
+            node.total = int(state.get("of") or node.total)
+        if node.status == "running" and state.get("status") == "suspended":
+            node.status = "suspended"
+        node.error = str(state.get("error_line") or "")
+
+    def _error(self, node: Node) -> str:
+        """The last line of a job's output that begins with `error: `, or else the last line of all."""
+        if node.error:
+            return node.error
+        last = ""
+        for kind in ("out", "err"):
+            lines = _tail(self.folder / "out" / f"{node.name}.{kind}")
+            errors = [line for line in lines if line.startswith("error: ")]
+            if errors:
+                return errors[-1]
+            last = lines[-1] if lines else last
+        return last
+
+
+_QUEUED = ("running", "held", "suspended", "evicted", "idle", "ending")
+_EVENTS = {
+    "000": "idle",
+    "001": "running",
+    "004": "evicted",
+    "005": "ending",
+    "009": "waiting",
+    "010": "suspended",
+    "011": "running",
+    "012": "held",
+    "013": "idle",
+}
+"""What a node's job does after an event of HTCondor's log, by the event's number."""
+
+
+def _unix(when: str) -> float:
+    for form in ("%Y-%m-%d %H:%M:%S", "%m/%d %H:%M:%S"):
+        try:
+            parsed = time.strptime(when.split(".")[0], form)
+        except ValueError:
+            continue
+        year = parsed.tm_year if parsed.tm_year > 1900 else time.localtime().tm_year
+        return time.mktime((year, *parsed[1:6], 0, 0, -1))
+    return 0.0
+
+
+def _tail(file: Path) -> List[str]:
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - TAIL))
+            lines = stream.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip()]
+
+
+def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
+    """Expected seconds until all is done; None when nothing runs or nothing is known.
+
+    What is left is shared among as many jobs as run at this moment; no sooner than the longest of them.
+    """
+    running = [node for node in nodes if node.status == "running"]
+    left = [node.seconds_left(now) for node in nodes]
+    if not running or not any(left):
+        return None
+    return max([sum(left) / len(running), *(node.seconds_left(now) for node in running)])
+
+
+def counts(nodes: List[Node]) -> Dict[str, int]:
+    """How many nodes there are of each status, the most frequent first."""
+    found: Dict[str, int] = {}
+    for node in nodes:
+        found[node.status] = found.get(node.status, 0) + 1
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def table(nodes: List[Node], now: float, rows: int = 0) -> List[str]:
+    """The nodes as lines of text, and under each that failed its last error line.
+
+    Args:
+        nodes: in order.
+        now: unix seconds.
+        rows: most nodes to show, those that need a look first; 0 for all.
+    """
+    order = ("failed", "held", "suspended", "running", "evicted")
+    shown = nodes
+    if rows and len(nodes) > rows:
+        shown = sorted(nodes, key=lambda n: order.index(n.status) if n.status in order else len(order))
+        shown = shown[: max(1, rows)]
+    lines = [f"{'node':24} {'status':10} {'tries':>5}  {'host':20} {'progress':>18}  {'left':>8}"]
+    for node in shown:
+        left = node.seconds_left(now) if node.status == "running" else 0.0
+        lines.append(
+            f"{node.name:24} {node.status:10} {node.tries:5}  {node.host[:20]:20} {_progress(node):>18}  "
+            f"{duration(left) if left else '':>8}"
+        )
+        if node.error and node.status in ("failed", "held"):
+            lines.append(f"    {node.error}")
+    if len(shown) < len(nodes):
+        lines.append(f"... {len(nodes) - len(shown)} more (--all shows them)")
+    return lines
+
+
+def _progress(node: Node) -> str:
+    if not node.unit or not (node.done or node.total):
+        return ""
+    return f"{node.done}/{node.total} {node.unit}" if node.total else f"{node.done} {node.unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 45 s, 12 min, 3.5 h, 2.1 d."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"

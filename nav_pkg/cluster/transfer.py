@@ -1,0 +1,146 @@
+"""Files for hosts that share no file system with this one: packed before, unpacked after.
+
+HTCondor brings one tar for each dataset and checkpoint, and brings back one a job. Members are named
+`data/<dataset>/...` and `log/<tag>/...`, below the folders of all datasets and of all logs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+from nav_pkg.cluster.plan import CODE, Plan
+from nav_pkg.core import DataError, NavError
+from nav_pkg.data import files
+
+LOG_FILES = ("my-model", "config.json", "results.json")
+"""What of a log folder goes along as a checkpoint."""
+BUILT = ("build", "demo", ".git", "__pycache__")
+
+
+def pack(plan: Plan) -> None:
+    """Make the tars that the jobs of a plan get, unless they are there; nothing on a shared file system.
+
+    Raises:
+        DataError: something is missing, or the disk does not take them.
+    """
+    if not any(plan.transferred(job) for job in plan.jobs):
+        return
+    folder = plan.folder / "transfer"
+    folder.mkdir(parents=True, exist_ok=True)
+    roots = {"data": plan.data_root, "log": plan.summary_dir}
+    for place in plan.places_before():
+        kind, _, name = place.partition("/")
+        source = roots[kind] / name
+        if not source.exists():
+            raise DataError(f"{source}: missing; jobs read it")
+        members = _of_log(source, place) if kind == "log" else [(source, place)]
+        _tar(folder / f"{place.replace('/', '+')}.tar", members)
+    if not plan.hosts.image:
+        _tar(folder / CODE, ((plan.root / name, name) for name in _code(plan.root)), "gz")
+
+
+def _of_log(source: Path, place: str) -> List[Tuple[Path, str]]:
+    if source.is_file():
+        return [(source, place)]
+    return [(source / name, f"{place}/{name}") for name in LOG_FILES if (source / name).exists()]
+
+
+def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "") -> None:
+    """Write a tar as a whole, unless it is there."""
+    if target.exists():
+        return
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with tarfile.open(beside, f"w:{compression}") as made:
+            for path, name in members:
+                made.add(path, name)
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise files.disk_error(target, error, "--summary_dir") from error
+
+
+def _code(root: Path) -> List[str]:
+    """The checkout's own files, relative to it: those that git knows, or else all that were not built."""
+    asked = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    names = [name for name in asked.stdout.decode().split("\0") if name]
+    if asked.returncode == 0 and names:
+        return [name for name in names if (root / name).exists()]
+    found = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+    return [str(path) for path in found if not {*path.parts} & {*BUILT}]
+
+
+def unpack(folder: Path, job: str) -> int:
+    """Put what a job brought back where it belongs.
+
+    Args:
+        folder: the DAG's.
+        job: the node's name.
+
+    Returns:
+        How many files there were; 0 when it brought nothing.
+
+    Raises:
+        DataError: the tar is damaged, names files outside of its folders, or the disk does not take it.
+    """
+    plan = files.read_json(folder / "plan.json")
+    roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
+    source, count = folder / "transfer" / f"{job}.tar", 0
+    if not source.exists():
+        return 0
+    try:
+        with tarfile.open(source) as tar:
+            for member in tar:
+                kind, _, name = member.name.partition("/")
+                if member.isdir() and not name:
+                    continue
+                target = roots.get(kind, folder) / name
+                if kind not in roots or not name or ".." in Path(name).parts or Path(name).is_absolute():
+                    raise DataError(f"{source}: holds {member.name!r}, which is neither below data/ nor log/")
+                count += _place(tar, member, target)
+    except (tarfile.TarError, EOFError) as error:
+        raise DataError(f"{source}: damaged: {error}") from error
+    except OSError as error:
+        raise files.disk_error(source, error, "--summary_dir") from error
+    return count
+
+
+def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> int:
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+    if not member.isfile():  # links lead out of the folder: none of our files is one
+        return 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    stream = tar.extractfile(member)
+    assert stream is not None
+    with stream, open(beside, "wb") as out:
+        while True:
+            block = stream.read(1 << 20)
+            if not block:
+                break
+            out.write(block)
+    os.replace(beside, target)
+    return 1
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """After a job, on the submitting host: FOLDER JOB EXIT_CODE; its exit code is the node's."""
+    folder, job, code = list(sys.argv[1:] if argv is None else argv)
+    try:
+        print(f"{job}: {unpack(Path(folder), job)} files")
+    except NavError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(code) or error.code
+    return int(code) if int(code) >= 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""One recording out of several: the shards of a session, whose runs bear different numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+from nav_pkg.core import DataError
+from nav_pkg.data.links import LinkedDataset, Taken
+from nav_pkg.data.reader import Dataset
+
+
+class Gather(LinkedDataset):
+    """All runs of some recordings, by hard links, under their own names and without a split.
+
+    What comes out has the same bytes as if one session had recorded all of it.
+
+    Args:
+        sources: the recordings.
+        destination: the new dataset's folder.
+
+    Raises:
+        DataError: two have a run of the same name, they are of different robots, or hold no run.
+    """
+
+    def __init__(self, sources: Sequence[Dataset], destination: Path):
+        first = sources[0]
+        for dataset in sources:
+            if dataset.description != first.description:
+                raise DataError(
+                    f"{dataset.path}: is of another robot or camera than {first.path}; gather them apart"
+                )
+        runs = sorted((run for dataset in sources for run in dataset.runs), key=lambda run: run.name)
+        if not runs:
+            raise DataError(f"{first.path}: no runs in {len(sources)} recordings; record some first")
+        for one, other in zip(runs, runs[1:]):
+            if one.name == other.name:
+                raise DataError(f"{other.path}: {one.path} has the same name; only shards can be gathered")
+        super().__init__(
+            destination,
+            [Taken("", run, len(run)) for run in runs],
+            sources,
+            first.description,
+            {"gather": [str(dataset.path.resolve()) for dataset in sources]},
+        )

@@ -1,0 +1,274 @@
+"""The cluster's command lines: whose each flag is, what is refused, the published lines, the table."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from nav_pkg.cli import (
+    cluster_flags,
+    dag_create_data,
+    dag_dagger,
+    dag_evaluate,
+    dag_train,
+    dag_train_and_evaluate,
+    dag_train_online,
+)
+from nav_pkg.core import DataError, NavError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = {
+    "dag_create_data.py": dag_create_data,
+    "dag_train.py": dag_train,
+    "dag_train_and_evaluate.py": dag_train_and_evaluate,
+    "dag_evaluate.py": dag_evaluate,
+    "dag_train_online.py": dag_train_online,
+    "dag_dagger.py": dag_dagger,
+}
+DATASETS = ("esatv3_expert_200K", "esatv3_expert", "esatv3_expert_10K", "esatv3_expert_500")
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch, tmp_path):
+    """Logs and datasets of a test's own, with the datasets that the published lines name."""
+    samples = runpy.run_path(str(ROOT / "test" / "data" / "conftest.py"))["Samples"]()
+    for name in DATASETS:
+        path = samples.dataset(tmp_path / "data" / name, runs=3, frames=4)
+        for number, part in enumerate(("train", "val", "test")):
+            (path / f"{part}_set.txt").write_text(f"{number:05d}_esatv3\n")
+    monkeypatch.setenv("NAV_PKG_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path / "log"))
+    monkeypatch.delenv(cluster_flags.LENIENT, raising=False)
+    return tmp_path
+
+
+def planned(line):
+    """The plan of a command line, which is given without `python`."""
+    script, *argv = shlex.split(line)
+    command = next(
+        value
+        for value in vars(COMMANDS[script]).values()
+        if isinstance(value, type) and getattr(value, "name", "") == script
+    )
+    one = command(argv)
+    with one.folders():
+        one.check()
+    return one.plan()[0]
+
+
+def words(plan, name):
+    """The command of a job, as one line."""
+    return " ".join(next(job.command for job in plan.jobs if job.name == name))
+
+
+VGG = (
+    "dag_train.py -t vgg16_net/esatv3_expert_200K/Adam/001 --network vgg16_net --dataset esatv3_expert_200K "
+    "--discrete --turn_speed 0.8 --speed 0.8 --continue_training --checkpoint_path vgg16_net_scratch "
+    "--tensorboard "
+    "--max_episodes 100 --batch_size 32 --learning_rate 0.001 --loss CrossEntropy --shifted_input "
+    "--optimizer Adam "
+    "--number_of_models 1 --wall_time_train 37200 --rammem 6 --gpumem 6000 --copy_dataset"
+)
+ALEX = (
+    "dag_train.py -t alex_net/esatv3_expert_200K/shifted_input/1 --network alex_net --dataset "
+    "esatv3_expert_200K "
+    "--discrete --turn_speed 0.8 --speed 0.8 --continue_training --checkpoint_path alex_net_scratch "
+    "--tensorboard "
+    "--max_episodes 500 --batch_size 100 --learning_rate 0.1 --shifted_input --loss CrossEntropy "
+    "--number_of_models 3 --wall_time_rec 150000 --rammem 6 --copy_dataset"
+)
+TINY = (
+    "dag_train.py -t tinyv2/esatv3_expert_500 --dataset esatv3_expert_500 --turn_speed 0.8 --speed 0.8 "
+    "--discrete "
+    "--load_data_in_ram --owr --loss CrossEntropy --continue_training --checkpoint_path tiny_net_scratch "
+    "--tensorboard --max_episodes 100 --batch_size 64 --learning_rate 0.01 --number_of_models 2 "
+    "--wall_time_rec 12000 --rammem 15"
+)
+COLLECT = (
+    "dag_create_data.py -t collect_esatv3 --z_pos 1 -w esatv3 --random_seed 512 --owr -ds "
+    "--number_of_runs 10 "
+    "--no_training --evaluate_every -1 --final_evaluation_runs 0 --pause_simulator --online --alpha 1 "
+    "--tensorboard "
+    "--discrete --turn_speed 0.8 --speed 0.8 --min_rgb 2000 --max_rgb 3000 --number_of_recorders 1 "
+    "--destination esatv3_made --val_len 1 --test_len 1 --wall_time_rec 36000 --rammem 7"
+)
+
+
+def test_the_published_lines():
+    plan = planned(VGG)
+    assert [job.name for job in plan.jobs] == ["m_0_train", "report"]
+    train = plan.jobs[0]
+    assert train.wall_time == 37200 and train.resources.memory == 6000 and train.copy_dataset
+    assert "--wall_time" not in train.command and "--copy_dataset" in train.command
+    assert words(plan, "m_0_train").startswith("main.py -t vgg16_net/esatv3_expert_200K/Adam/001/seed_123 ")
+    assert words(plan, "m_0_train").endswith("--random_seed 123 --copy_dataset")
+    plan = planned(COLLECT)
+    assert [job.name for job in plan.jobs] == ["r0", "merge", "clean", "verify"]
+    assert plan.jobs[0].wall_time == 36000 and plan.jobs[0].retries == 4 and plan.jobs[0].simulator
+    assert "--min_rgb" not in plan.jobs[0].command and "--owr" not in plan.jobs[0].command
+    assert "--min_rgb 2000 --max_rgb 3000 --val_len 1 --test_len 1" in words(plan, "clean")
+    assert "--random_seed 512" in words(plan, "clean") and "--random_seed 512" in words(plan, "r0")
+
+
+@pytest.mark.parametrize("line", [ALEX, TINY])
+def test_published_lines_with_a_recorders_wall_time(line, monkeypatch, capsys):
+    with pytest.raises(UsageError) as error:
+        planned(line)
+    assert "--wall_time_rec belongs to dag_create_data.py" in str(error.value)
+    assert "give --wall_time_train or --wall_time (--allow_unused_flags passes it over)" in str(error.value)
+    plan = planned(f"{line} --allow_unused_flags")
+    assert "--wall_time_rec" in capsys.readouterr().err
+    monkeypatch.setenv(cluster_flags.LENIENT, "1")
+    assert planned(line).jobs == plan.jobs
+    seeds = ["seed_123", "seed_456", "seed_789"][: len(plan.jobs) - 1]
+    assert [job.command[2].rsplit("/", 1)[1] for job in plan.jobs[:-1]] == seeds
+
+
+def test_recorders_share_the_runs_of_one_session():
+    plan = planned("dag_create_data.py -t c --number_of_recorders 3 --number_of_runs 2 --destination d")
+    assert words(plan, "r1").endswith("--number_of_runs 6 --shard 2/3")
+    assert "--data_location recorders/c/r1" in words(plan, "r1")
+    assert words(plan, "merge").startswith("dataset.py gather recorders/c/r0 recorders/c/r1 recorders/c/r2 ")
+    assert plan.jobs[3].parents == ("r0", "r1", "r2")
+
+
+def test_models_over_rates_and_seeds():
+    plan = planned(
+        "dag_train.py -t t --dataset esatv3_expert --learning_rates 0.1 0.001 --number_of_models 2"
+    )
+    tags = [job.command[2] for job in plan.jobs[:-1]]
+    assert tags == ["t/lr_01/seed_123", "t/lr_01/seed_456", "t/lr_0001/seed_123", "t/lr_0001/seed_456"]
+    assert words(plan, "m_2_train").endswith("--random_seed 123 --learning_rate 0.001")
+    assert [dag_train.rate_folder(rate) for rate in (0.5, 1.0, 1e-5, 10.0)] == [
+        "lr_05",
+        "lr_1",
+        "lr_000001",
+        "lr_10",
+    ]
+
+
+def test_trained_models_are_flown():
+    plan = planned(
+        "dag_train_and_evaluate.py -t t --dataset esatv3_expert --random_numbers 5 6 --model_names a b "
+        "--number_of_runs 4 --directions both --speed 0.5 --gpumem_eva 100 --wall_time_eva 4000 --gpunum 1"
+    )
+    assert [job.name for job in plan.jobs] == ["m_0_train", "m_1_train", "m_0_eva", "m_1_eva", "report"]
+    assert words(plan, "m_1_eva").startswith("evaluate.py -t t/b/evaluation -m t/b ")
+    for name in ("m_0_train", "m_0_eva"):
+        assert "--speed 0.5" in words(plan, name)
+    flown = plan.jobs[3]
+    assert flown.parents == ("m_1_train",) and flown.total == 8 and flown.wall_time == 4000
+
+
+def test_learning_in_flight():
+    plan = planned(
+        "dag_train_online.py -t t --number_of_models 2 --discrete --loss CrossEntropy --number_of_runs 3 "
+        "--online "
+        "--alpha 0.5"
+    )
+    assert words(plan, "m_1_train").startswith("run_script.py -t t/seed_456 --random_seed 456 ")
+    assert words(plan, "m_1_train").count("--online") == 1 and plan.jobs[0].kind == "online"
+
+
+REFUSED = [
+    ("dag_train.py --dataset esatv3_expert", "arguments are required: -t/--log_tag"),
+    ("dag_train.py -t t stray", "unknown argument 'stray'"),
+    ("dag_train.py -t t --lerning_rate 1", "did you mean '--learning_rate'"),
+    ("dag_train.py -t t --min_rgb 5", "--min_rgb belongs to clean_dataset.py"),
+    ("dag_train.py -t t --number_of_recorders 5", "belongs to dag_create_data.py"),
+    ("dag_train.py -t t --world esatv3", "--world belongs to run_script.py"),
+    ("dag_train.py -t t --random_seed 5", "give --seeds"),
+    ("dag_train.py -t t --evaluate", "is what dag_train.py sets"),
+    ("dag_train.py -t t --alpha 1", "--alpha has no effect when training offline"),
+    ("dag_train.py -t t --batch_size 0", "0 is not at least 1"),
+    ("dag_train.py -t t --network nonet", "no such network"),
+    ("dag_train.py -t t --control_file x", "is --labels here"),
+    ("dag_train.py -t t --python_project x", "is not needed"),
+    ("dag_train.py -t t --number_of_models 4", "give as many --seeds"),
+    ("dag_train.py -t t --seeds 1 1", "--seeds 1 is given twice"),
+    ("dag_train.py -t t --learning_rates 0.1 0.10", "two models would lie in"),
+    ("dag_train.py -t t --learning_rates 0.1 --learning_rate 0.1", "give one of them"),
+    ("dag_train.py -t t --wall_time 50 --wall_time_train 50", "give one of them"),
+    ("dag_train.py -t t --dataset nowhere", "nowhere: no such dataset"),
+    ("dag_train.py -t t --checkpoint_path nowhere", "is missing"),
+    ("dag_train.py -t t --wall_time_train 40", "shorter than the time to the first checkpoint"),
+    ("dag_train.py -t t --greenlist a$b", "is not a host's name"),
+    ("dag_train.py -t t --use_greenlist", "names no host"),
+    ("dag_train.py -t t --image x.sif", "a container needs both"),
+    ("dag_train.py -t t -pe sing", "a container needs both"),
+    ("dag_train.py -t ../t", "is not a name"),
+    ("dag_train.py -t 'a b'", "is not a name"),
+    ("dag_train.py -t 'a$(b)'", "is not a name"),
+    ("dag_train.py -t 'a\"b'", "is not a name"),
+    ("dag_train.py -t 'a\nb'", "is not a name"),
+    ("dag_train.py -t t --summary_dir '/tmp/a b'", "HTCondor's files can't hold this path"),
+    ("dag_train.py -t t --summary_dir '/tmp/$(HOME)'", "HTCondor's files can't hold this path"),
+    ("dag_create_data.py -t t --wall_time_train 5", "give --wall_time_rec"),
+    ("dag_create_data.py -t t --seeds 5", "--seeds belongs to dag_train.py"),
+    ("dag_create_data.py -t t --shard 1/2", "is what dag_create_data.py sets"),
+    ("dag_create_data.py -t t --alpha 0.5", "needs a learner"),
+    ("dag_create_data.py -t t --min_rgb 9 --max_rgb 3", "exceeds --max_rgb"),
+    ("dag_create_data.py -t t --destination t", "is the tag"),
+    ("dag_create_data.py -t t --number_of_runs 0", "must be at least 1"),
+    ("dag_create_data.py -t t --wall_time_rec 20", "shorter than the time to the first checkpoint"),
+    ("dag_create_data.py -t t --world nowhere", "nowhere"),
+    ("dag_train_and_evaluate.py -t t -m x", "is what dag_train_and_evaluate.py sets"),
+    ("dag_train_and_evaluate.py -t t --jobs 2", "a job has one simulator"),
+    ("dag_train_and_evaluate.py -t t --world esatv3", "is what dag_train_and_evaluate.py sets"),
+    ("dag_evaluate.py -t t", "holds no model"),
+    ("dag_evaluate.py -t t -m nowhere", "nowhere"),
+    ("dag_train_online.py -t t --no_training", "is what dag_train_online.py sets"),
+    ("dag_dagger.py -t t --dataset esatv3_expert", "-m/--checkpoint_path"),
+]
+
+
+@pytest.mark.parametrize("line, text", REFUSED, ids=[line for line, _ in REFUSED])
+def test_what_is_refused_before_anything_is_made(line, text, folders):
+    if "--dataset" not in line and ("dag_train.py" in line or "and_evaluate" in line):
+        line += " --dataset esatv3_expert"
+    with pytest.raises(NavError) as error:
+        planned(line)
+    assert text in str(error.value) and "\n" not in str(error.value)
+    assert isinstance(error.value, (UsageError, DataError))
+    assert not (folders / "log").exists()
+
+
+def test_less_memory_than_expected_is_warned_of():
+    one = dag_train.Train(["-t", "t", "--dataset", "esatv3_expert", "--rammem", "0.5"])
+    with one.folders():
+        one.check()
+    one.plan()
+    assert ["--rammem 0.5 is less than" in text for text in one.warnings] == [True]
+
+
+def test_every_network_can_be_estimated():
+    from nav_pkg import nets
+    from nav_pkg.cluster.estimate import RATES
+
+    assert sorted(RATES) == nets.names()
+    for name, rate in RATES.items():
+        assert nets.spec(name).input_size == (rate.side, rate.side)
+        assert abs(nets.registry.parameter_count(nets.build(name)) / 1e6 - rate.parameters) < 0.1
+
+
+def row(flag):
+    """The line of the documentation that describes a flag."""
+    names = f"`{flag.name}`" + (f", `{flag.short}`" if flag.short else "")
+    default = {"None": "", "False": "", "": "`''`"}.get(str(flag.default), str(flag.default))
+    if isinstance(flag.default, tuple):
+        default = " ".join(map(str, flag.default))
+    about = flag.help + (": " + ", ".join(f"`{c}`" for c in flag.choices) if flag.choices else "")
+    short = [re.sub(r"dag_|\.py", "", name) for name in flag.commands]
+    used = "all" if flag.commands == cluster_flags.ALL else ", ".join(short)
+    return f"| {names} | {default} | {used} | {about} |"
+
+
+def test_the_documentation_says_what_the_flags_are():
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    section = page.split("\n## The cluster's commands", 1)[1].split("\n### `dag_status.py`")[0]
+    said = [line for line in section.splitlines() if line.startswith("| `-")]
+    assert said == [row(flag) for flag in cluster_flags.FLAGS]

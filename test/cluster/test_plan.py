@@ -1,0 +1,400 @@
+"""Plans and the files that HTCondor gets of them; nothing here needs a pool."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nav_pkg.cluster import client, describe, estimate, scale, submit, transfer
+from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources, condor_path
+from nav_pkg.core import DataError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+client.offline()
+
+
+def plan_of(folder, *jobs, **values):
+    return Plan("dag_train.py", "a/b", folder / "log", folder / "data", ROOT, jobs, **values)
+
+
+def three(**values):
+    return (
+        Job("r0", "record", ("run_script.py", "-t", "a/b/r0"), Resources(2, 1500, 700), 3600.0, 4, **values),
+        Job("r1", "record", ("run_script.py", "-t", "a/b/r1"), Resources(2, 1500, 700), 3600.0, 4, **values),
+        Job("merge", "merge", ("dataset.py", "gather", "x"), parents=("r0", "r1")),
+    )
+
+
+def test_the_files_of_a_dag(tmp_path):
+    plan = plan_of(tmp_path, *three(simulator=True, datasets=("d",)))
+    plan.check()
+    file = submit.write(plan)
+    submit.validate(plan)
+    assert file == tmp_path / "log" / "a" / "b" / "DAG" / "dag_file_a_b"
+    dag = file.read_text().splitlines()
+    assert "JOB r1 record.sub" in dag and "PARENT r0 r1 CHILD merge" in dag
+    assert "RETRY r0 1 UNLESS-EXIT 2" in dag and "NODE_STATUS_FILE nodes.status 5 ALWAYS-UPDATE" in dag
+    assert 'VARS r0 nav_name="r0" cpus="2" memory="1500" disk="700" duration="3600"' in dag
+    sub = (file.parent / "record.sub").read_text()
+    for line in (
+        f"executable = {ROOT}/setup/condor_job",
+        "arguments = jobs/$(nav_name).json",
+        "request_cpus = $(cpus)",
+        "allowed_execute_duration = $(duration)",
+        "concurrency_limits = nav_pkg_simulators",
+        "nice_user = true",
+        "on_exit_hold = ExitBySignal is false && (ExitCode == 2 || ExitCode == 3)",
+        "on_exit_remove = (ExitBySignal is false && ExitCode == 0) || "
+        "((ExitBySignal || ExitCode != 85) && NumJobCompletions > 4)",
+        "should_transfer_files = NO",
+        "rank = TARGET.Mips ?: 0",
+    ):
+        assert line in sub.splitlines()
+    assert "request_gpus" not in sub
+    spec = json.loads((file.parent / "jobs" / "r0.json").read_text())
+    assert spec == {
+        "format": 1,
+        "name": "r0",
+        "kind": "record",
+        "command": ["run_script.py", "-t", "a/b/r0"],
+        "wall_time": 3600.0,
+        "simulator": True,
+        "env": {"NAV_PKG_DATA": str(tmp_path / "data"), "NAV_PKG_LOG": str(tmp_path / "log")},
+        "datasets": ["d"],
+        "copy_dataset": False,
+        "transfer": None,
+        "total": 0,
+        "unit": "",
+    }
+
+
+def test_without_retries(tmp_path):
+    plan = plan_of(tmp_path, *three())
+    dag = submit.write(plan, retry=False).read_text()
+    assert "RETRY" not in dag
+    assert "NumJobCompletions > 0" in (plan.folder / "record.sub").read_text()
+
+
+def test_hosts_gpus_and_containers(tmp_path):
+    hosts = Hosts(("a.b.c", "d*"), ("e",), nice=False, image="/images/nav.sif", max_jobs=7)
+    job = Job("m", "train", ("main.py",), Resources(1, 1000, 1000, 1, 1900))
+    plan = plan_of(tmp_path, job, hosts=hosts)
+    plan.check()
+    submit.write(plan)
+    submit.validate(plan)
+    sub = (plan.folder / "train.sub").read_text()
+    assert "universe = container" in sub and "container_image = /images/nav.sif" in sub
+    assert "request_gpus = $(gpus)" in sub and "gpus_minimum_memory = $(gpu_memory)" in sub
+    assert 'gpus="1" gpu_memory="1900"' in plan.file.read_text() and "nice_user" not in sub
+    assert "DAGMAN_MAX_JOBS_SUBMITTED = 7" in (plan.folder / "dagman.config").read_text()
+    with pytest.raises(UsageError, match="not a host's name"):
+        plan_of(tmp_path, job, hosts=Hosts(('a" || true || "',))).check()
+
+
+def test_a_host_that_failed_is_left_for_a_while():
+    """The expression, worked out for ads of a job and of machines."""
+    import classad2
+
+    text = describe.requirements(Plan("c", "t", Path("/l"), Path("/d"), ROOT, ()))
+    text = text.replace("MY.", "").replace("TARGET.Machine", "Host").replace("time()", "Now")
+    for code, last, host, waited, wanted in (
+        ("undefined", "undefined", "a", 0, True),
+        (4, '"slot1_1@a"', "a", 0, False),
+        (4, '"slot1_1@a"', "b", 0, True),
+        (4, '"slot1_1@a"', "a", describe.OTHER_HOST_SECONDS + 1, True),
+        (5, '"slot1_1@a"', "a", 0, True),
+    ):
+        ad = classad2.ClassAd(
+            f'[ExitCode = {code}; LastRemoteHost = {last}; Host = "{host}"; Now = {1000 + waited}; '
+            f"EnteredCurrentStatus = 1000; Fits = {text}]"
+        )
+        assert bool(ad.eval("Fits")) == wanted, (code, host, waited)
+
+
+@pytest.mark.parametrize(
+    "green, black, host, wanted",
+    [
+        ((), (), "a.b.c", True),
+        (("a.b.c",), (), "a.b.c", True),
+        (("a",), (), "A.b.c", True),
+        (("a",), (), "ab.c", False),
+        (("a*.c", "x"), (), "ab.c", True),
+        (("a.c",), (), "abc", False),
+        ((), ("a",), "a.b.c", False),
+        ((), ("a", "b*"), "c.b", True),
+    ],
+)
+def test_green_and_black_lists(green, black, host, wanted):
+    import classad2
+
+    plan = Plan("c", "t", Path("/l"), Path("/d"), ROOT, (), Hosts(green, black))
+    text = describe.requirements(plan).replace("MY.", "").replace("TARGET.Machine", "Host")
+    ad = classad2.ClassAd(f'[ExitCode = 0; LastRemoteHost = "x@y"; Host = "{host}"; Fits = {text}]')
+    assert bool(ad.eval("Fits")) == wanted
+
+
+def test_rounds_lie_in_layers_of_their_own():
+    jobs = [Job("f1", "record", ("a",)), Job("t1", "train", ("a",), parents=("f1",))]
+    jobs += [Job("f2", "record", ("a",), parents=("t1",)), Job("t2", "train", ("a",), parents=("f2",))]
+    plan = Plan("c", "t", Path("/l"), Path("/d"), ROOT, tuple(jobs))
+    names = {name: [job.name for job in found] for name, found in plan.layers().items()}
+    assert names == {"record": ["f1"], "train": ["t1"], "record_2": ["f2"], "train_2": ["t2"]}
+
+
+def test_a_faulty_planner_is_noticed(tmp_path):
+    for jobs in (
+        (Job("a", "train", ()), Job("a", "train", ())),
+        (Job("a", "train", (), parents=("b",)), Job("b", "train", ())),
+        (Job("a b", "train", ()),),
+        (Job("a", "paint", ()),),
+    ):
+        with pytest.raises(ValueError):
+            plan_of(tmp_path, *jobs).check()
+    with pytest.raises(UsageError, match="nothing to do"):
+        plan_of(tmp_path).check()
+
+
+NASTY = st.text(
+    st.sampled_from("ab \"'$()\\\n\t#=;,é€\U0001f600") | st.characters(codec="utf-8"), max_size=20
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(NASTY, max_size=6), dataset=NASTY)
+def test_whatever_a_command_holds_it_arrives_as_it_was(tmp_path_factory, words, dataset):
+    """Words of a job stand in its spec alone: what HTCondor parses is the same for all of them."""
+    folder = tmp_path_factory.mktemp("nasty")
+    job = Job("r0", "record", ("run_script.py", *words), datasets=(dataset,), simulator=True)
+    plan = Plan("c", "t", folder, folder / "data", ROOT, (job,))
+    plan.check()
+    file = submit.write(plan)
+    submit.validate(plan)
+    spec = json.loads((plan.folder / "jobs" / "r0.json").read_text(encoding="utf-8"))
+    assert spec["command"] == ["run_script.py", *words] and spec["datasets"] == [dataset]
+    plain = Plan("c", "t", folder, folder / "data", ROOT, (Job("r0", "record", ("x",), simulator=True),))
+    texts = [file.read_text(), (plan.folder / "record.sub").read_text()]
+    submit.write(plain)
+    assert texts == [file.read_text(), (plan.folder / "record.sub").read_text()]
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=NASTY)
+def test_a_path_is_held_as_it_is_or_refused(name):
+    path = Path("/logs") / (name.replace("\0", "") or "x")
+    if re.match(r"[A-Za-z0-9_/.,:@%+=~-]+\Z", str(path)):
+        assert condor_path(path, "--summary_dir") == path
+    else:
+        with pytest.raises(UsageError) as error:
+            condor_path(path, "--summary_dir")
+        assert "\n" not in str(error.value)
+
+
+def test_ten_thousand_nodes(tmp_path):
+    """In a process of its own, whose memory is what writing takes; how long it takes is measured "
+    "elsewhere."""
+    code = (
+        "from pathlib import Path; from nav_pkg.cluster import scale; "
+        f"made = scale.write(scale.synthetic(9700, 297, Path({str(tmp_path)!r}))); print(made.jobs, "
+        f"made.memory)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, timeout=280)
+    jobs, memory = done.stdout.split()
+    assert int(jobs) == 10000 and float(memory) < 500
+    folder = tmp_path / "big" / "DAG"
+    assert len(list((folder / "jobs").iterdir())) == 10000
+    assert len(re.findall(r"^JOB ", (folder / "dag_file_big").read_text(), re.MULTILINE)) == 10000
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
+
+
+# A tag's life.
+
+
+def kept(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+
+
+def status(plan, **nodes):
+    """DAGMan's status file, with a number for each node."""
+    blocks = [
+        f'[\n  Type = "NodeStatus";\n  Node = "{name}";\n  NodeStatus = {number}; /* "X" */\n  '
+        f'StatusDetails = "";\n'
+        "  RetryCount = 0;\n]\n"
+        for name, number in nodes.items()
+    ]
+    (plan.folder / "nodes.status").write_text(
+        '[\n  Type = "DagStatus";\n  DagStatus = 3;\n]\n' + "".join(blocks)
+    )
+
+
+def test_a_tag_is_free_then_the_same_then_done(tmp_path):
+    plan = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "4"]}})
+    assert submit.state_of(plan) == "nothing"
+    submit.write(plan)
+    assert submit.state_of(plan) == "same"
+    other = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "5"]}})
+    assert submit.state_of(other) == "other"
+    assert submit.differences(other) == "main.py --max_episodes 4, not --max_episodes 5"
+    status(plan, r0=5, r1=6, merge=7)
+    assert submit.state_of(plan) == "same"
+    status(plan, r0=5, r1=5, merge=5)
+    assert submit.state_of(plan) == "done" and submit.state_of(other) == "other"
+
+
+def test_what_stands_where_a_job_would_write(tmp_path):
+    jobs = (Job("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
+    plan = plan_of(tmp_path, *jobs)
+    kept(tmp_path / "log" / "a" / "b" / "seed_1", "config.json")
+    assert (
+        submit.state_of(plan) == "other" and submit.existing(plan) == tmp_path / "log" / "a" / "b" / "seed_1"
+    )
+    kept(tmp_path / "log" / "a" / "b" / "kept", "notes.txt")
+    submit.begin_anew(plan)
+    assert submit.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
+    kept(tmp_path / "data" / "x", "holiday.jpg")
+    with pytest.raises(UsageError, match="holds something else than what a job writes"):
+        submit.begin_anew(plan)
+    assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
+    kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
+    with pytest.raises(UsageError, match="was not made by dag_train.py"):
+        submit.begin_anew(plan)
+
+
+def test_a_dag_that_was_cut_off_goes_on_from_its_status(tmp_path):
+    plan = plan_of(tmp_path, *three())
+    submit.write(plan)
+    assert submit.make_rescue(plan) is None
+    status(plan, r0=5, r1=3, merge=0)
+    first = submit.make_rescue(plan)
+    assert first.name == "dag_file_a_b.rescue001" and first.read_text() == "DONE r0\n"
+    assert submit.make_rescue(plan) is None  # it has not been taken up yet
+    (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 1}')
+    status(plan, r0=5, r1=5, merge=3)
+    assert submit.make_rescue(plan).read_text() == "DONE r0\nDONE r1\n"
+
+
+def test_one_submission_of_a_tag_at_a_time(tmp_path):
+    plan = plan_of(tmp_path, *three())
+    with submit.locked(plan), pytest.raises(UsageError, match="being submitted by another process"):  # noqa: SIM117
+        with submit.locked(plan):
+            pass
+    with submit.locked(plan):
+        pass
+
+
+# Without a shared file system.
+
+
+def test_files_go_and_come_back(tmp_path):
+    first = Job("m_0_train", "train", ("main.py",), datasets=("d/e",), outputs=("log/a/b/seed_1",))
+    second = Job("m_0_eva", "evaluate", ("evaluate.py",), checkpoints=("a/b/seed_1",), parents=("m_0_train",))
+    last = Job("report", "report", ("dag_report.py",), parents=("m_0_eva",))
+    plan = plan_of(tmp_path, first, second, last, hosts=Hosts(file_transfer=True))
+    plan.check()
+    with pytest.raises(DataError, match="missing; jobs read it"):
+        transfer.pack(plan)
+    kept(tmp_path / "data" / "d" / "e", "dataset.json", "00000_w/RGB/0.jpg")
+    transfer.pack(plan)
+    submit.write(plan)
+    submit.validate(plan)
+    folder = plan.folder / "transfer"
+    with tarfile.open(folder / "data+d+e.tar") as tar:
+        assert "data/d/e/00000_w/RGB/0.jpg" in tar.getnames()
+    with tarfile.open(folder / "nav_pkg.tar.gz") as tar:
+        assert {"env.sh", "nav_pkg/core.py", "setup/setup.sh"} <= set(tar.getnames())
+    spec = plan.spec(first)
+    assert spec["env"] == {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}
+    assert spec["transfer"]["out"] == ["log/a/b/seed_1"]
+    assert [Path(path).name for path in spec["transfer"]["in"]] == ["nav_pkg.tar.gz", "data+d+e.tar"]
+    assert [Path(path).name for path in plan.spec(second)["transfer"]["in"]] == [
+        "nav_pkg.tar.gz",
+        "m_0_train.tar",
+    ]
+    assert plan.spec(last)["transfer"] is None
+    assert "universe = local" in (plan.folder / "report.sub").read_text()
+    sub = (plan.folder / "train.sub").read_text()
+    assert "checkpoint_exit_code = 85" in sub and "max_retries = 2" in sub and "on_exit_remove" not in sub
+    assert (
+        f"SCRIPT POST m_0_train {ROOT}/setup/condor_unpack {plan.folder} $JOB $RETURN"
+        in plan.file.read_text()
+    )
+    kept(tmp_path / "node" / "log" / "a" / "b" / "seed_1", "my-model")
+    with tarfile.open(folder / "m_0_train.tar", "w") as tar:
+        tar.add(tmp_path / "node" / "log", "log")
+    assert transfer.main([str(plan.folder), "m_0_train", "0"]) == 0
+    assert (tmp_path / "log" / "a" / "b" / "seed_1" / "my-model").read_text() == "{}"
+    assert (
+        transfer.main([str(plan.folder), "m_0_eva", "4"]) == 4
+    )  # brought nothing; the node fails as its job did
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out", "log/../../out", "elsewhere/out", "data"])
+def test_files_that_would_come_back_elsewhere_are_refused(tmp_path, name, capsys):
+    plan = plan_of(tmp_path, *three())
+    submit.write(plan)
+    (tmp_path / "file").write_text("x")
+    with tarfile.open(plan.folder / "transfer" / "r0.tar", "w") as tar:
+        tar.add(tmp_path / "file", name) if not name.startswith(("/", "..")) else _add(tar, name)
+    assert transfer.main([str(plan.folder), "r0", "0"]) == 3
+    assert "neither below data/ nor log/" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and not Path("/etc/out").exists()
+
+
+def _add(tar, name):
+    info = tarfile.TarInfo(name)
+    tar.addfile(info)
+
+
+# Estimates.
+
+
+def test_estimates_follow_the_work():
+    flags = {"batch_size": 64, "max_episodes": 10}
+    small = estimate.training("tiny_net", flags, 64000, 1000, 1000)
+    twice = estimate.training("tiny_net", {**flags, "max_episodes": 20}, 64000, 1000, 1000)
+    rate = estimate.RATES["tiny_net"].frames
+    assert abs((twice.seconds - small.seconds) - (64000 + 10000 / 3) / rate) < 1e-6
+    assert estimate.training("tiny_net", {**flags, "max_steps": 100}, 64000, 0, 0).seconds < small.seconds
+    ram = estimate.training("tiny_net", {**flags, "load_data_in_ram": True}, 64000, 1000, 1000)
+    assert abs((ram.memory - small.memory) - 66000 * 3 * 128 * 128 / 1e6) < 1e-6
+    lstm = estimate.training(
+        "tiny_LSTM_net", {**flags, "time_length": 20, "batch_size": 32}, 64000, 1000, 1000
+    )
+    assert lstm.memory > estimate.training("tiny_LSTM_net", {**flags, "time_length": 5}, 64000, 0, 0).memory
+    flown = estimate.flights(10, 2400, estimate.RECORDED)
+    assert abs(flown.disk - (200 + 10 * 2400 * estimate.FRAME_MB)) < 1e-9 and flown.files > 48000
+    slow = estimate.flights(1, 600, estimate.FLOWN, "vgg16_net")
+    assert slow.seconds > estimate.flights(1, 600, estimate.FLOWN, "tiny_net").seconds
+    assert estimate.wall_time(small) >= 3 * small.seconds and estimate.wall_time(small) % 60 == 0
+
+
+def test_sums_and_the_longest_chain(tmp_path):
+    jobs = three()
+    works = {job.name: estimate.Work(100.0 * (i + 1), 1000, 500, 0, 3) for i, job in enumerate(jobs)}
+    assert estimate.longest(jobs, works) == 500
+    total = estimate.totals(jobs, works)
+    assert total["core_hours"] == (2 * 100 + 2 * 200 + 300) / 3600 and total["files"] == 9
+    text = "\n".join(estimate.table(plan_of(tmp_path, *jobs), works))
+    assert "dag_train.py -t a/b: 3 jobs" in text and "2 x record" in text
+
+
+def test_the_scaling_page_holds_what_is_computed():
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert [line for line in scale.table() if line not in page.splitlines()] == []
+
+
+def test_scripts_are_executable_and_short():
+    for file in sorted((ROOT / "scripts").glob("dag_*.py")):
+        assert os.access(file, os.X_OK) and len(file.read_text().splitlines()) <= 20

@@ -1,0 +1,195 @@
+"""The personal pool: start, status, stop, two side by side, what is left of one that was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nav_pkg.cluster import pool as pools
+from nav_pkg.cluster.pool import Pool
+from nav_pkg.core import DataError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    """No pool is configured."""
+    for name in ("CONDOR_CONFIG", "NAV_PKG_POOL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pools, "MACHINE_CONFIG", Path("/nowhere"))
+
+
+@pytest.fixture
+def folder(base, clean, monkeypatch, need_condor):
+    """The folder of the personal pool; it is stopped at the end, and nothing of it is left."""
+    made = base / f"pool-{time.monotonic_ns() % 10**6}"
+    monkeypatch.setenv("NAV_PKG_POOL", str(made))
+    yield made
+    for one in (Pool(made), Pool(made.with_name(made.name + "-2"))):
+        one.stop(fast=True)
+        assert not one._daemons() and not one._jobs()
+
+
+def command(*words, code=0):
+    """Run scripts/pool.py."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "pool.py"), *words],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_start_status_stop(folder):
+    assert "does not run" in command("status", code=4)
+    # two at once: one starts it, the other finds it
+    both = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "scripts" / "pool.py"), "start", "--cpus", "2", "--memory", "700"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = sorted(one.communicate(timeout=200)[0].splitlines()[0] for one in both)
+    assert [one.returncode for one in both] == [0, 0]
+    assert said == [f"pool in {folder} runs already", f"pool in {folder} started"]
+    pid = Pool(folder).pid
+    text = command("status")
+    assert f"(process {pid})" in text and "2 processors (2 free), 700 MB (700 free)" in text
+    assert "0 running, 0 waiting, 0 held" in text
+    line = command("start", "--cpus", "1", code=2)
+    assert line.startswith("error: the pool in") and "stop it first" in line
+    shell = subprocess.run(
+        ["bash", "-c", 'eval "$("$0" "$1" env)"; condor_q -totals && condor_status -af Cpus', sys.executable]
+        + [str(ROOT / "scripts" / "pool.py")],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert shell.returncode == 0 and shell.stdout.splitlines()[-1] == "2", shell.stderr
+    assert "stopped" in command("stop")
+    assert not Pool(folder)._daemons()
+    assert "did not run" in command("stop")
+
+
+def test_two_pools_side_by_side_and_a_queue_that_outlives_its_pool(folder):
+    """Each has its own queue; a job in it runs on after a stop and a start."""
+    first, second = Pool(folder), Pool(folder.with_name(folder.name + "-2"))
+    for one in (first, second):
+        assert one.start(cpus=1, memory=500, die_with_parent=True)
+        (one.folder / "job").mkdir()
+        (one.folder / "job" / "it.sub").write_text(
+            "executable = /bin/sh\ntransfer_executable = false\n"
+            "arguments = \"-c 'echo $$ >pid; sleep 600'\"\n"
+            f"should_transfer_files = no\ninitialdir = {one.folder}/job\nrequest_memory = 50\n"
+            "request_disk = 1MB\nrequest_cpus = 1\nqueue\n"
+        )
+        pools.run("condor_submit", str(one.folder / "job" / "it.sub"), config=one.config)
+    pids = [wait_for(one.folder / "job" / "pid") for one in (first, second)]
+    (first.folder / "job" / "pid").unlink()
+    assert first.stop()
+    assert not alive(pids[0]) and alive(pids[1]), "another pool's job was ended"
+    assert second.answers() and not first.answers()
+    assert first.start(cpus=1, memory=500, die_with_parent=True)
+    wait_for(first.folder / "job" / "pid")
+    assert second.stop(fast=True)
+    assert not alive(pids[1])
+
+
+def test_what_a_killed_pool_left_is_cleared(folder):
+    pool = Pool(folder)
+    pool.start(cpus=1, memory=500, die_with_parent=True)
+    before = pool._daemons()
+    os.kill(pool.pid, signal.SIGKILL)
+    assert pool.pid is None
+    assert pool.start(cpus=1, memory=500, die_with_parent=True)
+    assert not set(before) & set(pool._daemons()) and pool.answers()
+
+
+def alive(number):
+    try:
+        return b") Z" not in Path("/proc", str(number), "stat").read_bytes()
+    except OSError:
+        return False
+
+
+def wait_for(file, limit=100):
+    """Wait for a file with a process number; returns it."""
+    deadline = time.monotonic() + limit
+    while not (file.exists() and file.read_text().strip()):
+        assert time.monotonic() < deadline, f"waited {limit} s for {file}"
+        time.sleep(0.05)
+    return int(file.read_text())
+
+
+def test_which_pool(clean, monkeypatch, tmp_path):
+    """CONDOR_CONFIG's, or the machine's, is used as it is; NAV_PKG_POOL asks for the personal one."""
+    monkeypatch.setenv("NAV_PKG_POOL", str(tmp_path / "own"))
+    own = Pool()
+    assert pools.configured() is None and own.folder == tmp_path / "own"
+    monkeypatch.setenv("CONDOR_CONFIG", str(own.config))  # of `pool.py env`
+    assert pools.configured() is None
+    other = tmp_path / "condor_config"
+    monkeypatch.setenv("CONDOR_CONFIG", str(other))
+    with pytest.raises(UsageError, match=f"CONDOR_CONFIG is {other}: no such file"):
+        pools.ensure_pool()
+    other.write_text("")
+    assert pools.ensure_pool() == other
+    for words in (["start"], ["stop"]):
+        assert f"the pool of {other} is configured" in command(*words, code=2)
+    monkeypatch.delenv("CONDOR_CONFIG")
+    machine = tmp_path / "machine"
+    machine.write_text("")
+    monkeypatch.setattr(pools, "MACHINE_CONFIG", machine)
+    monkeypatch.setattr(pools.shutil, "which", lambda name, path=None: f"/usr/sbin/{name}")
+    assert pools.configured() is None
+    monkeypatch.delenv("NAV_PKG_POOL")
+    assert pools.ensure_pool() == machine
+
+
+def test_no_pool_and_none_can_be_started(clean, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAV_PKG_POOL", str(tmp_path / "pool"))
+    monkeypatch.setenv("NAV_PKG_SHARE", str(tmp_path))
+    monkeypatch.setattr(pools.shutil, "which", lambda name, path=None: None)
+    with pytest.raises(DataError, match="make setup"):
+        pools.ensure_pool()
+
+
+def test_a_pool_that_does_not_start_says_why(folder, monkeypatch):
+    (folder / "log").mkdir(parents=True)
+    if os.getuid() == 0:
+        monkeypatch.setattr(pools.subprocess, "run", _refuses(pools.subprocess.run))
+        with pytest.raises(pools.PoolError, match="as an ordinary user"):
+            Pool().start()
+        monkeypatch.undo()
+        monkeypatch.setenv("NAV_PKG_POOL", str(folder))
+    pool = Pool(folder)
+    text = pool._configuration(1, 500)
+    monkeypatch.setattr(Pool, "_configuration", lambda *_: text + "COLLECTOR = /nowhere/condor_collector\n")
+    monkeypatch.setattr(pools, "START_LIMIT", 4.0)
+    with pytest.raises(pools.PoolError, match="condor_master ended|does not answer within") as error:
+        pool.start()
+    assert str(folder) in str(error.value)
+    assert not pool._daemons()
+
+
+def _refuses(run):
+    def refused(words, **more):
+        return subprocess.CompletedProcess(words, 1) if words[0] == "unshare" else run(words, **more)
+
+    return refused
+
+
+@pytest.mark.parametrize("words", [["start", "--cpus", "-1"], ["start", "--memory", "x"], ["go"], []])
+def test_wrong_use(clean, words):
+    assert command(*words, code=2).startswith("error: ")

@@ -1,0 +1,275 @@
+"""The wrapper without a pool: exit codes, surroundings, being asked to leave, files that travel."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from nav_pkg.cluster import job as jobs
+from nav_pkg.cluster import node
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import paths
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Job:
+    """A job of a copy of the library, run as HTCondor runs it."""
+
+    def __init__(self, checkout, folder):
+        self.checkout, self.folder = checkout, folder
+        self.log = folder / "log" / "x"
+        self.state_file = folder / "DAG" / "state" / "x.json"
+
+    def start(self, *words, constants="", scratch=None, **spec):
+        """Start the wrapper; `constants` changes some of its own."""
+        file = (scratch or self.folder / "DAG" / "jobs") / "x.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        made = {
+            "format": 1, "name": "x", "kind": "train", "command": ["fake.py", "-t", "x", *map(str, words)],
+            "wall_time": 0, "simulator": False, "datasets": [], "copy_dataset": False, "transfer": None,
+            "env": {"NAV_PKG_LOG": str(self.folder / "log"), "NAV_PKG_DATA": str(self.folder / "data")},
+        }  # fmt: skip
+        file.write_text(json.dumps({**made, **spec}))
+        environment = dict(os.environ, PYTHONPATH=f"{self.checkout}:{os.environ.get('PYTHONPATH', '')}")
+        environment.pop("_CONDOR_SCRATCH_DIR", None)
+        if scratch:
+            environment["_CONDOR_SCRATCH_DIR"] = str(scratch)
+        code = f"import sys\nfrom nav_pkg.cluster import job\n{constants}\nsys.exit(job.main(sys.argv[1:]))"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(file)],
+            env=environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words, **more):
+        """Run it to its end: exit code, output, errors."""
+        process = self.start(*words, **more)
+        out, errors = process.communicate(timeout=100)
+        assert "Traceback" not in errors, errors
+        return process.returncode, out, errors
+
+    def state(self):
+        return json.loads(self.state_file.read_text())
+
+    def wait(self):
+        """Wait until the command listens; returns its process number."""
+        ready = self.log / "ready"
+        deadline = time.monotonic() + 60
+        while not (ready.exists() and ready.read_text().isdigit()):
+            assert time.monotonic() < deadline, list(self.folder.rglob("*"))
+            time.sleep(0.02)
+        return int(ready.read_text())
+
+
+@pytest.fixture
+def job(checkout, tmp_path):
+    return Job(checkout, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "code, wanted", [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (75, 75), (85, 85), (130, 75)]
+)
+def test_codes(job, code, wanted):
+    got, out, errors = job.run("exit", code)
+    assert got == wanted and errors.startswith(f"error: code {code}\n")
+    state = job.state()
+    assert state["exit_code"] == wanted and state["error_line"].startswith("error: ")
+    assert state["status"] == {0: "done", 85: "checkpointed"}.get(wanted, "failed")
+
+
+def test_a_killed_command_is_tried_elsewhere(job):
+    process = job.start("wait")
+    os.kill(job.wait(), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75 and "killed by signal 9" in errors
+
+
+@pytest.mark.parametrize("word, wanted", [("0", 0), ("1", 85)])
+def test_asked_to_leave(job, word, wanted):
+    """SIGTERM is passed on; a command that has come to its end says so, another is gone on with."""
+    process = job.start("wait", word)
+    job.wait()
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == wanted and (job.log / "saved").exists()
+    assert ("stopped by signal SIGTERM" in out) == bool(wanted)
+
+
+def test_a_command_that_does_not_leave_is_killed(job):
+    process = job.start("deaf", constants="job.GRACE = 0.5")
+    command = job.wait()
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 85 and "does not leave (signal SIGTERM): killed" in errors
+    assert not Path("/proc", str(command)).exists()
+
+
+def test_the_command_does_not_outlive_a_killed_wrapper(job):
+    process = job.start("wait")
+    command = job.wait()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while Path("/proc", str(command)).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_suspended_job_says_so(job):
+    """Stopped and continued, as HTCondor suspends jobs; here after less than 30 s."""
+    process = job.start("wait", 0, constants="job.SUSPENDED = 1.0")
+    job.wait()
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(1.6)
+    process.send_signal(signal.SIGCONT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "suspended for " in out
+    assert job.state()["suspended"] >= 1
+
+
+def test_surroundings(checkout, tmp_path, monkeypatch):
+    """A simulator job gets no other session's master, ports or screen, and a temporary folder of its own."""
+    spec = {
+        "format": 1, "name": "x", "command": ["main.py"], "simulator": True, "transfer": None,
+        "env": {"NAV_PKG_DATA": "/there"},
+    }  # fmt: skip
+    file = tmp_path / "jobs" / "x.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(spec))
+    for name in jobs.FOREIGN:
+        monkeypatch.setenv(name, "http://somewhere")
+    long = tmp_path / ("scratch" * 10)
+    for scratch in (tmp_path, long):
+        scratch.mkdir(exist_ok=True)
+        monkeypatch.setenv("_CONDOR_SCRATCH_DIR", str(scratch))
+        wrapper = jobs.Wrapper(file)
+        wrapper.temporary = wrapper._make_temporary()
+        made = wrapper.environment()
+        assert not set(jobs.FOREIGN) & set(made) and made["NAV_PKG_DATA"] == "/there"
+        assert Path(made["TMPDIR"]).is_dir() and len(made["TMPDIR"]) <= jobs.LONGEST_TMP
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"format": 2}, "format 2, this nav_pkg reads 1"),
+        ({"command": "main.py -t x"}, "is no list of words"),
+        ({"command": ["../setup/check"]}, "is none of nav_pkg's commands"),
+        ({"command": ["no_such.py"]}, "is none of nav_pkg's commands"),
+        ({"name": "a/b"}, "can't be a job's"),
+        ({"transfer": {"in": [], "out": ["../x"]}}, "leads outside the job's folder"),
+    ],
+)
+def test_wrong_specs(job, change, says):
+    code, _, errors = job.run("exit", 0, **change)
+    assert code == 2 and says in errors and len(errors.splitlines()) == 1
+
+
+def test_a_spec_that_cannot_be_read(tmp_path, capsys):
+    (tmp_path / "x.json").write_text('{"format": 1, "na')
+    assert jobs.main([str(tmp_path / "x.json")]) == 3 and "cut or damaged" in capsys.readouterr().err
+    assert jobs.main([str(tmp_path / "y.json")]) == 3
+    assert jobs.main([]) == 2
+
+
+def test_progress(tmp_path):
+    """By number: neither a failed attempt nor an interrupted run is one, and none is counted twice."""
+    lines = [(0, "sim_failure", 5), (0, "success", 10), (1, "collision", 7), (1, "collision", 7)]
+    text = "".join(json.dumps({"run": run, "outcome": said, "frames": n}) + "\n" for run, said, n in lines)
+    text += json.dumps({"run": 2, "outcome": "aborted", "interrupted": True}) + '\n{"run": 3, "outc'
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "runs.jsonl").write_text(text)
+    assert jobs.Progress(tmp_path, "runs").count() == 2
+    assert jobs.Progress(tmp_path, "frames").count() == 17
+    (tmp_path / "metrics.jsonl").write_text("{}\n{}\n")
+    assert jobs.Progress(tmp_path, "episodes").count() == 2
+    assert jobs.Progress(None, "runs").count() == 0
+    assert jobs.Progress(tmp_path / "nowhere", "runs").count() == 0
+
+
+def test_datasets(tmp_path):
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "dataset.json").write_text("{}")
+    node.check_datasets(["good"], tmp_path)
+    with pytest.raises(DataError, match=f"dataset bad cannot be read on .*{tmp_path}/bad"):
+        node.check_datasets(["good", "bad"], tmp_path)
+
+
+def test_files_that_travel(job, tmp_path):
+    """Inputs are unpacked; what was made goes into a tar, which the next try takes up; also when it fails."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (tmp_path / "dataset.json").write_text("{}")
+    transfer = {"in": ["/home/somebody/data-small.tar"], "out": ["log/x", "data/none"]}
+    more = {"env": {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}, "datasets": ["small"]}
+    with tarfile.open(scratch / "data-small.tar", "w") as tar:
+        tar.add(tmp_path / "dataset.json", "data/small/dataset.json")
+    assert job.run("exit", 85, scratch=scratch, transfer=transfer, **more)[0] == 85
+    tar = scratch / "x.tar"
+    other = tmp_path / "other"
+    other.mkdir()
+    tar.rename(other / "x.tar")
+    assert not (scratch / "data-small.tar").exists()
+    with tarfile.open(other / "data-small.tar", "w") as again:
+        again.add(tmp_path / "dataset.json", "data/small/dataset.json")
+    assert job.run("exit", 85, 0, scratch=other, transfer=transfer, **more)[0] == 0
+    assert (other / "log" / "x" / "tries").read_text() == "2"
+    third = tmp_path / "third"
+    third.mkdir()
+    code, _, errors = job.run("exit", 0, scratch=third, transfer=transfer, **more)
+    assert code == 3 and "dataset small" in errors
+    with tarfile.open(third / "x.tar") as made:
+        assert made.getnames() == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil"])
+def test_tars_that_lead_outside(tmp_path, name):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "here").mkdir()
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        member = tarfile.TarInfo(name)
+        tar.addfile(member)
+    with pytest.raises(DataError, match="leads outside"):
+        node.unpack(tmp_path / "bad.tar", tmp_path / "here")
+    (tmp_path / "cut.tar").write_bytes(b"x" * 700)
+    with pytest.raises(DataError, match="cut or damaged"):
+        node.unpack(tmp_path / "cut.tar", tmp_path / "here")
+
+
+def test_unfinished_runs_stay_behind(tmp_path):
+    for name in ("data/d/00000_esatv3/run.json", "data/d/00001_esatv3.partial/frames.csv", "data/d/.x.tmp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    node.pack(tmp_path / "x.tar", tmp_path, ["data/d"])
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        assert sorted(name for name in tar.getnames() if "." in name) == ["data/d/00000_esatv3/run.json"]
+
+
+def test_names_that_lead_outside():
+    with pytest.raises(UsageError, match="leads outside"):
+        node.check_names(["log/x", "/etc"], "out")
+
+
+def test_packs_of_a_host_are_shared_and_removed_by_the_last_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAV_PKG_NODE", str(tmp_path))
+    with node.shared_packs():
+        packs = paths.node_dir()
+        assert packs == tmp_path / f"nav_pkg-{os.getuid()}" / "packs"
+        with node.shared_packs():
+            (packs / "one").write_text("x")
+        assert (packs / "one").exists()
+    assert not packs.exists()
