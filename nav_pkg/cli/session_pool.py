@@ -14,7 +14,7 @@ from typing import Callable, List, Optional, Sequence
 
 from nav_pkg.cli.steps import StepFailed
 from nav_pkg.core import DataError
-from nav_pkg.sim.graph import die_with_parent
+from nav_pkg.sim.children import dying_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.25
@@ -55,7 +55,7 @@ class _Running:
                     env=dict(os.environ, PYTHONUNBUFFERED="1"),
                     # Ctrl-C reaches it from us alone: a second one would cut its own ending short.
                     start_new_session=True,
-                    preexec_fn=die_with_parent,
+                    preexec_fn=dying_with_parent(signal.SIGINT),
                 )
         except OSError as error:
             raise DataError(f"{job.output}: {error.strerror}; make room on its disk") from None

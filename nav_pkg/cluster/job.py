@@ -24,7 +24,7 @@ from typing import IO, Any, Dict, List, Optional, Sequence
 from nav_pkg.cluster import node
 from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
 from nav_pkg.data import files, paths
-from nav_pkg.sim.graph import die_with_parent
+from nav_pkg.sim.children import dying_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMAT = 1
@@ -276,7 +276,7 @@ class Wrapper:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=dying_with_parent(signal.SIGINT),
             )
         except OSError as error:
             raise DataError(f"{script}: {error.strerror}") from None

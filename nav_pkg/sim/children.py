@@ -21,11 +21,28 @@ from nav_pkg.core import SimulatorError
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def _die_with(parent: int) -> None:
-    """In the child: be killed when the parent dies (prctl PR_SET_PDEATHSIG = 1), however it dies."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before prctl was called
-        os.kill(os.getpid(), signal.SIGKILL)
+def dying_with_parent(number: int) -> Callable[[], None]:
+    """What a child is to do first so that it gets a signal when this process dies, however that dies.
+
+    A shell that started this process in the background has it ignore SIGINT, which children inherit:
+    the child heeds the signal again.
+
+    Args:
+        number: of the signal.
+
+    Returns:
+        For `Popen(preexec_fn=...)`.
+    """
+    parent = os.getpid()
+
+    def in_child() -> None:
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before prctl was called
+            os.kill(os.getpid(), number)
+
+    return in_child
 
 
 class Child:
@@ -50,7 +67,6 @@ class Child:
         on_line: Optional[Callable[[str], None]] = None,
         pass_fds: Sequence[int] = (),
     ):
-        parent = os.getpid()
         self.lines: Deque[str] = collections.deque(maxlen=200)
         self._on_line = on_line
         self.process = subprocess.Popen(
@@ -60,7 +76,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: _die_with(parent),
+            preexec_fn=dying_with_parent(signal.SIGKILL),
             pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -7,7 +7,6 @@ whichever of its processes was killed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from nav_pkg.core import DataError, SimulatorError, UsageError
+from nav_pkg.sim.children import dying_with_parent
 
 MARK = "NAV_PKG_GRAPH"
 FIRST_PORT, PORTS = 21311, 2000
@@ -102,15 +102,6 @@ def marked(mark: str) -> List[int]:
     return found
 
 
-def die_with_parent() -> None:
-    """In the child: be interrupted when the parent dies (prctl PR_SET_PDEATHSIG = 1).
-
-    A shell that started the parent in the background has it ignore SIGINT, which children inherit.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(1, signal.SIGINT)
-
-
 class Graph:
     """A running `roslaunch nav_pkg graph.launch`.
 
@@ -147,7 +138,7 @@ class Graph:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=die_with_parent,
+                    preexec_fn=dying_with_parent(signal.SIGINT),
                 )
         except FileNotFoundError:
             raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'") from None
