@@ -33,6 +33,7 @@ DAEMONS = ("MASTER", "COLLECTOR", "NEGOTIATOR", "SCHEDD", "STARTD")
 
 _ONE = "SCHEDD_INTERVAL SCHEDD_MIN_INTERVAL NEGOTIATOR_INTERVAL NEGOTIATOR_MIN_INTERVAL"
 _ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0 hangs every DAG
+_ONE += " SCHEDULER_UNIVERSE_COOL_DOWN_DURATION"  # else a DAG waits 5 minutes after the pool's restart
 _TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
 _TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
 
@@ -188,7 +189,9 @@ class Pool:
 
     def _jobs(self) -> List[int]:
         """The processes of this pool's jobs."""
-        scratch = f"_CONDOR_SCRATCH_DIR={self.folder}/execute/".encode()
+        scratch = (
+            f"_CONDOR_SCRATCH_DIR={self.folder}/".encode()
+        )  # below execute/, or spool/ in the local universe
         return [
             number
             for number, _, environment in _processes()

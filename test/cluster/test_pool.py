@@ -116,6 +116,24 @@ def test_what_a_killed_pool_left_is_cleared(folder):
     assert not set(before) & set(pool._daemons()) and pool.answers()
 
 
+def test_a_dag_goes_on_soon_after_the_pool_was_stopped(folder):
+    """DAGMan runs in the scheduler universe, in which HTCondor lets a stopped job cool down for 5 minutes."""
+    pool = Pool(folder)
+    pool.start(cpus=1, memory=500, die_with_parent=True)
+    (folder / "job").mkdir()
+    pid = folder / "job" / "pid"
+    (folder / "job" / "it.sub").write_text(
+        "universe = scheduler\nexecutable = /bin/sh\narguments = \"-c 'echo $$ >pid; sleep 600'\"\n"
+        f"on_exit_remove = ExitCode =?= 0\ninitialdir = {folder}/job\nqueue\n"
+    )
+    pools.run("condor_submit", str(folder / "job" / "it.sub"), config=pool.config)
+    first = wait_for(pid)
+    pid.unlink()
+    assert pool.stop() and not alive(first)
+    pool.start(cpus=1, memory=500, die_with_parent=True)
+    wait_for(pid)  # in less than 100 s
+
+
 def alive(number):
     try:
         return b") Z" not in Path("/proc", str(number), "stat").read_bytes()
