@@ -149,7 +149,7 @@ def run(program: str, *arguments: str, config: Optional[Path] = None, limit: flo
     except subprocess.TimeoutExpired:
         raise PoolError(f"{program}: no answer within {limit:g} s; see `scripts/pool.py status`") from None
     if done.returncode:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise PoolError(f"{program}: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
     return done.stdout
 

@@ -122,9 +122,12 @@ def test_a_dag_goes_on_soon_after_the_pool_was_stopped(folder):
     pool.start(cpus=1, memory=500, die_with_parent=True)
     (folder / "job").mkdir()
     pid = folder / "job" / "pid"
+    program = folder / "job" / "dagman"  # ends as DAGMan does, which wants to be started again
+    program.write_text("#!/bin/bash\ntrap 'exit 3' TERM\necho $$ >pid\nsleep 600 &\nwait\n")
+    program.chmod(0o755)
     (folder / "job" / "it.sub").write_text(
-        "universe = scheduler\nexecutable = /bin/sh\narguments = \"-c 'echo $$ >pid; sleep 600'\"\n"
-        f"on_exit_remove = ExitCode =?= 0\ninitialdir = {folder}/job\nqueue\n"
+        f"universe = scheduler\nexecutable = {program}\non_exit_remove = ExitCode =?= 0\n"
+        f"initialdir = {folder}/job\nqueue\n"
     )
     pools.run("condor_submit", str(folder / "job" / "it.sub"), config=pool.config)
     first = wait_for(pid)
