@@ -132,3 +132,19 @@ def test_default_tag_spares_a_named_dataset(tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         run_script.Session(args, learner)
     assert (tmp_path / "data" / "precious" / "00000_esatv3" / "run.json").exists()
+
+
+def test_a_job_s_own_folder_does_not_tell_sessions_apart(monkeypatch, tmp_path):
+    """HTCondor gives every try of a job another scratch folder, and brings what an earlier one left."""
+    made = []
+    for number in (1, 2):
+        monkeypatch.setenv("_CONDOR_SCRATCH_DIR", str(tmp_path / f"dir_{number}"))
+        folders = [
+            "--summary_dir",
+            tmp_path / f"dir_{number}" / "log",
+            "--data_root",
+            tmp_path / f"dir_{number}",
+        ]
+        line = run_script.split(["-t", "x", *map(str, folders)])
+        made.append(run_script.Session(*line, check_only=True)._configuration())
+    assert made[0] == made[1] and str(tmp_path) not in json.dumps(made)
