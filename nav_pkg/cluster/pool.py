@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pwd
-import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
+from nav_pkg.cluster import pool_config
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
 
@@ -29,12 +28,6 @@ STOP_LIMIT = 150.0
 """Wall seconds in which running jobs may save what they have."""
 ANSWER_LIMIT = 20.0
 """Wall seconds for one of HTCondor's programs to answer."""
-DAEMONS = ("MASTER", "COLLECTOR", "NEGOTIATOR", "SCHEDD", "STARTD")
-
-_ONE = "SCHEDD_INTERVAL SCHEDD_MIN_INTERVAL NEGOTIATOR_INTERVAL NEGOTIATOR_MIN_INTERVAL"
-_ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0 hangs every DAG
-_TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
-_TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
 
 
 class PoolError(NavError):
@@ -148,7 +141,7 @@ def run(program: str, *arguments: str, config: Optional[Path] = None, limit: flo
     except subprocess.TimeoutExpired:
         raise PoolError(f"{program}: no answer within {limit:g} s; see `scripts/pool.py status`") from None
     if done.returncode:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise PoolError(f"{program}: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
     return done.stdout
 
@@ -188,7 +181,9 @@ class Pool:
 
     def _jobs(self) -> List[int]:
         """The processes of this pool's jobs."""
-        scratch = f"_CONDOR_SCRATCH_DIR={self.folder}/execute/".encode()
+        scratch = (
+            f"_CONDOR_SCRATCH_DIR={self.folder}/".encode()
+        )  # below execute/, or spool/ in the local universe
         return [
             number
             for number, _, environment in _processes()
@@ -248,7 +243,7 @@ class Pool:
             if value < 0:
                 raise UsageError(f"--{name} is {value}; it must be at least 1 (or left out)")
         with self._lock():
-            text = self._configuration(cpus or len(os.sched_getaffinity(0)), memory or _memory())
+            text = self._configuration(cpus or len(os.sched_getaffinity(0)), memory or pool_config.memory())
             if self.pid is not None:
                 if (cpus or memory) and text != self.config.read_text():
                     raise UsageError(f"the pool in {self.folder} runs with other settings; stop it first")
@@ -348,75 +343,7 @@ class Pool:
         return {**made, **prefix_environment(self.config)}
 
     def _configuration(self, cpus: int, memory: int) -> str:
-        """The text of condor_config."""
-        folders = _programs()
-        root = os.getuid() == 0
-        account = pwd.getpwuid(1 if root else os.getuid()).pw_name
-        home = os.path.expanduser("~")
-        settings = {
-            "RELEASE_DIR": folders[0].parent,
-            "BIN": folders[0],
-            "SBIN": folders[-1],
-            "LIB": "$(RELEASE_DIR)/lib",
-            "LIBEXEC": "$(RELEASE_DIR)/libexec/condor",
-            "LOCAL_DIR": self.folder,
-            "LOCAL_CONFIG_FILE": "",
-            "LOCAL_CONFIG_DIR": "",
-            "LOG": "$(LOCAL_DIR)/log",
-            "SPOOL": "$(LOCAL_DIR)/spool",
-            "EXECUTE": "$(LOCAL_DIR)/execute",
-            "RUN": "$(LOCAL_DIR)/run",
-            "LOCK": "$(LOCAL_DIR)/lock_files",
-            "DAEMON_LIST": " ".join(DAEMONS),
-            # On this machine alone, on ports that nobody has to choose: pools run side by side.
-            "CONDOR_HOST": "127.0.0.1",
-            "NETWORK_INTERFACE": "127.0.0.1",
-            "BIND_ALL_INTERFACES": "false",
-            "ENABLE_IPV6": "false",
-            "COLLECTOR_HOST": "$(CONDOR_HOST):0",
-            "COLLECTOR_ADDRESS_FILE": "$(LOG)/.collector_address",
-            "USE_SHARED_PORT": "true",
-            "SHARED_PORT_PORT": "0",
-            "UID_DOMAIN": "localhost",
-            "FILESYSTEM_DOMAIN": "localhost",
-            "TRUST_UID_DOMAIN": "true",
-            "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
-            "SEC_DEFAULT_AUTHENTICATION_METHODS": "FS",
-            "SEC_CLIENT_AUTHENTICATION_METHODS": "FS",
-            **{
-                f"ALLOW_{right}": f"{account}@localhost condor@family"
-                for right in ("READ", "WRITE", "ADMINISTRATOR", "NEGOTIATOR", "OWNER", "DAEMON", "CONFIG")
-            },
-            "ALLOW_CLIENT": "*",
-            # One machine that is split among jobs as they ask.
-            "NUM_CPUS": cpus,
-            "MEMORY": memory,
-            "NUM_SLOTS": "1",
-            "NUM_SLOTS_TYPE_1": "1",
-            "SLOT_TYPE_1": "100%",
-            "SLOT_TYPE_1_PARTITIONABLE": "true",
-            "START": "true",
-            "SUSPEND": "false",
-            "PREEMPT": "false",
-            "KILL": "false",
-            "WANT_SUSPEND": "false",
-            "MOUNT_UNDER_SCRATCH": "",
-            "RUNBENCHMARKS": "0",
-            "STARTER_SETS_HOME_ENV": "false",
-            "STARTER_JOB_ENVIRONMENT": f'"HOME={home} USER={account} LOGNAME={account}"',
-            "MAX_DEFAULT_LOG": "10 Mb",
-            "MASTER_NEW_BINARY_DELAY": "86400",
-        }
-        if root:
-            settings["CONDOR_IDS"] = "0.0"  # root's own programs outside the namespace look for this
-        if _version(folders[0]) < 25:
-            settings["SEC_FS_ENFORCE_CHANNEL_BINDING"] = "false"  # which the bindings of 25 ask for
-        lines = [f"{name} = {value}" for name, value in settings.items()]
-        lines += ["", "# Quick turns: with the defaults, made for thousands of machines, jobs wait a minute."]
-        lines += [f"{name} = 1" for name in _ONE.split()] + [f"{name} = 2" for name in _TWO.split()]
-        if Path("/dev/nvidiactl").exists():
-            lines += ["", "use FEATURE : GPUs"]
-        return "\n".join(["# Written by scripts/pool.py start; changes are lost.", *lines, ""])
+        return pool_config.text(self.folder, _programs(), cpus, memory)
 
     # Stop.
 
@@ -462,21 +389,6 @@ class Pool:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(number, signal.SIGKILL)
             time.sleep(0.1)
-
-
-def _version(programs: Path) -> int:
-    """The main version of HTCondor's programs in a folder; 0 when they do not say."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        words = [str(programs / "condor_version")]
-        said = subprocess.run(words, capture_output=True, text=True, timeout=ANSWER_LIMIT).stdout
-        found = re.match(r"\$CondorVersion: (\d+)", said)
-        return int(found.group(1)) if found else 0
-    return 0
-
-
-def _memory() -> int:
-    """Nine tenths of the machine's memory, MB."""
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.9 / 1e6)
 
 
 def _alive(number: int) -> bool:

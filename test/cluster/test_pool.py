@@ -111,9 +111,33 @@ def test_what_a_killed_pool_left_is_cleared(folder):
     pool.start(cpus=1, memory=500, die_with_parent=True)
     before = pool._daemons()
     os.kill(pool.pid, signal.SIGKILL)
-    assert pool.pid is None
+    deadline = time.monotonic() + 60
+    while pool.pid is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert pool.start(cpus=1, memory=500, die_with_parent=True)
     assert not set(before) & set(pool._daemons()) and pool.answers()
+
+
+def test_a_dag_goes_on_soon_after_the_pool_was_stopped(folder):
+    """DAGMan runs in the scheduler universe, in which HTCondor lets a stopped job cool down for 5 minutes."""
+    pool = Pool(folder)
+    pool.start(cpus=1, memory=500, die_with_parent=True)
+    (folder / "job").mkdir()
+    pid = folder / "job" / "pid"
+    program = folder / "job" / "dagman"  # ends as DAGMan does, which wants to be started again
+    program.write_text("#!/bin/bash\ntrap 'exit 3' TERM\necho $$ >pid\nsleep 600 &\nwait\n")
+    program.chmod(0o755)
+    (folder / "job" / "it.sub").write_text(
+        f"universe = scheduler\nexecutable = {program}\non_exit_remove = ExitCode =?= 0\n"
+        f"initialdir = {folder}/job\nqueue\n"
+    )
+    pools.run("condor_submit", str(folder / "job" / "it.sub"), config=pool.config)
+    first = wait_for(pid)
+    pid.unlink()
+    assert pool.stop() and not alive(first)
+    pool.start(cpus=1, memory=500, die_with_parent=True)
+    wait_for(pid)  # in less than 100 s
 
 
 def alive(number):

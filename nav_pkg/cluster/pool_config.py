@@ -1,0 +1,126 @@
+"""The configuration of a personal pool: one machine, its owner alone, quick turns."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import subprocess
+from pathlib import Path
+from typing import Sequence
+
+from nav_pkg.core import UsageError
+
+DAEMONS = ("MASTER", "COLLECTOR", "NEGOTIATOR", "SCHEDD", "STARTD")
+
+_ONE = "SCHEDD_INTERVAL SCHEDD_MIN_INTERVAL NEGOTIATOR_INTERVAL NEGOTIATOR_MIN_INTERVAL"
+_ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0 hangs every DAG
+_ONE += " SCHEDULER_UNIVERSE_COOL_DOWN_DURATION"  # else a DAG waits 5 minutes after the pool's restart
+_TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
+_TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
+VERSION_LIMIT = 20.0
+"""Wall seconds for a program to say its version."""
+
+
+def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
+    """The text of condor_config.
+
+    Args:
+        folder: the pool's.
+        programs: folders of HTCondor's programs: the user's, and the daemons' (they may be one).
+        cpus: processors for jobs.
+        memory: MB for jobs.
+
+    Raises:
+        UsageError: this user has no account.
+    """
+    root = os.getuid() == 0
+    number = 1 if root else os.getuid()  # as HTCondor sees us
+    try:
+        account = pwd.getpwuid(number).pw_name
+    except KeyError:
+        raise UsageError(
+            f"user id {number} has no account on this machine, and HTCondor needs one: add it to "
+            "/etc/passwd, or set CONDOR_CONFIG to a pool elsewhere"
+        ) from None
+    home = os.path.expanduser("~")
+    settings = {
+        "RELEASE_DIR": programs[0].parent,
+        "BIN": programs[0],
+        "SBIN": programs[-1],
+        "LIB": "$(RELEASE_DIR)/lib",
+        "LIBEXEC": "$(RELEASE_DIR)/libexec/condor",
+        "LOCAL_DIR": folder,
+        "LOCAL_CONFIG_FILE": "",
+        "LOCAL_CONFIG_DIR": "",
+        "LOG": "$(LOCAL_DIR)/log",
+        "SPOOL": "$(LOCAL_DIR)/spool",
+        "EXECUTE": "$(LOCAL_DIR)/execute",
+        "RUN": "$(LOCAL_DIR)/run",
+        "LOCK": "$(LOCAL_DIR)/lock_files",
+        "DAEMON_LIST": " ".join(DAEMONS),
+        # On this machine alone, on ports that nobody has to choose: pools run side by side.
+        "CONDOR_HOST": "127.0.0.1",
+        "NETWORK_INTERFACE": "127.0.0.1",
+        "BIND_ALL_INTERFACES": "false",
+        "ENABLE_IPV6": "false",
+        "COLLECTOR_HOST": "$(CONDOR_HOST):0",
+        "COLLECTOR_ADDRESS_FILE": "$(LOG)/.collector_address",
+        "USE_SHARED_PORT": "true",
+        "SHARED_PORT_PORT": "0",
+        "UID_DOMAIN": "localhost",
+        "FILESYSTEM_DOMAIN": "localhost",
+        "TRUST_UID_DOMAIN": "true",
+        "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
+        "SEC_DEFAULT_AUTHENTICATION_METHODS": "FS",
+        "SEC_CLIENT_AUTHENTICATION_METHODS": "FS",
+        **{
+            f"ALLOW_{right}": f"{account}@localhost condor@family"
+            for right in ("READ", "WRITE", "ADMINISTRATOR", "NEGOTIATOR", "OWNER", "DAEMON", "CONFIG")
+        },
+        "ALLOW_CLIENT": "*",
+        # One machine that is split among jobs as they ask.
+        "NUM_CPUS": cpus,
+        "MEMORY": memory,
+        "NUM_SLOTS": "1",
+        "NUM_SLOTS_TYPE_1": "1",
+        "SLOT_TYPE_1": "100%",
+        "SLOT_TYPE_1_PARTITIONABLE": "true",
+        "START": "true",
+        "SUSPEND": "false",
+        "PREEMPT": "false",
+        "KILL": "false",
+        "WANT_SUSPEND": "false",
+        "MOUNT_UNDER_SCRATCH": "",
+        "RUNBENCHMARKS": "0",
+        "STARTER_SETS_HOME_ENV": "false",
+        "STARTER_JOB_ENVIRONMENT": f'"HOME={home} USER={account} LOGNAME={account}"',
+        "MAX_DEFAULT_LOG": "10 Mb",
+        "MASTER_NEW_BINARY_DELAY": "86400",
+    }
+    if root:
+        settings["CONDOR_IDS"] = "0.0"  # root's own programs outside the namespace look for this
+    if _version(programs[0]) < 25:
+        settings["SEC_FS_ENFORCE_CHANNEL_BINDING"] = "false"  # which the bindings of 25 ask for
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    lines += ["", "# Quick turns: with the defaults, made for thousands of machines, jobs wait a minute."]
+    lines += [f"{name} = 1" for name in _ONE.split()] + [f"{name} = 2" for name in _TWO.split()]
+    if Path("/dev/nvidiactl").exists():
+        lines += ["", "use FEATURE : GPUs"]
+    return "\n".join(["# Written by scripts/pool.py start; changes are lost.", *lines, ""])
+
+
+def _version(programs: Path) -> int:
+    """The main version of HTCondor's programs in a folder; 0 when they do not say."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        words = [str(programs / "condor_version")]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=VERSION_LIMIT).stdout
+        found = re.match(r"\$CondorVersion: (\d+)", said)
+        return int(found.group(1)) if found else 0
+    return 0
+
+
+def memory() -> int:
+    """Nine tenths of the machine's memory, MB."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 0.9 / 1e6)
