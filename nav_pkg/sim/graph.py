@@ -1,7 +1,7 @@
 """One ROS graph as a child process: roslaunch on a port of its own, watched and cleaned up.
 
 Every process of the graph carries a mark in its environment, so that nothing survives the graph,
-whichever of its processes was killed.
+whichever of its processes was killed; not even when the session itself is (see `keeper`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,8 +24,8 @@ from typing import Dict, List, Optional
 
 from nav_pkg.core import DataError, SimulatorError, UsageError
 from nav_pkg.sim.children import dying_with_parent
+from nav_pkg.sim.keeper import PATIENCE, kill_marked
 
-MARK = "NAV_PKG_GRAPH"
 FIRST_PORT, PORTS = 21311, 2000
 
 
@@ -86,22 +88,6 @@ def sessions() -> List[Dict[str, str]]:
     return found
 
 
-def marked(mark: str) -> List[int]:
-    """The process numbers of all processes that carry a mark."""
-    wanted = f"{MARK}={mark}".encode()
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-                zombie = b") Z" in Path("/proc", entry, "stat").read_bytes()
-            except OSError:
-                continue
-            if wanted in environment and not zombie:
-                found.append(int(entry))
-    return found
-
-
 class Graph:
     """A running `roslaunch nav_pkg graph.launch`.
 
@@ -114,10 +100,14 @@ class Graph:
     def __init__(self, arguments: Dict[str, str], folder: Path, private: bool = True):
         self.log = folder / "graph.log"
         self._mark = secrets.token_hex(8)
+        roslaunch = shutil.which("roslaunch")
+        if roslaunch is None:
+            raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'")
         self._port = Port() if private else None
         environment = dict(os.environ, ROS_LOG_DIR=str(folder / "ros"), PYTHONUNBUFFERED="1")
-        environment[MARK] = self._mark
-        command = ["roslaunch"]
+        paths = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        command = [sys.executable, "-m", "nav_pkg.sim.keeper", self._mark, roslaunch]
         if self._port is not None:
             environment["ROS_MASTER_URI"] = f"http://127.0.0.1:{self._port.number}"
             environment["ROS_IP"] = "127.0.0.1"
@@ -140,8 +130,6 @@ class Graph:
                     start_new_session=True,
                     preexec_fn=dying_with_parent(signal.SIGINT),
                 )
-        except FileNotFoundError:
-            raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'") from None
         except OSError as error:
             raise DataError(f"{self.log}: {error.strerror}; make room on its disk") from None
 
@@ -150,26 +138,14 @@ class Graph:
         """Whether roslaunch still runs."""
         return self._process.poll() is None
 
-    def stop(self, limit: float = 30.0) -> None:
+    def stop(self, limit: float = PATIENCE + 15.0) -> None:
         """End the graph: ask once, then kill what is left. Nothing of it runs when this returns."""
         deadline = time.monotonic() + limit
         if self.running:
             self._process.send_signal(signal.SIGINT)
         while self.running and time.monotonic() < deadline:
             time.sleep(0.05)
-        kill_limit = time.monotonic() + 10
-        while True:
-            left = marked(self._mark)
-            if not left:
-                break
-            for number in left:
-                try:
-                    os.kill(number, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            if time.monotonic() > kill_limit:
-                raise SimulatorError(f"processes {left} could not be killed within 10 s")
-            time.sleep(0.05)
+        kill_marked(self._mark)
         self._process.wait(timeout=10)
         if self._port is not None:
             self._port.release()

@@ -1,13 +1,14 @@
 """Ports, marks and the reading of roslaunch's last words."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from nav_pkg.sim import graph
+from nav_pkg.sim import graph, keeper
 
 
 def test_ports_are_not_given_twice():
@@ -37,20 +38,57 @@ def test_jobs_with_temporary_folders_of_their_own_do_not_meet(tmp_path, monkeypa
 
 def test_marked_processes_are_found_with_their_children():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    environment = dict(os.environ, **{graph.MARK: "a-test"})
+    environment = dict(os.environ, **{keeper.MARK: "a-test"})
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
     try:
         deadline = time.monotonic() + 30
-        while len(graph.marked("a-test")) < 2 and time.monotonic() < deadline:
+        while len(keeper.marked("a-test")) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-        found = graph.marked("a-test")
+        found = keeper.marked("a-test")
         assert parent.pid in found
         assert len(found) == 2
-        assert graph.marked("another") == []
+        assert keeper.marked("another") == []
     finally:
-        for number in graph.marked("a-test"):
+        for number in keeper.marked("a-test"):
             os.kill(number, 9)
         parent.wait(timeout=30)
+
+
+SESSION = """
+import signal, subprocess, sys, time
+from nav_pkg.sim.children import dying_with_parent
+keep = "import sys; from nav_pkg.sim import keeper as k; k.PATIENCE = 0.5; k.keep('k-test', sys.argv[1:])"
+subprocess.Popen([sys.executable, "-c", keep, *sys.argv[1:]], preexec_fn=dying_with_parent(signal.SIGINT))
+time.sleep(300)
+"""
+
+LAUNCHER = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, {})
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("heeds", ["lambda *_: sys.exit(1)", "signal.SIG_IGN"])
+def test_nothing_of_a_graph_outlives_a_killed_session(heeds):
+    command = [sys.executable, "-c", SESSION, sys.executable, "-c", LAUNCHER.format(heeds)]
+    session = subprocess.Popen(command)
+
+    def until(count):
+        deadline = time.monotonic() + 60
+        while len(keeper.marked("k-test")) != count:
+            assert time.monotonic() < deadline, keeper.marked("k-test")
+            time.sleep(0.05)
+
+    try:
+        until(2)
+        session.send_signal(signal.SIGKILL)
+        until(0)
+    finally:
+        session.kill()
+        session.wait(timeout=30)
+        keeper.kill_marked("k-test")
 
 
 REQUIRED = "=" * 80 + "REQUIRED process [{}] has died!\n"
