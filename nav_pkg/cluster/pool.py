@@ -28,6 +28,8 @@ STOP_LIMIT = 150.0
 """Wall seconds in which running jobs may save what they have."""
 ANSWER_LIMIT = 20.0
 """Wall seconds for one of HTCondor's programs to answer."""
+_NO_FILE = ("ONLY_ENV", "/dev/null")
+"""Values of CONDOR_CONFIG that name no pool: HTCondor's bindings set them where it is unset."""
 
 
 class PoolError(NavError):
@@ -53,6 +55,8 @@ def configured() -> Optional[Path]:
         UsageError: CONDOR_CONFIG names no file.
     """
     named = os.environ.get("CONDOR_CONFIG")
+    if named in _NO_FILE:
+        named = None
     if named and Path(named).absolute() != Pool().config:
         if not Path(named).is_file():
             raise UsageError(

@@ -171,6 +171,9 @@ def test_which_pool(clean, monkeypatch, tmp_path):
     assert pools.ensure_pool() == other
     for words in (["start"], ["stop"]):
         assert f"the pool of {other} is configured" in command(*words, code=2)
+    for none in ("ONLY_ENV", "/dev/null"):  # what importing htcondor2 may leave
+        monkeypatch.setenv("CONDOR_CONFIG", none)
+        assert pools.configured() is None
     monkeypatch.delenv("CONDOR_CONFIG")
     machine = tmp_path / "machine"
     machine.write_text("")
