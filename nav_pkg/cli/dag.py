@@ -296,7 +296,7 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
         raise UsageError(f"-t {plan.tag}: this DAG is done; --owr to begin anew, or another -t")
     elif state == "other":
         how = submit.differences(plan)
-        held = f"holds a DAG of {how}" if how else "exists already"
+        held = f"holds another DAG ({how})" if how else "exists already"
         where = plan.summary_dir / plan.tag if how else submit.existing(plan)
         raise UsageError(
             f"{where}: {held}; give the same flags to continue it, --owr to begin anew, or another -t"

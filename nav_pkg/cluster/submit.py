@@ -260,7 +260,7 @@ def _first_difference(old: Any, new: Any, where: str) -> str:
         at = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
         at -= 1 if at and str(old[at - 1]).startswith("-") else 0  # the flag whose value it is
         old, new = (" ".join(map(str, words[at : at + 2])) or "nothing" for words in (old, new))
-        return f"{where} {old}, not {new}"
+        return f"{where}: {old}, not {new}"
     return f"{where} {_short(old)}, not {_short(new)}"
 
 

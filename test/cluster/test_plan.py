@@ -246,7 +246,7 @@ def test_a_tag_is_free_then_the_same_then_done(tmp_path):
     assert submit.state_of(plan) == "same"
     other = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "5"]}})
     assert submit.state_of(other) == "other"
-    assert submit.differences(other) == "main.py --max_episodes 4, not --max_episodes 5"
+    assert submit.differences(other) == "main.py: --max_episodes 4, not --max_episodes 5"
     status(plan, r0=5, r1=6, merge=7)
     assert submit.state_of(plan) == "same"
     status(plan, r0=5, r1=5, merge=5)
