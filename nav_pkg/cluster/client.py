@@ -88,9 +88,8 @@ class Machines:
             found.setdefault(
                 job.kind,
                 f"{job.kind} jobs ask for {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of "
-                f"disk "
-                f"and {wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, {most[1]}, "
-                f"{most[2]}, {most[3]}): they wait for one; see --cpus, --rammem, --diskmem, "
+                f"disk and {wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, "
+                f"{most[1]}, {most[2]}, {most[3]}): they wait for one; see --cpus, --rammem, --diskmem, "
                 "--gpunum",
             )
         return list(found.values())

@@ -198,8 +198,6 @@ class Dag:
         if node.unit:  # a job of one step has nothing to count, whatever lies in its log folder
             node.done = int(state.get(node.unit) or 0)
             node.total = int(state.get("of") or node.total)
-        if node.status == "running" and state.get("status") == "suspended":
-            node.status = "suspended"
         node.error = str(state.get("error_line") or "")
 
     def _error(self, node: Node) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -388,9 +387,3 @@ def make_rescue(plan: Plan) -> Optional[Path]:
     file = plan.folder / f"{plan.file.name}.rescue{len(there) + 1:03d}"
     files.atomic_write(file, "".join(f"DONE {name}\n" for name in done), "--summary_dir")
     return file
-
-
-def remove_empty(plan: Plan) -> None:
-    """Take back the files of a plan that could not be submitted, so that the next try is a first one."""
-    if not (plan.folder / SUBMITTED_FILE).exists():
-        shutil.rmtree(plan.folder, ignore_errors=True)

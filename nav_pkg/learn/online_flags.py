@@ -42,9 +42,8 @@ def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = 
     held = {key: value for key, value in described_flags(loaded).items() if value is not None}
     held.update({key: value for key, value in loaded.net_options.items() if key in values})
     held["network"] = loaded.network
-    if (
-        where is not None
-    ):  # as the session was started: to the letter, since its configuration has to be the same
+    if where is not None:
+        # as the session was started: to the letter, since its configuration has to be the same
         before = folder.started_with(where)
         held = {key: before.get(key, value) for key, value in held.items()}
     return {**values, **{key: value for key, value in held.items() if key not in given}}

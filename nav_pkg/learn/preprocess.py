@@ -102,8 +102,7 @@ class Preprocessing:
             pixels: uint8 (batch, *size, 3), as images lie in a pack.
             out: float32 or bfloat16 (batch, 3, *size) in torch's channels_last format, in which no value
                 changes its place, on that device, to write into; None makes a new one, float32. (Memory
-                that is used again saves half of the time: fresh pages have to be cleared. So does a
-                portion that stays in the processor's cache from pass to pass: see `Feeder.portions`.)
+                that is used again saves half of the time: fresh pages have to be cleared.)
 
         Returns:
             (batch, 3, *size), channels_last, of the type of `out`: computed in float32, rounded last.

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.sim import description
 from nav_pkg.sim.description import ROOT, Options, compose
 
 ROOM = str(Path(__file__).parent / "room.world")
@@ -121,3 +122,17 @@ def test_the_plugin_knows_every_topic_and_frame_of_the_robot_file():
     for group in ("topics", "frames"):
         for key in content[group]:
             assert f'Take({group}, "{key}"' in known
+
+
+def test_a_world_of_other_textures_is_made_anew_when_what_it_is_made_from_has_changed(tmp_path, monkeypatch):
+    world = tmp_path / "worlds" / "esatv3+7.world"
+    world.parent.mkdir()
+    world.write_text("<sdf/>")  # of an older version
+    monkeypatch.setattr(description, "ROOT", tmp_path)
+    description._make.cache_clear()
+    assert description.find_world("esatv3+7") == world
+    assert "model://esatv3+7" in world.read_text()
+    with pytest.raises(UsageError, match=r"behind the \+ stands the seed of its textures"):
+        description.find_world("esatv3+x")
+    with pytest.raises(UsageError, match="unknown world 'esat\\+7'"):
+        description.find_world("esat+7")
