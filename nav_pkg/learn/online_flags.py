@@ -11,6 +11,7 @@ from nav_pkg import nets
 from nav_pkg.core import UsageError
 from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.checkpoint import Checkpoint
+from nav_pkg.learn.log import say
 from nav_pkg.learn.pilot import check_given, described_flags
 from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.replay import frames_that_fit
@@ -194,6 +195,12 @@ def capacity(setup: Setup, sides: Sequence[str] = (), resumed: Optional[Checkpoi
         count = fits or 100_000
         if resumed is not None:
             count = resumed.progress["replay"].get("capacity", count)
+            if fits is not None and count > fits:
+                say(
+                    f"note: the replay buffer had room for {count} frames "
+                    f"({count * image_bytes / 1e9:.1f} GB) at the start and keeps it; half of the memory "
+                    f"that is free now holds {fits}"
+                )
     elif fits is not None and count > fits:
         raise UsageError(
             f"--buffer_size {count}: takes {count * image_bytes / 1e9:.1f} GB, and half of the free "

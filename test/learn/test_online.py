@@ -233,6 +233,15 @@ def test_what_memory_held_at_the_start_holds_for_the_session(tmp_path, monkeypat
     assert len(again.replay) == 40
 
 
+def test_a_session_that_outgrew_the_memory_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(online_flags, "frames_that_fit", lambda image_bytes: 40)
+    fly(learner(tmp_path / "log"), 0)
+    capsys.readouterr()
+    monkeypatch.setattr(online_flags, "frames_that_fit", lambda image_bytes: 30)
+    assert learner(tmp_path / "log").replay.capacity == 40
+    assert "had room for 40 frames" in capsys.readouterr().out
+
+
 def test_reading_a_buffer_takes_no_second_one(tmp_path, monkeypatch):
     image = 128 * 128 * 3
     monkeypatch.setattr(replay_file, "_SEGMENT", 30 * image)
