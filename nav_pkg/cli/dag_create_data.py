@@ -52,6 +52,12 @@ class CreateData(DagCommand):
         for flag in ("dry_run",):
             if getattr(cleaning, flag):
                 raise UsageError(f"{self.name}: --{flag}: is clean_dataset.py's alone; see --estimate")
+        lap = load_plan(self.flights.world).route.length / max(0.1, self.flights.speed)
+        if 0 < self.flights.max_duration < lap and cleaning.outcomes == ["success"]:
+            self.warn(
+                f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
+                "cleaning takes whole laps alone: give --outcomes timeout too"
+            )
         if self.args.destination == self.tag:
             raise UsageError(
                 f"{self.name}: --destination {self.tag} is the tag, as which the recordings are gathered: "
@@ -65,9 +71,9 @@ class CreateData(DagCommand):
             refuse_existing(self.data_root / self.args.destination, "--destination")
 
     def configuration(self) -> Dict[str, Any]:
-        """The flights, and how many recorders share them."""
+        """The flights, and how many recorders share them. How they are cleaned may change."""
         return {
-            "flags": self.words,
+            "flags": {script: words for script, words in self.words.items() if script != "clean_dataset.py"},
             "number_of_recorders": self.args.number_of_recorders,
             "destination": self.args.destination,
         }

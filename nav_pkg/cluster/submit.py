@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg.cluster import describe
-from nav_pkg.cluster.plan import Job, Plan
+from nav_pkg.cluster.plan import LOCAL_KINDS, Job, Plan
 from nav_pkg.core import DataError, SimulatorError, UsageError
 from nav_pkg.data import files
 
@@ -213,6 +213,8 @@ def validate(plan: Plan) -> None:
 def state_of(plan: Plan) -> str:
     """What a tag's folder holds: `nothing`, the `same` DAG, `other` things, or a `done` DAG.
 
+    A done DAG some of whose jobs are to be done again (`changed`) is the same one, not yet done.
+
     Raises:
         DataError: plan.json is damaged.
     """
@@ -222,7 +224,25 @@ def state_of(plan: Plan) -> str:
     before = files.read_json(file)
     same = before.get("command") == plan.command
     same = same and before.get("configuration") == json.loads(files.to_json(dict(plan.configuration)))
-    return ("done" if is_done(plan.folder) else "same") if same else "other"
+    if not same:
+        return "other"
+    return "done" if is_done(plan.folder) and not changed(plan) else "same"
+
+
+def changed(plan: Plan) -> List[str]:
+    """The jobs whose command is another than at the last submission, and those that come after them.
+
+    Only of the kinds that make all they leave anew each time: others go on with what they have made, and
+    refuse other flags themselves.
+    """
+    found: Dict[str, None] = {}
+    for job in plan.jobs:
+        spec = plan.folder / "jobs" / f"{job.name}.json"
+        anew = job.kind in LOCAL_KINDS and spec.exists()
+        other = anew and files.read_json(spec)["command"] != [*job.command]
+        if other or any(parent in found for parent in job.parents):
+            found[job.name] = None
+    return list(found)
 
 
 def _outputs(plan: Plan) -> Iterator[Path]:
@@ -370,20 +390,30 @@ def rescues(plan: Plan) -> List[Path]:
 
 
 def make_rescue(plan: Plan) -> Optional[Path]:
-    """Where a DAG was cut off without a rescue file (its host died), write one from its nodes' status.
+    """Write a rescue file where DAGMan's own would not do.
+
+    That is where a DAG was cut off without one (its host died): its nodes' status says what is done; and
+    where jobs are to be done again (`changed`).
 
     Returns:
-        The file; None where HTCondor has written one for the last try, or nothing is done yet.
+        The file; None where the last one will do, or nothing is done yet.
     """
     from nav_pkg.cluster.status import read_nodes
 
     record = plan.folder / SUBMITTED_FILE
     taken = int(files.read_json(record).get("rescue", 0)) if record.exists() else 0
-    there = rescues(plan)
-    nodes = read_nodes(plan.folder / STATUS_FILE)
-    done = [name for name, node in nodes.items() if node["status"] == "done"]
-    if len(there) > taken or not done:
+    there, again = rescues(plan), changed(plan)
+    written = len(there) > taken  # by the last DAGMan
+    if written:
+        done = re.findall(r"^DONE (\S+)", there[-1].read_text(encoding="utf-8"), re.MULTILINE)
+    else:
+        nodes = read_nodes(plan.folder / STATUS_FILE)
+        done = [name for name, node in nodes.items() if node["status"] == "done"]
+    if not done or (written and not again):
         return None
     file = plan.folder / f"{plan.file.name}.rescue{len(there) + 1:03d}"
-    files.atomic_write(file, "".join(f"DONE {name}\n" for name in done), "--summary_dir")
+    lines = [f"DONE {name}\n" for name in done if name not in again]
+    files.atomic_write(file, "".join(lines), "--summary_dir")
+    if again:  # what it says of them no longer holds
+        (plan.folder / STATUS_FILE).unlink(missing_ok=True)
     return file

@@ -245,6 +245,15 @@ def test_less_memory_than_expected_is_warned_of():
     assert ["--rammem 0.5 is less than" in text for text in one.warnings] == [True]
 
 
+@pytest.mark.parametrize("more, warned", [([], True), (["--outcomes", "success", "timeout"], False)])
+def test_runs_that_can_not_be_whole_laps_are_warned_of(more, warned):
+    one = dag_create_data.CreateData(["-t", "t", "--destination", "d", "--max_duration", "40", *more])
+    with one.folders():
+        one.check()
+    text = "--max_duration 40: ends before a whole lap (241 s)"
+    assert any(text in warning for warning in one.warnings) == warned
+
+
 def test_every_network_can_be_estimated():
     from nav_pkg import nets
     from nav_pkg.cluster.estimate import RATES

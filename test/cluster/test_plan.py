@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,25 @@ def test_a_dag_that_was_cut_off_goes_on_from_its_status(tmp_path):
     (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 1}')
     status(plan, r0=5, r1=5, merge=3)
     assert submit.make_rescue(plan).read_text() == "DONE r0\nDONE r1\n"
+
+
+def test_what_makes_its_output_anew_may_change_and_is_done_again(tmp_path):
+    r0, r1, merge = three()
+    verify = Job("verify", "verify", ("dataset.py",), parents=("merge",))
+    plan = plan_of(tmp_path, r0, r1, merge, verify)
+    submit.write(plan)
+    status(plan, r0=5, r1=5, merge=5, verify=5)
+    (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 0}')
+    assert submit.state_of(plan) == "done" and submit.changed(plan) == []
+    other_flights = replace(r0, command=("run_script.py", "--alpha", "0"))
+    assert submit.changed(plan_of(tmp_path, other_flights, r1, merge, verify)) == []
+    other = plan_of(tmp_path, r0, r1, replace(merge, command=("dataset.py", "other")), verify)
+    assert submit.changed(other) == ["merge", "verify"] and submit.state_of(other) == "same"
+    rescue = submit.make_rescue(other)
+    assert rescue.read_text() == "DONE r0\nDONE r1\n"
+    submit.write(other)  # as with --dont_submit: the next submission knows nothing of what was before
+    assert submit.state_of(other) == "same" and submit.make_rescue(other) is None
+    assert submit.rescues(other)[-1] == rescue
 
 
 def test_one_submission_of_a_tag_at_a_time(tmp_path):
