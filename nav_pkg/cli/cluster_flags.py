@@ -24,6 +24,8 @@ EVALUATE, ONLINE, DAGGER = "dag_evaluate.py", "dag_train_online.py", "dag_dagger
 ALL = (RECORD, TRAIN, BOTH, EVALUATE, ONLINE, DAGGER)
 MODELS = (TRAIN, BOTH, ONLINE, DAGGER)
 """Commands that train models, one for each of `--seeds`."""
+SEEDS = (123, 456, 789)
+"""Of the models, unless others are given."""
 
 LENIENT = "NAV_PKG_ALLOW_UNUSED_FLAGS"
 """The environment's variable that stands for --allow_unused_flags."""
@@ -85,7 +87,7 @@ FLAGS: Tuple[ClusterFlag, ...] = (
         ClusterFlag(
             "--seeds",
             "seeds of the models, each in the folder seed_<seed>",
-            (123, 456, 789),
+            SEEDS,
             whole(0, 2**32 - 1),
             "--random_numbers",
             nargs="+",

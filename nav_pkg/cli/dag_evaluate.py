@@ -1,10 +1,10 @@
 """dag_evaluate: fly checkpoints on a cluster, one job each, as evaluate.py does; a report compares them.
 
-The checkpoints are those of -m, or the models that dag_train.py left under the tag; the DAG's own tag is
-then TAG/evaluation.
+The checkpoints are those of -m, or the models that dag_train.py left under the tag: all of them, or those
+of --seeds and --number_of_models. The DAG's own tag is then TAG/evaluation.
 
 Example:
-    dag_evaluate.py -t tiny --number_of_models 3 --number_of_runs 10 --directions both
+    dag_evaluate.py -t tiny --number_of_runs 10 --directions both
     dag_evaluate.py -t compared -m tiny/seed_123 alex/seed_123 --number_of_runs 10
 """
 
@@ -13,11 +13,14 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg.cli import evaluate, run_script
+from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
-from nav_pkg.cluster import estimate
+from nav_pkg.cluster import estimate, submit
 from nav_pkg.cluster.estimate import Work
+from nav_pkg.cluster.plan import dag_folder
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files
 from nav_pkg.flight.conditions import DIRECTIONS, labels
 
 FLOWN_BY_EVALUATE = tuple(evaluate.SET_HERE)
@@ -100,7 +103,8 @@ class Evaluate(DagCommand):
 
     def _models(self) -> List[Tuple[str, str]]:
         """Those that a training left under the tag: (log folder, name)."""
-        found = [(f"{self.tag}/{folder}", folder) for folder, _ in models(self.name, self.args)]
+        folders = self._trained() or [folder for folder, _ in models(self.name, self.args)]
+        found = [(f"{self.tag}/{folder}", folder) for folder in folders]
         for tag, _ in found:
             if not (self.summary_dir / tag / "my-model").exists():
                 raise DataError(
@@ -108,6 +112,15 @@ class Evaluate(DagCommand):
                     "--summary_dir, or name checkpoints with -m"
                 )
         return found
+
+    def _trained(self) -> List[str]:
+        """The folders of all models of the tag's DAG; none where flags choose, or there is no such DAG."""
+        plan_file = dag_folder(self.summary_dir, self.tag) / submit.PLAN_FILE
+        chosen = self.args.number_of_models or list(self.args.seeds) != list(SEEDS)
+        if chosen or not plan_file.exists():
+            return []
+        configuration = files.read_json(plan_file).get("configuration") or {}
+        return [str(model[0]) for model in configuration.get("models") or []]
 
     def configuration(self) -> Dict[str, Any]:
         """The checkpoints, and the flags of their flights."""

@@ -23,7 +23,10 @@ BUILT = ("build", "demo", ".git", "__pycache__")
 
 
 def pack(plan: Plan) -> None:
-    """Make the tars that the jobs of a plan get, unless they are there; nothing on a shared file system.
+    """Make the tars that the jobs of a plan get; nothing on a shared file system.
+
+    Datasets and checkpoints that were packed before are what a DAG that is continued began with; the code
+    is packed anew, since what is mended before the same command is given again has to come along.
 
     Raises:
         DataError: something is missing, or the disk does not take them.
@@ -41,6 +44,7 @@ def pack(plan: Plan) -> None:
         members = _of_log(source, place) if kind == "log" else [(source, place)]
         _tar(folder / f"{place.replace('/', '+')}.tar", members)
     if not plan.hosts.image:
+        (folder / CODE).unlink(missing_ok=True)
         _tar(folder / CODE, ((plan.root / name, name) for name in _code(plan.root)), "gz")
 
 

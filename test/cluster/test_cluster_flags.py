@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from nav_pkg.cli import (
     dag_train,
     dag_train_and_evaluate,
     dag_train_online,
+    main,
 )
+from nav_pkg.cluster import client, submit
 from nav_pkg.core import DataError, NavError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +165,40 @@ def test_trained_models_are_flown():
         assert "--speed 0.5" in words(plan, name)
     flown = plan.jobs[3]
     assert flown.parents == ("m_1_train",) and flown.total == 8 and flown.wall_time == 4000
+
+
+def test_all_models_of_the_tag_are_flown(folders):
+    client.offline()
+    trained = "-t t --learning_rates 0.1 0.01 --seeds 9 --number_of_models 1"
+    submit.write(planned(f"dag_train.py --dataset esatv3_expert {trained}"))
+    with pytest.raises(DataError, match="lr_01/seed_9: holds no model"):
+        planned("dag_evaluate.py -t t")
+    assert (
+        main.main(
+            [
+                "-t",
+                "scratch",
+                "--network",
+                "tiny_net",
+                "--create_scratch_checkpoint",
+                "--dataset",
+                "esatv3_expert",
+            ]
+        )
+        == 0
+    )
+    made = next((folders / "log").glob("*/my-model"))
+    for rate in ("lr_01", "lr_001"):
+        model = folders / "log" / "t" / rate / "seed_9"
+        model.mkdir(parents=True)
+        shutil.copy(made, model / "my-model")
+    plan = planned("dag_evaluate.py -t t --number_of_runs 2")
+    assert [job.name for job in plan.jobs] == ["m_0_eva", "m_1_eva", "report"]
+    assert words(plan, "m_1_eva").startswith(
+        "evaluate.py -t t/evaluation/lr_001/seed_9/evaluation -m t/lr_001/seed_9 "
+    )
+    with pytest.raises(DataError, match="t/seed_9: holds no model"):
+        planned("dag_evaluate.py -t t --seeds 9")
 
 
 def test_learning_in_flight():

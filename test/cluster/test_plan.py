@@ -334,6 +334,11 @@ def test_files_go_and_come_back(tmp_path):
         assert "data/d/e/00000_w/RGB/0.jpg" in tar.getnames()
     with tarfile.open(folder / "nav_pkg.tar.gz") as tar:
         assert {"env.sh", "nav_pkg/core.py", "setup/setup.sh"} <= set(tar.getnames())
+    (folder / "nav_pkg.tar.gz").write_text("of before")
+    packed = (folder / "data+d+e.tar").stat().st_ino
+    transfer.pack(plan)  # continued: with the code as it is now
+    assert tarfile.is_tarfile(folder / "nav_pkg.tar.gz")
+    assert (folder / "data+d+e.tar").stat().st_ino == packed
     spec = plan.spec(first)
     assert spec["env"] == {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}
     assert spec["transfer"]["out"] == ["log/a/b/seed_1"]
