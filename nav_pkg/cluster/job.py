@@ -38,8 +38,9 @@ WALL_MARGIN, WALL_SHARE = 300.0, 0.1
 """A command is asked to save and leave so many seconds before its wall time, or that share of a short one."""
 GRACE = 100.0
 """Seconds that a command has to save and leave; HTCondor kills the job after job_max_vacate_time (120)."""
-SAVE_EVERY = 600.0
-"""Seconds of flying after which a recorder whose files HTCondor brings sends its finished runs home."""
+SAVE_EVERY = {"record": 600.0, "evaluate": 600.0, "online": 600.0, "train": 3600.0}
+"""Seconds after which a job of a kind, whose files HTCondor brings, sends home what it has: all that is lost
+with its host. One that flies waits until a run has ended, since an unfinished one is flown again."""
 FOREIGN = ("ROS_MASTER_URI", "ROS_HOSTNAME", "ROS_IP", "GAZEBO_MASTER_URI", "DISPLAY", "XAUTHORITY")
 """What would lead a simulator to another session's master, ports or screen."""
 LONGEST_TMP = 60
@@ -313,7 +314,8 @@ class Wrapper:
         beaten, count = float("-inf"), 0
         wall = float(self.spec.get("wall_time") or 0)
         margin = min(WALL_MARGIN, WALL_SHARE * wall)
-        saves = self.transfer is not None and self.spec.get("kind") == "record"
+        kind = str(self.spec.get("kind"))
+        save_every = float(self.spec.get("save_every") or SAVE_EVERY.get(kind, 0)) if self.transfer else 0
         at_begin = progress.count()
         while process.poll() is None:
             time.sleep(POLL)
@@ -327,9 +329,8 @@ class Wrapper:
                 self.state.write(unit=progress.unit, **{progress.unit: count})
             if 0 < wall - margin <= now - begin:
                 self.ask(f"the wall time of {wall:g} s", 0.8 * margin)
-            save_every = float(self.spec.get("save_every") or SAVE_EVERY)
-            if saves and count > at_begin and now - begin > save_every:
-                self.ask(f"sending home what has been recorded (every {save_every:g} s)", GRACE)
+            if 0 < save_every < now - begin and (kind == "train" or count > at_begin):
+                self.ask(f"sending home what there is (every {save_every:g} s)", GRACE)
             if now > self._killing:
                 print(f"the command does not leave ({self.asked}): killed", file=sys.stderr, flush=True)
                 with contextlib.suppress(ProcessLookupError):

@@ -238,7 +238,7 @@ class Plan:
         return self.hosts.file_transfer and job.kind not in LOCAL_KINDS
 
     def transfer_in(self, job: Job) -> List[Path]:
-        """The tars that a job gets: the code, its datasets and checkpoints, and what an earlier try left."""
+        """The tars that a job gets: code, datasets, checkpoints, and what its earlier tries left."""
         if not self.transferred(job):
             return []
         folder = self.folder / "transfer"
@@ -246,8 +246,7 @@ class Plan:
         for place in self.places_in(job):
             writer = self._writer(place)
             found.append(folder / f"{writer or place.replace('/', '+')}.tar")
-        earlier = folder / f"{job.name}.tar"
-        return [*found, earlier] if earlier.exists() else found
+        return [*found, folder / f"{job.name}.tar"]
 
     def places_in(self, job: Job) -> List[str]:
         """What a job reads: `data/...` and `log/...`."""

@@ -19,6 +19,8 @@ from nav_pkg.data import files
 
 LOG_FILES = ("my-model", "config.json", "results.json")
 """What of a log folder goes along as a checkpoint."""
+_EMPTY = bytes(2 * tarfile.BLOCKSIZE)
+"""A tar without members."""
 BUILT = ("build", "demo", ".git", "__pycache__")
 
 
@@ -31,10 +33,12 @@ def pack(plan: Plan) -> None:
     Raises:
         DataError: something is missing, or the disk does not take them.
     """
-    if not any(plan.transferred(job) for job in plan.jobs):
+    jobs = [job for job in plan.jobs if plan.transferred(job)]
+    if not jobs:
         return
     folder = plan.folder / "transfer"
     folder.mkdir(parents=True, exist_ok=True)
+    begin(folder, [job.name for job in jobs])
     roots = {"data": plan.data_root, "log": plan.summary_dir}
     for place in plan.places_before():
         kind, _, name = place.partition("/")
@@ -46,6 +50,22 @@ def pack(plan: Plan) -> None:
     if not plan.hosts.image:
         (folder / CODE).unlink(missing_ok=True)
         _tar(folder / CODE, ((plan.root / name, name) for name in _code(plan.root)), "gz")
+
+
+def begin(folder: Path, jobs: Iterable[str]) -> None:
+    """Make an empty tar for each job that has brought none home yet.
+
+    Which files HTCondor brings is fixed when a job is submitted; so this one is among them from the
+    beginning, and a job that is tried again gets what its earlier tries brought home.
+
+    Args:
+        folder: of the tars.
+        jobs: names of the nodes.
+    """
+    for job in jobs:
+        own = folder / f"{job}.tar"
+        if not own.exists():
+            files.atomic_write(own, _EMPTY, "--summary_dir")
 
 
 def _of_log(source: Path, place: str) -> List[Tuple[Path, str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cluster import describe
+from nav_pkg.cluster import describe, transfer
 from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources
 from nav_pkg.cluster.pool import Pool, prefix_environment
 from nav_pkg.core import DataError
@@ -125,6 +125,7 @@ class Queue:
         # the code, which jobs on this host do not need: they find the checkout
         with tarfile.open(plan.folder / "transfer" / "nav_pkg.tar.gz", "w:gz"):
             pass
+        transfer.begin(plan.folder / "transfer", [job.name for job in jobs if plan.transferred(job)])
         numbers = {}
         for job in jobs:
             files.atomic_write(

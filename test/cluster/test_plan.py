@@ -342,10 +342,15 @@ def test_files_go_and_come_back(tmp_path):
     spec = plan.spec(first)
     assert spec["env"] == {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}
     assert spec["transfer"]["out"] == ["log/a/b/seed_1"]
-    assert [Path(path).name for path in spec["transfer"]["in"]] == ["nav_pkg.tar.gz", "data+d+e.tar"]
+    assert [Path(path).name for path in spec["transfer"]["in"]] == [
+        "nav_pkg.tar.gz",
+        "data+d+e.tar",
+        "m_0_train.tar",
+    ]
     assert [Path(path).name for path in plan.spec(second)["transfer"]["in"]] == [
         "nav_pkg.tar.gz",
         "m_0_train.tar",
+        "m_0_eva.tar",
     ]
     assert plan.spec(last)["transfer"] is None
     assert "universe = local" in (plan.folder / "report.sub").read_text()

@@ -236,6 +236,20 @@ def test_files_that_travel(job, tmp_path):
         assert made.getnames() == []
 
 
+def test_a_training_sends_home_what_there_is_from_time_to_time(job, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    transfer = {"in": [], "out": ["log/x"]}
+    more = {
+        "env": {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"},
+        "constants": "job.SAVE_EVERY['train'] = 0.1",
+    }
+    code, out, _ = job.run("wait", scratch=scratch, transfer=transfer, **more)
+    assert code == 85 and "stopped by sending home what there is (every 0.1 s)" in out
+    with tarfile.open(scratch / "x.tar") as made:
+        assert made.extractfile("log/x/saved").read() == b"saved"
+
+
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil"])
 def test_tars_that_lead_outside(tmp_path, name):
     (tmp_path / "file").write_text("x")
