@@ -54,6 +54,7 @@ def make_parser() -> flags.Parser:
     ):
         group.add_argument(f"--{how}", dest="how", action="store_const", const=how, default="link", help=text)
     add("--owr", action="store_true", help="replace the destination if it exists")
+    add("--again", action="store_true", help="replace the destination if it was made of the same datasets")
     add("--dry_run", action="store_true", help="only say what would be done")
     return parser
 
@@ -110,7 +111,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return progress(items, "runs")
 
     destination = root / args.destination
-    clean.check_destination(destination, args.owr)
+    sources = _sources(args, root)
+    if args.again and not args.owr:
+        clean.refuse_others(destination, [source.name for source in sources])
+    overwrite = args.owr or args.again
+    clean.check_destination(destination, overwrite)
     limits = clean.Limits(
         tuple(args.outcomes),
         args.min_distance,
@@ -120,7 +125,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         args.max_depth_rgb_difference,
         args.allow_gaps,
     )
-    sources = _sources(args, root)
     plan = clean.make_plan(sources, limits, args.val_len, args.test_len, args.random_seed, bar)
     for path, why in plan.dropped:
         print(f"dropped {path}: {why}")
@@ -136,7 +140,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.dry_run:
         print(f"dry run: {destination} was not made")
         return 0
-    clean.execute(plan, destination, args.random_seed, args.how, args.owr, bar)
+    clean.execute(plan, destination, args.random_seed, args.how, overwrite, bar)
     frames = sum(item.last - item.first for item in plan.kept)
     print(f"{destination}: {len(plan.kept)} runs, {frames} frames")
     return 0

@@ -360,8 +360,12 @@ def _unused(
         UsageError: nobody knows the flag, or it is not to be passed over.
     """
     retired = RETIRED.get(flag) or RETIRED_LEARNER.get(flag)
-    if retired:
+    not_needed = RETIRED.get(flag, "").startswith("is not needed: ")
+    if retired and not (lenient and not_needed):
         raise UsageError(f"{command}: {flag} {retired}")
+    if retired:
+        print(f"warning: {command}: {flag} {retired}; passed over", file=sys.stderr)
+        return argparse.Action([flag], "", nargs=None)
     action, text = None, ""
     for other in FLAGS:
         if flag in (other.name, other.short):

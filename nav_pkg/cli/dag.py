@@ -152,7 +152,8 @@ class DagCommand:
                 kind=kind,
                 command=tuple(map(str, command)),
                 resources=asks,
-                wall_time=float(wall or estimate.wall_time(work)),
+                # light ones keep nothing: stopped, they would begin again and again
+                wall_time=float(wall or estimate.wall_time(work)) if heavy else 0.0,
                 retries=RETRIES.get(kind, 2),
                 seconds=round(work.seconds, 1),
                 **more,
@@ -187,6 +188,14 @@ class DagCommand:
                 f"{self.name}: --python_environment {args.python_environment} and --image "
                 f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
+        image = args.image or ""
+        if image and "://" not in image:
+            image = str(Path(image).expanduser().resolve())
+            if not Path(image).exists():
+                raise UsageError(
+                    f"{self.name}: --image {image}: no such file; docs/cluster.md says how to build one; one "
+                    "of a registry begins with docker://"
+                )
         plan = Plan(
             command=self.name,
             tag=self.tag,
@@ -198,7 +207,7 @@ class DagCommand:
                 greenlist=self._hosts("greenlist"),
                 blacklist=self._hosts("blacklist"),
                 nice=not args.not_nice,
-                image=args.image or "",
+                image=image,
                 file_transfer=args.file_transfer,
                 max_jobs=args.max_jobs,
             ),
@@ -282,6 +291,11 @@ def pool_environment() -> Dict[str, str]:
 
 def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
     args = one.args
+    if args.dont_submit and (plan.folder / submit.SUBMITTED_FILE).exists():
+        raise UsageError(
+            f"--dont_submit: the DAG of -t {plan.tag} was submitted, and may be running with the files that "
+            "this would write: choose another -t"
+        )
     running = [] if args.dont_submit else submit.in_queue(plan.folder)
     if running:
         raise UsageError(

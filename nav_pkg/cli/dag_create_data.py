@@ -17,8 +17,12 @@ from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, layer, refuse_existing, run
 from nav_pkg.cluster import estimate, submit
 from nav_pkg.core import UsageError
+from nav_pkg.data import clean
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.world import load_plan
+
+_SET_HERE = ("--startswith", "--endswith", "--sources", "--again")
+"""Flags of clean_dataset.py that the command sets itself."""
 
 
 class CreateData(DagCommand):
@@ -33,7 +37,7 @@ class CreateData(DagCommand):
         """run_script.py records, clean_dataset.py cleans; what main.py owns goes to the learner in flight."""
         return [
             layer("run_script.py", run_script.parser(), "--shard", "--data_location", "--shared_master"),
-            layer("clean_dataset.py", clean_dataset.make_parser(), "--startswith", "--endswith", "--sources"),
+            layer("clean_dataset.py", clean_dataset.make_parser(), *_SET_HERE),
             layer("main.py", learner.make_parser()),
         ]
 
@@ -48,6 +52,7 @@ class CreateData(DagCommand):
         run_script.Session(line, learned, check_only=True)
         self.flights = run_script.schedule(line)
         self.runs = line.number_of_runs
+        self.checkpoint = line.checkpoint_path
         cleaning = clean_dataset.parse([*self.words["clean_dataset.py"], *self._destination()])
         for flag in ("dry_run",):
             if getattr(cleaning, flag):
@@ -67,8 +72,12 @@ class CreateData(DagCommand):
     def prepare(self) -> None:
         """Refuse a destination that is there and not this DAG's."""
         plan_file = self.summary_dir / self.tag / "DAG" / submit.PLAN_FILE
-        if not plan_file.exists() and not self.args.owr:
-            refuse_existing(self.data_root / self.args.destination, "--destination")
+        if plan_file.exists():
+            return
+        there = self.data_root / self.args.destination
+        if not self.args.owr:
+            refuse_existing(there, "--destination")
+        clean.refuse_others(there, [self.tag])
 
     def configuration(self) -> Dict[str, Any]:
         """The flights, and how many recorders share them. How they are cleaned may change."""
@@ -114,6 +123,7 @@ class CreateData(DagCommand):
                 work,
                 wall_flag="wall_time_rec",
                 simulator=True,
+                checkpoints=(self.checkpoint,) if self.checkpoint else (),
                 outputs=(f"log/{self.tag}/r{number}", f"data/{self._recording(number)}"),
                 total=self.runs,
                 unit="runs",
@@ -124,7 +134,7 @@ class CreateData(DagCommand):
         reading = estimate.cleaning(frames * count * self.runs)
         recordings = [self._recording(number) for number in range(count)]
         gather = ["dataset.py", "gather", *recordings, "--destination", self.tag, "--owr"]
-        clean = ["clean_dataset.py", *self.words["clean_dataset.py"], *self._destination(), "--owr"]
+        cleaning = ["clean_dataset.py", *self.words["clean_dataset.py"], *self._destination(), "--again"]
         linked = estimate.Work(15.0 + reading.files / 4000, 300.0, 10.0, 0.0, reading.files)
         return [
             *recorders,
@@ -132,7 +142,7 @@ class CreateData(DagCommand):
             self.asked(
                 "clean",
                 "clean",
-                clean,
+                cleaning,
                 reading,
                 parents=("merge",),
             ),

@@ -15,6 +15,7 @@ from typing import List, Optional, Sequence
 from nav_pkg.cli import flags
 from nav_pkg.cli.learner_flags import real
 from nav_pkg.cluster import plan, status
+from nav_pkg.cluster.submit import SUBMITTED_FILE
 from nav_pkg.core import UsageError
 from nav_pkg.data.paths import summary_dir
 
@@ -70,6 +71,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print("\n".join(lines), flush=True)
         before = lines
         done = ended(dag)
+        if not (dag.folder / SUBMITTED_FILE).exists():
+            print(f"not submitted (--dont_submit): {dag.command} -t {dag.tag} ... without it does that")
+            return 0
         if done or args.once:
             good = not done or all(node.status == "done" for node in dag.nodes.values())
             if not good:

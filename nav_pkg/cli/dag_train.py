@@ -109,7 +109,7 @@ class Train(DagCommand):
 
     def prepare(self) -> None:
         """Make a scratch checkpoint that is missing, of the first seed, so that all models begin alike."""
-        if not self.scratch or self.args.dont_submit:
+        if not self.scratch or (self.args.dont_submit and not self.args.file_transfer):
             return
         from nav_pkg.learn import checkpoint
         from nav_pkg.learn.setup import Setup

@@ -44,6 +44,8 @@ class TrainOnline(DagCommand):
         self.flights = run_script.schedule(line)
         self.create_dataset = line.create_dataset
         given = learner.given(learned)
+        self.checkpoint = line.checkpoint_path or given.get("checkpoint_path")
+        self.prefill = given.get("prefill_dataset")
         self.network = canonical(given.get("network", "tiny_net"))
 
     def _session(self, folder: str, seed: int) -> List[str]:
@@ -74,6 +76,8 @@ class TrainOnline(DagCommand):
                     wall_flag="wall_time",
                     gpumem=self.args.gpumem,
                     simulator=True,
+                    datasets=(self.prefill,) if self.prefill else (),
+                    checkpoints=(self.checkpoint,) if self.checkpoint else (),
                     outputs=tuple(outputs),
                     total=flights.runs,
                     unit="runs",

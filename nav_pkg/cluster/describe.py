@@ -116,9 +116,10 @@ def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
     """What becomes of a job that ended, was held or is wanted away.
 
     A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
-    anew; where HTCondor brings the files, what it saved has to go with it, which is what
-    `checkpoint_exit_code` does. (On a shared file system that would start it again in its place, with
-    the same wall time still running.)
+    anew. HTCondor counts that as a completion, as it does a failure: so as many more are allowed as wall
+    times have passed since the submission. Where HTCondor brings the files, what it saved has to go with
+    it, which is what `checkpoint_exit_code` does. (On a shared file system that would start it again in its
+    place, where others wait.)
     """
     most = job.retries if retry else 0
     if transferred:
@@ -126,7 +127,8 @@ def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
     else:
         done = "(ExitBySignal is false && ExitCode == 0)"
         failed = f"(ExitBySignal || ExitCode != {EXIT_CHECKPOINTED})"
-        again = {"on_exit_remove": f"{done} || ({failed} && NumJobCompletions > {most})"}
+        slices = "(time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9))"
+        again = {"on_exit_remove": f"{done} || ({failed} && NumJobCompletions > {most} + {slices})"}
     wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
     codes = ", ".join(map(str, RELEASED))
     return {

@@ -38,6 +38,8 @@ WALL_MARGIN, WALL_SHARE = 300.0, 0.1
 """A command is asked to save and leave so many seconds before its wall time, or that share of a short one."""
 GRACE = 100.0
 """Seconds that a command has to save and leave; HTCondor kills the job after job_max_vacate_time (120)."""
+SAVING = 150.0
+"""Seconds that a job waits for the log folder: more than one that was removed may take to save (120)."""
 SAVE_EVERY = {"record": 600.0, "evaluate": 600.0, "online": 600.0, "train": 3600.0}
 """Seconds after which a job of a kind, whose files HTCondor brings, sends home what it has: all that is lost
 with its host. One that flies waits until a run has ended, since an unfinished one is flown again."""
@@ -269,6 +271,10 @@ class Wrapper:
         folder = Path(environment.get("NAV_PKG_LOG") or paths.summary_dir()).expanduser()
         unit = self.spec.get("unit") or {"train": "episodes"}.get(str(self.spec.get("kind")), "runs")
         progress = Progress(folder / log if log else None, unit)
+        if log:
+            self._wait_for(folder / log)
+            if self.asked:
+                return EXIT_CHECKPOINTED
         try:
             self._process = process = subprocess.Popen(
                 [sys.executable, str(ROOT / "scripts" / script), *words],
@@ -294,6 +300,23 @@ class Wrapper:
             reader.join(2.0)
         self.state.write(unit=unit, **{unit: progress.count()})
         return self._job_code(process.returncode)
+
+    def _wait_for(self, folder: Path) -> None:
+        """Wait while another process has the log folder: a job that was removed may still be saving there.
+
+        What has it for longer is the command's to name.
+        """
+        deadline = time.monotonic() + SAVING
+        while time.monotonic() < deadline and not self.asked:
+            try:
+                lock = files.lock_beside(folder)
+            except OSError:  # the command says so
+                return
+            if lock is not None:
+                os.close(lock)
+                return
+            self.state.write(last_line=f"waiting for {folder}, which another process has")
+            time.sleep(1.0)
 
     def _read(self, stream: IO[bytes], out: Any) -> None:
         """Pass a stream on, line by line, and keep its last words."""

@@ -32,25 +32,25 @@ CODE = "nav_pkg.tar.gz"
 """The checkout, where HTCondor brings it to hosts without one."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
-_PATH = re.compile(r"[A-Za-z0-9_/.,:@%+=~-]+\Z")
+_PATH = re.compile(r"[A-Za-z0-9_/.:@%+=~-]+\Z")
 
 
 def condor_path(path: Path, chosen_by: str) -> Path:
     """A path that HTCondor's files can hold as it is.
 
-    DAG files have no quoting, and submit files expand `$(...)`: a space, a quote or a dollar in a path
-    would become something else.
+    DAG files have no quoting, submit files expand `$(...)`, and files to transfer are parted by commas: a
+    space, a quote, a dollar or a comma in a path would become something else.
 
     Args:
         path: absolute.
         chosen_by: the flag that chooses it, for the message.
 
     Raises:
-        UsageError: it holds another character than letters, digits and `_ / . , : @ % + = ~ -`.
+        UsageError: it holds another character than letters, digits and `_ / . : @ % + = ~ -`.
     """
     if not _PATH.match(str(path)):
         raise UsageError(
-            f"{str(path)!r}: HTCondor's files can't hold this path (letters, digits and _/.,:@%+=~- only): "
+            f"{str(path)!r}: HTCondor's files can't hold this path (letters, digits and _/.:@%+=~- only): "
             f"choose another {chosen_by}"
         )
     return path

@@ -72,13 +72,18 @@ def write(plan: Plan, retry: bool = True) -> Path:
     except OSError as error:
         raise files.disk_error(plan.folder, error, "--summary_dir") from error
     record = {"command": plan.command, "tag": plan.tag, "configuration": plan.configuration}
-    record.update(summary_dir=str(plan.summary_dir), data_root=str(plan.data_root))
+    record.update(summary_dir=str(plan.summary_dir), **_places(plan))
     record["jobs"] = [
         {"name": job.name, "kind": job.kind, "seconds": job.seconds, "total": job.total, "unit": job.unit}
         for job in plan.jobs
     ]
     files.atomic_write(plan.folder / PLAN_FILE, files.to_json(record), "--summary_dir")
     return plan.file
+
+
+def _places(plan: Plan) -> Dict[str, Any]:
+    """Where the jobs find their files, which has to be the same for a DAG to be continued."""
+    return {"data_root": str(plan.data_root), "file_transfer": plan.hosts.file_transfer}
 
 
 def _write(path: Path, text: str) -> None:
@@ -223,6 +228,7 @@ def state_of(plan: Plan) -> str:
         return "other" if any(path.exists() for path in _outputs(plan)) else "nothing"
     before = files.read_json(file)
     same = before.get("command") == plan.command
+    same = same and all(before.get(name) == value for name, value in _places(plan).items())
     same = same and before.get("configuration") == json.loads(files.to_json(dict(plan.configuration)))
     if not same:
         return "other"
@@ -261,6 +267,9 @@ def differences(plan: Plan) -> str:
     before = files.read_json(file)
     if before.get("command") != plan.command:
         return f"{before.get('command')}, not {plan.command}"
+    for name, value in _places(plan).items():
+        if before.get(name) != value:
+            return f"--{name} {before.get(name)}, not {value}"
     old, new = before.get("configuration") or {}, json.loads(files.to_json(dict(plan.configuration)))
     return "" if old == new else _first_difference(old, new, "")
 

@@ -27,8 +27,8 @@ BUILT = ("build", "demo", ".git", "__pycache__")
 def pack(plan: Plan) -> None:
     """Make the tars that the jobs of a plan get; nothing on a shared file system.
 
-    Datasets and checkpoints that were packed before are what a DAG that is continued began with; the code
-    is packed anew, since what is mended before the same command is given again has to come along.
+    What was packed before stays as long as nothing in it has changed since: what is mended before the same
+    command is given again has to come along. The code is packed anew each time.
 
     Raises:
         DataError: something is missing, or the disk does not take them.
@@ -46,10 +46,27 @@ def pack(plan: Plan) -> None:
         if not source.exists():
             raise DataError(f"{source}: missing; jobs read it")
         members = _of_log(source, place) if kind == "log" else [(source, place)]
-        _tar(folder / f"{place.replace('/', '+')}.tar", members)
+        target = folder / f"{place.replace('/', '+')}.tar"
+        if target.exists() and _newest(members) > target.stat().st_mtime:
+            target.unlink()
+        _tar(target, members)
     if not plan.hosts.image:
         (folder / CODE).unlink(missing_ok=True)
         _tar(folder / CODE, ((plan.root / name, name) for name in _code(plan.root)), "gz")
+
+
+def _newest(members: Iterable[Tuple[Path, str]]) -> float:
+    """When any file or folder of them was last changed, unix seconds."""
+    newest = 0.0
+    for path, _ in members:
+        newest = max(newest, path.stat().st_mtime)
+        for where, _folders, names in os.walk(path):
+            newest = max([newest, os.stat(where).st_mtime, *(_changed(where, name) for name in names)])
+    return newest
+
+
+def _changed(folder: str, name: str) -> float:
+    return os.stat(os.path.join(folder, name)).st_mtime
 
 
 def begin(folder: Path, jobs: Iterable[str]) -> None:
@@ -75,12 +92,12 @@ def _of_log(source: Path, place: str) -> List[Tuple[Path, str]]:
 
 
 def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "") -> None:
-    """Write a tar as a whole, unless it is there."""
+    """Write a tar as a whole, unless it is there; what links point to, not the links."""
     if target.exists():
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with tarfile.open(beside, f"w:{compression}") as made:
+        with tarfile.open(beside, f"w:{compression}", dereference=True) as made:
             for path, name in members:
                 made.add(path, name)
         os.replace(beside, target)

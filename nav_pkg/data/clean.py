@@ -362,6 +362,17 @@ def execute(
     return destination
 
 
+def refuse_others(destination: Path, sources: Sequence[str]) -> None:
+    """Raise a DataError for a dataset that was made of other datasets than these, by their names."""
+    for file in sorted(destination.glob(f"*/{fmt.RUN_FILE}")):
+        made_of = (files.read_json(file).get("source") or {}).get("dataset")
+        if made_of not in sources:
+            raise DataError(
+                f"{destination}: exists and was made of {made_of or 'no recording'}, not of "
+                f"{', '.join(sources)} ({file}); choose another --destination, or remove it yourself"
+            )
+
+
 def check_destination(destination: Path, overwrite: bool) -> None:
     """Raise a DataError when the destination is there and may not be replaced, or is being written."""
     if not destination.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -212,6 +213,61 @@ def test_learning_in_flight():
     assert words(plan, "m_1_train").count("--online") == 1 and plan.jobs[0].kind == "online"
 
 
+def test_what_a_learner_in_flight_reads(folders):
+    made = ["-t", "t/net", "--network", "tiny_net", "--discrete", "--loss", "CrossEntropy"]
+    assert main.main([*made, "--create_scratch_checkpoint", "--dataset", "esatv3_expert"]) == 0
+    plan = planned(
+        "dag_train_online.py -t o -m t/net --prefill_dataset esatv3_expert --loss CrossEntropy "
+        "--number_of_models 1 --alpha 0.5 --width 48 --height 32"
+    )
+    assert plan.jobs[0].checkpoints == ("t/net",) and plan.jobs[0].datasets == ("esatv3_expert",)
+    plan = planned("dag_create_data.py -t c -m t/net --alpha 0.5 --number_of_recorders 1 --destination d")
+    assert plan.jobs[0].checkpoints == ("t/net",)
+
+
+def test_flags_of_before_that_do_nothing_are_passed_over_when_asked(capsys):
+    line = "dag_train.py -t t --dataset esatv3_expert -pp pilot/pytorch -ps main.py --max_episodes 3"
+    with pytest.raises(UsageError, match="-pp is not needed"):
+        planned(line)
+    assert "--max_episodes 3" in words(planned(f"{line} --allow_unused_flags"), "m_0_train")
+    assert "-ps is not needed: dag_train.py runs main.py; passed over" in capsys.readouterr().err
+
+
+def test_an_image_is_there(folders):
+    line = "dag_train.py -t t --dataset esatv3_expert -pe sing --image"
+    with pytest.raises(UsageError, match=r"x\.sif: no such file"):
+        planned(f"{line} {folders}/x.sif")
+    (folders / "x.sif").write_text("")
+    assert planned(f"{line} {folders}/x.sif").hosts.image == str(folders / "x.sif")
+    assert planned(f"{line} docker://there/nav_pkg").hosts.image == "docker://there/nav_pkg"
+
+
+def test_light_jobs_have_no_wall_time():
+    """They keep nothing: stopped by it, they would begin again and again."""
+    plan = planned("dag_create_data.py -t c --number_of_recorders 1 --destination d")
+    assert [job.wall_time > 0 for job in plan.jobs] == [True, False, False, False]
+
+
+def test_owr_leaves_a_dataset_that_others_made(folders):
+    one = dag_create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
+    with one.folders():
+        one.check()
+    with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
+        one.prepare()
+    for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "source": {"dataset": "c"}}))
+    one.prepare()
+
+
+def test_files_of_a_dag_that_was_submitted_are_not_written_again(folders, capsys):
+    submitted = folders / "log" / "t" / "DAG" / "submitted.json"
+    submitted.parent.mkdir(parents=True)
+    submitted.write_text("{}")
+    with pytest.raises(UsageError, match="--dont_submit: the DAG of -t t was submitted"):
+        dag_train.main(["-t", "t", "--dataset", "esatv3_expert", "--owr", "--dont_submit"])
+    assert submitted.exists()
+
+
 REFUSED = [
     ("dag_train.py --dataset esatv3_expert", "arguments are required: -t/--log_tag"),
     ("dag_train.py -t t stray", "unknown argument 'stray'"),
@@ -245,6 +301,7 @@ REFUSED = [
     ("dag_train.py -t 'a\nb'", "is not a name"),
     ("dag_train.py -t t --summary_dir '/tmp/a b'", "HTCondor's files can't hold this path"),
     ("dag_train.py -t t --summary_dir '/tmp/$(HOME)'", "HTCondor's files can't hold this path"),
+    ("dag_train.py -t t --summary_dir /tmp/a,b", "HTCondor's files can't hold this path"),
     ("dag_create_data.py -t t --wall_time_train 5", "give --wall_time_rec"),
     ("dag_create_data.py -t t --seeds 5", "--seeds belongs to dag_train.py"),
     ("dag_create_data.py -t t --shard 1/2", "is what dag_create_data.py sets"),

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def test_the_files_of_a_dag(tmp_path):
         "nice_user = true",
         "on_exit_hold = ExitBySignal is false && (ExitCode == 2 || ExitCode == 3)",
         "on_exit_remove = (ExitBySignal is false && ExitCode == 0) || "
-        "((ExitBySignal || ExitCode != 85) && NumJobCompletions > 4)",
+        "((ExitBySignal || ExitCode != 85) && "
+        "NumJobCompletions > 4 + (time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9)))",
         "should_transfer_files = NO",
         "rank = TARGET.Mips ?: 0",
     ):
@@ -248,6 +250,10 @@ def test_a_tag_is_free_then_the_same_then_done(tmp_path):
     other = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "5"]}})
     assert submit.state_of(other) == "other"
     assert submit.differences(other) == "main.py: --max_episodes 4, not --max_episodes 5"
+    elsewhere = replace(plan, data_root=tmp_path / "elsewhere")
+    assert submit.state_of(elsewhere) == "other" and "--data_root" in submit.differences(elsewhere)
+    travelling = replace(plan, hosts=Hosts(file_transfer=True))
+    assert submit.differences(travelling) == "--file_transfer False, not True"
     status(plan, r0=5, r1=6, merge=7)
     assert submit.state_of(plan) == "same"
     status(plan, r0=5, r1=5, merge=5)
@@ -305,6 +311,31 @@ def test_what_makes_its_output_anew_may_change_and_is_done_again(tmp_path):
     assert submit.rescues(other)[-1] == rescue
 
 
+@pytest.mark.parametrize(
+    "completions, hours, allowed, leaves",
+    [
+        (5, 0, 3600, True),
+        (4, 0, 3600, False),
+        (8, 4.0, 3600, False),
+        (10, 4.0, 3600, True),
+        (5, 99, None, True),
+    ],
+)
+def test_wall_times_that_have_passed_are_no_failures(tmp_path, completions, hours, allowed, leaves):
+    """HTCondor's own evaluation: a job that failed goes when its failures, not its saves, are too many."""
+    import classad2
+
+    text = describe.description(plan_of(tmp_path, *three()), [three()[0]])["on_exit_remove"]
+    ad = classad2.ClassAd({"ExitBySignal": False, "ExitCode": 1, "NumJobCompletions": completions})
+    ad["QDate"] = int(time.time() - 3600 * hours)
+    if allowed:
+        ad["AllowedExecuteDuration"] = allowed
+    ad["leaves"] = classad2.ExprTree(text)
+    assert ad.eval("leaves") is leaves
+    ad["ExitCode"] = 85
+    assert ad.eval("leaves") is False
+
+
 def test_one_submission_of_a_tag_at_a_time(tmp_path):
     plan = plan_of(tmp_path, *three())
     with submit.locked(plan), pytest.raises(UsageError, match="being submitted by another process"):  # noqa: SIM117
@@ -325,7 +356,9 @@ def test_files_go_and_come_back(tmp_path):
     plan.check()
     with pytest.raises(DataError, match="missing; jobs read it"):
         transfer.pack(plan)
-    kept(tmp_path / "data" / "d" / "e", "dataset.json", "00000_w/RGB/0.jpg")
+    kept(tmp_path / "elsewhere" / "e", "dataset.json", "00000_w/RGB/0.jpg")
+    (tmp_path / "data" / "d").mkdir(parents=True)
+    (tmp_path / "data" / "d" / "e").symlink_to(tmp_path / "elsewhere" / "e")
     transfer.pack(plan)
     submit.write(plan)
     submit.validate(plan)
@@ -339,6 +372,11 @@ def test_files_go_and_come_back(tmp_path):
     transfer.pack(plan)  # continued: with the code as it is now
     assert tarfile.is_tarfile(folder / "nav_pkg.tar.gz")
     assert (folder / "data+d+e.tar").stat().st_ino == packed
+    late = time.time() + 5
+    os.utime(tmp_path / "elsewhere" / "e" / "00000_w" / "RGB" / "0.jpg", (late, late))
+    transfer.pack(plan)  # and with a dataset that was mended
+    with tarfile.open(folder / "data+d+e.tar") as tar:
+        assert tar.getmember("data/d/e/00000_w/RGB/0.jpg").mtime == pytest.approx(late, abs=2)
     spec = plan.spec(first)
     assert spec["env"] == {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}
     assert spec["transfer"]["out"] == ["log/a/b/seed_1"]

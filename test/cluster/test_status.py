@@ -57,6 +57,7 @@ def folder(tmp_path):
     ]
     jobs.append({"name": "report", "kind": "report", "seconds": 10})
     (made / "plan.json").write_text(json.dumps({"command": "dag_train.py", "tag": "t", "jobs": jobs}))
+    (made / "submitted.json").write_text('{"cluster": 1}')
     return made
 
 
@@ -147,6 +148,10 @@ def test_the_command(folder, capsys):
     assert "as before continues it" in said and "\033" not in said
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 5, 1), ("report", 5, 0), dag=5)
     assert dag_status.main(["-t", "t", *root]) == 0
+    (folder / "submitted.json").unlink()
+    (folder / "nodes.status").unlink()
+    assert dag_status.main(["t", *root]) == 0  # and does not wait for what will not come
+    assert "not submitted (--dont_submit)" in capsys.readouterr().out
     with pytest.raises(DataError, match="holds no DAG"):
         dag_status.main(["nowhere", *root])
     with pytest.raises(UsageError, match="give the DAG's tag"):

@@ -16,7 +16,7 @@ import pytest
 from nav_pkg.cluster import job as jobs
 from nav_pkg.cluster import node
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import paths
+from nav_pkg.data import files, paths
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -125,6 +125,20 @@ def test_the_command_does_not_outlive_a_killed_wrapper(job):
     while Path("/proc", str(command)).exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_job_waits_for_one_that_still_saves(job):
+    """condor_rm and the same command again: the removed job has the log folder until it has saved."""
+    lock = files.lock_beside(job.log)
+    process = job.start("exit", 0)
+    deadline = time.monotonic() + 60
+    while not (job.state_file.exists() and "which another process has" in job.state()["last_line"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not (job.log / "tries").exists()
+    os.close(lock)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_a_suspended_job_says_so(job):
