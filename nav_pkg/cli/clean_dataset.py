@@ -113,7 +113,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     destination = root / args.destination
     sources = _sources(args, root)
     if args.again and not args.owr:
-        clean.refuse_others(destination, [source.name for source in sources])
+        clean.refuse_others(destination, list(sources))
     overwrite = args.owr or args.again
     clean.check_destination(destination, overwrite)
     limits = clean.Limits(

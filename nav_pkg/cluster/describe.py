@@ -91,7 +91,7 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
         made["concurrency_limits"] = LIMIT
     if plan.hosts.nice:
         made["nice_user"] = "true"
-    made.update(_policy(first, retry, transferred))
+    made.update(_policy(first, retry, transferred, local))
     made["My.NavPkgTag"] = f'"{plan.tag}"'
     return made
 
@@ -112,7 +112,7 @@ def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
     }
 
 
-def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
+def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, str]:
     """What becomes of a job that ended, was held or is wanted away.
 
     A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
@@ -127,8 +127,10 @@ def _policy(job: Job, retry: bool, transferred: bool) -> Dict[str, str]:
     else:
         done = "(ExitBySignal is false && ExitCode == 0)"
         failed = f"(ExitBySignal || ExitCode != {EXIT_CHECKPOINTED})"
+        # the local universe, in which light jobs run, counts no completions
+        count = "NumJobStarts" if local else "NumJobCompletions"
         slices = "(time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9))"
-        again = {"on_exit_remove": f"{done} || ({failed} && NumJobCompletions > {most} + {slices})"}
+        again = {"on_exit_remove": f"{done} || ({failed} && {count} > {most} + {slices})"}
     wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
     codes = ", ".join(map(str, RELEASED))
     return {

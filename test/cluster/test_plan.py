@@ -391,7 +391,8 @@ def test_files_go_and_come_back(tmp_path):
         "m_0_eva.tar",
     ]
     assert plan.spec(last)["transfer"] is None
-    assert "universe = local" in (plan.folder / "report.sub").read_text()
+    report = (plan.folder / "report.sub").read_text()
+    assert "universe = local" in report and "NumJobStarts > 2 + " in report
     sub = (plan.folder / "train.sub").read_text()
     assert "checkpoint_exit_code = 85" in sub and "max_retries = 2" in sub and "on_exit_remove" not in sub
     assert (

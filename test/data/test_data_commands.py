@@ -85,6 +85,15 @@ def test_clean_makes_a_dataset_within_the_limits(samples, dataset):
     assert [len(made.split(part)) for part in ("train", "val", "test")] == [1, 1, 1]
     wrong(samples.script("clean_dataset", *arguments), 3, "exists", "--owr")
     assert samples.script("clean_dataset", *arguments, "--owr").returncode == 0
+    assert samples.script("clean_dataset", *arguments, "--again").returncode == 0
+    (dataset).rename(root / "essat")
+    wrong(
+        samples.script("clean_dataset", *arguments, "--again"),
+        3,
+        "clean: exists",
+        "made of esat, not of essat",
+    )
+    assert len(Dataset(root / "clean").runs) == 3
 
 
 @pytest.fixture
