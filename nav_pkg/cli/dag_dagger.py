@@ -96,7 +96,8 @@ class Dagger(DagCommand):
                 **wall,
             )
             linked = estimate.Work(15.0 + learned / 2000, 300.0, 10.0, 0.0, 2 * learned)
-            step("merge", f"round_{n}_add", rounds.merge(n), linked, outputs=(f"{data}/dataset",))
+            again = [*rounds.merge(n), "--owr"]  # tried again; the folder is this DAG's
+            step("merge", f"round_{n}_add", again, linked, outputs=(f"{data}/dataset",))
             work = estimate.training(self.network, vars(self.training), learned, val_frames, test_frames)
             step(
                 "train",

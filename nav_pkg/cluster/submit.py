@@ -41,6 +41,10 @@ OURS = frozenset(
 )
 """Files that tell a job's log or recording from other folders."""
 
+_REMOVED = 3
+"""JobStatus of a job that is being removed: it may save what it has."""
+_STALE = (".condor.sub", ".lib.out", ".lib.err", ".dagman.log", ".lock")
+
 DAGMAN = {
     "DAGMAN_DEFAULT_NODE_LOG": NODE_LOG,
     "DAGMAN_MAX_SUBMITS_PER_INTERVAL": "100",
@@ -312,6 +316,9 @@ def begin_anew(plan: Plan) -> None:
     for path in paths:
         if path.is_symlink() or not path.is_dir() or not _ours(path):
             raise UsageError(f"--owr: {path} holds something else than what a job writes; remove it yourself")
+        for inner in path.glob("*/**/dataset.json") if plan.data_root in path.parents else ():
+            if not any(other in inner.parents for other in paths if other != path):
+                raise UsageError(f"--owr: {inner.parent} lies in {path}, which would go: move or remove it")
     for path in (plan.folder, *paths):
         if path.exists():
             files.remove_tree(path)
@@ -351,18 +358,36 @@ def locked(plan: Plan) -> Iterator[None]:
 
 
 def in_queue(folder: Path) -> List[int]:
-    """The cluster ids of a DAG's DAGMan jobs that are in the queue; empty when there is no schedd."""
-    record = folder / SUBMITTED_FILE
-    if not record.exists():
-        return []
+    """The cluster ids of a DAG's jobs that are in the queue, DAGMan's first; not of those being removed.
+
+    Raises:
+        SimulatorError: no schedd answers.
+        UsageError: it was submitted to another pool, where it may be running.
+    """
+    import classad2
     import htcondor2
 
-    cluster = int(files.read_json(record).get("cluster", 0))
+    record = folder / SUBMITTED_FILE
+    last = files.read_json(record) if record.exists() else {}
+    pool = os.environ.get("CONDOR_CONFIG", "")
+    if last.get("pool", pool) != pool and not _ended(folder):
+        raise UsageError(
+            f"{folder}: this DAG was submitted to the pool of {last['pool']}, and may be running there: set "
+            f"CONDOR_CONFIG to it and use condor_rm {last.get('cluster')}, or choose another -t"
+        )
+    here = f"Iwd == {classad2.quote(str(folder))} && JobStatus != {_REMOVED}"
     try:
-        found = htcondor2.Schedd().query(f"ClusterId == {cluster}", ["ClusterId", "Iwd", "JobStatus"])
-    except htcondor2.HTCondorException:
-        return []
-    return [ad["ClusterId"] for ad in found if Path(ad.get("Iwd", "")) == folder]
+        return sorted(ad["ClusterId"] for ad in htcondor2.Schedd().query(here, ["ClusterId"]))
+    except htcondor2.HTCondorException as error:
+        raise SimulatorError(
+            f"the pool's schedd does not answer: {error}; see scripts/pool.py status"
+        ) from error
+
+
+def _ended(folder: Path) -> bool:
+    from nav_pkg.cluster.status import has_ended
+
+    return has_ended(folder)
 
 
 def submit(plan: Plan) -> int:
@@ -379,7 +404,8 @@ def submit(plan: Plan) -> int:
     before = os.getcwd()
     try:
         os.chdir(plan.folder)  # the DAG's files are named relative to it
-        for stale in (STATUS_FILE, f"{plan.file.name}.condor.sub"):
+        # of a DAGMan that is not there any more (`in_queue`); it would wait for jobs that are gone, too
+        for stale in (STATUS_FILE, *(f"{plan.file.name}{ending}" for ending in _STALE)):
             Path(stale).unlink(missing_ok=True)
         options = {"batch-name": plan.tag, "force": 0}
         sub = htcondor2.Submit.from_dag(plan.file.name, options)
@@ -389,6 +415,7 @@ def submit(plan: Plan) -> int:
     finally:
         os.chdir(before)
     record = {"cluster": cluster, "time": time.time(), "rescue": len(rescues(plan))}
+    record["pool"] = os.environ.get("CONDOR_CONFIG", "")
     files.atomic_write(plan.folder / SUBMITTED_FILE, files.to_json(record), "--summary_dir")
     return cluster
 

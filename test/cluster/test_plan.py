@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -274,6 +275,11 @@ def test_what_stands_where_a_job_would_write(tmp_path):
     with pytest.raises(UsageError, match="holds something else than what a job writes"):
         submit.begin_anew(plan)
     assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
+    shutil.rmtree(tmp_path / "data" / "x")
+    kept(tmp_path / "data" / "x", "dataset.json", "mine/dataset.json")
+    with pytest.raises(UsageError, match="data/x/mine lies in .*data/x, which would go"):
+        submit.begin_anew(plan)
+    assert (tmp_path / "data" / "x" / "mine" / "dataset.json").exists()
     kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
     with pytest.raises(UsageError, match="was not made by dag_train.py"):
         submit.begin_anew(plan)

@@ -287,7 +287,9 @@ def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_
 
 def test_recordings_of_different_robots_do_not_mix(samples, dataset, tmp_path):
     other = create_dataset(tmp_path / "other", {**samples.description, "robot": "turtle"})
-    with pytest.raises(DataError, match="robot differs"):
+    with pytest.raises(
+        DataError, match="other: robot is turtle, that of .* is drone; clean them into different datasets"
+    ):
         clean.make_plan({"a": Dataset(dataset), "b": Dataset(other)}, ANY)
 
 
