@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -217,7 +216,6 @@ def test_ten_thousand_nodes(tmp_path):
     folder = tmp_path / "big" / "DAG"
     assert len(list((folder / "jobs").iterdir())) == 10000
     assert len(re.findall(r"^JOB ", (folder / "dag_file_big").read_text(), re.MULTILINE)) == 10000
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
 
 
 # A tag's life.
