@@ -57,7 +57,9 @@ def unpack(tar: Path, folder: Path) -> None:
 
 
 def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
-    """Pack what a job has made so far; unfinished runs are left out. Written beside and renamed.
+    """Pack what a job has made so far. Written beside and renamed.
+
+    Unfinished runs and symbolic links (ROS has one to its newest log) are left out; hard links are files.
 
     Args:
         tar: the file; always made, since HTCondor holds a job whose output is missing.
@@ -68,7 +70,12 @@ def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
 
     def wanted(member: tarfile.TarInfo):
         parts = Path(member.name).parts
-        return None if any(part.endswith(PARTIAL) or part.startswith(".") for part in parts) else member
+        if member.issym() or any(part.endswith(PARTIAL) or part.startswith(".") for part in parts):
+            return None
+        if member.islnk():
+            member.type, member.linkname = tarfile.REGTYPE, ""
+            member.size = (folder / member.name).stat().st_size
+        return member
 
     try:
         with tarfile.open(beside, "w") as archive:

@@ -287,6 +287,22 @@ def test_unfinished_runs_stay_behind(tmp_path):
         assert sorted(name for name in tar.getnames() if "." in name) == ["data/d/00000_esatv3/run.json"]
 
 
+def test_links_do_not_keep_a_tar_from_being_taken_up(tmp_path):
+    """roslaunch leaves `ros/latest`, which points to a folder; datasets share images by hard links."""
+    log = tmp_path / "log" / "x"
+    (log / "ros" / "newest").mkdir(parents=True)
+    (log / "ros" / "latest").symlink_to(log / "ros" / "newest")
+    (log / "gone").symlink_to(log / "nowhere")
+    (log / "a.jpg").write_text("image")
+    os.link(log / "a.jpg", log / "b.jpg")
+    node.pack(tmp_path / "x.tar", tmp_path, ["log/x"])
+    (tmp_path / "next").mkdir()
+    node.unpack(tmp_path / "x.tar", tmp_path / "next")
+    there = tmp_path / "next" / "log" / "x"
+    assert [(there / name).read_text() for name in ("a.jpg", "b.jpg")] == ["image", "image"]
+    assert not (there / "gone").exists() and sorted(p.name for p in (there / "ros").iterdir()) == ["newest"]
+
+
 def test_names_that_lead_outside():
     with pytest.raises(UsageError, match="leads outside"):
         node.check_names(["log/x", "/etc"], "out")
