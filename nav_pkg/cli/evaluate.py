@@ -321,7 +321,11 @@ class Command:
 
 
 def _difference(old: Any, new: Any) -> Tuple[str, str]:
-    """Two different values as text; of lists and objects only where they differ."""
+    """Two different values as text; of lists and objects only where they differ, or their labels."""
+    if all(isinstance(value, list) and value and isinstance(value[0], dict) for value in (old, new)):
+        names = [" ".join(str(item.get("label")) for item in value) for value in (old, new)]
+        if names[0] != names[1]:
+            return names[0], names[1]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         old, new = next((a, b) for a, b in zip(old, new) if a != b)
     if isinstance(old, dict) and isinstance(new, dict):

@@ -169,6 +169,13 @@ def test_a_checkpoint_that_changed_is_refused(logs):
         opened(logs, "-m a")
 
 
+def test_other_checkpoints_are_named(logs):
+    save(logs / "c")
+    opened(logs, "-m a c")
+    with pytest.raises(UsageError, match="an evaluation with checkpoints a c, now c; give the same flags"):
+        opened(logs, "-m c")
+
+
 def test_owr_deletes_what_an_evaluation_made_and_nothing_else(logs):
     opened(logs, "-m a")
     folder = logs / "evaluation"

@@ -460,6 +460,7 @@ def test_sums_and_the_longest_chain(tmp_path):
     total = estimate.totals(jobs, works)
     assert total["core_hours"] == (2 * 100 + 2 * 200 + 300) / 3600 and total["files"] == 9
     text = "\n".join(estimate.table(plan_of(tmp_path, *jobs), works))
+    assert "the longest chain of jobs: 8 min; with 2 cores in all: 8 min" in text  # no sooner than the chain
     assert "dag_train.py -t a/b: 3 jobs" in text and "2 x record" in text
 
 
