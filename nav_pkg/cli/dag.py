@@ -189,6 +189,8 @@ class DagCommand:
                 f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
         image = args.image or ""
+        if image and "://" not in image and args.python_environment == "docker":
+            image = f"docker://{image}"  # what HTCondor calls an image of docker's
         if image and "://" not in image:
             image = str(Path(image).expanduser().resolve())
             if not Path(image).exists():

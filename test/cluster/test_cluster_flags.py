@@ -240,6 +240,8 @@ def test_an_image_is_there(folders):
     (folders / "x.sif").write_text("")
     assert planned(f"{line} {folders}/x.sif").hosts.image == str(folders / "x.sif")
     assert planned(f"{line} docker://there/nav_pkg").hosts.image == "docker://there/nav_pkg"
+    line = line.replace("-pe sing", "-pe docker")
+    assert planned(f"{line} nav_pkg:1").hosts.image == "docker://nav_pkg:1"
 
 
 def test_light_jobs_have_no_wall_time():
