@@ -173,6 +173,16 @@ class DagCommand:
         """
         return load_dataset(name, self.data_root)
 
+    def _image(self, kind: str, image: str) -> str:
+        """An image by HTCondor's rule: what is neither docker://NAME nor .sif is a folder."""
+        if kind == "docker" and not image.startswith("docker://"):
+            if image.endswith(".sif"):
+                raise UsageError(f"{self.name}: --image {image} is Apptainer's: give -pe sing")
+            return f"docker://{image}"
+        if kind == "sing" and "://" not in image:
+            return str(Path(image).expanduser().resolve())  # jobs begin in a folder of their own
+        return image
+
     def plan(self) -> Tuple[Plan, Dict[str, Work]]:
         """The checked plan, and what its jobs are expected to take.
 
@@ -187,6 +197,7 @@ class DagCommand:
                 f"{self.name}: --python_environment {args.python_environment} and --image "
                 f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
+        image = self._image(args.python_environment, args.image or "")
         plan = Plan(
             command=self.name,
             tag=self.tag,
@@ -198,7 +209,7 @@ class DagCommand:
                 greenlist=self._hosts("greenlist"),
                 blacklist=self._hosts("blacklist"),
                 nice=not args.not_nice,
-                image=args.image or "",
+                image=image,
                 file_transfer=args.file_transfer,
                 max_jobs=args.max_jobs,
             ),

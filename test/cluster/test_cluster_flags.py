@@ -155,6 +155,20 @@ def test_models_over_rates_and_seeds():
     ]
 
 
+@pytest.mark.parametrize(
+    "given, image",
+    [
+        ("-pe docker --image nav_pkg", "docker://nav_pkg"),
+        ("-pe docker --image docker://site/nav_pkg:2", "docker://site/nav_pkg:2"),
+        ("-pe sing --image docker://nav_pkg", "docker://nav_pkg"),
+        ("-pe sing --image nav.sif", str(Path.cwd() / "nav.sif")),
+        ("-pe sing --image /images/nav.sif", "/images/nav.sif"),
+    ],
+)
+def test_images_are_named_as_htcondor_wants_them(given, image):
+    assert planned(f"dag_train.py -t t --dataset esatv3_expert {given}").hosts.image == image
+
+
 def test_trained_models_are_flown():
     plan = planned(
         "dag_train_and_evaluate.py -t t --dataset esatv3_expert --random_numbers 5 6 --model_names a b "
@@ -238,6 +252,7 @@ REFUSED = [
     ("dag_train.py -t t --use_greenlist", "names no host"),
     ("dag_train.py -t t --image x.sif", "a container needs both"),
     ("dag_train.py -t t -pe sing", "a container needs both"),
+    ("dag_train.py -t t -pe docker --image x.sif", "give -pe sing"),
     ("dag_train.py -t ../t", "is not a name"),
     ("dag_train.py -t 'a b'", "is not a name"),
     ("dag_train.py -t 'a$(b)'", "is not a name"),
