@@ -33,8 +33,11 @@ fi
 # It reads variables that may not be set, which a shell with `set -u` would not survive.
 case $- in *u*) _nav_strict=1 ;; *) _nav_strict= ;; esac
 set +u
+# In a function, since a sourced file sees the arguments of who sources it: those of a script, or of a
+# container's command, are not catkin's (which takes a --help).
 # shellcheck disable=SC1090
-. "$_nav_root/build/ws/devel/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"
+_nav_catkin() { . "$_nav_root/build/ws/devel/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"; }
+_nav_catkin
 
 # ROS finds the package through the build's workspace, which holds links to this checkout; naming the
 # checkout as well would make every launch file ambiguous.
@@ -49,6 +52,6 @@ _nav_front PATH "$NAV_PKG_VENV/bin"
 _nav_front PYTHONPATH "$_nav_root"
 export NAV_PKG_ROOT="$_nav_root"
 
-unset -f _nav_front
+unset -f _nav_front _nav_catkin
 if [ -n "$_nav_strict" ]; then set -u; fi
 unset _nav_root _nav_old _nav_strict

@@ -197,7 +197,9 @@ FLAGS: Tuple[ClusterFlag, ...] = (
             "-pe",
             choices=("virtualenv", "sing", "docker"),
         ),
-        ClusterFlag("--image", "the container's image: a .sif file, or docker://NAME", None, _folder),
+        ClusterFlag(
+            "--image", "the container's image: a .sif file for sing, a name for docker", None, _folder
+        ),
     ),
     *_group(
         "before anything is submitted",

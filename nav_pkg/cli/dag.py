@@ -174,6 +174,22 @@ class DagCommand:
         """
         return load_dataset(name, self.data_root)
 
+    def _image(self, kind: str, image: str) -> str:
+        """An image by HTCondor's rule: what is neither docker://NAME nor .sif is a folder."""
+        if kind == "docker" and not image.startswith("docker://"):
+            if image.endswith(".sif"):
+                raise UsageError(f"{self.name}: --image {image} is Apptainer's: give -pe sing")
+            return f"docker://{image}"
+        if kind == "sing" and "://" not in image:
+            file = Path(image).expanduser().resolve()  # jobs begin in a folder of their own
+            if not file.exists():
+                raise UsageError(
+                    f"{self.name}: --image {file}: no such file; docs/cluster.md says how to build one; one "
+                    "of a registry begins with docker://"
+                )
+            return str(file)
+        return image
+
     def plan(self) -> Tuple[Plan, Dict[str, Work]]:
         """The checked plan, and what its jobs are expected to take.
 
@@ -188,16 +204,7 @@ class DagCommand:
                 f"{self.name}: --python_environment {args.python_environment} and --image "
                 f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
-        image = args.image or ""
-        if image and "://" not in image and args.python_environment == "docker":
-            image = f"docker://{image}"  # what HTCondor calls an image of docker's
-        if image and "://" not in image:
-            image = str(Path(image).expanduser().resolve())
-            if not Path(image).exists():
-                raise UsageError(
-                    f"{self.name}: --image {image}: no such file; docs/cluster.md says how to build one; one "
-                    "of a registry begins with docker://"
-                )
+        image = self._image(args.python_environment, args.image or "")
         plan = Plan(
             command=self.name,
             tag=self.tag,

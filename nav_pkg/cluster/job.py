@@ -185,7 +185,20 @@ class Wrapper:
             for name in FOREIGN:
                 made.pop(name, None)
         made["TMPDIR"] = made["TEMP"] = made["TMP"] = str(self.temporary)
+        made["HOME"] = str(self._home(made))
         return made
+
+    def _home(self, environment: Dict[str, str]) -> Path:
+        """The home folder; of the job's own where the submitting host's is not there, as in a container.
+
+        ROS and Gazebo work in folders below it, and don't start without.
+        """
+        given = environment.get("HOME")
+        if given and Path(given).is_dir() and os.access(given, os.W_OK | os.X_OK):
+            return Path(given)
+        own = self.scratch / "home"
+        own.mkdir(exist_ok=True)
+        return own
 
     def _make_temporary(self) -> Path:
         folder = self.scratch / "tmp"
@@ -334,6 +347,7 @@ class Wrapper:
     def _watch(self, process: subprocess.Popen, progress: Progress) -> None:
         """Until the command has ended: wall time, suspension, progress."""
         begin = looked = time.monotonic()
+        before = _seconds_before()
         beaten, count = float("-inf"), 0
         wall = float(self.spec.get("wall_time") or 0)
         margin = min(WALL_MARGIN, WALL_SHARE * wall)
@@ -350,7 +364,7 @@ class Wrapper:
             if now - beaten > BEAT:
                 beaten, count = now, progress.count()
                 self.state.write(unit=progress.unit, **{progress.unit: count})
-            if 0 < wall - margin <= now - begin:
+            if 0 < wall - margin <= before + now - begin:
                 self.ask(f"the wall time of {wall:g} s", 0.8 * margin)
             if 0 < save_every < now - begin and (kind == "train" or count > at_begin):
                 self.ask(f"sending home what there is (every {save_every:g} s)", GRACE)
@@ -375,6 +389,14 @@ class Wrapper:
 
 _FINAL = (UsageError.code, DataError.code)
 """What a command that is asked to leave still says about itself."""
+
+
+def _seconds_before() -> float:
+    """How long `condor_job` took before it became the wrapper: on a host that was set up first, minutes."""
+    try:
+        return max(0.0, time.time() - float(os.environ["NAV_PKG_JOB_BEGIN"]))
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _value_of(words: Sequence[str], names: Sequence[str]) -> Optional[str]:

@@ -156,6 +156,18 @@ def test_models_over_rates_and_seeds():
     ]
 
 
+@pytest.mark.parametrize(
+    "given, image",
+    [
+        ("-pe docker --image nav_pkg", "docker://nav_pkg"),
+        ("-pe docker --image docker://site/nav_pkg:2", "docker://site/nav_pkg:2"),
+        ("-pe sing --image docker://nav_pkg", "docker://nav_pkg"),
+    ],
+)
+def test_images_are_named_as_htcondor_wants_them(given, image):
+    assert planned(f"dag_train.py -t t --dataset esatv3_expert {given}").hosts.image == image
+
+
 def test_trained_models_are_flown():
     plan = planned(
         "dag_train_and_evaluate.py -t t --dataset esatv3_expert --random_numbers 5 6 --model_names a b "
@@ -233,12 +245,14 @@ def test_flags_of_before_that_do_nothing_are_passed_over_when_asked(capsys):
     assert "-ps is not needed: dag_train.py runs main.py; passed over" in capsys.readouterr().err
 
 
-def test_an_image_is_there(folders):
+def test_an_image_is_there(folders, monkeypatch):
     line = "dag_train.py -t t --dataset esatv3_expert -pe sing --image"
     with pytest.raises(UsageError, match=r"x\.sif: no such file"):
         planned(f"{line} {folders}/x.sif")
     (folders / "x.sif").write_text("")
     assert planned(f"{line} {folders}/x.sif").hosts.image == str(folders / "x.sif")
+    monkeypatch.chdir(folders)  # jobs begin in another folder
+    assert planned(f"{line} x.sif").hosts.image == str(folders / "x.sif")
     assert planned(f"{line} docker://there/nav_pkg").hosts.image == "docker://there/nav_pkg"
     line = line.replace("-pe sing", "-pe docker")
     assert planned(f"{line} nav_pkg:1").hosts.image == "docker://nav_pkg:1"
@@ -296,6 +310,7 @@ REFUSED = [
     ("dag_train.py -t t --use_greenlist", "names no host"),
     ("dag_train.py -t t --image x.sif", "a container needs both"),
     ("dag_train.py -t t -pe sing", "a container needs both"),
+    ("dag_train.py -t t -pe docker --image x.sif", "give -pe sing"),
     ("dag_train.py -t ../t", "is not a name"),
     ("dag_train.py -t 'a b'", "is not a name"),
     ("dag_train.py -t 'a$(b)'", "is not a name"),

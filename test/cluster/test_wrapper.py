@@ -177,6 +177,29 @@ def test_surroundings(checkout, tmp_path, monkeypatch):
         assert Path(made["TMPDIR"]).is_dir() and len(made["TMPDIR"]) <= jobs.LONGEST_TMP
 
 
+@pytest.mark.parametrize("home", ["missing", "file", "there"])
+def test_a_home_folder_that_is_not_there_is_replaced(job, tmp_path, monkeypatch, home):
+    """ROS does not start without one; in a container the submitting host's is seldom there."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "there").mkdir()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    monkeypatch.setenv("_CONDOR_SCRATCH_DIR", str(scratch))
+    spec = {"format": 1, "name": "x", "command": ["main.py"], "env": {}}
+    (tmp_path / "x.json").write_text(json.dumps(spec))
+    wrapper = jobs.Wrapper(tmp_path / "x.json")
+    wrapper.temporary = wrapper._make_temporary()
+    wanted = tmp_path / home if home == "there" else scratch / "home"
+    assert wrapper.environment()["HOME"] == str(wanted) and wanted.is_dir()
+
+
+def test_setting_up_is_a_part_of_the_wall_time(job, monkeypatch):
+    monkeypatch.setenv("NAV_PKG_JOB_BEGIN", str(time.time() - 580))
+    got, out, _ = job.run("wait", 1, wall_time=600)
+    assert got == 85 and "stopped by the wall time of 600 s" in out
+
+
 @pytest.mark.parametrize(
     "change, says",
     [

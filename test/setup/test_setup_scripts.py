@@ -171,6 +171,16 @@ def test_env_names_a_lost_environment(site):
     assert done.stdout == "returned 2\n" and "make setup" in one_line(done.stderr)
 
 
+def test_env_keeps_the_arguments_of_a_script_to_itself(site):
+    """Catkin's file, which reads its arguments, gets none of those of the script that sources ours."""
+    (site.root / "setup/check").write_text("#!/bin/bash\n")
+    (site.root / "build/ws/devel").mkdir(parents=True)
+    (site.root / "build/env").write_text("export NAV_PKG_VENV=/nowhere\n")
+    (site.root / "build/ws/devel/setup.bash").write_text('echo "catkin: $#"\n')
+    done = site.run("bash", "-c", f'. {site.root}/env.sh && echo "$@"', "script", "main.py", "--help")
+    assert (done.stdout, done.stderr) == ("catkin: 0\nmain.py --help\n", "")
+
+
 @pytest.mark.parametrize("damage", ["removed", "cut"])
 def test_a_damaged_prefix_is_named(site, damage):
     site.make_prefix()
