@@ -57,7 +57,7 @@ def unpack(tar: Path, folder: Path) -> None:
 
 
 def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
-    """Pack what a job has made so far; unfinished runs are left out. Written beside and renamed.
+    """Pack what a job has made so far; unfinished runs and links are left out. Written beside and renamed.
 
     Args:
         tar: the file; always made, since HTCondor holds a job whose output is missing.
@@ -68,7 +68,9 @@ def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
 
     def wanted(member: tarfile.TarInfo):
         parts = Path(member.name).parts
-        return None if any(part.endswith(PARTIAL) or part.startswith(".") for part in parts) else member
+        unfinished = any(part.endswith(PARTIAL) or part.startswith(".") for part in parts)
+        # ROS leaves a link in its logs, which the next try would refuse to unpack
+        return None if unfinished or member.issym() else member
 
     try:
         with tarfile.open(beside, "w") as archive:

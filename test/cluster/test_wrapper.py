@@ -296,6 +296,18 @@ def test_unfinished_runs_stay_behind(tmp_path):
         assert sorted(name for name in tar.getnames() if "." in name) == ["data/d/00000_esatv3/run.json"]
 
 
+def test_what_was_packed_can_be_unpacked(tmp_path):
+    """ROS leaves a link in its logs; the next try on another host begins with what was sent home."""
+    logs = tmp_path / "log/x/ros/1"
+    logs.mkdir(parents=True)
+    (logs / "master.log").write_text("x")
+    (logs.parent / "latest").symlink_to(logs)
+    node.pack(tmp_path / "x.tar", tmp_path, ["log/x"])
+    node.unpack(tmp_path / "x.tar", tmp_path / "again")
+    found = {str(path.relative_to(tmp_path / "again")) for path in (tmp_path / "again").rglob("*")}
+    assert found == {"log", "log/x", "log/x/ros", "log/x/ros/1", "log/x/ros/1/master.log"}
+
+
 def test_names_that_lead_outside():
     with pytest.raises(UsageError, match="leads outside"):
         node.check_names(["log/x", "/etc"], "out")
