@@ -250,6 +250,19 @@ def test_the_place_of_what_is_shared_can_be_chosen(site):
     assert venv.startswith("/opt/share/venv-") and "-cuda-" in venv and condor == "/opt/share/condor"
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_shared_folder_that_cannot_be_written_to(site):
+    """As in a container's image, run by an ordinary user with another checkout: one line says what lacks."""
+    share = site.home / "share"
+    share.mkdir(mode=0o555)
+    listed = f"{site.root}/setup/packages-debian12.txt"
+    program(site.bin / "dpkg-query", f"sed -e 's/ *#.*//' -e '/^$/d' -e 's/^/installed /' {listed}\n")
+    done = site.setup(NAV_PKG_SHARE=str(share))
+    assert done.returncode == 2
+    line = one_line(done.stderr)
+    assert str(share) in line and "NAV_PKG_SHARE" in line and list(share.iterdir()) == []
+
+
 def test_no_prefix_is_named(site):
     done = site.run(site.root / "setup/gzserver")
     assert done.returncode == 2 and "make setup" in one_line(done.stderr)
