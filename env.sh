@@ -28,6 +28,11 @@ fi
 # The lines set-up wrote: which environment and build belong to this checkout.
 # shellcheck disable=SC1091
 . "$_nav_root/build/env"
+if [ ! -x "$NAV_PKG_VENV/bin/python" ]; then
+    echo "env.sh: $_nav_root was set up with $NAV_PKG_VENV, which is not on this machine: run 'make setup' there" >&2
+    unset _nav_root
+    return 2 2>/dev/null || exit 2
+fi
 
 # catkin's own file sets the ROS variables (and, on ROS Noetic, those of /opt/ros/noetic).
 # It reads variables that may not be set, which a shell with `set -u` would not survive.

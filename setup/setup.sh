@@ -18,10 +18,15 @@ mapfile -t DEBIAN_PACKAGES < <(debian_packages)
 
 step_lock() {
     mkdir -p "$NAV_DATA" "$NAV_CACHE" || fail "cannot write to $HOME: make $NAV_DATA and $NAV_CACHE writable"
-    exec 9>"$NAV_DATA/setup.lock"
+    local lock=$NAV_DATA/setup.lock
+    if ! [ -w "$NAV_DATA" ]; then # an image's: it is used as it is, only the checkout is built
+        mkdir -p "$NAV_REPO/build" && [ -w "$NAV_REPO/build" ] || fail "neither $NAV_DATA nor $NAV_REPO can be written to: make one of them writable"
+        lock=$NAV_REPO/build/setup.lock
+    fi
+    exec 9>"$lock"
     if ! flock -n 9; then
         say "another set-up of this user is running; waiting for it (at most $((LOCK_WAIT / 60)) minutes)"
-        flock -w "$LOCK_WAIT" 9 || fail "another set-up still holds $NAV_DATA/setup.lock after $((LOCK_WAIT / 60)) minutes: end it and run 'make setup' again"
+        flock -w "$LOCK_WAIT" 9 || fail "another set-up still holds $lock after $((LOCK_WAIT / 60)) minutes: end it and run 'make setup' again"
     fi
     # One log, and not an endless one.
     if [ "$(stat -c %s "$NAV_LOG" 2>/dev/null || echo 0)" -gt 5000000 ]; then mv -f "$NAV_LOG" "$NAV_LOG.1"; fi
@@ -84,10 +89,15 @@ failed_step() { # failed_step WHAT: its last words, then the one line that names
     fail "$1: see $NAV_LOG, put it right and run 'make setup' again"
 }
 
+can_make() { # can_make WHAT: where the folder of what is shared is an image's, it has to be there
+    [ -w "$NAV_DATA" ] || fail "$NAV_DATA has no $1 for this checkout, and can not be written to: use the code that the image was made of, or 'unset NAV_PKG_SHARE' to make one in the home folder"
+}
+
 step_venv() {
     local venv
     venv=$(venv_dir)
     if "$NAV_REPO/setup/check" venv 2>/dev/null; then return; fi
+    can_make "Python environment"
     say "making the Python environment $venv (torch and others: 1 GB, some minutes)"
     logged "$NAV_REPO/setup/venv.sh" || failed_step "the Python environment could not be made"
 }
@@ -108,6 +118,7 @@ prefix_is_made() {
 step_gazebo() {
     [ "$PLATFORM" != noetic ] || return 0
     if prefix_is_made "$NAV_PREFIX" "$NAV_RECIPE" prefix Gazebo; then return; fi
+    can_make "Gazebo 11"
     say "making Gazebo 11's folder $NAV_PREFIX (190 MB to fetch, 460 MB on disk)"
     logged "$NAV_REPO/setup/gazebo.sh" || failed_step "Gazebo 11 could not be made"
 }
@@ -122,6 +133,7 @@ step_condor() { # for personal pools; all else works without
         say "HTCondor: none is installed, and only Debian 12 lets set-up make one; the cluster's commands need CONDOR_CONFIG or condor_master on the PATH"
         return
     fi
+    if ! [ -w "$NAV_DATA" ]; then return; fi # jobs need none
     if prefix_is_made "$NAV_CONDOR" "$NAV_CONDOR_RECIPE" condor HTCondor; then return; fi
     say "making HTCondor's folder $NAV_CONDOR (27 MB to fetch, 57 MB on disk)"
     logged "$NAV_REPO/setup/condor.sh" ||

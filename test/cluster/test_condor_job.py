@@ -48,8 +48,9 @@ class Host:
                 tar.add(code / name, name)
         shutil.rmtree(code)
         shutil.copy(ROOT / "setup/condor_job", scratch / "condor_exec.exe")
-        kept = ((name, value) for name, value in os.environ.items() if name != "CONDOR_CONFIG")
-        path = {name: value for name, value in kept if not name.startswith("NAV_PKG_")}
+        path = {
+            name: value for name, value in os.environ.items() if not name.startswith(("NAV_PKG_", "CONDOR_"))
+        }
         return subprocess.Popen(
             [str(scratch / "condor_exec.exe"), "r0.json"],
             cwd=scratch,

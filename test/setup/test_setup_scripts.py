@@ -171,11 +171,23 @@ def test_env_names_a_lost_environment(site):
     assert done.stdout == "returned 2\n" and "make setup" in one_line(done.stderr)
 
 
+def test_env_names_another_machines_environment(site):
+    """As in a container that a checkout is mounted into."""
+    (site.root / "setup/check").write_text("#!/bin/bash\n")
+    (site.root / "build").mkdir()
+    (site.root / "build/env").write_text("export NAV_PKG_VENV=/nowhere\n")
+    done = site.run("bash", "-c", f". {site.root}/env.sh; echo returned $?")
+    assert done.stdout == "returned 2\n"
+    line = one_line(done.stderr)
+    assert "/nowhere" in line and "make setup" in line
+
+
 def test_env_keeps_the_arguments_of_a_script_to_itself(site):
     """Catkin's file, which reads its arguments, gets none of those of the script that sources ours."""
     (site.root / "setup/check").write_text("#!/bin/bash\n")
     (site.root / "build/ws/devel").mkdir(parents=True)
-    (site.root / "build/env").write_text("export NAV_PKG_VENV=/nowhere\n")
+    program(site.root / "venv/bin/python", "")
+    (site.root / "build/env").write_text(f"export NAV_PKG_VENV={site.root}/venv\n")
     (site.root / "build/ws/devel/setup.bash").write_text('echo "catkin: $#"\n')
     done = site.run("bash", "-c", f'. {site.root}/env.sh && echo "$@"', "script", "main.py", "--help")
     assert (done.stdout, done.stderr) == ("catkin: 0\nmain.py --help\n", "")
@@ -236,6 +248,19 @@ def test_the_place_of_what_is_shared_can_be_chosen(site):
     )  # fmt: skip
     venv, condor = done.stdout.split()
     assert venv.startswith("/opt/share/venv-") and "-cuda-" in venv and condor == "/opt/share/condor"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_shared_folder_that_cannot_be_written_to(site):
+    """As in a container's image, run by an ordinary user with another checkout: one line says what lacks."""
+    share = site.home / "share"
+    share.mkdir(mode=0o555)
+    listed = f"{site.root}/setup/packages-debian12.txt"
+    program(site.bin / "dpkg-query", f"sed -e 's/ *#.*//' -e '/^$/d' -e 's/^/installed /' {listed}\n")
+    done = site.setup(NAV_PKG_SHARE=str(share))
+    assert done.returncode == 2
+    line = one_line(done.stderr)
+    assert str(share) in line and "NAV_PKG_SHARE" in line and list(share.iterdir()) == []
 
 
 def test_no_prefix_is_named(site):
