@@ -95,6 +95,13 @@ class DagCommand:
         """What must be the same for a DAG to be continued."""
         return {"flags": self.words}
 
+    def check_places(self) -> None:
+        """Look at what stands where the jobs will write, before anything is removed for them.
+
+        Raises:
+            NavError: it is not this DAG's to replace.
+        """
+
     def prepare(self) -> None:
         """Make what the jobs find there, once all is known to be good."""
 
@@ -312,6 +319,8 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
             f"condor_rm {running[0]}"
         )
     state = submit.state_of(plan)
+    if state == "nothing" or args.owr:
+        one.check_places()
     rescue: Optional[Path] = None
     if state != "nothing" and args.owr:
         submit.begin_anew(plan)

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from nav_pkg.cli import clean_dataset, run_script
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, layer, refuse_existing, run
-from nav_pkg.cluster import estimate, submit
+from nav_pkg.cluster import estimate
 from nav_pkg.core import UsageError
 from nav_pkg.data import clean
 from nav_pkg.flight.schedule import Schedule
@@ -69,11 +69,8 @@ class CreateData(DagCommand):
                 "choose another"
             )
 
-    def prepare(self) -> None:
+    def check_places(self) -> None:
         """Refuse a destination that is there and not this DAG's."""
-        plan_file = self.summary_dir / self.tag / "DAG" / submit.PLAN_FILE
-        if plan_file.exists():
-            return
         there = self.data_root / self.args.destination
         if not self.args.owr:
             refuse_existing(there, "--destination")

@@ -250,10 +250,12 @@ class Command:
         now = self.evaluation.configuration
         for key in sorted({*before, *now} - set(FREE)):
             if before.get(key) != now.get(key):
-                old, new = _difference(before.get(key), now.get(key))
+                values = [before.get(key), now.get(key)]
+                labels = [_labels(value) for value in values]
+                where, old, new = files.first_difference(*(labels if labels[0] != labels[1] else values), key)
                 raise UsageError(
-                    f"{self.folder} holds an evaluation with {key} {old}, now {new}; give the same flags to "
-                    "continue it, --owr to begin anew, or another -t"
+                    f"{self.folder} holds an evaluation with {where} {old}, now {new}; give the same flags "
+                    "to continue it, --owr to begin anew, or another -t"
                 )
         now["shards"] = before["shards"]
 
@@ -320,18 +322,10 @@ class Command:
         print(f"result {self.folder / report.RESULT}; page {page}")
 
 
-def _difference(old: Any, new: Any) -> Tuple[str, str]:
-    """Two different values as text; of lists and objects only where they differ, or their labels."""
-    if all(isinstance(value, list) and value and isinstance(value[0], dict) for value in (old, new)):
-        names = [" ".join(str(item.get("label")) for item in value) for value in (old, new)]
-        if names[0] != names[1]:
-            return names[0], names[1]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        old, new = next((a, b) for a, b in zip(old, new) if a != b)
-    if isinstance(old, dict) and isinstance(new, dict):
-        key = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
-        return f"({key}) {old.get(key)!r}", repr(new.get(key))
-    return repr(old), repr(new)
+def _labels(value: Any) -> List[str]:
+    """The labels of checkpoints or conditions, which say enough where they differ; none of anything else."""
+    items = value if isinstance(value, list) else []
+    return [str(item["label"]) for item in items if isinstance(item, dict) and "label" in item]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

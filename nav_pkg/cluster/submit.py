@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from nav_pkg.cluster import describe
 from nav_pkg.cluster.plan import LOCAL_KINDS, Job, Plan
+from nav_pkg.cluster.status import has_ended, read_nodes
 from nav_pkg.core import DataError, SimulatorError, UsageError
 from nav_pkg.data import files
 
@@ -233,8 +234,7 @@ def state_of(plan: Plan) -> str:
     before = files.read_json(file)
     same = before.get("command") == plan.command
     same = same and all(before.get(name) == value for name, value in _places(plan).items())
-    same = same and before.get("configuration") == json.loads(files.to_json(dict(plan.configuration)))
-    if not same:
+    if not same or _by_flag(before.get("configuration")) != _configuration(plan):
         return "other"
     return "done" if is_done(plan.folder) and not changed(plan) else "same"
 
@@ -274,32 +274,36 @@ def differences(plan: Plan) -> str:
     for name, value in _places(plan).items():
         if before.get(name) != value:
             return f"--{name} {before.get(name)}, not {value}"
-    old, new = before.get("configuration") or {}, json.loads(files.to_json(dict(plan.configuration)))
-    return "" if old == new else _first_difference(old, new, "")
+    old, new = _by_flag(before.get("configuration")), _configuration(plan)
+    if old == new:
+        return ""
+    where, one, other = files.first_difference(old, new)
+    return f"{where[where.find('.-') + 1 :]} {one}, not {other}"  # a flag's name says whose it is
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
+def _configuration(plan: Plan) -> Any:
+    return _by_flag(json.loads(files.to_json(dict(plan.configuration))))
 
 
-def _first_difference(old: Any, new: Any, where: str) -> str:
-    """Where two values differ first, and how."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        key = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
-        return _first_difference(old.get(key), new.get(key), key)
-    if isinstance(old, list) and isinstance(new, list):
-        at = next((i for i, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
-        at -= 1 if at and str(old[at - 1]).startswith("-") else 0  # the flag whose value it is
-        old, new = (" ".join(map(str, words[at : at + 2])) or "nothing" for words in (old, new))
-        return f"{where}: {old}, not {new}"
-    return f"{where} {_short(old)}, not {_short(new)}"
+def _by_flag(value: Any) -> Any:
+    """Command lines in a configuration as flags and their values; anything else as it is."""
+    if isinstance(value, dict):
+        return {key: _by_flag(item) for key, item in value.items()}
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return value
+    found: Dict[str, List[str]] = {}
+    name = ""
+    for word in value:
+        if re.match("--?[A-Za-z]", word):
+            name, equals, rest = word.partition("=")
+            found[name] = [rest] if equals else []
+        else:
+            found.setdefault(name, []).append(word)
+    return {name: " ".join(words) or True for name, words in found.items()}
 
 
 def is_done(folder: Path) -> bool:
     """Whether a DAG has come to its end and all of its nodes are done."""
-    from nav_pkg.cluster.status import read_nodes
-
     nodes = read_nodes(folder / STATUS_FILE)
     return bool(nodes) and all(node["status"] == "done" for node in nodes.values())
 
@@ -370,7 +374,7 @@ def in_queue(folder: Path) -> List[int]:
     record = folder / SUBMITTED_FILE
     last = files.read_json(record) if record.exists() else {}
     pool = os.environ.get("CONDOR_CONFIG", "")
-    if last.get("pool", pool) != pool and not _ended(folder):
+    if last.get("pool", pool) != pool and not has_ended(folder):
         raise UsageError(
             f"{folder}: this DAG was submitted to the pool of {last['pool']}, and may be running there: set "
             f"CONDOR_CONFIG to it and use condor_rm {last.get('cluster')}, or choose another -t"
@@ -382,12 +386,6 @@ def in_queue(folder: Path) -> List[int]:
         raise SimulatorError(
             f"the pool's schedd does not answer: {error}; see scripts/pool.py status"
         ) from error
-
-
-def _ended(folder: Path) -> bool:
-    from nav_pkg.cluster.status import has_ended
-
-    return has_ended(folder)
 
 
 def submit(plan: Plan) -> int:
@@ -434,8 +432,6 @@ def make_rescue(plan: Plan) -> Optional[Path]:
     Returns:
         The file; None where the last one will do, or nothing is done yet.
     """
-    from nav_pkg.cluster.status import read_nodes
-
     record = plan.folder / SUBMITTED_FILE
     taken = int(files.read_json(record).get("rescue", 0)) if record.exists() else 0
     there, again = rescues(plan), changed(plan)

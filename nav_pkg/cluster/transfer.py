@@ -47,8 +47,11 @@ def pack(plan: Plan) -> None:
             raise DataError(f"{source}: missing; jobs read it")
         members = _of_log(source, place) if kind == "log" else [(source, place)]
         target = folder / f"{place.replace('/', '+')}.tar"
-        if target.exists() and _newest(members) > target.stat().st_mtime:
-            target.unlink()
+        try:
+            if target.exists() and _newest(members) > target.stat().st_mtime:
+                target.unlink()
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot read: {error.strerror}; jobs read it") from error
         _tar(target, members)
     if not plan.hosts.image:
         (folder / CODE).unlink(missing_ok=True)
@@ -59,14 +62,9 @@ def _newest(members: Iterable[Tuple[Path, str]]) -> float:
     """When any file or folder of them was last changed, unix seconds."""
     newest = 0.0
     for path, _ in members:
-        newest = max(newest, path.stat().st_mtime)
-        for where, _folders, names in os.walk(path):
-            newest = max([newest, os.stat(where).st_mtime, *(_changed(where, name) for name in names)])
+        walked = (os.path.join(where, name) for where, _, names in os.walk(path) for name in ("", *names))
+        newest = max(newest, path.stat().st_mtime, *(os.stat(name).st_mtime for name in walked))
     return newest
-
-
-def _changed(folder: str, name: str) -> float:
-    return os.stat(os.path.join(folder, name)).st_mtime
 
 
 def begin(folder: Path, jobs: Iterable[str]) -> None:

@@ -233,7 +233,8 @@ def make_plan(
     for dataset in sources.values():
         for key in sorted({*plan.description, *dataset.description} - {fmt.SUBSET_OF}):
             if plan.description.get(key) != dataset.description.get(key):
-                what, one, other = _difference(key, plan.description.get(key), dataset.description.get(key))
+                values = (plan.description.get(key), dataset.description.get(key))
+                what, one, other = files.first_difference(*values, key)
                 raise DataError(
                     f"{dataset.path}: {what} is {other}, that of {first.path} is {one}; clean them into "
                     "different datasets (--startswith, --sources)"
@@ -361,14 +362,6 @@ def execute(
         for item in plan.kept:
             files.remove_tree(item.run.path)
     return destination
-
-
-def _difference(what: str, one: Any, other: Any) -> tuple[str, Any, Any]:
-    """Where two descriptions differ first: its name (`robot.camera.width`), and both values."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        key = next(key for key in sorted({*one, *other}) if one.get(key) != other.get(key))
-        return _difference(f"{what}.{key}", one.get(key), other.get(key))
-    return what, one, other
 
 
 def refuse_others(destination: Path, sources: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, Optional, Tuple
 
 from nav_pkg.core import DataError
 from nav_pkg.data.paths import PathLike
@@ -156,6 +156,35 @@ def read_json(path: PathLike) -> dict:
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds a {type(value).__name__}, not a JSON object")
     return value
+
+
+def first_difference(one: Any, other: Any, where: str = "") -> Tuple[str, str, str]:
+    """Where two values of JSON differ first, for people.
+
+    Args:
+        one: a value.
+        other: another, not equal to it.
+        where: what they are called.
+
+    Returns:
+        The name of what differs (`robot.camera.width`), and both values there as short texts.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        key = next(key for key in sorted({*one, *other}) if one.get(key) != other.get(key))
+        return first_difference(one.get(key), other.get(key), f"{where}.{key}" if where else key)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        at = next(i for i, (a, b) in enumerate(zip(one, other)) if a != b)
+        return first_difference(one[at], other[at], f"{where}[{at}]" if len(one) > 1 else where)
+    return where, _short(one), _short(other)
+
+
+def _short(value: Any) -> str:
+    if value is None or value == []:
+        return "not given"
+    if isinstance(value, list) and value and not any(isinstance(item, (list, dict)) for item in value):
+        value = " ".join(map(str, value))
+    text = value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
+    return text if len(text) < 80 else f"{text[:77]}..."
 
 
 def lock_beside(folder: PathLike) -> Optional[int]:

@@ -265,14 +265,18 @@ def test_light_jobs_have_no_wall_time():
 
 
 def test_owr_leaves_a_dataset_that_others_made(folders):
-    one = dag_create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
-    with one.folders():
-        one.check()
+    line = ["-t", "c", "--number_of_recorders", "1", "--dont_submit", "--destination"]
+    assert dag_create_data.main([*line, "d"]) == 0
+    recorded = folders / "data" / "recorders" / "c" / "r0" / "dataset.json"
+    recorded.parent.mkdir(parents=True)
+    recorded.write_text("{}")
     with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
-        one.prepare()
+        dag_create_data.main([*line, "esatv3_expert", "--owr"])
+    assert recorded.exists()  # nothing was removed before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "source": {"dataset": "c"}}))
-    one.prepare()
+    assert dag_create_data.main([*line, "esatv3_expert", "--owr"]) == 0
+    assert not recorded.exists()
 
 
 def test_files_of_a_dag_that_was_submitted_are_not_written_again(folders, capsys):
