@@ -22,6 +22,8 @@ from nav_pkg.cluster.plan import Hosts, Job, Plan
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import paths
 from nav_pkg.data.reader import Dataset, load_dataset
+from nav_pkg.sim import description
+from nav_pkg.sim.cameras import side_cameras
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = 2
@@ -242,6 +244,18 @@ class DagCommand:
         if not hosts:
             raise UsageError(f"{self.name}: --use_{kind}: {file} names no host: write some there, one a line")
         return hosts
+
+
+def frame_of(line: argparse.Namespace) -> estimate.Frame:
+    """What the cameras of a session give each time.
+
+    Args:
+        line: run_script.py's flags.
+    """
+    images = 1 + len(side_cameras(description.read_robot(line.robot)))
+    return estimate.Frame(
+        images * line.width * line.height, line.depth_width * line.depth_height, bool(line.bag)
+    )
 
 
 def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:

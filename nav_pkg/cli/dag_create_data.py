@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import clean_dataset, run_script
 from nav_pkg.cli import main as learner
-from nav_pkg.cli.dag import Asked, DagCommand, layer, refuse_existing, run
+from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, refuse_existing, run
 from nav_pkg.cluster import estimate
 from nav_pkg.core import UsageError
 from nav_pkg.data import clean
@@ -52,6 +52,7 @@ class CreateData(DagCommand):
         run_script.Session(line, learned, check_only=True)
         self.flights = run_script.schedule(line)
         self.runs = line.number_of_runs
+        self.frame = frame_of(line)
         self.checkpoint = line.checkpoint_path
         cleaning = clean_dataset.parse([*self.words["clean_dataset.py"], *self._destination()])
         for flag in ("dry_run",):
@@ -110,7 +111,11 @@ class CreateData(DagCommand):
         count, frames = self.args.number_of_recorders, expected_frames(self.flights)
         expert = self.flights.alpha >= 1
         work = estimate.flights(
-            self.runs, frames, estimate.RECORDED if expert else estimate.FLOWN, "" if expert else "tiny_net"
+            self.runs,
+            frames,
+            estimate.RECORDED if expert else estimate.FLOWN,
+            "" if expert else "tiny_net",
+            frame=self.frame,
         )
         recorders = [
             self.asked(

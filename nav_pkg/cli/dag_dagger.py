@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import dagger, run_script
 from nav_pkg.cli import main as learner
-from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
+from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cli.dag_train import canonical, split_lengths
 from nav_pkg.cluster import estimate
@@ -52,6 +52,7 @@ class Dagger(DagCommand):
         one = next(iter(self.rounds.values()))
         line, _ = run_script.split(one.collect(1)[2:])
         self.frames = expected_frames(run_script.schedule(line))
+        self.frame = frame_of(line)
         self.training = learner.parse(one.train(1)[2:])
         self.network = canonical(self.training.network)
         self.lengths = split_lengths(self.dataset(one.args.dataset))
@@ -84,7 +85,9 @@ class Dagger(DagCommand):
             learned = train_frames + n * args.runs * self.frames
             log = f"log/{self.tag}/{folder}/round_{n}"
             data = f"data/{self.tag}/{folder}/round_{n}"
-            collected = estimate.flights(args.runs, self.frames, estimate.FLOWN, self.network)
+            collected = estimate.flights(
+                args.runs, self.frames, estimate.FLOWN, self.network, frame=self.frame
+            )
             step(
                 "record",
                 f"round_{n}_fly",
@@ -111,7 +114,9 @@ class Dagger(DagCommand):
                 unit="episodes",
                 **wall,
             )
-            alone = estimate.flights(args.evaluation_runs, self.frames, estimate.FLOWN, self.network, False)
+            alone = estimate.flights(
+                args.evaluation_runs, self.frames, estimate.FLOWN, self.network, kept=0, frame=self.frame
+            )
             step(
                 "evaluate",
                 f"round_{n}_fly_alone",

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg.cli import evaluate, run_script
 from nav_pkg.cli.cluster_flags import SEEDS
-from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
+from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cluster import estimate, submit
 from nav_pkg.cluster.estimate import Work
@@ -28,14 +28,25 @@ FLOWN_BY_EVALUATE = tuple(evaluate.SET_HERE)
 
 
 class Flights(NamedTuple):
-    """The flights of a model: how many in all conditions together, and the frames of each."""
+    """The flights of a model.
+
+    Attributes:
+        runs: how many in all conditions together.
+        frames: of each.
+        kept: of them, with their images.
+        frame: what the cameras give.
+    """
 
     runs: int
     frames: int
+    kept: int
+    frame: estimate.Frame
 
     def work(self, network: str) -> Work:
         """What they are expected to take."""
-        return estimate.flights(self.runs, self.frames, estimate.FLOWN, network)
+        return estimate.flights(
+            self.runs, self.frames, estimate.FLOWN, network, kept=self.kept, frame=self.frame
+        )
 
 
 def check_flights(name: str, words: Sequence[str]) -> Flights:
@@ -59,7 +70,8 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
             frames = max(frames, expected_frames(run_script.schedule(line)))
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
     count *= len(set(args.control_delays)) * len(set(args.perturbations))
-    return Flights(count * args.number_of_runs, frames)
+    kept = frames if args.keep_images else estimate.EVALUATED_FRAMES
+    return Flights(count * args.number_of_runs, frames, kept, frame_of(line))
 
 
 class Evaluate(DagCommand):

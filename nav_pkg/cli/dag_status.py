@@ -42,7 +42,13 @@ def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
     if left is not None:
         end = time.strftime("%a %H:%M", time.localtime(now + left))
         when = f"; about {status.duration(left)} left, until {end}"
-    return [f"{dag.command} -t {dag.tag}: {counted}{when}", *status.table(nodes, now, rows)]
+    made = [f"{dag.command} -t {dag.tag}: {counted}{when}", *status.table(nodes, now, rows)]
+    if dag.silent(now) and not ended(dag):
+        made.append(
+            f"nothing heard of DAGMan for {status.duration(dag.silent(now))}: does its pool run? "
+            "(condor_q, scripts/pool.py status)"
+        )
+    return made
 
 
 def ended(dag: status.Dag) -> bool:
@@ -77,6 +83,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if done or args.once:
             good = not done or all(node.status == "done" for node in dag.nodes.values())
             if not good:
-                print(f"ended with failures; the same {dag.command} -t {dag.tag} ... as before continues it")
+                how = "removed" if status.was_removed(dag.folder) else "ended with failures"
+                print(f"{how}; the same {dag.command} -t {dag.tag} ... as before continues it")
             return 0 if good else 1
         time.sleep(args.every)

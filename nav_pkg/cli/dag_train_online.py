@@ -13,9 +13,9 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import main as learner
 from nav_pkg.cli import run_script
-from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
+from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
-from nav_pkg.cli.dag_train import canonical
+from nav_pkg.cli.dag_train import canonical, split_lengths
 from nav_pkg.cluster import estimate
 from nav_pkg.core import UsageError
 
@@ -46,6 +46,9 @@ class TrainOnline(DagCommand):
         given = learner.given(learned)
         self.checkpoint = line.checkpoint_path or given.get("checkpoint_path")
         self.prefill = given.get("prefill_dataset")
+        self.prefilled = split_lengths(self.dataset(self.prefill))[0] if self.prefill else 0
+        self.buffer = int(given.get("buffer_size") or -1)
+        self.frame = frame_of(line)
         self.network = canonical(given.get("network", "tiny_net"))
 
     def _session(self, folder: str, seed: int) -> List[str]:
@@ -61,8 +64,16 @@ class TrainOnline(DagCommand):
         """The learners, and the report."""
         flights, found = self.flights, []
         rate = min(estimate.LEARNED_IN_FLIGHT, 0.5 * estimate.RATES[self.network].frames)
+        frames = expected_frames(flights)
+        filled = flights.runs * frames + self.prefilled
         work = estimate.flights(
-            flights.runs, expected_frames(flights), rate, self.network, self.create_dataset
+            flights.runs,
+            frames,
+            rate,
+            self.network,
+            kept=frames if self.create_dataset else 0,
+            frame=self.frame,
+            buffer=min(filled, self.buffer) if self.buffer > 0 else filled,
         )
         for number, (folder, seed) in enumerate(self.models):
             outputs = [f"log/{self.tag}/{folder}"]

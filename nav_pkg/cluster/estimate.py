@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from nav_pkg.cluster.plan import Job, Plan, Resources
 from nav_pkg.cluster.status import duration
@@ -57,8 +57,17 @@ LEARNED_IN_FLIGHT = 31.1
 """Frames a second of a net that learns in flight, one gradient step a frame (`online_real_time_ratio`)."""
 SCORED = 3.0
 """Frames are scored so many times as fast as they are learned from: no backward pass."""
-FRAME_MB = 0.065
-"""MB of a recorded frame: an image of 640x360, a depth image, a scan and a row (docs/scaling.md)."""
+IMAGE_PIXELS, DEPTH_PIXELS = 640 * 360, 160 * 90
+"""Of the cameras that all of these rates are of."""
+IMAGE_MB, DEPTH_MB, ROW_MB = 0.053, 0.009, 0.003
+"""MB of a recorded frame's image, depth image, and scan and row (docs/scaling.md)."""
+IMAGE_SECONDS = 0.0042
+"""Seconds of a frame that go into making and recording its image, in proportion to the pixels
+(docs/performance.md: `real_time_ratio_small`, and the two rates beside `loop_over_bare`)."""
+LEAST_SECONDS = 0.0035
+"""Seconds of a frame without any image (docs/performance.md, `loop_over_bare`: plugin alone)."""
+EVALUATED_FRAMES = 86
+"""Frames of a flight whose images an evaluation keeps: its last 8 s and six along the way."""
 FILES_A_FRAME = 2
 """An image and a depth image; a run has four files more."""
 START = 15.0
@@ -89,6 +98,40 @@ class Work:
     disk: float
     interval: float
     files: int = 10
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the cameras of a flight give each time.
+
+    Attributes:
+        pixels: of all images together.
+        depth_pixels: of the depth image.
+        bag: a rosbag takes them as well, uncompressed.
+    """
+
+    pixels: int = IMAGE_PIXELS
+    depth_pixels: int = DEPTH_PIXELS
+    bag: bool = False
+
+    @property
+    def megabytes(self) -> float:
+        """MB of a dataset."""
+        image, depth = self.pixels / IMAGE_PIXELS, self.depth_pixels / DEPTH_PIXELS
+        return image * IMAGE_MB + depth * DEPTH_MB + ROW_MB
+
+    @property
+    def bag_megabytes(self) -> float:
+        """MB of a rosbag: three bytes a pixel, four of depth, and the scan."""
+        return (3 * self.pixels + 4 * self.depth_pixels) / 1e6 + 0.01 if self.bag else 0.0
+
+    @property
+    def more_seconds(self) -> float:
+        """Seconds more, or less, than a frame of the usual cameras takes."""
+        return IMAGE_SECONDS * (self.pixels / IMAGE_PIXELS - 1)
+
+
+USUAL = Frame()
 
 
 def training(
@@ -126,7 +169,15 @@ def training(
     return Work(seconds, memory, disk, SAVED_EVERY + START, 12)
 
 
-def flights(runs: int, frames: int, rate: float, network: str = "", recorded: bool = True) -> Work:
+def flights(
+    runs: int,
+    frames: int,
+    rate: float,
+    network: str = "",
+    kept: Optional[int] = None,
+    frame: Frame = USUAL,
+    buffer: int = 0,
+) -> Work:
     """The work of a session of flights.
 
     Args:
@@ -134,16 +185,20 @@ def flights(runs: int, frames: int, rate: float, network: str = "", recorded: bo
         frames: of each.
         rate: frames a second, `RECORDED`, `FLOWN` or `LEARNED_IN_FLIGHT`.
         network: that flies; empty for the expert alone.
-        recorded: what is flown stays on disk.
+        kept: frames of each run whose images stay on disk; None: all.
+        frame: what the cameras give.
+        buffer: frames that the learner's replay buffer holds, if it learns.
     """
     memory = SIMULATOR_MB
     if network:
-        memory += LEARNER_MB + 16 * RATES[network].parameters
+        memory += LEARNER_MB + 16 * RATES[network].parameters + buffer * 3 * RATES[network].side ** 2 / 1e6
         slower = RATES["tiny_net"].frames / RATES[network].frames
         rate = min(rate, max(rate / slower * 10, 0.3 * RATES[network].frames)) if slower > 10 else rate
-    one = frames / rate + 1.0
-    disk = 200 + (runs * frames * FRAME_MB if recorded else 0.0)
-    files = runs * (FILES_A_FRAME * frames + 4) if recorded else 10
+    one = frames * max(1 / rate + frame.more_seconds, LEAST_SECONDS) + 1.0
+    kept = frames if kept is None else min(kept, frames)
+    whole = 0 < kept < frames  # one is, until it is thinned
+    disk = 200 + (runs * kept + frames * whole) * frame.megabytes + runs * frames * frame.bag_megabytes
+    files = runs * (FILES_A_FRAME * kept + 4) if kept else 10
     return Work(START + runs * one, memory, disk, START + one, files + 8)
 
 

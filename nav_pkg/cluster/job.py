@@ -38,6 +38,8 @@ WALL_MARGIN, WALL_SHARE = 300.0, 0.1
 """A command is asked to save and leave so many seconds before its wall time, or that share of a short one."""
 GRACE = 100.0
 """Seconds that a command has to save and leave; HTCondor kills the job after job_max_vacate_time (120)."""
+MOST_HANGS = 3
+"""So many times in turn a job may not leave when it is asked to; then it is held."""
 SAVING = 150.0
 """Seconds that a job waits for the log folder: more than one that was removed may take to save (120)."""
 SAVE_EVERY = {"record": 600.0, "evaluate": 600.0, "online": 600.0, "train": 3600.0}
@@ -134,6 +136,8 @@ class State:
             "tries": int(before.get("tries") or 0) + 1,
             "pid": os.getpid(),
             "begin": now,
+            "done_before": 0,
+            "hangs": int(before.get("hangs") or 0),
             "updated": now,
             "of": spec.get("total") or None,
             "last_line": "",
@@ -169,7 +173,7 @@ class Wrapper:
         self.state = State(base / "state" / f"{self.spec['name']}.json", self.spec)
         self.tar = self.scratch / f"{self.spec['name']}.tar"
         self.asked = ""
-        self._killing = float("inf")
+        self._killing, self._hung = float("inf"), False
         self._process: Optional[subprocess.Popen] = None
 
     # Surroundings.
@@ -354,6 +358,7 @@ class Wrapper:
         kind = str(self.spec.get("kind"))
         save_every = float(self.spec.get("save_every") or SAVE_EVERY.get(kind, 0)) if self.transfer else 0
         at_begin = progress.count()
+        self.state.values["done_before"] = at_begin
         while process.poll() is None:
             time.sleep(POLL)
             now = time.monotonic()
@@ -369,13 +374,22 @@ class Wrapper:
             if 0 < save_every < now - begin and (kind == "train" or count > at_begin):
                 self.ask(f"sending home what there is (every {save_every:g} s)", GRACE)
             if now > self._killing:
-                print(f"the command does not leave ({self.asked}): killed", file=sys.stderr, flush=True)
+                line = f"error: the command does not leave ({self.asked}): killed"
+                self.state.values["error_line"] = line
+                print(line, file=sys.stderr, flush=True)
+                self._hung = not self.asked.startswith("signal ")  # an eviction may come while it saves
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
     def _job_code(self, code: int) -> int:
         """The job's exit code for that of its command."""
+        hangs = self.state.values["hangs"] + 1 if self._hung else 0
+        self.state.values["hangs"] = hangs
+        if hangs >= MOST_HANGS:
+            return DataError.code  # held: as a job that saved itself it would be begun again without end
+        if hangs:
+            return EXIT_RETRY_ELSEWHERE
         if self.asked and code not in (0, *_FINAL):
             print(f"stopped by {self.asked}; the next try goes on", flush=True)
             return EXIT_CHECKPOINTED

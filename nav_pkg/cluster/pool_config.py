@@ -19,6 +19,8 @@ _ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0
 _ONE += " SCHEDULER_UNIVERSE_COOL_DOWN_DURATION"  # else a DAG waits 5 minutes after the pool's restart
 _TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
 _TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
+LEASE = 120
+"""Seconds after which a job whose host says nothing is begun again elsewhere."""
 VERSION_LIMIT = 20.0
 """Wall seconds for a program to say its version."""
 
@@ -94,6 +96,8 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
         "WANT_SUSPEND": "false",
         "MOUNT_UNDER_SCRATCH": "",
         "RUNBENCHMARKS": "0",
+        # After a crash of the pool its jobs wait so long for a host that is gone (40 minutes by default).
+        "JOB_DEFAULT_LEASE_DURATION": LEASE,
         "STARTER_SETS_HOME_ENV": "false",
         "STARTER_JOB_ENVIRONMENT": f'"HOME={home} USER={account} LOGNAME={account}"',
         "MAX_DEFAULT_LOG": "10 Mb",

@@ -91,7 +91,7 @@ def training(models: int, network: str, dataset_frames: int, episodes: int, host
     work = estimate.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
     side = estimate.RATES[network].side
     made = _load(models, work)
-    made["dataset_gb"] = dataset_frames * estimate.FRAME_MB / 1000
+    made["dataset_gb"] = dataset_frames * estimate.USUAL.megabytes / 1000
     made["packs_gb_a_host"] = dataset_frames * 3 * side**2 / 1e9
     made["read_gb_shared"] = made["dataset_gb"] + hosts * made["packs_gb_a_host"]
     made["read_gb_transferred"] = models * made["dataset_gb"]

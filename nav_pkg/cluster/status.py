@@ -6,18 +6,22 @@ folder, while it runs and afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from nav_pkg.core import DataError
 from nav_pkg.data import files
 
 NODE_STATUS = ("waiting", "ready", "starting", "queued", "ending", "done", "failed", "futile")
 """DAGMan's numbers of a node's status, in words; what is queued is told apart by its events."""
+
+SILENT = 180.0
+"""Seconds without a word that are long: jobs write how far they are every 3 s, DAGMan every 5 s."""
 
 TAIL = 65536
 """Bytes of a job's output that its last error line is looked for in."""
@@ -46,12 +50,23 @@ def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
 
 def has_ended(folder: Path) -> bool:
     """Whether DAGMan has written that the DAG is done or has failed (its last status file says so)."""
+    return _last_word(folder)[0] in (5, 6)
+
+
+def was_removed(folder: Path) -> bool:
+    """Whether DAGMan has written that the DAG was removed (condor_rm)."""
+    number, words = _last_word(folder)
+    return number == 6 and "(removed)" in words
+
+
+def _last_word(folder: Path) -> Tuple[int, str]:
+    """The DAG's status in DAGMan's file, and DAGMan's words about it; -1 when there is none."""
     try:
         text = (folder / "nodes.status").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    found = re.search(r"^\s*DagStatus = (\d+);", text, re.MULTILINE)
-    return bool(found) and int(found.group(1)) in (5, 6)
+        return -1, ""
+    found = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
+    return (int(found.group(1)), found.group(2)) if found else (-1, "")
 
 
 @dataclass
@@ -61,13 +76,15 @@ class Node:
     Attributes:
         name: of the node.
         kind: of its job.
-        status: a word of `NODE_STATUS`, or `running`, `held`, `suspended`, `evicted`.
+        status: a word of `NODE_STATUS`, or `running`, `held`, `suspended`, `evicted`, `removed`.
         tries: how often it was started.
         host: where it runs, or ran last.
         begin: unix seconds of its last start; 0 before the first.
         end: unix seconds of its end; 0 while there is none.
+        heard: unix seconds when its job last said how far it is; 0 when it does not.
         done: frames, episodes or runs done.
         total: of how many; 0 when unknown.
+        before: of those done, by earlier tries.
         unit: what is counted.
         seconds: expected duration; 0 when unknown.
         reason: why it is held, or DAGMan's words on a failure.
@@ -81,8 +98,10 @@ class Node:
     host: str = ""
     begin: float = 0.0
     end: float = 0.0
+    heard: float = 0.0
     done: int = 0
     total: int = 0
+    before: int = 0
     unit: str = ""
     seconds: float = 0.0
     reason: str = ""
@@ -90,12 +109,18 @@ class Node:
 
     def seconds_left(self, now: float) -> float:
         """Expected seconds until it ends, by its own progress or else by what was estimated."""
-        if self.status in ("done", "failed", "futile"):
+        if self.status in ("done", "failed", "futile", "removed"):
             return 0.0
         ran = max(0.0, now - self.begin) if self.begin and self.status == "running" else 0.0
-        if ran and self.total and 0 < self.done <= self.total:
-            return ran * (self.total - self.done) / self.done
-        return max(0.0, self.seconds - ran)
+        if self.total and self.before < self.done <= self.total and ran:
+            return ran * (self.total - self.done) / (self.done - self.before)
+        share = 1 - self.before / self.total if self.total and self.before < self.total else 1.0
+        return max(0.0, self.seconds * share - ran)
+
+    def silent(self, now: float) -> float:
+        """Seconds for which a running job has said nothing, if that is long; else 0."""
+        long = self.status == "running" and self.heard and now - max(self.heard, self.begin) > SILENT
+        return now - max(self.heard, self.begin) if long else 0.0
 
 
 class Dag:
@@ -130,6 +155,7 @@ class Dag:
     def look(self) -> List[Node]:
         """The nodes as they stand now, in the plan's order."""
         self._read_log()
+        removed = was_removed(self.folder)
         for name, values in read_nodes(self.folder / "nodes.status").items():
             node = self.nodes.get(name)
             if node is None:
@@ -140,6 +166,8 @@ class Dag:
                 node.status = values["status"]
             if node.status == "failed":
                 node.reason = values["details"]
+                if removed and node.reason.startswith("Was STATUS_"):
+                    node.status = "removed"
         for node in self.nodes.values():
             self._read_state(node)
             if node.status == "done":
@@ -147,6 +175,14 @@ class Dag:
             if node.status in ("failed", "held"):
                 node.error = self._error(node) or node.reason
         return list(self.nodes.values())
+
+    def silent(self, now: float) -> float:
+        """Seconds for which DAGMan has written nothing, if that is long and the DAG has not ended; else 0."""
+        heard = 0.0
+        for name in ("submitted.json", "nodes.status"):
+            with contextlib.suppress(OSError):
+                heard = max(heard, (self.folder / name).stat().st_mtime)
+        return now - heard if heard and now - heard > SILENT and not has_ended(self.folder) else 0.0
 
     def _read_log(self) -> None:
         """Take in new events of the nodes' log."""
@@ -187,8 +223,10 @@ class Dag:
 
     def _read_state(self, node: Node) -> None:
         """What the job says about itself."""
+        file = self.folder / "state" / f"{node.name}.json"
         try:
-            state = json.loads((self.folder / "state" / f"{node.name}.json").read_text(encoding="utf-8"))
+            state = json.loads(file.read_text(encoding="utf-8"))
+            node.heard = file.stat().st_mtime
         except (OSError, ValueError):
             return
         if not isinstance(state, dict):
@@ -198,6 +236,7 @@ class Dag:
         if node.unit:  # a job of one step has nothing to count, whatever lies in its log folder
             node.done = int(state.get(node.unit) or 0)
             node.total = int(state.get("of") or node.total)
+            node.before = int(state.get("done_before") or 0)
         node.error = str(state.get("error_line") or "")
 
     def _error(self, node: Node) -> str:
@@ -293,6 +332,10 @@ def table(nodes: List[Node], now: float, rows: int = 0) -> List[str]:
         )
         if node.error and node.status in ("failed", "held"):
             lines.append(f"    {node.error}")
+        if node.silent(now):
+            lines.append(
+                f"    nothing heard of it for {duration(node.silent(now))}; see docs/cluster.md, silence"
+            )
     if len(shown) < len(nodes):
         lines.append(f"... {len(nodes) - len(shown)} more (--all shows them)")
     return lines

@@ -447,7 +447,16 @@ def test_estimates_follow_the_work():
     )
     assert lstm.memory > estimate.training("tiny_LSTM_net", {**flags, "time_length": 5}, 64000, 0, 0).memory
     flown = estimate.flights(10, 2400, estimate.RECORDED)
-    assert abs(flown.disk - (200 + 10 * 2400 * estimate.FRAME_MB)) < 1e-9 and flown.files > 48000
+    assert abs(flown.disk - (200 + 10 * 2400 * 0.065)) < 1e-9 and flown.files > 48000
+    large = estimate.flights(
+        10, 2400, estimate.RECORDED, frame=estimate.Frame(4 * 640 * 360, 4 * 160 * 90, bag=True)
+    )
+    assert large.seconds > 2 * flown.seconds
+    assert abs(large.disk - (200 + 24000 * (4 * 0.062 + 0.003 + 4 * (0.6912 + 0.0576) + 0.01))) < 1e-6
+    evaluated = estimate.flights(10, 2400, estimate.FLOWN, "tiny_net", kept=86)
+    assert abs(evaluated.disk - (200 + (860 + 2400) * 0.065)) < 1e-9
+    learned = [estimate.flights(1, 600, 30, "tiny_net", kept=0, buffer=n).memory for n in (0, 1000)]
+    assert abs(learned[1] - learned[0] - 1000 * 3 * 128 * 128 / 1e6) < 1e-6
     slow = estimate.flights(1, 600, estimate.FLOWN, "vgg16_net")
     assert slow.seconds > estimate.flights(1, 600, estimate.FLOWN, "tiny_net").seconds
     assert estimate.wall_time(small) >= 3 * small.seconds and estimate.wall_time(small) % 60 == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -113,6 +114,48 @@ def test_what_is_left():
     assert status.seconds_left([half, waiting], now) == 130
     assert status.seconds_left([waiting, done], now) is None
     assert [status.duration(s) for s in (45, 600, 9000, 200000)] == ["45 s", "10 min", "2.5 h", "2.3 d"]
+
+
+def test_what_is_left_of_a_job_that_goes_on():
+    """By its own progress in this try; before there is any, by what was expected of the rest."""
+    gone_on = status.Node("a", status="running", begin=900.0, before=2, done=3, total=4, seconds=1000)
+    assert gone_on.seconds_left(1000.0) == 100
+    assert status.Node(
+        "b", status="running", begin=900.0, before=2, done=2, total=4, seconds=1000
+    ).seconds_left(1000.0) == pytest.approx(400)
+
+
+def test_a_dag_that_was_removed(folder, capsys):
+    write(folder, ("m_0_train", 5, 0), ("m_1_train", 6, 0), ("report", 0, 0), dag=6)
+    text = (folder / "nodes.status").read_text().replace("STATUS_SUBMITTED ()", "STATUS_ERROR (removed)")
+    failed, removed = (
+        '"m_1_train";\n  NodeStatus = 6; /* "STATUS" */\n  StatusDetails = "',
+        "Was STATUS_SUBMITTED",
+    )
+    (folder / "nodes.status").write_text(text.replace(failed, failed + removed))
+    assert [node.status for node in status.Dag(folder).look()] == ["done", "removed", "waiting"]
+    assert dag_status.main(["t", "--summary_dir", str(folder.parents[1])]) == 1
+    assert "removed; the same dag_train.py -t t ... as before continues it" in capsys.readouterr().out
+
+
+def test_silence_is_told(folder, capsys):
+    """The pool or a host was killed: the last that was written says that a job runs."""
+    write(folder, ("m_0_train", 3, 0), log=SUBMITTED % (7, "m_0_train") + STARTED % (7, "fast.host"))
+    state = folder / "state" / "m_0_train.json"
+    state.write_text(json.dumps({"host": "fast", "unit": "episodes", "episodes": 1, "of": 4}))
+    root = ["--summary_dir", str(folder.parents[1])]
+    assert dag_status.main(["t", "--once", *root]) == 0
+    assert "nothing heard" not in capsys.readouterr().out
+    now = time.time()
+    for file in (state, folder / "nodes.status", folder / "submitted.json"):
+        os.utime(file, (now - 1200, now - 1200))
+    assert dag_status.main(["t", "--once", *root]) == 0
+    said = capsys.readouterr().out
+    assert "nothing heard of it for 20 min" in said and "nothing heard of DAGMan for 20 min" in said
+    write(folder, ("m_0_train", 5, 0), ("m_1_train", 5, 0), ("report", 5, 0), dag=5)
+    os.utime(folder / "nodes.status", (now - 1200, now - 1200))
+    assert dag_status.main(["t", "--once", *root]) == 0  # a DAG that has ended has nothing to say
+    assert "nothing heard" not in capsys.readouterr().out
 
 
 def test_rows_that_need_a_look_come_first():

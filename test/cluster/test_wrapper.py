@@ -116,6 +116,28 @@ def test_a_command_that_does_not_leave_is_killed(job):
     assert not Path("/proc", str(command)).exists()
 
 
+def test_a_command_that_hangs_at_its_wall_time_is_held_in_the_end(job):
+    """As one that has saved itself, it would be begun again without end."""
+    ready = job.log / "ready"
+    over_when_it_runs = f"""
+watch = job.Wrapper._watch
+def watch_when_it_runs(self, process, progress):
+    while not os.path.exists({str(ready)!r}):
+        job.time.sleep(0.02)
+    self.ask("the wall time of 4 s", 0.1)
+    watch(self, process, progress)
+import os
+job.Wrapper._watch = watch_when_it_runs"""
+    codes = []
+    for _ in range(3):
+        ready.unlink(missing_ok=True)
+        code, _, errors = job.run("deaf", constants=over_when_it_runs)
+        assert "error: the command does not leave (the wall time of 4 s): killed" in errors
+        codes.append(code)
+    assert codes == [75, 75, 3]
+    assert job.run("exit", 0)[0] == 0 and job.state()["hangs"] == 0
+
+
 def test_the_command_does_not_outlive_a_killed_wrapper(job):
     process = job.start("wait")
     command = job.wait()
