@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Rounds of DAgger on a cluster (see dag_dagger.py --help)."""
 
-from nav_pkg.cli import dag_dagger, flags
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nav_pkg.start import run  # noqa: E402
 
 if __name__ == "__main__":
-    flags.run(dag_dagger.main)
+    run("dag_dagger")

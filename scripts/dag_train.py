@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Train models on a cluster (see dag_train.py --help)."""
 
-from nav_pkg.cli import dag_train, flags
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nav_pkg.start import run  # noqa: E402
 
 if __name__ == "__main__":
-    flags.run(dag_train.main)
+    run("dag_train")

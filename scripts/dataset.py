@@ -6,8 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nav_pkg.cli import dataset  # noqa: E402
-from nav_pkg.cli.flags import run  # noqa: E402
+from nav_pkg.start import run  # noqa: E402
 
 if __name__ == "__main__":
-    run(dataset.main)
+    run("dataset")

@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """A personal HTCondor pool on this machine (see pool.py --help)."""
 
-from nav_pkg.cli import flags, pool
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nav_pkg.start import run  # noqa: E402
 
 if __name__ == "__main__":
-    flags.run(pool.main)
+    run("pool")

@@ -59,14 +59,18 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: a cluster wants the machine back. What is done is on disk, and the same command goes on."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, to a command that goes on when it is given again."""
+
+
 def hear_stops() -> None:
-    """Let SIGINT raise KeyboardInterrupt and SIGTERM raise Terminated, from here on.
+    """Let SIGINT raise Interrupted and SIGTERM raise Terminated, from here on.
 
     SIGINT too: a shell that starts us in the background has it ignored.
     """
 
     def stop(number: int, _frame: object) -> NoReturn:
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise Terminated if number == signal.SIGTERM else Interrupted
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -82,12 +86,12 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     except NavError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.code
-    except Terminated:
-        print("stopped by SIGTERM; run the same command to go on", file=sys.stderr)
-        code = EXIT_CHECKPOINTED
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 128 + signal.SIGINT
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience: it ends already
+        what = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
+        goes_on = isinstance(stop, (Terminated, Interrupted))
+        print(f"{what}; run the same command to go on" if goes_on else what, file=sys.stderr)
+        code = EXIT_CHECKPOINTED if isinstance(stop, Terminated) else 128 + signal.SIGINT
     except BrokenPipeError:
         sys.stderr.close()
         code = 0

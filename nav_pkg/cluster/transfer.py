@@ -6,6 +6,7 @@ HTCondor brings one tar for each dataset and checkpoint, and brings back one a j
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "
                 made.add(path, name)
         os.replace(beside, target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise files.disk_error(target, error, "--summary_dir") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -117,7 +118,8 @@ def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> N
         os.replace(beside, path)
         fsync(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise disk_error(path, error, chosen_by) from error
 
 

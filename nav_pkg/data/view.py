@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -147,6 +148,7 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
     except OSError as error:
         from nav_pkg.data.files import disk_error
 
-        raise disk_error(output, error) from error
+        raise disk_error(output, error, "--output") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()

@@ -6,6 +6,7 @@ when it answers real images as the checkpoint's own pilot does.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import inspect
@@ -212,7 +213,8 @@ def export(
     except OSError as error:
         raise files.disk_error(output, error, "--output") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
     return parity
 
 

@@ -2,11 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from nav_pkg.cli import flags
 from nav_pkg.core import DataError
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def handlers():
 @pytest.mark.parametrize(
     "number, code, line",
     [
-        (signal.SIGINT, 130, "stopped\n"),
+        (signal.SIGINT, 130, "stopped; run the same command to go on\n"),
         (signal.SIGTERM, 85, "stopped by SIGTERM; run the same command to go on\n"),
     ],
 )
@@ -33,6 +38,21 @@ def test_stops(handlers, capsys, number, code, line):
     with pytest.raises(SystemExit) as end:
         flags.run(command)
     assert end.value.code == code and capsys.readouterr().err == line
+
+
+def test_a_shell_that_has_not_sourced_env_sh():
+    """One line that says what to do; -I: no packages but Python's own."""
+    for script in sorted(SCRIPTS.glob("*.py")):
+        if "nav_pkg.ros" in script.read_text():  # nodes: roslaunch starts them
+            continue
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(script), "--help"],
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2, (script, done)
+        assert done.stderr.count("\n") == 1 and f"source {SCRIPTS.parent}/env.sh" in done.stderr
 
 
 def test_errors(capsys):

@@ -208,6 +208,9 @@ def test_bad_data_is_one_line_and_code_3(samples, dataset, tmp_path):
     wrong(
         samples.script("bag_to_dataset", tmp_path / "no.bag", "--dataset", "x"), 3, "no.bag", "no such file"
     )
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "v.jpg"
+    wrong(samples.script("dataset", "view", dataset, "--output", output), 3, f"{output}: cannot write")
     (tmp_path / "e.bag").write_bytes(b"")
     wrong(samples.script("bag_to_dataset", tmp_path / "e.bag", "--dataset", "x"), 3, "the bag is empty")
     done = samples.script("clean_dataset", "--data_root", root)

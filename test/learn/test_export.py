@@ -225,6 +225,14 @@ def test_flags_that_contradict_the_file(tmp_path):
         exported.describe(output, network="tinyv3_net")
 
 
+def test_a_folder_that_can_not_be_written_to(tmp_path, data_root):
+    save(tmp_path)
+    (tmp_path / "file").write_text("")
+    words = ("--dataset", "easy", "--data_root", data_root, "--frames", 2, "--width", 64, "--height", 36)
+    with pytest.raises(DataError, match="net.onnx: cannot write"):
+        run(tmp_path, "-m", "flown", "--output", tmp_path / "file" / "net.onnx", *words)
+
+
 def run(tmp_path, *words):
     return command.main(["--summary_dir", str(tmp_path), *map(str, words)])
 

@@ -1,0 +1,35 @@
+"""How every script begins, in a shell that may know nothing of nav_pkg: it needs nothing but Python."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+def run(name: str) -> NoReturn:
+    """Import a command and run it to its exit code.
+
+    Args:
+        name: of its module in `nav_pkg.cli`.
+    """
+    try:
+        flags = importlib.import_module("nav_pkg.cli.flags")
+        command = importlib.import_module(f"nav_pkg.cli.{name}")
+        flags.run(command.main)
+    except ModuleNotFoundError as missing:
+        if os.environ.get("NAV_PKG_ROOT"):  # env.sh was sourced: then it is a fault
+            raise
+        root = Path(__file__).resolve().parents[1]
+        print(
+            f"error: {name}.py: no module {missing.name} here: run 'make setup' in {root} once, and in each "
+            f"shell 'source {root}/env.sh'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:  # while it was being imported
+        print("stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
