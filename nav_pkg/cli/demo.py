@@ -183,7 +183,7 @@ class Demo:
 
     def _save(self) -> None:
         record = {"steps": self.steps, "notes": self.notes, "flags": vars(self.args)}
-        atomic_write(self.folder / MARKER, to_json(json.loads(json.dumps(record, default=str))))
+        atomic_write(self.folder / MARKER, to_json(json.loads(json.dumps(record, default=str))), "--output")
 
     def _collect_all(self) -> None:
         """Collect as many laps as were asked for, or as fit the time: the first one tells."""
@@ -257,7 +257,7 @@ def begin_anew(folder: Path) -> None:
         raise UsageError(f"--output {folder} holds files but no {MARKER}: not made by the demo; give another")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / MARKER, "{}\n")
+        atomic_write(folder / MARKER, "{}\n", "--output")
         for name in OURS:
             path = folder / name
             if name == MARKER or path.is_symlink():

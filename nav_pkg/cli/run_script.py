@@ -55,6 +55,8 @@ LEARN_LIMIT = 900.0
 """Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
 COMMIT_LIMIT = 330.0
 
+NOT_IN_FOLDERS = ('"', "\\", "\n")
+"""What roslaunch's arguments and the XML in which they stand do not survive."""
 OTHERS = {
     "clean_dataset.py": (
         "--min_rgb",
@@ -160,6 +162,13 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     args.summary_dir, args.data_root = (
         path.expanduser().resolve() for path in (args.summary_dir, args.data_root)
     )
+    for flag in ("summary_dir", "data_root"):
+        for character in NOT_IN_FOLDERS:
+            if character in str(getattr(args, flag)):
+                raise UsageError(
+                    f"run_script.py: --{flag} {str(getattr(args, flag))!r}: roslaunch takes no folder with "
+                    f"{character!r} in its name: choose another"
+                )
     for flag in (word.split("=")[0] for word in rest):
         for owner, names in OTHERS.items():
             if flag in names:

@@ -150,7 +150,8 @@ class Folders:
                 if not any(self.dataset.glob("*_*/")):
                     # Of a start that failed before its first run; it may describe another camera.
                     (self.dataset / DATASET_FILE).unlink(missing_ok=True)
-            files.atomic_write(file, json.dumps(self._configuration, indent=1, sort_keys=True) + "\n")
+            text = json.dumps(self._configuration, indent=1, sort_keys=True) + "\n"
+            files.atomic_write(file, text, "--summary_dir")
             log = RunLog(self.path)
         except OSError as error:
             raise _unwritable(error) from None

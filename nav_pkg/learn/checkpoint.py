@@ -130,7 +130,7 @@ class Checkpoint:
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink()
-            raise _save_error(path, error) from error
+            raise disk_error(path, error, "--summary_dir") from error
         return True
 
     def build(self) -> nn.Module:
@@ -144,11 +144,6 @@ class Checkpoint:
         check_weights(net, self.model_state_dict, f"a checkpoint of {self.network}")
         net.load_state_dict(self.model_state_dict)
         return net
-
-
-def _save_error(path: Path, error: OSError) -> DataError:
-    text = str(disk_error(path, error))
-    return DataError(text.replace("--data_root", "--summary_dir"))
 
 
 def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> None:

@@ -114,7 +114,7 @@ def gone_on_with(summary_dir: Path, tag: str, overwrite: bool) -> Optional[Path]
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
     """Freeze the configuration."""
-    atomic_write(folder / CONFIG_FILE, to_json(config))
+    atomic_write(folder / CONFIG_FILE, to_json(config), "--summary_dir")
 
 
 def started_with(folder: Path) -> dict[str, Any]:

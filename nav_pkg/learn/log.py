@@ -16,7 +16,7 @@ from typing import Any, Iterable, Optional
 
 from tqdm import tqdm
 
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.core import UsageError
 from nav_pkg.data.files import atomic_write, disk_error
 
 METRICS_FILE = "metrics.jsonl"
@@ -107,7 +107,7 @@ class RunLog:
                     break  # cut by a crash while it was written
                 if record["episode"] <= episodes:
                     kept.append(record)
-        atomic_write(path, "".join(map(_line, kept)))
+        atomic_write(path, "".join(map(_line, kept)), "--summary_dir")
         return kept
 
     def append(self, record: Record, timing: Record) -> None:
@@ -125,8 +125,7 @@ class RunLog:
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
-                text = str(disk_error(path, error))
-                raise DataError(text.replace("--data_root", "--summary_dir")) from error
+                raise disk_error(path, error, "--summary_dir") from error
         self.records.append(record)
         self._timings.append(timing)
         self._show(record, timing)

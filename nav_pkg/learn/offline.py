@@ -287,7 +287,7 @@ class _Session(Setup):
             "timing": log.mean_timing(),
             "config": config,
         }
-        atomic_write(where / folder.RESULTS_FILE, to_json(results))
+        atomic_write(where / folder.RESULTS_FILE, to_json(results), "--summary_dir")
         for part, values in (("val", val), ("test", test)):
             if values:
                 say(

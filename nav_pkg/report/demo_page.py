@@ -194,7 +194,7 @@ def write(story: Story) -> Path:
     _training(page, story)
     _collection(page, story, plan)
     _method(page, story)
-    return page.write(demo.folder / "report.html")
+    return page.write(demo.folder / "report.html", "--output")
 
 
 def _tiles(page: Page, story: Story) -> None:

@@ -12,8 +12,7 @@ import re
 from pathlib import Path
 from typing import Any, List, Sequence, Tuple
 
-from nav_pkg.core import DataError
-from nav_pkg.data.files import atomic_write
+from nav_pkg.data.files import atomic_write, disk_error
 from nav_pkg.data.paths import PathLike
 from nav_pkg.report import style
 from nav_pkg.report.tables import Table
@@ -141,11 +140,12 @@ class Page:
             + "\n</body>\n</html>\n"
         )
 
-    def write(self, path: PathLike) -> Path:
+    def write(self, path: PathLike, chosen_by: str = "--summary_dir") -> Path:
         """Write the page, and its data into a folder of the same name beside it.
 
         Args:
             path: `report.html` gives `report.html` and `report/*.csv`.
+            chosen_by: the flag that chooses where.
 
         Raises:
             DataError: the file system refuses.
@@ -155,8 +155,8 @@ class Page:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(f"{folder}: cannot write: {(error.strerror or str(error)).lower()}") from error
+            raise disk_error(folder, error, chosen_by) from error
         for name, content in self._data:
-            atomic_write(folder / name, content)
-        atomic_write(path, self.html())
+            atomic_write(folder / name, content, chosen_by)
+        atomic_write(path, self.html(), chosen_by)
         return path

@@ -43,6 +43,13 @@ def test_what_is_not_given_is_the_robot_s_own(line, sizes, speeds):
     assert (args.speed, args.turn_speed, args.z_pos) == (*speeds, 1.0)
 
 
+@pytest.mark.parametrize("flag", ["--summary_dir", "--data_root"])
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_folders_that_roslaunch_can_not_take(flag, name):
+    with pytest.raises(UsageError, match=f"{flag} .*: roslaunch takes no folder with"):
+        run_script.split(["-t", "x", flag, f"/tmp/{name}"])
+
+
 def test_roslaunch_arguments_are_dropped():
     args, learner = run_script.split(["-t", "x", "__name:=collect", "__log:=/tmp/a b.log"])
     assert args.log_tag == "x"
