@@ -12,6 +12,7 @@ import signal
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
 
+from nav_pkg.cli import launched
 from nav_pkg.core import EXIT_CHECKPOINTED, NavError, UsageError, nearest_name
 
 
@@ -82,6 +83,7 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on.
     """
     try:
+        launched.check()
         code = command(argv)
     except NavError as error:
         print(f"error: {error}", file=sys.stderr)

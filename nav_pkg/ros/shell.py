@@ -14,6 +14,7 @@ from typing import Callable, Iterable, NoReturn, Tuple, Type, TypeVar
 import rosgraph
 import rospy
 
+from nav_pkg.cli import launched
 from nav_pkg.core import NavError, SimulatorError, UsageError, nearest_name
 
 Table = TypeVar("Table")
@@ -159,6 +160,7 @@ def run(node: Callable[[], None]) -> NoReturn:
     """Run a node's main; its errors become one line and an exit code."""
     code = 0
     try:
+        launched.check()
         node()
     except rospy.ROSInterruptException:
         pass
