@@ -38,7 +38,7 @@ class CreateData(DagCommand):
         return [
             layer("run_script.py", run_script.parser(), "--shard", "--data_location", "--shared_master"),
             layer("clean_dataset.py", clean_dataset.make_parser(), *_SET_HERE),
-            layer("main.py", learner.make_parser()),
+            layer("main.py", learner.make_parser(), wall_time="give --wall_time_rec"),
         ]
 
     def check(self) -> None:

@@ -288,6 +288,13 @@ class Session:
             return
         loaded = exported.describe(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
         check_given(loaded, given, self.args.checkpoint_path)
+        size = (self.args.height, self.args.width)
+        if isinstance(loaded, exported.Description) and loaded.camera != size:
+            height, width = loaded.camera
+            raise UsageError(
+                f"{self.args.checkpoint_path}: was exported for a camera of {width}x{height}, this one's is "
+                f"{size[1]}x{size[0]}: give --width {width} --height {height}, or export it for this one"
+            )
 
     def _keep_checkpoint(self) -> None:
         """Refuse to empty the folder that the checkpoint lies in."""

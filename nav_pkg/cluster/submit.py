@@ -79,7 +79,14 @@ def write(plan: Plan, retry: bool = True) -> Path:
     record = {"command": plan.command, "tag": plan.tag, "configuration": plan.configuration}
     record.update(summary_dir=str(plan.summary_dir), **_places(plan))
     record["jobs"] = [
-        {"name": job.name, "kind": job.kind, "seconds": job.seconds, "total": job.total, "unit": job.unit}
+        {
+            "name": job.name,
+            "kind": job.kind,
+            "seconds": job.seconds,
+            "total": job.total,
+            "unit": job.unit,
+            "outputs": job.outputs,
+        }
         for job in plan.jobs
     ]
     files.atomic_write(plan.folder / PLAN_FILE, files.to_json(record), "--summary_dir")
@@ -257,9 +264,21 @@ def changed(plan: Plan) -> List[str]:
 
 def _outputs(plan: Plan) -> Iterator[Path]:
     roots = {"log": plan.summary_dir, "data": plan.data_root}
-    for job in plan.jobs:
-        for place in job.outputs:
-            kind, _, name = place.partition("/")
+    for place in (place for job in plan.jobs for place in job.outputs):
+        kind, _, name = place.partition("/")
+        yield roots[kind] / name
+
+
+def _outputs_before(plan: Plan) -> Iterator[Path]:
+    """What the jobs of the tag's last DAG wrote, of which there may be more; not in another data root."""
+    file = plan.folder / PLAN_FILE
+    before = files.read_json(file) if file.exists() else {}
+    roots = {"log": plan.summary_dir}
+    if before.get("data_root") == str(plan.data_root):
+        roots["data"] = plan.data_root
+    for place in (place for job in before.get("jobs") or [] for place in job.get("outputs") or []):
+        kind, _, name = place.partition("/")
+        if kind in roots and name and ".." not in Path(name).parts and not Path(name).is_absolute():
             yield roots[kind] / name
 
 
@@ -316,7 +335,8 @@ def begin_anew(plan: Plan) -> None:
     """
     if not (plan.folder / PLAN_FILE).exists() and plan.folder.exists() and any(plan.folder.iterdir()):
         raise UsageError(f"--owr: {plan.folder} was not made by {plan.command}; remove it yourself")
-    paths = [path for path in _outputs(plan) if path.exists() or path.is_symlink()]
+    every = dict.fromkeys([*_outputs(plan), *_outputs_before(plan)])
+    paths = [path for path in every if path.exists() or path.is_symlink()]
     for path in paths:
         if path.is_symlink() or not path.is_dir() or not _ours(path):
             raise UsageError(f"--owr: {path} holds something else than what a job writes; remove it yourself")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.cluster import client, describe, estimate, scale, submit, transfer
@@ -192,9 +192,10 @@ def test_whatever_a_command_holds_it_arrives_as_it_was(tmp_path_factory, words, 
 
 @settings(max_examples=300, deadline=None)
 @given(name=NASTY)
+@example(",")
 def test_a_path_is_held_as_it_is_or_refused(name):
     path = Path("/logs") / (name.replace("\0", "") or "x")
-    if re.match(r"[A-Za-z0-9_/.,:@%+=~-]+\Z", str(path)):
+    if re.match(r"[A-Za-z0-9_/.:@%+=~-]+\Z", str(path)):
         assert condor_path(path, "--summary_dir") == path
     else:
         with pytest.raises(UsageError) as error:
@@ -281,6 +282,22 @@ def test_what_stands_where_a_job_would_write(tmp_path):
     kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
     with pytest.raises(UsageError, match="was not made by dag_train.py"):
         submit.begin_anew(plan)
+
+
+def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
+    outputs = [(f"log/a/b/seed_{i}", f"data/a/b/seed_{i}") for i in (1, 2)]
+    jobs = [Job(f"m_{i}", "online", ("run_script.py",), outputs=made) for i, made in enumerate(outputs)]
+    submit.write(plan_of(tmp_path, *jobs))
+    for place in (place for made in outputs for place in made):
+        kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
+    elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
+    kept(tmp_path / "other" / "a" / "b" / "seed_2", "dataset.json")
+    submit.begin_anew(elsewhere)
+    assert not (tmp_path / "log/a/b/seed_2").exists()
+    assert (tmp_path / "other/a/b/seed_2").exists() and (tmp_path / "data/a/b/seed_2").exists()
+    submit.write(plan_of(tmp_path, *jobs))
+    submit.begin_anew(plan_of(tmp_path, jobs[0]))
+    assert not any((tmp_path / "data/a/b").iterdir())
 
 
 def test_a_dag_that_was_cut_off_goes_on_from_its_status(tmp_path):
