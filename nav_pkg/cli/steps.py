@@ -19,6 +19,7 @@ from typing import List, Optional, Sequence
 
 from nav_pkg.core import NavError
 from nav_pkg.flight.runlog import RunLog
+from nav_pkg.sim.children import dying_with_parent
 
 POLL = 0.25
 """Seconds between two looks at a step."""
@@ -85,7 +86,8 @@ def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) ->
     tail = _Tail()
     sys.stdout.flush()
     with tail.stream() as stderr:
-        process = subprocess.Popen(list(command), stderr=stderr)
+        stop_with_us = dying_with_parent(signal.SIGINT)  # it saves what it has
+        process = subprocess.Popen(list(command), stderr=stderr, preexec_fn=stop_with_us)
     try:
         while process.poll() is None:
             time.sleep(POLL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +90,25 @@ def test_a_step_that_dies_of_a_signal():
 
 def test_a_step_that_works():
     assert 0 < run_step([sys.executable, "-c", "pass"], "nothing") < 30
+
+
+def test_a_step_is_not_left_alone_by_a_killed_command(tmp_path):
+    file = tmp_path / "pid"
+    step = (
+        f"import os, pathlib, time; pathlib.Path({str(file)!r}).write_text(str(os.getpid())); time.sleep(120)"
+    )
+    code = f"from nav_pkg.cli.steps import run_step; run_step([{sys.executable!r}, '-c', {step!r}], 'train')"
+    command = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    command.kill()
+    command.wait()
+    stat = Path("/proc", file.read_text(), "stat")
+    while stat.exists() and ") Z" not in stat.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_pace_counts_time_within_runs(tmp_path):
