@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cluster import node
+from nav_pkg.cluster.home import Line
 from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
 from nav_pkg.data import files, paths
 from nav_pkg.sim.children import dying_with_parent
@@ -170,7 +171,11 @@ class Wrapper:
         self._own_scratch = not scratch
         self.transfer = self.spec.get("transfer") or None
         base = self.scratch if self.transfer else self.path.parent.parent
-        self.state = State(base / "state" / f"{self.spec['name']}.json", self.spec)
+        state = base / "state" / f"{self.spec['name']}.json"
+        self.line = Line(state, f"state/{state.name}") if self.transfer else None
+        if self.line:
+            self.line.begin()
+        self.state = State(state, self.spec)
         self.tar = self.scratch / f"{self.spec['name']}.tar"
         self.asked = ""
         self._killing, self._hung = float("inf"), False
@@ -250,6 +255,8 @@ class Wrapper:
             code = self._send(code)
             words = {0: "done", EXIT_CHECKPOINTED: "checkpointed"}
             self.state.write(exit_code=code, status=words.get(code, "failed"))
+            if self.line:
+                self.line.end()
             shutil.rmtree(self.temporary, ignore_errors=True)
             if self._own_scratch:
                 shutil.rmtree(self.scratch, ignore_errors=True)

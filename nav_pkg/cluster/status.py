@@ -21,7 +21,7 @@ NODE_STATUS = ("waiting", "ready", "starting", "queued", "ending", "done", "fail
 """DAGMan's numbers of a node's status, in words; what is queued is told apart by its events."""
 
 SILENT = 180.0
-"""Seconds without a word that are long: jobs write how far they are every 3 s, DAGMan every 5 s."""
+"""Seconds without a word that are long: jobs say how far they are every 3 or 20 s, DAGMan every 5 s."""
 
 TAIL = 65536
 """Bytes of a job's output that its last error line is looked for in."""

@@ -166,6 +166,8 @@ def test_checkpoints_travel(queue):
     assert queue.wait(numbers["far"], COMPLETED)["ExitCode"] == 0, queue.report()
     with tarfile.open(folder / "transfer" / "far.tar") as tar:
         assert tar.extractfile("log/far/tries").read() == b"4"
+    # what it says of itself comes over HTCondor's line, and is known to the next try
+    assert (state(folder, "far")["tries"], state(folder, "far")["exit_code"]) == (4, 0)
     assert not (queue.folder / "log" / "far").exists()
 
 

@@ -1,0 +1,67 @@
+"""A job's state on the submitting host where no file system is shared: over HTCondor's own line (chirp).
+
+It is for people who look at a DAG; where the line does not work, a job goes on all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+EVERY = 20.0
+"""Seconds between two words home."""
+LIMIT = 10.0
+"""Seconds for the submitting host to answer."""
+MODE = 0o644
+
+
+class Line:
+    """The line of a job to the submitting host.
+
+    Args:
+        state: the job's state file.
+        remote: what it is called there, relative to the DAG's folder.
+    """
+
+    def __init__(self, state: Path, remote: str):
+        self._state, self._remote = state, remote
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def begin(self) -> None:
+        """Bring what an earlier try said of itself, on whatever host; then send the state from time to time."""
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        if not self._state.exists():
+            self._say(lambda chirp: chirp.fetch(self._remote, str(self._state)))
+        self._thread.start()
+
+    def end(self) -> None:
+        """Send the state as it is in the end."""
+        self._ended.set()
+        self._thread.join(2 * LIMIT)
+        self._send()
+
+    def _keep(self) -> None:
+        while not self._ended.wait(EVERY):
+            self._send()
+
+    def _send(self) -> None:
+        beside = f"{self._remote}.{os.getpid()}.tmp"
+
+        def send(chirp: Any) -> None:
+            chirp.putfile(str(self._state), beside, MODE)
+            chirp.rename(beside, self._remote)
+
+        self._say(send)
+
+    def _say(self, what: Callable[[Any], None]) -> None:
+        if not os.path.isfile(os.environ.get("_CONDOR_CHIRP_CONFIG", "")):  # outside of HTCondor
+            return
+        with contextlib.suppress(Exception):  # of whatever kind: see above
+            from htcondor2.htchirp import HTChirp  # native code, which only this needs
+
+            with HTChirp(timeout=LIMIT) as chirp:
+                what(chirp)
