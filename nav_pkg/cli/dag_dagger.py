@@ -19,7 +19,6 @@ from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cli.dag_train import canonical, split_lengths
 from nav_pkg.cluster import estimate
-from nav_pkg.core import UsageError
 
 
 class Dagger(DagCommand):
@@ -39,11 +38,6 @@ class Dagger(DagCommand):
 
     def check(self) -> None:
         """Check all commands of all rounds, the dataset and the checkpoint."""
-        if self.args.file_transfer:
-            raise UsageError(
-                f"{self.name}: --file_transfer: rounds build on each other's files: they need a shared "
-                "file system: leave it out"
-            )
         self.flags = [*self.words["dagger.py"], *self.words["run_script.py"], *self.words["main.py"]]
         self.models = models(self.name, self.args)
         self.rounds = {
@@ -93,6 +87,7 @@ class Dagger(DagCommand):
                 f"round_{n}_fly",
                 rounds.collect(n),
                 collected,
+                checkpoints=(rounds.flown_net(n),),
                 outputs=(f"{log}/collect", f"{data}/collected"),
                 total=args.runs,
                 **flown,
@@ -107,6 +102,7 @@ class Dagger(DagCommand):
                 f"round_{n}_learn",
                 rounds.train(n),
                 work,
+                checkpoints=(rounds.first_net(n),),
                 outputs=(f"{log}/train",),
                 datasets=(f"{self.tag}/{folder}/round_{n}/dataset",),
                 copy_dataset=self.args.copy_dataset,
@@ -122,6 +118,7 @@ class Dagger(DagCommand):
                 f"round_{n}_fly_alone",
                 rounds.evaluate(n),
                 alone,
+                checkpoints=(rounds.flown_net(n + 1),),
                 outputs=(f"{log}/evaluate",),
                 total=args.evaluation_runs,
                 **flown,

@@ -169,7 +169,11 @@ class Rounds:
         """Probability that the expert flies, per frame of a round (from 1)."""
         return self.args.alpha * self.args.alpha_decay ** (number - 1)
 
-    def _net(self, number: int) -> str:
+    def first_net(self, number: int) -> str:
+        """The checkpoint that a round's training begins with."""
+        return str(self.args.checkpoint_path) if self.args.from_start else self.flown_net(number)
+
+    def flown_net(self, number: int) -> str:
         """The net that flies in a round: the last one's."""
         return self._tag(number - 1, "train") if number > 1 else str(self.args.checkpoint_path)
 
@@ -180,7 +184,7 @@ class Rounds:
             *self._script("run_script.py"),
             *("-t", self._tag(number, "collect"), "-ds", "--data_location", self._tag(number, "collected")),
             *("--number_of_runs", str(a.runs), "--alpha", f"{self.alpha(number):g}"),
-            *("--checkpoint_path", self._net(number), "--random_seed", str(a.random_seed + number)),
+            *("--checkpoint_path", self.flown_net(number), "--random_seed", str(a.random_seed + number)),
             *self._from_route(),
             *self._places(),
             *self.flight,
@@ -201,13 +205,12 @@ class Rounds:
     def train(self, number: int) -> List[str]:
         """The net learns from all of it."""
         a = self.args
-        begin = str(a.checkpoint_path) if a.from_start else self._net(number)
         given = {word.split("=")[0] for word in self.training}
         net = [word for words in self.net if words[0] not in given for word in words]
         return [
             *self._script("main.py"),
             *("-t", self._tag(number, "train"), "--dataset", self._tag(number, "dataset")),
-            *("--checkpoint_path", begin, "--random_seed", str(a.random_seed)),
+            *("--checkpoint_path", self.first_net(number), "--random_seed", str(a.random_seed)),
             *net,
             *self._places(),
             *self.training,

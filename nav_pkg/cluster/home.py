@@ -32,7 +32,7 @@ class Line:
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def begin(self) -> None:
-        """Bring what an earlier try said of itself, on whatever host; then send the state from time to time."""
+        """Bring what an earlier try said of itself, on whatever host; then send the state at times."""
         self._state.parent.mkdir(parents=True, exist_ok=True)
         if not self._state.exists():
             self._say(lambda chirp: chirp.fetch(self._remote, str(self._state)))

@@ -23,6 +23,7 @@ from typing import IO, Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cluster import node
 from nav_pkg.cluster.home import Line
+from nav_pkg.cluster.transfer import pack_made
 from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
 from nav_pkg.data import files, paths
 from nav_pkg.sim.children import dying_with_parent
@@ -266,13 +267,15 @@ class Wrapper:
         return Path(self.environment().get("NAV_PKG_DATA") or paths.data_root()).expanduser()
 
     def _send(self, code: int) -> int:
-        """Pack what goes home."""
-        if self.transfer:
-            try:
+        """Pack what goes home, or from the submitting host to others."""
+        try:
+            if self.transfer:
                 node.pack(self.tar, self.scratch, self.transfer.get("out", []))
-            except NavError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                return code or error.code
+            elif code == 0 and self.spec.get("pack"):
+                pack_made(self.path.parent.parent, self.spec["name"], self.spec["pack"])
+        except NavError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return code or error.code
         return code
 
     def _hear(self, number: int, _frame: Any) -> None:

@@ -25,7 +25,7 @@ KINDS = (
     "report",
 )
 
-LOCAL_KINDS = ("clean", "merge", "verify", "report")
+LOCAL_KINDS = ("clean", "merge", "verify", "report", "dagger")
 """Kinds that run on the submitting host where there is no shared file system: all they read is there."""
 
 CODE = "nav_pkg.tar.gz"
@@ -229,6 +229,7 @@ class Plan:
             "datasets": list(job.datasets),
             "copy_dataset": job.copy_dataset,
             "transfer": transfer,
+            "pack": self.packed(job),
             "total": job.total,
             "unit": job.unit,
         }
@@ -247,6 +248,14 @@ class Plan:
             writer = self._writer(place)
             found.append(folder / f"{writer or place.replace('/', '+')}.tar")
         return [*found, folder / f"{job.name}.tar"]
+
+    def packed(self, job: Job) -> List[str]:
+        """What a job that runs on the submitting host packs at its end, for those on other hosts."""
+        if not self.hosts.file_transfer or self.transferred(job):
+            return []
+        others = (other for other in self.jobs if self.transferred(other))
+        read = {place for other in others for place in self.places_in(other)}
+        return [place for place in job.outputs if place in read]
 
     def places_in(self, job: Job) -> List[str]:
         """What a job reads: `data/...` and `log/...`."""

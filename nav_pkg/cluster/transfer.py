@@ -59,6 +59,24 @@ def pack(plan: Plan) -> None:
         _tar(folder / CODE, ((plan.root / name, name) for name in _code(plan.root)), "gz")
 
 
+def pack_made(folder: Path, job: str, places: Iterable[str]) -> None:
+    """Pack what a job has made on the submitting host, for the jobs that read it elsewhere.
+
+    Args:
+        folder: the DAG's.
+        job: the node's name.
+        places: `data/...` and `log/...`, below the folders of all datasets and logs.
+
+    Raises:
+        DataError: something is missing, or the disk does not take it.
+    """
+    plan = files.read_json(folder / "plan.json")
+    roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
+    target = folder / "transfer" / f"{job}.tar"
+    target.unlink(missing_ok=True)
+    _tar(target, [(roots[place.partition("/")[0]] / place.partition("/")[2], place) for place in places])
+
+
 def _newest(members: Iterable[Tuple[Path, str]]) -> float:
     """When any file or folder of them was last changed, unix seconds."""
     newest = 0.0

@@ -21,9 +21,11 @@ from nav_pkg.cli import (
     dag_train,
     dag_train_and_evaluate,
     dag_train_online,
+    learner_flags,
     main,
 )
 from nav_pkg.core import DataError, NavError, UsageError
+from nav_pkg.learn.setup import Setup
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
@@ -256,6 +258,37 @@ def test_an_image_is_there(folders, monkeypatch):
     assert planned(f"{line} docker://there/nav_pkg").hosts.image == "docker://there/nav_pkg"
     line = line.replace("-pe sing", "-pe docker")
     assert planned(f"{line} nav_pkg:1").hosts.image == "docker://nav_pkg:1"
+
+
+def test_rounds_of_dagger_read_what_those_before_have_written(folders):
+    """Each round builds on the files of the last: on a host that sees none of them, too."""
+    values = learner_flags.offline_values(main.parse(["--network", "tiny_net", "--discrete"]))
+    Setup(values).scratch().save(folders / "log" / "base" / "my-model")
+    line = "dag_dagger.py -t d --dataset esatv3_expert -m base --rounds 2 --loss CrossEntropy --seeds 7"
+    for more, last in (("", "d/seed_7/round_1/train"), (" --from_start", "base")):
+        plan = planned(f"{line} --number_of_models 1 --file_transfer{more}")
+        jobs = {job.name.replace("m_0_", ""): job for job in plan.jobs}
+        assert list(jobs) == [
+            *(f"round_{n}_{step}" for n in (1, 2) for step in ("fly", "add", "learn", "fly_alone")),
+            "table",
+            "report",
+        ]
+        reads = {name: plan.places_in(job) for name, job in jobs.items()}
+        assert reads["round_1_fly"] == ["log/base"] and reads["round_2_fly"] == ["log/d/seed_7/round_1/train"]
+        assert reads["round_2_learn"] == ["data/d/seed_7/round_2/dataset", f"log/{last}"]
+        assert reads["round_2_fly_alone"] == ["log/d/seed_7/round_2/train"]
+        assert plan.places_before() == ["log/base"]
+        tars = [path.name for path in plan.transfer_in(jobs["round_2_learn"])]
+        assert tars[1] == "m_0_round_2_add.tar"
+        assert plan.spec(jobs["round_2_add"])["pack"] == ["data/d/seed_7/round_2/dataset"]
+        assert [name for name, job in jobs.items() if not plan.transferred(job)] == [
+            "round_1_add",
+            "round_2_add",
+            "table",
+            "report",
+        ]
+    shared = planned(f"{line} --number_of_models 1")
+    assert not any(shared.spec(job)["transfer"] or shared.spec(job)["pack"] for job in shared.jobs)
 
 
 def test_light_jobs_have_no_wall_time():

@@ -76,6 +76,7 @@ def test_the_files_of_a_dag(tmp_path):
         "datasets": ["d"],
         "copy_dataset": False,
         "transfer": None,
+        "pack": [],
         "total": 0,
         "unit": "",
     }
@@ -369,6 +370,22 @@ def test_one_submission_of_a_tag_at_a_time(tmp_path):
 # Without a shared file system.
 
 
+def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path):
+    add = Job("add", "merge", ("dataset.py",), outputs=("data/d/e", "log/a/x"))
+    learn = Job("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
+    plan = plan_of(tmp_path, add, learn, hosts=Hosts(file_transfer=True))
+    submit.write(plan)
+    assert plan.spec(add)["pack"] == ["data/d/e"] and plan.places_before() == []
+    with pytest.raises(DataError, match="add.tar: cannot write: no such file"):
+        transfer.pack_made(plan.folder, "add", ["data/d/e"])
+    for text in ("first", "again"):  # a job that is tried again
+        kept(tmp_path / "data" / "d" / "e", "dataset.json")
+        (tmp_path / "data" / "d" / "e" / "dataset.json").write_text(text)
+        transfer.pack_made(plan.folder, "add", ["data/d/e"])
+        with tarfile.open(plan.transfer_in(learn)[1]) as tar:
+            assert tar.extractfile("data/d/e/dataset.json").read().decode() == text
+
+
 def test_files_go_and_come_back(tmp_path):
     first = Job("m_0_train", "train", ("main.py",), datasets=("d/e",), outputs=("log/a/b/seed_1",))
     second = Job("m_0_eva", "evaluate", ("evaluate.py",), checkpoints=("a/b/seed_1",), parents=("m_0_train",))
@@ -411,7 +428,7 @@ def test_files_go_and_come_back(tmp_path):
         "m_0_train.tar",
         "m_0_eva.tar",
     ]
-    assert plan.spec(last)["transfer"] is None
+    assert plan.spec(last)["transfer"] is None and plan.spec(last)["pack"] == []
     report = (plan.folder / "report.sub").read_text()
     assert "universe = local" in report and "NumJobStarts > 2 + " in report
     sub = (plan.folder / "train.sub").read_text()
