@@ -67,6 +67,7 @@ class DagCommand:
         home = Path(self.args.home or ".").expanduser()
         self.summary_dir = self._folder(home, self.args.summary_dir, paths.summary_dir())
         self.data_root = self._folder(home, self.args.data_root, paths.data_root())
+        self.words = {script: self._portable(words) for script, words in self.words.items()}
         self.tag: str = self.args.log_tag
         self.gpus = 0
         self.warnings: List[str] = []
@@ -74,6 +75,41 @@ class DagCommand:
     @staticmethod
     def _folder(home: Path, given: Optional[str], default: Path) -> Path:
         return (home / Path(given).expanduser() if given else default).resolve()
+
+    def _portable(self, words: Sequence[str]) -> List[str]:
+        """Words for jobs, which run in other folders, on other hosts: with paths that hold there.
+
+        Raises:
+            UsageError: a file of this host that does not go along.
+        """
+        found, flag = [], ""
+        for word in words:
+            if not word.startswith("-"):
+                found.append(self._portable_value(flag, word))
+                continue
+            flag, equals, value = word.partition("=")
+            found.append(f"{flag}={self._portable_value(flag, value)}" if equals else word)
+        return found
+
+    def _portable_value(self, flag: str, value: str) -> str:
+        path, travels = Path(value).expanduser(), self.args.file_transfer
+        if flag in ("-m", "--checkpoint_path") and path.is_absolute():
+            if self.summary_dir in path.parents:
+                return str(path.relative_to(self.summary_dir))
+            if travels:
+                raise UsageError(
+                    f"{self.name}: {flag} {value}: with --file_transfer a checkpoint has to lie in the "
+                    f"folder of all logs, {self.summary_dir}: copy it there"
+                )
+            return str(path)
+        if flag == "--robot" and value.endswith(".yaml"):
+            if travels:
+                raise UsageError(
+                    f"{self.name}: --robot {value}: with --file_transfer a robot goes along with the code: "
+                    f"put the file into {ROOT}/config/robot and give its name"
+                )
+            return str(path.resolve())
+        return value
 
     # What a command says of itself.
 

@@ -125,15 +125,24 @@ def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "
 
 
 def _code(root: Path) -> List[str]:
-    """The checkout's own files, relative to it: those that git knows, or else all that were not built."""
-    asked = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-z"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    names = [name for name in asked.stdout.decode().split("\0") if name]
-    if asked.returncode == 0 and names:
-        return [name for name in names if (root / name).exists()]
+    """The checkout's own files, relative to it: those that git knows, or else all that were not built.
+
+    New ones too, a robot's or a network's, where they lie in folders of files that git knows.
+    """
+    known, new = (_git_files(root, *more) for more in ((), ("--others", "--exclude-standard")))
+    if known:
+        folders = {os.path.dirname(name) for name in known} - {""}
+        return [*known, *(name for name in new if os.path.dirname(name) in folders)]
     found = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
     return [str(path) for path in found if not {*path.parts} & {*BUILT}]
+
+
+def _git_files(root: Path, *flags: str) -> List[str]:
+    """What `git ls-files` says, as far as it is there; nothing where git knows nothing of the folder."""
+    words = ["git", "-C", str(root), "ls-files", "-z", *flags]
+    asked = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    names = asked.stdout.decode().split("\0") if asked.returncode == 0 else []
+    return [name for name in names if name and (root / name).exists()]
 
 
 def unpack(folder: Path, job: str) -> int:

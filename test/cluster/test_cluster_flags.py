@@ -291,6 +291,29 @@ def test_rounds_of_dagger_read_what_those_before_have_written(folders):
     assert not any(shared.spec(job)["transfer"] or shared.spec(job)["pack"] for job in shared.jobs)
 
 
+def test_paths_hold_on_other_hosts(folders, monkeypatch):
+    values = learner_flags.offline_values(main.parse(["--network", "tiny_net", "--discrete"]))
+    for place in ("log/base", "elsewhere"):
+        Setup(values).scratch().save(folders / place / "my-model")
+    line = "dag_train.py -t t --dataset esatv3_expert --number_of_models 1 --checkpoint_path"
+    for more in ("", " --file_transfer"):
+        plan = planned(f"{line} {folders}/log/base{more}")
+        assert "--checkpoint_path base " in words(plan, "m_0_train")
+        assert plan.jobs[0].checkpoints == ("base",)
+        assert "--checkpoint_path=base" in words(planned(f"{line}={folders}/log/base{more}"), "m_0_train")
+    assert f"--checkpoint_path {folders}/elsewhere " in words(
+        planned(f"{line} {folders}/elsewhere"), "m_0_train"
+    )
+    with pytest.raises(UsageError, match="elsewhere: with --file_transfer .*: copy it there"):
+        planned(f"{line} {folders}/elsewhere --file_transfer")
+    shutil.copy(ROOT / "config" / "robot" / "drone.yaml", folders / "mine.yaml")
+    monkeypatch.chdir(folders)
+    line = "dag_create_data.py -t c --number_of_recorders 1 --destination d --robot mine.yaml"
+    assert f"--robot {folders}/mine.yaml" in words(planned(line), "r0")
+    with pytest.raises(UsageError, match="--robot mine.yaml: .* put the file into .*config/robot"):
+        planned(f"{line} --file_transfer")
+
+
 def test_light_jobs_have_no_wall_time():
     """They keep nothing: stopped by it, they would begin again and again."""
     plan = planned("dag_create_data.py -t c --number_of_recorders 1 --destination d")

@@ -370,6 +370,17 @@ def test_one_submission_of_a_tag_at_a_time(tmp_path):
 # Without a shared file system.
 
 
+def test_new_files_go_along_with_the_code(tmp_path):
+    """A robot that is not committed yet; but not what else lies in a checkout."""
+    root = tmp_path / "checkout"
+    kept(root, "env.sh", "config/robot/drone.yaml", "config/robot/mine.yaml", "notes/a.txt", "recorded.bag")
+    (root / ".gitignore").write_text("*.bag\n")
+    for words in (["init", "-q"], ["add", "env.sh", ".gitignore", "config/robot/drone.yaml"]):
+        subprocess.run(["git", "-C", str(root), *words], check=True)
+    known = [".gitignore", "config/robot/drone.yaml", "env.sh"]
+    assert sorted(transfer._code(root)) == [*known[:2], "config/robot/mine.yaml", known[2]]
+
+
 def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path):
     add = Job("add", "merge", ("dataset.py",), outputs=("data/d/e", "log/a/x"))
     learn = Job("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
