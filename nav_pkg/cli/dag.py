@@ -389,7 +389,7 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
     transfer.pack(plan)
     submit.write(plan, retry=not args.dont_retry)
     submit.validate(plan)
-    _say(estimate.table(plan, works)[-4:-1], one.warnings)
+    _say(estimate.summary(plan, works), one.warnings)
     print(f"{len(plan.jobs)} jobs: {plan.file}")
     if args.dont_submit:
         return 0

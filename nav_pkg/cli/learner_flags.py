@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Optional, Union
 
 from nav_pkg.cli import flags
 from nav_pkg.core import UsageError
@@ -434,24 +434,3 @@ def add_to(parser: argparse.ArgumentParser, only_given: bool = False) -> None:
             if flag.choices:
                 options["choices"] = flag.choices
         groups[flag.group].add_argument(*names, **options)
-
-
-def to_arguments(values: Mapping[str, Any]) -> list[str]:
-    """Command-line arguments that give these values again; what equals a default is left out.
-
-    Args:
-        values: by key (`vars(namespace)`); keys that are not the learner's are passed over.
-    """
-    arguments: list[str] = []
-    for flag in FLAGS:
-        value = values.get(flag.key, flag.default)
-        if value == flag.default or value is None:
-            continue
-        if flag.type is None:
-            arguments.append(flag.name)
-        elif flag.nargs:
-            arguments += [flag.name, *map(str, value)]
-        else:
-            # one word, so that a value that begins with a dash is not taken for a flag
-            arguments.append(f"{flag.name}={value}")
-    return arguments

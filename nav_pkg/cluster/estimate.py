@@ -275,17 +275,24 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
             f"{asks.gpus:5} {duration(works[job.name].seconds):>9} "
             f"{duration(job.wall_time) if job.wall_time else 'none':>9}"
         )
+    return [
+        *lines,
+        *summary(plan, works),
+        "by the rates of docs/performance.md, which are of two cores without a GPU",
+    ]
+
+
+def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
+    """What all of a plan's jobs take together, as lines of text."""
     total, chain = totals(plan.jobs, works), longest(plan.jobs, works)
-    lines += [
+    return [
         f"core-hours: {total['core_hours']:.1f} expected, "
         f"at most {total['most_core_hours']:.1f} a try by wall time",
         f"the longest chain of jobs: {duration(chain)}; "
         f"with 2 cores in all: {duration(max(chain, total['core_hours'] * 1800))}",
         f"all at once: memory {total['memory'] / 1000:.1f} GB, disk {total['disk'] / 1000:.1f} GB; "
         f"left on disk: {total['left'] / 1000:.1f} GB in {total['files']:,.0f} files",
-        "by the rates of docs/performance.md, which are of two cores without a GPU",
     ]
-    return lines
 
 
 def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:

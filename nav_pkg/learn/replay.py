@@ -20,7 +20,6 @@ from nav_pkg.learn.order import Windows
 from nav_pkg.learn.samples import available_memory
 
 RULES = ("fifo", "hard", "empty")
-PRIORITIES = ("no", "loss")
 
 MEMORY_SHARE = 0.5
 """Most of the free memory that a buffer may take; the rest is the network's and the simulator's."""

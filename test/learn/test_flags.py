@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli.learner_flags import BY_KEY, FLAGS, to_arguments
+from nav_pkg.cli.learner_flags import BY_KEY, FLAGS
 from nav_pkg.cli.main import given, parse
 from nav_pkg.core import UsageError
 
@@ -117,17 +117,6 @@ def test_what_stands_on_the_command_line_and_what_is_a_default():
         "network": "tiny_net",
         "scale_means": [0.0, 0.0, 1.0],
     }
-
-
-def test_values_there_and_back():
-    line = "--network tiny_net --discrete --scaled_input --scale_means -1 0 1 -t a/b --learning_rate 0.01"
-    args = parse(line.split())
-    arguments = to_arguments(vars(args))
-    assert vars(parse(arguments)) == vars(args)
-    assert "--network=tiny_net" not in arguments  # a default
-    args = parse(["--time_length", "-1", "--init_state", "burn_in", "20", "--n_frames", "3"])
-    assert args.time_length == -1 and vars(parse(to_arguments(vars(args)))) == vars(args)
-    assert to_arguments(vars(parse([]))) == []
 
 
 def row(flag):
