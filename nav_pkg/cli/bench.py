@@ -258,7 +258,7 @@ class Bench:
         """Write, read back and check a DAG of 10,000 nodes."""
         from nav_pkg.cluster import scale
 
-        made = scale.write(scale.synthetic(9700, 297, self.work / "dag"))
+        made = scale.written(scale.synthetic(9700, 297, self.work / "dag"))
         command = self.command("bench.py", "--only", "dag")
         detail = f"{made.jobs} nodes, {made.files} files, a DAG file of {made.dag_bytes / 1e6:.1f} MB"
         self.report("dag_writer_seconds", made.seconds, "s", command, detail)

@@ -16,9 +16,9 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from nav_pkg.cli import cluster_flags, flags
 from nav_pkg.cli.cluster_flags import Layer
-from nav_pkg.cluster import client, estimate, submit, transfer
+from nav_pkg.cluster import begun, client, estimate, submit, transfer, write
 from nav_pkg.cluster.estimate import Work
-from nav_pkg.cluster.plan import Hosts, Job, Plan
+from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import paths
 from nav_pkg.data.reader import Dataset, load_dataset
@@ -336,7 +336,7 @@ def run(command: type, argv: Optional[Sequence[str]] = None) -> int:
         client.use(pool_environment())
         one.gpus = _gpus(one)
     plan, works = one.plan()
-    with submit.locked(plan):
+    with begun.locked(plan):
         return _write_and_submit(one, plan, works)
 
 
@@ -357,7 +357,7 @@ def pool_environment() -> Dict[str, str]:
 
 def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
     args = one.args
-    if args.dont_submit and (plan.folder / submit.SUBMITTED_FILE).exists():
+    if args.dont_submit and (plan.folder / SUBMITTED_FILE).exists():
         raise UsageError(
             f"--dont_submit: the DAG of -t {plan.tag} was submitted, and may be running with the files that "
             "this would write: choose another -t"
@@ -368,27 +368,27 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
             f"-t {plan.tag}: its DAG is in the queue (job {running[0]}): see dag_status.py -t {plan.tag}, or "
             f"condor_rm {running[0]}"
         )
-    state = submit.state_of(plan)
+    state = begun.state_of(plan)
     if state == "nothing" or args.owr:
         one.check_places()
     rescue: Optional[Path] = None
     if state != "nothing" and args.owr:
-        submit.begin_anew(plan)
+        begun.begin_anew(plan)
     elif state == "done":
         raise UsageError(f"-t {plan.tag}: this DAG is done; --owr to begin anew, or another -t")
     elif state == "other":
-        how = submit.differences(plan)
+        how = begun.differences(plan)
         held = f"holds another DAG ({how})" if how else "exists already"
-        where = plan.summary_dir / plan.tag if how else submit.existing(plan)
+        where = plan.summary_dir / plan.tag if how else begun.existing(plan)
         raise UsageError(
             f"{where}: {held}; give the same flags to continue it, --owr to begin anew, or another -t"
         )
     elif state == "same":
-        rescue = submit.make_rescue(plan)
+        rescue = begun.make_rescue(plan)
     one.prepare()
     transfer.pack(plan)
-    submit.write(plan, retry=not args.dont_retry)
-    submit.validate(plan)
+    write.write(plan, retry=not args.dont_retry)
+    write.validate(plan)
     _say(estimate.summary(plan, works), one.warnings)
     print(f"{len(plan.jobs)} jobs: {plan.file}")
     if args.dont_submit:

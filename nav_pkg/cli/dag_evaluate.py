@@ -16,9 +16,9 @@ from nav_pkg.cli import evaluate, run_script
 from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
-from nav_pkg.cluster import estimate, submit
+from nav_pkg.cluster import estimate
 from nav_pkg.cluster.estimate import Work
-from nav_pkg.cluster.plan import dag_folder
+from nav_pkg.cluster.plan import PLAN_FILE, dag_folder
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.flight.conditions import DIRECTIONS, labels
@@ -127,7 +127,7 @@ class Evaluate(DagCommand):
 
     def _trained(self) -> List[str]:
         """The folders of all models of the tag's DAG; none where flags choose, or there is no such DAG."""
-        plan_file = dag_folder(self.summary_dir, self.tag) / submit.PLAN_FILE
+        plan_file = dag_folder(self.summary_dir, self.tag) / PLAN_FILE
         chosen = self.args.number_of_models or list(self.args.seeds) != list(SEEDS)
         if chosen or not plan_file.exists():
             return []

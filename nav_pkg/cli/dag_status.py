@@ -15,7 +15,7 @@ from typing import List, Optional, Sequence
 from nav_pkg.cli import flags
 from nav_pkg.cli.learner_flags import real
 from nav_pkg.cluster import plan, status
-from nav_pkg.cluster.submit import SUBMITTED_FILE
+from nav_pkg.cluster.plan import SUBMITTED_FILE
 from nav_pkg.core import UsageError
 from nav_pkg.data.paths import summary_dir
 

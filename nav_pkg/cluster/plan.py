@@ -28,6 +28,11 @@ KINDS = (
 LOCAL_KINDS = ("clean", "merge", "verify", "report", "dagger")
 """Kinds that run on the submitting host where there is no shared file system: all they read is there."""
 
+PLAN_FILE = "plan.json"
+SUBMITTED_FILE = "submitted.json"
+STATUS_FILE = "nodes.status"
+NODE_LOG = "nodes.log"
+
 CODE = "nav_pkg.tar.gz"
 """The checkout, where HTCondor brings it to hosts without one."""
 
@@ -168,6 +173,10 @@ class Plan:
     def file(self) -> Path:
         """The DAG file."""
         return self.folder / dag_file_name(self.tag)
+
+    def places(self) -> Dict[str, Any]:
+        """Where the jobs find their files, which has to be the same for a DAG to be continued."""
+        return {"data_root": str(self.data_root), "file_transfer": self.hosts.file_transfer}
 
     def check(self) -> None:
         """Raise UsageError when HTCondor could not hold the plan.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List
 
-from nav_pkg.cluster import client, estimate, submit
+from nav_pkg.cluster import client, estimate, write
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import Job, Plan, Resources
 
@@ -46,7 +46,7 @@ class Written:
     files: int
 
 
-def write(plan: Plan) -> Written:
+def written(plan: Plan) -> Written:
     """Write and check a plan; how long that took."""
     client.offline()
     import htcondor2.dags  # noqa: F401  its import is not the writing
@@ -54,8 +54,8 @@ def write(plan: Plan) -> Written:
     before = _memory()
     begin = time.monotonic()
     plan.check()
-    file = submit.write(plan)
-    submit.validate(plan)
+    file = write.write(plan)
+    write.validate(plan)
     seconds = time.monotonic() - begin
     count = sum(1 for path in plan.folder.rglob("*") if path.is_file())
     return Written(len(plan.jobs), seconds, _memory() - before, file.stat().st_size, count)

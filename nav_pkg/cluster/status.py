@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE
 from nav_pkg.core import DataError
 from nav_pkg.data import files
 
@@ -62,7 +63,7 @@ def was_removed(folder: Path) -> bool:
 def _last_word(folder: Path) -> Tuple[int, str]:
     """The DAG's status in DAGMan's file, and DAGMan's words about it; -1 when there is none."""
     try:
-        text = (folder / "nodes.status").read_text(encoding="utf-8", errors="replace")
+        text = (folder / STATUS_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return -1, ""
     found = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
@@ -135,9 +136,9 @@ class Dag:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        if not (folder / "plan.json").exists():
+        if not (folder / PLAN_FILE).exists():
             raise DataError(f"{folder}: holds no DAG; see -t and --summary_dir")
-        plan = files.read_json(folder / "plan.json")
+        plan = files.read_json(folder / PLAN_FILE)
         self.command, self.tag = str(plan.get("command")), str(plan.get("tag"))
         self.nodes: Dict[str, Node] = {
             row["name"]: Node(
@@ -156,7 +157,7 @@ class Dag:
         """The nodes as they stand now, in the plan's order."""
         self._read_log()
         removed = was_removed(self.folder)
-        for name, values in read_nodes(self.folder / "nodes.status").items():
+        for name, values in read_nodes(self.folder / STATUS_FILE).items():
             node = self.nodes.get(name)
             if node is None:
                 continue
@@ -179,7 +180,7 @@ class Dag:
     def silent(self, now: float) -> float:
         """Seconds for which DAGMan has written nothing, if that is long and the DAG has not ended; else 0."""
         heard = 0.0
-        for name in ("submitted.json", "nodes.status"):
+        for name in (SUBMITTED_FILE, STATUS_FILE):
             with contextlib.suppress(OSError):
                 heard = max(heard, (self.folder / name).stat().st_mtime)
         return now - heard if heard and now - heard > SILENT and not has_ended(self.folder) else 0.0
@@ -187,7 +188,7 @@ class Dag:
     def _read_log(self) -> None:
         """Take in new events of the nodes' log."""
         try:
-            with open(self.folder / "nodes.log", encoding="utf-8", errors="replace") as log:
+            with open(self.folder / NODE_LOG, encoding="utf-8", errors="replace") as log:
                 log.seek(self._offset)
                 text = self._rest + log.read()
                 self._offset = log.tell()

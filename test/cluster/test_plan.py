@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nav_pkg.cluster import client, describe, estimate, scale, submit, transfer
+from nav_pkg.cluster import begun, client, describe, estimate, scale, transfer, write
 from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources, condor_path
 from nav_pkg.core import DataError, UsageError
 
@@ -40,8 +40,8 @@ def three(**values):
 def test_the_files_of_a_dag(tmp_path):
     plan = plan_of(tmp_path, *three(simulator=True, datasets=("d",)))
     plan.check()
-    file = submit.write(plan)
-    submit.validate(plan)
+    file = write.write(plan)
+    write.validate(plan)
     assert file == tmp_path / "log" / "a" / "b" / "DAG" / "dag_file_a_b"
     dag = file.read_text().splitlines()
     assert "JOB r1 record.sub" in dag and "PARENT r0 r1 CHILD merge" in dag
@@ -84,7 +84,7 @@ def test_the_files_of_a_dag(tmp_path):
 
 def test_without_retries(tmp_path):
     plan = plan_of(tmp_path, *three())
-    dag = submit.write(plan, retry=False).read_text()
+    dag = write.write(plan, retry=False).read_text()
     assert "RETRY" not in dag
     assert "NumJobCompletions > 0" in (plan.folder / "record.sub").read_text()
 
@@ -94,8 +94,8 @@ def test_hosts_gpus_and_containers(tmp_path):
     job = Job("m", "train", ("main.py",), Resources(1, 1000, 1000, 1, 1900))
     plan = plan_of(tmp_path, job, hosts=hosts)
     plan.check()
-    submit.write(plan)
-    submit.validate(plan)
+    write.write(plan)
+    write.validate(plan)
     sub = (plan.folder / "train.sub").read_text()
     assert "universe = container" in sub and "container_image = /images/nav.sif" in sub
     assert "request_gpus = $(gpus)" in sub and "gpus_minimum_memory = $(gpu_memory)" in sub
@@ -181,13 +181,13 @@ def test_whatever_a_command_holds_it_arrives_as_it_was(tmp_path_factory, words, 
     job = Job("r0", "record", ("run_script.py", *words), datasets=(dataset,), simulator=True)
     plan = Plan("c", "t", folder, folder / "data", ROOT, (job,))
     plan.check()
-    file = submit.write(plan)
-    submit.validate(plan)
+    file = write.write(plan)
+    write.validate(plan)
     spec = json.loads((plan.folder / "jobs" / "r0.json").read_text(encoding="utf-8"))
     assert spec["command"] == ["run_script.py", *words] and spec["datasets"] == [dataset]
     plain = Plan("c", "t", folder, folder / "data", ROOT, (Job("r0", "record", ("x",), simulator=True),))
     texts = [file.read_text(), (plan.folder / "record.sub").read_text()]
-    submit.write(plain)
+    write.write(plain)
     assert texts == [file.read_text(), (plan.folder / "record.sub").read_text()]
 
 
@@ -209,7 +209,7 @@ def test_ten_thousand_nodes(tmp_path):
     "elsewhere."""
     code = (
         "from pathlib import Path; from nav_pkg.cluster import scale; "
-        f"made = scale.write(scale.synthetic(9700, 297, Path({str(tmp_path)!r}))); print(made.jobs, "
+        f"made = scale.written(scale.synthetic(9700, 297, Path({str(tmp_path)!r}))); print(made.jobs, "
         f"made.memory)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, timeout=280)
@@ -245,92 +245,90 @@ def status(plan, **nodes):
 
 def test_a_tag_is_free_then_the_same_then_done(tmp_path):
     plan = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "4"]}})
-    assert submit.state_of(plan) == "nothing"
-    submit.write(plan)
-    assert submit.state_of(plan) == "same"
+    assert begun.state_of(plan) == "nothing"
+    write.write(plan)
+    assert begun.state_of(plan) == "same"
     other = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "5"]}})
-    assert submit.state_of(other) == "other"
-    assert submit.differences(other) == "--max_episodes 4, not 5"
+    assert begun.state_of(other) == "other"
+    assert begun.differences(other) == "--max_episodes 4, not 5"
     elsewhere = replace(plan, data_root=tmp_path / "elsewhere")
-    assert submit.state_of(elsewhere) == "other" and "--data_root" in submit.differences(elsewhere)
+    assert begun.state_of(elsewhere) == "other" and "--data_root" in begun.differences(elsewhere)
     travelling = replace(plan, hosts=Hosts(file_transfer=True))
-    assert submit.differences(travelling) == "--file_transfer False, not True"
+    assert begun.differences(travelling) == "--file_transfer False, not True"
     status(plan, r0=5, r1=6, merge=7)
-    assert submit.state_of(plan) == "same"
+    assert begun.state_of(plan) == "same"
     status(plan, r0=5, r1=5, merge=5)
-    assert submit.state_of(plan) == "done" and submit.state_of(other) == "other"
+    assert begun.state_of(plan) == "done" and begun.state_of(other) == "other"
 
 
 def test_what_stands_where_a_job_would_write(tmp_path):
     jobs = (Job("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
     plan = plan_of(tmp_path, *jobs)
     kept(tmp_path / "log" / "a" / "b" / "seed_1", "config.json")
-    assert (
-        submit.state_of(plan) == "other" and submit.existing(plan) == tmp_path / "log" / "a" / "b" / "seed_1"
-    )
+    assert begun.state_of(plan) == "other" and begun.existing(plan) == tmp_path / "log" / "a" / "b" / "seed_1"
     kept(tmp_path / "log" / "a" / "b" / "kept", "notes.txt")
-    submit.begin_anew(plan)
-    assert submit.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
+    begun.begin_anew(plan)
+    assert begun.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
     kept(tmp_path / "data" / "x", "holiday.jpg")
     with pytest.raises(UsageError, match="holds something else than what a job writes"):
-        submit.begin_anew(plan)
+        begun.begin_anew(plan)
     assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
     shutil.rmtree(tmp_path / "data" / "x")
     kept(tmp_path / "data" / "x", "dataset.json", "mine/dataset.json")
     with pytest.raises(UsageError, match="data/x/mine lies in .*data/x, which would go"):
-        submit.begin_anew(plan)
+        begun.begin_anew(plan)
     assert (tmp_path / "data" / "x" / "mine" / "dataset.json").exists()
     kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
     with pytest.raises(UsageError, match="was not made by dag_train.py"):
-        submit.begin_anew(plan)
+        begun.begin_anew(plan)
 
 
 def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
     outputs = [(f"log/a/b/seed_{i}", f"data/a/b/seed_{i}") for i in (1, 2)]
     jobs = [Job(f"m_{i}", "online", ("run_script.py",), outputs=made) for i, made in enumerate(outputs)]
-    submit.write(plan_of(tmp_path, *jobs))
+    write.write(plan_of(tmp_path, *jobs))
     for place in (place for made in outputs for place in made):
         kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
     elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
     kept(tmp_path / "other" / "a" / "b" / "seed_2", "dataset.json")
-    submit.begin_anew(elsewhere)
+    begun.begin_anew(elsewhere)
     assert not (tmp_path / "log/a/b/seed_2").exists()
     assert (tmp_path / "other/a/b/seed_2").exists() and (tmp_path / "data/a/b/seed_2").exists()
-    submit.write(plan_of(tmp_path, *jobs))
-    submit.begin_anew(plan_of(tmp_path, jobs[0]))
+    write.write(plan_of(tmp_path, *jobs))
+    begun.begin_anew(plan_of(tmp_path, jobs[0]))
     assert not any((tmp_path / "data/a/b").iterdir())
 
 
 def test_a_dag_that_was_cut_off_goes_on_from_its_status(tmp_path):
     plan = plan_of(tmp_path, *three())
-    submit.write(plan)
-    assert submit.make_rescue(plan) is None
+    write.write(plan)
+    assert begun.make_rescue(plan) is None
     status(plan, r0=5, r1=3, merge=0)
-    first = submit.make_rescue(plan)
+    first = begun.make_rescue(plan)
     assert first.name == "dag_file_a_b.rescue001" and first.read_text() == "DONE r0\n"
-    assert submit.make_rescue(plan) is None  # it has not been taken up yet
+    assert begun.make_rescue(plan) is None  # it has not been taken up yet
     (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 1}')
     status(plan, r0=5, r1=5, merge=3)
-    assert submit.make_rescue(plan).read_text() == "DONE r0\nDONE r1\n"
+    assert begun.make_rescue(plan).read_text() == "DONE r0\nDONE r1\n"
 
 
 def test_what_makes_its_output_anew_may_change_and_is_done_again(tmp_path):
     r0, r1, merge = three()
     verify = Job("verify", "verify", ("dataset.py",), parents=("merge",))
     plan = plan_of(tmp_path, r0, r1, merge, verify)
-    submit.write(plan)
+    write.write(plan)
     status(plan, r0=5, r1=5, merge=5, verify=5)
     (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 0}')
-    assert submit.state_of(plan) == "done" and submit.changed(plan) == []
+    assert begun.state_of(plan) == "done" and begun.changed(plan) == []
     other_flights = replace(r0, command=("run_script.py", "--alpha", "0"))
-    assert submit.changed(plan_of(tmp_path, other_flights, r1, merge, verify)) == []
+    assert begun.changed(plan_of(tmp_path, other_flights, r1, merge, verify)) == []
     other = plan_of(tmp_path, r0, r1, replace(merge, command=("dataset.py", "other")), verify)
-    assert submit.changed(other) == ["merge", "verify"] and submit.state_of(other) == "same"
-    rescue = submit.make_rescue(other)
+    assert begun.changed(other) == ["merge", "verify"] and begun.state_of(other) == "same"
+    rescue = begun.make_rescue(other)
     assert rescue.read_text() == "DONE r0\nDONE r1\n"
-    submit.write(other)  # as with --dont_submit: the next submission knows nothing of what was before
-    assert submit.state_of(other) == "same" and submit.make_rescue(other) is None
-    assert submit.rescues(other)[-1] == rescue
+    write.write(other)  # as with --dont_submit: the next submission knows nothing of what was before
+    assert begun.state_of(other) == "same" and begun.make_rescue(other) is None
+    assert begun.rescues(other)[-1] == rescue
 
 
 @pytest.mark.parametrize(
@@ -360,10 +358,10 @@ def test_wall_times_that_have_passed_are_no_failures(tmp_path, completions, hour
 
 def test_one_submission_of_a_tag_at_a_time(tmp_path):
     plan = plan_of(tmp_path, *three())
-    with submit.locked(plan), pytest.raises(UsageError, match="being submitted by another process"):  # noqa: SIM117
-        with submit.locked(plan):
+    with begun.locked(plan), pytest.raises(UsageError, match="being submitted by another process"):  # noqa: SIM117
+        with begun.locked(plan):
             pass
-    with submit.locked(plan):
+    with begun.locked(plan):
         pass
 
 
@@ -385,7 +383,7 @@ def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path):
     add = Job("add", "merge", ("dataset.py",), outputs=("data/d/e", "log/a/x"))
     learn = Job("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
     plan = plan_of(tmp_path, add, learn, hosts=Hosts(file_transfer=True))
-    submit.write(plan)
+    write.write(plan)
     assert plan.spec(add)["pack"] == ["data/d/e"] and plan.places_before() == []
     with pytest.raises(DataError, match="add.tar: cannot write: no such file"):
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
@@ -409,8 +407,8 @@ def test_files_go_and_come_back(tmp_path):
     (tmp_path / "data" / "d").mkdir(parents=True)
     (tmp_path / "data" / "d" / "e").symlink_to(tmp_path / "elsewhere" / "e")
     transfer.pack(plan)
-    submit.write(plan)
-    submit.validate(plan)
+    write.write(plan)
+    write.validate(plan)
     folder = plan.folder / "transfer"
     with tarfile.open(folder / "data+d+e.tar") as tar:
         assert "data/d/e/00000_w/RGB/0.jpg" in tar.getnames()
@@ -461,7 +459,7 @@ def test_files_go_and_come_back(tmp_path):
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "log/../../out", "elsewhere/out", "data"])
 def test_files_that_would_come_back_elsewhere_are_refused(tmp_path, name, capsys):
     plan = plan_of(tmp_path, *three())
-    submit.write(plan)
+    write.write(plan)
     (tmp_path / "file").write_text("x")
     with tarfile.open(plan.folder / "transfer" / "r0.tar", "w") as tar:
         tar.add(tmp_path / "file", name) if not name.startswith(("/", "..")) else _add(tar, name)
