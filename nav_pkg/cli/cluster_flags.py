@@ -270,10 +270,10 @@ class Layer(NamedTuple):
 
 def all_layers() -> List[Layer]:
     """All scripts that any command's jobs run."""
-    from nav_pkg.cli import clean_dataset, evaluate, main, run_script
+    from nav_pkg.cli import clean_dataset, evaluate, main, session_flags
 
     return [
-        Layer("run_script.py", run_script.parser()),
+        Layer("run_script.py", session_flags.parser()),
         Layer("main.py", main.make_parser()),
         Layer("clean_dataset.py", clean_dataset.make_parser()),
         Layer("evaluate.py", evaluate.parser()),

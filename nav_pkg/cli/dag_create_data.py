@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import clean_dataset, run_script
+from nav_pkg.cli import clean_dataset, run_script, session_flags
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, refuse_existing, run
 from nav_pkg.cluster import estimate
@@ -36,21 +36,21 @@ class CreateData(DagCommand):
     def layers(self) -> List[Any]:
         """run_script.py records, clean_dataset.py cleans; what main.py owns goes to the learner in flight."""
         return [
-            layer("run_script.py", run_script.parser(), "--shard", "--data_location", "--shared_master"),
+            layer("run_script.py", session_flags.parser(), "--shard", "--data_location", "--shared_master"),
             layer("clean_dataset.py", clean_dataset.make_parser(), *_SET_HERE),
             layer("main.py", learner.make_parser(), wall_time="give --wall_time_rec"),
         ]
 
     def check(self) -> None:
         """Check a recorder's flags and the cleaning's; the destination must be free."""
-        line, learned = run_script.split(self._recorder(0, 1, checked=True))
+        line, learned = session_flags.split(self._recorder(0, 1, checked=True))
         if line.learns:
             raise UsageError(
                 f"{self.name}: --online without --no_training learns, which needs its runs in order: see "
                 "dag_train_online.py"
             )
         run_script.Session(line, learned, check_only=True)
-        self.flights = run_script.schedule(line)
+        self.flights = session_flags.schedule(line)
         self.runs = line.number_of_runs
         self.frame = frame_of(line)
         self.checkpoint = line.checkpoint_path

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import dagger, run_script
+from nav_pkg.cli import dagger, session_flags
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
@@ -32,7 +32,7 @@ class Dagger(DagCommand):
         """dagger.py takes its own flags, and tells those of run_script.py and main.py apart itself."""
         return [
             layer("dagger.py", dagger.parser(), random_seed="give --seeds"),
-            layer("run_script.py", run_script.parser(), "--shard", "--shared_master"),
+            layer("run_script.py", session_flags.parser(), "--shard", "--shared_master"),
             layer("main.py", learner.make_parser()),
         ]
 
@@ -44,8 +44,8 @@ class Dagger(DagCommand):
             folder: dagger.Rounds(*dagger.split(self._words(folder, seed))) for folder, seed in self.models
         }
         one = next(iter(self.rounds.values()))
-        line, _ = run_script.split(one.collect(1)[2:])
-        self.frames = expected_frames(run_script.schedule(line))
+        line, _ = session_flags.split(one.collect(1)[2:])
+        self.frames = expected_frames(session_flags.schedule(line))
         self.frame = frame_of(line)
         self.training = learner.parse(one.train(1)[2:])
         self.network = canonical(self.training.network)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from nav_pkg.cli import evaluate, run_script
+from nav_pkg.cli import evaluate, session_flags
 from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
@@ -64,10 +64,10 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
         raise UsageError(f"{name}: --jobs {args.jobs}: a job has one simulator: leave it out")
     frames = 0
     for world in args.worlds:
-        line, _ = run_script.split(["-m", "checkpoint", "--alpha", str(args.alpha), "-w", world, *rest])
+        line, _ = session_flags.split(["-m", "checkpoint", "--alpha", str(args.alpha), "-w", world, *rest])
         for delay in args.control_delays:
             line.control_delay = delay
-            frames = max(frames, expected_frames(run_script.schedule(line)))
+            frames = max(frames, expected_frames(session_flags.schedule(line)))
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
     count *= len(set(args.control_delays)) * len(set(args.perturbations))
     kept = frames if args.keep_images else estimate.EVALUATED_FRAMES
@@ -84,7 +84,7 @@ class Evaluate(DagCommand):
         """evaluate.py flies through run_script.py."""
         return [
             layer("evaluate.py", evaluate.parser()),
-            layer("run_script.py", run_script.parser(), *FLOWN_BY_EVALUATE),
+            layer("run_script.py", session_flags.parser(), *FLOWN_BY_EVALUATE),
         ]
 
     def check(self) -> None:

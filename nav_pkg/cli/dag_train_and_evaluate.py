@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence
 
-from nav_pkg.cli import evaluate, run_script
+from nav_pkg.cli import evaluate, session_flags
 from nav_pkg.cli.dag import Asked, layer, run
 from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights
 from nav_pkg.cli.dag_train import Model, Train
@@ -29,7 +29,7 @@ class TrainAndEvaluate(Train):
         return [
             *super().layers(),
             layer("evaluate.py", evaluate.parser(), "-m", checkpoint_path="each model flies itself"),
-            layer("run_script.py", run_script.parser(), *FLOWN_BY_EVALUATE),
+            layer("run_script.py", session_flags.parser(), *FLOWN_BY_EVALUATE),
         ]
 
     def check(self) -> None:

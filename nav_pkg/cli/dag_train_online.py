@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import main as learner
-from nav_pkg.cli import run_script
+from nav_pkg.cli import run_script, session_flags
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cli.dag_train import canonical, split_lengths
@@ -30,18 +30,18 @@ class TrainOnline(DagCommand):
         """run_script.py flies, main.py is its learner."""
         alone = ("--shard", "--shared_master", "--no_training", "--evaluation", "-e", "--data_location")
         return [
-            layer("run_script.py", run_script.parser(), *alone, random_seed="give --seeds"),
+            layer("run_script.py", session_flags.parser(), *alone, random_seed="give --seeds"),
             layer("main.py", learner.make_parser()),
         ]
 
     def check(self) -> None:
         """Check a session's flags, its checkpoint and what is learned."""
         self.models = models(self.name, self.args)
-        line, learned = run_script.split(self._session(*self.models[0]))
+        line, learned = session_flags.split(self._session(*self.models[0]))
         run_script.Session(line, learned, check_only=True)
         if not line.learns:
             raise UsageError(f"{self.name}: the flags say that nothing is learned: leave --no_training out")
-        self.flights = run_script.schedule(line)
+        self.flights = session_flags.schedule(line)
         self.create_dataset = line.create_dataset
         given = learner.given(learned)
         self.checkpoint = line.checkpoint_path or given.get("checkpoint_path")

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from nav_pkg.cli import flags, run_script
+from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
@@ -94,7 +94,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[argparse.Namespace, List[str],
     """
     own = parser()
     args, rest = own.parse_known_args(sys.argv[1:] if argv is None else argv)
-    theirs = run_script.parser()
+    theirs = session_flags.parser()
     flight, training = theirs.parse_known_args(rest)
     words: List[str] = []
     for action in theirs._actions:
@@ -150,8 +150,8 @@ class Rounds:
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
         # what any of the commands would refuse is refused before the first one
-        own, _ = run_script.split(self.collect(1)[2:])
-        run_script.schedule(own)
+        own, _ = session_flags.split(self.collect(1)[2:])
+        session_flags.schedule(own)
         main_command.parse(self.train(1)[2:])
 
     # The commands of a round.

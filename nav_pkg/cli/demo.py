@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg import nets
-from nav_pkg.cli import flags, run_script
+from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.steps import Pace, run_step
 from nav_pkg.core import DataError, NavError, UsageError
@@ -148,9 +148,9 @@ class Demo:
             UsageError: a value that one of the commands does not take.
         """
         for command in (self.collect(NOISY, self.args.runs), self.fly()):
-            own, _ = run_script.split(command[2:])
+            own, _ = session_flags.split(command[2:])
             if own.alpha == 1:  # the checkpoint that flies is still to be made
-                run_script.schedule(own)
+                session_flags.schedule(own)
         main_command.parse(self.train()[2:])
         nets.spec(self.args.network)
 

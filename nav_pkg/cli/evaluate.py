@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from tqdm import tqdm
 
-from nav_pkg.cli import flags, run_script
+from nav_pkg.cli import flags, run_script, session_flags
 from nav_pkg.cli.learner_flags import perturbation, real, whole
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
@@ -95,7 +95,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     own = parser()
     args, rest = own.parse_known_args(argv)
     args.summary_dir = args.summary_dir.expanduser().resolve()
-    known = own.flags() + run_script.parser().flags() + run_script.learner.make_parser().flags()
+    known = own.flags() + session_flags.parser().flags() + session_flags.learner.make_parser().flags()
     for flag in (word.split("=")[0] for word in rest if word.startswith("-")):
         if flag in SET_HERE:
             cure = f"give {SET_HERE[flag]}" if SET_HERE[flag] else "evaluate.py sets it; leave it out"
@@ -121,9 +121,9 @@ class Command:
         self.evaluation = Evaluation(self.folder, self._configuration())
         checked: Set[str] = set()
         for condition in self.evaluation.conditions:
-            line, learner = run_script.split(self._arguments(condition, 1, 1))
+            line, learner = session_flags.split(self._arguments(condition, 1, 1))
             if condition.label in checked:
-                run_script.schedule(line)
+                session_flags.schedule(line)
             else:  # the checkpoint and the simulator, too
                 run_script.Session(line, learner, check_only=True)
                 self._check_camera(condition.label, line)

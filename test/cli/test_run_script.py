@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli import run_script
+from nav_pkg.cli import run_script, session_flags
 from nav_pkg.core import NavError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_flags_go_to_their_owner():
     line = "-t x --alpha 0.5 -m model --network tiny_net --discrete --tensorboard --online --pause_simulator"
-    args, learner = run_script.split(line.split())
+    args, learner = session_flags.split(line.split())
     assert (args.alpha, args.checkpoint_path, args.pause_simulator) == (0.5, "model", True)
     assert learner == ["--online", "--network", "tiny_net", "--discrete", "--tensorboard"]
     assert args.learns
@@ -23,7 +23,7 @@ def test_flags_go_to_their_owner():
 
 @pytest.mark.parametrize("line", ["", "--online --no_training", "--online -e", "--no_training"])
 def test_the_learner_learns_only_when_told_to(line):
-    args, learner = run_script.split(["-t", "x", "-m", "model", *line.split()])
+    args, learner = session_flags.split(["-t", "x", "-m", "model", *line.split()])
     assert not args.learns
     assert learner == ["--online", "--no_training"]
 
@@ -38,7 +38,7 @@ def test_the_learner_learns_only_when_told_to(line):
     ],
 )
 def test_what_is_not_given_is_the_robot_s_own(line, sizes, speeds):
-    args, _ = run_script.split(["-t", "x", *line.split()])
+    args, _ = session_flags.split(["-t", "x", *line.split()])
     assert (args.width, args.height, args.depth_width, args.depth_height) == sizes
     assert (args.speed, args.turn_speed, args.z_pos) == (*speeds, 1.0)
 
@@ -47,11 +47,11 @@ def test_what_is_not_given_is_the_robot_s_own(line, sizes, speeds):
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
 def test_folders_that_roslaunch_can_not_take(flag, name):
     with pytest.raises(UsageError, match=f"{flag} .*: roslaunch takes no folder with"):
-        run_script.split(["-t", "x", flag, f"/tmp/{name}"])
+        session_flags.split(["-t", "x", flag, f"/tmp/{name}"])
 
 
 def test_roslaunch_arguments_are_dropped():
-    args, learner = run_script.split(["-t", "x", "__name:=collect", "__log:=/tmp/a b.log"])
+    args, learner = session_flags.split(["-t", "x", "__name:=collect", "__log:=/tmp/a b.log"])
     assert args.log_tag == "x"
     assert learner == ["--online", "--no_training"]
 
@@ -96,7 +96,7 @@ def test_roslaunch_arguments_are_dropped():
 def test_refused_before_anything_is_made_or_deleted(tmp_path, line, message):
     folders = ["--summary_dir", str(tmp_path / "log"), "--data_root", str(tmp_path / "data")]
     with pytest.raises(NavError, match=message) as error:
-        args, learner = run_script.split([*folders, "--owr", "-ds", *line.split()])
+        args, learner = session_flags.split([*folders, "--owr", "-ds", *line.split()])
         run_script.Session(args, learner)
     assert error.value.code in (2, 3)
     assert "\n" not in str(error.value)
@@ -106,7 +106,7 @@ def test_refused_before_anything_is_made_or_deleted(tmp_path, line, message):
 def test_world_file_that_does_not_parse(tmp_path):
     world = tmp_path / "bad.world"
     world.write_text("<sdf version='1.6'>\n<world></sdf>")
-    args, learner = run_script.split(["-w", str(world)])
+    args, learner = session_flags.split(["-w", str(world)])
     with pytest.raises(NavError, match=r"bad.world, line 2"):
         run_script.Session(args, learner)
 
@@ -120,7 +120,7 @@ def test_one_line_and_exit_code():
 
 def test_final_evaluations_fix_the_number_of_runs(tmp_path):
     def configuration(*line):
-        args, learner = run_script.split([*line, "-t", "x"])
+        args, learner = session_flags.split([*line, "-t", "x"])
         session = run_script.Session.__new__(run_script.Session)
         session.args, session.learner_flags = args, learner
         return json.dumps(session._configuration(), sort_keys=True)
@@ -135,7 +135,7 @@ def test_default_tag_spares_a_named_dataset(tmp_path):
     for file in ("dataset.json", "00000_esatv3/run.json"):
         (tmp_path / "data" / "precious" / file).write_text("{}")
     folders = ["--summary_dir", str(tmp_path / "log"), "--data_root", str(tmp_path / "data")]
-    args, learner = run_script.split([*folders, "-ds", "--data_location", "precious"])
+    args, learner = session_flags.split([*folders, "-ds", "--data_location", "precious"])
     with pytest.raises(UsageError, match="exists already"):
         run_script.Session(args, learner)
     assert (tmp_path / "data" / "precious" / "00000_esatv3" / "run.json").exists()
@@ -152,6 +152,6 @@ def test_a_job_s_own_folder_does_not_tell_sessions_apart(monkeypatch, tmp_path):
             "--data_root",
             tmp_path / f"dir_{number}",
         ]
-        line = run_script.split(["-t", "x", *map(str, folders)])
+        line = session_flags.split(["-t", "x", *map(str, folders)])
         made.append(run_script.Session(*line, check_only=True)._configuration())
     assert made[0] == made[1] and str(tmp_path) not in json.dumps(made)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nav_pkg import nets
 from nav_pkg.cli import export as command
-from nav_pkg.cli import run_script
+from nav_pkg.cli import run_script, session_flags
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.resize import resize
 from nav_pkg.learn import checkpoint, export, exported
@@ -213,8 +213,8 @@ def test_another_camera_is_refused_before_the_flight(tmp_path):
     with pytest.raises(
         UsageError, match="exported for a camera of 160x90, this one's is 640x360: give --width 160"
     ):
-        run_script.Session(*run_script.split(line), check_only=True)
-    run_script.Session(*run_script.split([*line, "--width", "160", "--height", "90"]), check_only=True)
+        run_script.Session(*session_flags.split(line), check_only=True)
+    run_script.Session(*session_flags.split([*line, "--width", "160", "--height", "90"]), check_only=True)
 
 
 def test_an_exported_file_is_no_checkpoint(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli import clean_dataset, demo, main, run_script
+from nav_pkg.cli import clean_dataset, demo, main, session_flags
 from nav_pkg.cli.steps import Pace, StepFailed, run_step
 from nav_pkg.core import UsageError
 
@@ -25,8 +25,8 @@ def made(*argv):
 def test_the_command_lines_are_taken_by_their_own_parsers(argv):
     plan = made(*argv)
     for command in (plan.collect(demo.EXPERT, 2), plan.collect(demo.NOISY, 6), plan.fly()):
-        args, _ = run_script.split(command[2:])
-        run_script.schedule(args)
+        args, _ = session_flags.split(command[2:])
+        session_flags.schedule(args)
         assert args.create_dataset and str(args.data_root).endswith("/data")
     assert args.evaluation and args.alpha == 0 and args.checkpoint_path == demo.TRAINING
     cleaned = clean_dataset.make_parser().parse_args(plan.clean()[2:])
@@ -37,9 +37,9 @@ def test_the_command_lines_are_taken_by_their_own_parsers(argv):
 
 def test_noise_moves_the_robot_not_the_expert_and_seeds_differ():
     plan = made()
-    expert, _ = run_script.split(plan.collect(demo.EXPERT, 2)[2:])
-    noisy, _ = run_script.split(plan.collect(demo.NOISY, 6)[2:])
-    flown, _ = run_script.split(plan.fly()[2:])
+    expert, _ = session_flags.split(plan.collect(demo.EXPERT, 2)[2:])
+    noisy, _ = session_flags.split(plan.collect(demo.NOISY, 6)[2:])
+    flown, _ = session_flags.split(plan.fly()[2:])
     assert expert.noise == "none" and noisy.noise == "ou" and noisy.sigma_yaw > 0 and noisy.alpha == 1
     assert flown.noise == "none" and flown.start == "route"
     assert len({expert.random_seed, noisy.random_seed, flown.random_seed}) == 3
