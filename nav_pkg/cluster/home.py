@@ -1,6 +1,7 @@
-"""A job's state on the submitting host where no file system is shared: over HTCondor's own line (chirp).
+"""Word of a job to the submitting host where no file system is shared: over HTCondor's own line (chirp).
 
-It is for people who look at a DAG; where the line does not work, a job goes on all the same.
+It is its state, for people who look at a DAG, and what it has made when it is removed, which HTCondor would
+delete. Where the line does not work, a job goes on all the same.
 """
 
 from __future__ import annotations
@@ -49,13 +50,22 @@ class Line:
             self._send()
 
     def _send(self) -> None:
-        beside = f"{self._remote}.{os.getpid()}.tmp"
+        self.bring(self._state, self._remote)
 
-        def send(chirp: Any) -> None:
-            chirp.putfile(str(self._state), beside, MODE)
-            chirp.rename(beside, self._remote)
+    def bring(self, file: Path, remote: str) -> None:
+        """Bring a file to the submitting host, as a whole.
 
-        self._say(send)
+        Args:
+            file: here.
+            remote: its name there, relative to the DAG's folder.
+        """
+        beside = f"{remote}.{os.getpid()}.tmp"
+
+        def put(chirp: Any) -> None:
+            chirp.putfile(str(file), beside, MODE)
+            chirp.rename(beside, remote)
+
+        self._say(put)
 
     def _say(self, what: Callable[[Any], None]) -> None:
         if not os.path.isfile(os.environ.get("_CONDOR_CHIRP_CONFIG", "")):  # outside of HTCondor

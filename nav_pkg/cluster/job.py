@@ -47,6 +47,7 @@ SAVING = 150.0
 SAVE_EVERY = {"record": 600.0, "evaluate": 600.0, "online": 600.0, "train": 3600.0}
 """Seconds after which a job of a kind, whose files HTCondor brings, sends home what it has: all that is lost
 with its host. One that flies waits until a run has ended, since an unfinished one is flown again."""
+SENDING = "sending home"
 FOREIGN = ("ROS_MASTER_URI", "ROS_HOSTNAME", "ROS_IP", "GAZEBO_MASTER_URI", "DISPLAY", "XAUTHORITY")
 """What would lead a simulator to another session's master, ports or screen."""
 LONGEST_TMP = 60
@@ -271,6 +272,9 @@ class Wrapper:
         try:
             if self.transfer:
                 node.pack(self.tar, self.scratch, self.transfer.get("out", []))
+                if self.line and self.asked and not self.asked.startswith(SENDING):
+                    # HTCondor brings it to its queue, from which condor_rm deletes it
+                    self.line.bring(self.tar, f"transfer/{self.tar.name}")
             elif code == 0 and self.spec.get("pack"):
                 pack_made(self.path.parent.parent, self.spec["name"], self.spec["pack"])
         except NavError as error:
@@ -382,7 +386,7 @@ class Wrapper:
             if 0 < wall - margin <= before + now - begin:
                 self.ask(f"the wall time of {wall:g} s", 0.8 * margin)
             if 0 < save_every < now - begin and (kind == "train" or count > at_begin):
-                self.ask(f"sending home what there is (every {save_every:g} s)", GRACE)
+                self.ask(f"{SENDING} what there is (every {save_every:g} s)", GRACE)
             if now > self._killing:
                 line = f"error: the command does not leave ({self.asked}): killed"
                 self.state.values["error_line"] = line

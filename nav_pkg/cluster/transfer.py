@@ -39,6 +39,9 @@ def pack(plan: Plan) -> None:
         return
     folder = plan.folder / "transfer"
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*.tmp"), folder.glob("*.tar.*.tmp"):  # by what was killed while it wrote
+        for file in left:
+            file.unlink(missing_ok=True)
     begin(folder, [job.name for job in jobs])
     roots = {"data": plan.data_root, "log": plan.summary_dir}
     for place in plan.places_before():

@@ -184,6 +184,21 @@ def test_a_vacated_job_takes_its_files_along(queue):
         assert tar.extractfile("log/gone/tries").read() == b"2"
 
 
+def test_a_removed_job_brings_home_what_it_has(queue):
+    """condor_rm deletes what HTCondor holds for a job; the same command goes on with what came home."""
+    job = queue.job("gone", "fake.py", "-t", "gone", "wait", 1, outputs=("log/gone",))
+    hosts = Hosts(file_transfer=True, nice=False)
+    folder, numbers = queue.submit(job, hosts=hosts)
+    queue.until(lambda: _there(queue, 1), "the first try")
+    queue.run("condor_rm", numbers["gone"])
+    queue.until(lambda: not queue.schedd.query(f"ClusterId == {numbers['gone']}"), "its end")
+    assert [path.name for path in (folder / "transfer").iterdir() if "tmp" in path.name] == []
+    _, numbers = queue.submit(job, hosts=hosts)
+    queue.until(lambda: _there(queue, 2), "the next try, with what the first one left")
+    _end(queue, _there(queue, 2))
+    assert queue.wait(numbers["gone"], COMPLETED)["ExitCode"] == 0, queue.report()
+
+
 def _there(queue, number):
     """The file by which a job in a scratch folder of this pool says that its n-th try listens, or None."""
     for file in (queue.pool.folder / "execute").rglob("log/gone/tries"):
