@@ -378,10 +378,14 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
         raise UsageError(f"-t {plan.tag}: this DAG is done; --owr to begin anew, or another -t")
     elif state == "other":
         how = begun.differences(plan)
-        held = f"holds another DAG ({how})" if how else "exists already"
-        where = plan.summary_dir / plan.tag if how else begun.existing(plan)
+        if not how:
+            raise UsageError(
+                f"{begun.existing(plan)}: exists already, not made by a DAG of -t {plan.tag}; choose another "
+                "-t, or move it"
+            )
         raise UsageError(
-            f"{where}: {held}; give the same flags to continue it, --owr to begin anew, or another -t"
+            f"{plan.summary_dir / plan.tag}: holds another DAG ({how}); give the same flags to continue it, "
+            "--owr to begin anew, or another -t"
         )
     elif state == "same":
         rescue = begun.make_rescue(plan)

@@ -73,7 +73,8 @@ def _outputs(plan: Plan) -> Iterator[Path]:
 def _outputs_before(plan: Plan) -> Iterator[Path]:
     """What the jobs of the tag's last DAG wrote, of which there may be more; not in another data root."""
     file = plan.folder / PLAN_FILE
-    before = files.read_json(file) if file.exists() else {}
+    submitted = file.exists() and (plan.folder / SUBMITTED_FILE).exists()
+    before = files.read_json(file) if submitted else {}
     roots = {"log": plan.summary_dir}
     if before.get("data_root") == str(plan.data_root):
         roots["data"] = plan.data_root
@@ -129,24 +130,52 @@ def is_done(folder: Path) -> bool:
 
 
 def begin_anew(plan: Plan) -> None:
-    """Remove what a tag's DAG made: its files, its jobs' logs and datasets.
+    """Remove what the jobs of a tag's DAG made, and its files; nothing of a DAG that was never submitted.
 
     Raises:
-        UsageError: another wrapper's, or something that is no DAG's, stands there.
+        UsageError: something else stands there or within, or a process still writes there.
     """
     if not (plan.folder / PLAN_FILE).exists() and plan.folder.exists() and any(plan.folder.iterdir()):
         raise UsageError(f"--owr: {plan.folder} was not made by {plan.command}; remove it yourself")
-    every = dict.fromkeys([*_outputs(plan), *_outputs_before(plan)])
-    paths = [path for path in every if path.exists() or path.is_symlink()]
+    paths = [path for path in dict.fromkeys(_outputs_before(plan)) if path.exists() or path.is_symlink()]
+    for path in _outputs(plan):
+        if path.exists() and path not in paths:
+            raise UsageError(
+                f"--owr: {path} was not made by a DAG of -t {plan.tag}: move or remove it, or choose "
+                "another -t"
+            )
     for path in paths:
         if path.is_symlink() or not path.is_dir() or not _ours(path):
             raise UsageError(f"--owr: {path} holds something else than what a job writes; remove it yourself")
-        for inner in path.glob("*/**/dataset.json") if plan.data_root in path.parents else ():
-            if not any(other in inner.parents for other in paths if other != path):
-                raise UsageError(f"--owr: {inner.parent} lies in {path}, which would go: move or remove it")
-    for path in (plan.folder, *paths):
-        if path.exists():
-            files.remove_tree(path)
+        for inner in _within(plan, path):
+            if not any(other in (inner, *inner.parents) for other in paths if path in other.parents):
+                raise UsageError(f"--owr: {inner} lies in {path}, which would go: move or remove it")
+    with contextlib.ExitStack() as locks:
+        for path in paths:
+            if plan.summary_dir in path.parents:
+                locks.callback(os.close, _lock(path))
+        for path in (plan.folder, *paths):
+            if path.exists():
+                files.remove_tree(path)
+
+
+def _lock(path: Path) -> int:
+    lock = files.lock_beside(path)
+    if lock is None:
+        raise UsageError(
+            f"--owr: {path} is in use by another process; a job that was removed may be saving there: try "
+            "again in two minutes"
+        )
+    return lock
+
+
+def _within(plan: Plan, path: Path) -> Iterator[Path]:
+    """Datasets, logs of trainings and DAGs below a folder that jobs wrote."""
+    if plan.data_root in path.parents:
+        yield from (file.parent for file in path.glob("*/**/dataset.json"))
+    else:
+        yield from (file.parent for file in path.glob("*/**/config.json"))
+        yield from (file.parent for file in path.glob(f"**/DAG/{PLAN_FILE}"))
 
 
 def _ours(path: Path) -> bool:

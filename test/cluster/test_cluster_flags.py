@@ -15,6 +15,7 @@ import pytest
 
 from nav_pkg.cli import (
     cluster_flags,
+    dag,
     dag_create_data,
     dag_dagger,
     dag_evaluate,
@@ -320,34 +321,21 @@ def test_light_jobs_have_no_wall_time():
     assert [job.wall_time > 0 for job in plan.jobs] == [True, False, False, False]
 
 
-def test_owr_leaves_a_dataset_that_others_made(folders):
-    def run(destination, *more):
-        """In a process of its own: HTCondor's bindings, imported without a pool, find none later."""
-        words = [
-            "-t",
-            "c",
-            "--number_of_recorders",
-            "1",
-            "--dont_submit",
-            "--destination",
-            destination,
-            *more,
-        ]
-        script = ROOT / "scripts" / "dag_create_data.py"
-        return subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True)
-
-    assert run("d").returncode == 0
-    recorded = folders / "data" / "recorders" / "c" / "r0" / "dataset.json"
-    recorded.parent.mkdir(parents=True)
-    recorded.write_text("{}")
-    refused = run("esatv3_expert", "--owr")
-    assert refused.returncode == 3
-    assert re.search("esatv3_expert: exists and was made of .*, not of c ", refused.stderr)
-    assert recorded.exists()  # nothing was removed before it was refused
+def test_owr_leaves_a_dataset_that_others_made(folders, monkeypatch):
+    one = dag_create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
+    with one.folders():
+        one.check()
+    plan, works = one.plan()
+    removed = []
+    monkeypatch.setattr(dag.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(dag.begun, "begin_anew", removed.append)
+    (folders / "data" / "c").mkdir()
+    with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
+        dag._write_and_submit(one, plan, works)
+    assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "source": {"dataset": "c"}}))
-    assert run("esatv3_expert", "--owr").returncode == 0
-    assert not recorded.exists()
+    one.check_places()
 
 
 def test_files_of_a_dag_that_was_submitted_are_not_written_again(folders, capsys):

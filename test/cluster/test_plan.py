@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from nav_pkg.cluster import begun, client, describe, estimate, scale, transfer, write
 from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources, condor_path
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files
 
 ROOT = Path(__file__).resolve().parents[2]
 client.offline()
@@ -261,23 +262,56 @@ def test_a_tag_is_free_then_the_same_then_done(tmp_path):
     assert begun.state_of(plan) == "done" and begun.state_of(other) == "other"
 
 
+def submitted(plan):
+    """As after a submission."""
+    write.write(plan)
+    (plan.folder / "submitted.json").write_text("{}")
+
+
+def test_what_no_dag_has_made_stays(tmp_path):
+    jobs = (Job("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
+    plan = plan_of(tmp_path, *jobs)
+    mine = tmp_path / "log" / "a" / "b" / "seed_1"
+    kept(mine, "config.json", "thesis.tex")
+    assert begun.state_of(plan) == "other" and begun.existing(plan) == mine
+    with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
+        begun.begin_anew(plan)
+    write.write(plan)  # with --dont_submit: it has not made it either
+    with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
+        begun.begin_anew(plan)
+    assert (mine / "thesis.tex").exists()
+
+
 def test_what_stands_where_a_job_would_write(tmp_path):
     jobs = (Job("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
     plan = plan_of(tmp_path, *jobs)
+    submitted(plan)
     kept(tmp_path / "log" / "a" / "b" / "seed_1", "config.json")
-    assert begun.state_of(plan) == "other" and begun.existing(plan) == tmp_path / "log" / "a" / "b" / "seed_1"
     kept(tmp_path / "log" / "a" / "b" / "kept", "notes.txt")
     begun.begin_anew(plan)
     assert begun.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
+    submitted(plan)
     kept(tmp_path / "data" / "x", "holiday.jpg")
     with pytest.raises(UsageError, match="holds something else than what a job writes"):
         begun.begin_anew(plan)
     assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
     shutil.rmtree(tmp_path / "data" / "x")
-    kept(tmp_path / "data" / "x", "dataset.json", "mine/dataset.json")
-    with pytest.raises(UsageError, match="data/x/mine lies in .*data/x, which would go"):
-        begun.begin_anew(plan)
-    assert (tmp_path / "data" / "x" / "mine" / "dataset.json").exists()
+    for place, name, inner in (
+        ("data/x", "dataset.json", "mine/dataset.json"),
+        ("log/a/b/seed_1", "config.json", "tuned/config.json"),
+        ("log/a/b/seed_1", "config.json", "DAG/plan.json"),
+    ):
+        kept(tmp_path / place, name, inner)
+        lost = str((tmp_path / place / inner).parent)
+        with pytest.raises(UsageError, match=f"{lost} lies in .*{place}, which would go"):
+            begun.begin_anew(plan)
+        assert (tmp_path / place / inner).exists()
+        shutil.rmtree(lost)
+    lock = files.lock_beside(tmp_path / "log" / "a" / "b" / "seed_1")
+    with pytest.raises(UsageError, match="seed_1 is in use by another process"):
+        begun.begin_anew(plan)  # a job that was removed saves there
+    os.close(lock)
+    begun.begin_anew(plan)
     kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
     with pytest.raises(UsageError, match="was not made by dag_train.py"):
         begun.begin_anew(plan)
@@ -286,7 +320,7 @@ def test_what_stands_where_a_job_would_write(tmp_path):
 def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
     outputs = [(f"log/a/b/seed_{i}", f"data/a/b/seed_{i}") for i in (1, 2)]
     jobs = [Job(f"m_{i}", "online", ("run_script.py",), outputs=made) for i, made in enumerate(outputs)]
-    write.write(plan_of(tmp_path, *jobs))
+    submitted(plan_of(tmp_path, *jobs))
     for place in (place for made in outputs for place in made):
         kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
     elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
@@ -294,7 +328,7 @@ def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
     begun.begin_anew(elsewhere)
     assert not (tmp_path / "log/a/b/seed_2").exists()
     assert (tmp_path / "other/a/b/seed_2").exists() and (tmp_path / "data/a/b/seed_2").exists()
-    write.write(plan_of(tmp_path, *jobs))
+    submitted(plan_of(tmp_path, *jobs))
     begun.begin_anew(plan_of(tmp_path, jobs[0]))
     assert not any((tmp_path / "data/a/b").iterdir())
 
