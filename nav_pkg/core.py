@@ -205,6 +205,8 @@ class LearnerError(NavError):
 
 EXIT_RETRY_ELSEWHERE = 75
 EXIT_CHECKPOINTED = 85
+EXIT_LAST = 100
+"""Added to the exit code of a cluster job's last try."""
 
 
 def nearest_name(name: str, known: list[str]) -> str:

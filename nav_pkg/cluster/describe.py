@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
 from nav_pkg.cluster.plan import LOCAL_KINDS, Job, Plan
-from nav_pkg.core import EXIT_CHECKPOINTED, DataError, SimulatorError, UsageError
+from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_LAST, DataError, SimulatorError, UsageError
 
 WRONG = (UsageError.code, DataError.code)
 """Exit codes that another try would only repeat: the job is held at once."""
@@ -117,10 +117,11 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
     """What becomes of a job that ended, was held or is wanted away.
 
     A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
-    anew. HTCondor counts that as a completion, as it does a failure: so as many more are allowed as wall
-    times have passed since the submission. Where HTCondor brings the files, what it saved has to go with
-    it, which is what `checkpoint_exit_code` does. (On a shared file system that would start it again in its
-    place, where others wait.)
+    anew. HTCondor counts that as a completion, as it does a failure: so the wrapper counts failures, and
+    tells the last one by its exit code. What fails before there is a wrapper, or kills it, is bounded by
+    completions, as many more of which are allowed as wall times have passed since the submission. Where
+    HTCondor brings the files, what it saved has to go with it, which is what `checkpoint_exit_code` does.
+    (On a shared file system that would start it again in its place, where others wait.)
     """
     most = job.retries if retry else 0
     if transferred:
@@ -131,7 +132,8 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
         # the local universe, in which light jobs run, counts no completions
         count = "NumJobStarts" if local else "NumJobCompletions"
         slices = "(time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9))"
-        again = {"on_exit_remove": f"{done} || ({failed} && {count} > {most} + {slices})"}
+        last = f"(ExitBySignal is false && ExitCode > {EXIT_LAST})"
+        again = {"on_exit_remove": f"{done} || {last} || ({failed} && {count} > {most} + {slices})"}
     wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
     codes = ", ".join(map(str, RELEASED))
     return {

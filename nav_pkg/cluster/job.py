@@ -24,7 +24,7 @@ from typing import IO, Any, Dict, List, Optional, Sequence
 from nav_pkg.cluster import node
 from nav_pkg.cluster.home import Line
 from nav_pkg.cluster.transfer import pack_made
-from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
+from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_LAST, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
 from nav_pkg.data import files, paths
 from nav_pkg.sim.children import dying_with_parent
 
@@ -132,7 +132,9 @@ class State:
         before: Dict[str, Any] = {}
         with contextlib.suppress(NavError):
             before = files.read_json(file)
-        now = time.time()
+        now, cluster = time.time(), _cluster()
+        if before.get("cluster") != cluster:  # the node was submitted anew
+            before.update(failures=0, hangs=0)
         self.values: Dict[str, Any] = {
             "name": spec["name"],
             "host": socket.gethostname(),
@@ -140,6 +142,8 @@ class State:
             "pid": os.getpid(),
             "begin": now,
             "done_before": 0,
+            "cluster": cluster,
+            "failures": int(before.get("failures") or 0),
             "hangs": int(before.get("hangs") or 0),
             "updated": now,
             "of": spec.get("total") or None,
@@ -254,7 +258,7 @@ class Wrapper:
             print(f"error: {error}", file=sys.stderr, flush=True)
             self.state.values["error_line"] = f"error: {error}"
         finally:
-            code = self._send(code)
+            code = self._counted(self._send(code))
             words = {0: "done", EXIT_CHECKPOINTED: "checkpointed"}
             self.state.write(exit_code=code, status=words.get(code, "failed"))
             if self.line:
@@ -263,6 +267,14 @@ class Wrapper:
             if self._own_scratch:
                 shutil.rmtree(self.scratch, ignore_errors=True)
         return code
+
+    def _counted(self, code: int) -> int:
+        """The exit code, which says of a failure whether it was one too many."""
+        if code in (0, EXIT_CHECKPOINTED, *_FINAL) or self.transfer:  # there HTCondor counts (max_retries)
+            return code
+        failures = self.state.values["failures"] + 1
+        self.state.values["failures"] = failures
+        return code + EXIT_LAST if failures > int(self.spec.get("retries", failures)) else code
 
     def _data_root(self) -> Path:
         return Path(self.environment().get("NAV_PKG_DATA") or paths.data_root()).expanduser()
@@ -425,6 +437,15 @@ def _seconds_before() -> float:
         return max(0.0, time.time() - float(os.environ["NAV_PKG_JOB_BEGIN"]))
     except (KeyError, ValueError):
         return 0.0
+
+
+def _cluster() -> Optional[int]:
+    """The number of HTCondor's job; None outside of HTCondor."""
+    with contextlib.suppress(OSError, ValueError):
+        ad = Path(os.environ.get("_CONDOR_JOB_AD") or "/dev/null").read_text(errors="replace")
+        numbers = [line.split("=")[1] for line in ad.splitlines() if line.startswith("ClusterId =")]
+        return int(numbers[0]) if numbers else None
+    return None
 
 
 def _value_of(words: Sequence[str], names: Sequence[str]) -> Optional[str]:

@@ -239,6 +239,7 @@ class Plan:
             "copy_dataset": job.copy_dataset,
             "transfer": transfer,
             "pack": self.packed(job),
+            "retries": job.retries,
             "total": job.total,
             "unit": job.unit,
         }

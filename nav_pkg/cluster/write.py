@@ -46,7 +46,8 @@ def write(plan: Plan, retry: bool = True) -> Path:
         for folder in describe.paths_of(plan).values():
             folder.mkdir(parents=True, exist_ok=True)
         for job in plan.jobs:
-            text = json.dumps(plan.spec(job), ensure_ascii=True, sort_keys=True)
+            spec = {**plan.spec(job), **({} if retry else {"retries": 0})}
+            text = json.dumps(spec, ensure_ascii=True, sort_keys=True)
             _write(plan.folder / "jobs" / f"{job.name}.json", text + "\n")
         _write_dag(plan, retry)
     except OSError as error:

@@ -49,6 +49,17 @@ def test_exit_codes(queue, host):
         assert found["tries"] == len(codes[name])
 
 
+def test_the_last_try(queue):
+    """As many failures as are allowed and one more, whatever was saved between them."""
+    job = queue.job("last", "fake.py", "-t", "last", "exit", 1, 85, 75, 85, 85, 1, 0, retries=2)
+    folder, numbers = queue.submit(job)
+    ad = queue.wait(numbers["last"], COMPLETED, HELD)
+    assert (ad["JobStatus"], ad["ExitCode"]) == (COMPLETED, 101), queue.report()
+    assert tries(queue, "last") == 6 and state(folder, "last")["failures"] == 3
+    _, numbers = queue.submit(job)  # as DAGMan does once more: counted anew
+    assert queue.wait(numbers["last"], COMPLETED, HELD)["ExitCode"] == 0, queue.report()
+
+
 def test_the_first_job_of_an_idle_pool_starts_soon(queue):
     folder, numbers = queue.submit(queue.job("first", "fake.py", "-t", "first", "exit", 0))
     ad = queue.wait(numbers["first"], COMPLETED)

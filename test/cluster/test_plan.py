@@ -58,6 +58,7 @@ def test_the_files_of_a_dag(tmp_path):
         "nice_user = true",
         "on_exit_hold = ExitBySignal is false && (ExitCode == 2 || ExitCode == 3)",
         "on_exit_remove = (ExitBySignal is false && ExitCode == 0) || "
+        "(ExitBySignal is false && ExitCode > 100) || "
         "((ExitBySignal || ExitCode != 85) && "
         "NumJobCompletions > 4 + (time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9)))",
         "should_transfer_files = NO",
@@ -78,6 +79,7 @@ def test_the_files_of_a_dag(tmp_path):
         "copy_dataset": False,
         "transfer": None,
         "pack": [],
+        "retries": 4,
         "total": 0,
         "unit": "",
     }
@@ -88,6 +90,7 @@ def test_without_retries(tmp_path):
     dag = write.write(plan, retry=False).read_text()
     assert "RETRY" not in dag
     assert "NumJobCompletions > 0" in (plan.folder / "record.sub").read_text()
+    assert json.loads((plan.folder / "jobs" / "r0.json").read_text())["retries"] == 0
 
 
 def test_hosts_gpus_and_containers(tmp_path):
