@@ -119,7 +119,7 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
     A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
     anew. HTCondor counts that as a completion, as it does a failure: so the wrapper counts failures, and
     tells the last one by its exit code. What fails before there is a wrapper, or kills it, is bounded by
-    completions, as many more of which are allowed as wall times have passed since the submission. Where
+    completions: three times as many, and as many more as wall times have passed since the submission. Where
     HTCondor brings the files, what it saved has to go with it, which is what `checkpoint_exit_code` does.
     (On a shared file system that would start it again in its place, where others wait.)
     """
@@ -133,7 +133,7 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
         count = "NumJobStarts" if local else "NumJobCompletions"
         slices = "(time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9))"
         last = f"(ExitBySignal is false && ExitCode > {EXIT_LAST})"
-        again = {"on_exit_remove": f"{done} || {last} || ({failed} && {count} > {most} + {slices})"}
+        again = {"on_exit_remove": f"{done} || {last} || ({failed} && {count} > {3 * (most + 1)} + {slices})"}
     wrong = " || ".join(f"ExitCode == {code}" for code in WRONG)
     codes = ", ".join(map(str, RELEASED))
     return {
