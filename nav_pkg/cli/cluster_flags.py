@@ -61,6 +61,8 @@ def _model(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a model's name (letters, digits, '_', '-', '.', '+')"
         )
+    if text in ("DAG", "evaluation", "report"):
+        raise argparse.ArgumentTypeError(f"{text!r} is another folder of the DAG's: choose another")
     return text
 
 

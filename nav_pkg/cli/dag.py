@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import os
 import sys
@@ -93,7 +94,8 @@ class DagCommand:
 
     def _portable_value(self, flag: str, value: str) -> str:
         path, travels = Path(value).expanduser(), self.args.file_transfer
-        if flag in ("-m", "--checkpoint_path") and path.is_absolute():
+        if flag in ("-m", "--checkpoint_path") and (path.is_absolute() or ".." in path.parts):
+            path = Path(os.path.normpath(self.summary_dir / path))
             if self.summary_dir in path.parents:
                 return str(path.relative_to(self.summary_dir))
             if travels:
@@ -133,8 +135,11 @@ class DagCommand:
         """What must be the same for a DAG to be continued."""
         return {"flags": self.words}
 
-    def check_places(self) -> None:
+    def check_places(self, goes_on: bool) -> None:
         """Look at what stands where the jobs will write, before anything is removed for them.
+
+        Args:
+            goes_on: a DAG that was begun, whose jobs may have written there.
 
         Raises:
             NavError: it is not this DAG's to replace.
@@ -173,8 +178,10 @@ class DagCommand:
             command: script and arguments.
             work: what it is expected to take.
             more: other values of `Job`; `wall_flag` names the flag of its wall time, `gpumem` is the
-                memory of its GPUs in MB (none: it uses no GPU).
+                memory of its GPUs in MB (none: it uses no GPU), `reads` the MB of datasets that are not
+                there yet.
         """
+        reads = more.pop("reads", 0.0)
         flag = more.pop("wall_flag", "")
         gpumem = more.pop("gpumem", None)
         wall = self.given(flag) if flag else None
@@ -183,8 +190,12 @@ class DagCommand:
             estimate.check_wall_time(f"{self.name}: --{flag}", wall, work, f"a {kind} job")
         if heavy:
             self.warn(estimate.memory_warning(work, self.args.rammem or 0.0, f"a {kind} job"))
+        space = work
+        if heavy and self.args.file_transfer:  # tars lie beside what is in them
+            reads += sum(self._megabytes(name) for name in more.get("datasets", ()) if not reads)
+            space = dataclasses.replace(work, disk=2 * (work.disk + reads))
         asks = estimate.resources(
-            work,
+            space,
             (self.args.cpus or CPUS) if heavy else 1,
             (self.args.rammem or 0.0) if heavy else 0.0,
             (self.args.diskmem or 0.0) if heavy else 0.0,
@@ -205,6 +216,9 @@ class DagCommand:
             ),
             work,
         )
+
+    def _megabytes(self, name: str) -> float:
+        return sum(map(len, self.dataset(name).runs)) * estimate.USUAL.megabytes
 
     def warn(self, text: str) -> None:
         """Keep a warning, once."""
@@ -369,8 +383,7 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
             f"condor_rm {running[0]}"
         )
     state = begun.state_of(plan)
-    if state == "nothing" or args.owr:
-        one.check_places()
+    one.check_places(goes_on=state in ("same", "done"))
     rescue: Optional[Path] = None
     if state != "nothing" and args.owr:
         begun.begin_anew(plan)

@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import clean_dataset, run_script, session_flags
@@ -64,25 +65,29 @@ class CreateData(DagCommand):
                 f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
                 "cleaning takes whole laps alone: give --outcomes timeout too"
             )
-        if self.args.destination == self.tag:
-            raise UsageError(
-                f"{self.name}: --destination {self.tag} is the tag, as which the recordings are gathered: "
-                "choose another"
-            )
+        made = Path(self.args.destination)
+        for other, what in (
+            (self.tag, "the tag, as which the recordings are gathered"),
+            (f"recorders/{self.tag}", "where the recorders write"),
+        ):
+            if made == Path(other) or made in Path(other).parents or Path(other) in made.parents:
+                raise UsageError(
+                    f"{self.name}: --destination {made}: {other} is {what}: choose another, not within it "
+                    "or around it"
+                )
 
-    def check_places(self) -> None:
+    def check_places(self, goes_on: bool) -> None:
         """Refuse a destination that is there and not this DAG's."""
         there = self.data_root / self.args.destination
-        if not self.args.owr:
+        if not self.args.owr and not goes_on:
             refuse_existing(there, "--destination")
         clean.refuse_others(there, [self.tag])
 
     def configuration(self) -> Dict[str, Any]:
-        """The flights, and how many recorders share them. How they are cleaned may change."""
+        """The flights, and how many recorders share them. How they are cleaned, and to where, may change."""
         return {
             "flags": {script: words for script, words in self.words.items() if script != "clean_dataset.py"},
             "number_of_recorders": self.args.number_of_recorders,
-            "destination": self.args.destination,
         }
 
     def _destination(self) -> List[str]:

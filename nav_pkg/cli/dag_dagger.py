@@ -106,6 +106,7 @@ class Dagger(DagCommand):
                 outputs=(f"{log}/train",),
                 datasets=(f"{self.tag}/{folder}/round_{n}/dataset",),
                 copy_dataset=self.args.copy_dataset,
+                reads=(learned + val_frames + test_frames) * estimate.USUAL.megabytes,
                 total=self.training.max_episodes,
                 unit="episodes",
                 **wall,

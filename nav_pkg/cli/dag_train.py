@@ -91,6 +91,11 @@ class Train(DagCommand):
                 )
         self.source = self.dataset(self.training.dataset)
         self.lengths = split_lengths(self.source)
+        if not self.lengths[1]:
+            raise DataError(
+                f"{self.source.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1, with "
+                "at least two runs"
+            )
         self.scratch = self._scratch()
 
     def _scratch(self) -> bool:

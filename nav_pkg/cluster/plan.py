@@ -61,6 +61,11 @@ def condor_path(path: Path, chosen_by: str) -> Path:
     return path
 
 
+def tar_name(place: str) -> str:
+    """The name of the tar of `data/...` or `log/...`: another one for each."""
+    return place.replace("/", "~")
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a job asks of its host.
@@ -192,6 +197,10 @@ class Plan:
         for host in (*self.hosts.greenlist, *self.hosts.blacklist):
             if not re.match(r"[A-Za-z0-9*][A-Za-z0-9.*_-]*\Z", host):
                 raise UsageError(f"{host!r} is not a host's name: see --greenlist and --blacklist")
+        for place in self.places_before():
+            condor_path(Path("/") / place, "name")
+            if "~" in place:
+                raise UsageError(f"{self.command}: {place}: '~' stands for '/' in names of tars: rename it")
         if not self.jobs:
             raise UsageError(f"{self.command}: nothing to do: the DAG has no jobs")
         known: set = set()
@@ -256,7 +265,7 @@ class Plan:
         found = [] if self.hosts.image else [folder / CODE]
         for place in self.places_in(job):
             writer = self._writer(place)
-            found.append(folder / f"{writer or place.replace('/', '+')}.tar")
+            found.append(folder / f"{writer or tar_name(place)}.tar")
         return [*found, folder / f"{job.name}.tar"]
 
     def packed(self, job: Job) -> List[str]:

@@ -14,7 +14,7 @@ import tarfile
 from pathlib import Path
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-from nav_pkg.cluster.plan import CODE, PLAN_FILE, Plan
+from nav_pkg.cluster.plan import CODE, PLAN_FILE, Plan, tar_name
 from nav_pkg.core import DataError, NavError
 from nav_pkg.data import files
 
@@ -50,7 +50,7 @@ def pack(plan: Plan) -> None:
         if not source.exists():
             raise DataError(f"{source}: missing; jobs read it")
         members = _of_log(source, place) if kind == "log" else [(source, place)]
-        target = folder / f"{place.replace('/', '+')}.tar"
+        target = folder / f"{tar_name(place)}.tar"
         try:
             if target.exists() and _newest(members) > target.stat().st_mtime:
                 target.unlink()

@@ -44,7 +44,8 @@ class Splits:
         self.runs = {part: dataset.split(part) for part in ("train", "val", "test")}
         if not self.runs["val"]:
             raise DataError(
-                f"{dataset.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1"
+                f"{dataset.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1, "
+                "with at least two runs"
             )
         self.facts: dict[str, Any] = {
             "name": dataset.name,

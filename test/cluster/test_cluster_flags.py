@@ -305,14 +305,29 @@ def test_paths_hold_on_other_hosts(folders, monkeypatch):
     assert f"--checkpoint_path {folders}/elsewhere " in words(
         planned(f"{line} {folders}/elsewhere"), "m_0_train"
     )
-    with pytest.raises(UsageError, match="elsewhere: with --file_transfer .*: copy it there"):
-        planned(f"{line} {folders}/elsewhere --file_transfer")
+    assert "--checkpoint_path base " in words(planned(f"{line} base/../base --file_transfer"), "m_0_train")
+    for place in (f"{folders}/elsewhere", "../elsewhere"):
+        with pytest.raises(UsageError, match="elsewhere: with --file_transfer .*: copy it there"):
+            planned(f"{line} {place} --file_transfer")
     shutil.copy(ROOT / "config" / "robot" / "drone.yaml", folders / "mine.yaml")
     monkeypatch.chdir(folders)
     line = "dag_create_data.py -t c --number_of_recorders 1 --destination d --robot mine.yaml"
     assert f"--robot {folders}/mine.yaml" in words(planned(line), "r0")
     with pytest.raises(UsageError, match="--robot mine.yaml: .* put the file into .*config/robot"):
         planned(f"{line} --file_transfer")
+
+
+def test_tars_take_room_beside_what_is_in_them():
+    line = "dag_train.py -t t --dataset esatv3_expert --network tiny_net --number_of_models 1"
+    here, far = (planned(f"{line}{more}").jobs[0].resources.disk for more in ("", " --file_transfer"))
+    assert far == pytest.approx(2 * here, abs=200)
+    assert planned(f"{line} --file_transfer --diskmem 3").jobs[0].resources.disk == 3000
+
+
+def test_what_can_not_be_validated_is_refused_before(folders):
+    (folders / "data" / "esatv3_expert" / "val_set.txt").write_text("")
+    with pytest.raises(DataError, match="esatv3_expert/val_set.txt: no runs to validate on"):
+        planned("dag_train.py -t t --dataset esatv3_expert")
 
 
 def test_light_jobs_have_no_wall_time():
@@ -335,7 +350,7 @@ def test_owr_leaves_a_dataset_that_others_made(folders, monkeypatch):
     assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "source": {"dataset": "c"}}))
-    one.check_places()
+    one.check_places(goes_on=False)
 
 
 def test_files_of_a_dag_that_was_submitted_are_not_written_again(folders, capsys):
@@ -388,6 +403,11 @@ REFUSED = [
     ("dag_create_data.py -t t --alpha 0.5", "needs a learner"),
     ("dag_create_data.py -t t --min_rgb 9 --max_rgb 3", "exceeds --max_rgb"),
     ("dag_create_data.py -t t --destination t", "is the tag"),
+    ("dag_create_data.py -t t --destination t/clean", "is the tag"),
+    ("dag_create_data.py -t t/r0 --destination t", "is the tag"),
+    ("dag_create_data.py -t t --destination recorders/t/r0", "is where the recorders write"),
+    ("dag_create_data.py -t t --destination recorders", "is where the recorders write"),
+    ("dag_train.py -t t --dataset esatv3_expert --number_of_models 1 --model_names DAG", "DAG"),
     ("dag_create_data.py -t t --number_of_runs 0", "must be at least 1"),
     ("dag_create_data.py -t t --wall_time_rec 20", "shorter than the time to the first checkpoint"),
     ("dag_create_data.py -t t --world nowhere", "nowhere"),

@@ -405,6 +405,15 @@ def test_one_submission_of_a_tag_at_a_time(tmp_path):
 # Without a shared file system.
 
 
+@pytest.mark.parametrize("name", ['a"\nSCRIPT PRE report /bin/true #', "a$(x)", "a,b", "a b", "a~b"])
+def test_names_of_what_travels(tmp_path, name):
+    job = Job("m", "train", ("main.py",), checkpoints=(name,))
+    plan_of(tmp_path, job).check()  # on a shared file system they stand in the job's spec alone
+    with pytest.raises(UsageError) as error:
+        plan_of(tmp_path, job, hosts=Hosts(file_transfer=True)).check()
+    assert "\n" not in str(error.value)
+
+
 def test_new_files_go_along_with_the_code(tmp_path):
     """A robot that is not committed yet; but not what else lies in a checkout."""
     root = tmp_path / "checkout"
@@ -447,26 +456,26 @@ def test_files_go_and_come_back(tmp_path):
     write.write(plan)
     write.validate(plan)
     folder = plan.folder / "transfer"
-    with tarfile.open(folder / "data+d+e.tar") as tar:
+    with tarfile.open(folder / "data~d~e.tar") as tar:
         assert "data/d/e/00000_w/RGB/0.jpg" in tar.getnames()
     with tarfile.open(folder / "nav_pkg.tar.gz") as tar:
         assert {"env.sh", "nav_pkg/core.py", "setup/setup.sh"} <= set(tar.getnames())
     (folder / "nav_pkg.tar.gz").write_text("of before")
-    packed = (folder / "data+d+e.tar").stat().st_ino
+    packed = (folder / "data~d~e.tar").stat().st_ino
     transfer.pack(plan)  # continued: with the code as it is now
     assert tarfile.is_tarfile(folder / "nav_pkg.tar.gz")
-    assert (folder / "data+d+e.tar").stat().st_ino == packed
+    assert (folder / "data~d~e.tar").stat().st_ino == packed
     late = time.time() + 5
     os.utime(tmp_path / "elsewhere" / "e" / "00000_w" / "RGB" / "0.jpg", (late, late))
     transfer.pack(plan)  # and with a dataset that was mended
-    with tarfile.open(folder / "data+d+e.tar") as tar:
+    with tarfile.open(folder / "data~d~e.tar") as tar:
         assert tar.getmember("data/d/e/00000_w/RGB/0.jpg").mtime == pytest.approx(late, abs=2)
     spec = plan.spec(first)
     assert spec["env"] == {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}
     assert spec["transfer"]["out"] == ["log/a/b/seed_1"]
     assert [Path(path).name for path in spec["transfer"]["in"]] == [
         "nav_pkg.tar.gz",
-        "data+d+e.tar",
+        "data~d~e.tar",
         "m_0_train.tar",
     ]
     assert [Path(path).name for path in plan.spec(second)["transfer"]["in"]] == [
