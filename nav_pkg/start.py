@@ -16,10 +16,22 @@ def run(name: str) -> NoReturn:
     Args:
         name: of its module in `nav_pkg.cli`.
     """
+    _run(name, "nav_pkg.cli.flags", f"nav_pkg.cli.{name}")
+
+
+def run_node(name: str) -> NoReturn:
+    """Import a ROS node and run it to its exit code.
+
+    Args:
+        name: of its module in `nav_pkg.ros`.
+    """
+    _run(name, "nav_pkg.ros.shell", f"nav_pkg.ros.{name}")
+
+
+def _run(name: str, runner: str, module: str) -> NoReturn:
     try:
-        flags = importlib.import_module("nav_pkg.cli.flags")
-        command = importlib.import_module(f"nav_pkg.cli.{name}")
-        flags.run(command.main)
+        run_it = importlib.import_module(runner).run
+        run_it(importlib.import_module(module).main)
     except ModuleNotFoundError as missing:
         if os.environ.get("NAV_PKG_ROOT"):  # env.sh was sourced: then it is a fault
             raise

@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """The expert node."""
 
-from nav_pkg.ros import expert, shell
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nav_pkg.start import run_node  # noqa: E402
 
 if __name__ == "__main__":
-    shell.run(expert.main)
+    run_node("expert")

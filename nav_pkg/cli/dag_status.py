@@ -14,9 +14,9 @@ from typing import List, Optional, Sequence
 
 from nav_pkg.cli import flags
 from nav_pkg.cli.learner_flags import real
-from nav_pkg.cluster import plan, status
-from nav_pkg.cluster.plan import SUBMITTED_FILE
+from nav_pkg.cluster import plan, pool, status
 from nav_pkg.core import UsageError
+from nav_pkg.data import files
 from nav_pkg.data.paths import summary_dir
 
 
@@ -42,13 +42,29 @@ def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
     if left is not None:
         end = time.strftime("%a %H:%M", time.localtime(now + left))
         when = f"; about {status.duration(left)} left, until {end}"
-    made = [f"{dag.command} -t {dag.tag}: {counted}{when}", *status.table(nodes, now, rows)]
-    if dag.silent(now) and not ended(dag):
-        made.append(
+    silence = "" if ended(dag) else _silence(dag, now)
+    made = [
+        f"{dag.command} -t {dag.tag}: {counted}{'' if silence else when}",
+        *status.table(nodes, now, rows),
+    ]
+    return [*made, silence] if silence else made
+
+
+def _silence(dag: status.Dag, now: float) -> str:
+    """Why what stands there may not be so: its pool does not run, or nothing was heard for long."""
+    record = dag.folder / plan.SUBMITTED_FILE
+    config = files.read_json(record).get("pool") if record.exists() else None
+    own = pool.Pool(Path(config).parent) if config else None
+    if own and own.config == Path(config) and own.made and own.pid is None:
+        return (
+            f"its pool ({own.folder}) does not run on this host: scripts/pool.py start, and the DAG goes on"
+        )
+    if dag.silent(now):
+        return (
             f"nothing heard of DAGMan for {status.duration(dag.silent(now))}: does its pool run? "
             "(condor_q, scripts/pool.py status)"
         )
-    return made
+    return ""
 
 
 def ended(dag: status.Dag) -> bool:
@@ -77,7 +93,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print("\n".join(lines), flush=True)
         before = lines
         done = ended(dag)
-        if not (dag.folder / SUBMITTED_FILE).exists():
+        if not (dag.folder / plan.SUBMITTED_FILE).exists():
             print(f"not submitted (--dont_submit): {dag.command} -t {dag.tag} ... without it does that")
             return 0
         if done or args.once:

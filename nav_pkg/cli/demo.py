@@ -21,7 +21,7 @@ from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.steps import Pace, run_step
 from nav_pkg.core import DataError, NavError, UsageError
-from nav_pkg.data.files import atomic_write, to_json
+from nav_pkg.data.files import atomic_write, lock_beside, to_json
 from nav_pkg.flight.runlog import RunLog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +73,12 @@ class Demo:
     """
 
     def __init__(self, args: argparse.Namespace):
+        default = parser().parse_args([])
+        for flag in ("runs", "flights", "episodes"):
+            if args.quick and getattr(args, flag) != getattr(default, flag):
+                raise UsageError(
+                    f"demo.py: --{flag} has no effect with --quick, which says how many: leave it out"
+                )
         if args.quick:
             args.runs, args.flights, args.episodes = LEAST_RUNS, 1, min(args.episodes, 5)
         for flag, least in (("runs", LEAST_RUNS), ("flights", 1), ("episodes", 1)):
@@ -151,6 +157,7 @@ class Demo:
             own, _ = session_flags.split(command[2:])
             if own.alpha == 1:  # the checkpoint that flies is still to be made
                 session_flags.schedule(own)
+                session_flags.check_simulator(own)
         main_command.parse(self.train()[2:])
         nets.spec(self.args.network)
 
@@ -159,12 +166,23 @@ class Demo:
     def run(self) -> Path:
         """Do it all; gives the path of the page."""
         self.check()
-        begin_anew(self.folder)
-        self._collect_all()
-        self._step("clean and split", self.clean())
-        self._step("train", self.train())
-        self._step("the network flies", self.fly(), tag=FLIGHTS)
-        return self._report()
+        try:
+            lock = lock_beside(self.folder)
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}; give another --output") from None
+        if lock is None:
+            raise UsageError(
+                f"--output {self.folder} is in use by another demo: wait for it, or give another"
+            )
+        try:
+            begin_anew(self.folder)
+            self._collect_all()
+            self._step("clean and split", self.clean())
+            self._step("train", self.train())
+            self._step("the network flies", self.fly(), tag=FLIGHTS)
+            return self._report()
+        finally:
+            os.close(lock)
 
     def _step(self, title: str, command: List[str], tag: str = "") -> Dict[str, Any]:
         shown = shlex.join(["python", *command[1:]])

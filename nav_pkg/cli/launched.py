@@ -38,7 +38,7 @@ def check_words(words: Sequence[str], folder: Path) -> None:
     Raises:
         UsageError: no launch file on it has an argument of that name.
     """
-    if not any(os.path.basename(word) == "roslaunch" for word in words[:2]):
+    if not any(os.path.basename(word) == "roslaunch" for word in words[:4]):  # after python and its flags
         return
     own = ROOT / "launch" if "nav_pkg" in words else folder
     files = [own / word for word in words if word.endswith(".launch")]
@@ -46,7 +46,13 @@ def check_words(words: Sequence[str], folder: Path) -> None:
         return
     known: List[str] = []
     for file in files:
-        declared = ElementTree.parse(file).getroot().findall("arg")
+        try:
+            root = ElementTree.parse(file).getroot()
+        except ElementTree.ParseError:  # roslaunch's to tell
+            return
+        if any(include.get("pass_all_args") == "true" for include in root.iter("include")):
+            return
+        declared = root.findall("arg")
         known += [arg.get("name", "") for arg in declared if "value" not in arg.attrib]
     for given in (re.match(r"([A-Za-z]\w*):=", word) for word in words):
         if given and given.group(1) not in known:

@@ -288,7 +288,13 @@ FLAGS: tuple[Flag, ...] = (
         "machine",
         Flag("--random_seed", "of weights, order and noise", 123, whole(0, 2**32 - 1)),
         Flag("--device", "where to compute", "auto", str, choices=("auto", "cpu", "cuda", "gpu")),
-        Flag("--num_threads", "processor threads; 0 for all that this process may use", 0, whole(0)),
+        Flag(
+            "--num_threads",
+            "processor threads; 0 for all that this process may use",
+            0,
+            whole(0),
+            free=True,  # a warning says that last bits may differ
+        ),
     ),
     *_flags(
         "learning",

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from nav_pkg.cli import flags
 from nav_pkg.cli import main as learner
-from nav_pkg.cli.session_flags import SCRATCH_TAG, schedule, split
+from nav_pkg.cli.session_flags import SCRATCH_TAG, check_simulator, schedule, split
 from nav_pkg.cli.session_folders import Folders
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.flight.body import Body
@@ -38,7 +38,6 @@ from nav_pkg.learn.pilot import check_given
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.sim.graph import Graph
-from nav_pkg.world import check_world
 
 FAILURES_IN_A_ROW = 10
 FAILURES_AT_START = 3
@@ -70,7 +69,7 @@ class Session:
         self.folder = Path(args.summary_dir) / args.log_tag
         self._anew = args.owr or args.log_tag == SCRATCH_TAG
         self.learner_flags = self._learner(learner_flags)
-        self._check_simulator()
+        check_simulator(self.args)
         if check_only:
             return
         # All flags are good: from here on folders are locked, made and, when asked for, deleted.
@@ -151,24 +150,6 @@ class Session:
         if not (self.folder / MODEL_FILE).is_file():
             return {}
         return read_runs(checkpoint_file.load(self.folder))
-
-    def _check_simulator(self) -> None:
-        """Refuse what the simulator would refuse, before anything is made or deleted."""
-        args = self.args
-        description.Options(
-            world=args.world,
-            robot=args.robot,
-            seed=args.random_seed,
-            width=args.width,
-            height=args.height,
-            depth_width=args.depth_width,
-            depth_height=args.depth_height,
-            physics_step=args.physics_step,
-        ).check()
-        check_world(description.find_world(args.world))
-        description.load_robot(args.robot)
-        if not (args.depth_width and args.depth_height):
-            raise UsageError("--depth_width and --depth_height: a flight needs depth images, 0 can't be")
 
     # Folders and configuration.
 

@@ -175,3 +175,29 @@ def schedule(args: Any) -> Schedule:
     )
     made.check()
     return made
+
+
+def check_simulator(args: Any) -> None:
+    """Refuse what the simulator would refuse.
+
+    Args:
+        args: run_script's flags.
+
+    Raises:
+        UsageError: a value that can't be.
+        DataError: a world or robot file that is not one.
+    """
+    description.Options(
+        world=args.world,
+        robot=args.robot,
+        seed=args.random_seed,
+        width=args.width,
+        height=args.height,
+        depth_width=args.depth_width,
+        depth_height=args.depth_height,
+        physics_step=args.physics_step,
+    ).check()
+    check_world(description.find_world(args.world))
+    description.load_robot(args.robot)
+    if not (args.depth_width and args.depth_height):
+        raise UsageError("--depth_width and --depth_height: a flight needs depth images, 0 can't be")

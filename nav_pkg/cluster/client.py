@@ -13,8 +13,8 @@ from nav_pkg.core import SimulatorError
 
 def offline() -> None:
     """Let `htcondor2` be imported without any pool: files are written and checked, nothing is asked."""
-    if "htcondor2" not in sys.modules:
-        os.environ.setdefault("CONDOR_CONFIG", "ONLY_ENV")
+    if "htcondor2" not in sys.modules and not os.path.isfile(os.environ.get("CONDOR_CONFIG", "")):
+        os.environ["CONDOR_CONFIG"] = "ONLY_ENV"
 
 
 def use(environment: Mapping[str, str]) -> None:

@@ -32,11 +32,14 @@ class Line:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
-    def begin(self) -> None:
-        """Bring what an earlier try said of itself, on whatever host; then send the state at times."""
+    def fetch(self) -> None:
+        """Bring what an earlier try said of itself, on whatever host."""
         self._state.parent.mkdir(parents=True, exist_ok=True)
         if not self._state.exists():
             self._say(lambda chirp: chirp.fetch(self._remote, str(self._state)))
+
+    def begin(self) -> None:
+        """Send the state, from now on, time and again."""
         self._thread.start()
 
     def end(self) -> None:
@@ -46,8 +49,9 @@ class Line:
         self._send()
 
     def _keep(self) -> None:
-        while not self._ended.wait(EVERY):
+        while not self._ended.is_set():
             self._send()
+            self._ended.wait(EVERY)
 
     def _send(self) -> None:
         self.bring(self._state, self._remote)

@@ -180,7 +180,7 @@ class Wrapper:
         state = base / "state" / f"{self.spec['name']}.json"
         self.line = Line(state, f"state/{state.name}") if self.transfer else None
         if self.line:
-            self.line.begin()
+            self.line.fetch()
         self.state = State(state, self.spec)
         self.tar = self.scratch / f"{self.spec['name']}.tar"
         self.asked = ""
@@ -244,6 +244,8 @@ class Wrapper:
             signal.signal(number, self._hear)
         self.temporary = self._make_temporary()
         self.state.write()
+        if self.line:
+            self.line.begin()
         code = 1
         try:
             if self.transfer:

@@ -81,7 +81,8 @@ def ensure_pool() -> Path:
     if other is not None:
         return other
     pool = Pool()
-    pool.start()
+    if pool.start():
+        print(f"pool in {pool.folder} started")
     return pool.config
 
 
@@ -165,6 +166,13 @@ class Pool:
     # State.
 
     @property
+    def made(self) -> bool:
+        """Whether the folder holds a personal pool, running or not."""
+        with contextlib.suppress(OSError):
+            return self.config.read_text().startswith(pool_config.HEAD)
+        return False
+
+    @property
     def pid(self) -> Optional[int]:
         """The process number of the pool's condor_master; None when it does not run."""
         try:
@@ -243,6 +251,12 @@ class Pool:
             DataError: HTCondor is not installed, or the folder cannot be written.
             PoolError: it does not answer in time.
         """
+        for character in ("$", '"', "\\", "\n"):
+            if character in str(self.folder):
+                raise UsageError(
+                    f"NAV_PKG_POOL {str(self.folder)!r}: HTCondor's configuration can't hold {character!r}: "
+                    "choose another folder"
+                )
         for name, value in (("cpus", cpus), ("memory", memory)):
             if value < 0:
                 raise UsageError(f"--{name} is {value}; it must be at least 1 (or left out)")

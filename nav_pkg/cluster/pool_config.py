@@ -19,6 +19,7 @@ _ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0
 _ONE += " SCHEDULER_UNIVERSE_COOL_DOWN_DURATION"  # else a DAG waits 5 minutes after the pool's restart
 _TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
 _TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
+HEAD = "# Written by scripts/pool.py start; changes are lost."
 LEASE = 120
 """Seconds after which a job whose host says nothing is begun again elsewhere."""
 VERSION_LIMIT = 20.0
@@ -112,7 +113,7 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
     lines += [f"{name} = 1" for name in _ONE.split()] + [f"{name} = 2" for name in _TWO.split()]
     if Path("/dev/nvidiactl").exists():
         lines += ["", "use FEATURE : GPUs"]
-    return "\n".join(["# Written by scripts/pool.py start; changes are lost.", *lines, ""])
+    return "\n".join([HEAD, *lines, ""])
 
 
 def _version(programs: Path) -> int:

@@ -31,7 +31,11 @@ def disk_error(path: PathLike, error: OSError, chosen_by: str = "--data_root") -
     reason = (error.strerror or str(error)).lower()
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = f"free some space or choose another {chosen_by}" if full else f"check {chosen_by} and its rights"
-    return DataError(f"{path}: cannot write: {reason} ({free_text(path)}); {remedy}")
+    if error.errno == errno.ENAMETOOLONG:
+        remedy = "choose a shorter name"
+    # what is free when this is said, the unfinished file is gone, or the disk is full by quota
+    room = "" if full else f" ({free_text(path)})"
+    return DataError(f"{path}: cannot write: {reason}{room}; {remedy}")
 
 
 def free_bytes(path: PathLike) -> Optional[int]:

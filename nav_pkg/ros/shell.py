@@ -159,6 +159,10 @@ def stamp_of(nanoseconds: int) -> rospy.Time:
 def run(node: Callable[[], None]) -> NoReturn:
     """Run a node's main; its errors become one line and an exit code."""
     code = 0
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(sys.modules[node.__module__].__doc__ or "", end="\n\n")
+        print("A node: roslaunch starts it; its parameters are in docs/ros_interface.md.")
+        sys.exit(0)
     try:
         launched.check()
         node()

@@ -144,6 +144,12 @@ def test_continued_with_the_same_flags_more_runs_and_other_jobs(logs):
     assert again.evaluation.configuration["number_of_runs"] == 5
 
 
+def test_fewer_runs_do_not_replace_the_result_of_more(logs):
+    opened(logs, "-m a -n 3")
+    with pytest.raises(UsageError, match="an evaluation of 3 runs a condition, and --number_of_runs is 2"):
+        opened(logs, "-m a -n 2")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -42,6 +42,13 @@ def test_others_are_none_of_ours(words):
     launched.check_words(words, Path("/"))
 
 
+def test_what_takes_all_arguments_or_is_broken_is_roslaunch_s_to_tell(tmp_path):
+    (tmp_path / "all.launch").write_text('<launch><include file="b.launch" pass_all_args="true"/></launch>')
+    (tmp_path / "broken.launch").write_text("<launch>")
+    for name in ("all.launch", "broken.launch"):
+        launched.check_words(["python3", "-u", "/usr/bin/roslaunch", name, "world:=x"], tmp_path)
+
+
 def test_files_that_include_ours_have_their_own(tmp_path):
     (tmp_path / "mine.launch").write_text(
         '<launch><arg name="mine" default="1"/><include file="collect.launch">'

@@ -219,7 +219,7 @@ def test_a_full_disk_costs_the_open_run_only(samples, dataset, monkeypatch, capa
         return count
 
     monkeypatch.setattr(files.os, "write", limited)
-    with pytest.raises(DataError, match=r"00003_esatv3.*no space left on device .*MB free.*free some space"):
+    with pytest.raises(DataError, match=r"00003_esatv3.*no space left on device; free some space"):
         writer = RunWriter(dataset, "00003_esatv3")
         try:
             for i in range(40):

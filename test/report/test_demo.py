@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from nav_pkg.cli import clean_dataset, demo, main, session_flags
 from nav_pkg.cli.steps import Pace, StepFailed, run_step
 from nav_pkg.core import UsageError
+from nav_pkg.data.files import lock_beside
 
 
 def made(*argv):
@@ -51,6 +53,24 @@ def test_noise_moves_the_robot_not_the_expert_and_seeds_differ():
 def test_numbers_that_cannot_be(argv):
     with pytest.raises(UsageError, match=argv[0]):
         made(*argv)
+
+
+def test_nothing_is_deleted_before_all_is_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "run_step", lambda *_: pytest.fail("a step was run"))
+    folder = tmp_path / "demo"
+    demo.begin_anew(folder)
+    (folder / "data" / "collect").mkdir(parents=True)
+    for words, text in (
+        (["--width", "3"], "--width has to be"),
+        (["--quick", "--runs", "4"], "--runs has no effect"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            demo.main(["--output", str(folder), *words])
+    lock = lock_beside(folder)
+    with pytest.raises(UsageError, match="another demo works in it"):
+        demo.main(["--output", str(folder)])
+    os.close(lock)
+    assert (folder / "data" / "collect").exists()
 
 
 def test_only_its_own_output_is_deleted(tmp_path):
