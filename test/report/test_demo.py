@@ -67,7 +67,7 @@ def test_nothing_is_deleted_before_all_is_checked(tmp_path, monkeypatch):
         with pytest.raises(UsageError, match=text):
             demo.main(["--output", str(folder), *words])
     lock = lock_beside(folder)
-    with pytest.raises(UsageError, match="another demo works in it"):
+    with pytest.raises(UsageError, match="in use by another demo"):
         demo.main(["--output", str(folder)])
     os.close(lock)
     assert (folder / "data" / "collect").exists()
