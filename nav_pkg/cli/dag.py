@@ -383,7 +383,8 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
             f"condor_rm {running[0]}"
         )
     state = begun.state_of(plan)
-    one.check_places(goes_on=state in ("same", "done"))
+    if state != "other" or args.owr:
+        one.check_places(goes_on=state in ("same", "done"))
     rescue: Optional[Path] = None
     if state != "nothing" and args.owr:
         begun.begin_anew(plan)

@@ -26,6 +26,7 @@ from nav_pkg.cli import (
     main,
 )
 from nav_pkg.core import DataError, NavError, UsageError
+from nav_pkg.data import files
 from nav_pkg.learn.setup import Setup
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -476,3 +477,25 @@ def test_the_documentation_says_what_the_flags_are():
     section = page.split("\n## The cluster's commands", 1)[1].split("\n### `dag_status.py`")[0]
     said = [line for line in section.splitlines() if line.startswith("| `-")]
     assert said == [row(flag) for flag in cluster_flags.FLAGS]
+
+
+def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkeypatch):
+    """The destination is there since the tag's DAG has made it: that is not what is wrong."""
+
+    def submitted(*more):
+        one = dag_create_data.CreateData(["-t", "c", "--destination", "made", *more])
+        with one.folders():
+            one.check()
+        return one, *one.plan()
+
+    monkeypatch.setattr(dag.submit, "in_queue", lambda folder: [])
+    one, plan, _ = submitted()
+    (plan.folder).mkdir(parents=True)
+    files.atomic_write(
+        plan.folder / "plan.json",
+        files.to_json({"command": plan.command, "configuration": plan.configuration, **plan.places()}),
+    )
+    (folders / "data" / "made").mkdir()
+    one.check_places(goes_on=True)
+    with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, not 0.5\)"):
+        dag._write_and_submit(*submitted("--speed", "0.5"))
