@@ -36,6 +36,6 @@ def test_an_exported_file_flies_as_its_checkpoint(shell):
                 assert float(a) == pytest.approx(float(b), abs=1e-4), (mine, its)
     out = shell.run(
         "run_script.py", "-t", "small", "-n", 1, "--alpha", 0, "--width", 320, "--height", 180,
-        "--max_duration", 4, "--no_training", "--checkpoint_path", files[0], code=5, name="small",
+        "--max_duration", 4, "--no_training", "--checkpoint_path", files[0], code=2, name="small",
     )  # fmt: skip
-    assert "the flown file was exported for uint8 images of 640x360 pixels" in out
+    assert "was exported for a camera of 640x360, this one's is 320x180" in out
