@@ -181,7 +181,7 @@ class DagCommand:
                 memory of its GPUs in MB (none: it uses no GPU), `reads` the MB of datasets that are not
                 there yet.
         """
-        reads = more.pop("reads", 0.0)
+        reads = more.pop("reads", None)
         flag = more.pop("wall_flag", "")
         gpumem = more.pop("gpumem", None)
         wall = self.given(flag) if flag else None
@@ -192,7 +192,8 @@ class DagCommand:
             self.warn(estimate.memory_warning(work, self.args.rammem or 0.0, f"a {kind} job"))
         space = work
         if heavy and self.args.file_transfer:  # tars lie beside what is in them
-            reads += sum(self._megabytes(name) for name in more.get("datasets", ()) if not reads)
+            if reads is None:
+                reads = sum(self._megabytes(name) for name in more.get("datasets", ()))
             space = dataclasses.replace(work, disk=2 * (work.disk + reads))
         asks = estimate.resources(
             space,
@@ -382,6 +383,8 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
             f"-t {plan.tag}: its DAG is in the queue (job {running[0]}): see dag_status.py -t {plan.tag}, or "
             f"condor_rm {running[0]}"
         )
+    if plan.hosts.file_transfer and not args.dont_submit:
+        submit.wait_for_removed(plan.folder)
     state = begun.state_of(plan)
     if state != "other" or args.owr:
         one.check_places(goes_on=state in ("same", "done"))

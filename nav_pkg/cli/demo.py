@@ -74,7 +74,7 @@ class Demo:
 
     def __init__(self, args: argparse.Namespace):
         default = parser().parse_args([])
-        for flag in ("runs", "flights", "episodes"):
+        for flag in ("runs", "flights"):
             if args.quick and getattr(args, flag) != getattr(default, flag):
                 raise UsageError(
                     f"demo.py: --{flag} has no effect with --quick, which says how many: leave it out"

@@ -18,6 +18,8 @@ from nav_pkg.data import files
 
 _REMOVED = 3
 """JobStatus of a job that is being removed: it may save what it has."""
+REMOVED_LIMIT = 180.0
+"""Seconds for jobs that were removed to leave: they have 120 to save and to bring it home."""
 _STALE = (".condor.sub", ".lib.out", ".lib.err", ".dagman.log", ".lock")
 
 
@@ -28,9 +30,6 @@ def in_queue(folder: Path) -> List[int]:
         SimulatorError: no schedd answers.
         UsageError: it was submitted to another pool, where it may be running.
     """
-    import classad2
-    import htcondor2
-
     record = folder / SUBMITTED_FILE
     last = files.read_json(record) if record.exists() else {}
     pool = os.environ.get("CONDOR_CONFIG", "")
@@ -39,7 +38,36 @@ def in_queue(folder: Path) -> List[int]:
             f"{folder}: this DAG was submitted to the pool of {last['pool']}, and may be running there: set "
             f"CONDOR_CONFIG to it and use condor_rm {last.get('cluster')}, or choose another -t"
         )
-    here = f"Iwd == {classad2.quote(str(folder))} && JobStatus != {_REMOVED}"
+    return _jobs(folder, f"JobStatus != {_REMOVED}")
+
+
+def wait_for_removed(folder: Path) -> None:
+    """Wait for a DAG's jobs that were removed and bring home what they have: the next ones begin with it.
+
+    Raises:
+        SimulatorError: no schedd answers, or they take too long.
+    """
+    deadline, told = time.monotonic() + REMOVED_LIMIT, False
+    while _jobs(folder, f"JobStatus == {_REMOVED}"):
+        if time.monotonic() > deadline:
+            raise SimulatorError(
+                f"{folder}: jobs that were removed are still in the queue after {REMOVED_LIMIT:g} s: see "
+                "condor_q; condor_rm -forcex lets them go, without what they have"
+            )
+        if not told:
+            print(
+                f"waiting for jobs that were removed and still save (at most {REMOVED_LIMIT:g} s)", flush=True
+            )
+        told = True
+        time.sleep(0.5)
+
+
+def _jobs(folder: Path, condition: str) -> List[int]:
+    """The cluster ids of a DAG's jobs that meet a condition, DAGMan's first."""
+    import classad2
+    import htcondor2
+
+    here = f"Iwd == {classad2.quote(str(folder))} && {condition}"
     try:
         return sorted(ad["ClusterId"] for ad in htcondor2.Schedd().query(here, ["ClusterId"]))
     except htcondor2.HTCondorException as error:
