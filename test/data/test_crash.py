@@ -38,6 +38,10 @@ for trial in range(30):
                 number += 1
         finally:
             os._exit(9)
+    # However slow the machine is: every third writer is left alone until it has committed a run.
+    deadline = time.monotonic() + 60
+    while trial % 3 == 0 and len(Dataset(root).runs) == number and time.monotonic() < deadline:
+        time.sleep(0.005)
     time.sleep(rng.uniform(0, 0.12))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -66,7 +70,7 @@ def test_a_recorder_killed_at_30_moments_loses_no_run(samples, tmp_path):
     )
     assert done.returncode == 0, f"seed {seed}: {done.stderr}"
     hashes = json.loads(done.stdout)
-    assert len(hashes) > 1
+    assert len(hashes) > 10
     dataset = Dataset(tmp_path / "d")
     repair_dataset(dataset)
     assert not dataset.partials
