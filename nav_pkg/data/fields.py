@@ -1,0 +1,158 @@
+"""What the entries of a JSON file must be: types, ranges, and one line that says which entry is not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional
+
+from nav_pkg.core import DataError
+
+_DEEPEST = 64
+_LARGEST = 1 << 64
+
+
+class Field(NamedTuple):
+    """What an entry must be.
+
+    Attributes:
+        words: for people: `a whole number of 0 or more`.
+        fits: whether a value is that.
+        needed: whether the entry must be there. Null stands for an entry that is not known.
+    """
+
+    words: str
+    fits: Callable[[Any], bool]
+    needed: bool = False
+
+    @property
+    def required(self) -> Field:
+        """The same, of an entry that must be there and known."""
+        return self._replace(needed=True)
+
+
+def number(least: float = -math.inf, most: float = math.inf) -> Field:
+    """A finite number within bounds (inclusive)."""
+    return Field(f"a number{_bounds(least, most)}", lambda v: _is_number(v) and least <= v <= most)
+
+
+def whole(least: float = -math.inf, most: float = math.inf) -> Field:
+    """A whole number within bounds (inclusive)."""
+    return Field(f"a whole number{_bounds(least, most)}", lambda v: _is_whole(v) and least <= v <= most)
+
+
+def one_of(values: Iterable[str]) -> Field:
+    """One of some texts."""
+    known = list(values)
+    return Field(f"one of {', '.join(known)}", lambda v: isinstance(v, str) and v in known)
+
+
+def a_list(item: Field, length: Optional[int] = None) -> Field:
+    """A list, each of whose items is such a value."""
+    size = "" if length is None else f"{length} "
+    return Field(
+        f"a list of {size}values, each {item.words}",
+        lambda v: isinstance(v, list) and length in (None, len(v)) and all(item.fits(one) for one in v),
+    )
+
+
+def table(item: Field) -> Field:
+    """An object, each of whose values is such a value."""
+    return Field(
+        f"an object whose values are each {item.words}",
+        lambda v: isinstance(v, dict) and all(item.fits(one) for one in v.values()),
+    )
+
+
+def an_object(fields: Mapping[str, Field]) -> Field:
+    """An object whose entries are such values where they are there."""
+    words = ", ".join(f"{name}: {field.words}" for name, field in fields.items())
+    return Field(
+        f"an object of {words}",
+        lambda v: isinstance(v, dict) and not any(_wrong(v, name, field) for name, field in fields.items()),
+    )
+
+
+def either(*kinds: Field) -> Field:
+    """Any of some kinds."""
+    return Field(" or ".join(kind.words for kind in kinds), lambda v: any(kind.fits(v) for kind in kinds))
+
+
+TEXT = Field("text", lambda v: isinstance(v, str))
+TRUTH = Field("true or false", lambda v: isinstance(v, bool))
+OBJECT = Field("an object", lambda v: isinstance(v, dict))
+NOTHING = Field("null", lambda v: v is None)
+
+
+def check_fields(value: Mapping[str, Any], fields: Mapping[str, Field], where: Any) -> None:
+    """Compare an object with what its entries must be.
+
+    Args:
+        value: the object.
+        fields: by the entry's name. Entries that are not named here may be anything.
+        where: what was read, for the error.
+
+    Raises:
+        DataError: an entry is missing or something else.
+    """
+    for name, field in fields.items():
+        if _wrong(value, name, field):
+            is_there = name in value
+            found = f"is {shown(value[name])}" if is_there else "is missing"
+            raise DataError(f"{where}: {name} {found}; it must be {field.words}")
+
+
+def shown(value: Any) -> str:
+    """A value as short JSON text for a message."""
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _wrong(value: Mapping[str, Any], name: str, field: Field) -> bool:
+    given = value.get(name)
+    return field.needed if given is None else not field.fits(given)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _bounds(least: float, most: float) -> str:
+    if math.isfinite(least) and math.isfinite(most):
+        return f" from {least:g} to {most:g}"
+    if math.isfinite(least):
+        return f" of {least:g} or more"
+    return f" of {most:g} or less" if math.isfinite(most) else ""
+
+
+def check_json(value: Any) -> None:
+    """Raise a ValueError for what no file of ours holds, whatever its fields.
+
+    That is: deeper nesting than any of them has, a number that is not finite or beyond 64 bits (which
+    arithmetic and printing stumble over), and text with half a surrogate pair (which cannot be printed).
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        below: list = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, str):
+                if not item.isascii():
+                    item.encode()
+            elif isinstance(item, float):
+                if not math.isfinite(item):
+                    raise ValueError(f"the number {item} is not finite")
+            elif isinstance(item, int) and abs(item) > _LARGEST:
+                raise ValueError("a whole number of more than 64 bits")
+        if not below:
+            return
+        level = below
+    raise ValueError("nested too deep")
