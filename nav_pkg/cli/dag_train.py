@@ -185,7 +185,7 @@ def split_lengths(dataset: Dataset) -> List[int]:
     Raises:
         DataError: the dataset has no split, or nothing to train on.
     """
-    return [sum(len(one) for one in dataset.split(part)) for part in ("train", "val", "test")]
+    return [sum(len(one) for one in runs) for runs in dataset.splits().values()]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -97,7 +97,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    report = verify.verify_dataset(load_dataset(args.dataset, args.data_root), _bar)
+    report = verify.verify_dataset(load_dataset(args.dataset, args.data_root, check=False), _bar)
     problems = report.all_problems
     if args.json:
         print(json.dumps(json.loads(verify.dump(report)), indent=2))
@@ -112,10 +112,12 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _repair(args: argparse.Namespace) -> int:
-    done = repair.repair_dataset(load_dataset(args.dataset, args.data_root), _bar)
+    dataset = load_dataset(args.dataset, args.data_root, check=False)
+    done = repair.repair_dataset(dataset, _bar)
     for line in done:
         print(line)
     print(f"{len(done)} repairs" if done else "nothing to repair")
+    dataset.require_checked()
     return 0
 
 

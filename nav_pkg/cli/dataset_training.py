@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from pathlib import Path
 
 from nav_pkg.cli import flags
 from nav_pkg.core import DataError, UsageError
@@ -201,7 +200,7 @@ def _cameras(dataset: Dataset, runs: list[Run], recovery: bool) -> list[tuple[st
     groups: list[tuple[str, list[Run]]] = [("", runs)]
     if not recovery:
         return groups
-    learned = dataset.split("train") if (dataset.path / "train_set.txt").exists() else runs
+    learned = dataset.split("train") if dataset.has_splits else runs
     for camera in fmt.SIDE_CAMERAS:
         some = [run for run in learned if camera in run.side_cameras]
         if some:
@@ -213,10 +212,6 @@ def _cameras(dataset: Dataset, runs: list[Run], recovery: bool) -> list[tuple[st
 
 def _packed_runs(dataset: Dataset) -> list[Run]:
     """What training reads: the runs of all parts; all runs of a dataset without parts."""
-    if not (dataset.path / "train_set.txt").exists():
+    if not dataset.has_splits:
         return dataset.require_runs()
-    runs: dict[Path, Run] = {}
-    for part in ("train", "val", "test"):
-        if (dataset.path / f"{part}_set.txt").exists():
-            runs.update((run.path, run) for run in dataset.split(part))
-    return list(runs.values())
+    return [run for runs in dataset.splits().values() for run in runs]

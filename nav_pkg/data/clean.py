@@ -15,14 +15,16 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Seque
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data import files
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
+from nav_pkg.data.columns import Frames
 from nav_pkg.data.cut import cut_run
 from nav_pkg.data.folders import lock_partial, refuse_writers
 from nav_pkg.data.info import class_counts, colour_stats, order_key
-from nav_pkg.data.reader import Dataset, Frames, Run
+from nav_pkg.data.looks import SAMPLE, Look
+from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.repair import link_or_copy
-from nav_pkg.data.verify import SAMPLE, Look, Report, verify_run
+from nav_pkg.data.verify import Report, verify_run
 
 FROZEN = 3
 """So many images of one single colour in a row mean a dead camera."""
@@ -228,12 +230,13 @@ def make_plan(
     """
     plan = Plan()
     first = next(iter(sources.values()))
-    # where a subset comes from says nothing about the robot
-    plan.description = {key: value for key, value in first.description.items() if key != fmt.SUBSET_OF}
+    # where a dataset comes from says nothing about the robot
+    plan.description = commit.about(first.description, origin=False)
     for dataset in sources.values():
-        for key in sorted({*plan.description, *dataset.description} - {fmt.SUBSET_OF}):
-            if plan.description.get(key) != dataset.description.get(key):
-                values = (plan.description.get(key), dataset.description.get(key))
+        description = commit.about(dataset.description, origin=False)
+        for key in sorted({*plan.description, *description}):
+            if plan.description.get(key) != description.get(key):
+                values = (plan.description.get(key), description.get(key))
                 what, one, other = files.first_difference(*values, key)
                 raise DataError(
                     f"{dataset.path}: {what} is {other}, that of {first.path} is {one}; clean them into "
@@ -241,7 +244,7 @@ def make_plan(
                 )
         if dataset.partials:
             plan.notes.append(f"{dataset.path}: {len(dataset.partials)} unfinished runs are left out")
-    rate = float(plan.description.get("control_rate") or 10)
+    rate = first.control_rate
     slower = _time_factor(plan.description)
     names = {dataset.path: name for name, dataset in sources.items()}
     for run in progress([run for dataset in sources.values() for run in dataset.runs]):
@@ -342,9 +345,10 @@ def execute(
             _build(item, work / item.name, place)
         for part in fmt.SPLITS:
             names = [item.name for item in plan.kept if item.part == part]
-            files.atomic_write(work / f"{part}_set.txt", "".join(f"{name}\n" for name in names))
-        files.atomic_write(work / "stats.json", files.to_json(stats(plan, seed)))
-        files.atomic_write(work / fmt.DATASET_FILE, files.to_json(plan.description))
+            files.atomic_write(work / fmt.split_file(part), "".join(f"{name}\n" for name in names))
+        files.atomic_write(work / fmt.STATS_FILE, files.to_json(stats(plan, seed)))
+        sizes = {part: sum(item.part == part for item in plan.kept) for part in fmt.SPLITS}
+        files.atomic_write(work / fmt.DATASET_FILE, commit.description_text(plan.description, sizes))
         if destination.exists():
             refuse_writers(destination, "--destination")  # one may have begun meanwhile
             os.rename(destination, old)
@@ -367,7 +371,7 @@ def execute(
 def refuse_others(destination: Path, sources: Sequence[str]) -> None:
     """Raise a DataError for a dataset that was made of other datasets than these, by their names."""
     for file in sorted(destination.glob(f"*/{fmt.RUN_FILE}")):
-        made_of = (files.read_json(file).get("source") or {}).get("dataset")
+        made_of = (commit.read_run(file.parent).checked().get("source") or {}).get("dataset")
         if made_of not in sources:
             raise DataError(
                 f"{destination}: exists and was made of {made_of or 'no recording'}, not of "
@@ -377,9 +381,9 @@ def refuse_others(destination: Path, sources: Sequence[str]) -> None:
 
 def check_destination(destination: Path, overwrite: bool) -> None:
     """Raise a DataError when the destination is there and may not be replaced, or is being written."""
-    if not destination.exists():
+    if not os.path.lexists(destination):
         return
-    if not (destination / fmt.DATASET_FILE).exists():
+    if not os.path.exists(destination / fmt.DATASET_FILE):
         raise DataError(f"{destination}: exists and is no dataset; choose another --destination")
     if not overwrite:
         raise DataError(f"{destination}: exists; choose another --destination, or --owr to replace it")

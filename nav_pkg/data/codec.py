@@ -9,10 +9,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Optional
 
 import numpy as np
 
 from nav_pkg.core import DataError
+from nav_pkg.data.format import LARGEST_IMAGE
 
 DEPTH_SCALE = 1000
 """Steps of the depth image per metre."""
@@ -60,7 +62,31 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
         raise DataError(f"no whole JPEG ({error})") from error
 
 
-def decode_rgb(data: bytes, shape: tuple[int, int] = (0, 0), factor: int = 1) -> np.ndarray:
+def check_size(declared: tuple[int, int], expected: Optional[tuple[int, int]]) -> None:
+    """Compare what an image says of its size with what it must be, before it is decoded.
+
+    Else a file of a few kB that declares 65500x65500 pixels would take gigabytes.
+
+    Args:
+        declared: height and width that its header states.
+        expected: those of the run; None where nothing says so.
+
+    Raises:
+        DataError: they differ, or are larger than any camera's.
+    """
+    height, width = declared
+    if expected is not None and declared != tuple(expected):
+        raise DataError(f"size {width}x{height} instead of {expected[1]}x{expected[0]} pixels")
+    if height * width > LARGEST_IMAGE:
+        raise DataError(f"size {width}x{height}: more than {LARGEST_IMAGE:,} pixels")
+
+
+def decode_rgb(
+    data: bytes,
+    shape: tuple[int, int] = (0, 0),
+    factor: int = 1,
+    expected: Optional[tuple[int, int]] = None,
+) -> np.ndarray:
     """The pixels of a JPEG: uint8 (height, width, 3), RGB.
 
     Args:
@@ -68,14 +94,14 @@ def decode_rgb(data: bytes, shape: tuple[int, int] = (0, 0), factor: int = 1) ->
         shape: with a factor: height and width that it leads to; the JPEG's own divided by it.
         factor: 2, 4 or 8: decode at a half, a quarter or an eighth of the size. That leaves the
             finest waves of each block of 8x8 pixels out instead of computing and averaging them.
+        expected: height and width that the JPEG must have; None for any up to `LARGEST_IMAGE`.
 
     Raises:
-        DataError: when the bytes are cut or no JPEG.
+        DataError: when the bytes are cut or no JPEG, or of another size.
     """
     import simplejpeg
 
-    if data[-2:] != b"\xff\xd9":
-        raise DataError("no whole JPEG: its end marker is missing")
+    check_size(jpeg_size(data), expected)
     try:
         return simplejpeg.decode_jpeg(
             data,
@@ -148,16 +174,24 @@ def encode_depth(depth: np.ndarray) -> bytes:
     )
 
 
-def decode_depth(data: bytes) -> np.ndarray:
+def decode_depth(data: bytes, expected: Optional[tuple[int, int]] = None) -> np.ndarray:
     """The millimetres of a depth PNG: uint16 (height, width), 0 = no return.
 
+    Args:
+        data: the file's bytes.
+        expected: height and width that it must have; None for any up to `LARGEST_IMAGE`.
+
     Raises:
-        DataError: when the bytes are cut, damaged or no 16 bit grey PNG.
+        DataError: when the bytes are cut, damaged or no 16 bit grey PNG, or of another size.
     """
     from PIL import Image
 
     if data[:8] != _SIGNATURE or data[-8:-4] != b"IEND":
         raise DataError("no whole PNG: its signature or end chunk is missing")
+    if data[12:16] != b"IHDR" or len(data) < 33:
+        raise DataError("no whole PNG: its header is missing")
+    width, height = struct.unpack(">II", data[16:24])
+    check_size((height, width), expected)
     try:
         with Image.open(io.BytesIO(data)) as image:
             if not image.mode.startswith("I"):

@@ -68,7 +68,7 @@ def cut_run(
             source = fmt.side_file(camera, i)
             images[fmt.side_file(camera, i - first)] = (run.path / source, sums[source])
         rows.append(fmt.frame_to_row(frame, bool(names["rgb"]), bool(names["depth"])))
-    known = {key: value for key, value in run.facts.items() if key not in ("content", "format")}
+    known = dict(run.facts)
     if len(frames) < len(run):
         known.update(Totals(frames).facts(known))
     build_run(

@@ -95,11 +95,19 @@ def check_fields(value: Mapping[str, Any], fields: Mapping[str, Field], where: A
     Raises:
         DataError: an entry is missing or something else.
     """
+    wrong = wrong_fields(value, fields)
+    if wrong:
+        raise DataError(f"{where}: {next(iter(wrong.values()))}")
+
+
+def wrong_fields(value: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, str]:
+    """The entries that are missing or something else: name -> text (`frames is -1; it must be ...`)."""
+    found = {}
     for name, field in fields.items():
         if _wrong(value, name, field):
-            is_there = name in value
-            found = f"is {shown(value[name])}" if is_there else "is missing"
-            raise DataError(f"{where}: {name} {found}; it must be {field.words}")
+            given = f"is {shown(value[name])}" if name in value else "is missing"
+            found[name] = f"{name} {given}; it must be {field.words}"
+    return found
 
 
 def shown(value: Any) -> str:

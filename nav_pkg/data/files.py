@@ -21,6 +21,8 @@ from nav_pkg.data.paths import PathLike
 
 _LIBC = ctypes.CDLL(None)
 
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
 SMALL = 64 << 20
 """Bytes at most of a file that is read as a whole unless its reader says otherwise."""
 
@@ -176,22 +178,25 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def open_regular(path: PathLike, remedy: str = "") -> BinaryIO:
+def open_regular(path: PathLike, remedy: str = "", follow: bool = True) -> BinaryIO:
     """Open an ordinary file for reading. Nothing else is opened, and nothing is waited for.
 
     Args:
-        path: the file; a link to one is followed.
+        path: the file.
         remedy: ends the error's text, e.g. `; see dataset.py verify`.
+        follow: open what a symbolic link leads to; else a link is refused.
 
     Raises:
         DataError: it is missing, cannot be read, or is a folder, FIFO, socket or device.
     """
     try:
         # a FIFO without a writer would make the call wait for one
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(path, _READ if follow else _READ | os.O_NOFOLLOW)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENXIO:  # what opening a socket gives
             error = OSError(errno.ENXIO, "is a socket or device, not a file")
+        if isinstance(error, OSError) and error.errno == errno.ELOOP and not follow:
+            error = OSError(errno.ELOOP, "is a symbolic link, not a file")
         raise read_error(path, error, remedy) from error
     try:
         mode = os.fstat(fd).st_mode
@@ -205,18 +210,19 @@ def open_regular(path: PathLike, remedy: str = "") -> BinaryIO:
         raise
 
 
-def read_small(path: PathLike, limit: int = SMALL, remedy: str = "") -> bytes:
+def read_small(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> bytes:
     """All bytes of an ordinary file.
 
     Args:
         path: the file.
         limit: bytes that it may have at most.
         remedy: ends the error's text.
+        follow: as in `open_regular`.
 
     Raises:
         DataError: as `open_regular`, or the file is larger.
     """
-    with open_regular(path, remedy) as stream:
+    with open_regular(path, remedy, follow) as stream:
         try:
             data = stream.read(limit + 1) if os.fstat(stream.fileno()).st_size <= limit else None
         except OSError as error:
@@ -226,13 +232,13 @@ def read_small(path: PathLike, limit: int = SMALL, remedy: str = "") -> bytes:
     return data
 
 
-def read_text(path: PathLike, limit: int = SMALL, remedy: str = "") -> str:
+def read_text(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> str:
     """The text of an ordinary file in UTF-8.
 
     Raises:
         DataError: as `read_small`, or the bytes are no UTF-8; the text names the line.
     """
-    data = read_small(path, limit, remedy)
+    data = read_small(path, limit, remedy, follow)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -242,19 +248,20 @@ def read_text(path: PathLike, limit: int = SMALL, remedy: str = "") -> str:
         ) from error
 
 
-def parse_json(data: Any, where: PathLike) -> Any:
+def parse_json(data: Any, where: PathLike, non_finite: bool = False) -> Any:
     """The value of JSON text, as far as our files use JSON.
 
     Args:
         data: bytes or text.
         where: what is read, for the error: a file, and its line if it has several.
+        non_finite: take `NaN` and the like for null, which is what `to_json` writes for them.
 
     Raises:
         DataError: not JSON, not UTF-8, nested too deep, a number that is not finite or too large for any
             field (`NaN`, `1e999`), or text that UTF-8 cannot hold.
     """
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=(lambda _: None) if non_finite else None)
         check_json(value)
     except (ValueError, RecursionError, OverflowError) as error:
         deep = isinstance(error, RecursionError)

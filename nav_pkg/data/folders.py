@@ -7,12 +7,14 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 from pathlib import Path
+from typing import BinaryIO, Optional
 
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data import files
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.paths import PathLike
 
@@ -86,10 +88,30 @@ def scan_header(frames: int, rays: int) -> bytes:
     return header
 
 
+_SHAPE = re.compile(rb"'shape': \((\d{1,18}), (\d{1,18})\), \}\s*\Z")
+
+
+def read_scan_header(stream: BinaryIO) -> Optional[tuple[int, int]]:
+    """Frames and rays that the header of a scan.npy states; None when it is not one of ours.
+
+    The stream then stands at the first range.
+    """
+    head = stream.read(128)
+    shape = _SHAPE.search(head)
+    if shape is None:
+        return None
+    frames, rays = int(shape.group(1)), int(shape.group(2))
+    return (frames, rays) if head == scan_header(frames, rays) else None
+
+
 def file_sha256(path: PathLike) -> bytes:
-    """The SHA-256 of a file."""
+    """The SHA-256 of a file.
+
+    Raises:
+        DataError: it cannot be read, or is no ordinary file.
+    """
     total = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with files.open_regular(path, follow=False) as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             total.update(block)
     return total.digest()
@@ -111,6 +133,7 @@ def finish_partial(
 
     Raises:
         OSError: when the file system refuses.
+        DataError: an entry is not what it must be.
     """
     text = "".join(f"{sums[path].hex()}  {path}\n" for path in sorted(sums)).encode()
     files.write_file(partial / fmt.SUMS_FILE, text)
@@ -120,15 +143,9 @@ def finish_partial(
     for folder in folders:
         if folder.exists():
             files.fsync(folder)
-    run = {
-        **facts,
-        "format": fmt.FORMAT_VERSION,
-        "name": name,
-        "frames": frames,
-        "sensors": sensors,
-        "content": hashlib.sha256(text).hexdigest(),
-    }
-    files.write_file(partial / fmt.RUN_FILE, files.to_json(run).encode())
+    run = {**facts, "name": name, "frames": frames, "sensors": sensors}
+    run["content"] = hashlib.sha256(text).hexdigest()
+    files.write_file(partial / fmt.RUN_FILE, commit.run_text(run, partial / fmt.RUN_FILE))
     files.fsync(partial / fmt.RUN_FILE)
     files.fsync(partial)
     forget_start(partial)

@@ -10,7 +10,13 @@ from typing import Any, Mapping, Optional, Sequence
 
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of what is written: run.json and dataset.json bear a checksum of their own, which format 1 has not."""
+FORMATS = (1, 2)
+"""Those that are read."""
+
+LARGEST_IMAGE = 50_000_000
+"""Pixels of the largest image that is decoded; a run's own size is compared before that."""
 
 DATASET_FILE = "dataset.json"
 RUN_FILE = "run.json"
@@ -25,9 +31,15 @@ PARTIAL = ".partial"
 LOCK_FILE = ".lock"
 QUARANTINE = "quarantine"
 SPLITS = ("train", "val", "test")
+STATS_FILE = "stats.json"
 SUBSET_OF = "subset_of"
 """The key of dataset.json that says what a subset was taken from."""
+MERGED_FROM = "merged_from"
+"""The key of dataset.json that says what a dataset was merged of."""
+SPLIT_SIZES = "splits"
+"""The key of dataset.json that says with how many runs each list was made."""
 
+_ACTORS = tuple(actor.value for actor in Actor)
 _AXES = ("x", "y", "z", "yaw")
 
 COLUMNS: tuple[str, ...] = (
@@ -55,6 +67,9 @@ COLUMNS: tuple[str, ...] = (
 HEADER = ",".join(COLUMNS)
 
 _RUN_NAME = re.compile(r"(\d{5,})_([A-Za-z0-9][A-Za-z0-9_.+-]*?)\Z")
+_IMAGE = re.compile(
+    rf"({RGB_FOLDER}(_({'|'.join(SIDE_CAMERAS)}))?/\d{{10}}\.jpg|{DEPTH_FOLDER}/\d{{10}}\.png)\Z"
+)
 _STAMP = re.compile(r"(\d+)\.(\d{9})\Z")
 
 
@@ -102,6 +117,22 @@ def side_cameras(sensors: Optional[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(name for name in SIDE_CAMERAS if given.get(side_sensor(name)))
 
 
+def split_file(part: str) -> str:
+    """The list of a part's runs: `train_set.txt`."""
+    return f"{part}_set.txt"
+
+
+def is_run_file(path: str) -> bool:
+    """Whether a path within a run is that of a file which a commit lists."""
+    return path in (FRAMES_FILE, SCAN_FILE) or _IMAGE.match(path) is not None
+
+
+def image_size(sensors: Optional[Mapping[str, Any]], kind: str) -> Optional[tuple[int, int]]:
+    """Height and width that run.json's `sensors` state for a kind of image (`rgb`, `depth`, `rgb_left`)."""
+    size = (sensors or {}).get(kind)
+    return (int(size[0]), int(size[1])) if size else None
+
+
 def stamp_text(nanoseconds: int) -> str:
     """Nanoseconds as seconds with exactly nine decimals."""
     if nanoseconds < 0:
@@ -113,8 +144,11 @@ def parse_stamp(text: str) -> int:
     """Nanoseconds of a stamp written by `stamp_text`."""
     match = _STAMP.match(text)
     if not match:
-        raise ValueError(f"stamp {text!r} is not seconds with nine decimals")
-    return int(match.group(1)) * 1_000_000_000 + int(match.group(2))
+        raise ValueError(f"stamp {text[:40]!r} is not seconds with nine decimals")
+    stamp = int(match.group(1)) * 1_000_000_000 + int(match.group(2))
+    if stamp >= 1 << 63:
+        raise ValueError("stamp is later than 64 bits can count")
+    return stamp
 
 
 def _number(value: Any) -> str:
@@ -163,11 +197,13 @@ def fields_to_frame(fields: Sequence[str]) -> Frame:
             try:
                 values.append(float(fields[column]))
             except ValueError:
-                raise ValueError(f"{COLUMNS[column]} is {fields[column]!r}, not a number") from None
+                raise ValueError(f"{COLUMNS[column]} is {fields[column][:40]!r}, not a number") from None
         return values
 
-    if not fields[0].isdigit():
-        raise ValueError(f"index is {fields[0]!r}, not a whole number")
+    if not (fields[0].isdecimal() and len(fields[0]) < 19):
+        raise ValueError(f"index is {fields[0][:40]!r}, not a whole number")
+    if fields[14] not in _ACTORS:
+        raise ValueError(f"actor is {fields[14][:40]!r}, not one of {', '.join(_ACTORS)}")
     learner = None if fields[6:10] == [""] * 4 else Command(*numbers(6, 4))
     return Frame(
         index=int(fields[0]),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Sequence
 
 from nav_pkg.core import DataError
+from nav_pkg.data import commit
 from nav_pkg.data.links import LinkedDataset, Taken
 from nav_pkg.data.reader import Dataset
 
@@ -26,7 +27,7 @@ class Gather(LinkedDataset):
     def __init__(self, sources: Sequence[Dataset], destination: Path):
         first = sources[0]
         for dataset in sources:
-            if dataset.description != first.description:
+            if commit.about(dataset.description) != commit.about(first.description):
                 raise DataError(
                     f"{dataset.path}: is of another robot or camera than {first.path}; gather them apart"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -11,9 +12,9 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
+from nav_pkg.data.looks import Image, colour_sums, look_at_all
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES, TURN
-from nav_pkg.data.verify import colour_sums, look_at_all
 
 _AT_ONCE = 64
 """Images that are turned to doubles at the same time; at 128x128 that takes 25 MB."""
@@ -27,7 +28,7 @@ def class_counts(yaw: np.ndarray) -> dict[str, int]:
 
 
 def colour_stats(sums: Iterable[Optional[np.ndarray]]) -> dict[str, Optional[list[float]]]:
-    """Mean and standard deviation of the channels (RGB order, 0..1) from the sums of `verify.look`."""
+    """Mean and standard deviation of the channels (RGB order, 0..1) from the sums of `looks.look`."""
     total = np.zeros((3, 3))
     for item in sums:
         if item is not None:
@@ -64,21 +65,26 @@ def order_key(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
-def sample_images(runs: list[Run], count: int, seed: int) -> list:
-    """Paths of about `count` colour images of all runs, chosen by the seed."""
+def sample_images(runs: list[Run], count: int, seed: int) -> list[Image]:
+    """Paths and sizes of about `count` colour images of all runs, chosen by the seed."""
     places = [(run, i) for run in runs for i in range(len(run))]
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(places))[:count] if places else []
     return [
-        run.path / run.frames.rgb[i] for run, i in (places[j] for j in sorted(chosen)) if run.frames.rgb[i]
+        (run.path / run.frames.rgb[i], run.image_size("rgb"))
+        for run, i in (places[j] for j in sorted(chosen))
+        if run.frames.rgb[i]
     ]
 
 
 def folder_bytes(path: os.PathLike) -> int:
     """Bytes of all files below a folder."""
-    return sum(
-        os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names
-    )
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
 
 
 def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
@@ -91,7 +97,8 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
 
     Returns:
         JSON-ready: path, description, runs (one dict each), outcomes, frames, classes, straight
-        fraction, bytes, rgb (mean and std in RGB order, 0..1), splits, partials, damaged runs.
+        fraction, bytes, rgb (mean and std in RGB order, 0..1), splits, partials, damaged runs, unverified
+        (runs whose run.json bears no checksum).
     """
     rows, whole, damaged = [], [], []
     for run in dataset.runs:
@@ -117,12 +124,11 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
         total.update(row["classes"])
     frames = sum(row["frames"] for row in rows)
     splits = {}
-    for part in ("train", "val", "test"):
-        if (dataset.path / f"{part}_set.txt").exists():
-            try:
-                splits[part] = [run.name for run in dataset.split(part)]
-            except DataError as error:
-                damaged.append(str(error))
+    if dataset.has_splits:
+        try:
+            splits = {part: [run.name for run in runs] for part, runs in dataset.splits().items()}
+        except DataError as error:
+            damaged.append(str(error))
     looks = look_at_all(sample_images(whole, images, seed))
     return {
         "path": str(dataset.path),
@@ -137,6 +143,7 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
         "splits": splits,
         "partials": [path.name for path in dataset.partials],
         "damaged": damaged,
+        "unverified": [run.name for run in whole if not run.verified],
     }
 
 
@@ -180,5 +187,10 @@ def as_text(info: dict) -> str:
         lines.append(f"{part:9} {len(names)} runs")
     for name in info["partials"]:
         lines.append(f"unfinished: {name} (being written, or left by a crash: dataset.py repair)")
+    if info["unverified"]:
+        count = f"{len(info['unverified'])} of {len(info['runs'])} runs"
+        lines.append(
+            f"unverified facts: {count}, recorded by an earlier version (run.json without a checksum)"
+        )
     lines += [f"damaged: {text}" for text in info["damaged"]]
     return "\n".join(lines)

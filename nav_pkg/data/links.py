@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import files
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.cut import cut_run
 from nav_pkg.data.folders import lock_partial, refuse_writers
 from nav_pkg.data.reader import Dataset, Run
-from nav_pkg.data.verify import read_sums
 
 _PLAN = "plan.json"
 
@@ -83,9 +82,9 @@ class LinkedDataset:
             UsageError: it exists.
             DataError: a recorder is writing into it.
         """
-        if not self.destination.exists():
+        if not os.path.lexists(self.destination):
             return
-        if not (self.destination / fmt.DATASET_FILE).exists():
+        if not os.path.exists(self.destination / fmt.DATASET_FILE):
             raise UsageError(f"{self.destination}: exists and is no dataset; choose another --destination")
         if self.destination.resolve() in [source.path.resolve() for source in self._sources]:
             raise UsageError(f"{self.destination}: is the dataset itself; choose another --destination")
@@ -109,10 +108,14 @@ class LinkedDataset:
             self._open(overwrite)
             for item in progress(self.taken):
                 self._make(item)
-            for part in fmt.SPLITS if any(item.part for item in self.taken) else ():
+            sizes = None
+            if any(item.part for item in self.taken):
+                sizes = {part: sum(item.part == part for item in self.taken) for part in fmt.SPLITS}
+            for part in sizes or ():
                 names = [item.name for item in self.taken if item.part == part]
-                files.atomic_write(self._work / f"{part}_set.txt", "".join(f"{name}\n" for name in names))
-            files.atomic_write(self._work / fmt.DATASET_FILE, files.to_json(self._description))
+                files.atomic_write(self._work / fmt.split_file(part), "".join(f"{name}\n" for name in names))
+            text = commit.description_text(self._description, sizes)
+            files.atomic_write(self._work / fmt.DATASET_FILE, text)
         except OSError as error:
             self.abandon()
             raise files.disk_error(self.destination, error) from error
@@ -133,7 +136,7 @@ class LinkedDataset:
         runs = [[i.part, str(i.run.path), i.frames, i.run.content_hash(), i.name] for i in self.taken]
         plan = files.to_json({**self._origin, "runs": runs})
         present = self._work / _PLAN
-        if overwrite or not present.exists() or present.read_text(encoding="utf-8") != plan:
+        if overwrite or _text(present) != plan:
             for path in self._work.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             files.atomic_write(present, plan)
@@ -146,9 +149,7 @@ class LinkedDataset:
         if final.exists():
             return
         partial = self._work / f"{item.name}{fmt.PARTIAL}"
-        sums = read_sums(item.run.path)
-        if sums is None:
-            raise DataError(f"{item.run.path / fmt.SUMS_FILE}: missing or damaged; see dataset.py repair")
+        sums = item.run.sums
         if item.frames == len(item.run) and item.rename is None:
             _link_run(item.run, partial, list(sums))
         else:
@@ -227,6 +228,13 @@ def make_datasets(
             one.abandon()
 
 
+def _text(path: Path) -> Optional[str]:
+    """A file's text; None where there is none."""
+    with contextlib.suppress(DataError):
+        return files.read_text(path, follow=False)
+    return None
+
+
 class _Placer:
     """Puts files in place by hard links, or copies them where the file system cannot link."""
 
@@ -234,6 +242,8 @@ class _Placer:
         self.copied: list[Path] = []
 
     def place(self, source: Path, target: Path) -> None:
+        if source.is_symlink():
+            commit.refuse_link(source)
         try:
             os.link(source, target)
         except FileNotFoundError:

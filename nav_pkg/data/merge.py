@@ -10,9 +10,6 @@ from nav_pkg.data import format as fmt
 from nav_pkg.data.links import LinkedDataset, Taken
 from nav_pkg.data.reader import Dataset, Run
 
-MERGED_FROM = "merged_from"
-"""The key of dataset.json that says what a dataset was merged of."""
-
 
 class Merge(LinkedDataset):
     """A dataset and the runs of others.
@@ -31,7 +28,7 @@ class Merge(LinkedDataset):
     """
 
     def __init__(self, base: Dataset, added: Sequence[Dataset], destination: Path):
-        taken = [Taken(part, run, len(run)) for part in fmt.SPLITS for run in base.split(part)]
+        taken = [Taken(part, run, len(run)) for part, runs in base.splits().items() for run in runs]
         number = 1 + max((fmt.parse_run_name(item.run.name)[0] for item in taken), default=-1)
         for dataset in added:
             if _camera(dataset) != _camera(base):
@@ -48,7 +45,7 @@ class Merge(LinkedDataset):
             destination,
             taken,
             [base, *added],
-            {**base.description, MERGED_FROM: names},
+            {**base.description, fmt.MERGED_FROM: names},
             {"merge": [str(dataset.path.resolve()) for dataset in (base, *added)]},
         )
 

@@ -7,133 +7,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Optional
 
 import numpy as np
 
-from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity, nearest_name
-from nav_pkg.data import codec, files, paths
+from nav_pkg.core import DataError, nearest_name
+from nav_pkg.data import codec, commit, fields, files, paths
 from nav_pkg.data import format as fmt
+from nav_pkg.data.columns import Frames, read_frames, read_scan
+from nav_pkg.data.folders import file_sha256
 from nav_pkg.data.paths import PathLike
-
-
-class Frames:
-    """The columns of a run's frames.csv, as attributes (`frames.expert_yaw`) and items alike.
-
-    Attributes:
-        index: int64 (frames,).
-        stamp: int64 (frames,), nanoseconds since the run's first frame.
-        actor, rgb, depth: str (frames,); empty where the run has no such image.
-        others: float64 (frames,), metres, radians, seconds, nan in the learner's where none flew.
-    """
-
-    def __init__(self, columns: dict[str, np.ndarray]):
-        self._columns = columns
-
-    def __getattr__(self, name: str) -> np.ndarray:
-        if name == "_columns" or name not in self._columns:
-            raise AttributeError(f"frames have no column {name!r}{nearest_name(name, list(fmt.COLUMNS))}")
-        return self._columns[name]
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        try:
-            return self._columns[name]
-        except KeyError:
-            hint = nearest_name(name, list(fmt.COLUMNS))
-            raise KeyError(f"frames have no column {name!r}{hint}") from None
-
-    def __len__(self) -> int:
-        return len(self._columns["index"])
-
-    def __iter__(self) -> Iterator[Frame]:
-        return (self.frame(i) for i in range(len(self)))
-
-    def frame(self, i: int) -> Frame:
-        """Row `i` as a core Frame."""
-
-        def values(*names: str) -> list[float]:
-            return [float(self._columns[name][i]) for name in names]
-
-        def command(who: str) -> Command:
-            return Command(*values(f"{who}_x", f"{who}_y", f"{who}_z", f"{who}_yaw"))
-
-        nobody = not self.has_learner[i]
-        return Frame(
-            index=int(self.index[i]),
-            stamp=int(self.stamp[i]),
-            expert=command("expert"),
-            learner=None if nobody else command("learner"),
-            applied=command("applied"),
-            actor=Actor(self.actor[i]),
-            pose=Pose(*values("x", "y", "z", "roll", "pitch", "yaw")),
-            velocity=Velocity(*values("vx", "vy", "vz", "vyaw")),
-            nearest=values("nearest")[0],
-            progress=values("progress")[0],
-        )
-
-
-_TEXT = ("actor", "rgb", "depth")
-
-
-def read_frames(path: PathLike, expected: Optional[int] = None) -> Frames:
-    """Read a frames.csv.
-
-    Args:
-        path: the file.
-        expected: number of frames that run.json states; None when unknown.
-
-    Raises:
-        DataError: when the file is missing or cut, or a line is not as the format says; the text
-            names the line.
-    """
-    try:
-        text = Path(path).read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    lines = text.split("\n")
-    if lines[0] != fmt.HEADER:
-        raise DataError(f"{path}: line 1 is not the header of format {fmt.FORMAT_VERSION}")
-    if lines[-1]:
-        raise DataError(f"{path}: cut in line {len(lines)}; see dataset.py repair")
-    lines = lines[1:-1]
-    if expected is not None and len(lines) != expected:
-        raise DataError(f"{path}: {len(lines)} frames, but run.json states {expected}; see dataset.py repair")
-    return _columns(path, lines)
-
-
-def _columns(path: PathLike, lines: list[str]) -> Frames:
-    frames = []
-    images: dict[str, list[str]] = {"rgb": [], "depth": []}
-    for number, line in enumerate(lines):
-        fields = line.split(",")
-        try:
-            frame = fmt.fields_to_frame(fields)
-            if frame.index != number:
-                raise ValueError(f"index is {frame.index} instead of {number}")
-            for column, name in (("rgb", fmt.rgb_file), ("depth", fmt.depth_file)):
-                value = fields[fmt.COLUMNS.index(column)]
-                if value not in ("", name(number)):
-                    raise ValueError(f"{column} is {value!r} instead of {name(number)!r}")
-                images[column].append(value)
-        except ValueError as error:
-            raise DataError(f"{path}: line {number + 2}: {error}; see dataset.py repair") from error
-        frames.append(frame)
-    nothing = Command(*[float("nan")] * 4)
-    numbers = [
-        (*f.expert, *(f.learner or nothing), *f.applied, *f.pose, *f.velocity, f.nearest, f.progress)
-        for f in frames
-    ]
-    names = [name for name in fmt.COLUMNS[2:] if name not in _TEXT]
-    table = np.array(numbers, np.float64).reshape(len(frames), len(names)).T.copy()
-    columns = dict(zip(names, table))
-    columns["index"] = np.arange(len(frames))
-    columns["stamp"] = np.array([f.stamp for f in frames], np.int64)
-    columns["actor"] = np.array([f.actor.value for f in frames], dtype=str)
-    columns["rgb"] = np.array(images["rgb"], dtype=str)
-    columns["depth"] = np.array(images["depth"], dtype=str)
-    columns["has_learner"] = np.array([f.learner is not None for f in frames], bool)
-    return Frames(columns)
 
 
 class Run:
@@ -147,6 +32,7 @@ class Run:
     def __init__(self, path: PathLike):
         self.path = Path(path)
         self.name = self.path.name
+        self._folders: set[str] = set()  # of images, seen not to be links
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -167,36 +53,55 @@ class Run:
 
     @functools.cached_property
     def facts(self) -> dict:
-        """run.json."""
-        facts = files.read_json(self.path / fmt.RUN_FILE)
-        if facts.get("format") != fmt.FORMAT_VERSION:
-            raise DataError(
-                f"{self.path / fmt.RUN_FILE}: format {facts.get('format')!r}, this program reads "
-                f"{fmt.FORMAT_VERSION}"
-            )
-        if not isinstance(facts.get("frames"), int):
-            raise DataError(f"{self.path / fmt.RUN_FILE}: states no number of frames")
-        return facts
+        """run.json; a DataError when it is not the one of the commit."""
+        return self._committed.checked()
+
+    @property
+    def verified(self) -> bool:
+        """Whether run.json bears a checksum, and the right one; those of format 1 have none."""
+        return self._committed.sealed
+
+    @functools.cached_property
+    def _committed(self) -> commit.Facts:
+        commit.refuse_link(self.path)
+        return commit.read_run(self.path)
+
+    @functools.cached_property
+    def sums(self) -> dict[str, bytes]:
+        """SHA-256 of all files of the commit but run.json and sha256sums.txt, by their paths in the run."""
+        return commit.read_sums(self.path, self.facts.get("content")).of
+
+    def check_sum(self, name: str) -> None:
+        """Compare a file with its sum.
+
+        Raises:
+            DataError: it is not the one of the commit.
+        """
+        path = self.path / name
+        if file_sha256(path) != self.sums.get(name):
+            raise DataError(f"{path}: changed since its commit; see dataset.py verify")
 
     @functools.cached_property
     def frames(self) -> Frames:
         """The columns of frames.csv."""
         return read_frames(self.path / fmt.FRAMES_FILE, len(self))
 
+    def image_size(self, kind: str) -> Optional[tuple[int, int]]:
+        """Height and width of a kind of images (`rgb`, `depth`, `rgb_left`) by run.json; None: not stated."""
+        return fmt.image_size(self.facts.get("sensors"), kind)
+
     def _image(self, name: str) -> bytes:
-        path = self.path / name
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot read: {(error.strerror or str(error)).lower()}; see dataset.py verify"
-            ) from error
+        folder = name.partition("/")[0]
+        if folder not in self._folders:
+            commit.refuse_link(self.path / folder)
+            self._folders.add(folder)
+        return files.read_small(self.path / name, remedy="; see dataset.py verify", follow=False)
 
     def rgb(self, i: int) -> np.ndarray:
         """Colour image `i`: uint8 (height, width, 3), RGB."""
         name = fmt.rgb_file(self._index(i))
         try:
-            return codec.decode_rgb(self._image(name))
+            return codec.decode_rgb(self._image(name), expected=self.image_size("rgb"))
         except DataError as error:
             raise self._damaged(name, error) from error
 
@@ -209,7 +114,8 @@ class Run:
         """Image `i` of a side camera: uint8 (height, width, 3), RGB."""
         name = fmt.side_file(camera, self._index(i))
         try:
-            return codec.decode_rgb(self._image(name))
+            size = self.image_size(fmt.side_sensor(camera))
+            return codec.decode_rgb(self._image(name), expected=size)
         except DataError as error:
             raise self._damaged(name, error) from error
 
@@ -217,7 +123,8 @@ class Run:
         """Depth image `i`: float32 (height, width), metres, inf where nothing returned."""
         name = fmt.depth_file(self._index(i))
         try:
-            return codec.millimetres_to_depth(codec.decode_depth(self._image(name)))
+            steps = codec.decode_depth(self._image(name), self.image_size("depth"))
+            return codec.millimetres_to_depth(steps)
         except DataError as error:
             raise self._damaged(name, error) from error
 
@@ -235,17 +142,10 @@ class Run:
     def scan(self) -> Optional[np.ndarray]:
         """Lidar ranges, float32 (frames, rays), metres; None when the run has no lidar."""
         path = self.path / fmt.SCAN_FILE
-        if not self.facts.get("sensors", {}).get("scan") and not path.exists():
+        rays = (self.facts.get("sensors") or {}).get("scan")
+        if not rays and not os.path.lexists(path):
             return None
-        try:
-            scan = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: cannot read: {error}; see dataset.py verify") from error
-        if scan.ndim != 2 or scan.dtype != np.float32 or len(scan) != len(self):
-            raise DataError(
-                f"{path}: {scan.dtype} {scan.shape}, but run.json states {len(self)} frames of float32"
-            )
-        return scan
+        return read_scan(path, len(self), rays)
 
     def labels(self, source: str = "expert", axis: str = "yaw", bound: Optional[float] = None) -> np.ndarray:
         """The commands to learn, one a frame.
@@ -265,12 +165,7 @@ class Run:
         """A SHA-256 of the run's content: frames, images, scans and facts, by the sums of its commit."""
         total = hashlib.sha256()
         for name in (fmt.SUMS_FILE, fmt.RUN_FILE):
-            try:
-                total.update((self.path / name).read_bytes())
-            except OSError as error:
-                raise DataError(
-                    f"{self.path / name}: cannot read: {(error.strerror or str(error)).lower()}"
-                ) from error
+            total.update(files.read_small(self.path / name, follow=False))
         return total.hexdigest()
 
 
@@ -278,69 +173,120 @@ class Dataset:
     """A dataset's committed runs and splits.
 
     Args:
-        path: the dataset's folder.
+        path: the dataset's folder; it may be a symbolic link, nothing in it may.
+        check: refuse a dataset.json that was changed since it was written, or has entries that are not what
+            they must be.
+
+    Attributes:
+        description: dataset.json, without entries that are not what they must be.
+        problems: of dataset.json, one line each.
+        verified: whether dataset.json bears a checksum, and the right one.
 
     Raises:
         DataError: when it is missing (with the nearest name), no dataset, or of another format.
     """
 
-    def __init__(self, path: PathLike):
+    def __init__(self, path: PathLike, check: bool = True):
         self.path = Path(path)
         self.name = self.path.name
-        if not self.path.is_dir():
+        if not os.path.isdir(self.path):
             near = find_datasets(self.path.parent)
             hint = nearest_name(self.name, [p.relative_to(self.path.parent).as_posix() for p in near])
             raise DataError(f"{self.path}: no such dataset{hint}")
-        if not (self.path / fmt.DATASET_FILE).exists():
+        if not os.path.lexists(self.path / fmt.DATASET_FILE):
             raise DataError(f"{self.path}: not a dataset ({fmt.DATASET_FILE} is missing)")
-        self.description = files.read_json(self.path / fmt.DATASET_FILE)
-        if self.description.get("format") != fmt.FORMAT_VERSION:
-            raise DataError(
-                f"{self.path / fmt.DATASET_FILE}: format {self.description.get('format')!r}, "
-                f"this program reads {fmt.FORMAT_VERSION}"
-            )
+        facts = commit.read_description(self.path)
+        self.description = facts.checked() if check else facts.value
+        self.problems, self.verified = facts.problems, facts.sealed
+
+    def require_checked(self) -> None:
+        """Raise a DataError for the first problem of dataset.json, which nothing but its owner can mend."""
+        if self.problems:
+            raise DataError(f"{self.problems[0]} (restore it from a copy)")
+
+    @property
+    def control_rate(self) -> float:
+        """Frames a second."""
+        return float(self.description.get("control_rate") or 10)
 
     @property
     def runs(self) -> list[Run]:
         """The committed runs, by name; a new list of the folder's present state."""
-        return [Run(path) for path in sorted(self.path.iterdir()) if _is_run(path)]
+        return [Run(path) for path in self.entries() if _is_run(path)]
 
     @property
     def partials(self) -> list[Path]:
         """Folders of unfinished runs (being written, or left by a crash)."""
-        return sorted(path for path in self.path.glob(f"*{fmt.PARTIAL}") if path.is_dir())
+        return [path for path in self.entries() if path.name.endswith(fmt.PARTIAL) and path.is_dir()]
+
+    def entries(self) -> list[Path]:
+        """Everything in the dataset's folder, by name."""
+        try:
+            return sorted(self.path / name for name in os.listdir(self.path))
+        except OSError as error:
+            raise files.read_error(self.path, error) from error
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether there are lists of runs to train, validate and test with, or were when it was made."""
+        lists = (self.path / fmt.split_file(part) for part in fmt.SPLITS)
+        return fmt.SPLIT_SIZES in self.description or any(os.path.lexists(file) for file in lists)
 
     def split(self, part: str) -> list[Run]:
-        """The runs of `train_set.txt`, `val_set.txt` or `test_set.txt`, in the file's order.
-
-        Args:
-            part: train, val or test. A line is a run's name, or a path to a run.
-
-        Raises:
-            DataError: when the file or one of its runs is missing, or the train set is empty.
-        """
+        """The runs of `train_set.txt`, `val_set.txt` or `test_set.txt`, see `splits`."""
         if part not in fmt.SPLITS:
             raise ValueError(f"part {part!r} is not among {fmt.SPLITS}")
-        path = self.path / f"{part}_set.txt"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise DataError(f"{path}: cannot read; clean_dataset.py makes the splits") from error
-        runs = []
-        for number, line in enumerate(lines, 1):
-            name = line.strip()
-            if not name:
-                continue
-            folder = self.path / name  # an absolute path replaces it
-            if not folder.is_dir() and (self.path / Path(name).name).is_dir():
-                folder = self.path / Path(name).name  # the dataset was moved
-            if not _is_run(folder):
-                known = [run.name for run in self.runs]
-                raise DataError(f"{path}: line {number}: no run {name!r}{nearest_name(name, known)}")
-            runs.append(Run(folder))
-        if part == "train" and not runs:
-            raise DataError(f"{path}: no runs to train on; record more or clean with other limits")
-        return runs
+        return self.splits()[part]
+
+    def splits(self) -> dict[str, list[Run]]:
+        """The runs of all three lists, by part, in the files' order.
+
+        A line is the name of a run in this dataset, and each run stands in one list, once.
+
+        Raises:
+            DataError: a list is missing, or empty though the dataset was made with runs in it; a line is not
+                such a name; a run is listed twice; or there is no run to train on.
+        """
+        seen: dict[str, str] = {}
+        made = self.description.get(fmt.SPLIT_SIZES) or {}
+        parts: dict[str, list[Run]] = {}
+        for part in fmt.SPLITS:
+            path = self.path / fmt.split_file(part)
+            parts[part] = []
+            for number, name in self._listed(path):
+                where = f"{path}: line {number}"
+                if name in seen:
+                    raise DataError(
+                        f"{where}: {name} is listed in {seen[name]} already; a run is in one list, once"
+                    )
+                seen[name] = f"line {number} of {path.name}"
+                parts[part].append(self._run_of(name, where))
+            if part == "train" and not parts[part]:
+                raise DataError(f"{path}: no runs to train on; record more or clean with other limits")
+            if made.get(part) and not parts[part]:
+                raise DataError(
+                    f"{path}: is empty, but the dataset was made with {made[part]} runs in it; name them "
+                    "again or make the dataset anew (clean_dataset.py --owr)"
+                )
+        return parts
+
+    @staticmethod
+    def _listed(path: Path) -> list[tuple[int, str]]:
+        """The numbers and texts of a list's lines that are not empty."""
+        if not os.path.lexists(path):
+            raise DataError(f"{path}: cannot read; clean_dataset.py makes the splits")
+        lines = files.read_text(path, follow=False).splitlines()
+        return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+    def _run_of(self, name: str, where: str) -> Run:
+        """The run of a list's line."""
+        if fmt.parse_run_name(name) is None:
+            raise DataError(
+                f"{where}: {fields.shown(name)} is no run's name, such as 00003_esatv3 (no paths)"
+            )
+        if not _is_run(self.path / name):
+            raise DataError(f"{where}: no run {name!r}{nearest_name(name, [run.name for run in self.runs])}")
+        return Run(self.path / name)
 
     def require_runs(self) -> list[Run]:
         """The committed runs; a DataError when there are none."""
@@ -358,7 +304,7 @@ class Dataset:
 
 
 def _is_run(path: Path) -> bool:
-    return fmt.parse_run_name(path.name) is not None and path.is_dir()
+    return fmt.parse_run_name(path.name) is not None and os.path.isdir(path)
 
 
 def find_datasets(root: PathLike, depth: int = 4) -> list[Path]:
@@ -366,23 +312,24 @@ def find_datasets(root: PathLike, depth: int = 4) -> list[Path]:
     root = Path(root)
     found: list[Path] = []
     try:
-        entries = sorted(p for p in root.iterdir() if not p.name.startswith(".") and p.is_dir())
+        entries = sorted(p for p in root.iterdir() if not p.name.startswith(".") and os.path.isdir(p))
     except OSError:
         return found
     for path in entries:
-        if (path / fmt.DATASET_FILE).exists():
+        if os.path.lexists(path / fmt.DATASET_FILE):
             found.append(path)
         elif depth > 1:
             found += find_datasets(path, depth - 1)
     return found
 
 
-def load_dataset(name_or_path: PathLike, data_root: Optional[PathLike] = None) -> Dataset:
+def load_dataset(name_or_path: PathLike, data_root: Optional[PathLike] = None, check: bool = True) -> Dataset:
     """Open a dataset by its path, or by its name under the data root.
 
     Args:
         name_or_path: `esatv3_expert`, `collect/esatv3_0`, or a path (absolute, or with ./ or ~).
         data_root: None for the default (`paths.data_root`).
+        check: as for `Dataset`.
 
     Raises:
         DataError: when there is no such dataset (with the nearest name).
@@ -390,11 +337,11 @@ def load_dataset(name_or_path: PathLike, data_root: Optional[PathLike] = None) -
     text = str(name_or_path)
     root = Path(data_root).expanduser() if data_root else paths.data_root()
     if text.startswith((".", "~", "/")):
-        return Dataset(Path(text).expanduser())
-    if not root.is_dir():
+        return Dataset(Path(text).expanduser(), check)
+    if not os.path.isdir(root):
         raise DataError(f"{root}: no such data root; set --data_root or NAV_PKG_DATA")
     path = root / text
-    if not path.is_dir():
+    if not os.path.isdir(path):
         known = [p.relative_to(root).as_posix() for p in find_datasets(root)]
         raise DataError(f"{path}: no such dataset{nearest_name(text, known)}")
-    return Dataset(path)
+    return Dataset(path, check)

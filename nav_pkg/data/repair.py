@@ -6,6 +6,7 @@ the reason, and the longest good beginning of it stays as a run. Repairing twice
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Callable, Iterable, Optional
 import numpy as np
 
 from nav_pkg.core import DataError, Outcome
-from nav_pkg.data import files
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
+from nav_pkg.data.fields import wrong_fields
 from nav_pkg.data.folders import (
     START_FILE,
     file_sha256,
@@ -23,13 +25,16 @@ from nav_pkg.data.folders import (
     forget_start,
     lock_partial,
     quarantine,
+    read_scan_header,
     scan_header,
 )
+from nav_pkg.data.looks import look
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
-from nav_pkg.data.verify import Look, look, on_time, read_sums, verify_run
+from nav_pkg.data.verify import on_time, verify_run
 
 _REPAIR = ".repair"
+_MOST_RAYS = 10**6
 
 
 class Beginning:
@@ -54,15 +59,21 @@ class Beginning:
         self.sensors: dict = {"rgb": None, "depth": None, "scan": None}
         self.why = ""
         scan = self._read_scan()
-        known = read_sums(folder) or {}
+        facts, _ = _facts(folder)
+        known: dict[str, bytes] = {}
+        with contextlib.suppress(DataError):
+            known = commit.read_sums(folder).of
+        self._stated = facts.get("sensors") or {}
         try:
-            text = (folder / fmt.FRAMES_FILE).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
+            text = files.read_small(folder / fmt.FRAMES_FILE, 1 << 30, follow=False).decode(
+                "utf-8", "replace"
+            )
+        except DataError as error:
             text = ""
-            self.why = f"frames.csv: {(error.strerror or str(error)).lower()}"
+            self.why = str(error)
         lines = text.split("\n")
         last: Optional[int] = None
-        gaps = bool(_facts(folder).get("missing"))
+        gaps = bool(facts.get("missing"))
         if text and lines[0] != fmt.HEADER:
             self.why = "frames.csv: its header is not the format's"
             lines = [""]
@@ -86,26 +97,22 @@ class Beginning:
             self.totals.add(frame)
         self.frames = len(self.rows)
         self.trusted = all(
-            not (folder / name).exists() or file_sha256(folder / name) == known.get(name)
-            for name in (fmt.FRAMES_FILE, fmt.SCAN_FILE)
-            if name in known
+            _is_same(folder / name, known[name]) for name in (fmt.FRAMES_FILE, fmt.SCAN_FILE) if name in known
         )
         self.scan = None if scan is None else scan[: self.frames]
 
     def _read_scan(self) -> Optional[np.ndarray]:
         """All whole rows of scan.npy, whatever its header says about their number."""
-        path = self.folder / fmt.SCAN_FILE
         try:
-            with path.open("rb") as stream:
-                np.lib.format.read_magic(stream)
-                shape, _, kind = np.lib.format.read_array_header_1_0(stream)
-                data = stream.read()
-            if kind != np.dtype("<f4") or len(shape) != 2 or shape[1] < 1:
-                return None
-        except (OSError, ValueError, EOFError):
+            with files.open_regular(self.folder / fmt.SCAN_FILE, follow=False) as stream:
+                shape = read_scan_header(stream)
+                ranges = np.fromfile(stream, "<f4")
+        except (DataError, OSError):
             return None
-        rows = len(data) // (4 * shape[1])
-        return np.frombuffer(data, "<f4", rows * shape[1]).reshape(rows, shape[1])
+        if shape is None or not 0 < shape[1] <= _MOST_RAYS:
+            return None
+        rows = len(ranges) // shape[1]
+        return ranges[: rows * shape[1]].reshape(rows, shape[1])
 
     def _take(self, index: int, line: str, scan: Optional[np.ndarray], known: dict[str, bytes]) -> None:
         fields = line.split(",")
@@ -117,13 +124,14 @@ class Beginning:
                 raise ValueError(f"{kind} is {written!r}")
             shapes[kind] = None
             if written:
-                shapes[kind] = self._look(name, known, sums)
+                shapes[kind] = self._look(kind, name, known, sums)
         if scan is not None and index >= len(scan):
             raise ValueError("scan.npy ends before it")
         for camera in fmt.SIDE_CAMERAS:
             if (self.folder / fmt.side_folder(camera)).is_dir():
                 name = fmt.side_file(camera, index)
-                shapes[fmt.side_sensor(camera)] = self._look(name, known, sums)
+                kind = fmt.side_sensor(camera)
+                shapes[kind] = self._look(kind, name, known, sums)
         shapes["scan"] = None if scan is None else int(scan.shape[1])
         if index == 0:
             self.sensors = shapes
@@ -131,9 +139,12 @@ class Beginning:
             raise ValueError(f"images of {shapes} instead of {self.sensors}")
         self.sums.update(sums)
 
-    def _look(self, name: str, known: dict[str, bytes], sums: dict[str, bytes]) -> list[int]:
+    def _look(self, kind: str, name: str, known: dict[str, bytes], sums: dict[str, bytes]) -> list[int]:
         """Look at an image and note its sum; its height and width."""
-        seen: Look = look(self.folder / name)
+        if (self.folder / name).parent.is_symlink():
+            raise ValueError(f"{name}: its folder is a symbolic link")
+        size = fmt.image_size(self.sensors, kind) or fmt.image_size(self._stated, kind)
+        seen = look(self.folder / name, size)
         if seen.problem:
             raise ValueError(f"{name}: {seen.problem}")
         if known.get(name, seen.sha256) != seen.sha256:
@@ -203,16 +214,24 @@ def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def _facts(folder: Path) -> dict:
-    """What is known about a run: run.json, else what its start wrote."""
-    for name in (fmt.RUN_FILE, START_FILE):
-        try:
-            facts = files.read_json(folder / name)
-        except DataError:
-            continue
-        facts.pop("dataset", None)
-        return facts
-    return {}
+def _is_same(path: Path, sha256: bytes) -> bool:
+    """Whether a file that is there is the one of a sum."""
+    try:
+        return not os.path.lexists(path) or file_sha256(path) == sha256
+    except DataError:
+        return False
+
+
+def _facts(folder: Path) -> tuple[dict, bool]:
+    """What is known about a run, run.json, else what its start wrote; and whether it is as it was written."""
+    with contextlib.suppress(DataError):
+        committed = commit.read_run(folder)
+        return committed.value, not committed.problems
+    with contextlib.suppress(DataError):
+        start = files.read_json(folder / START_FILE)
+        wrong = {*wrong_fields(start, commit.START), "dataset"}
+        return {key: value for key, value in start.items() if key not in wrong}, True
+    return {}, False
 
 
 def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], Beginning]:
@@ -220,9 +239,10 @@ def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optiona
     beginning = Beginning(folder, rate)
     if not beginning.frames:
         return None, beginning
-    facts = _facts(folder)
+    facts, intact = _facts(folder)
     known = facts.get("outcome") in [outcome.value for outcome in Outcome]
-    whole = known and beginning.trusted and facts.get("frames") == beginning.frames
+    # who changed the facts may have changed the outcome
+    whole = intact and known and beginning.trusted and facts.get("frames") == beginning.frames
     before = {"outcome": facts.get("outcome"), "frames": facts.get("frames")}
     parsed = fmt.parse_run_name(name)
     facts = {
@@ -255,7 +275,7 @@ def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterabl
         DataError: when the file system refuses.
     """
     done = _leftovers(dataset)
-    rate = float(dataset.description.get("control_rate") or 10)
+    rate = dataset.control_rate
     for partial in dataset.partials:
         done.append(_partial(partial, rate))
     for run in progress(dataset.runs):
@@ -299,7 +319,7 @@ def _partial(partial: Path, rate: float) -> str:
             away = quarantine(partial, "unfinished, and a run of this name is there (or the name is none)")
             return f"{partial}: unfinished beside a run of that name; moved to {away}"
         report = verify_run(Run(partial), rate)
-        if not report.problems and Run(partial).facts.get("name") == name:
+        if not report.problems and Run(partial).facts["name"] == name:
             forget_start(partial)
             os.rename(partial, final)
             return f"{partial}: whole but for its last rename; committed as {name}"
@@ -331,16 +351,14 @@ def _damaged(run: Run, problems: list[str], rate: float) -> str:
 def _splits(dataset: Dataset) -> list[str]:
     """Take runs that are gone out of the lists."""
     done = []
+    there = {run.name for run in dataset.runs}
     for part in fmt.SPLITS:
-        path = dataset.path / f"{part}_set.txt"
-        if not path.exists():
-            continue
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        kept = [
-            line
-            for line in lines
-            if (dataset.path / line).is_dir() or (dataset.path / Path(line).name).is_dir()
-        ]
+        path = dataset.path / fmt.split_file(part)
+        try:
+            lines = [line for line in files.read_text(path, follow=False).splitlines() if line.strip()]
+        except DataError:
+            continue  # verify tells
+        kept = [line for line in lines if line.strip() in there or fmt.parse_run_name(line.strip()) is None]
         if kept != lines:
             files.atomic_write(path, "".join(f"{line}\n" for line in kept))
             gone = sorted(set(lines) - set(kept))

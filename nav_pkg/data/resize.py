@@ -11,6 +11,8 @@ average (640x360 to 128x128, flights through esatv3).
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 
 from nav_pkg.core import DataError
@@ -65,20 +67,24 @@ def resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return bilinear(rgb, size)
 
 
-def decode_resized(data: bytes, size: tuple[int, int]) -> np.ndarray:
+def decode_resized(
+    data: bytes, size: tuple[int, int], expected: Optional[tuple[int, int]] = None
+) -> np.ndarray:
     """A JPEG at a network's input size: what `resize` makes of its pixels, at less cost.
 
     Args:
         data: the file's bytes.
         size: height and width wanted, pixels.
+        expected: height and width that the JPEG must have; None for any.
 
     Returns:
         uint8 (*size, 3), red, green, blue.
 
     Raises:
-        DataError: when the bytes are cut or no JPEG.
+        DataError: when the bytes are cut or no JPEG, or of another size.
     """
     height, width = codec.jpeg_size(data)
+    codec.check_size((height, width), expected)
     factor = reduction(height, width, size)
     if factor == 1:
         return resize(codec.decode_rgb(data), size)

@@ -17,7 +17,7 @@ from typing import Callable
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data import files
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.reader import Run
 from nav_pkg.data.resize import RESIZE, decode_resized
@@ -34,6 +34,7 @@ class CommittedImages:
         run: the run.
         camera: whose images these are.
         sums: SHA-256 of each image, in order of frames.
+        size: height and width that run.json states; None where it states none.
         listed: SHA-256 of the lines of sha256sums.txt that list them, hex.
 
     Raises:
@@ -42,6 +43,8 @@ class CommittedImages:
 
     def __init__(self, run: Run, camera: str = ""):
         self.run, self.camera = run, camera
+        commit.refuse_link(self._folder)
+        self.size = run.image_size(fmt.side_sensor(camera) if camera else "rgb")
         self.sums, self._lines = _read_sums(run, self._file)
         self.listed = hashlib.sha256(self._lines).hexdigest()
 
@@ -73,7 +76,9 @@ class CommittedImages:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    about = entry.stat()
+                    about = entry.stat(follow_symlinks=False)
+                    if not entry.is_file(follow_symlinks=False):
+                        raise DataError(f"{entry.path}: is not a file of its own; see dataset.py verify")
                     found[entry.name] = (about.st_size, about.st_mtime_ns)
         except FileNotFoundError:
             pass  # also an entry that was removed meanwhile; told below
@@ -97,12 +102,7 @@ class CommittedImages:
             DataError: it cannot be read, or is not the one of the commit.
         """
         path = f"{self.run.path}/{self._file(i)}"
-        try:
-            with open(path, "rb", buffering=0) as stream:
-                data = stream.read()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"{path}: cannot read: {reason}; see dataset.py verify") from error
+        data = files.read_small(path, remedy="; see dataset.py verify", follow=False)
         if hashlib.sha256(data).digest() != self.sums[i]:
             raise DataError(f"{path}: changed since its commit; see dataset.py verify")
         return data
@@ -115,7 +115,7 @@ class CommittedImages:
         """
         data = self.read(i)
         try:
-            return decode_resized(data, size)
+            return decode_resized(data, size, self.size)
         except DataError as error:
             path = self.run.path / self._file(i)
             raise DataError(f"{path}: {error}; see dataset.py verify") from error
@@ -128,7 +128,7 @@ class CommittedImages:
         """Whether a cache remembers that these very files were compared with these sums."""
         digest = self.digest  # of the files before they are compared: a later change then shows
         with contextlib.suppress(DataError):
-            seen = files.read_json(self._record(cache))
+            seen = files.read_json(self._record(cache), limit=1 << 20)
             return seen.get("listed") == self.listed and seen.get("digest") == digest
         return False
 
@@ -149,18 +149,12 @@ class CommittedImages:
 def _read_sums(run: Run, file_of: Callable[[int], str]) -> tuple[list[bytes], bytes]:
     """The sums of a camera's images in order, and their lines of sha256sums.txt."""
     folder = f"{Path(file_of(0)).parent}/".encode()
-    path = run.path / fmt.SUMS_FILE
-    try:
-        text = path.read_bytes()
-        lines = [line for line in text.splitlines(keepends=True) if line[66:].startswith(folder)]
-        listed = [(line[66:].decode().rstrip("\n"), bytes.fromhex(line[:64].decode())) for line in lines]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: missing or damaged; see dataset.py repair") from error
-    content = run.facts.get("content")
-    if content and hashlib.sha256(text).hexdigest() != content:
-        raise DataError(f"{path}: not the one of the commit; see dataset.py verify")
+    sums = commit.read_sums(run.path, run.facts.get("content"))
+    lines = [line for line in sums.text.splitlines(keepends=True) if line[66:].startswith(folder)]
+    listed = [(line[66:].decode().rstrip("\n"), bytes.fromhex(line[:64].decode())) for line in lines]
     if not listed:
         raise DataError(f"{run.path}: the run has no colour images in {folder.decode()}; leave it out")
-    if [name for name, _ in listed] != [file_of(i) for i in range(len(run))]:
+    if len(listed) != len(run) or any(name != file_of(i) for i, (name, _) in enumerate(listed)):
+        path = run.path / fmt.SUMS_FILE
         raise DataError(f"{path}: does not list one colour image a frame; see dataset.py verify")
     return [sha256 for _, sha256 in listed], b"".join(lines)

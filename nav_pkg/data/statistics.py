@@ -7,11 +7,10 @@ from typing import Optional, Sequence
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data import format as fmt
 from nav_pkg.data.info import class_counts, colour_stats
+from nav_pkg.data.looks import SAMPLE, look_at_all
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES
-from nav_pkg.data.verify import SAMPLE, look_at_all
 
 
 def spread(runs: Sequence[Run], count: int) -> list[tuple[Run, int]]:
@@ -39,19 +38,16 @@ def dataset_statistics(dataset: Dataset, images: int = 2000) -> dict:
     Raises:
         DataError: something is damaged, or there is no colour image.
     """
-    parts: dict[str, list[Run]] = {}
-    for part in fmt.SPLITS:
-        if (dataset.path / f"{part}_set.txt").exists():
-            parts[part] = dataset.split(part)
+    parts = dataset.splits() if dataset.has_splits else {}
     of = "train" if "train" in parts else "all"
     parts.setdefault(of, []).extend([] if of == "train" else dataset.require_runs())
     files = []
     for run, row in spread(parts[of], images):
         if not run.frames.rgb[row]:
             raise DataError(f"{run.path}: the run has no colour images; leave it out")
-        files.append(run.path / run.frames.rgb[row])
+        files.append((run.path / run.frames.rgb[row], run.image_size("rgb")))
     looks = look_at_all(files)
-    for path, item in zip(files, looks):
+    for (path, _), item in zip(files, looks):
         if item.problem:
             raise DataError(f"{path}: {item.problem}; see dataset.py verify")
     return {

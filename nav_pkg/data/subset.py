@@ -74,7 +74,8 @@ class Subset(LinkedDataset):
 
     def __init__(self, dataset: Dataset, frames: int, destination: Path, seed: int = 123):
         self.dataset, self.frames = dataset, frames
-        runs = sorted(dataset.split("train"), key=lambda run: (order_key(seed, run.name), run.name))
+        parts = dataset.splits()
+        runs = sorted(parts["train"], key=lambda run: (order_key(seed, run.name), run.name))
         lengths = [len(run) for run in runs]
         if frames < 1:
             raise UsageError(f"--frames {frames}: a subset has at least 1 frame to train on")
@@ -85,7 +86,7 @@ class Subset(LinkedDataset):
             )
         taken = [Taken("train", run, n) for run, n in zip(runs, choose(lengths, frames))]
         for part in ("val", "test"):
-            taken += [Taken(part, run, len(run)) for run in dataset.split(part)]
+            taken += [Taken(part, run, len(run)) for run in parts[part]]
         origin = {"dataset": dataset.name, "frames": frames, "random_seed": seed}
         super().__init__(
             destination,

@@ -9,6 +9,7 @@ from typing import Iterable, List
 
 import numpy as np
 
+from nav_pkg.core import DataError
 from nav_pkg.data import codec, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.reader import Run
@@ -34,10 +35,13 @@ class Pictures:
         """Image of a frame: uint8 (height, width, 3), RGB.
 
         Raises:
-            DataError: it is damaged.
-            OSError: it is not here.
+            DataError: it is damaged, or not here.
         """
-        return codec.decode_rgb((self.folder / f"{index:010d}.jpg").read_bytes())
+        path = self.folder / f"{index:010d}.jpg"
+        try:
+            return codec.decode_rgb(files.read_small(path))
+        except DataError as error:
+            raise error if str(path) in str(error) else DataError(f"{path}: {error}") from error
 
     def __contains__(self, index: int) -> bool:
         return (self.folder / f"{index:010d}.jpg").exists()

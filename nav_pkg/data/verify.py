@@ -3,86 +3,24 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterable, NamedTuple, Optional
+from typing import Callable, Iterable, Optional
 
 import numpy as np
 
-from nav_pkg.core import DataError, Outcome
-from nav_pkg.data import codec, files
+from nav_pkg.core import DataError
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
+from nav_pkg.data.columns import Frames, read_frames, read_scan
+from nav_pkg.data.folders import START_FILE, file_sha256, lock_partial
+from nav_pkg.data.looks import Look, look_at_all
 from nav_pkg.data.paths import PathLike
-from nav_pkg.data.reader import Dataset, Frames, Run, read_frames
+from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 
-SAMPLE = 4
-"""Mean and deviation of colours are taken from every fourth row and column."""
-
 _LISTED = 5
-
-
-class Look(NamedTuple):
-    """What looking at one image gave.
-
-    Attributes:
-        problem: empty when it is whole.
-        shape: (height, width).
-        constant: every pixel is the same.
-        sums: colour images: number, sum and sum of squares a channel, of the sampled pixels.
-        sha256: of the file.
-    """
-
-    problem: str
-    shape: tuple = ()
-    constant: bool = False
-    sums: Optional[np.ndarray] = None
-    sha256: bytes = b""
-
-
-def colour_sums(pixels: np.ndarray) -> np.ndarray:
-    """Number, sum and sum of squares of pixels.
-
-    Args:
-        pixels: uint8 (..., 3).
-
-    Returns:
-        float64 (3, 3): these three, of each channel.
-    """
-    part = pixels.reshape(-1, 3).astype(np.float64)
-    return np.stack([np.full(3, len(part)), part.sum(0), (part * part).sum(0)])
-
-
-def look(path: Path) -> Look:
-    """Read and decode an image file (colour by its ending .jpg, else depth)."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return Look(f"cannot read: {(error.strerror or str(error)).lower()}")
-    sha256 = hashlib.sha256(data).digest()
-    try:
-        if path.suffix == ".jpg":
-            pixels = codec.decode_rgb(data)
-            sums = colour_sums(pixels[::SAMPLE, ::SAMPLE])
-        else:
-            pixels = codec.decode_depth(data)
-            sums = None
-    except DataError as error:
-        return Look(str(error), sha256=sha256)
-    constant = bool((pixels == pixels[0, 0]).all()) if (pixels[0] == pixels[0, 0]).all() else False
-    return Look("", pixels.shape[:2], constant, sums, sha256)
-
-
-def read_sums(run: PathLike) -> Optional[dict[str, bytes]]:
-    """The SHA-256 of every file by sha256sums.txt; None when it is missing or damaged."""
-    try:
-        lines = (Path(run) / fmt.SUMS_FILE).read_text(encoding="utf-8").splitlines()
-        return {line[66:]: bytes.fromhex(line[:64]) for line in lines}
-    except (OSError, ValueError):
-        return None
 
 
 @dataclass
@@ -94,6 +32,7 @@ class Report:
         notes: remarkable, but no damage.
         rgb: Look of every colour image, in order; depth likewise. Empty when not looked at.
         sides: the same of every side camera, by its name.
+        verified: run.json bears a checksum, and the right one.
     """
 
     run: Run
@@ -102,21 +41,17 @@ class Report:
     rgb: list[Look] = field(default_factory=list)
     depth: list[Look] = field(default_factory=list)
     sides: dict[str, list[Look]] = field(default_factory=dict)
-
-
-def look_at_all(paths: Iterable[Path]) -> list[Look]:
-    """Look at many images, on all cores this process may use."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return list(pool.map(look, paths))
+    verified: bool = False
 
 
 def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     """Check everything about a run.
 
-    run.json and its outcome; frames.csv against the format, with consecutive indices and stamps at
-    the control rate; that every frame has its images and no image lacks a frame; that every image
-    decodes, at one size; the scan's shape; the sums of all files against those of the commit; and what
-    run.json says of the run's way, time, labels and actors against the rows.
+    run.json, its entries and its checksum; frames.csv against the format, with consecutive indices and stamps
+    at the control rate; that every frame has its images and no image lacks a frame; that every image
+    decodes, at one size; the scan's shape; the sums of all files against those of the commit, and that
+    there are no others and no symbolic links; and what run.json says of the run's way, time, labels and
+    actors against the rows.
 
     Args:
         run: a committed run (or any folder with that content).
@@ -127,24 +62,25 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     """
     report = Report(run)
     problem = report.problems.append
+    facts: dict = {}
     try:
-        facts = Run(run.path).facts
+        commit.refuse_link(run.path)
+        committed = commit.read_run(run.path)
+        facts, report.verified = committed.value, committed.sealed
+        report.problems += committed.problems
     except DataError as error:
         problem(str(error))
-        facts = {}
-    known = {item.value for item in Outcome}
-    if facts and facts.get("outcome") not in known:
-        problem(f"{run.path / fmt.RUN_FILE}: outcome {facts.get('outcome')!r} is not one of {sorted(known)}")
-    if facts and facts.get("name") != run.name and not run.name.endswith(fmt.PARTIAL):
-        problem(f"{run.path / fmt.RUN_FILE}: name {facts.get('name')!r} is not the folder's")
+    if facts.get("name") not in (None, run.name) and not run.name.endswith(fmt.PARTIAL):
+        problem(f"{run.path / fmt.RUN_FILE}: name {facts['name']!r} is not the folder's")
     frames: Optional[Frames] = None
     try:
         frames = read_frames(run.path / fmt.FRAMES_FILE, facts.get("frames"))
     except DataError as error:
         problem(str(error))
-    count = facts.get("frames") if frames is None else len(frames)
+    count = None if frames is None else len(frames)
+    missing = facts.get("missing") or []
     if frames is not None:
-        _stamps(report, frames, facts.get("missing", []), control_rate)
+        _stamps(report, frames, missing, control_rate)
         for line in differences(facts, Totals(frames), control_rate):
             problem(f"{run.path / fmt.RUN_FILE}: {line}; see dataset.py repair")
     sums = _sums(report, facts)
@@ -153,21 +89,22 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
         ("rgb", fmt.RGB_FOLDER, fmt.rgb_file),
         ("depth", fmt.DEPTH_FOLDER, fmt.depth_file),
     ):
-        looks = _images(report, folder, name, count, sensors.get(kind), sums)
+        looks = _images(report, folder, name, count, fmt.image_size(sensors, kind), sums)
         setattr(report, kind, looks)
         if frames is not None and (frames[kind] != "").any() != bool(looks):
             problem(f"{run.path / fmt.FRAMES_FILE}: column {kind} does not fit the {len(looks)} images")
     for camera in fmt.SIDE_CAMERAS:
         name_of = functools.partial(fmt.side_file, camera)
-        size = sensors.get(fmt.side_sensor(camera))
+        size = fmt.image_size(sensors, fmt.side_sensor(camera))
         looks = _images(report, fmt.side_folder(camera), name_of, count, size, sums)
         if looks:
             report.sides[camera] = looks
-    _scan(report, count, sensors.get("scan"))
+    _scan(report, count, sensors.get("scan"), sums)
     for name in (fmt.FRAMES_FILE, fmt.SCAN_FILE):
         _sum_of(report, name, sums)
-    if facts.get("missing"):
-        report.notes.append(f"{len(facts['missing'])} frames were missing from the bag it was made of")
+    _surplus(report)
+    if missing:
+        report.notes.append(f"{len(missing)} frames were missing from the bag it was made of")
     return report
 
 
@@ -201,17 +138,14 @@ def _stamps(report: Report, frames: Frames, missing: list, rate: float) -> None:
 
 
 def _sums(report: Report, facts: dict) -> dict[str, bytes]:
-    path = report.run.path / fmt.SUMS_FILE
     if not facts.get("content"):
         return {}
-    sums = read_sums(report.run.path)
-    if sums is None:
-        report.problems.append(f"{path}: missing or damaged")
+    try:
+        sums = commit.read_sums(report.run.path, facts["content"]).of
+    except DataError as error:
+        report.problems.append(str(error))
         return {}
-    if hashlib.sha256(path.read_bytes()).hexdigest() != facts["content"]:
-        report.problems.append(f"{path}: not the one of the commit (its sum differs from run.json's)")
-        return {}
-    absent = [name for name in sums if not (report.run.path / name).exists()]
+    absent = [name for name in sums if not os.path.lexists(report.run.path / name)]
     if absent:
         report.problems.append(f"{report.run.path}: missing: {_listed(absent)}")
     return sums
@@ -222,11 +156,12 @@ def _images(
     folder: str,
     name: Callable[[int], str],
     count: Optional[int],
-    size: Optional[list],
+    size: Optional[tuple[int, int]],
     sums: dict[str, bytes],
 ) -> list[Look]:
     base = report.run.path
-    present = {p.name for p in (base / folder).iterdir()} if (base / folder).is_dir() else set()
+    linked = os.path.islink(base / folder)  # told elsewhere
+    present = set(os.listdir(base / folder)) if os.path.isdir(base / folder) and not linked else set()
     if not present and not size:
         return []
     wanted = [Path(name(i)).name for i in range(count if count is not None else len(present))]
@@ -237,8 +172,8 @@ def _images(
     if extra:
         report.problems.append(f"{base / folder}: files that belong to no frame: {_listed(extra)}")
     here = [n for n in wanted if n in present]
-    looks = look_at_all(base / folder / n for n in here)
-    expected = tuple(size or next((item.shape for item in looks if item.shape), ()))
+    looks = look_at_all((base / folder / n, size) for n in here)
+    expected = size or next((item.shape for item in looks if item.shape), ())
     for n, item in zip(here, looks):
         if item.problem:
             report.problems.append(f"{base / folder / n}: {item.problem}")
@@ -249,28 +184,48 @@ def _images(
     return looks
 
 
-def _scan(report: Report, count: Optional[int], rays: Optional[int]) -> None:
+def _scan(report: Report, count: Optional[int], rays: Optional[int], sums: dict[str, bytes]) -> None:
     path = report.run.path / fmt.SCAN_FILE
-    if not path.exists():
-        if rays and fmt.SCAN_FILE not in (read_sums(report.run.path) or {}):
+    if not os.path.lexists(path):
+        if rays and fmt.SCAN_FILE not in sums:
             report.problems.append(f"{path}: missing")
         return
+    if count is None:
+        return  # frames.csv is damaged; the sum is compared all the same
     try:
-        scan = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        report.problems.append(f"{path}: cut or damaged ({error})")
-        return
-    wanted = (count, rays if rays else scan.shape[-1])
-    if scan.shape != wanted or scan.dtype != np.float32:
-        report.problems.append(f"{path}: {scan.dtype} {scan.shape} instead of float32 {wanted}")
-    elif path.stat().st_size != 128 + scan.nbytes:
-        report.problems.append(f"{path}: {path.stat().st_size} bytes instead of {128 + scan.nbytes}")
+        read_scan(path, count, rays)
+    except DataError as error:
+        report.problems.append(str(error))
 
 
 def _sum_of(report: Report, name: str, sums: dict[str, bytes]) -> None:
     path = report.run.path / name
-    if name in sums and path.exists() and hashlib.sha256(path.read_bytes()).digest() != sums[name]:
-        report.problems.append(f"{path}: changed since its commit (SHA-256 differs)")
+    if name not in sums or not os.path.lexists(path):
+        return
+    try:
+        if file_sha256(path) != sums[name]:
+            report.problems.append(f"{path}: changed since its commit (SHA-256 differs)")
+    except DataError as error:
+        if str(error) not in report.problems:
+            report.problems.append(str(error))
+
+
+_IN_RUN = {fmt.RUN_FILE, fmt.SUMS_FILE, fmt.FRAMES_FILE, fmt.SCAN_FILE, fmt.RGB_FOLDER, fmt.DEPTH_FOLDER}
+_IN_RUN |= {fmt.side_folder(camera) for camera in fmt.SIDE_CAMERAS}
+_IN_PARTIAL = {START_FILE, "error.txt"}
+
+
+def _surplus(report: Report) -> None:
+    """Name what a run's folder holds beside its commit, and links of folders."""
+    path = report.run.path
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    known = _IN_RUN | _IN_PARTIAL if path.name.endswith(fmt.PARTIAL) else _IN_RUN
+    extra = [name for name in names if name not in known]
+    if extra:
+        report.problems.append(f"{path}: files that no commit lists: {_listed(extra)}; see dataset.py repair")
+    for name in names:
+        if name in known and os.path.islink(path / name) and os.path.isdir(path / name):
+            report.problems.append(f"{path / name}: is a symbolic link, which a dataset may not hold")
 
 
 @dataclass
@@ -296,8 +251,7 @@ def verify_dataset(
         dataset: the dataset.
         progress: wraps the sequence of runs.
     """
-    report = DatasetReport()
-    rate = float(dataset.description.get("control_rate") or 10)
+    report = DatasetReport(problems=list(dataset.problems))
     runs = dataset.runs
     for partial in dataset.partials:
         state = "being written" if is_locked(partial) else "left by a crash; see dataset.py repair"
@@ -306,21 +260,61 @@ def verify_dataset(
         )
     if not runs:
         report.problems.append(f"{dataset.path}: the dataset has no runs")
-    for part in fmt.SPLITS:
-        if (dataset.path / f"{part}_set.txt").exists():
-            try:
-                dataset.split(part)
-            except DataError as error:
-                report.problems.append(str(error))
+    if not dataset.verified and not dataset.problems:
+        report.notes.append(f"{dataset.path / fmt.DATASET_FILE}: {commit.UNVERIFIED}")
+    _lists(report, dataset)
+    _others(report, dataset)
     for run in progress(runs):
-        report.runs.append(verify_run(run, rate))
+        report.runs.append(verify_run(run, dataset.control_rate))
+    old = [item.run.name for item in report.runs if not item.verified and not item.problems]
+    if old:
+        report.notes.append(f"{dataset.path}: {fmt.RUN_FILE} of {_listed(old)}: {commit.UNVERIFIED}")
     return report
+
+
+def _lists(report: DatasetReport, dataset: Dataset) -> None:
+    """Check the lists, and tell where they are no longer what the dataset was made with."""
+    if not dataset.has_splits:
+        return
+    try:
+        parts = dataset.splits()
+    except DataError as error:
+        report.problems.append(str(error))
+        return
+    made = dataset.description.get(fmt.SPLIT_SIZES) or {}
+    for part, runs in parts.items():
+        if made.get(part) not in (None, len(runs)):
+            path = dataset.path / fmt.split_file(part)
+            report.notes.append(f"{path}: lists {len(runs)} runs; the dataset was made with {made[part]}")
+    listed = {run.name for runs in parts.values() for run in runs}
+    unlisted = [run.name for run in dataset.runs if run.name not in listed]
+    empty = [fmt.split_file(part) for part, runs in parts.items() if not runs and part not in made]
+    if unlisted and empty:
+        report.problems.append(
+            f"{dataset.path}: {' and '.join(empty)} is empty, while no list names {_listed(unlisted)}"
+        )
+    elif unlisted:
+        report.notes.append(f"{dataset.path}: no list names {_listed(unlisted)}")
+
+
+_IN_DATASET = {fmt.DATASET_FILE, fmt.STATS_FILE, fmt.QUARANTINE, *map(fmt.split_file, fmt.SPLITS)}
+
+
+def _others(report: DatasetReport, dataset: Dataset) -> None:
+    """Tell what a dataset's folder holds beside runs and its own files: links are refused, others named."""
+    runs = {run.name for run in dataset.runs} | {path.name for path in dataset.partials}
+    extra = []
+    for path in dataset.entries():
+        if path.is_symlink() and path.name not in runs:  # of a run, its own report tells
+            report.problems.append(f"{path}: is a symbolic link, which a dataset may not hold")
+        elif path.name not in runs | _IN_DATASET and not path.name.startswith("."):
+            extra.append(path.name)
+    if extra:
+        report.notes.append(f"{dataset.path}: files that are no part of a dataset: {_listed(extra)}")
 
 
 def is_locked(partial: PathLike) -> bool:
     """Whether a living process writes this unfinished run."""
-    from nav_pkg.data.folders import lock_partial
-
     try:
         os.close(lock_partial(partial))
     except DataError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from typing import Callable, Mapping, Optional
 import numpy as np
 
 from nav_pkg.core import DataError, Frame, Outcome
-from nav_pkg.data import codec, files
+from nav_pkg.data import codec, commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import (
     START_FILE,
@@ -45,30 +44,31 @@ def create_dataset(path: PathLike, description: dict, overwrite: bool = False) -
     Args:
         path: the dataset's folder.
         description: camera, robot, action_space, control_rate (Hz), and whatever else holds for
-            all runs; `format` is added.
+            all runs; `format` and a checksum are added.
         overwrite: remove what is there first.
 
     Returns:
         The dataset's folder.
 
     Raises:
-        DataError: when the folder holds something else, describes another robot, or is not writable.
+        DataError: when the folder holds something else, describes another robot, or is not writable, or an
+            entry of the description is not what it must be.
     """
     path = Path(path)
-    text = files.to_json({"format": fmt.FORMAT_VERSION, **description})
+    text = commit.description_text(description)
     marker = path / fmt.DATASET_FILE
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not path.is_dir():
         raise DataError(f"{path}: is a file, not a dataset's folder; choose another --dataset")
-    if path.is_dir() and not marker.exists() and any(p.name[0] != "." for p in path.iterdir()):
+    if os.path.isdir(path) and not os.path.lexists(marker) and any(p.name[0] != "." for p in path.iterdir()):
         raise DataError(
             f"{path}: holds files but no {fmt.DATASET_FILE}, so it is no dataset; choose another --dataset"
         )
-    if overwrite and path.exists():
+    if overwrite and os.path.exists(path):
         refuse_writers(path)
         files.remove_tree(path)
-    if marker.exists():
-        present = files.read_json(marker)
-        wanted = json.loads(text)
+    if os.path.lexists(marker):
+        present = commit.read_description(path).checked()
+        wanted = commit.about(files.parse_json(text, marker))
         differing = [key for key in wanted if present.get(key) != wanted[key]]
         if differing:
             key = differing[0]
@@ -125,7 +125,7 @@ class RunWriter:
         self._open_fds: list[int] = []
         if fmt.parse_run_name(name) is None:
             raise DataError(f"run name {name!r} is not NNNNN_<world>")
-        if not (self.dataset / fmt.DATASET_FILE).exists():
+        if not os.path.exists(self.dataset / fmt.DATASET_FILE):
             raise DataError(f"{self.dataset}: not a dataset ({fmt.DATASET_FILE} is missing)")
         self._check_final()
         try:
@@ -150,9 +150,9 @@ class RunWriter:
         return self._totals.frames
 
     def _check_final(self) -> None:
-        if not self._final.exists():
+        if not os.path.lexists(self._final):
             return
-        outcome = str(files.read_json(self._final / fmt.RUN_FILE).get("outcome"))
+        outcome = str(commit.read_run(self._final).checked()["outcome"])
         if outcome not in (Outcome.ABORTED.value, Outcome.SIM_FAILURE.value):
             raise DataError(
                 f"{self._final}: this run is recorded already ({outcome}); "
@@ -301,7 +301,7 @@ class RunWriter:
         if facts.get("missing"):
             facts.update({key: totals[key] for key in BY_FRAME})
         outcome = facts.get("outcome")
-        if outcome not in {item.value for item in Outcome}:
+        if outcome not in [item.value for item in Outcome]:
             raise DataError(f"{self._partial}: outcome {outcome!r} is none; known: {', '.join(Outcome)}")
         if self.frames == 0:
             raise DataError(f"{self._partial}: a run without frames cannot be committed; abort it")

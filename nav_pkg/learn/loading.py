@@ -11,7 +11,6 @@ import numpy as np
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
 from nav_pkg.data import paths
-from nav_pkg.data.folders import file_sha256
 from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.pack import Pack, open_packs
 from nav_pkg.data.reader import Dataset, Run
@@ -41,7 +40,7 @@ class Splits:
     """
 
     def __init__(self, dataset: Dataset):
-        self.runs = {part: dataset.split(part) for part in ("train", "val", "test")}
+        self.runs = dataset.splits()
         if not self.runs["val"]:
             raise DataError(
                 f"{dataset.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1, "
@@ -57,20 +56,9 @@ class Splits:
 def _content_hash(runs: Mapping[str, list[Run]]) -> str:
     """A SHA-256 of what is learned from: the runs of each split, in order, with their content."""
     for run in {run.path: run for part in runs.values() for run in part}.values():
-        _check_labels(run)
+        run.check_sum(fmt.FRAMES_FILE)  # images are compared where they are packed
     text = "".join(f"{part} {run.name} {run.content_hash()}\n" for part in runs for run in runs[part])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_labels(run: Run) -> None:
-    """Compare frames.csv with the sum of the run's commit; images are compared where they are packed."""
-    sums = run.path / fmt.SUMS_FILE
-    try:
-        committed = f"{file_sha256(run.path / fmt.FRAMES_FILE).hex()}  {fmt.FRAMES_FILE}"
-        if committed not in sums.read_text(encoding="utf-8").splitlines():
-            raise DataError(f"{run.path / fmt.FRAMES_FILE}: changed since its commit; see dataset.py verify")
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot read: {(error.strerror or str(error)).lower()}") from error
 
 
 def camera_of(runs: Sequence[Run]) -> list[int]:

@@ -103,7 +103,7 @@ class Story:
             name: Dataset(demo.data / name).require_runs() for name in demo.collections
         }
         clean = Dataset(demo.data / demo.clean)
-        self.parts = {part: clean.split(part) for part in ("train", "val", "test")}
+        self.parts = clean.splits()
         self.metrics = curves.read_metrics(demo.log / demo.training)
         self.results = curves.read_results(demo.log / demo.training)
         self.flown = Dataset(demo.data / demo.flights).require_runs()

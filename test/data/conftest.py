@@ -1,5 +1,6 @@
 """Small runs and datasets to test with."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
+from nav_pkg.data import commit, files
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,21 @@ class Samples:
         for number in range(runs):
             self.run(path, number, frames)
         return path
+
+    @staticmethod
+    def edit(run, **facts):
+        """Change a run's facts as if they had been committed like that."""
+        path = run / "run.json"
+        path.write_bytes(commit.sealed_json({**json.loads(path.read_bytes()), **facts}))
+
+    @staticmethod
+    def age(dataset):
+        """Make a dataset one of format 1, whose facts bear no checksum."""
+        for path in (dataset / "dataset.json", *dataset.glob("*/run.json")):
+            facts = {**json.loads(path.read_bytes()), "format": 1}
+            facts.pop("sha256")
+            facts.pop("splits", None)
+            path.write_text(files.to_json(facts))
 
     @staticmethod
     def tree(path):

@@ -9,9 +9,10 @@ import pytest
 from nav_pkg.core import Command, DataError, Frame
 from nav_pkg.data import clean, codec
 from nav_pkg.data.info import class_counts
+from nav_pkg.data.looks import Look
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.totals import turn_class
-from nav_pkg.data.verify import Look, verify_dataset
+from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 ANY = clean.Limits(min_distance=0, min_rgb=1)

@@ -23,8 +23,7 @@ module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 samples = module.Samples()
 from nav_pkg.data.reader import Dataset
-from nav_pkg.data.verify import look, verify_run
-look_at = samples.rgb(0)
+from nav_pkg.data.verify import verify_run
 dataset = samples.dataset(root, runs=1, frames=4)
 rng = random.Random(int(seed))
 hashes = {}

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.format import MERGED_FROM
 from nav_pkg.data.links import make_datasets
-from nav_pkg.data.merge import MERGED_FROM, Merge
+from nav_pkg.data.merge import Merge
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.verify import verify_dataset
@@ -61,9 +62,7 @@ def test_added_runs_are_trained_on(samples, base, tmp_path):
 
 def test_bad_input(samples, base, tmp_path):
     one = flown(samples, tmp_path, "other", ["success"])
-    facts = json.loads((one.path / "00000_esatv3" / "run.json").read_text())
-    facts["sensors"]["rgb"] = [9, 17]
-    (one.path / "00000_esatv3" / "run.json").write_text(json.dumps(facts))
+    samples.edit(one.path / "00000_esatv3", sensors={"rgb": [9, 17]})
     with pytest.raises(DataError, match="has a camera of 17x9"):
         Merge(base, [Dataset(one.path)], tmp_path / "merged")
     with pytest.raises(DataError, match="no run that says something"):

@@ -53,11 +53,11 @@ DAMAGES = {
     "stamp back": (lambda r: edit(r / "frames.csv", "4,0.400000000", "4,0.200000000"), "do not increase"),
     "scan rows": (lambda r: grow(r / "scan.npy"), "(9, 12) instead of float32 (8, 12)"),
     "no scan": (lambda r: (r / "scan.npy").unlink(), "missing: scan.npy"),
-    "no outcome": (lambda r: edit(r / "run.json", '"outcome": "success"', '"outcome": ""'), "outcome ''"),
+    "no outcome": (lambda r: edit(r / "run.json", '"outcome": "success"', '"outcome": ""'), 'outcome is ""'),
     "other name": (lambda r: edit(r / "run.json", "00001_esatv3", "00009_esatv3"), "not the folder's"),
     "no sums": (lambda r: (r / "sha256sums.txt").unlink(), "sha256sums.txt: missing"),
     "no run.json": (lambda r: (r / "run.json").unlink(), "run.json: cannot read"),
-    "another format": (lambda r: edit(r / "run.json", '"format": 1', '"format": 9'), "format 9"),
+    "another format": (lambda r: edit(r / "run.json", '"format": 2', '"format": 9'), "format 9"),
     "no images": (lambda r: shutil.rmtree(r / "RGB"), "missing: RGB/0000000000.jpg"),
 }
 
@@ -155,9 +155,8 @@ def test_a_salvaged_run_states_what_its_rows_hold(samples, dataset):
 
 @pytest.mark.parametrize("key", ["labels", "actors", "distance", "duration", "progress"])
 def test_facts_that_the_rows_contradict_are_found_and_mended(samples, dataset, key):
-    path = dataset / "00001_esatv3/run.json"
-    before = files.read_json(path)
-    files.atomic_write(path, files.to_json({**before, key: FRAME_0[key], "nearest": 0.3}))
+    before = files.read_json(dataset / "00001_esatv3/run.json")
+    samples.edit(dataset / "00001_esatv3", **{key: FRAME_0[key], "nearest": 0.3})
     problems = verify_dataset(Dataset(dataset)).all_problems
     assert len(problems) == 1 and f"run.json: {key} " in problems[0] and "repair" in problems[0]
     repair_dataset(Dataset(dataset))
@@ -167,12 +166,10 @@ def test_facts_that_the_rows_contradict_are_found_and_mended(samples, dataset, k
 
 
 def test_the_observation_that_ended_a_run_is_no_contradiction(samples, dataset):
-    path = dataset / "00001_esatv3/run.json"
-    facts = files.read_json(path)
     end = {"distance": 0.64, "duration": 0.8, "progress": 0.64, "nearest": 0.3}
-    files.atomic_write(path, files.to_json({**facts, **end}))
+    samples.edit(dataset / "00001_esatv3", **end)
     assert not verify_dataset(Dataset(dataset)).all_problems
-    files.atomic_write(path, files.to_json({**facts, **end, "duration": 0.9}))
+    samples.edit(dataset / "00001_esatv3", duration=0.9)
     assert "duration is 0.9, the rows add up to 0.7" in verify_dataset(Dataset(dataset)).all_problems[0]
 
 

@@ -129,6 +129,8 @@ def test_whole_runs_are_the_same_files(source):
     assert not verify_dataset(made).all_problems
     assert made.description == {
         **source.description,
+        "sha256": made.description["sha256"],
+        "splits": {"train": 2, "val": 1, "test": 1},
         "subset_of": {"dataset": "esat", "frames": frames, "random_seed": 123},
     }
     assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", made.name]
@@ -196,7 +198,9 @@ def test_too_many_frames_are_refused_with_both_numbers(source):
 
 def test_lists_that_lack_or_clash_are_refused(source):
     (source.path / "val_set.txt").write_text("00003_esatv3\n")
-    with pytest.raises(DataError, match="its lists name two runs '00003_esatv3'"):
+    with pytest.raises(
+        DataError, match="val_set.txt: line 1: 00003_esatv3 is listed in line 4 of train_set.txt already"
+    ):
         make(source, 37)
     (source.path / "val_set.txt").unlink()
     with pytest.raises(DataError, match="val_set.txt: cannot read; clean_dataset.py makes the splits"):
@@ -296,7 +300,7 @@ def test_subsets_can_be_cleaned_together(source, samples):
     assert first.description != second.description
     limits = clean.Limits(min_distance=0, min_rgb=1)
     plan = clean.make_plan({"a": first, "b": second, "c": source}, limits, 1, 1)
-    assert plan.description == source.description
+    assert plan.description == samples.description
     made = clean.execute(plan, source.path.with_name("all"), 1)
     assert not verify_dataset(Dataset(made)).all_problems
 

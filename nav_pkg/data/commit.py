@@ -1,0 +1,291 @@
+"""What a commit says: facts that bear a checksum of their own, and the sums of a run's files.
+
+run.json and dataset.json bear `sha256`, the SHA-256 of the file without that one line. run.json also bears
+`content`, that of sha256sums.txt, which lists all other files. So run.json identifies the whole run. Files
+of format 1 bear no `sha256`: their facts are unverified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Optional
+
+from nav_pkg.core import DataError, Outcome
+from nav_pkg.data import fields, files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.fields import Field
+from nav_pkg.data.paths import PathLike
+
+SEAL = "sha256"
+"""The key of a file's own checksum."""
+
+UNVERIFIED = "of format 1, without a checksum of its own: its facts are unverified"
+
+_OWN = ("format", SEAL, fmt.SPLIT_SIZES)
+"""Keys of dataset.json that speak of the file and its lists, not of robot and recording."""
+
+_SEAL_LINE = re.compile(rb'^  "sha256": "([0-9a-f]{64})",?\n', re.MULTILINE)
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_HEX = Field(
+    "64 hexadecimal digits", lambda v: isinstance(v, str) and re.match(r"[0-9a-f]{64}\Z", v) is not None
+)
+
+_SIDES = fields.a_list(fields.whole(1), 2)
+_SIZE = fields.either(
+    Field(
+        f"[height, width] of at most {fmt.LARGEST_IMAGE:,} pixels",
+        lambda v: _SIDES.fits(v) and v[0] * v[1] <= fmt.LARGEST_IMAGE,
+    ),
+    fields.NOTHING,
+)
+_COUNT = fields.whole(0, 10**9)
+
+SENSORS = fields.an_object(
+    {
+        "rgb": _SIZE,
+        "depth": _SIZE,
+        **{fmt.side_sensor(camera): _SIZE for camera in fmt.SIDE_CAMERAS},
+        "scan": fields.whole(1, 10**6),
+    }
+)
+
+_ANY_RUN: dict[str, Field] = {
+    "format": fields.whole(),
+    "outcome": fields.one_of(item.value for item in Outcome),
+    "frames": _COUNT,
+    "name": fields.TEXT,
+    "sensors": SENSORS,
+    "content": _HEX,
+    SEAL: _HEX,
+    "jpeg_quality": fields.whole(1, 100),
+    "run": fields.whole(),
+    "seed": fields.whole(),
+    "run_seed": fields.whole(),
+    "world": fields.TEXT,
+    "world_hash": fields.TEXT,
+    "route_length": fields.number(),
+    "reverse": fields.TRUTH,
+    "start_pose": fields.a_list(fields.number()),
+    "expert": fields.TEXT,
+    "height": fields.number(),
+    "alpha": fields.number(),
+    "epsilon": fields.number(),
+    "control_delay": fields.number(0),
+    "control_rate": fields.number(1e-3, 1e6),
+    "max_duration": fields.number(),
+    "min_depth": fields.number(),
+    "reason": fields.TEXT,
+    "duration": fields.number(),
+    "distance": fields.number(),
+    "progress": fields.number(),
+    "laps": fields.number(),
+    "mean_speed": fields.number(),
+    "nearest": fields.number(),
+    "replaced": _COUNT,
+    "actors": fields.table(_COUNT),
+    "takeovers": _COUNT,
+    "labels": fields.table(_COUNT),
+    "imitation_loss": fields.number(),
+    "missing": fields.a_list(fields.OBJECT),
+    "repaired": fields.OBJECT,
+    "source": fields.an_object({"dataset": fields.TEXT, "run": fields.TEXT}),
+    "cut": fields.OBJECT,
+}
+
+START = {**_ANY_RUN, "outcome": fields.either(_ANY_RUN["outcome"], fields.TEXT)}
+"""Of start.json: nothing is needed, and nothing has ended."""
+
+RUN = {
+    name: field.required if name in ("outcome", "frames", "name") else field
+    for name, field in _ANY_RUN.items()
+}
+"""Of run.json, as far as programs rely on it. Null stands for what is not known."""
+
+DATASET: dict[str, Field] = {
+    "format": fields.whole(),
+    SEAL: _HEX,
+    "control_rate": fields.number(1e-3, 1e6),
+    "jpeg_quality": fields.whole(1, 100),
+    "robot": fields.either(
+        fields.TEXT,
+        fields.an_object(
+            {
+                "runs": fields.an_object({"time_factor": fields.number(1e-3, 1e6)}),
+                "cameras": fields.table(fields.OBJECT),
+                "camera": fields.OBJECT,
+                "depth": fields.OBJECT,
+            }
+        ),
+    ),
+    fmt.SPLIT_SIZES: fields.table(_COUNT),
+    fmt.SUBSET_OF: fields.an_object(
+        {
+            "dataset": fields.TEXT.required,
+            "frames": _COUNT.required,
+            "random_seed": fields.whole().required,
+        }
+    ),
+    fmt.MERGED_FROM: fields.a_list(fields.TEXT),
+}
+"""Of dataset.json."""
+
+
+class Facts(NamedTuple):
+    """What a file with facts holds.
+
+    Attributes:
+        value: its entries, without those that are not what they must be.
+        problems: one line each.
+        sealed: its checksum is there and right.
+    """
+
+    value: dict
+    problems: list[str]
+    sealed: bool
+
+    def checked(self) -> dict:
+        """The entries; a DataError for the first problem."""
+        if self.problems:
+            raise DataError(self.problems[0])
+        return self.value
+
+
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """JSON text of facts with their format and checksum, the same bytes for equal facts."""
+    text = files.to_json({**value, "format": fmt.FORMAT_VERSION, SEAL: "0" * 64}).encode()
+    blank = _SEAL_LINE.search(text)
+    assert blank is not None
+    digest = hashlib.sha256(text[: blank.start()] + text[blank.end() :]).hexdigest().encode()
+    return text[: blank.start(1)] + digest + text[blank.end(1) :]
+
+
+def read_facts(path: PathLike, kinds: Mapping[str, Field]) -> Facts:
+    """Read a file with facts, whatever is wrong with them.
+
+    Args:
+        path: run.json or dataset.json.
+        kinds: what its entries must be.
+
+    Raises:
+        DataError: it cannot be read, or holds no JSON object.
+    """
+    data = files.read_small(path, follow=False)
+    value = files.parse_json(data, path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: holds a {type(value).__name__}, not a JSON object")
+    problems, version = [], value.get("format")
+    if version not in fmt.FORMATS or isinstance(version, bool):
+        known = " and ".join(map(str, fmt.FORMATS))
+        problems.append(f"{path}: format {fields.shown(version)}, this program reads {known}")
+    wrong = fields.wrong_fields(value, kinds)
+    problems += [f"{path}: {text}" for text in wrong.values()]
+    found = _SEAL_LINE.search(data)
+    rest = b"" if found is None else data[: found.start()] + data[found.end() :]
+    sealed = found is not None and hashlib.sha256(rest).hexdigest().encode() == found.group(1)
+    if not sealed and (SEAL in value or version != 1):
+        problems.append(f"{path}: changed since it was written (its sha256 differs); see dataset.py verify")
+    return Facts({key: item for key, item in value.items() if key not in wrong}, problems, sealed)
+
+
+def read_run(run: PathLike) -> Facts:
+    """run.json of a run's folder, see `read_facts`."""
+    return read_facts(Path(run) / fmt.RUN_FILE, RUN)
+
+
+def read_description(dataset: PathLike) -> Facts:
+    """dataset.json of a dataset's folder, see `read_facts`."""
+    return read_facts(Path(dataset) / fmt.DATASET_FILE, DATASET)
+
+
+def about(description: Mapping[str, Any], origin: bool = True) -> dict:
+    """What dataset.json says of robot and recording; the rest is the file's own.
+
+    Args:
+        description: of dataset.json.
+        origin: with what the dataset was made of.
+    """
+    left_out = _OWN if origin else (*_OWN, fmt.SUBSET_OF, fmt.MERGED_FROM)
+    return {key: value for key, value in description.items() if key not in left_out}
+
+
+def description_text(description: Mapping[str, Any], sizes: Optional[Mapping[str, int]] = None) -> bytes:
+    """The text of a new dataset.json.
+
+    Args:
+        description: of robot and recording.
+        sizes: runs in each list, if there are lists.
+
+    Raises:
+        DataError: an entry is not what it must be.
+    """
+    own = {} if sizes is None else {fmt.SPLIT_SIZES: dict(sizes)}
+    text = sealed_json({**about(description), **own})
+    fields.check_fields(files.parse_json(text, fmt.DATASET_FILE), DATASET, fmt.DATASET_FILE)
+    return text
+
+
+def run_text(facts: Mapping[str, Any], where: PathLike) -> bytes:
+    """The text of a new run.json.
+
+    Raises:
+        DataError: an entry is not what it must be.
+    """
+    text = sealed_json(facts)
+    fields.check_fields(files.parse_json(text, where), RUN, where)
+    return text
+
+
+class Sums(NamedTuple):
+    """sha256sums.txt.
+
+    Attributes:
+        of: SHA-256 of every file, by its path in the run.
+        text: the file's bytes.
+    """
+
+    of: dict[str, bytes]
+    text: bytes
+
+
+def read_sums(run: PathLike, content: Optional[str] = None) -> Sums:
+    """Read a run's sha256sums.txt.
+
+    Args:
+        run: the run's folder.
+        content: what run.json says its SHA-256 is; None when it says nothing.
+
+    Raises:
+        DataError: it is missing, lists what no run holds, or is not the one of the commit.
+    """
+    path = Path(run) / fmt.SUMS_FILE
+    sums: dict[str, bytes] = {}
+    try:
+        try:
+            text = files.read_small(path, follow=False)
+        except DataError as error:
+            reason = str(error).replace(f"{path}: ", "", 1)
+            raise DataError(f"{path}: missing or damaged ({reason}); see dataset.py repair") from error
+        if content and hashlib.sha256(text).hexdigest() != content:
+            raise DataError(
+                f"{path}: not the one of the commit (its sum differs from run.json's); see dataset.py verify"
+            )
+        for line in text.decode("utf-8").splitlines():
+            match = _SUM_LINE.fullmatch(line)
+            if match is None or not fmt.is_run_file(match.group(2)) or match.group(2) in sums:
+                raise ValueError(f"line {len(sums) + 1} is no sum of a run's file")
+            sums[match.group(2)] = bytes.fromhex(match.group(1))
+    except ValueError as error:
+        raise DataError(f"{path}: missing or damaged ({error}); see dataset.py repair") from error
+    return Sums(sums, text)
+
+
+def refuse_link(path: PathLike) -> None:
+    """Raise a DataError for a symbolic link within a dataset: it would lead to what no commit lists."""
+    if os.path.islink(path):
+        raise DataError(
+            f"{path}: is a symbolic link, which a dataset may not hold (only the dataset's folder itself may "
+            "be one); put the file or run itself there, runs with dataset.py gather"
+        )
