@@ -26,10 +26,9 @@ def check_datasets(names: Sequence[str], root: Path) -> None:
     for name in names:
         file = root / name / DATASET_FILE
         try:
-            with open(file, "rb") as stream:
-                stream.read(1)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            files.open_regular(file).close()
+        except DataError as error:
+            reason = str(error).rpartition(": ")[2]
             raise DataError(
                 f"dataset {name} cannot be read on {host}: {file.parent}: {reason}; mount it there, leave "
                 "that host out (--blacklist), or bring the files along (--file_transfer)"

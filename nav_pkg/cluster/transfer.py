@@ -17,6 +17,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 from nav_pkg.cluster.plan import CODE, PLAN_FILE, Plan, tar_name
 from nav_pkg.core import DataError, NavError
 from nav_pkg.data import files
+from nav_pkg.data.reader import Dataset
 
 LOG_FILES = ("my-model", "config.json", "results.json")
 """What of a log folder goes along as a checkpoint."""
@@ -49,10 +50,10 @@ def pack(plan: Plan) -> None:
         source = roots[kind] / name
         if not source.exists():
             raise DataError(f"{source}: missing; jobs read it")
-        members = _of_log(source, place) if kind == "log" else [(source, place)]
+        members = _of_log(source, place) if kind == "log" else _of_dataset(source, place)
         target = folder / f"{tar_name(place)}.tar"
         try:
-            if target.exists() and _newest(members) > target.stat().st_mtime:
+            if target.exists() and _newest([(source, place), *members]) > target.stat().st_mtime:
                 target.unlink()
         except OSError as error:
             raise DataError(f"{error.filename}: cannot read: {error.strerror}; jobs read it") from error
@@ -77,16 +78,25 @@ def pack_made(folder: Path, job: str, places: Iterable[str]) -> None:
     roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
     target = folder / "transfer" / f"{job}.tar"
     target.unlink(missing_ok=True)
-    _tar(target, [(roots[place.partition("/")[0]] / place.partition("/")[2], place) for place in places])
+    members: List[Tuple[Path, str]] = []
+    for place in places:
+        kind, _, name = place.partition("/")
+        source = roots[kind] / name
+        members += _of_dataset(source, place) if kind == "data" else [(source, place)]
+    _tar(target, members)
 
 
 def _newest(members: Iterable[Tuple[Path, str]]) -> float:
-    """When any file or folder of them was last changed, unix seconds."""
-    newest = 0.0
-    for path, _ in members:
-        walked = (os.path.join(where, name) for where, _, names in os.walk(path) for name in ("", *names))
-        newest = max(newest, path.stat().st_mtime, *(os.stat(name).st_mtime for name in walked))
-    return newest
+    """When any of these files and folders was last changed, unix seconds."""
+    return max(path.stat().st_mtime for path, _ in members)
+
+
+def _of_dataset(source: Path, place: str) -> List[Tuple[Path, str]]:
+    """What a dataset's commits list, and nothing else that lies in its folder."""
+    dataset = Dataset(source)
+    if dataset.has_splits:
+        dataset.splits()  # what is wrong with them is told here, not an hour later on another host
+    return [(source / name, f"{place}/{name}") for name in dataset.files()]
 
 
 def begin(folder: Path, jobs: Iterable[str]) -> None:
@@ -112,19 +122,27 @@ def _of_log(source: Path, place: str) -> List[Tuple[Path, str]]:
 
 
 def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "") -> None:
-    """Write a tar as a whole, unless it is there; what links point to, not the links."""
+    """Write a tar as a whole, unless it is there; what links point to, but no links of datasets."""
     if target.exists():
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with tarfile.open(beside, f"w:{compression}", dereference=True) as made:
             for path, name in members:
-                made.add(path, name)
+                if name.startswith("data/"):
+                    with files.open_regular(path, "; jobs read it", follow=False) as stream:
+                        made.addfile(made.gettarinfo(arcname=name, fileobj=stream), stream)
+                else:
+                    made.add(path, name)
         os.replace(beside, target)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise files.disk_error(target, error, "--summary_dir") from error
+    except DataError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def _code(root: Path) -> List[str]:

@@ -34,6 +34,9 @@ TOPICS = {
 WAIT = 20
 """A frame whose messages are not all there after so many later /episode messages is given up."""
 
+_GAP = 100_000
+"""Frames in a row that a bag may lack: nearly three hours."""
+
 _KEEP = 64
 """Stamps at most whose messages wait for their /episode message."""
 
@@ -87,6 +90,10 @@ class _Runs:
                 return
             self._begin(episode)
         stamp = messages.stamp_ns(episode.header.stamp)
+        if episode.index - self._next > _GAP:
+            raise DataError(
+                f"{episode.name}: frame {episode.index} follows frame {self._next - 1}; the bag is damaged"
+            )
         for index in range(self._next, episode.index):
             self._lost(Unplaced(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
         if episode.index >= 0:
@@ -102,7 +109,7 @@ class _Runs:
         description, facts = messages.run_facts(episode)
         create_dataset(self._path, description, overwrite=self._overwrite)
         self._overwrite = False
-        quality = int(description.get("jpeg_quality", 95))
+        quality = description.get("jpeg_quality") or 95
         self._writer = RunWriter(self._path, episode.name, facts, jpeg_quality=quality)
         self._next = 0
         self._missing = []

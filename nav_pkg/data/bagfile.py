@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Iterator, NamedTuple, Optional
 
 from nav_pkg.core import DataError
+from nav_pkg.data import files
 from nav_pkg.data.paths import PathLike
 
 _MAGIC = b"#ROSBAG V2.0\n"
@@ -89,11 +90,8 @@ class Bag:
         self.cut: Optional[int] = None
         self.closed = False
         self._connections: dict[int, Connection] = {}
-        try:
-            with self.path.open("rb") as stream:
-                magic = stream.read(len(_MAGIC))
-        except OSError as error:
-            raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
+        with files.open_regular(self.path) as stream:
+            magic = stream.read(len(_MAGIC))
         if not magic:
             raise DataError(f"{path}: the bag is empty (0 bytes); was the recording stopped at once?")
         if magic != _MAGIC:
@@ -176,16 +174,20 @@ class Bag:
                 yield from self._one(record[0], _read(stream, record[1]))
             return
         data = _read(stream, length)
+        (size,) = struct.unpack("<I", fields["size"])
         try:
+            unpacker: Any
             if compression == b"bz2":
-                data = bz2.decompress(data)
+                unpacker = bz2.BZ2Decompressor()
             elif compression == b"lz4":
                 import lz4.frame
 
-                data = lz4.frame.decompress(data)
+                unpacker = lz4.frame.LZ4FrameDecompressor()
             else:
-                raise DataError(f"{self.path}: unknown compression {compression!r}")
-        except (OSError, RuntimeError, ValueError) as error:
+                raise DataError(f"{self.path}: unknown compression {compression[:40]!r}")
+            # no more than the chunk states, however much a damaged or hostile one unpacks to
+            data = unpacker.decompress(data, min(size, _LARGEST))
+        except (OSError, RuntimeError, ValueError, EOFError) as error:
             raise _Cut from error
         inner = io.BytesIO(data)
         record = _record(inner)

@@ -7,13 +7,14 @@ ROS is imported.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Optional
 
 import numpy as np
 
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
+from nav_pkg.data import files
+from nav_pkg.data.fields import shown
 
 _ENCODINGS = {
     "rgb8": (np.uint8, 3),
@@ -130,6 +131,8 @@ def frame_from_messages(episode: Any, odometry: Any, expert: Any, learner: Optio
             )
     if episode.index < 0:
         raise DataError(f"frame at {stamp} ns: the episode is {episode.state}, not running")
+    if str(episode.actor) not in [actor.value for actor in Actor]:
+        raise DataError(f"frame {episode.index} at {stamp} ns: actor {str(episode.actor)[:40]!r} is none")
     return Frame(
         index=int(episode.index),
         stamp=stamp - stamp_ns(episode.start),
@@ -153,13 +156,12 @@ def run_facts(episode: Any) -> tuple[dict, dict]:
     Raises:
         DataError: when the text is no JSON object.
     """
+    where = f"run {episode.name}: the facts in its episode message"
     text = episode.facts.strip()
-    try:
-        facts = json.loads(text) if text else {}
-    except ValueError as error:
-        raise DataError(
-            f"run {episode.name}: the facts in its episode message are not JSON ({error})"
-        ) from error
+    facts = files.parse_json(text, where, non_finite=True) if text else {}
     if not isinstance(facts, dict):
-        raise DataError(f"run {episode.name}: the facts in its episode message are no JSON object")
-    return facts.pop("dataset", None) or {"control_rate": 10}, facts
+        raise DataError(f"{where} are no JSON object")
+    description = facts.pop("dataset", None) or {"control_rate": 10}
+    if not isinstance(description, dict):
+        raise DataError(f"{where}: dataset is {shown(description)}; it must be an object")
+    return description, facts

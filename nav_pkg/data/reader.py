@@ -297,6 +297,21 @@ class Dataset:
             raise DataError(f"{self.path}: the dataset has no runs{more}; record some first")
         return runs
 
+    def files(self) -> list[str]:
+        """What belongs to the dataset, by paths in it: its own files, and those that its runs' commits list.
+
+        Raises:
+            DataError: a run is damaged, or something is a symbolic link.
+        """
+        own = (fmt.DATASET_FILE, *map(fmt.split_file, fmt.SPLITS), fmt.STATS_FILE)
+        names = [name for name in own if os.path.lexists(self.path / name)]
+        for run in self.runs:
+            listed = [fmt.RUN_FILE, fmt.SUMS_FILE, *run.sums]
+            for folder in {name.partition("/")[0] for name in listed if "/" in name}:
+                commit.refuse_link(run.path / folder)
+            names += [f"{run.name}/{name}" for name in listed]
+        return names
+
     def content_hash(self) -> str:
         """A SHA-256 of the committed runs' names and contents."""
         text = "".join(f"{run.name} {run.content_hash()}\n" for run in self.runs)

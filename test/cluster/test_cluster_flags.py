@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import runpy
 import shlex
@@ -41,10 +40,14 @@ COMMANDS = {
 DATASETS = ("esatv3_expert_200K", "esatv3_expert", "esatv3_expert_10K", "esatv3_expert_500")
 
 
+@pytest.fixture(scope="module")
+def samples():
+    return runpy.run_path(str(ROOT / "test" / "data" / "conftest.py"))["Samples"]()
+
+
 @pytest.fixture(autouse=True)
-def folders(monkeypatch, tmp_path):
+def folders(monkeypatch, tmp_path, samples):
     """Logs and datasets of a test's own, with the datasets that the published lines name."""
-    samples = runpy.run_path(str(ROOT / "test" / "data" / "conftest.py"))["Samples"]()
     for name in DATASETS:
         path = samples.dataset(tmp_path / "data" / name, runs=3, frames=4)
         for number, part in enumerate(("train", "val", "test")):
@@ -337,7 +340,7 @@ def test_light_jobs_have_no_wall_time():
     assert [job.wall_time > 0 for job in plan.jobs] == [True, False, False, False]
 
 
-def test_owr_leaves_a_dataset_that_others_made(folders, monkeypatch):
+def test_owr_leaves_a_dataset_that_others_made(folders, samples, monkeypatch):
     one = dag_create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
     with one.folders():
         one.check()
@@ -350,7 +353,7 @@ def test_owr_leaves_a_dataset_that_others_made(folders, monkeypatch):
         dag._write_and_submit(one, plan, works)
     assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
-        file.write_text(json.dumps({**json.loads(file.read_text()), "source": {"dataset": "c"}}))
+        samples.edit(file.parent, source={"dataset": "c"})
     one.check_places(goes_on=False)
 
 

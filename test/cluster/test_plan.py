@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -227,6 +228,11 @@ def test_ten_thousand_nodes(tmp_path):
 # A tag's life.
 
 
+@pytest.fixture(scope="module")
+def samples():
+    return runpy.run_path(str(Path(__file__).parents[1] / "data" / "conftest.py"))["Samples"]()
+
+
 def kept(folder, *names):
     for name in names:
         path = folder / name
@@ -425,23 +431,47 @@ def test_new_files_go_along_with_the_code(tmp_path):
     assert sorted(transfer._code(root)) == [*known[:2], "config/robot/mine.yaml", known[2]]
 
 
-def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path):
+def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path, samples):
     add = Job("add", "merge", ("dataset.py",), outputs=("data/d/e", "log/a/x"))
     learn = Job("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
     plan = plan_of(tmp_path, add, learn, hosts=Hosts(file_transfer=True))
     write.write(plan)
     assert plan.spec(add)["pack"] == ["data/d/e"] and plan.places_before() == []
-    with pytest.raises(DataError, match="add.tar: cannot write: no such file"):
+    with pytest.raises(DataError, match="data/d/e: no such dataset"):
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
-    for text in ("first", "again"):  # a job that is tried again
-        kept(tmp_path / "data" / "d" / "e", "dataset.json")
-        (tmp_path / "data" / "d" / "e" / "dataset.json").write_text(text)
+    for number in range(2):  # a job that is tried again
+        made = samples.dataset(tmp_path / "data" / "d" / "e", runs=number, frames=2)
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
         with tarfile.open(plan.transfer_in(learn)[1]) as tar:
-            assert tar.extractfile("data/d/e/dataset.json").read().decode() == text
+            files = {name: tar.extractfile(name).read() for name in tar.getnames()}
+        assert files == {f"data/d/e/{name}": data for name, data in samples.tree(made).items()}
 
 
-def test_files_go_and_come_back(tmp_path):
+@pytest.mark.parametrize("place", ["", "quarantine/", "00000_esatv3/", "00000_esatv3/RGB/"])
+def test_tars_hold_what_the_commits_list_alone(tmp_path, samples, place):
+    (tmp_path / "secret").write_text("secret")
+    data = samples.dataset(tmp_path / "data" / "d", runs=1, frames=2)
+    listed = set(samples.tree(data))
+    (data / place).mkdir(exist_ok=True)
+    (data / place / "extra.txt").symlink_to(tmp_path / "secret")
+    (data / place / "more.txt").write_text("more")
+    job = Job("m", "train", ("main.py",), datasets=("d",), outputs=("log/a",))
+    plan = plan_of(tmp_path, job, hosts=Hosts(file_transfer=True))
+    transfer.pack(plan)
+    with tarfile.open(plan.folder / "transfer" / "data~d.tar") as tar:
+        assert set(tar.getnames()) == {f"data/d/{name}" for name in listed}
+    shutil.rmtree(plan.folder)
+    image = data / "00000_esatv3/RGB/0000000001.jpg"
+    image.rename(tmp_path / "image")
+    image.symlink_to(tmp_path / "image")
+    with pytest.raises(
+        DataError, match=r"0000000001\.jpg: cannot read: is a symbolic link, not a file; jobs"
+    ):
+        transfer.pack(plan)
+    assert not list((plan.folder / "transfer").glob("*data~d*"))
+
+
+def test_files_go_and_come_back(tmp_path, samples):
     first = Job("m_0_train", "train", ("main.py",), datasets=("d/e",), outputs=("log/a/b/seed_1",))
     second = Job("m_0_eva", "evaluate", ("evaluate.py",), checkpoints=("a/b/seed_1",), parents=("m_0_train",))
     last = Job("report", "report", ("dag_report.py",), parents=("m_0_eva",))
@@ -449,7 +479,7 @@ def test_files_go_and_come_back(tmp_path):
     plan.check()
     with pytest.raises(DataError, match="missing; jobs read it"):
         transfer.pack(plan)
-    kept(tmp_path / "elsewhere" / "e", "dataset.json", "00000_w/RGB/0.jpg")
+    there = samples.dataset(tmp_path / "elsewhere" / "e", runs=1, frames=2)
     (tmp_path / "data" / "d").mkdir(parents=True)
     (tmp_path / "data" / "d" / "e").symlink_to(tmp_path / "elsewhere" / "e")
     transfer.pack(plan)
@@ -457,7 +487,7 @@ def test_files_go_and_come_back(tmp_path):
     write.validate(plan)
     folder = plan.folder / "transfer"
     with tarfile.open(folder / "data~d~e.tar") as tar:
-        assert "data/d/e/00000_w/RGB/0.jpg" in tar.getnames()
+        assert {f"data/d/e/{name}" for name in samples.tree(there)} == set(tar.getnames())
     with tarfile.open(folder / "nav_pkg.tar.gz") as tar:
         assert {"env.sh", "nav_pkg/core.py", "setup/setup.sh"} <= set(tar.getnames())
     (folder / "nav_pkg.tar.gz").write_text("of before")
@@ -466,10 +496,11 @@ def test_files_go_and_come_back(tmp_path):
     assert tarfile.is_tarfile(folder / "nav_pkg.tar.gz")
     assert (folder / "data~d~e.tar").stat().st_ino == packed
     late = time.time() + 5
-    os.utime(tmp_path / "elsewhere" / "e" / "00000_w" / "RGB" / "0.jpg", (late, late))
+    image = "00000_esatv3/RGB/0000000000.jpg"
+    os.utime(there / image, (late, late))
     transfer.pack(plan)  # and with a dataset that was mended
     with tarfile.open(folder / "data~d~e.tar") as tar:
-        assert tar.getmember("data/d/e/00000_w/RGB/0.jpg").mtime == pytest.approx(late, abs=2)
+        assert tar.getmember(f"data/d/e/{image}").mtime == pytest.approx(late, abs=2)
     spec = plan.spec(first)
     assert spec["env"] == {"NAV_PKG_DATA": "data", "NAV_PKG_LOG": "log"}
     assert spec["transfer"]["out"] == ["log/a/b/seed_1"]

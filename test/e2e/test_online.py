@@ -181,7 +181,8 @@ def test_recovery_cameras_are_learned_from(shell):
 
 def test_a_buffer_is_filled_from_a_dataset(shell):
     runs = load_dataset(shell.data / "whole").runs
-    (shell.data / "whole" / "train_set.txt").write_text("".join(f"{run.name}\n" for run in runs))
+    for part, names in (("train", [run.name for run in runs]), ("val", []), ("test", [])):
+        (shell.data / "whole" / f"{part}_set.txt").write_text("".join(f"{name}\n" for name in names))
     words = ("--online", "--checkpoint_path", "whole", "--loss", "CrossEntropy", "--batch_size", 8)
     words += ("--learning_rate", 0.05, "--num_threads", 1, "--alpha", 0.5, "--max_duration", 2)
     words += ("--prefill_dataset", "whole", "--prefill_frames", 50, "--buffer_size", 200)

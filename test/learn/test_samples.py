@@ -1,5 +1,6 @@
 """Samples out of packs, and their way to the device."""
 
+import json
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from nav_pkg.core import DataError
+from nav_pkg.data import commit
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.learn import samples as module
@@ -126,13 +128,11 @@ def test_what_is_wrong_with_a_dataset(tmp_path, write_dataset, data_root):
     facts = Splits(dataset).facts
     assert facts["camera"] == [64, 36] and facts["name"] == "easy" and len(facts["hash"]) == 64
     run = dataset.path / "00001_esatv3" / "run.json"
-    text = run.read_text()
-    changed = text.replace('"rgb": [\n      36,\n      64\n    ]', '"rgb": [\n      36,\n      48\n    ]')
-    assert changed != text
-    run.write_text(changed)
+    facts = json.loads(run.read_text())
+    run.write_bytes(commit.sealed_json({**facts, "sensors": {**facts["sensors"], "rgb": [36, 48]}}))
     with pytest.raises(DataError, match="00001_esatv3: its camera gives 48x36, that of 00000_esatv3 64x36"):
         Splits(load_dataset(dataset.path))
-    run.write_text(text.replace('"rgb": [\n      36,\n      64\n    ]', '"rgb": null'))
+    run.write_bytes(commit.sealed_json({**facts, "sensors": {**facts["sensors"], "rgb": None}}))
     with pytest.raises(DataError, match="00001_esatv3: has no colour images"):
         Splits(load_dataset(dataset.path))
 

@@ -70,8 +70,9 @@ def dataset(tmp_path):
     def make(name, count, **more):
         folder = create_dataset(tmp_path / "data" / name, {"robot": {"name": "drone"}, "control_rate": 10})
         runs = [write_run(folder, number, **more) for number in range(count)]
-        for part, run in zip(("train", "val", "test"), runs):
-            (folder / f"{part}_set.txt").write_text(f"{run.name}\n")
+        for number, part in enumerate(("train", "val", "test")):
+            names = [run.name for run in runs[number : number + 1]]
+            (folder / f"{part}_set.txt").write_text("".join(f"{name}\n" for name in names))
         return folder
 
     return make
