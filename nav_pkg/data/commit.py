@@ -49,7 +49,8 @@ SENSORS = fields.an_object(
         "depth": _SIZE,
         **{fmt.side_sensor(camera): _SIZE for camera in fmt.SIDE_CAMERAS},
         "scan": fields.whole(1, 10**6),
-    }
+    },
+    f"an object of sizes, [height, width] of at most {fmt.LARGEST_IMAGE:,} pixels, and of the scan's rays",
 )
 
 _ANY_RUN: dict[str, Field] = {
@@ -117,7 +118,8 @@ DATASET: dict[str, Field] = {
                 "cameras": fields.table(fields.OBJECT),
                 "camera": fields.OBJECT,
                 "depth": fields.OBJECT,
-            }
+            },
+            "an object, runs.time_factor in it a number above 0, camera, depth and each of cameras an object",
         ),
     ),
     fmt.SPLIT_SIZES: fields.table(_COUNT),

@@ -64,11 +64,11 @@ def table(item: Field) -> Field:
     )
 
 
-def an_object(fields: Mapping[str, Field]) -> Field:
-    """An object whose entries are such values where they are there."""
-    words = ", ".join(f"{name}: {field.words}" for name, field in fields.items())
+def an_object(fields: Mapping[str, Field], words: str = "") -> Field:
+    """An object whose entries are such values where they are there; `words` says so more shortly."""
+    entries = ", ".join(f"{name}: {field.words}" for name, field in fields.items())
     return Field(
-        f"an object of {words}",
+        words or f"an object of {entries}",
         lambda v: isinstance(v, dict) and not any(_wrong(v, name, field) for name, field in fields.items()),
     )
 
