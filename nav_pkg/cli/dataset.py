@@ -117,7 +117,9 @@ def _repair(args: argparse.Namespace) -> int:
     for line in done:
         print(line)
     print(f"{len(done)} repairs" if done else "nothing to repair")
-    dataset.require_checked()
+    dataset.require_checked()  # what only its owner can mend is told at last
+    if dataset.has_splits:
+        dataset.splits()
     return 0
 
 

@@ -7,6 +7,7 @@ error that the user can mend is one line on stderr and an exit code, never a tra
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import signal
 import sys
@@ -82,6 +83,8 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
 
     A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # stderr does so by itself; a file's name may be any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         launched.check()
         code = command(argv)

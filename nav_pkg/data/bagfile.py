@@ -114,7 +114,7 @@ class Bag:
                     if self._connections:
                         self.closed = True
                         return list(self._connections.values())
-        except (_Cut, KeyError, struct.error):
+        except (_Cut, KeyError, struct.error, UnicodeDecodeError):
             pass
         for _ in self.messages():
             pass
@@ -219,8 +219,11 @@ class Deserialiser:
             store, name = self._stores[connection]
             return store.deserialize_ros1(data, name)
         except Exception as error:  # rosbags raises many kinds
+            reason = " ".join(str(error).split())
+            reason = reason if len(reason) <= 120 else f"{reason[:117]}..."
             raise DataError(
-                f"{connection.topic}: a message is not the {connection.type} that the bag defines ({error})"
+                f"{files.printable(connection.topic[:200])}: a message is not the "
+                f"{files.printable(connection.type[:100])} that the bag defines ({files.printable(reason)})"
             ) from error
 
     def _store(self, connection: Connection) -> tuple[Any, str]:

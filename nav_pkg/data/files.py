@@ -132,7 +132,7 @@ def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> N
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write_file(beside, data.encode() if isinstance(data, str) else data)
+        write_file(beside, data.encode(errors="backslashreplace") if isinstance(data, str) else data)
         fsync(beside)
         os.replace(beside, path)
         fsync(path.parent)
@@ -145,7 +145,7 @@ def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> N
 def _plain(value: Any) -> Any:
     """The value in JSON's types: numpy numbers as Python's, non-finite numbers as null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if hasattr(value, "tolist") and not isinstance(value, str):
@@ -154,7 +154,8 @@ def _plain(value: Any) -> Any:
         return None
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return str(value)
+    text = str(value)  # what UTF-8 cannot hold, such as a byte of a file's name, is escaped
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def to_json(value: Any) -> str:

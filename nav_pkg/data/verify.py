@@ -110,7 +110,7 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
 
 def _listed(items: list[str]) -> str:
     more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
-    return ", ".join(items[:_LISTED]) + more
+    return files.printable(", ".join(items[:_LISTED])) + more
 
 
 def on_time(step: float, rate: float) -> bool:

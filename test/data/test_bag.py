@@ -13,6 +13,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from nav_pkg.core import DataError, Pose
 from nav_pkg.data import bag as bags
 from nav_pkg.data import messages
+from nav_pkg.data.bagfile import Connection, Deserialiser
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
@@ -366,3 +367,88 @@ def test_a_bag_of_something_else_names_its_topics(samples, store, flight, tmp_pa
             writer.write(connection, stamp, store.serialize_ros1(message, TYPES["scan"]))
     with pytest.raises(DataError, match=r"no /episode .*/lidar"):
         bags.bag_to_dataset([path], tmp_path / "made")
+
+
+FACTS = {
+    "5": "are no JSON object",
+    "{": "not JSON, cut or damaged",
+    "[" * 5000: "nested too deep|recursion",
+    '{"dataset": 5}': "dataset is 5; it must be an object",
+    '{"dataset": {"control_rate": {}}}': "control_rate is {}; it must be a number",
+    '{"dataset": {"jpeg_quality": "x"}}': 'jpeg_quality is "x"; it must be a whole number',
+    '{"missing": 3}': "missing is 3; it must be a list",
+    '{"distance": "x"}': 'distance is "x"; it must be a number',
+    '{"labels": {"left": -1}}': 'labels is {"left": -1}; it must be',
+}
+
+
+@pytest.mark.parametrize("facts", FACTS)
+def test_facts_that_no_run_has_are_refused(samples, store, tmp_path, facts):
+    flight = Flight(samples, store)
+    flight.run(0, 3)
+    for kind, _, message in flight.messages:
+        if kind == "episode" and message.facts:
+            message.facts = facts
+    flight.bag(tmp_path / "f.bag", store)
+    with pytest.raises(DataError, match=FACTS[facts]) as error:
+        bags.bag_to_dataset([tmp_path / "f.bag"], tmp_path / "d")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+    assert not (tmp_path / "d").exists() or Dataset(tmp_path / "d").runs == []
+
+
+def test_numbers_that_are_not_finite_become_null(samples, store, tmp_path):
+    flight = Flight(samples, store)
+    flight.run(0, 3)
+    last = flight.messages[-1][2]
+    last.facts = last.facts.replace('"reason"', '"height": NaN, "nearest": Infinity, "reason"')
+    flight.bag(tmp_path / "f.bag", store)
+    bags.bag_to_dataset([tmp_path / "f.bag"], tmp_path / "d")
+    (run,) = Dataset(tmp_path / "d").runs
+    assert run.facts["height"] is None and run.facts["nearest"] is None and run.facts["reason"] == "lap"
+    assert not verify_dataset(Dataset(tmp_path / "d")).all_problems
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("actor", "ghost", "actor 'ghost' is none"),
+        ("index", 2**31 - 1, "follows frame 0; the bag is damaged"),
+    ],
+)
+def test_messages_that_no_supervisor_sends_are_refused(samples, store, tmp_path, field, value, text):
+    flight = Flight(samples, store)
+    flight.run(0, 4)
+    episodes = [message for kind, _, message in flight.messages if kind == "episode"]
+    setattr(episodes[4], field, value)
+    flight.bag(tmp_path / "f.bag", store)
+    with pytest.raises(DataError, match=text):
+        bags.bag_to_dataset([tmp_path / "f.bag"], tmp_path / "d")
+
+
+def test_a_chunk_unpacks_to_no_more_than_it_states(samples, store, tmp_path):
+    flight = Flight(samples, store)
+    flight.run(0, 3)
+    path = tmp_path / "f.bag"
+    flight.bag(path, store, compression="BZ2")
+    data = path.read_bytes()
+    at = data.index(b"size=") + 5
+    path.write_bytes(data[:at] + (100).to_bytes(4, "little") + data[at + 4 :])
+    with pytest.raises(DataError, match="holds no frame of a running episode"):
+        bags.bag_to_dataset([path], tmp_path / "d")
+
+
+def test_a_definition_that_is_no_text(samples, store, tmp_path):
+    flight = Flight(samples, store)
+    flight.run(0, 3)
+    path = tmp_path / "f.bag"
+    flight.bag(path, store)
+    path.write_bytes(path.read_bytes().replace(b"string name", b"string na\xffe"))
+    with pytest.raises(DataError) as error:
+        bags.bag_to_dataset([path], tmp_path / "d")
+    assert str(error.value).isprintable() and len(str(error.value)) < 1000
+    bad = Connection("/episode", "nav_pkg/Episode", "std_msgs/Header header\n\nstring na(me\n" * 20)
+    with pytest.raises(
+        DataError, match="/episode: a message is not the nav_pkg/Episode that the bag"
+    ) as error:
+        Deserialiser()(bad, b"")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 300

@@ -249,3 +249,16 @@ def test_sums_name_files_of_the_run_alone(samples, dataset, tmp_path):
     with pytest.raises(DataError, match=r"sha256sums\.txt: missing or damaged .line 19 is no sum of a run's"):
         make_datasets([Gather([Dataset(dataset)], tmp_path / "gathered")])
     assert re.search("is no sum of a run's file", str(verify_dataset(Dataset(dataset)).all_problems))
+
+
+def test_files_whose_names_are_no_text(samples, dataset):
+    run = dataset / "00001_esatv3"
+    shutil.copy(run / "scan.npy", os.fsencode(run) + b"/\xff\xfe.npy")
+    os.mkdir(os.fsencode(dataset) + b"/00003_\xff.partial")
+    done = samples.script("dataset", "verify", dataset)
+    assert done.returncode == 3 and not done.stderr, done.stderr
+    assert r"no commit lists: \udcff\udcfe.npy" in done.stdout and r"00003_\udcff.partial" in done.stdout
+    done = samples.script("dataset", "repair", dataset)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert command.main(["verify", str(dataset)]) == 0
+    assert [len(one) for one in Dataset(dataset).runs] == [8, 8, 8]
