@@ -362,7 +362,8 @@ def test_going_on_is_refused_when_the_dataset_has_changed(arguments, tmp_path, w
     write_dataset(tmp_path / "data", runs=1, frames=40)
     command = arguments("-t", "a", "--max_episodes", "1", "--data_root", str(tmp_path / "data"))
     assert train(command) == 0
-    (tmp_path / "data/easy/train_set.txt").write_text("00001_esatv3\n")
+    for part, run in (("train", "00001_esatv3"), ("val", "00000_esatv3")):
+        (tmp_path / f"data/easy/{part}_set.txt").write_text(f"{run}\n")
     with pytest.raises(UsageError, match="content of --dataset easy has changed"):
         train(command)
 
