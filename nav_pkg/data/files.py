@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     text = str(value)  # what UTF-8 cannot hold, such as a byte of a file's name, is escaped
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+    return text if text.isascii() else str(text.encode(errors="backslashreplace"), "utf-8")
 
 
 def to_json(value: Any) -> str:

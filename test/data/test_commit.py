@@ -21,6 +21,9 @@ from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.thin import thin_run
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.flight.body import Body
+from nav_pkg.flight.schedule import Schedule
+from nav_pkg.sim.description import read_robot
 
 FLOWN = {
     "seed": 7,
@@ -153,6 +156,17 @@ def test_datasets_of_format_1_are_read_and_called_unverified(samples, dataset, c
     plan = make_plan({"old": Dataset(dataset)}, Limits(min_distance=0, min_rgb=1), 1, 1)
     cleaned = Dataset(execute(plan, tmp_path / "cleaned", 1))
     assert all(run.verified for run in cleaned.runs) and not verify_dataset(cleaned).all_problems
+
+
+@pytest.mark.parametrize("robot", ["drone", "turtlebot3"])
+def test_what_a_flight_states_is_what_the_schema_expects(samples, dataset, robot):
+    body = Body.of(read_robot(robot))
+    schedule = Schedule(runs=1, seed=3, noise="ou", sigma_yaw=0.1, alpha=0.5, takeover_distance=0.4)
+    facts = schedule.flight(schedule.runs_to_fly(body)[0], body).facts()
+    writer = RunWriter(dataset, "00003_esatv3", facts)
+    writer.add(samples.frame(0), samples.rgb(0))
+    writer.commit({**facts, "outcome": "timeout", "start_pose": [0.0] * 6})
+    assert Dataset(dataset).runs[-1].facts["noise"]["kind"] == "ou"
 
 
 def test_facts_of_a_wrong_type_are_not_committed(samples, dataset):
