@@ -10,29 +10,39 @@ import json
 import math
 import os
 import shutil
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Iterable, Mapping, Optional, Tuple
+from typing import Any, Iterable, Optional, Tuple
 
 from nav_pkg.core import DataError
-from nav_pkg.data.fields import Field, check_fields, check_json
 from nav_pkg.data.paths import PathLike
+from nav_pkg.reading import (
+    SMALL,
+    open_regular,
+    parse_json,
+    parse_object,
+    printable,
+    read_error,
+    read_json,
+    read_json_lines,
+    read_small,
+    read_text,
+)
+
+__all__ = [  # what reads is a module of its own, which every layer may import
+    "SMALL",
+    "open_regular",
+    "parse_json",
+    "parse_object",
+    "printable",
+    "read_error",
+    "read_json",
+    "read_json_lines",
+    "read_small",
+    "read_text",
+]
 
 _LIBC = ctypes.CDLL(None)
-
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-SMALL = 64 << 20
-"""Bytes at most of a file that is read as a whole unless its reader says otherwise."""
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 def disk_error(path: PathLike, error: OSError, chosen_by: str = "--data_root") -> DataError:
@@ -161,140 +171,6 @@ def _plain(value: Any) -> Any:
 def to_json(value: Any) -> str:
     """JSON text of a value, the same bytes for equal values; non-finite numbers become null."""
     return json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def read_error(path: PathLike, error: Exception, remedy: str = "") -> DataError:
-    """The DataError for a file that cannot be read: path, reason and remedy (`; see dataset.py verify`)."""
-    if isinstance(error, OSError):
-        reason = (error.strerror or str(error)).lower()
-    else:  # a name with a NUL or with half a surrogate pair
-        reason = "its name is not one that a file can have"
-    text = os.fspath(path)
-    text = text if len(text) <= 300 else f"{text[:300]}..."
-    return DataError(f"{printable(text)}: cannot read: {reason}{remedy}")
-
-
-def printable(text: str) -> str:
-    """A text for one line of a terminal: what cannot be printed is escaped."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
-def open_regular(path: PathLike, remedy: str = "", follow: bool = True) -> BinaryIO:
-    """Open an ordinary file for reading. Nothing else is opened, and nothing is waited for.
-
-    Args:
-        path: the file.
-        remedy: ends the error's text, e.g. `; see dataset.py verify`.
-        follow: open what a symbolic link leads to; else a link is refused.
-
-    Raises:
-        DataError: it is missing, cannot be read, or is a folder, FIFO, socket or device.
-    """
-    try:
-        # a FIFO without a writer would make the call wait for one
-        fd = os.open(path, _READ if follow else _READ | os.O_NOFOLLOW)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENXIO:  # what opening a socket gives
-            error = OSError(errno.ENXIO, "is a socket or device, not a file")
-        if isinstance(error, OSError) and error.errno == errno.ELOOP and not follow:
-            error = OSError(errno.ELOOP, "is a symbolic link, not a file")
-        raise read_error(path, error, remedy) from error
-    try:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            kind = next((name for check, name in _KINDS if check(mode)), "something else")
-            raise read_error(path, OSError(0, f"is {kind}, not a file"), remedy)
-        return os.fdopen(fd, "rb")
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.close(fd)
-        raise
-
-
-def read_small(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> bytes:
-    """All bytes of an ordinary file.
-
-    Args:
-        path: the file.
-        limit: bytes that it may have at most.
-        remedy: ends the error's text.
-        follow: as in `open_regular`.
-
-    Raises:
-        DataError: as `open_regular`, or the file is larger.
-    """
-    with open_regular(path, remedy, follow) as stream:
-        try:
-            size = os.fstat(stream.fileno()).st_size
-            parts, room = [], limit + 1 if size <= limit else 0
-            while room > 0:  # no more than there is at once, since a read takes the memory it asks for
-                parts.append(stream.read(min(room, max(size, 0xFFFF) + 1)))
-                room -= len(parts[-1])
-                if not parts[-1]:
-                    break
-        except OSError as error:
-            raise read_error(path, error, remedy) from error
-    data = parts[0] if len(parts) == 2 else b"".join(parts)
-    if room <= 0:
-        raise DataError(f"{path}: larger than the {limit:,} bytes that such a file may have{remedy}")
-    return data
-
-
-def read_text(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> str:
-    """The text of an ordinary file in UTF-8.
-
-    Raises:
-        DataError: as `read_small`, or the bytes are no UTF-8; the text names the line.
-    """
-    data = read_small(path, limit, remedy, follow)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: line {line}: not UTF-8 text (byte {data[error.start]:#04x}){remedy}"
-        ) from error
-
-
-def parse_json(data: Any, where: PathLike, non_finite: bool = False) -> Any:
-    """The value of JSON text, as far as our files use JSON.
-
-    Args:
-        data: bytes or text.
-        where: what is read, for the error: a file, and its line if it has several.
-        non_finite: take `NaN` and the like for null, which is what `to_json` writes for them.
-
-    Raises:
-        DataError: not JSON, not UTF-8, nested too deep, a number that is not finite or too large for any
-            field (`NaN`, `1e999`), or text that UTF-8 cannot hold.
-    """
-    try:
-        value = json.loads(data, parse_constant=(lambda _: None) if non_finite else None)
-        check_json(value)
-    except (ValueError, RecursionError, OverflowError) as error:
-        deep = isinstance(error, RecursionError)
-        reason = "nested too deep" if deep else str(error)
-        raise DataError(f"{where}: not JSON, cut or damaged ({reason})") from error
-    return value
-
-
-def read_json(path: PathLike, fields: Optional[Mapping[str, Field]] = None, limit: int = SMALL) -> dict:
-    """Read a JSON object.
-
-    Args:
-        path: the file.
-        fields: what its entries must be; others may be there, too.
-        limit: bytes that it may have at most.
-
-    Raises:
-        DataError: when the file is missing, cut or not a JSON object (see `parse_json`), or an entry is not
-            what it must be; the text names it.
-    """
-    value = parse_json(read_small(path, limit), path)
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: holds a {type(value).__name__}, not a JSON object")
-    check_fields(value, fields or {}, path)
-    return value
 
 
 def first_difference(one: Any, other: Any, where: str = "") -> Tuple[str, str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
 from nav_pkg.data import files
-from nav_pkg.data.fields import shown
+from nav_pkg.fields import shown
 
 _ENCODINGS = {
     "rgb8": (np.uint8, 3),

@@ -13,8 +13,9 @@ from typing import Optional
 
 import numpy as np
 
+from nav_pkg import fields
 from nav_pkg.core import DataError, nearest_name
-from nav_pkg.data import codec, commit, fields, files, paths
+from nav_pkg.data import codec, commit, files, paths
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import file_sha256

@@ -17,7 +17,6 @@ import numpy as np
 from nav_pkg.core import DataError, Outcome
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.fields import wrong_fields
 from nav_pkg.data.folders import (
     START_FILE,
     file_sha256,
@@ -32,6 +31,7 @@ from nav_pkg.data.looks import look
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 from nav_pkg.data.verify import on_time, verify_run
+from nav_pkg.fields import wrong_fields
 
 _REPAIR = ".repair"
 _MOST_RAYS = 10**6

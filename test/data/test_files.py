@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
+from nav_pkg import fields
 from nav_pkg.core import DataError
-from nav_pkg.data import fields, files
+from nav_pkg.data import files
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path, monkeypatch):
