@@ -12,15 +12,42 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
+from nav_pkg import fields
 from nav_pkg.core import UsageError
-from nav_pkg.data.files import atomic_write, disk_error
+from nav_pkg.data.files import atomic_write, disk_error, read_json_lines, read_small
+from nav_pkg.fields import Field
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
+
+_SHARE = fields.number(0, 1).required
+SCORES = fields.an_object(
+    {
+        "frames": fields.whole(0),
+        "loss": fields.number().required,
+        "imitation_loss": fields.number(0).required,
+        "accuracy": _SHARE,
+        "balanced_accuracy": _SHARE,
+        "majority_accuracy": _SHARE,
+        "recall": fields.a_list(fields.either(fields.number(0, 1), fields.NOTHING)).required,
+        "confusion": fields.a_list(fields.a_list(fields.whole(0))),
+    }
+)
+"""What `metrics.scores` gives."""
+
+METRICS_FIELDS = {
+    "episode": fields.whole(1).required,
+    "updates": fields.whole(0).required,
+    **dict.fromkeys(("train", "val", "test"), SCORES),
+}
+"""A line of metrics.jsonl."""
+
+TIMING_FIELDS = {"episode": fields.whole(1).required, "time": fields.number(0)}
+"""A line of timing.jsonl; what else it has are numbers, too."""
 
 Record = dict
 
@@ -70,6 +97,7 @@ class RunLog:
         tensorboard: whether to write TensorBoard events.
         episodes: episodes that are known to the checkpoint which training goes on from; later
             lines are of work that was lost and will be done again.
+        before: episodes that were done before this log began, in another log; None when that is unknown.
 
     Attributes:
         records: the lines of metrics.jsonl.
@@ -79,10 +107,19 @@ class RunLog:
         DataError: the files cannot be written.
     """
 
-    def __init__(self, folder: Path, class_names: list[str], tensorboard: bool, episodes: int = 0):
+    def __init__(
+        self,
+        folder: Path,
+        class_names: list[str],
+        tensorboard: bool,
+        episodes: int = 0,
+        before: Optional[int] = 0,
+    ):
         self._folder, self._names, self._board = folder, class_names, None
-        self.records = self._keep(METRICS_FILE, episodes)
-        self._timings = self._keep(TIMING_FILE, episodes)
+        self._episodes, self._before = episodes, before
+        self.records = self._keep(METRICS_FILE, METRICS_FIELDS)
+        timings = self._keep(TIMING_FILE, TIMING_FIELDS)
+        self._timings = [{k: v for k, v in one.items() if isinstance(v, (int, float))} for one in timings]
         if tensorboard:
             for events in folder.glob("events.out.tfevents.*"):
                 events.unlink()
@@ -95,20 +132,34 @@ class RunLog:
             for record in self.records:
                 self._show(record, timings.get(record["episode"], {}))
 
-    def _keep(self, name: str, episodes: int) -> list[Record]:
-        """The whole lines of the first episodes; the file then holds no others."""
+    def _keep(self, name: str, fields: Mapping[str, Field]) -> list[Record]:
+        """The readable lines of the checkpoint's episodes; the file then holds no others.
+
+        What the checkpoint knows of and the file does not hold (any more) is named, and the damaged file
+        is kept beside.
+        """
         path = self._folder / name
-        kept = []
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    break  # cut by a crash while it was written
-                if record["episode"] <= episodes:
-                    kept.append(record)
-        atomic_write(path, "".join(map(_line, kept)), "--summary_dir")
-        return kept
+        there = os.path.lexists(path)
+        found, unreadable = read_json_lines(path, fields) if there else ([], [])
+        kept = {record["episode"]: record for record in found if record["episode"] <= self._episodes}
+        first = min(kept, default=self._episodes + 1) if self._before is None else self._before + 1
+        lost = sorted({*range(first, self._episodes + 1)} - {*kept})
+        if lost and there:
+            atomic_write(path.with_name(f"{name}.damaged"), read_small(path), "--summary_dir")
+        if lost:
+            lines = f"line {_ranges(unreadable)} cannot be read" if unreadable else "they are not in it"
+            what = f"{lines}; the file as it was is {name}.damaged" if there else "the file is missing"
+            say(
+                f"warning: {path}: lost episode {_ranges(lost)} of the {self._episodes} that the checkpoint "
+                f"knows ({what}); training is not affected, the curves lack them"
+            )
+        records = [kept[episode] for episode in sorted(kept)]
+        atomic_write(path, "".join(map(_line, records)), "--summary_dir")
+        return records
+
+    def last(self, episode: int) -> Optional[Record]:
+        """The line of the last episode, which has this number; None when it is lost or was never written."""
+        return next((record for record in self.records[-1:] if record["episode"] == episode), None)
 
     def append(self, record: Record, timing: Record) -> None:
         """Write an episode's line to each file, flushed to disk, and to TensorBoard.
@@ -155,6 +206,17 @@ class RunLog:
         """Flush and close."""
         if self._board is not None:
             self._board.close()
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Increasing numbers for people: `2, 4 to 7`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ", ".join(" to ".join(map(str, part)) for part in parts)
 
 
 def _line(record: Record) -> str:

@@ -121,7 +121,8 @@ class _Session(Setup):
             trainer.resume(resumed)
         elif start and (args.continue_training or args.evaluate):
             self.continue_training(trainer, start)
-        log = RunLog(where, self.space.class_names(), args.tensorboard, trainer.episode)
+        before = 0 if resumed and not args.continue_training else trainer.before
+        log = RunLog(where, self.space.class_names(), args.tensorboard, trainer.episode, before)
         say(
             f"{self.network} ({nets.parameter_count(trainer.net):,} parameters) on {dataset.name}: "
             f"{len(train_samples)} frames to train, {len(val_samples)} to validate; "
@@ -135,6 +136,8 @@ class _Session(Setup):
                 val = trainer.evaluate(val_samples, self.stop.check)
             else:
                 self.loop(trainer, log, where)
+                if log.last(trainer.episode) is None and trainer.episode > (trainer.before or 0):
+                    val = trainer.evaluate(val_samples, self.stop.check)  # its line is lost
             # one split at a time: the training set is let go of before the test set is read
             trainer.release()
             del train_samples, val_samples
@@ -272,7 +275,7 @@ class _Session(Setup):
         config: dict[str, Any],
     ) -> None:
         """Write results.json and say where."""
-        last = log.records[-1] if log.records else {}
+        last = log.last(trainer.episode) or {}
         if test:
             log.test(test, trainer.updates)
         results = {

@@ -78,6 +78,8 @@ class Trainer:
 
     Attributes:
         episode: episodes done.
+        before: those of them that another log's run has done (--continue_training); None when the
+            checkpoint does not say.
         step: training batches done in the present episode.
         updates: gradient steps done in all.
         timing: of the episode that ran last.
@@ -107,6 +109,7 @@ class Trainer:
         self._learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = make_optimizer(self._learned)
         self.episode = self.step = self.updates = 0
+        self.before: Optional[int] = 0
         self.timing = Timing()
         self.majority_class = majority_class(action_space, train.yaw[train.frames])
         self._network, self._net_options, self._optimizer_name = network, net_options, optimizer_name
@@ -269,6 +272,7 @@ class Trainer:
             "outputs": torch.cat(self._outputs).cpu() if self._outputs else torch.zeros(0),
             "method": self.method.state(),
             "summed": self._summed,
+            "before": self.before,
         }
         if self._summed:
             progress["gradients"] = [
@@ -295,7 +299,7 @@ class Trainer:
         """Go on exactly where a checkpoint of the same run was made."""
         self.continue_from(checkpoint)
         progress = checkpoint.progress
-        self.step = checkpoint.step
+        self.step, self.before = checkpoint.step, progress.get("before")
         self._losses[: self.step] = progress["losses"].to(self._device)
         self._outputs = [progress["outputs"].to(self._device)] if self.step else []
         self.method.restore(progress["method"])
@@ -315,6 +319,7 @@ class Trainer:
         """
         self.net.load_state_dict(checkpoint.model_state_dict)
         self.episode, self.updates = checkpoint.episode, checkpoint.updates
+        self.before = self.episode
         state = checkpoint.optimizer_state_dict
         if state is None or not optimizer:
             return

@@ -17,6 +17,7 @@ from nav_pkg.cli import learner_flags
 from nav_pkg.cli.main import main, parse
 from nav_pkg.core import DataError, LearnerError, UsageError
 from nav_pkg.learn import checkpoint, folder, offline
+from nav_pkg.learn.log import RunLog
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.samples import Samples
 from nav_pkg.learn.stop import Stop
@@ -186,6 +187,62 @@ def test_a_crash_costs_nothing_but_time(arguments, tmp_path, whole, monkeypatch,
 
 def lines_whole(folder):
     return (folder / "metrics.jsonl").read_text().split("\n")[:-1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[:-20],
+        lambda line: b"",
+        lambda line: b"\xff" + line,
+        lambda line: line.replace(b'"episode": ', b'"episode": "x'),
+        lambda line: line.replace(b'"train": {', b'"train": {"accuracy": [], "x": {') + b"}",
+        lambda line: b"[" * 100_000,
+    ],
+    ids=["cut", "gone", "not UTF-8", "wrong type", "wrong score", "deep"],
+)
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_damaged_line_costs_no_other(whole, tmp_path, capsys, damage, number):
+    before = (whole / "metrics.jsonl").read_bytes().split(b"\n")
+    shutil.copy(whole / "timing.jsonl", tmp_path)
+    damaged = [damage(line) if i == number else line for i, line in enumerate(before, 1)]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(damaged))
+    log = RunLog(tmp_path, ["right", "straight", "left"], False, episodes=3)
+    assert [record["episode"] for record in log.records] == [i for i in (1, 2, 3) if i != number]
+    kept = [line for i, line in enumerate(before, 1) if i != number]
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b"\n".join(kept)
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == b"\n".join(damaged)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and f"lost episode {number} of the 3 that the checkpoint knows" in said
+    assert (log.last(3) is None) == (number == 3)
+
+
+def test_what_a_log_never_had_is_not_called_lost(whole, tmp_path, capsys):
+    RunLog(tmp_path, [], False, episodes=2, before=2)  # begun behind another log's two episodes
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        shutil.copy(whole / name, tmp_path)
+    log = RunLog(tmp_path, [], False, episodes=2, before=1)  # and a line of work that will be done again
+    assert [record["episode"] for record in log.records] == [1, 2]
+    assert capsys.readouterr().out == "" and not list(tmp_path.glob("*.damaged"))
+    (tmp_path / "metrics.jsonl").unlink()
+    RunLog(tmp_path, [], False, episodes=4, before=1)
+    assert "metrics.jsonl: lost episode 2 to 4 of the 4" in capsys.readouterr().out
+
+
+def test_a_resume_with_a_damaged_line_ends_well(arguments, whole, tmp_path, capsys):
+    shutil.copytree(whole, tmp_path / "whole")
+    file = tmp_path / "whole/metrics.jsonl"
+    first, second, third = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(first + second[:-30] + b"\n" + third)
+    assert train(arguments("-t", "whole", *EXTRA)) == 0
+    assert "lost episode 2 of the 3" in capsys.readouterr().out
+    assert file.read_bytes() == first + third
+    file.write_bytes(first + second + third[:50])
+    assert train(arguments("-t", "whole", *EXTRA)) == 0
+    assert file.read_bytes() == first + second
+    was, now = (json.loads((one / "results.json").read_text()) for one in (whole, tmp_path / "whole"))
+    # not those of another episode: measured again, or not known
+    assert now["val"] == was["val"] and now["test"] == was["test"] and now["train"] is None
 
 
 def test_more_episodes_later_are_the_same_as_at_once(arguments, tmp_path):

@@ -129,6 +129,20 @@ def test_a_cut_leaves_no_trace(way, tmp_path):
     assert metrics[0] == metrics[1]
 
 
+def test_a_damaged_line_of_metrics_costs_no_other(tmp_path, capsys):
+    one = learner(tmp_path / "log")
+    for run in range(3):
+        fly(one, run)
+    file = tmp_path / "log" / "metrics.jsonl"
+    first, second, third = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(first + second[:40] + b"\n" + third)
+    again = learner(tmp_path / "log")
+    assert "lost episode 2 of the 3 that the checkpoint knows (line 2 cannot" in capsys.readouterr().out
+    assert file.read_bytes() == first + third
+    fly(again, 3)
+    assert [json.loads(line)["episode"] for line in file.read_text().splitlines()] == [1, 3, 4]
+
+
 def test_segments_of_dropped_frames_go(tmp_path):
     one = learner(tmp_path / "log", "--buffer_size 30")
     for run in range(6):
