@@ -130,6 +130,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"dropped {path}: {why}")
     for note in plan.notes:
         print(f"note: {note}")
+    for line in plan.warnings:
+        print(f"warning: {line}")
     if len(plan.kept) < max(1, args.minimum_number_of_success):
         raise DataError(
             f"{len(plan.kept)} runs pass, {max(1, args.minimum_number_of_success)} are asked for "

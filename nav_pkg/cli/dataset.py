@@ -104,6 +104,8 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         for line in report.notes + [note for item in report.runs for note in item.notes]:
             print(f"note: {line}")
+        for line in report.warnings:
+            print(f"warning: {line}")
         for line in problems:
             print(f"problem: {line}")
         bad = sum(bool(item.problems) for item in report.runs)

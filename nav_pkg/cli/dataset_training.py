@@ -11,7 +11,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, pack, paths, statistics, subset
 from nav_pkg.data import format as fmt
 from nav_pkg.data.gather import Gather
-from nav_pkg.data.links import make_datasets
+from nav_pkg.data.links import LinkedDataset, make_datasets
 from nav_pkg.data.merge import Merge
 from nav_pkg.data.progress import Bar, progress
 from nav_pkg.data.reader import Dataset, Run, load_dataset
@@ -68,6 +68,7 @@ def run_subset(args: argparse.Namespace) -> int:
             f"{made.destination}: train {runs['train']} runs, {made.training_frames} frames; "
             f"val {runs['val']}, test {runs['test']} runs{cut}"
         )
+        _warn(made)
     return 0
 
 
@@ -90,7 +91,13 @@ def run_merge(args: argparse.Namespace) -> int:
         f"{merged.destination}: train {runs['train']} runs, {merged.training_frames} frames; "
         f"val {runs['val']}, test {runs['test']} runs"
     )
+    _warn(merged)
     return 0
+
+
+def _warn(made: LinkedDataset) -> None:
+    for line in made.warnings():
+        print(f"warning: {made.destination}: {line}")
 
 
 def add_gather_flags(parser: flags.Parser) -> None:

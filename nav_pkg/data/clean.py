@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Seque
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data import commit, files
+from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames
 from nav_pkg.data.cut import cut_run
@@ -90,12 +90,14 @@ class Plan:
         kept: runs that pass, in order, named and assigned to parts.
         dropped: (run's path, reason).
         notes: lines to tell the user.
+        warnings: what is wrong with the split, a line each.
         description: of the new dataset.
     """
 
     kept: list[Kept] = field(default_factory=list)
     dropped: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     description: dict = field(default_factory=dict)
 
 
@@ -259,6 +261,10 @@ def make_plan(
     for number, item in enumerate(plan.kept):
         item.part = parts[item.key]
         item.name = fmt.run_name(number, item.run.world)
+    plan.warnings += overlap.warnings(
+        overlap.Images(item.part, item.key, [look.sha256 for look in item.report.rgb[item.first : item.last]])
+        for item in plan.kept
+    )
     return plan
 
 

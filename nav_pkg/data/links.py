@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import commit, files
+from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.cut import cut_run
 from nav_pkg.data.folders import lock_partial, refuse_writers
@@ -74,6 +74,10 @@ class LinkedDataset:
     def training_frames(self) -> int:
         """Frames to train on."""
         return sum(item.frames for item in self.taken if item.part == "train")
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the split, a line each."""
+        return overlap.warnings(overlap.images_of(i.run, i.part, i.frames) for i in self.taken if i.part)
 
     def check(self, overwrite: bool) -> None:
         """Refuse a destination that is there and may not be replaced.

@@ -11,7 +11,7 @@ from typing import Callable, Iterable, Optional
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data import commit, files
+from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import START_FILE, file_sha256, lock_partial
@@ -230,11 +230,16 @@ def _surplus(report: Report) -> None:
 
 @dataclass
 class DatasetReport:
-    """What verifying a dataset found: a report a run, and problems of the dataset itself."""
+    """What verifying a dataset found: a report a run, and problems of the dataset itself.
+
+    Attributes:
+        warnings: what is whole, but no good to learn from.
+    """
 
     runs: list[Report] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def all_problems(self) -> list[str]:
@@ -281,6 +286,7 @@ def _lists(report: DatasetReport, dataset: Dataset) -> None:
     except DataError as error:
         report.problems.append(str(error))
         return
+    report.warnings += overlap.of_splits(parts)
     made = dataset.description.get(fmt.SPLIT_SIZES) or {}
     for part, runs in parts.items():
         if made.get(part) not in (None, len(runs)):
@@ -330,6 +336,7 @@ def dump(report: DatasetReport) -> str:
         {
             "problems": report.problems,
             "notes": report.notes,
+            "warnings": report.warnings,
             "runs": {r.run.name: {"problems": r.problems, "notes": r.notes} for r in report.runs},
         }
     )

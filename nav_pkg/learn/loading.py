@@ -10,7 +10,7 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
-from nav_pkg.data import paths
+from nav_pkg.data import overlap, paths
 from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.pack import Pack, open_packs
 from nav_pkg.data.reader import Dataset, Run
@@ -34,6 +34,7 @@ class Splits:
     Attributes:
         runs: by `train`, `val`, `test`.
         facts: name, hash of the content, and camera, for checkpoints and configurations.
+        warnings: what is wrong with the split, a line each.
 
     Raises:
         DataError: there is nothing to validate on, or runs differ in camera.
@@ -51,6 +52,7 @@ class Splits:
             "hash": _content_hash(self.runs),
             "camera": camera_of([run for part in self.runs.values() for run in part]),
         }
+        self.warnings = overlap.of_splits(self.runs)
 
 
 def _content_hash(runs: Mapping[str, list[Run]]) -> str:

@@ -86,6 +86,8 @@ class _Session(Setup):
         args = self.args
         dataset = load_dataset(args.dataset, args.data_root)
         splits = loading.Splits(dataset)
+        for line in splits.warnings:
+            say(f"warning: {line}")
         start = None if self.goes_on else self.start_weights(splits.facts)
         where = folder.open_folder(self.summary_dir, args.log_tag, args.owr)
         config = {

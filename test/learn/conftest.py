@@ -25,7 +25,7 @@ def picture(yaw: float, random: np.random.RandomState) -> np.ndarray:
     return image.astype(np.uint8)
 
 
-def write_run(dataset, name: str, frames: int, seed: int, yaws=YAWS) -> None:
+def _write_run(dataset, name: str, frames: int, seed: int, yaws=YAWS) -> None:
     """Write a run of the easy task."""
     random = np.random.RandomState(seed)
     writer = RunWriter(dataset, name, {"world": "esatv3", "outcome": "success"})
@@ -53,10 +53,16 @@ def _write_dataset(root, name: str = "easy", runs: int = 3, frames: int = 90, ya
     dataset = create_dataset(root / name, DESCRIPTION)
     names = [f"{i:05d}_esatv3" for i in range(runs + 2)]
     for seed, run in enumerate(names):
-        write_run(dataset, run, frames, seed, yaws)
+        _write_run(dataset, run, frames, seed, yaws)
     for part, members in (("train", names[:-2]), ("val", names[-2:-1]), ("test", names[-1:])):
         (dataset / f"{part}_set.txt").write_text("".join(f"{run}\n" for run in members))
     return dataset
+
+
+@pytest.fixture
+def write_run():
+    """A function that writes a run: `_write_run`."""
+    return _write_run
 
 
 @pytest.fixture

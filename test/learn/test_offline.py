@@ -346,6 +346,17 @@ def test_another_training_is_continued_by_sliding(arguments, tmp_path):
     assert train(arguments("-t", "second", *lstm, *slide, *go_on)) == 0
 
 
+def test_images_that_splits_share_are_named(arguments, tmp_path, write_dataset, write_run, capsys):
+    assert train(arguments("-t", "a", "--max_episodes", "1")) == 0
+    assert "are in the train set" not in capsys.readouterr().out
+    dataset = write_dataset(tmp_path / "data", runs=1, frames=40)
+    write_run(dataset, "00003_esatv3", 35, seed=0)  # as far as it goes, a repetition of the first
+    (dataset / "test_set.txt").write_text("00003_esatv3\n")
+    assert train(arguments("-t", "b", "--max_episodes", "1", "--data_root", str(tmp_path / "data"))) == 0
+    said = capsys.readouterr().out
+    assert "warning: 35 of the 35 images of the test set are in the train set, too" in said
+
+
 def test_labels_that_were_changed_are_noticed(arguments, tmp_path, write_dataset):
     dataset = write_dataset(tmp_path / "data", runs=1, frames=40)
     file = dataset / "00000_esatv3/frames.csv"
