@@ -21,6 +21,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 SMALL = 64 << 20
 """Bytes at most of a file that is read as a whole unless its reader says otherwise."""
 
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -46,22 +48,25 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def open_regular(path: PathLike, remedy: str = "") -> BinaryIO:
+def open_regular(path: PathLike, remedy: str = "", follow: bool = True) -> BinaryIO:
     """Open an ordinary file for reading. Nothing else is opened, and nothing is waited for.
 
     Args:
-        path: the file; a link to one is followed.
+        path: the file.
         remedy: ends the error's text, e.g. `; see dataset.py verify`.
+        follow: open what a symbolic link leads to; else a link is refused.
 
     Raises:
         DataError: it is missing, cannot be read, or is a folder, FIFO, socket or device.
     """
     try:
         # a FIFO without a writer would make the call wait for one
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(path, _READ if follow else _READ | os.O_NOFOLLOW)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENXIO:  # what opening a socket gives
             error = OSError(errno.ENXIO, "is a socket or device, not a file")
+        if isinstance(error, OSError) and error.errno == errno.ELOOP and not follow:
+            error = OSError(errno.ELOOP, "is a symbolic link, not a file")
         raise read_error(path, error, remedy) from error
     try:
         mode = os.fstat(fd).st_mode
@@ -75,18 +80,19 @@ def open_regular(path: PathLike, remedy: str = "") -> BinaryIO:
         raise
 
 
-def read_small(path: PathLike, limit: int = SMALL, remedy: str = "") -> bytes:
+def read_small(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> bytes:
     """All bytes of an ordinary file.
 
     Args:
         path: the file.
         limit: bytes that it may have at most.
         remedy: ends the error's text.
+        follow: as in `open_regular`.
 
     Raises:
         DataError: as `open_regular`, or the file is larger.
     """
-    with open_regular(path, remedy) as stream:
+    with open_regular(path, remedy, follow) as stream:
         try:
             data = stream.read(limit + 1) if os.fstat(stream.fileno()).st_size <= limit else None
         except OSError as error:
@@ -96,13 +102,13 @@ def read_small(path: PathLike, limit: int = SMALL, remedy: str = "") -> bytes:
     return data
 
 
-def read_text(path: PathLike, limit: int = SMALL, remedy: str = "") -> str:
+def read_text(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> str:
     """The text of an ordinary file in UTF-8.
 
     Raises:
         DataError: as `read_small`, or the bytes are no UTF-8; the text names the line.
     """
-    data = read_small(path, limit, remedy)
+    data = read_small(path, limit, remedy, follow)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -112,19 +118,20 @@ def read_text(path: PathLike, limit: int = SMALL, remedy: str = "") -> str:
         ) from error
 
 
-def parse_json(data: Any, where: PathLike) -> Any:
+def parse_json(data: Any, where: PathLike, non_finite: bool = False) -> Any:
     """The value of JSON text, as far as our files use JSON.
 
     Args:
         data: bytes or text.
         where: what is read, for the error: a file, and its line if it has several.
+        non_finite: take `NaN` and the like for null, which is what `to_json` writes for them.
 
     Raises:
         DataError: not JSON, not UTF-8, nested too deep, a number that is not finite or too large for any
             field (`NaN`, `1e999`), or text that UTF-8 cannot hold.
     """
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=(lambda _: None) if non_finite else None)
         check_json(value)
     except (ValueError, RecursionError, OverflowError) as error:
         deep = isinstance(error, RecursionError)
@@ -148,23 +155,31 @@ def read_json(path: PathLike, fields: Optional[Mapping[str, Field]] = None, limi
     return parse_object(read_small(path, limit), path, fields)
 
 
-def parse_object(data: Any, where: PathLike, fields: Optional[Mapping[str, Field]] = None) -> Dict[str, Any]:
+def parse_object(
+    data: Any, where: PathLike, fields: Optional[Mapping[str, Field]] = None, non_finite: bool = False
+) -> Dict[str, Any]:
     """A JSON object out of bytes or text; arguments and errors as those of `parse_json` and `read_json`."""
-    value = parse_json(data, where)
+    return _object(parse_json(data, where, non_finite), where, fields)
+
+
+def _object(
+    value: Any, where: PathLike, fields: Optional[Mapping[str, Field]], kind: str = "JSON object"
+) -> Dict[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: holds a {type(value).__name__}, not a JSON object")
+        raise DataError(f"{where}: holds a {type(value).__name__}, not a {kind}")
     check_fields(value, fields or {}, where)
     return value
 
 
 def read_json_lines(
-    path: PathLike, fields: Mapping[str, Field], limit: int = SMALL
+    path: PathLike, fields: Mapping[str, Field], strict: str = "", limit: int = SMALL
 ) -> Tuple[List[Dict[str, Any]], List[int]]:
     """Read a file of JSON objects, one a line, as far as it can be read.
 
     Args:
         path: the file.
         fields: what the entries of each object must be.
+        strict: refuse a line that is JSON, but not such an object; the text ends the error.
         limit: bytes that it may have at most.
 
     Returns:
@@ -172,14 +187,71 @@ def read_json_lines(
         or cut by a crash. Empty lines are neither.
 
     Raises:
-        DataError: the file is missing, cannot be read, or is larger.
+        DataError: the file is missing, cannot be read, or is larger, or what `strict` refuses.
     """
     found, unreadable = [], []
     # not splitlines(), for which characters that a text may hold end lines, too
     for number, line in enumerate(read_small(path, limit).split(b"\n"), 1):
-        if line.strip():
-            try:
-                found.append(parse_object(line, f"{path}: line {number}", fields))
-            except DataError:
-                unreadable.append(number)
+        if not line.strip():
+            continue
+        where = f"{path}: line {number}"
+        try:
+            value = parse_json(line, where, non_finite=True)
+        except DataError:
+            unreadable.append(number)
+            continue
+        try:
+            found.append(_object(value, where, fields))
+        except DataError as error:
+            if strict:
+                raise DataError(f"{error}{strict}") from error
+            unreadable.append(number)
     return found, unreadable
+
+
+def read_yaml(path: PathLike, fields: Optional[Mapping[str, Field]] = None) -> Dict[str, Any]:
+    """Read a YAML file that holds a mapping of plain values, as JSON has them.
+
+    Raises:
+        DataError: the file is missing, cannot be read, no YAML or something else, or an entry is not what it
+            must be; the text names it.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(read_text(path, 1 << 20))
+        _measure(value, {}, 0)
+        check_json(value)
+    except RecursionError as error:
+        raise DataError(f"{path} is not YAML: nested too deep") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise DataError(f"{path} is not YAML: {printable(' '.join(str(error).split()))[:300]}") from error
+    return _object(value, path, fields, "mapping")
+
+
+def _measure(value: Any, known: Dict[int, int], depth: int) -> int:
+    """How many values there are, where those that aliases repeat count each time; a ValueError for too many.
+
+    Raises:
+        ValueError: too many or too deep, or something that JSON does not have (a date, a set, bytes).
+    """
+    if depth > 64:
+        raise ValueError("nested too deep")
+    if id(value) in known:
+        return known[id(value)]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError(
+                f"the key {next(key for key in value if not isinstance(key, str))!r} is not text"
+            )
+        total = 1 + sum(_measure(item, known, depth + 1) for item in value.values())
+    elif isinstance(value, list):
+        total = 1 + sum(_measure(item, known, depth + 1) for item in value)
+    elif value is None or isinstance(value, (str, int, float)):
+        return 1
+    else:
+        raise ValueError(f"{value!r} is neither text, a number, true, false nor null")
+    if total > 100_000:
+        raise ValueError("more than 100,000 values")
+    known[id(value)] = total
+    return total

@@ -21,7 +21,7 @@ from nav_pkg.cluster import begun, client, estimate, submit, transfer, write
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import paths
+from nav_pkg.data import files, paths
 from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
@@ -290,7 +290,7 @@ class DagCommand:
         if given or not getattr(self.args, f"use_{kind}"):
             return given
         file = ROOT / "config" / "cluster" / f"{kind}.txt"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        lines = files.read_text(file).splitlines() if file.exists() else []
         hosts = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
         if not hosts:
             raise UsageError(f"{self.name}: --use_{kind}: {file} names no host: write some there, one a line")
@@ -417,7 +417,7 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
     for line in client.Machines.of_pool().unfit(plan):
         print(f"warning: {line}", file=sys.stderr)
     cluster = submit.submit(plan)
-    done = len(rescue.read_text().splitlines()) if rescue else 0
+    done = len(files.read_text(rescue).splitlines()) if rescue else 0
     more = f"; goes on after {done} jobs that are done" if done else ""
     print(f"submitted: job {cluster}{more}; watch it with: python scripts/dag_status.py {plan.tag}")
     return 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from nav_pkg import schemas
 from nav_pkg.cli import evaluate, session_flags
 from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
@@ -131,8 +132,11 @@ class Evaluate(DagCommand):
         chosen = self.args.number_of_models or list(self.args.seeds) != list(SEEDS)
         if chosen or not plan_file.exists():
             return []
-        configuration = files.read_json(plan_file).get("configuration") or {}
-        return [str(model[0]) for model in configuration.get("models") or []]
+        configuration = files.read_json(plan_file, schemas.PLAN).get("configuration") or {}
+        models = configuration.get("models") or []
+        if not isinstance(models, list) or not all(isinstance(model, list) and model for model in models):
+            raise DataError(f"{plan_file}: configuration.models is no list of models; name them with -m")
+        return [str(model[0]) for model in models]
 
     def configuration(self) -> Dict[str, Any]:
         """The checkpoints, and the flags of their flights."""

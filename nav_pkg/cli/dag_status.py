@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from nav_pkg import schemas
 from nav_pkg.cli import flags
 from nav_pkg.cli.learner_flags import real
 from nav_pkg.cluster import plan, pool, status
@@ -53,7 +54,7 @@ def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
 def _silence(dag: status.Dag, now: float) -> str:
     """Why what stands there may not be so: its pool does not run, or nothing was heard for long."""
     record = dag.folder / plan.SUBMITTED_FILE
-    config = files.read_json(record).get("pool") if record.exists() else None
+    config = files.read_json(record, schemas.SUBMITTED).get("pool") if record.exists() else None
     own = pool.Pool(Path(config).parent) if config else None
     if own and own.config == Path(config) and own.made and own.pid is None:
         return (

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from nav_pkg import schemas
 from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
@@ -247,7 +248,7 @@ class Rounds:
             self._step(
                 f"round {number}: fly alone", self.evaluate(number), self._flown(number, "evaluate", runs)
             )
-            rows.append(self._row(number, read_json(results)))
+            rows.append(self._row(number, read_json(results, schemas.RESULTS)))
             self._save(rows)
         print("\n" + _table(rows))
         print(
@@ -279,7 +280,7 @@ class Rounds:
         }
         self._flags.update(flight=self.flight, training=self.training)
         if file.exists():
-            before = read_json(file)["flags"]
+            before = read_json(file, schemas.DAGGER)["flags"]
             for key, value in self._flags.items():
                 if before.get(key) != value:
                     raise UsageError(

@@ -20,6 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from tqdm import tqdm
 
+from nav_pkg import schemas
 from nav_pkg.cli import flags, run_script, session_flags
 from nav_pkg.cli.learner_flags import perturbation, real, whole
 from nav_pkg.cli.session_pool import Job, run_jobs
@@ -229,7 +230,7 @@ class Command:
             if self.args.owr:
                 self._begin_anew()
             else:
-                self._continue(files.read_json(file))
+                self._continue(files.read_json(file, schemas.EVALUATION_CONFIGURATION))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

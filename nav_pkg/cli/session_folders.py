@@ -125,11 +125,11 @@ class Folders:
         """
         file = self.path / CONFIGURATION
         recorded = self.dataset is not None and any(self.dataset.glob("*/run.json"))
-        if file.exists():
+        if os.path.lexists(file):
             try:
-                before = json.loads(file.read_text())
-            except ValueError:
-                raise DataError(f"{file}: not readable; --owr begins anew") from None
+                before = files.read_json(file)
+            except DataError as error:
+                raise DataError(f"{error}; --owr begins anew") from None
             now = self._configuration
             differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
             # A start that failed before its first run binds nobody.

@@ -56,7 +56,8 @@ class Pace:
         if not self._folder.is_dir():
             return
         state = RunLog(self._folder).state()
-        if state is None or state.get("state") not in ("idle", "running"):
+        known = state is not None and None not in map(state.get, ("wall", "stamp"))
+        if not known or state.get("state") not in ("idle", "running"):
             self._last = None
             return
         last, self._last = self._last, state

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
+from nav_pkg import schemas
 from nav_pkg.cluster.plan import LOCAL_KINDS, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE, Plan
 from nav_pkg.cluster.status import read_nodes
 from nav_pkg.core import UsageError
@@ -39,7 +40,7 @@ def state_of(plan: Plan) -> str:
     file = plan.folder / PLAN_FILE
     if not file.exists():
         return "other" if any(path.exists() for path in _outputs(plan)) else "nothing"
-    before = files.read_json(file)
+    before = files.read_json(file, schemas.PLAN)
     same = before.get("command") == plan.command
     same = same and all(before.get(name) == value for name, value in plan.places().items())
     if not same or _by_flag(before.get("configuration")) != _configuration(plan):
@@ -57,7 +58,7 @@ def changed(plan: Plan) -> List[str]:
     for job in plan.jobs:
         spec = plan.folder / "jobs" / f"{job.name}.json"
         anew = job.kind in LOCAL_KINDS and spec.exists()
-        other = anew and files.read_json(spec)["command"] != [*job.command]
+        other = anew and files.read_json(spec, schemas.SPEC)["command"] != [*job.command]
         if other or any(parent in found for parent in job.parents):
             found[job.name] = None
     return list(found)
@@ -74,7 +75,7 @@ def _outputs_before(plan: Plan) -> Iterator[Path]:
     """What the jobs of the tag's last DAG wrote, of which there may be more; not in another data root."""
     file = plan.folder / PLAN_FILE
     submitted = file.exists() and (plan.folder / SUBMITTED_FILE).exists()
-    before = files.read_json(file) if submitted else {}
+    before = files.read_json(file, schemas.PLAN) if submitted else {}
     roots = {"log": plan.summary_dir}
     if before.get("data_root") == str(plan.data_root):
         roots["data"] = plan.data_root
@@ -89,7 +90,7 @@ def differences(plan: Plan) -> str:
     file = plan.folder / PLAN_FILE
     if not file.exists():
         return ""
-    before = files.read_json(file)
+    before = files.read_json(file, schemas.PLAN)
     if before.get("command") != plan.command:
         return f"{before.get('command')}, not {plan.command}"
     for name, value in plan.places().items():
@@ -223,11 +224,11 @@ def make_rescue(plan: Plan) -> Optional[Path]:
         The file; None where the last one will do, or nothing is done yet.
     """
     record = plan.folder / SUBMITTED_FILE
-    taken = int(files.read_json(record).get("rescue", 0)) if record.exists() else 0
+    taken = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
     there, again = rescues(plan), changed(plan)
     written = len(there) > taken  # by the last DAGMan
     if written:
-        done = re.findall(r"^DONE (\S+)", there[-1].read_text(encoding="utf-8"), re.MULTILINE)
+        done = re.findall(r"^DONE (\S+)", files.read_text(there[-1]), re.MULTILINE)
     else:
         nodes = read_nodes(plan.folder / STATUS_FILE)
         done = [name for name, node in nodes.items() if node["status"] == "done"]

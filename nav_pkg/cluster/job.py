@@ -8,7 +8,6 @@ that HTCondor can act on (docs/cluster.md).
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -21,11 +20,13 @@ import time
 from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence
 
+from nav_pkg import schemas
 from nav_pkg.cluster import node
 from nav_pkg.cluster.home import Line
 from nav_pkg.cluster.transfer import pack_made
 from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_LAST, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
 from nav_pkg.data import files, paths
+from nav_pkg.fields import check_fields
 from nav_pkg.sim.children import dying_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,7 @@ def read_spec(path: Path) -> Dict[str, Any]:
     transfer = spec.get("transfer")
     if transfer:
         node.check_names(transfer.get("out", []), f"{path}: transfer.out")
+    check_fields(spec, schemas.SPEC, path)
     return spec
 
 
@@ -100,20 +102,20 @@ class Progress:
         else:
             found = self.folder.rglob("runs.jsonl")
         for file in found:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, DataError):
                 size = file.stat().st_size
                 if self._sizes.get(file) != size:
                     self._sizes[file], self._counts[file] = size, self._read(file)
         return sum(self._counts.values())
 
     def _read(self, file: Path) -> int:
-        lines = file.read_text(errors="replace").splitlines()
+        lines = files.read_small(file).decode("utf-8", "replace").splitlines()
         if self.unit == "episodes":
             return len(lines)
         done: Dict[Any, int] = {}
         for line in lines:
-            with contextlib.suppress(ValueError, AttributeError):
-                run = json.loads(line)
+            with contextlib.suppress(DataError):
+                run = files.parse_object(line, file, schemas.RUN, non_finite=True)
                 if run.get("outcome") != "sim_failure" and not run.get("interrupted"):
                     done[run.get("run")] = run.get("frames") or 0
         return sum(done.values()) if self.unit == "frames" else len(done)
@@ -131,7 +133,7 @@ class State:
         self.file = file
         before: Dict[str, Any] = {}
         with contextlib.suppress(NavError):
-            before = files.read_json(file)
+            before = files.read_json(file, schemas.STATE)
         now, cluster = time.time(), _cluster()
         if before.get("cluster") != cluster:  # the node was submitted anew
             before.update(failures=0, hangs=0)

@@ -7,13 +7,13 @@ folder, while it runs and afterwards.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from nav_pkg import schemas
 from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE
 from nav_pkg.core import DataError
 from nav_pkg.data import files
@@ -34,8 +34,8 @@ def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
     An empty result when there is no file yet, or it is being replaced.
     """
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = files.read_small(file).decode("utf-8", "replace")
+    except DataError:
         return {}
     found: Dict[str, Dict[str, Any]] = {}
     for block in re.findall(r"^\[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL):
@@ -63,8 +63,8 @@ def was_removed(folder: Path) -> bool:
 def _last_word(folder: Path) -> Tuple[int, str]:
     """The DAG's status in DAGMan's file, and DAGMan's words about it; -1 when there is none."""
     try:
-        text = (folder / STATUS_FILE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = files.read_small(folder / STATUS_FILE).decode("utf-8", "replace")
+    except DataError:
         return -1, ""
     found = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
     return (int(found.group(1)), found.group(2)) if found else (-1, "")
@@ -138,7 +138,7 @@ class Dag:
         self.folder = folder
         if not (folder / PLAN_FILE).exists():
             raise DataError(f"{folder}: holds no DAG; see -t and --summary_dir")
-        plan = files.read_json(folder / PLAN_FILE)
+        plan = files.read_json(folder / PLAN_FILE, schemas.PLAN)
         self.command, self.tag = str(plan.get("command")), str(plan.get("tag"))
         self.nodes: Dict[str, Node] = {
             row["name"]: Node(
@@ -148,7 +148,7 @@ class Dag:
                 total=int(row.get("total") or 0),
                 unit=row.get("unit") or "",
             )
-            for row in plan.get("jobs", [])
+            for row in plan.get("jobs") or []
         }
         self._names: Dict[str, str] = {}
         self._offset, self._rest = 0, ""
@@ -188,12 +188,13 @@ class Dag:
     def _read_log(self) -> None:
         """Take in new events of the nodes' log."""
         try:
-            with open(self.folder / NODE_LOG, encoding="utf-8", errors="replace") as log:
+            with files.open_regular(self.folder / NODE_LOG) as log:
                 log.seek(self._offset)
-                text = self._rest + log.read()
-                self._offset = log.tell()
-        except OSError:
+                data = log.read()
+        except (OSError, DataError):
             return
+        self._offset += len(data)
+        text = self._rest + data.decode("utf-8", "replace")
         *events, self._rest = text.split("...\n")
         for event in events:
             self._take(event)
@@ -226,11 +227,9 @@ class Dag:
         """What the job says about itself."""
         file = self.folder / "state" / f"{node.name}.json"
         try:
-            state = json.loads(file.read_text(encoding="utf-8"))
+            state = files.read_json(file, schemas.STATE)
             node.heard = file.stat().st_mtime
-        except (OSError, ValueError):
-            return
-        if not isinstance(state, dict):
+        except (OSError, DataError):
             return
         node.host = str(state.get("host") or node.host)
         node.tries = max(node.tries, int(state.get("tries") or 0))
@@ -282,11 +281,11 @@ def _unix(when: str) -> float:
 
 def _tail(file: Path) -> List[str]:
     try:
-        with open(file, "rb") as stream:
+        with files.open_regular(file) as stream:
             stream.seek(0, 2)
             stream.seek(max(0, stream.tell() - TAIL))
             lines = stream.read().decode("utf-8", "replace").splitlines()
-    except OSError:
+    except (OSError, DataError):
         return []
     return [line.strip() for line in lines if line.strip()]
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import List
 
+from nav_pkg import schemas
 from nav_pkg.cluster import begun
 from nav_pkg.cluster.plan import STATUS_FILE, SUBMITTED_FILE, Plan
 from nav_pkg.cluster.status import has_ended
@@ -31,7 +32,7 @@ def in_queue(folder: Path) -> List[int]:
         UsageError: it was submitted to another pool, where it may be running.
     """
     record = folder / SUBMITTED_FILE
-    last = files.read_json(record) if record.exists() else {}
+    last = files.read_json(record, schemas.SUBMITTED) if record.exists() else {}
     pool = os.environ.get("CONDOR_CONFIG", "")
     if last.get("pool", pool) != pool and not has_ended(folder):
         raise UsageError(

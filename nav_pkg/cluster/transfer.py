@@ -14,6 +14,7 @@ import tarfile
 from pathlib import Path
 from typing import Iterable, List, Optional, Sequence, Tuple
 
+from nav_pkg import schemas
 from nav_pkg.cluster.plan import CODE, PLAN_FILE, Plan, tar_name
 from nav_pkg.core import DataError, NavError
 from nav_pkg.data import files
@@ -74,7 +75,7 @@ def pack_made(folder: Path, job: str, places: Iterable[str]) -> None:
     Raises:
         DataError: something is missing, or the disk does not take it.
     """
-    plan = files.read_json(folder / PLAN_FILE)
+    plan = files.read_json(folder / PLAN_FILE, schemas.PLACES)
     roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
     target = folder / "transfer" / f"{job}.tar"
     target.unlink(missing_ok=True)
@@ -179,7 +180,7 @@ def unpack(folder: Path, job: str) -> int:
     Raises:
         DataError: the tar is damaged, names files outside of its folders, or the disk does not take it.
     """
-    plan = files.read_json(folder / PLAN_FILE)
+    plan = files.read_json(folder / PLAN_FILE, schemas.PLACES)
     roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
     source, count = folder / "transfer" / f"{job}.tar", 0
     if not source.exists():

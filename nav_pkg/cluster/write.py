@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from nav_pkg import schemas
 from nav_pkg.cluster import describe
 from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, Job, Plan
 from nav_pkg.core import DataError, UsageError
@@ -173,14 +174,14 @@ def validate(plan: Plan) -> None:
     import classad2
     from htcondor2 import Submit
 
-    dag = plan.file.read_text(encoding="utf-8")
+    dag = files.read_text(plan.file)
     nodes = re.findall(r"^JOB (\S+) (\S+)$", dag, re.MULTILINE)
     if sorted(name for name, _ in nodes) != sorted(job.name for job in plan.jobs):
         raise DataError(f"{plan.file}: does not hold the {len(plan.jobs)} jobs of the plan; write it again")
     for name in plan.layers():
         file = plan.folder / f"{name}.sub"
         try:
-            made = Submit(file.read_text(encoding="utf-8"))
+            made = Submit(files.read_text(file))
             for key in EXPRESSIONS:
                 if key in made:
                     classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
@@ -188,5 +189,5 @@ def validate(plan: Plan) -> None:
             raise DataError(f"{file}: HTCondor does not take it: {error}") from error
     for job in plan.jobs:
         file = plan.folder / "jobs" / f"{job.name}.json"
-        if files.read_json(file)["command"] != list(job.command):
+        if files.read_json(file, schemas.SPEC)["command"] != list(job.command):
             raise DataError(f"{file}: is not what was to be written; write it again")

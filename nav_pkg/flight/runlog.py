@@ -10,10 +10,13 @@ import contextlib
 import json
 import os
 import time
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from nav_pkg import schemas
 from nav_pkg.core import DataError, Outcome
+from nav_pkg.reading import read_json, read_json_lines
 
 HEARTBEAT_SECONDS = 0.25
 
@@ -41,7 +44,8 @@ class RunLog:
         try:
             self._append(facts)
         except OSError as error:
-            raise DataError(f"{self.runs_file}: {error.strerror}; make room on its disk") from None
+            remedy = "make room on its disk" if error.errno in (ENOSPC, EDQUOT) else "check --summary_dir"
+            raise DataError(f"{self.runs_file}: {error.strerror}; {remedy}") from None
 
     def _append(self, facts: Dict[str, Any]) -> None:
         with open(self.runs_file, "ab+") as file:
@@ -63,17 +67,10 @@ class RunLog:
         Raises:
             DataError: the file is something else.
         """
-        if not self.runs_file.exists():
+        if not os.path.lexists(self.runs_file):
             return []
-        runs = []
-        for line in self.runs_file.read_text().splitlines():
-            try:
-                runs.append(json.loads(line))
-            except ValueError:
-                continue  # cut short by a crash: that run was not finished
-        for run in runs:
-            if not isinstance(run, dict) or "run" not in run or "outcome" not in run:
-                raise DataError(f"{self.runs_file}: not a run log (a line lacks run and outcome); use --owr")
+        # what is not even JSON was cut short by a crash: that run was not finished
+        runs, _ = read_json_lines(self.runs_file, schemas.RUN, strict="; remove this line, or use --owr")
         return runs
 
     def finished(self) -> Dict[int, Dict[str, Any]]:
@@ -102,6 +99,6 @@ class RunLog:
     def state(self) -> Optional[Dict[str, Any]]:
         """The newest heartbeat, or None."""
         try:
-            return json.loads(self.state_file.read_text())
-        except (OSError, ValueError):
+            return read_json(self.state_file, schemas.HEARTBEAT)
+        except DataError:
             return None

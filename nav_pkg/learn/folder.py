@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Iterable, Optional
 
+from nav_pkg import schemas
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error, lock_beside, read_json, remove_tree, to_json
 from nav_pkg.learn.checkpoint import MODEL_FILE
@@ -120,7 +121,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 def started_with(folder: Path) -> dict[str, Any]:
     """The flags, by key, that a folder's run was started with; empty where it does not say."""
     file = folder / CONFIG_FILE
-    return read_json(file).get("flags", {}) if file.is_file() else {}
+    return read_json(file, schemas.CONFIG)["flags"] if os.path.lexists(file) else {}
 
 
 def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> dict[str, Any]:
@@ -137,21 +138,21 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
     Raises:
         UsageError: a flag or the dataset's content differs; names it.
     """
-    if not (folder / CONFIG_FILE).is_file():
+    if not os.path.lexists(folder / CONFIG_FILE):
         raise UsageError(
             f"{folder}: holds {MODEL_FILE} but no {CONFIG_FILE}, so it is no training run to go on with: "
             "give --owr to start anew, or another --log_tag"
         )
-    before = read_json(folder / CONFIG_FILE)
+    before = read_json(folder / CONFIG_FILE, schemas.CONFIG)
     now = json.loads(to_json(config))
     remedy = "give the same, --owr to start anew, or another --log_tag"
     for flag, value in now["flags"].items():
-        was = before.get("flags", {}).get(flag, value)
+        was = before["flags"].get(flag, value)
         if flag not in free and was != value:
             raise UsageError(
                 f"{folder}: was started with --{flag} {_show(was)}, not {_show(value)}: {remedy}"
             )
-    if before.get("dataset", {}).get("hash") != now["dataset"]["hash"]:
+    if (before.get("dataset") or {}).get("hash") != now["dataset"]["hash"]:
         raise UsageError(
             f"{folder}: the content of --dataset {now['flags']['dataset']} has changed since it was started: "
             "give --owr to start anew, or another --log_tag"

@@ -16,38 +16,13 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
-from nav_pkg import fields
+from nav_pkg import schemas
 from nav_pkg.core import UsageError
 from nav_pkg.data.files import atomic_write, disk_error, read_json_lines, read_small
 from nav_pkg.fields import Field
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
-
-_SHARE = fields.number(0, 1).required
-SCORES = fields.an_object(
-    {
-        "frames": fields.whole(0),
-        "loss": fields.number().required,
-        "imitation_loss": fields.number(0).required,
-        "accuracy": _SHARE,
-        "balanced_accuracy": _SHARE,
-        "majority_accuracy": _SHARE,
-        "recall": fields.a_list(fields.either(fields.number(0, 1), fields.NOTHING)).required,
-        "confusion": fields.a_list(fields.a_list(fields.whole(0))),
-    }
-)
-"""What `metrics.scores` gives."""
-
-METRICS_FIELDS = {
-    "episode": fields.whole(1).required,
-    "updates": fields.whole(0).required,
-    **dict.fromkeys(("train", "val", "test"), SCORES),
-}
-"""A line of metrics.jsonl."""
-
-TIMING_FIELDS = {"episode": fields.whole(1).required, "time": fields.number(0)}
-"""A line of timing.jsonl; what else it has are numbers, too."""
 
 Record = dict
 
@@ -117,8 +92,8 @@ class RunLog:
     ):
         self._folder, self._names, self._board = folder, class_names, None
         self._episodes, self._before = episodes, before
-        self.records = self._keep(METRICS_FILE, METRICS_FIELDS)
-        timings = self._keep(TIMING_FILE, TIMING_FIELDS)
+        self.records = self._keep(METRICS_FILE, schemas.METRICS)
+        timings = self._keep(TIMING_FILE, schemas.TIMING)
         self._timings = [{k: v for k, v in one.items() if isinstance(v, (int, float))} for one in timings]
         if tensorboard:
             for events in folder.glob("events.out.tfevents.*"):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
+from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.data.paths import PathLike
+from nav_pkg.reading import read_json, read_json_lines
 from nav_pkg.report import style
 
 METRICS_FILE = "metrics.jsonl"
@@ -31,23 +32,14 @@ def read_metrics(log_folder: PathLike) -> List[Dict[str, Any]]:
         DataError: the file is missing, holds no episode, or a line is something else.
     """
     path = Path(log_folder) / METRICS_FILE
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            if number == len(lines):
-                break
-            raise DataError(f"{path}: line {number} is not JSON; train again") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path}: line {number} is not an episode; train again")
-        # Only lines of whole episodes have both parts' scores.
-        if "episode" in record and "train" in record and "val" in record:
-            records.append(record)
+    found, unreadable = read_json_lines(path, schemas.METRICS)
+    # Only lines of whole episodes have both parts' scores.
+    records = [record for record in found if record.get("train") and record.get("val")]
+    if unreadable and unreadable[0] <= len(found):  # there are others behind it
+        raise DataError(
+            f"{path}: line {unreadable[0]} is damaged; run the training's command again (without --owr), "
+            "which keeps the others"
+        )
     if not records:
         raise DataError(f"{path}: holds no whole episode; train longer")
     return records
@@ -59,16 +51,7 @@ def read_results(log_folder: PathLike) -> Dict[str, Any]:
     Raises:
         DataError: it is missing or damaged.
     """
-    path = Path(log_folder) / RESULTS_FILE
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); train again") from None
-    if not isinstance(results, dict):
-        raise DataError(f"{path}: not the results of a training")
-    return results
+    return read_json(Path(log_folder) / RESULTS_FILE, schemas.RESULTS)
 
 
 @style.styled

@@ -6,12 +6,14 @@ seed, whatever the machine, the number of simulators and the interruptions.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.data import files
 from nav_pkg.data.reader import Run
@@ -72,7 +74,7 @@ class Evaluation:
     def __init__(self, folder: Path, configuration: Optional[Mapping[str, Any]] = None):
         self.folder = Path(folder)
         if configuration is None:
-            configuration = files.read_json(self.folder / CONFIGURATION)
+            configuration = files.read_json(self.folder / CONFIGURATION, schemas.EVALUATION_CONFIGURATION)
         self.configuration = dict(configuration)
         self.conditions: List[Condition] = conditions(
             [checkpoint["label"] for checkpoint in self.configuration["checkpoints"]],
@@ -238,9 +240,9 @@ def offline_scores(folder: Path) -> Optional[Dict[str, Any]]:
         `part`, `frames` and OFFLINE; None where there is no results.json or it has no scores.
     """
     file = Path(folder) / "results.json"
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
-    content = files.read_json(file)
+    content = files.read_json(file, schemas.RESULTS)
     for part in ("test", "val"):
         scores = content.get(part)
         if isinstance(scores, dict) and scores.get("accuracy") is not None:

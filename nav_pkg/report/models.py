@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
+from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.data import files
 from nav_pkg.flight.metrics import summary
@@ -40,13 +42,13 @@ def row(folder: Path, model: str) -> Dict[str, Any]:
     """
     made: Dict[str, Any] = {"model": model}
     results, flown = folder / model / curves.RESULTS_FILE, folder / model / EVALUATION
-    if not results.exists() and not flown.exists():
+    if not os.path.lexists(results) and not os.path.lexists(flown):
         return {**made, "problem": f"{results}: missing"}
     try:
-        if results.exists():
-            made.update(_learned(files.read_json(results)))
-        if flown.exists():
-            made.update(_flown(files.read_json(flown)))
+        if os.path.lexists(results):
+            made.update(_learned(files.read_json(results, schemas.RESULTS)))
+        if os.path.lexists(flown):
+            made.update(_flown(files.read_json(flown, schemas.EVALUATION)))
         elif (folder / model / "runs.jsonl").exists():
             made.update(_measured(summary(RunLog(folder / model).finished().values())))
     except DataError as error:

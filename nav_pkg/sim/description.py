@@ -9,14 +9,15 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 from xml.etree import ElementTree
 
-import yaml
-
+from nav_pkg import schemas
 from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.reading import read_yaml
 from nav_pkg.sim import cameras
 from nav_pkg.world import known_worlds, load_plan, make
 from nav_pkg.world.plan import split_name
@@ -132,19 +133,15 @@ def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
     path = Path(robot).expanduser() if robot.endswith(".yaml") else folder / f"{robot}.yaml"
     if robot in above:
         raise DataError(f"{path}: is its own 'base'")
-    if not path.is_file():
+    if not os.path.lexists(path):
         known = [file.stem for file in folder.glob("*.yaml")]
         raise UsageError(f"unknown robot {robot!r}{nearest_name(robot, known)}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is not YAML: {reason}") from None
-    if isinstance(content, dict) and "base" in content:
+    content = read_yaml(path, schemas.ROBOT)
+    if "base" in content:
         content = _upon(_read_robot(str(content.pop("base")), [*above, robot]), content)
-    if not isinstance(content, dict) or not isinstance(content.get("topics"), dict):
+    if not content.get("topics"):
         raise DataError(f"{path}: not a robot file: no 'topics'; see config/robot/drone.yaml")
-    if "name" not in content:
+    if not content.get("name"):
         raise DataError(f"{path}: not a robot file: no 'name'; see config/robot/drone.yaml")
     return content
 

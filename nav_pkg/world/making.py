@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.reading import read_json, read_small
 from nav_pkg.world import artwork, files, geometry, lighting, textures
 from nav_pkg.world.plan import FloorPlan
 
@@ -104,12 +105,12 @@ def _manifest(plan: FloorPlan, made: dict[str, bytes]) -> bytes:
 def up_to_date(plan: FloorPlan, output: Path) -> bool:
     """Whether the files below `output` are those that `make` would write, judged by the manifest."""
     try:
-        manifest = json.loads((output / "models" / plan.name / MANIFEST).read_bytes())
+        manifest = read_json(output / "models" / plan.name / MANIFEST)
         return manifest["inputs"] == _inputs(plan) and all(
-            hashlib.sha256((output / path).read_bytes()).hexdigest() == digest
+            hashlib.sha256(read_small(output / path)).hexdigest() == digest
             for path, digest in manifest["files"].items()
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (DataError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -178,7 +179,7 @@ def compare(plan: FloorPlan, output: Union[str, Path]) -> int:
         remedy = f"run make_world.py {plan.name} again"
         if not place.is_file():
             raise DataError(f"{place} is missing; {remedy}")
-        if place.read_bytes() != data:
+        if read_small(place) != data:
             raise DataError(f"{place} is not what the floor plan {plan.name} gives; {remedy}")
     return len(made)
 

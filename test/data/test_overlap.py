@@ -29,8 +29,8 @@ def test_counts_by_hand():
         Images("", "e", [b"1", b"6", b"7"]),
     ]
     assert warnings(made) == [
-        "3 of the 4 images of the val set are in the train set, too (a and c share 2; b and c share 1), so that "
-        f"scores on the val set say too much: {overlap.REMEDY}"
+        "3 of the 4 images of the val set are in the train set, too (a and c share 2; b and c share 1), "
+        f"so that scores on the val set say too much: {overlap.REMEDY}"
     ]
     assert warnings(made[:2] + made[3:]) == []
     many = [Images("val", f"v{i}", [b"1"]) for i in range(6)] + [Images("test", "t", [b"8", b"8"])]

@@ -83,7 +83,7 @@ def test_run_log_survives_a_line_cut_short(tmp_path):
 
 def test_run_log_refuses_another_file(tmp_path):
     (tmp_path / "runs.jsonl").write_text(json.dumps({"loss": 1}) + "\n")
-    with pytest.raises(DataError, match=r"runs\.jsonl: not a run log"):
+    with pytest.raises(DataError, match=r"runs\.jsonl: line 1: run is missing; .*--owr"):
         RunLog(tmp_path).runs()
 
 

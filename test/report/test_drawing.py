@@ -101,7 +101,7 @@ def test_a_cut_last_line_is_left_out_and_others_are_not(training):
     file.write_text(whole + '{"episode": 4, "upd')
     assert len(curves.read_metrics(training)) == 3
     file.write_text("rubbish\n" + whole)
-    with pytest.raises(DataError, match=r"metrics.jsonl: line 1 is not JSON"):
+    with pytest.raises(DataError, match=r"metrics.jsonl: line 1 is damaged"):
         curves.read_metrics(training)
     file.write_text("")
     with pytest.raises(DataError, match="no whole episode"):

@@ -1,0 +1,234 @@
+"""What the JSON and YAML files of logs, DAGs and robots hold: the entries that any command relies on.
+
+Entries that are not named here may be there as well, and null stands for what is not known, so that files
+of other versions stay readable. Datasets have schemas of their own (`nav_pkg.data`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from nav_pkg.core import Outcome
+from nav_pkg.fields import (
+    NOTHING,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    Field,
+    a_list,
+    an_object,
+    either,
+    number,
+    one_of,
+    table,
+    whole,
+)
+
+Schema = Dict[str, Field]
+
+_COUNT = whole(0, 10**12)
+_SHARE = number(0, 1)
+_LENGTH = number(0)
+_SIZE = whole(0, 100_000)
+_WORDS = a_list(TEXT)
+
+
+def _is_name(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and 0 < len(value) < 256
+        and not {*value} & {*"/\0"}
+        and value not in (".", "..")
+    )
+
+
+NAME = Field("a name without '/'", _is_name)
+
+# A log folder.
+
+_SCORES: Schema = {
+    "frames": _COUNT,
+    "loss": number(),
+    "imitation_loss": _LENGTH,
+    "accuracy": _SHARE,
+    "balanced_accuracy": _SHARE,
+    "majority_accuracy": _SHARE,
+    "recall": a_list(either(_SHARE, NOTHING)),
+    "confusion": a_list(a_list(_COUNT)),
+}
+SCORES = an_object(_SCORES)
+"""What `learn.metrics.scores` gives, as far as it is known."""
+
+_EPISODE_SCORES = an_object({**{key: field.required for key, field in _SCORES.items()}, "frames": _COUNT})
+
+METRICS: Schema = {
+    "episode": whole(1).required,
+    "updates": _COUNT.required,
+    **dict.fromkeys(("train", "val", "test"), _EPISODE_SCORES),
+}
+"""A line of metrics.jsonl."""
+
+TIMING: Schema = {"episode": whole(1).required, "time": number()}
+"""A line of timing.jsonl; what else it has are numbers, too."""
+
+CONFIG: Schema = {
+    "flags": OBJECT.required,
+    "dataset": an_object({"name": TEXT, "hash": TEXT, "camera": a_list(_SIZE)}),
+    "threads": whole(1, 100_000),
+    "device": TEXT,
+    "versions": table(TEXT),
+}
+"""config.json of a training, and what results.json and evaluations repeat of it."""
+
+RESULTS: Schema = {
+    "network": TEXT,
+    "parameters": _COUNT,
+    "episodes": _COUNT,
+    "frames": _COUNT,
+    "updates": _COUNT,
+    "classes": _WORDS,
+    **dict.fromkeys(("train", "val", "test"), SCORES),
+    "timing": table(number()),
+    "config": an_object(
+        {"flags": an_object({"network": TEXT, "random_seed": whole(), "learning_rate": number()})}
+    ),
+}
+"""results.json of a training."""
+
+RUN: Schema = {
+    "run": whole(0).required,
+    "outcome": one_of(item.value for item in Outcome).required,
+    "name": NAME,
+    "frames": _COUNT,
+    "interrupted": TRUTH,
+    "evaluation": TRUTH,
+    "reverse": TRUTH,
+    "world": TEXT,
+    "reason": TEXT,
+    "seed": whole(),
+    "run_seed": whole(),
+    **dict.fromkeys(("distance", "duration", "nearest", "imitation_loss", "mean_speed", "laps"), _LENGTH),
+    **dict.fromkeys(("progress", "alpha", "control_delay", "route_length"), number()),
+    **dict.fromkeys(("replaced", "takeovers", "inference_frames", "deadline_misses"), _COUNT),
+    **dict.fromkeys(("inference_p50", "inference_p99", "wall_seconds", "simulated_seconds"), _LENGTH),
+    **dict.fromkeys(("actors", "labels"), table(_COUNT)),
+}
+"""A line of runs.jsonl."""
+
+HEARTBEAT: Schema = {
+    "pid": whole(1),
+    "wall": number(),
+    "run": whole(),
+    "state": TEXT,
+    "stamp": number(),
+    "index": whole(),
+    "progress": number(),
+}
+"""state.json of a session."""
+
+DAGGER: Schema = {"flags": OBJECT.required, "rounds": a_list(OBJECT)}
+"""dagger.json."""
+
+# An evaluation.
+
+_CHECKPOINT = an_object({"label": NAME.required, "network": TEXT, "sha256": TEXT, "offline": SCORES})
+
+EVALUATION_CONFIGURATION: Schema = {
+    "checkpoints": a_list(_CHECKPOINT).required,
+    "worlds": _WORDS.required,
+    "directions": a_list(one_of(["forward", "reverse"])).required,
+    "control_delays": a_list(number(0, 1000)).required,
+    "perturbations": _WORDS.required,
+    "number_of_runs": whole(1, 10**6).required,
+    "shards": whole(1, 10_000).required,
+    "keep_images": TRUTH,
+    "versions": table(TEXT),
+}
+"""evaluation_conf.json."""
+
+EVALUATION: Schema = {
+    "checkpoints": table(
+        an_object(
+            {
+                "network": TEXT,
+                "measures": an_object({"success_rate": _SHARE, "collision_free_distance": _LENGTH}),
+            }
+        )
+    ),
+}
+"""evaluation.json, as far as it is read again."""
+
+# A DAG.
+
+SPEC: Schema = {
+    "name": NAME.required,
+    "kind": TEXT,
+    "command": _WORDS.required,
+    "wall_time": _LENGTH,
+    "simulator": TRUTH,
+    "env": table(TEXT),
+    "datasets": _WORDS,
+    "copy_dataset": TRUTH,
+    "transfer": an_object({"in": _WORDS, "out": _WORDS}),
+    "pack": _WORDS,
+    "retries": whole(0, 10_000),
+    "total": _COUNT,
+    "unit": TEXT,
+}
+"""jobs/NODE.json."""
+
+PLAN: Schema = {
+    "command": TEXT.required,
+    "tag": TEXT,
+    "data_root": TEXT,
+    "summary_dir": TEXT,
+    "configuration": OBJECT,
+    "jobs": a_list(
+        an_object(
+            {
+                "name": NAME.required,
+                "kind": TEXT.required,
+                "seconds": _LENGTH,
+                "total": _COUNT,
+                "unit": TEXT,
+                "outputs": _WORDS,
+            }
+        )
+    ),
+}
+"""plan.json of a DAG."""
+
+PLACES: Schema = {**PLAN, "data_root": TEXT.required, "summary_dir": TEXT.required}
+"""The same, where it has to say where the jobs' files lie."""
+
+SUBMITTED: Schema = {"cluster": whole(0), "rescue": whole(0, 10_000), "pool": TEXT, "time": number()}
+"""submitted.json of a DAG."""
+
+STATE: Schema = {
+    "host": TEXT,
+    "cluster": either(whole(), TEXT),
+    "error_line": TEXT,
+    "last_line": TEXT,
+    **dict.fromkeys(
+        ("tries", "failures", "hangs", "done_before", "of", "runs", "episodes", "frames"), _COUNT
+    ),
+}
+"""state/NODE.json."""
+
+# A robot.
+
+ROBOT: Schema = {
+    "name": TEXT,
+    "base": TEXT,
+    "model": TEXT,
+    "drive": TEXT,
+    "control_rate": number(0.01, 10_000),
+    "topics": table(either(TEXT, NOTHING)),
+    "frames": table(TEXT),
+    "camera": an_object({"width": _SIZE, "height": _SIZE, "horizontal_fov": number(0.001, 6.3)}),
+    "depth": an_object({"width": _SIZE, "height": _SIZE}),
+    "scan": an_object({"noise": _LENGTH, "range_max": _LENGTH}),
+    "command": an_object({"timeout": _LENGTH}),
+    "guard": OBJECT,
+}
+"""A robot's YAML file; `cameras` and `runs` are checked where they are used."""
