@@ -112,7 +112,7 @@ def wrong_fields(value: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[
 
 def shown(value: Any) -> str:
     """A value as short JSON text for a message."""
-    text = json.dumps(value)
+    text = json.dumps(value, skipkeys=True, default=lambda other: type(other).__name__)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

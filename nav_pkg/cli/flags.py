@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import signal
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
 
 from nav_pkg.cli import launched
-from nav_pkg.core import EXIT_CHECKPOINTED, NavError, UsageError, nearest_name
+from nav_pkg.core import EXIT_CHECKPOINTED, DataError, NavError, UsageError, nearest_name
+from nav_pkg.reading import printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +37,11 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Optional[Sequence[str]] = None, namespace=None):
         """Parse; an unknown flag is a UsageError that names the nearest known one."""
+        for word in sys.argv[1:] if args is None else args:
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                raise UsageError(f"{self.prog}: {ascii(word)} is not UTF-8 text") from None
         known, rest = self.parse_known_args(args, namespace)
         if rest:
             flag = rest[0].split("=")[0]
@@ -45,11 +52,19 @@ class Parser(argparse.ArgumentParser):
         return known
 
 
+LONGEST_NAME, LONGEST_PATH = 200, 1000
+"""Characters of a name. File systems take 255 and 4096, of which suffixes and the folders above need some."""
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
 
 
 def name(text: str) -> str:
     """An argparse type: a dataset, tag or run name; relative, and never leaving its folder."""
+    if len(text) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in text.split("/")):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r}... is too long for a name (at most {LONGEST_NAME} characters between two '/', "
+            f"{LONGEST_PATH} in all)"
+        )
     if not _NAME.match(text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a name (letters, digits, '_', '-', '.', '+', with '/' between folders)"
@@ -78,8 +93,20 @@ def hear_stops() -> None:
         signal.signal(number, stop)
 
 
+def os_error(error: OSError) -> str:
+    """The line for an error of the file system."""
+    name = printable(
+        os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+    )
+    name = name if len(name) <= 300 else f"{name[:300]}..."
+    return f"{name}: {(error.strerror or str(error)).lower()}; check this path and its rights"
+
+
 def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) -> NoReturn:
     """Run a command's main and exit: 0 or its own code; NavErrors as one line; 130 on Ctrl-C.
+
+    So are errors of the file system, whose line names the file: a path that is too long or no folder may
+    show wherever one is first used.
 
     A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on.
     """
@@ -100,4 +127,9 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {os_error(error)}", file=sys.stderr)
+        code = DataError.code
     sys.exit(code or 0)

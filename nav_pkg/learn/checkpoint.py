@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 import numpy as np
 import torch
@@ -23,14 +23,40 @@ import nav_pkg
 from nav_pkg import nets
 from nav_pkg.core import DataError
 from nav_pkg.data import paths
-from nav_pkg.data.files import disk_error, fsync
+from nav_pkg.data.files import disk_error, fsync, open_regular, printable
 from nav_pkg.data.paths import PathLike
+from nav_pkg.fields import NOTHING, OBJECT, TEXT, Field, a_list, an_object, check_fields, either, table, whole
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.preprocess import Preprocessing
 
 MODEL_FILE = "my-model"
 FORMAT = "nav_pkg checkpoint"
 FORMAT_VERSION = 2
+
+_TENSOR = Field("a tensor", lambda value: isinstance(value, torch.Tensor))
+_CONTENT = {
+    "network": TEXT.required,
+    "outputs": whole(1, 100_000).required,
+    "net_options": OBJECT.required,
+    "action_space": OBJECT.required,
+    "preprocessing": OBJECT.required,
+    "model_state_dict": table(_TENSOR).required,
+    "optimizer": TEXT,
+    "optimizer_state_dict": OBJECT,
+    **dict.fromkeys(("episode", "step", "updates"), whole(0, 2**62).required),
+    "progress": OBJECT.required,
+    "random_states": table(_TENSOR).required,
+    "dataset": an_object(
+        {"name": TEXT, "hash": TEXT, "camera": either(a_list(whole(1, 10**6), 2), NOTHING)}
+    ).required,
+    "versions": table(TEXT).required,
+}
+"""What a checkpoint's entries are; those below are checked by who takes them over."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its kind where it has none."""
+    return printable((str(error).splitlines() or [""])[0][:200]) or type(error).__name__
 
 
 def versions() -> dict[str, str]:
@@ -140,10 +166,36 @@ class Checkpoint:
             UsageError: the network is not in this nav_pkg.
             DataError: the weights are not those of this network, named field by field.
         """
-        net = nets.build(self.network, outputs=self.outputs, seed=0, **self.net_options)
+        try:
+            net = nets.build(self.network, outputs=self.outputs, seed=0, **self.net_options)
+        except (TypeError, ValueError, RuntimeError) as error:  # of options that no flag could give
+            raise DataError(
+                f"a checkpoint of {self.network}: its options are damaged ({first_line(error)})"
+            ) from error
         check_weights(net, self.model_state_dict, f"a checkpoint of {self.network}")
         net.load_state_dict(self.model_state_dict)
         return net
+
+
+@contextlib.contextmanager
+def taken_over(what: str) -> Iterator[None]:
+    """Take over a checkpoint's state, in whose depth anything may be wrong.
+
+    Args:
+        what: names it in the error.
+
+    Raises:
+        DataError: it is not the state of such a training.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        if "out of memory" in str(error):
+            raise
+        raise DataError(
+            f"{what}: damaged checkpoint: its state does not fit ({first_line(error)}): give --owr to start "
+            "anew"
+        ) from error
 
 
 def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
@@ -214,6 +266,7 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
     missing = [name for name in names if name not in content]
     if missing:
         raise DataError(f"{file}: damaged checkpoint: {', '.join(missing)} missing: train it again")
+    check_fields(content, _CONTENT, file)
     try:
         values = {name: content[name] for name in names}
         values["action_space"] = ActionSpace.from_state(content["action_space"])
@@ -221,6 +274,11 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
     checkpoint = Checkpoint(**values)
+    if checkpoint.outputs != checkpoint.action_space.outputs:
+        raise DataError(
+            f"{file}: damaged checkpoint: {checkpoint.outputs} outputs for an action space of "
+            f"{checkpoint.action_space.outputs}: train it again"
+        )
     if network is not None and checkpoint.network != network:
         raise DataError(
             f"{file}: holds {checkpoint.network}, not {network}: give --network {checkpoint.network} "
@@ -234,14 +292,21 @@ def _read(file: Path) -> dict[str, Any]:
     remedy = "copy it again, or train it again"
     try:
         # torch.load does not check the archive's checksums; a flipped bit would fly unseen
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise DataError(f"{file}: damaged checkpoint ({damaged} has a wrong checksum): {remedy}")
+        with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
+            # nothing is packed, so that nothing takes more memory than the file has bytes
+            packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
+            damaged = "" if packed else archive.testzip()
+        if packed or damaged:
+            what = "it is compressed" if packed else f"{damaged} has a wrong checksum"
+            raise DataError(f"{file}: damaged checkpoint ({what}): {remedy}")
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{file}: damaged checkpoint or none at all ({error}): {remedy}") from error
+    except Exception as error:  # zipfile raises many kinds for damage in different places
+        raise DataError(
+            f"{file}: damaged checkpoint or none at all ({first_line(error)}): {remedy}"
+        ) from error
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:

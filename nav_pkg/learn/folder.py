@@ -118,6 +118,18 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     atomic_write(folder / CONFIG_FILE, to_json(config), "--summary_dir")
 
 
+def remove_results(folder: Path) -> None:
+    """Remove the results of a training that is gone on with.
+
+    Raises:
+        DataError: the file system refuses, or something else has their name.
+    """
+    try:
+        (folder / RESULTS_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(folder / RESULTS_FILE, error) from error
+
+
 def started_with(folder: Path) -> dict[str, Any]:
     """The flags, by key, that a folder's run was started with; empty where it does not say."""
     file = folder / CONFIG_FILE

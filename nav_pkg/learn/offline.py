@@ -105,7 +105,7 @@ class _Session(Setup):
                 self.threads = config["threads"] = before.get("threads", self.threads)
             _warn_of_differences(before, config)
         folder.write_config(where, config)
-        (where / folder.RESULTS_FILE).unlink(missing_ok=True)
+        folder.remove_results(where)
         determinism.prepare(args.random_seed, self.threads)
 
         if args.evaluate:
@@ -120,9 +120,11 @@ class _Session(Setup):
                 say(f"warning: {line}")
         trainer = self.trainer(train_samples, val_samples, splits.facts, start)
         if resumed:
-            trainer.resume(resumed)
+            with checkpoint.taken_over(str(where / MODEL_FILE)):
+                trainer.resume(resumed)
         elif start and (args.continue_training or args.evaluate):
-            self.continue_training(trainer, start)
+            with checkpoint.taken_over(f"--checkpoint_path {args.checkpoint_path}"):
+                self.continue_training(trainer, start)
         before = 0 if resumed and not args.continue_training else trainer.before
         log = RunLog(where, self.space.class_names(), args.tensorboard, trainer.episode, before)
         say(

@@ -11,7 +11,6 @@ and what comes out is what would have come out without the cut.
 from __future__ import annotations
 
 import copy
-import json
 import threading
 import time
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from nav_pkg import nets
+from nav_pkg import nets, schemas
 from nav_pkg.core import Command, LearnerError, UsageError
-from nav_pkg.data.files import atomic_write, to_json
+from nav_pkg.data.files import atomic_write, parse_object, to_json
 from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
 from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
@@ -122,9 +121,11 @@ class OnlineLearner(Setup):
         if prefill:
             prefill.fill(self.replay)
         if resumed:
-            self._resume(resumed)
+            with checkpoint.taken_over(str(where / MODEL_FILE)):
+                self._resume(resumed)
         elif start and self.args.continue_training and start.optimizer_state_dict is not None:
-            restore_optimizer(self._optimizer, start.optimizer_state_dict)
+            with checkpoint.taken_over(f"--checkpoint_path {self.args.checkpoint_path}"):
+                restore_optimizer(self._optimizer, start.optimizer_state_dict)
             self.updates = start.updates
         self._log = RunLog(where, self.space.class_names(), self.args.tensorboard, len(self.runs))
         self._run: Optional[int] = None
@@ -445,4 +446,9 @@ _FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "data_root", "log
 
 def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:
     """The descriptions of the runs that a checkpoint of learning in flight has learned from, by number."""
-    return {int(number): json.loads(text) for number, text in loaded.progress.get("runs", {}).items()}
+    with checkpoint.taken_over("my-model"):
+        found = {
+            int(number): parse_object(text, f"run {number} of the checkpoint", schemas.RUN)
+            for number, text in loaded.progress.get("runs", {}).items()
+        }
+    return found

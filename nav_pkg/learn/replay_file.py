@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from nav_pkg.core import DataError
-from nav_pkg.data.files import atomic_write, disk_error
+from nav_pkg.data.files import atomic_write, disk_error, read_small
 from nav_pkg.learn.replay import ReplayBuffer
 
 FOLDER = "replay"
@@ -98,10 +98,7 @@ class Segments:
         size = int(np.prod(buffer.image_shape))
         for one in self._named:
             file, frames = self._folder / one["name"], one["frames"].numpy()
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                raise DataError(f"{file}: cannot read ({error.strerror}): {_REMEDY}") from error
+            content = read_small(file, size * len(frames), f": {_REMEDY}")
             if len(content) != size * len(frames) or zlib.crc32(content) != one["crc"]:
                 raise DataError(f"{file}: damaged part of the replay buffer: {_REMEDY}")
             held = np.isin(frames, buffer.frames)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.cli import flags
-from nav_pkg.core import DataError
+from nav_pkg.core import DataError, UsageError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -60,3 +60,28 @@ def test_errors(capsys):
     with pytest.raises(SystemExit) as end:
         flags.run(command)
     assert end.value.code == 3 and capsys.readouterr().err == "error: x.json: cut; make it again\n"
+
+
+def test_errors_of_the_file_system(tmp_path, capsys):
+    def command(argv):
+        Path(argv[0]).read_text()
+
+    for name, why in (("x" * 300, "file name too long"), ("no", "no such file"), ("", "is a directory")):
+        with pytest.raises(SystemExit) as end:
+            flags.run(command, [str(tmp_path / name)])
+        said = capsys.readouterr().err
+        assert end.value.code == 3 and said.count("\n") == 1 and why in said and str(tmp_path) in said
+
+
+def test_words_that_no_file_could_hold():
+    parser = flags.Parser(prog="x.py")
+    parser.add_argument("--name", type=flags.name)
+    for word, why in (
+        ("\udcff", r"x.py: '\\udcff' is not UTF-8 text"),
+        ("a" * 201, "too long for a name"),
+        ("a/" * 600 + "b", "too long for a name"),
+        ("../x", "is not a name"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            parser.parse_args(["--name", word])
+    assert parser.parse_args(["--name", "a" * 200]).name == "a" * 200
