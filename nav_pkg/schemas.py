@@ -6,6 +6,7 @@ of other versions stay readable. Datasets have schemas of their own (`nav_pkg.da
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict
 
 from nav_pkg.core import Outcome
@@ -27,28 +28,31 @@ from nav_pkg.fields import (
 Schema = Dict[str, Field]
 
 _COUNT = whole(0, 10**12)
+_REAL = number(-1e100, 1e100)  # of which sums and squares are numbers, too
+_LENGTH = number(0, 1e100)
 _SHARE = number(0, 1)
-_LENGTH = number(0)
 _SIZE = whole(0, 100_000)
-_WORDS = a_list(TEXT)
+
+_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and not _CONTROL.search(value)
 
 
 def _is_name(value: Any) -> bool:
-    return (
-        isinstance(value, str)
-        and 0 < len(value) < 256
-        and not {*value} & {*"/\0"}
-        and value not in (".", "..")
-    )
+    return _is_line(value) and 0 < len(value) < 256 and "/" not in value and value not in (".", "..")
 
 
+LINE = Field("text of one line", _is_line)
 NAME = Field("a name without '/'", _is_name)
+_WORDS = a_list(LINE)
 
 # A log folder.
 
 _SCORES: Schema = {
     "frames": _COUNT,
-    "loss": number(),
+    "loss": _REAL,
     "imitation_loss": _LENGTH,
     "accuracy": _SHARE,
     "balanced_accuracy": _SHARE,
@@ -68,29 +72,29 @@ METRICS: Schema = {
 }
 """A line of metrics.jsonl."""
 
-TIMING: Schema = {"episode": whole(1).required, "time": number()}
+TIMING: Schema = {"episode": whole(1).required, "time": _REAL}
 """A line of timing.jsonl; what else it has are numbers, too."""
 
 CONFIG: Schema = {
     "flags": OBJECT.required,
-    "dataset": an_object({"name": TEXT, "hash": TEXT, "camera": a_list(_SIZE)}),
+    "dataset": an_object({"name": LINE, "hash": LINE, "camera": a_list(_SIZE)}),
     "threads": whole(1, 100_000),
-    "device": TEXT,
-    "versions": table(TEXT),
+    "device": LINE,
+    "versions": table(LINE),
 }
 """config.json of a training, and what results.json and evaluations repeat of it."""
 
 RESULTS: Schema = {
-    "network": TEXT,
+    "network": LINE,
     "parameters": _COUNT,
     "episodes": _COUNT,
     "frames": _COUNT,
     "updates": _COUNT,
     "classes": _WORDS,
     **dict.fromkeys(("train", "val", "test"), SCORES),
-    "timing": table(number()),
+    "timing": table(_REAL),
     "config": an_object(
-        {"flags": an_object({"network": TEXT, "random_seed": whole(), "learning_rate": number()})}
+        {"flags": an_object({"network": LINE, "random_seed": whole(), "learning_rate": _REAL})}
     ),
 }
 """results.json of a training."""
@@ -103,12 +107,12 @@ RUN: Schema = {
     "interrupted": TRUTH,
     "evaluation": TRUTH,
     "reverse": TRUTH,
-    "world": TEXT,
+    "world": LINE,
     "reason": TEXT,
     "seed": whole(),
     "run_seed": whole(),
     **dict.fromkeys(("distance", "duration", "nearest", "imitation_loss", "mean_speed", "laps"), _LENGTH),
-    **dict.fromkeys(("progress", "alpha", "control_delay", "route_length"), number()),
+    **dict.fromkeys(("progress", "alpha", "control_delay", "route_length"), _REAL),
     **dict.fromkeys(("replaced", "takeovers", "inference_frames", "deadline_misses"), _COUNT),
     **dict.fromkeys(("inference_p50", "inference_p99", "wall_seconds", "simulated_seconds"), _LENGTH),
     **dict.fromkeys(("actors", "labels"), table(_COUNT)),
@@ -117,12 +121,12 @@ RUN: Schema = {
 
 HEARTBEAT: Schema = {
     "pid": whole(1),
-    "wall": number(),
+    "wall": _REAL,
     "run": whole(),
-    "state": TEXT,
-    "stamp": number(),
+    "state": LINE,
+    "stamp": _REAL,
     "index": whole(),
-    "progress": number(),
+    "progress": _REAL,
 }
 """state.json of a session."""
 
@@ -131,7 +135,7 @@ DAGGER: Schema = {"flags": OBJECT.required, "rounds": a_list(OBJECT)}
 
 # An evaluation.
 
-_CHECKPOINT = an_object({"label": NAME.required, "network": TEXT, "sha256": TEXT, "offline": SCORES})
+_CHECKPOINT = an_object({"label": NAME.required, "network": LINE, "sha256": LINE, "offline": SCORES})
 
 EVALUATION_CONFIGURATION: Schema = {
     "checkpoints": a_list(_CHECKPOINT).required,
@@ -142,7 +146,7 @@ EVALUATION_CONFIGURATION: Schema = {
     "number_of_runs": whole(1, 10**6).required,
     "shards": whole(1, 10_000).required,
     "keep_images": TRUTH,
-    "versions": table(TEXT),
+    "versions": table(LINE),
 }
 """evaluation_conf.json."""
 
@@ -150,7 +154,7 @@ EVALUATION: Schema = {
     "checkpoints": table(
         an_object(
             {
-                "network": TEXT,
+                "network": LINE,
                 "measures": an_object({"success_rate": _SHARE, "collision_free_distance": _LENGTH}),
             }
         )
@@ -162,35 +166,35 @@ EVALUATION: Schema = {
 
 SPEC: Schema = {
     "name": NAME.required,
-    "kind": TEXT,
+    "kind": LINE,
     "command": _WORDS.required,
     "wall_time": _LENGTH,
     "simulator": TRUTH,
-    "env": table(TEXT),
+    "env": table(LINE),
     "datasets": _WORDS,
     "copy_dataset": TRUTH,
     "transfer": an_object({"in": _WORDS, "out": _WORDS}),
     "pack": _WORDS,
     "retries": whole(0, 10_000),
     "total": _COUNT,
-    "unit": TEXT,
+    "unit": LINE,
 }
 """jobs/NODE.json."""
 
 PLAN: Schema = {
-    "command": TEXT.required,
-    "tag": TEXT,
-    "data_root": TEXT,
-    "summary_dir": TEXT,
+    "command": LINE.required,
+    "tag": LINE,
+    "data_root": LINE,
+    "summary_dir": LINE,
     "configuration": OBJECT,
     "jobs": a_list(
         an_object(
             {
                 "name": NAME.required,
-                "kind": TEXT.required,
+                "kind": LINE.required,
                 "seconds": _LENGTH,
                 "total": _COUNT,
-                "unit": TEXT,
+                "unit": LINE,
                 "outputs": _WORDS,
             }
         )
@@ -198,15 +202,15 @@ PLAN: Schema = {
 }
 """plan.json of a DAG."""
 
-PLACES: Schema = {**PLAN, "data_root": TEXT.required, "summary_dir": TEXT.required}
+PLACES: Schema = {**PLAN, "data_root": LINE.required, "summary_dir": LINE.required}
 """The same, where it has to say where the jobs' files lie."""
 
-SUBMITTED: Schema = {"cluster": whole(0), "rescue": whole(0, 10_000), "pool": TEXT, "time": number()}
+SUBMITTED: Schema = {"cluster": whole(0), "rescue": whole(0, 10_000), "pool": LINE, "time": _REAL}
 """submitted.json of a DAG."""
 
 STATE: Schema = {
-    "host": TEXT,
-    "cluster": either(whole(), TEXT),
+    "host": LINE,
+    "cluster": either(whole(), LINE),
     "error_line": TEXT,
     "last_line": TEXT,
     **dict.fromkeys(
@@ -218,13 +222,13 @@ STATE: Schema = {
 # A robot.
 
 ROBOT: Schema = {
-    "name": TEXT,
-    "base": TEXT,
-    "model": TEXT,
-    "drive": TEXT,
+    "name": LINE,
+    "base": LINE,
+    "model": LINE,
+    "drive": LINE,
     "control_rate": number(0.01, 10_000),
-    "topics": table(either(TEXT, NOTHING)),
-    "frames": table(TEXT),
+    "topics": table(either(LINE, NOTHING)),
+    "frames": table(LINE),
     "camera": an_object({"width": _SIZE, "height": _SIZE, "horizontal_fov": number(0.001, 6.3)}),
     "depth": an_object({"width": _SIZE, "height": _SIZE}),
     "scan": an_object({"noise": _LENGTH, "range_max": _LENGTH}),

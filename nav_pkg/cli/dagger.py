@@ -24,7 +24,7 @@ from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, to_json
+from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, sweep, to_json
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import load_dataset
@@ -235,6 +235,7 @@ class Rounds:
         if lock is None:
             raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
         self.open()
+        sweep(self.folder)
         rows = []
         for number in range(1, self.args.rounds + 1):
             self._step(

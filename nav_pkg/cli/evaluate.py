@@ -235,6 +235,7 @@ class Command:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{self.folder}: {error.strerror}; choose another --summary_dir") from None
+        files.sweep(self.folder)
         files.atomic_write(file, files.to_json(self.evaluation.configuration), "--summary_dir")
 
     def _begin_anew(self) -> None:

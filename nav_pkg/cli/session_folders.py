@@ -150,6 +150,7 @@ class Folders:
                 if not any(self.dataset.glob("*_*/")):
                     # Of a start that failed before its first run; it may describe another camera.
                     (self.dataset / DATASET_FILE).unlink(missing_ok=True)
+            files.sweep(self.path)
             text = json.dumps(self._configuration, indent=1, sort_keys=True) + "\n"
             files.atomic_write(file, text, "--summary_dir")
             log = RunLog(self.path)

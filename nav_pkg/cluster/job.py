@@ -73,10 +73,8 @@ def read_spec(path: Path) -> Dict[str, Any]:
     name = spec.get("name")
     if not isinstance(name, str) or not name or "/" in name:
         raise UsageError(f"{path}: name {name!r} can't be a job's")
-    transfer = spec.get("transfer")
-    if transfer:
-        node.check_names(transfer.get("out", []), f"{path}: transfer.out")
     check_fields(spec, schemas.SPEC, path)
+    node.check_names((spec.get("transfer") or {}).get("out") or [], f"{path}: transfer.out")
     return spec
 
 
@@ -227,12 +225,12 @@ class Wrapper:
     def _bring(self) -> None:
         """Unpack what HTCondor brought: inputs, and what an earlier try of this job has sent home."""
         assert self.transfer is not None
-        for name in self.transfer.get("in", []):
+        for name in self.transfer.get("in") or []:
             tar = self.scratch / Path(name).name
             if tar.suffix == ".tar" and tar != self.tar and tar.exists():
                 node.unpack(tar, self.scratch)
                 tar.unlink()  # twice the space is asked for nowhere
-        begun = any((self.scratch / name).exists() for name in self.transfer.get("out", []))
+        begun = any((self.scratch / name).exists() for name in self.transfer.get("out") or [])
         if self.tar.exists() and not begun:
             node.unpack(self.tar, self.scratch)
         for variable in ("NAV_PKG_DATA", "NAV_PKG_LOG"):
@@ -287,7 +285,7 @@ class Wrapper:
         """Pack what goes home, or from the submitting host to others."""
         try:
             if self.transfer:
-                node.pack(self.tar, self.scratch, self.transfer.get("out", []))
+                node.pack(self.tar, self.scratch, self.transfer.get("out") or [])
                 if self.line and self.asked and not self.asked.startswith(SENDING):
                     # HTCondor brings it to its queue, from which condor_rm deletes it
                     self.line.bring(self.tar, f"transfer/{self.tar.name}")

@@ -9,10 +9,11 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Iterable, Optional, Tuple
+from typing import Any, Iterable, Iterator, Optional, Tuple
 
 from nav_pkg.core import DataError
 from nav_pkg.data.paths import PathLike
@@ -140,16 +141,88 @@ def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> N
         DataError: when the file system does not take it; the old file is then still there.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write_file(beside, data.encode(errors="backslashreplace") if isinstance(data, str) else data)
-        fsync(beside)
-        os.replace(beside, path)
+        with temporary(path) as (beside, fd):
+            write_all(fd, data.encode(errors="backslashreplace") if isinstance(data, str) else data)
+            os.fsync(fd)
+            os.replace(beside, path)
         fsync(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise disk_error(path, error, chosen_by) from error
+
+
+@contextlib.contextmanager
+def temporary(path: PathLike, ending: str = "") -> Iterator[Tuple[Path, int]]:
+    """A file beside another, to be written and renamed; it is gone at the end unless it was.
+
+    It is locked as long as this process works on it, so that `sweep` knows what a killed one left.
+
+    Args:
+        path: the file's final name.
+        ending: of the temporary name, for whom it tells the file's kind (`.gif`).
+
+    Yields:
+        The temporary name (`.NAME.PID.tmp`, and the ending) and the file, empty and open for writing.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{ending}")
+    while True:
+        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if _is_at(fd, beside):
+            break
+        os.close(fd)  # swept before it was locked, or another thread's, which has been renamed
+    try:
+        yield beside, fd
+    finally:
+        if _is_at(fd, beside):
+            with contextlib.suppress(OSError):
+                beside.unlink()
+        os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        there, own = os.lstat(path), os.fstat(fd)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp(\.\w+)?\Z")
+
+
+def sweep(folder: PathLike, name: str = "") -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    Only this user's own, no links, and nothing that a living process on any host has locked; on a file
+    system without locks, nothing.
+
+    Args:
+        folder: where; one that is missing is empty.
+        name: only those of a file of this name; empty for all.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        left = [entry for entry in entries if _TEMPORARY.match(entry.name)]
+        for entry in left:
+            match = _TEMPORARY.match(entry.name)
+            if name in ("", match and match.group("name")) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _remove_if_left(Path(entry.path))
+
+
+def _remove_if_left(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_uid == os.getuid() and _is_at(fd, path):
+            path.unlink()
+    finally:
+        os.close(fd)
 
 
 def _plain(value: Any) -> Any:

@@ -144,5 +144,6 @@ class ActionSpace:
                 turn_speed=float(state["turn_speed"]),
                 stochastic=bool(state["stochastic"]),
             )
-        except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DataError(f"the action space {state!r} is damaged ({error})") from error
+        except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, UsageError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise DataError(f"the action space is damaged ({reason})") from error

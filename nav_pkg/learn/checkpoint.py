@@ -23,11 +23,24 @@ import nav_pkg
 from nav_pkg import nets
 from nav_pkg.core import DataError
 from nav_pkg.data import paths
-from nav_pkg.data.files import disk_error, fsync, open_regular, printable
+from nav_pkg.data.files import disk_error, fsync, open_regular, printable, temporary
 from nav_pkg.data.paths import PathLike
-from nav_pkg.fields import NOTHING, OBJECT, TEXT, Field, a_list, an_object, check_fields, either, table, whole
+from nav_pkg.fields import (
+    NOTHING,
+    OBJECT,
+    TEXT,
+    Field,
+    a_list,
+    an_object,
+    check_fields,
+    either,
+    shown,
+    table,
+    whole,
+)
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.schemas import NAME
 
 MODEL_FILE = "my-model"
 FORMAT = "nav_pkg checkpoint"
@@ -35,7 +48,7 @@ FORMAT_VERSION = 2
 
 _TENSOR = Field("a tensor", lambda value: isinstance(value, torch.Tensor))
 _CONTENT = {
-    "network": TEXT.required,
+    "network": NAME.required,
     "outputs": whole(1, 100_000).required,
     "net_options": OBJECT.required,
     "action_space": OBJECT.required,
@@ -128,34 +141,30 @@ class Checkpoint:
             DataError: the file system does not take it; an earlier file of that name is untouched.
         """
         path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["action_space"] = self.action_space.state()
         content["preprocessing"] = self.preprocessing.state()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                try:
-                    torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **content}, file)
-                except RuntimeError as error:  # torch's writer wraps the OSError of a full disk
-                    if isinstance(error.__context__, OSError):
-                        raise error.__context__ from error
-                    raise OSError(str(error).splitlines()[0]) from error
-                file.flush()
-                os.fsync(file.fileno())
-            if replace:
-                os.replace(beside, path)
-            else:
-                try:
-                    os.link(beside, path)
-                except FileExistsError:
-                    return False
-                finally:
-                    beside.unlink()
+            with temporary(path) as (beside, descriptor):
+                with open(descriptor, "wb", closefd=False) as file:
+                    try:
+                        torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **content}, file)
+                    except RuntimeError as error:  # torch's writer wraps the OSError of a full disk
+                        if isinstance(error.__context__, OSError):
+                            raise error.__context__ from error
+                        raise OSError(str(error).splitlines()[0]) from error
+                    file.flush()
+                    os.fsync(descriptor)
+                if replace:
+                    os.replace(beside, path)
+                else:
+                    try:
+                        os.link(beside, path)
+                    except FileExistsError:
+                        return False
             fsync(path.parent)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
             raise disk_error(path, error, "--summary_dir") from error
         return True
 
@@ -257,10 +266,11 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
     content = _read(file)
     if content.get("format") != FORMAT:
         raise DataError(f"{file}: not a checkpoint that nav_pkg wrote: train one with scripts/main.py")
-    if content.get("format_version") != FORMAT_VERSION:
+    version = content.get("format_version")
+    if not isinstance(version, int) or version != FORMAT_VERSION:
         raise DataError(
-            f"{file}: checkpoint format {content.get('format_version')}, this nav_pkg reads "
-            f"{FORMAT_VERSION}: use the nav_pkg that wrote it ({content.get('versions')})"
+            f"{file}: checkpoint format {shown(version)}, this nav_pkg reads "
+            f"{FORMAT_VERSION}: use the nav_pkg that wrote it ({shown(content.get('versions'))})"
         )
     names = [item.name for item in fields(Checkpoint)]
     missing = [name for name in names if name not in content]

@@ -13,7 +13,15 @@ from typing import Any, Iterable, Optional
 
 from nav_pkg import schemas
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.files import atomic_write, disk_error, lock_beside, read_json, remove_tree, to_json
+from nav_pkg.data.files import (
+    atomic_write,
+    disk_error,
+    lock_beside,
+    printable,
+    read_json,
+    remove_tree,
+    to_json,
+)
 from nav_pkg.learn.checkpoint import MODEL_FILE
 
 CONFIG_FILE = "config.json"
@@ -174,5 +182,6 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
 
 def _show(value: Any) -> str:
     if isinstance(value, list):
-        return " ".join(map(str, value))
-    return repr(value) if value in ("", None) else str(value)
+        value = " ".join(map(str, value)) or "nothing"
+    text = repr(value) if value in ("", None) else printable(str(value))
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -149,5 +149,6 @@ class Preprocessing:
                 means=tuple(float(mean) for mean in state["means"]),
                 stds=tuple(float(std) for std in state["stds"]),
             )
-        except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DataError(f"the preprocessing {state!r} is damaged ({error})") from error
+        except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, UsageError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise DataError(f"the preprocessing is damaged ({reason})") from error

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import List, Optional, Tuple
 from xml.etree import ElementTree
 
@@ -15,6 +13,7 @@ from nav_pkg.core import SimulatorError
 from nav_pkg.sim.children import Child, Display, has_gpu, interesting
 from nav_pkg.sim.description import PLUGIN, Options, compose, model_folder
 from nav_pkg.sim.gazebo import LAUNCHER, free_port
+from nav_pkg.sim.scratch import Scratch
 
 SETTLED = 5.0
 """Wall seconds after which we look: before its first image Gazebo simulates without waiting for any."""
@@ -96,10 +95,10 @@ def real_time_ratio(
     display = Display(dict(os.environ))
     server = watcher = None
     try:
-        with tempfile.TemporaryDirectory(prefix="nav_pkg-bare-") as folder:
-            file = Path(folder) / "bare.world"
+        with Scratch("nav_pkg-bare-") as folder:
+            file = folder / "bare.world"
             file.write_text(bare_world(options, pose))
-            gz = Path(folder) / "gz"  # the launcher starts the program that it is called by
+            gz = folder / "gz"  # the launcher starts the program that it is called by
             gz.symlink_to(LAUNCHER)
             environment = dict(os.environ, DISPLAY=display.name)
             environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{free_port()}"

@@ -124,7 +124,7 @@ def read_robot(robot: str) -> Dict[str, Any]:
         UsageError: no such robot.
         DataError: not a robot file.
     """
-    return _read_robot(robot, [])
+    return _known(_read_robot(robot, []))
 
 
 def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
@@ -153,6 +153,15 @@ def _upon(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
         both = isinstance(value, dict) and isinstance(made.get(key), dict)
         made[key] = _upon(made[key], value) if both else value
     return made
+
+
+def _known(value: Dict[str, Any]) -> Dict[str, Any]:
+    """A mapping without its nulls: what is not known is not there."""
+    return {
+        key: _known(item) if isinstance(item, dict) else item
+        for key, item in value.items()
+        if item is not None
+    }
 
 
 def is_ground(robot: Dict[str, Any]) -> bool:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import tempfile
 import threading
 import time
 import xmlrpc.client
@@ -17,6 +16,7 @@ from typing import Callable, Dict, Optional
 from nav_pkg.core import SimulatorError
 from nav_pkg.sim.children import Child, Display, has_gpu, interesting
 from nav_pkg.sim.description import PLUGIN, ROOT, Options, compose, model_folder
+from nav_pkg.sim.scratch import Scratch
 
 LAUNCHER = ROOT / "setup" / "gzserver"
 
@@ -103,12 +103,12 @@ class Gazebo:
         self._display: Optional[Display] = None
         self._server: Optional[Child] = None
         self._window: Optional[Child] = None
-        self._folder = tempfile.TemporaryDirectory(prefix="nav_pkg-sim-")
+        self._folder = Scratch("nav_pkg-sim-")
         self._ready = threading.Event()
         self._fatal = ""
         self.master = os.environ.get("ROS_MASTER_URI", "http://localhost:11311")
         try:
-            self._world = Path(self._folder.name) / "run.world"
+            self._world = self._folder.path / "run.world"
             self._world.write_text(compose(options))
             if not master_answers(self.master):
                 raise SimulatorError(f"no ROS master at {self.master}; start one (roscore) or use roslaunch")
@@ -137,7 +137,7 @@ class Gazebo:
         environment["IGN_PARTITION"] = f"nav_pkg-{os.getpid()}-{self.port}"
         # Gazebo keeps made shaders in a folder of the system's temporary one, which another simulator
         # may be writing at the same time and another user may own.
-        environment["TMP"] = environment["TMPDIR"] = self._folder.name
+        environment["TMP"] = environment["TMPDIR"] = str(self._folder.path)
         folders = [str(model_folder(self._options.world)), environment.get("GAZEBO_MODEL_PATH", "")]
         environment["GAZEBO_MODEL_PATH"] = ":".join(folder for folder in folders if folder)
         if not has_gpu():
@@ -235,7 +235,7 @@ class Gazebo:
             self._server.stop(signal.SIGINT)
         if self._display is not None:
             self._display.close()
-        self._folder.cleanup()
+        self._folder.close()
 
     def __enter__(self) -> Gazebo:
         return self

@@ -2,6 +2,10 @@
 
 import os
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +129,68 @@ def test_entries_are_what_they_must_be(tmp_path):
     file.write_text("{}")
     with pytest.raises(DataError, match="name is missing; it must be text"):
         files.read_json(file, kinds)
+
+
+KILLED = """
+import os, sys
+from nav_pkg.data import files
+with files.temporary(sys.argv[1]) as (beside, descriptor):
+    os.write(descriptor, b"half")
+    print(beside, flush=True)
+    sys.stdin.readline() if len(sys.argv) > 2 else os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    assert subprocess.run([sys.executable, "-c", KILLED, str(file)], capture_output=True).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".metrics.jsonl.") and left.name.endswith(".tmp")
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(file), "wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as living:
+        held = Path(living.stdout.readline().strip())
+        # of a number that a living process bears again, and of others that are none of ours to remove
+        again = tmp_path / f".config.json.{living.pid}.tmp"
+        again.write_text("half")
+        film = tmp_path / ".run.gif.12.tmp.gif"
+        film.write_text("half")
+        victim = tmp_path / "victim"
+        victim.write_text("whole")
+        (tmp_path / ".link.1.tmp").symlink_to(victim)
+        (tmp_path / ".folder.1.tmp").mkdir()
+        os.mkfifo(tmp_path / ".fifo.1.tmp")
+        (tmp_path / ".metrics.jsonl.tmp").write_text("not ours")
+        files.sweep(tmp_path, "run.gif")
+        assert not film.exists() and left.exists()
+        files.sweep(tmp_path)
+        names = {path.name for path in tmp_path.iterdir()}
+        kept = {".link.1.tmp", ".folder.1.tmp", ".fifo.1.tmp", ".metrics.jsonl.tmp", "victim"}
+        assert names == {held.name, *kept} and victim.read_text() == "whole"
+        living.communicate("\n")
+    assert not held.exists()
+
+
+def test_a_file_is_written_beside_whatever_lies_there(tmp_path):
+    file = tmp_path / "file"
+    victim = tmp_path / "victim"
+    victim.write_text("whole")
+    beside = tmp_path / f".file.{os.getpid()}.tmp"
+    beside.symlink_to(victim)
+    with pytest.raises(DataError, match="cannot write"):
+        files.atomic_write(file, "x")
+    assert victim.read_text() == "whole" and not file.exists()
+    beside.unlink()
+    beside.write_text("of an earlier process with this number, and longer")
+    files.atomic_write(file, "x")
+    assert file.read_text() == "x" and not beside.exists()
+
+
+def test_many_threads_write_one_file(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: files.atomic_write(tmp_path / "file", str(i) * 1000), range(40)))
+    text = (tmp_path / "file").read_text()
+    assert text in {str(i) * 1000 for i in range(40)} and len(list(tmp_path.iterdir())) == 1

@@ -130,7 +130,7 @@ def test_another_network_or_format(logs, tmp_path):
     content = torch.load(logs / "tag/one/my-model", weights_only=True)
     for key, value, text in (
         ("format_version", 99, "checkpoint format 99, this nav_pkg reads 2"),
-        ("preprocessing", {}, "my-model: the preprocessing .* is damaged"),
+        ("preprocessing", {}, "my-model: the preprocessing is damaged"),
     ):
         torch.save({**content, key: value}, tmp_path / "my-model")
         with pytest.raises(DataError, match=text):

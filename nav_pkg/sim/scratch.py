@@ -1,0 +1,93 @@
+"""A simulator's own folder in the system's temporary one, and what killed simulators left there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import Iterator, Optional
+
+_LOCK = ".lock"
+_YOUNG = 600.0
+"""Seconds for which a folder without a lock is left alone: it may be just being made."""
+
+
+class Scratch:
+    """A folder that is locked while this process lives; making one removes what dead ones left.
+
+    Args:
+        prefix: of its name; `nav_pkg-sim-` and the like.
+    """
+
+    def __init__(self, prefix: str):
+        sweep(prefix)
+        self._lock: Optional[int] = None
+        while self._lock is None:
+            self.path = Path(tempfile.mkdtemp(prefix=prefix))
+            # closed in programs that this process starts, so that none of them keeps it
+            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if (self.path / _LOCK).exists():
+                self._lock = lock
+            else:  # another process swept it before it was locked
+                os.close(lock)
+
+    def close(self) -> None:
+        """Remove it; harmless when called again."""
+        if self._lock is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_error) -> None:
+        self.close()
+
+
+def sweep(prefix: str) -> None:
+    """Remove this user's folders of dead processes: no lock is held, and no process names them."""
+    left = [path for path in Path(tempfile.gettempdir()).glob(f"{prefix}*") if _is_left(path)]
+    used = set(_in_use(left)) if left else set()
+    for path in left:
+        if path not in used:
+            shutil.rmtree(path, ignore_errors=True)  # which follows no link
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return False
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return time.time() - found.st_mtime > _YOUNG
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _in_use(paths: list[Path]) -> Iterator[Path]:
+    """Those that a process of this user has in its command line or environment."""
+    names = {path: os.fsencode(path) for path in paths}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                words = Path("/proc", entry, "cmdline").read_bytes()
+                words += Path("/proc", entry, "environ").read_bytes()
+            except OSError:
+                continue
+            yield from (path for path, name in names.items() if name in words)
