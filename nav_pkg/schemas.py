@@ -47,6 +47,8 @@ def _is_name(value: Any) -> bool:
 LINE = Field("text of one line", _is_line)
 NAME = Field("a name without '/'", _is_name)
 _WORDS = a_list(LINE)
+_ARGUMENT = Field("text without NUL", lambda value: isinstance(value, str) and "\0" not in value)
+_ARGUMENTS = a_list(_ARGUMENT)
 
 # A log folder.
 
@@ -167,14 +169,14 @@ EVALUATION: Schema = {
 SPEC: Schema = {
     "name": NAME.required,
     "kind": LINE,
-    "command": _WORDS.required,
+    "command": _ARGUMENTS.required,
     "wall_time": _LENGTH,
     "simulator": TRUTH,
-    "env": table(LINE),
-    "datasets": _WORDS,
+    "env": table(_ARGUMENT),
+    "datasets": _ARGUMENTS,
     "copy_dataset": TRUTH,
-    "transfer": an_object({"in": _WORDS, "out": _WORDS}),
-    "pack": _WORDS,
+    "transfer": an_object({"in": _ARGUMENTS, "out": _ARGUMENTS}),
+    "pack": _ARGUMENTS,
     "retries": whole(0, 10_000),
     "total": _COUNT,
     "unit": LINE,

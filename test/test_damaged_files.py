@@ -272,7 +272,7 @@ FILES = {
     "robot.yaml": (ROBOT, lambda value: yaml.safe_dump(value).encode(), [read_robot]),
 }
 
-MOST = 300
+MOST = 200
 """Entries that are changed in a file; a test is to be quick."""
 
 VALUES = (
@@ -465,7 +465,8 @@ def test_damaged_entries_of_a_checkpoint(tmp_path, monkeypatch):
         dataset={"name": "x", "camera": [64, 36]},
     ).save(tmp_path / "my-model")
     good = torch.load(tmp_path / "my-model", weights_only=True)
-    for path, item in itertools.product(paths_of(good), [*VALUES, torch.zeros(2)]):
+    changes = list(itertools.product(paths_of(good), [*VALUES, torch.zeros(2)]))
+    for path, item in random.Random(5).sample(changes, MOST):
         torch.save(put(good, path, item), tmp_path / "my-model")
         check(load_checkpoint, tmp_path, (path, item))
     for value in (torch.zeros(2), "x", None, {}):
