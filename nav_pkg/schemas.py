@@ -47,8 +47,6 @@ def _is_name(value: Any) -> bool:
 LINE = Field("text of one line", _is_line)
 NAME = Field("a name without '/'", _is_name)
 _WORDS = a_list(LINE)
-_ARGUMENT = Field("text without NUL", lambda value: isinstance(value, str) and "\0" not in value)
-_ARGUMENTS = a_list(_ARGUMENT)
 
 # A log folder.
 
@@ -169,14 +167,14 @@ EVALUATION: Schema = {
 SPEC: Schema = {
     "name": NAME.required,
     "kind": LINE,
-    "command": _ARGUMENTS.required,
+    "command": a_list(TEXT).required,
     "wall_time": _LENGTH,
     "simulator": TRUTH,
-    "env": table(_ARGUMENT),
-    "datasets": _ARGUMENTS,
+    "env": table(TEXT),
+    "datasets": a_list(TEXT),
     "copy_dataset": TRUTH,
-    "transfer": an_object({"in": _ARGUMENTS, "out": _ARGUMENTS}),
-    "pack": _ARGUMENTS,
+    "transfer": an_object({"in": a_list(TEXT), "out": a_list(TEXT)}),
+    "pack": a_list(TEXT),
     "retries": whole(0, 10_000),
     "total": _COUNT,
     "unit": LINE,
