@@ -94,10 +94,17 @@ def read_small(path: PathLike, limit: int = SMALL, remedy: str = "", follow: boo
     """
     with open_regular(path, remedy, follow) as stream:
         try:
-            data = stream.read(limit + 1) if os.fstat(stream.fileno()).st_size <= limit else None
+            size = os.fstat(stream.fileno()).st_size
+            parts, room = [], limit + 1 if size <= limit else 0
+            while room > 0:  # no more than there is at once, since a read takes the memory it asks for
+                parts.append(stream.read(min(room, max(size, 0xFFFF) + 1)))
+                room -= len(parts[-1])
+                if not parts[-1]:
+                    break
         except OSError as error:
             raise read_error(path, error, remedy) from error
-    if data is None or len(data) > limit:
+    data = parts[0] if len(parts) == 2 else b"".join(parts)
+    if room <= 0:
         raise DataError(f"{path}: larger than the {limit:,} bytes that such a file may have{remedy}")
     return data
 
