@@ -45,6 +45,8 @@ class Parser(argparse.ArgumentParser):
         return known
 
 
+MOST_NAME = 200
+"""Characters of a folder's name: file systems take 255, with what is appended while something is written."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
 
 
@@ -54,6 +56,11 @@ def name(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a name (letters, digits, '_', '-', '.', '+', with '/' between folders)"
         )
+    for part in text.split("/"):
+        if len(part) > MOST_NAME:
+            raise argparse.ArgumentTypeError(
+                f"{part[:20]}...: a name of {len(part)} characters; a folder's has at most {MOST_NAME}"
+            )
     return text
 
 

@@ -8,19 +8,28 @@ import time
 
 import pytest
 
+from nav_pkg.cli import attach
 from nav_pkg.sim import graph, keeper
 
 
-def test_ports_are_not_given_twice():
+def test_ports_are_not_given_twice(capsys):
     first, second = graph.Port(), graph.Port()
     try:
         assert first.number != second.number
         first.describe({"master": f"http://127.0.0.1:{first.number}", "folder": "/log/a"})
         assert {"master": f"http://127.0.0.1:{first.number}", "folder": "/log/a"} in graph.sessions()
+        assert attach.main(["--list"]) == 0
+        assert f"http://127.0.0.1:{first.number}  /log/a\n" in capsys.readouterr().out
     finally:
         first.release()
         second.release()
     assert "/log/a" not in [session["folder"] for session in graph.sessions()]
+
+
+def test_that_nothing_runs_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(attach, "sessions", lambda: [])
+    assert attach.main(["--list"]) == 0
+    assert capsys.readouterr().out == "no session is running here\n"
 
 
 def test_jobs_with_temporary_folders_of_their_own_do_not_meet(tmp_path, monkeypatch):
