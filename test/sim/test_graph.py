@@ -1,5 +1,6 @@
 """Ports, marks and the reading of roslaunch's last words."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from nav_pkg.cli import attach
-from nav_pkg.sim import graph, keeper
+from nav_pkg.sim import children, graph, keeper
 
 
 def test_ports_are_not_given_twice(capsys):
@@ -61,6 +62,13 @@ def test_marked_processes_are_found_with_their_children():
         for number in keeper.marked("a-test"):
             os.kill(number, 9)
         parent.wait(timeout=30)
+
+
+def test_a_child_loads_no_library_between_fork_and_exec(monkeypatch):
+    """It could not, if another thread loaded one at that moment: the loader would end it with 127."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_: os._exit(127))
+    child = subprocess.Popen(["sleep", "0"], preexec_fn=children.dying_with_parent(signal.SIGINT))
+    assert child.wait(timeout=30) == 0
 
 
 SESSION = """
