@@ -78,7 +78,6 @@ class Train(DagCommand):
         self.training = learner.parse(words)
         if self.training.online:
             raise UsageError(f"{self.name}: --online: see dag_train_online.py, which learns in flight")
-        self.network = canonical(self.training.network)
         self.models: List[Model] = []
         for rate in rates:
             for folder, seed in models(self.name, args):
@@ -97,6 +96,7 @@ class Train(DagCommand):
                 f"{self.source.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1, with "
                 "at least two runs"
             )
+        self.network = canonical(self.training.network)
         self.scratch = self._scratch()
 
     def _wall_flag(self) -> str:
@@ -189,6 +189,8 @@ def canonical(network: str) -> str:
     Raises:
         UsageError: there is no such network.
     """
+    if network in estimate.RATES:
+        return network
     from nav_pkg import nets  # torch takes seconds
 
     return nets.canonical(network)
