@@ -24,6 +24,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.list:
         for session in running:
             print(f"{session['master']}  {session['folder']}")
+        if not running:
+            print("no session is running here")
         return 0
     if args.tag:
         running = [session for session in running if f"/{session['folder']}".endswith(f"/{args.tag}")]

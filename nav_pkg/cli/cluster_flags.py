@@ -123,10 +123,10 @@ FLAGS: Tuple[ClusterFlag, ...] = (
         "time",
         ClusterFlag(
             "--wall_time_rec",
-            f"seconds that a recorder may run ({_WALL})",
+            f"seconds that a recorder may run ({_WALL}); in dag_train.py taken as --wall_time_train",
             None,
             _SECONDS,
-            commands=(RECORD,),
+            commands=(RECORD, TRAIN),
             instead=_ON_TRAIN,
         ),
         ClusterFlag(

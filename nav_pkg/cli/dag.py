@@ -28,6 +28,8 @@ from nav_pkg.sim.cameras import side_cameras
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = 2
+MOST_TAG = 180
+"""Characters of a tag: it is part of file names (`dag_file_TAG.dagman.out`), of which there are 255."""
 RETRIES = {"record": 4, "report": 3, "evaluate": 3, "online": 4}
 """How often a kind of job is tried again that failed; 2 for others."""
 
@@ -70,6 +72,11 @@ class DagCommand:
         self.data_root = self._folder(home, self.args.data_root, paths.data_root())
         self.words = {script: self._portable(words) for script, words in self.words.items()}
         self.tag: str = self.args.log_tag
+        if len(self.tag) > MOST_TAG:
+            raise UsageError(
+                f"{self.name}: -t {self.tag[:20]}...: a tag of {len(self.tag)} characters, which HTCondor's "
+                f"file names have to hold: at most {MOST_TAG}"
+            )
         self.gpus = 0
         self.warnings: List[str] = []
 
@@ -147,6 +154,10 @@ class DagCommand:
 
     def prepare(self) -> None:
         """Make what the jobs find there, once all is known to be good."""
+
+    def made(self) -> Path:
+        """Where the user looks first when the DAG is done."""
+        return self.summary_dir / self.tag / "report.html"
 
     # Parts that commands share.
 
@@ -392,7 +403,8 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
     if state != "nothing" and args.owr:
         begun.begin_anew(plan)
     elif state == "done":
-        raise UsageError(f"-t {plan.tag}: this DAG is done; --owr to begin anew, or another -t")
+        print(f"-t {plan.tag}: this DAG is done; what it made: {one.made()} (--owr begins anew)")
+        return 0
     elif state == "other":
         how = begun.differences(plan)
         if not how:

@@ -83,6 +83,10 @@ class CreateData(DagCommand):
             refuse_existing(there, "--destination")
         clean.refuse_others(there, [self.tag])
 
+    def made(self) -> Path:
+        """The cleaned dataset."""
+        return self.data_root / self.args.destination
+
     def configuration(self) -> Dict[str, Any]:
         """The flights, and how many recorders share them. How they are cleaned, and to where, may change."""
         return {

@@ -1,7 +1,8 @@
 """dag_evaluate: fly checkpoints on a cluster, one job each, as evaluate.py does; a report compares them.
 
-The checkpoints are those of -m, or the models that dag_train.py left under the tag: all of them, or those
-of --seeds and --number_of_models. The DAG's own tag is then TAG/evaluation.
+The checkpoints are those of -m, or the models that a DAG left under the tag: all of them, or those of
+--seeds and --number_of_models. Of rounds of DAgger it is the last round's. The DAG's own tag is then
+TAG/evaluation.
 
 Example:
     dag_evaluate.py -t tiny --number_of_runs 10 --directions both
@@ -10,9 +11,11 @@ Example:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
+from nav_pkg.cli import dagger as rounds_of_dagger
 from nav_pkg.cli import evaluate, session_flags
 from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
@@ -117,14 +120,25 @@ class Evaluate(DagCommand):
     def _models(self) -> List[Tuple[str, str]]:
         """Those that a training left under the tag: (log folder, name)."""
         folders = self._trained() or [folder for folder, _ in models(self.name, self.args)]
-        found = [(f"{self.tag}/{folder}", folder) for folder in folders]
-        for tag, _ in found:
-            if not (self.summary_dir / tag / "my-model").exists():
-                raise DataError(
-                    f"{self.summary_dir / tag}: holds no model; see --seeds, --number_of_models, "
-                    "--summary_dir, or name checkpoints with -m"
-                )
-        return found
+        if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # dagger.py's own
+            folders = ["."]
+        found = [self._model(folder) for folder in folders]
+        return [(f"{self.tag}/{folder}", folder) for folder in found]
+
+    def _model(self, folder: str) -> str:
+        """The folder of a model below the tag's: `folder`, or in it the last round of DAgger."""
+        log = self.summary_dir / self.tag / folder
+        if (log / rounds_of_dagger.STATE).exists():
+            rounds = [file.parts[-3] for file in log.glob("round_*/train/my-model")]
+            if rounds:
+                last = max(rounds, key=lambda name: int(name.rpartition("_")[2]))
+                return str(Path(folder, last, "train"))
+        elif (log / "my-model").exists():
+            return folder
+        raise DataError(
+            f"{log}: holds no model; see --seeds, --number_of_models, --summary_dir, or name checkpoints "
+            "with -m"
+        )
 
     def _trained(self) -> List[str]:
         """The folders of all models of the tag's DAG; none where flags choose, or there is no such DAG."""

@@ -1,5 +1,7 @@
 """dag_status: how far a DAG is: its nodes, their tries, hosts and progress, when it ends, and what failed.
 
+On a terminal it follows the DAG until its end; elsewhere it prints once, unless --watch is given.
+
 Example:
     dag_status.py my_dag
 """
@@ -28,7 +30,9 @@ def make_parser() -> flags.Parser:
     add("tag", nargs="?", type=flags.name, help="the DAG's tag")
     add("-t", "--log_tag", type=flags.name, default=None, help="the same, as the other commands have it")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--once", action="store_true", help="print it once, instead of until the DAG ends")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="print it once, on a terminal too")
+    how.add_argument("--watch", action="store_true", help="follow it to its end, not on a terminal too")
     add("--all", action="store_true", help="print all nodes, not as many as fit the terminal")
     add("--every", type=real(0.1), default=2.0, help="seconds between two looks")
     return p
@@ -83,6 +87,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("dag_status.py: give the DAG's tag, e.g. dag_status.py my_dag")
     dag = status.Dag(plan.dag_folder(args.summary_dir.expanduser().resolve(), tag))
     live = sys.stdout.isatty() and not args.once
+    once = not live and not args.watch
     before: List[str] = []
     while True:
         height = shutil.get_terminal_size().lines - 4 if live else 40
@@ -97,7 +102,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if not (dag.folder / plan.SUBMITTED_FILE).exists():
             print(f"not submitted (--dont_submit): {dag.command} -t {dag.tag} ... without it does that")
             return 0
-        if done or args.once:
+        if done or once:
             good = not done or all(node.status == "done" for node in dag.nodes.values())
             if not good:
                 how = "removed" if status.was_removed(dag.folder) else "ended with failures"

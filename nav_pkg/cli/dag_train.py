@@ -19,6 +19,9 @@ from nav_pkg.cluster import estimate
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
 
+WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
+"""The flags that say how long a training may run."""
+
 
 class Model(NamedTuple):
     """A model to train.
@@ -68,16 +71,13 @@ class Train(DagCommand):
     def check_training(self, words: Sequence[str]) -> None:
         """Check the flags of a training, what it reads, and which models there are."""
         args = self.args
-        if self.given("wall_time") and self.given("wall_time_train"):
-            raise UsageError(f"{self.name}: --wall_time and --wall_time_train are the same: give one of them")
-        args.wall_time_train = self.given("wall_time_train") or self.given("wall_time")
+        self.wall_flag = self._wall_flag()
         rates = args.learning_rates or [None]
         if args.learning_rates and "learning_rate" in learner.given(words):
             raise UsageError(f"{self.name}: --learning_rate and --learning_rates: give one of them")
         self.training = learner.parse(words)
         if self.training.online:
             raise UsageError(f"{self.name}: --online: see dag_train_online.py, which learns in flight")
-        self.network = canonical(self.training.network)
         self.models: List[Model] = []
         for rate in rates:
             for folder, seed in models(self.name, args):
@@ -96,7 +96,22 @@ class Train(DagCommand):
                 f"{self.source.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1, with "
                 "at least two runs"
             )
+        self.network = canonical(self.training.network)
         self.scratch = self._scratch()
+
+    def _wall_flag(self) -> str:
+        """The flag that the wall time of a training was given by.
+
+        Raises:
+            UsageError: it was given by more than one.
+        """
+        names = [name for name in WALL_FLAGS if self.given(name)]
+        if len(names) > 1:
+            flags = " and ".join(f"--{name}" for name in names)
+            raise UsageError(f"{self.name}: {flags} are the same here: give one of them")
+        if names == ["wall_time_rec"]:  # published command lines hold it
+            self.warn("--wall_time_rec is of recorders, of which there are none: taken as --wall_time_train")
+        return names[0] if names else WALL_FLAGS[0]
 
     def _scratch(self) -> bool:
         """Whether the checkpoint to begin with is a scratch to be made; refuse one that is missing."""
@@ -141,7 +156,7 @@ class Train(DagCommand):
             f"{model.node}_train",
             ["main.py", *words],
             work,
-            wall_flag="wall_time_train",
+            wall_flag=self.wall_flag,
             gpumem=self.given("gpumem_train") or self.args.gpumem,
             datasets=(self.training.dataset,),
             checkpoints=(start,) if start else (),
@@ -174,6 +189,8 @@ def canonical(network: str) -> str:
     Raises:
         UsageError: there is no such network.
     """
+    if network in estimate.RATES:
+        return network
     from nav_pkg import nets  # torch takes seconds
 
     return nets.canonical(network)

@@ -7,6 +7,7 @@ delete. Where the line does not work, a job goes on all the same.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 from pathlib import Path
@@ -40,6 +41,9 @@ class Line:
 
     def begin(self) -> None:
         """Send the state, from now on, time and again."""
+        if _connected():
+            with contextlib.suppress(ImportError):  # here, not while the main thread forks for the command
+                importlib.import_module("htcondor2.htchirp")
         self._thread.start()
 
     def end(self) -> None:
@@ -72,10 +76,15 @@ class Line:
         self._say(put)
 
     def _say(self, what: Callable[[Any], None]) -> None:
-        if not os.path.isfile(os.environ.get("_CONDOR_CHIRP_CONFIG", "")):  # outside of HTCondor
+        if not _connected():
             return
         with contextlib.suppress(Exception):  # of whatever kind: see above
             from htcondor2.htchirp import HTChirp  # native code, which only this needs
 
             with HTChirp(timeout=LIMIT) as chirp:
                 what(chirp)
+
+
+def _connected() -> bool:
+    """Whether there is a line: not outside of HTCondor."""
+    return os.path.isfile(os.environ.get("_CONDOR_CHIRP_CONFIG", ""))

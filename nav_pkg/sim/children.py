@@ -18,6 +18,9 @@ from typing import Callable, Deque, Dict, List, Optional, Sequence
 
 from nav_pkg.core import SimulatorError
 
+_PRCTL = ctypes.CDLL(None).prctl
+"""Found before any fork. When another thread loads a library at the moment of the fork, the child cannot load
+any: the loader ends it with 127 (`Inconsistency detected by ld.so`)."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,7 +41,7 @@ def dying_with_parent(number: int) -> Callable[[], None]:
     def in_child() -> None:
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
-        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+        _PRCTL(1, number)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it died before prctl was called
             os.kill(os.getpid(), number)
 

@@ -24,6 +24,7 @@ from nav_pkg.cli import (
     learner_flags,
     main,
 )
+from nav_pkg.cluster import write
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
 from nav_pkg.learn.setup import Setup
@@ -37,7 +38,7 @@ COMMANDS = {
     "dag_train_online.py": dag_train_online,
     "dag_dagger.py": dag_dagger,
 }
-DATASETS = ("esatv3_expert_200K", "esatv3_expert", "esatv3_expert_10K", "esatv3_expert_500")
+DATASETS = ("esatv3_expert_200K", "esatv3_expert")
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +59,20 @@ def folders(monkeypatch, tmp_path, samples):
     return tmp_path
 
 
-def planned(line):
-    """The plan of a command line, which is given without `python`."""
+def command(line):
+    """The command of a command line, which is given without `python`."""
     script, *argv = shlex.split(line)
-    command = next(
+    found = (
         value
         for value in vars(COMMANDS[script]).values()
         if isinstance(value, type) and getattr(value, "name", "") == script
     )
-    one = command(argv)
+    return next(found)(argv)
+
+
+def planned(line):
+    """Its plan."""
+    one = command(line)
     with one.folders():
         one.check()
     return one.plan()[0]
@@ -84,21 +90,6 @@ VGG = (
     "--max_episodes 100 --batch_size 32 --learning_rate 0.001 --loss CrossEntropy --shifted_input "
     "--optimizer Adam "
     "--number_of_models 1 --wall_time_train 37200 --rammem 6 --gpumem 6000 --copy_dataset"
-)
-ALEX = (
-    "dag_train.py -t alex_net/esatv3_expert_200K/shifted_input/1 --network alex_net --dataset "
-    "esatv3_expert_200K "
-    "--discrete --turn_speed 0.8 --speed 0.8 --continue_training --checkpoint_path alex_net_scratch "
-    "--tensorboard "
-    "--max_episodes 500 --batch_size 100 --learning_rate 0.1 --shifted_input --loss CrossEntropy "
-    "--number_of_models 3 --wall_time_rec 150000 --rammem 6 --copy_dataset"
-)
-TINY = (
-    "dag_train.py -t tinyv2/esatv3_expert_500 --dataset esatv3_expert_500 --turn_speed 0.8 --speed 0.8 "
-    "--discrete "
-    "--load_data_in_ram --owr --loss CrossEntropy --continue_training --checkpoint_path tiny_net_scratch "
-    "--tensorboard --max_episodes 100 --batch_size 64 --learning_rate 0.01 --number_of_models 2 "
-    "--wall_time_rec 12000 --rammem 15"
 )
 COLLECT = (
     "dag_create_data.py -t collect_esatv3 --z_pos 1 -w esatv3 --random_seed 512 --owr -ds "
@@ -124,20 +115,6 @@ def test_the_published_lines():
     assert "--min_rgb" not in plan.jobs[0].command and "--owr" not in plan.jobs[0].command
     assert "--min_rgb 2000 --max_rgb 3000 --val_len 1 --test_len 1" in words(plan, "clean")
     assert "--random_seed 512" in words(plan, "clean") and "--random_seed 512" in words(plan, "r0")
-
-
-@pytest.mark.parametrize("line", [ALEX, TINY])
-def test_published_lines_with_a_recorders_wall_time(line, monkeypatch, capsys):
-    with pytest.raises(UsageError) as error:
-        planned(line)
-    assert "--wall_time_rec belongs to dag_create_data.py" in str(error.value)
-    assert "give --wall_time_train or --wall_time (--allow_unused_flags passes it over)" in str(error.value)
-    plan = planned(f"{line} --allow_unused_flags")
-    assert "--wall_time_rec" in capsys.readouterr().err
-    monkeypatch.setenv(cluster_flags.LENIENT, "1")
-    assert planned(line).jobs == plan.jobs
-    seeds = ["seed_123", "seed_456", "seed_789"][: len(plan.jobs) - 1]
-    assert [job.command[2].rsplit("/", 1)[1] for job in plan.jobs[:-1]] == seeds
 
 
 def test_recorders_share_the_runs_of_one_session():
@@ -222,6 +199,53 @@ def test_all_models_of_the_tag_are_flown(folders):
         planned("dag_evaluate.py -t t --seeds 9")
 
 
+def test_the_nets_of_the_last_round_are_flown(folders, monkeypatch):
+    """Of rounds of DAgger on a cluster, and of dagger.py's own."""
+    values = learner_flags.offline_values(main.parse(["--network", "tiny_net", "--discrete"]))
+    Setup(values).scratch().save(folders / "log" / "base" / "my-model")
+    one = command(
+        "dag_dagger.py -t d --dataset esatv3_expert -m base --rounds 10 --loss CrossEntropy --seeds 7 9"
+    )
+    with one.folders():
+        one.check()
+    monkeypatch.setattr(write, "_write_dag", lambda *_: None)  # HTCondor's bindings find no pool later
+    write.write(one.plan()[0])
+    one.prepare()
+    for place in (f"d/seed_{seed}/round_{n}/train" for seed in (7, 9) for n in (2, 9, 10)):
+        Setup(values).scratch().save(folders / "log" / place / "my-model")
+    for more in ("", " --seeds 7 9"):
+        plan = planned(f"dag_evaluate.py -t d{more} --number_of_runs 2")
+        assert plan.configuration["checkpoints"] == [f"d/seed_{seed}/round_10/train" for seed in (7, 9)]
+    plan = planned("dag_evaluate.py -t d/seed_9 --number_of_runs 2")
+    assert plan.configuration["checkpoints"] == ["d/seed_9/round_10/train"]
+    assert plan.tag == "d/seed_9/evaluation"
+    for model in folders.rglob("round_*/train/my-model"):
+        model.unlink()
+    with pytest.raises(DataError, match="d/seed_7: holds no model"):
+        planned("dag_evaluate.py -t d")
+
+
+def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsys):
+    """Given again with the same flags, it ends as a training does that is done."""
+    monkeypatch.setattr(dag.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(dag.begun, "is_done", lambda folder: True)
+    monkeypatch.setattr(write, "_write_dag", lambda *_: None)  # HTCondor's bindings find no pool later
+    for line, made in (
+        ("dag_train.py -t t --dataset esatv3_expert --seeds 5", "log/t/report.html"),
+        ("dag_create_data.py -t c --number_of_recorders 1 --destination made", "data/made"),
+    ):
+        one = command(line)
+        with one.folders():
+            one.check()
+        plan, works = one.plan()
+        write.write(plan)
+        before = {path: path.stat().st_mtime_ns for path in folders.rglob("*")}
+        assert dag._write_and_submit(one, plan, works) == 0
+        assert f"-t {plan.tag}: this DAG is done; what it made: {folders / made} " in capsys.readouterr().out
+        changed = {path for path in folders.rglob("*") if path.stat().st_mtime_ns != before.get(path)}
+        assert not {path for path in changed if path.is_file() and path.suffix != ".lock"}
+
+
 def test_learning_in_flight():
     plan = planned(
         "dag_train_online.py -t t --number_of_models 2 --discrete --loss CrossEntropy --number_of_runs 3 "
@@ -244,12 +268,15 @@ def test_what_a_learner_in_flight_reads(folders):
     assert plan.jobs[0].checkpoints == ("t/net",)
 
 
-def test_flags_of_before_that_do_nothing_are_passed_over_when_asked(capsys):
+def test_flags_of_before_that_do_nothing_are_passed_over_when_asked(capsys, monkeypatch):
     line = "dag_train.py -t t --dataset esatv3_expert -pp pilot/pytorch -ps main.py --max_episodes 3"
     with pytest.raises(UsageError, match="-pp is not needed"):
         planned(line)
     assert "--max_episodes 3" in words(planned(f"{line} --allow_unused_flags"), "m_0_train")
     assert "-ps is not needed: dag_train.py runs main.py; passed over" in capsys.readouterr().err
+    monkeypatch.setenv(cluster_flags.LENIENT, "1")
+    assert "--max_episodes 3" in words(planned(f"{line} --number_of_recorders 2"), "m_0_train")
+    assert "--number_of_recorders belongs to dag_create_data.py" in capsys.readouterr().err
 
 
 def test_an_image_is_there(folders, monkeypatch):
@@ -385,6 +412,9 @@ REFUSED = [
     ("dag_train.py -t t --learning_rates 0.1 0.10", "two models would lie in"),
     ("dag_train.py -t t --learning_rates 0.1 --learning_rate 0.1", "give one of them"),
     ("dag_train.py -t t --wall_time 50 --wall_time_train 50", "give one of them"),
+    ("dag_train.py -t t --wall_time_rec 50 --wall_time 50", "--wall_time and --wall_time_rec are the same"),
+    ("dag_train.py -t t --wall_time_rec 40", "--wall_time_rec 40 is shorter than the time to the first"),
+    ("dag_train_and_evaluate.py -t t --wall_time_rec 50", "give --wall_time_train or --wall_time_eva"),
     ("dag_train.py -t t --dataset nowhere", "nowhere: no such dataset"),
     ("dag_train.py -t t --checkpoint_path nowhere", "is missing"),
     ("dag_train.py -t t --wall_time_train 40", "shorter than the time to the first checkpoint"),
@@ -394,6 +424,8 @@ REFUSED = [
     ("dag_train.py -t t -pe sing", "a container needs both"),
     ("dag_train.py -t t -pe docker --image x.sif", "give -pe sing"),
     ("dag_train.py -t ../t", "is not a name"),
+    (f"dag_train.py -t {'a' * 201}", "is too long for a name (at most 200 characters"),
+    (f"dag_train.py -t {'a' * 100}/{'b' * 100}", "-t aaaaaaaaaaaaaaaaaaaa...: a tag of 201 characters"),
     ("dag_train.py -t 'a b'", "is not a name"),
     ("dag_train.py -t 'a$(b)'", "is not a name"),
     ("dag_train.py -t 'a\"b'", "is not a name"),
@@ -425,7 +457,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("line, text", REFUSED, ids=[line for line, _ in REFUSED])
+@pytest.mark.parametrize("line, text", REFUSED, ids=[line[:80] for line, _ in REFUSED])
 def test_what_is_refused_before_anything_is_made(line, text, folders):
     if "--dataset" not in line and ("dag_train.py" in line or "and_evaluate" in line):
         line += " --dataset esatv3_expert"
@@ -434,6 +466,23 @@ def test_what_is_refused_before_anything_is_made(line, text, folders):
     assert text in str(error.value) and "\n" not in str(error.value)
     assert isinstance(error.value, (UsageError, DataError))
     assert not (folders / "log").exists()
+
+
+NAMES = """
+import sys
+from nav_pkg.cli import dag_train
+from nav_pkg.core import DataError
+try:
+    dag_train.main(["-t", "t", "--dataset", "nowhere", "--checkpoint_path", "tiny_net_scratch"])
+except DataError as error:
+    assert "no such dataset" in str(error) and "torch" not in sys.modules
+    sys.exit(7)
+"""
+
+
+def test_a_wrong_name_is_refused_before_torch_is_loaded():
+    """Loading it takes seconds, on a busy machine many."""
+    assert subprocess.run([sys.executable, "-c", NAMES], timeout=60).returncode == 7
 
 
 def test_less_memory_than_expected_is_warned_of():

@@ -158,6 +158,25 @@ def test_silence_is_told(folder, capsys):
     assert "nothing heard" not in capsys.readouterr().out
 
 
+@pytest.mark.timeout(60)
+def test_it_prints_once_where_there_is_no_terminal(folder, capsys, monkeypatch):
+    """A script that looks at a DAG does not wait for its end, unless it says so."""
+    root = ["--summary_dir", str(folder.parents[1])]
+    write(folder, ("m_0_train", 3, 0), log=SUBMITTED % (7, "m_0_train") + STARTED % (7, "fast.host"))
+    assert dag_status.main(["t", *root]) == 0
+    assert "2 waiting, 1 running" in capsys.readouterr().out
+
+    def end(seconds):
+        write(folder, *((name, 5, 0) for name in ("m_0_train", "m_1_train", "report")), dag=5)
+
+    monkeypatch.setattr(dag_status.time, "sleep", end)
+    assert dag_status.main(["t", "--watch", *root]) == 0
+    said = capsys.readouterr().out
+    assert "2 waiting, 1 running" in said and "t: 3 done" in said
+    with pytest.raises(UsageError, match="not allowed with"):
+        dag_status.main(["t", "--watch", "--once", *root])
+
+
 def test_rows_that_need_a_look_come_first():
     nodes = [status.Node(f"n{i}", status="done") for i in range(50)]
     nodes[40].status, nodes[45].status = "failed", "running"

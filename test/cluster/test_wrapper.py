@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from nav_pkg.cluster import home, node
 from nav_pkg.cluster import job as jobs
-from nav_pkg.cluster import node
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, paths
 
@@ -170,10 +171,10 @@ def test_a_suspended_job_says_so(job):
     process.send_signal(signal.SIGSTOP)
     time.sleep(1.6)
     process.send_signal(signal.SIGCONT)
-    time.sleep(0.5)
+    assert any("suspended for " in line for line in process.stdout)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "suspended for " in out
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     assert job.state()["suspended"] >= 1
 
 
@@ -243,6 +244,21 @@ def test_a_spec_that_cannot_be_read(tmp_path, capsys):
     assert jobs.main([str(tmp_path / "x.json")]) == 3 and "cut or damaged" in capsys.readouterr().err
     assert jobs.main([str(tmp_path / "y.json")]) == 3
     assert jobs.main([]) == 2
+
+
+def test_what_sends_the_state_home_is_loaded_before_the_thread_that_does(tmp_path, monkeypatch):
+    """While a thread loads native code, the main thread would fork for the command."""
+    (tmp_path / "chirp").write_text("")
+    monkeypatch.setenv("_CONDOR_CHIRP_CONFIG", str(tmp_path / "chirp"))
+    loaded = []
+    monkeypatch.setattr(
+        home.importlib, "import_module", lambda name: loaded.append((name, threading.current_thread()))
+    )
+    monkeypatch.setattr(home.Line, "_keep", lambda self: loaded.append("sends"))
+    line = home.Line(tmp_path / "x.json", "state/x.json")
+    line.begin()
+    line._thread.join(30)
+    assert loaded == [("htcondor2.htchirp", threading.main_thread()), "sends"]
 
 
 def test_progress(tmp_path):

@@ -1,5 +1,6 @@
 """Ports, marks and the reading of roslaunch's last words."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -8,19 +9,28 @@ import time
 
 import pytest
 
-from nav_pkg.sim import graph, keeper
+from nav_pkg.cli import attach
+from nav_pkg.sim import children, graph, keeper
 
 
-def test_ports_are_not_given_twice():
+def test_ports_are_not_given_twice(capsys):
     first, second = graph.Port(), graph.Port()
     try:
         assert first.number != second.number
         first.describe({"master": f"http://127.0.0.1:{first.number}", "folder": "/log/a"})
         assert {"master": f"http://127.0.0.1:{first.number}", "folder": "/log/a"} in graph.sessions()
+        assert attach.main(["--list"]) == 0
+        assert f"http://127.0.0.1:{first.number}  /log/a\n" in capsys.readouterr().out
     finally:
         first.release()
         second.release()
     assert "/log/a" not in [session["folder"] for session in graph.sessions()]
+
+
+def test_that_nothing_runs_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(attach, "sessions", lambda: [])
+    assert attach.main(["--list"]) == 0
+    assert capsys.readouterr().out == "no session is running here\n"
 
 
 def test_jobs_with_temporary_folders_of_their_own_do_not_meet(tmp_path, monkeypatch):
@@ -52,6 +62,13 @@ def test_marked_processes_are_found_with_their_children():
         for number in keeper.marked("a-test"):
             os.kill(number, 9)
         parent.wait(timeout=30)
+
+
+def test_a_child_loads_no_library_between_fork_and_exec(monkeypatch):
+    """It could not, if another thread loaded one at that moment: the loader would end it with 127."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_: os._exit(127))
+    child = subprocess.Popen(["sleep", "0"], preexec_fn=children.dying_with_parent(signal.SIGINT))
+    assert child.wait(timeout=30) == 0
 
 
 SESSION = """
