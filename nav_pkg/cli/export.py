@@ -1,7 +1,7 @@
-"""export.py: a checkpoint as one ONNX or TorchScript file, preprocessing inside, checked on real images.
+"""export.py: a checkpoint as one ONNX file, preprocessing inside, checked on real images.
 
 Examples:
-    export.py --checkpoint_path my_training --output my_net.onnx my_net.pt
+    export.py --checkpoint_path my_training --output my_net.onnx
     export.py --checkpoint_path my_training --output bebop.onnx --width 856 --height 480
 """
 
@@ -26,7 +26,14 @@ def parser() -> flags.Parser:
     add = p.add_argument
     add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--output", type=Path, nargs="+", required=True, help="files to write, NAME.onnx or NAME.pt")
+    add(
+        "--output",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="files to write: NAME.onnx (also meant by NAME), or NAME.pt for TorchScript, which robots with "
+        "libtorch run and which flies here only with --trust_torchscript",
+    )
     add("--width", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
     add("--height", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
     add("--dataset", help="dataset to compare answers on (default: the one it was trained on)")
@@ -96,8 +103,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     args = parser().parse_args(argv)
     from nav_pkg.learn import checkpoint, export
-    from nav_pkg.learn.exported import SUFFIXES, is_exported
+    from nav_pkg.learn.exported import is_exported
+    from nav_pkg.learn.exported_files import SUFFIXES
 
+    args.output = [file if file.suffix else file.with_suffix(".onnx") for file in args.output]
     for file in args.output:
         if file.suffix not in SUFFIXES:
             raise UsageError(f"--output {file}: must end in {' or '.join(SUFFIXES)}, which says the format")

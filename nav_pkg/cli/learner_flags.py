@@ -257,7 +257,7 @@ FLAGS: tuple[Flag, ...] = (
         Flag(
             "--checkpoint_path",
             "start from this checkpoint: a log folder or a file; '' for none; in flight also an exported "
-            ".onnx or .pt file",
+            ".onnx file",
             "",
             str,
         ),
@@ -366,6 +366,10 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--alpha", "probability per frame that the expert's command is executed", 0.0, real(0, 1)),
         Flag("--pause_simulator", "let simulated time wait for each answer (which lock-step always does)"),
         Flag("--no_training", "fly and do not learn"),
+        Flag(
+            "--trust_torchscript",
+            "fly an exported .pt file that you made yourself: it is a program that runs with your rights",
+        ),
         Flag(
             "--perturbation",
             "what is done to images before the net sees them: none, light:S, blur:S or noise:S",

@@ -44,6 +44,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(
                 f"main.py: --{key} has no effect in flight without --prefill_dataset: leave it out"
             )
+    if args.trust_torchscript and not args.no_training:
+        raise UsageError(
+            "main.py: --trust_torchscript: an exported file flies and does not learn: add --no_training, or leave "
+            "it out"
+        )
     if args.create_scratch_checkpoint and (args.checkpoint_path or args.evaluate):
         raise UsageError(
             "main.py: --create_scratch_checkpoint makes fresh weights: leave --checkpoint_path "

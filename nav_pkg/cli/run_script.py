@@ -125,7 +125,12 @@ class Session:
             where = self.folder if goes_on else None
             online_flags.check(learner.parse(words), given, camera, sides, where)
             return
-        loaded = exported.describe(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
+        loaded = exported.describe(
+            self.args.checkpoint_path,
+            self.args.summary_dir,
+            given.get("network"),
+            given.get("trust_torchscript", False),
+        )
         check_given(loaded, given, self.args.checkpoint_path)
         size = (self.args.height, self.args.width)
         if isinstance(loaded, exported.Description) and loaded.camera != size:

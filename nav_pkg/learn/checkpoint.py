@@ -10,6 +10,7 @@ import contextlib
 import os
 import platform
 import zipfile
+import zlib
 from dataclasses import dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +32,7 @@ from nav_pkg.learn.preprocess import Preprocessing
 MODEL_FILE = "my-model"
 FORMAT = "nav_pkg checkpoint"
 FORMAT_VERSION = 2
+_TRAIN = "train one with scripts/main.py"
 
 
 def versions() -> dict[str, str]:
@@ -200,7 +202,7 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
         raise DataError(
             f"{file}: no such checkpoint: check --checkpoint_path (relative to --summary_dir, or absolute)"
         )
-    if file.suffix == ".onnx":
+    if file.suffix in (".onnx", ".pt"):
         raise DataError(f"{file}: an exported file: it flies, but for anything else its checkpoint is needed")
     content = _read(file)
     if content.get("format") != FORMAT:
@@ -236,12 +238,19 @@ def _read(file: Path) -> dict[str, Any]:
         # torch.load does not check the archive's checksums; a flipped bit would fly unseen
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
+            members = [name.rsplit("/", 1)[-1].lower() for name in archive.namelist()]
+        with open(file, "rb") as stream:
+            archive_first = stream.read(4) == b"PK\x03\x04"
         if damaged:
             raise DataError(f"{file}: damaged checkpoint ({damaged} has a wrong checksum): {remedy}")
     except OSError as error:
         raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{file}: damaged checkpoint or none at all ({error}): {remedy}") from error
+    # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever weights_only says
+    # (CVE-2025-32434), and takes a file that begins otherwise for one of its older formats
+    if "constants.pkl" in members or not archive_first:
+        raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -249,7 +258,7 @@ def _read(file: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds here; the archive itself is whole
         raise DataError(
             f"{file}: refused: it holds more than weights and plain values (code, for instance) and was "
-            "not written by nav_pkg: train one with scripts/main.py"
+            f"not written by nav_pkg: {_TRAIN}"
         ) from error
     if not isinstance(content, dict):
         raise DataError(f"{file}: not a checkpoint that nav_pkg wrote: train one with scripts/main.py")

@@ -203,6 +203,8 @@ class _Session(Setup):
         if args.evaluate:  # nothing is learned, so that no batch has to fit
             how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
         method = make_method(how, net, self.arithmetic, self.preprocessing, self.criterion, train_samples)
+        if method.note:
+            say(method.note)
         return Trainer(
             network=self.network,
             net=net,
