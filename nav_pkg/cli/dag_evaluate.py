@@ -97,9 +97,10 @@ class Evaluate(DagCommand):
 
         self.flown: Dict[str, str] = {}
         self.networks: Dict[str, str] = {}
+        network = evaluate.split(["-m", "checkpoint", *self.rest])[0].network
         named = labels(given) if given else {}
         for path, label in named.items() if given else self._models():
-            self.networks[label] = checkpoint.load(path, self.summary_dir).network
+            self.networks[label] = checkpoint.load(path, self.summary_dir, network).network
             self.flown[label] = path
         if not given:
             self.tag = f"{self.tag}/evaluation"

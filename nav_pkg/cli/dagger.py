@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from nav_pkg import nets
 from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
@@ -147,6 +148,8 @@ class Rounds:
         given = main_command.given(training)
         loaded = checkpoint_file.load(args.checkpoint_path, args.summary_dir, given.get("network"))
         self.net = described_words(loaded)
+        # a network of the user's own has to be given wherever it flies
+        self.own = self.net[0] if nets.code_of(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
         # what any of the commands would refuse is refused before the first one
@@ -187,6 +190,7 @@ class Rounds:
             *("--checkpoint_path", self.flown_net(number), "--random_seed", str(a.random_seed + number)),
             *self._from_route(),
             *self._places(),
+            *self.own,
             *self.flight,
         ]
 
@@ -223,7 +227,7 @@ class Rounds:
             *self._script("run_script.py"),
             *("-t", self._tag(number, "evaluate"), "-e", "--number_of_runs", str(a.evaluation_runs)),
             *("--checkpoint_path", self._tag(number, "train"), "--random_seed", str(a.random_seed)),
-            *("--alpha", "0", *self._from_route(), *self._places(), *self.flight),
+            *("--alpha", "0", *self._from_route(), *self._places(), *self.own, *self.flight),
         ]
 
     # Running them.

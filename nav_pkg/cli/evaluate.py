@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 from tqdm import tqdm
 
 from nav_pkg.cli import flags, run_script, session_flags
-from nav_pkg.cli.learner_flags import perturbation, real, whole
+from nav_pkg.cli.learner_flags import network, perturbation, real, whole
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
@@ -69,6 +69,7 @@ def parser() -> flags.Parser:
         required=True,
         help="checkpoints: log folders, files, exported .onnx files",
     )
+    add("--network", type=network, help="what they must hold; FILE.py:NAME for a network of your own")
     add("-t", "--log_tag", type=flags.name, default="evaluation", help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("-n", "--number_of_runs", type=whole(1), default=3, help="runs per condition")
@@ -152,7 +153,7 @@ class Command:
         self._cameras: Dict[str, Any] = {}
         for given, label in labels(args.checkpoint_path).items():
             trust = args.trust_torchscript and exported.needs_trust(given)
-            loaded = exported.describe(given, args.summary_dir, trust=trust)
+            loaded = exported.describe(given, args.summary_dir, args.network, trust)
             file = checkpoint_file.locate(given, args.summary_dir).resolve()
             self._paths[label] = file
             offline, updates = report.offline_scores(file.parent), None
@@ -218,6 +219,7 @@ class Command:
         words += ["--perturbation", condition.perturbation, "--shard", f"{k}/{n}"]
         trust = args.trust_torchscript and exported.needs_trust(self._paths[condition.label])
         words += ["--trust_torchscript"] if trust else []
+        words += ["--network", args.network] if args.network else []
         words += ["--reverse"] if condition.direction == "reverse" else []
         # An evaluation is flown without mixing and noise: only where neither was asked for.
         words += [] if args.alpha or "--noise" in self.rest else ["--evaluation"]

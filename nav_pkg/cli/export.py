@@ -14,7 +14,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import real, whole
+from nav_pkg.cli.learner_flags import network, real, whole
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.resize import resize
@@ -26,6 +26,7 @@ def parser() -> flags.Parser:
     add = p.add_argument
     add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("--network", type=network, help="the network that it must hold; FILE.py:NAME for one of your own")
     add(
         "--output",
         type=Path,
@@ -112,7 +113,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             raise UsageError(f"--output {file}: must end in {' or '.join(SUFFIXES)}, which says the format")
     if is_exported(args.checkpoint_path):
         raise UsageError(f"export.py: {args.checkpoint_path} is exported already: give its checkpoint")
-    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir)
+    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir, args.network)
     source = checkpoint.locate(args.checkpoint_path, args.summary_dir)
     camera = _camera(args, loaded.dataset.get("camera"))
     images = [resize(image, camera) for image in _images(args, loaded.dataset.get("name"))]

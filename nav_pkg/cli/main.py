@@ -46,7 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             )
     if args.trust_torchscript and not args.no_training:
         raise UsageError(
-            "main.py: --trust_torchscript: an exported file flies and does not learn: add --no_training, or leave "
+            "main.py: --trust_torchscript: an exported file flies and does not learn: add "
+            "--no_training, or leave "
             "it out"
         )
     if args.create_scratch_checkpoint and (args.checkpoint_path or args.evaluate):

@@ -22,9 +22,9 @@ from torch import nn
 
 import nav_pkg
 from nav_pkg import nets
-from nav_pkg.core import DataError
+from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import paths
-from nav_pkg.data.files import disk_error, fsync
+from nav_pkg.data.files import atomic_write, disk_error, fsync
 from nav_pkg.data.paths import PathLike
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.preprocess import Preprocessing
@@ -71,6 +71,7 @@ class Checkpoint:
         random_states: torch's random states: `cpu`, and `cuda` where one is used.
         dataset: name, hash and camera (width and height) of what it learns from.
         versions: as `versions()`.
+        network_sha256: of the file that a network of the user's own is in; empty for nav_pkg's.
     """
 
     network: str
@@ -88,9 +89,17 @@ class Checkpoint:
     random_states: dict[str, torch.Tensor] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions)
+    network_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if ":" in self.network and not self.network_sha256:
+            code = nets.code_of(self.network)
+            self.network_sha256 = code.sha256 if code else ""
 
     def save(self, path: PathLike, replace: bool = True) -> bool:
         """Write to a file as a whole: beside, flushed to disk, renamed.
+
+        A network of the user's own has its file beside it.
 
         Args:
             path: the file.
@@ -108,8 +117,13 @@ class Checkpoint:
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["action_space"] = self.action_space.state()
         content["preprocessing"] = self.preprocessing.state()
+        code = nets.code_of(self.network) if self.network_sha256 else None
+        if code is None:
+            del content["network_sha256"]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if code is not None and not (path.parent / code.file).exists():
+                atomic_write(path.parent / code.file, code.source, "--summary_dir")
             with open(beside, "wb") as file:
                 try:
                     torch.save({"format": FORMAT, "format_version": FORMAT_VERSION, **content}, file)
@@ -213,9 +227,12 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
             f"{FORMAT_VERSION}: use the nav_pkg that wrote it ({content.get('versions')})"
         )
     names = [item.name for item in fields(Checkpoint)]
+    content.setdefault("network_sha256", "")
     missing = [name for name in names if name not in content]
     if missing:
         raise DataError(f"{file}: damaged checkpoint: {', '.join(missing)} missing: train it again")
+    network = None if network is None else nets.canonical(network)
+    _check_code(file, content["network"], content["network_sha256"])
     try:
         values = {name: content[name] for name in names}
         values["action_space"] = ActionSpace.from_state(content["action_space"])
@@ -229,6 +246,33 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
             "or another --checkpoint_path"
         )
     return checkpoint
+
+
+def _check_code(file: Path, network: str, sha256: str) -> None:
+    """Refuse a network of a file that was not given, or is not the one that was learned with.
+
+    The file is never looked for: whoever made a checkpoint could name any.
+    """
+    if not isinstance(network, str) or not isinstance(sha256, str):
+        raise DataError(f"{file}: damaged checkpoint: it names no network: train it again")
+    if ":" not in network and not sha256:
+        return
+    name = network.rpartition(":")[2]
+    copy = file.parent / Path(network.rpartition(":")[0]).name
+    try:
+        code = nets.code_of(network)
+    except UsageError:
+        raise UsageError(
+            f"{file}: its network {network!r} is in a file of its own (SHA-256 {sha256[:16]}...), "
+            "which is run only "
+            f"when you give it: --network {copy if copy.is_file() else 'FILE'}:{name}"
+        ) from None
+    if code is None or code.sha256 != sha256:
+        raise DataError(
+            f"{file}: was trained with another content of {network.rpartition(':')[0]} (SHA-256 "
+            f"{sha256[:16]}...): "
+            f"give that one (training leaves a copy beside my-model): --network {copy}:{name}"
+        )
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -247,8 +291,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{file}: damaged checkpoint or none at all ({error}): {remedy}") from error
-    # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever weights_only says
-    # (CVE-2025-32434), and takes a file that begins otherwise for one of its older formats
+    # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever weights_only
+    # says (CVE-2025-32434), and takes a file that begins otherwise for one of its older formats
     if "constants.pkl" in members or not archive_first:
         raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
     try:

@@ -184,7 +184,7 @@ def export(
         example = [example[0].repeat(loaded.net_options["n_frames"], 1, 1, 1)]
     state = list(net.initial_state(1)) if kind == "recurrent" else []
     description = Description(
-        network=nets.canonical(loaded.network),
+        network=loaded.network,
         outputs=loaded.outputs,
         net_options=loaded.net_options,
         action_space=loaded.action_space,

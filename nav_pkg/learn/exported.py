@@ -94,7 +94,8 @@ class Description:
             values["preprocessing"] = Preprocessing.from_state(values["preprocessing"])
             values["camera"] = tuple(int(side) for side in values["camera"])
             values["state"] = tuple(tuple(shape) for shape in values["state"])
-            nets.spec(values["network"])
+            if ":" not in values["network"]:  # else of a user's file, which is not needed any more
+                nets.spec(values["network"])
             made = Description(**values)
             made._check()
             return made
@@ -133,7 +134,7 @@ class ExportedPilot(Pilot):
         self.action_space = description.action_space
         self.preprocessing = description.preprocessing
         self._run = run
-        self._kind = nets.spec(description.network).kind
+        self._frames = "n_frames" in description.net_options
         self._count = int(description.net_options.get("n_frames", 1))
         self.reset()
         for _ in range(3):  # TorchScript measures in its first runs and then compiles
@@ -160,7 +161,7 @@ class ExportedPilot(Pilot):
                 f"{width}x{height} pixels: export it with the camera's --width and --height"
             )
         image = np.ascontiguousarray(rgb)
-        if self._kind == "frames":
+        if self._frames:
             # at a run's start its first frame stands for those before it, as in training
             self._images.extend([image] * (1 if self._images else self._count))
             image = np.stack(self._images)
@@ -187,7 +188,8 @@ def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple
     description = Description.from_text(text, file)
     if needs_trust(file) and not trust:
         raise UsageError(
-            f"{file}: not loaded: a TorchScript file is a program that can write any of your files as soon as "
+            f"{file}: not loaded: a TorchScript file is a program that can write any of your files "
+            "as soon as "
             "torch loads it: export the checkpoint as .onnx and fly that, or give --trust_torchscript for a "
             "file that you made yourself"
         )

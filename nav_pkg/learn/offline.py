@@ -72,6 +72,8 @@ class _Session(Setup):
     def __init__(self, flags: Mapping[str, Any], free: Collection[str], stop: Stop):
         super().__init__(flags)
         self.flags, self.free, self.stop = dict(flags), free, stop
+        if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
+            self.flags["network"] = self.network
 
     def create_scratch(self) -> None:
         """Save fresh weights to the log folder."""

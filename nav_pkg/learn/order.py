@@ -195,8 +195,10 @@ def _parts(samples: Samples, count: int, least: int) -> tuple[np.ndarray, np.nda
     made = np.concatenate(sizes).astype(np.int64)
     if made.min() < least:
         raise UsageError(
-            f"--batch_size {count}: the training set has only {len(lengths)} runs, and cut into {count} parts to "
-            f"slide along (--sliding_tbptt) the shortest has {made.min()} frames, less than --time_length {least}: "
+            f"--batch_size {count}: the training set has only {len(lengths)} runs, and cut into "
+            f"{count} parts to "
+            f"slide along (--sliding_tbptt) the shortest has {made.min()} frames, less than "
+            f"--time_length {least}: "
             "give a smaller batch or window"
         )
     return np.concatenate([[0], np.cumsum(made)[:-1]]).astype(np.int64), made
@@ -297,7 +299,8 @@ class SlidingWindows:
         if 0 < len(self._lengths) < batch_size and time_length != -1:
             self._starts, self._lengths = _parts(samples, batch_size, time_length)
             self.note = (
-                f"--sliding_tbptt: {len(samples.lengths)} training runs are fewer than --batch_size {batch_size}: "
+                f"--sliding_tbptt: {len(samples.lengths)} training runs are fewer than --batch_size "
+                f"{batch_size}: "
                 f"windows slide along {batch_size} consecutive parts of them, of {self._lengths.min()} to "
                 f"{self._lengths.max()} frames; each part begins with a state of zero"
             )
