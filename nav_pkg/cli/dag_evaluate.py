@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from nav_pkg.cli import evaluate, session_flags
+from nav_pkg.cli import early, evaluate, session_flags
 from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
@@ -93,6 +93,8 @@ class Evaluate(DagCommand):
         taken, given = self._checkpoints(words)
         self.rest = taken
         self.flights = check_flights(self.name, self.rest)
+        for path in given:
+            early.checkpoint(path, self.summary_dir)
         from nav_pkg.learn import checkpoint
 
         self.flown: Dict[str, str] = {}

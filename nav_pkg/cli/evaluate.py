@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from tqdm import tqdm
 
-from nav_pkg.cli import flags, run_script, session_flags
+from nav_pkg.cli import early, flags, run_script, session_flags
 from nav_pkg.cli.learner_flags import network, perturbation, real, whole
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
@@ -129,6 +129,7 @@ class Command:
     def __init__(self, args: Any, rest: List[str]):
         self.args, self.rest = args, rest
         self.folder = args.summary_dir / args.log_tag
+        self._check_names()
         self._paths: Dict[str, Path] = {}
         self.evaluation = Evaluation(self.folder, self._configuration())
         checked: Set[str] = set()
@@ -140,6 +141,15 @@ class Command:
                 run_script.Session(line, learner, check_only=True)
                 self._check_camera(condition.label, line)
             checked.add(condition.label)
+
+    def _check_names(self) -> None:
+        """Refuse checkpoints, networks, worlds and robots that are not there, before torch's slow import."""
+        early.network(self.args.network)
+        for given in self.args.checkpoint_path:
+            early.checkpoint(given, self.args.summary_dir)
+        for world in self.args.worlds:
+            alone = ["-m", "", "--alpha", str(self.args.alpha), "-w", world, *self.rest]
+            session_flags.check_simulator(session_flags.split(alone)[0])
 
     # What is evaluated.
 

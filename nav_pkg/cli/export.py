@@ -13,7 +13,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import early, flags
 from nav_pkg.cli.learner_flags import network, real, whole
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.paths import data_root, summary_dir
@@ -103,6 +103,10 @@ def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndar
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     args = parser().parse_args(argv)
+    early.network(args.network)
+    early.checkpoint(args.checkpoint_path, args.summary_dir)
+    if args.dataset:
+        early.dataset(args.dataset, args.data_root)
     from nav_pkg.learn import checkpoint, export
     from nav_pkg.learn.exported import is_exported
     from nav_pkg.learn.exported_files import SUFFIXES

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import learner_flags
+from nav_pkg.cli import early, learner_flags
 from nav_pkg.cli.flags import Parser
 from nav_pkg.core import UsageError
 
@@ -97,6 +97,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         import nav_pkg.ros.learner
 
         return nav_pkg.ros.learner.main(args, given(argv))
+    early.training(args, given(argv))
     from nav_pkg.learn.stop import Stop
 
     with Stop(args.wall_time) as stop:  # listening before the slow import of torch

@@ -23,13 +23,14 @@ from torch import nn
 import nav_pkg
 from nav_pkg import nets
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import paths
 from nav_pkg.data.files import atomic_write, disk_error, fsync
 from nav_pkg.data.paths import PathLike
 from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.places import MODEL_FILE, locate, require
 from nav_pkg.learn.preprocess import Preprocessing
 
-MODEL_FILE = "my-model"
+__all__ = ["MODEL_FILE", "Checkpoint", "check_weights", "load", "locate", "versions"]
+
 FORMAT = "nav_pkg checkpoint"
 FORMAT_VERSION = 2
 _TRAIN = "train one with scripts/main.py"
@@ -186,19 +187,6 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
         raise DataError(f"{what}: its weights do not fit the network: {'; '.join(wrong[:4])}{more}")
 
 
-def locate(path: PathLike, summary_dir: Optional[PathLike] = None) -> Path:
-    """The file that a `--checkpoint_path` means, whether it exists or not.
-
-    Args:
-        path: a log folder that holds `my-model`, or the file itself; absolute, or relative to
-            `summary_dir`.
-        summary_dir: the folder of all logs; None for the default one.
-    """
-    root = paths.summary_dir() if summary_dir is None else Path(summary_dir).expanduser()
-    full = root / Path(path).expanduser()
-    return full if full.is_file() else full / MODEL_FILE
-
-
 def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Optional[str] = None) -> Checkpoint:
     """Read a checkpoint; tensors come to the CPU.
 
@@ -211,11 +199,7 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
         DataError: the file is missing, damaged, of another network, holds code, or was not written
             by nav_pkg.
     """
-    file = locate(path, summary_dir)
-    if not file.is_file():
-        raise DataError(
-            f"{file}: no such checkpoint: check --checkpoint_path (relative to --summary_dir, or absolute)"
-        )
+    file = require(path, summary_dir)
     if file.suffix in (".onnx", ".pt"):
         raise DataError(f"{file}: an exported file: it flies, but for anything else its checkpoint is needed")
     content = _read(file)

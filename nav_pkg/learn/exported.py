@@ -26,6 +26,7 @@ from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.exported_files import READ, REMEDY, SUFFIXES, Prepare, Run
 from nav_pkg.learn.pilot import Pilot, check_given, resolve_device
+from nav_pkg.learn.places import require
 from nav_pkg.learn.preprocess import Preprocessing
 
 FORMAT = "nav_pkg export"
@@ -176,11 +177,7 @@ def is_exported(path: PathLike) -> bool:
 
 def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple[Description, Prepare]:
     """What an exported file says of itself, and what makes its program ready; runs nothing of it."""
-    file = checkpoint.locate(path, summary_dir)
-    if not file.is_file():
-        raise DataError(
-            f"{file.parent}: no such file: check --checkpoint_path (relative to --summary_dir, or absolute)"
-        )
+    file = require(path, summary_dir)
     try:
         text, prepare = READ[SUFFIXES[file.suffix]](file)
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any, Iterable, Optional
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error, lock_beside, read_json, remove_tree, to_json
-from nav_pkg.learn.checkpoint import MODEL_FILE
+from nav_pkg.learn.places import MODEL_FILE
 
 CONFIG_FILE = "config.json"
 RESULTS_FILE = "results.json"

@@ -194,7 +194,7 @@ def test_damage_is_found(tmp_path, suffix):
         with pytest.raises(DataError, match=r"export it again|copy it again"):
             fly(output)
     output.unlink()
-    with pytest.raises(DataError, match="no such file: check --checkpoint_path"):
+    with pytest.raises(DataError, match="no such checkpoint: check --checkpoint_path"):
         fly(output)
 
 
