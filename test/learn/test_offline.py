@@ -248,6 +248,15 @@ def test_imagenet_weights_that_are_not_there_or_not_wanted(arguments, tmp_path, 
     assert not (tmp_path / "a").exists()
 
 
+def test_a_folder_of_logs_in_the_present_folder_is_gone_on_with(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for episodes in ("1", "2"):
+        line = arguments("-t", "near", "--max_episodes", episodes)
+        line[line.index("--summary_dir") + 1] = "log"
+        assert main(line) == 0
+    assert len(lines(tmp_path / "log" / "near")) == 2
+
+
 def test_what_is_gone_on_with_needs_nothing_but_its_own_folder(arguments, tmp_path, capsys):
     start = ["--checkpoint_path", "tiny_net_scratch", "--tensorboard"]
     assert train(arguments("-t", "a", *EXTRA, *start), Interrupt(30)) == 85
