@@ -97,10 +97,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         import nav_pkg.ros.learner
 
         return nav_pkg.ros.learner.main(args, given(argv))
-    early.training(args, given(argv))
     from nav_pkg.learn.stop import Stop
 
     with Stop(args.wall_time) as stop:  # listening before the slow import of torch
+        early.training(args, given(argv))
         from nav_pkg.learn.offline import train
 
         values = learner_flags.offline_values(args)
