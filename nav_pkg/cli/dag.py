@@ -17,6 +17,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from nav_pkg.cli import cluster_flags, flags
 from nav_pkg.cli.cluster_flags import Layer
+from nav_pkg.cli.learner_flags import absolute_network
 from nav_pkg.cluster import begun, client, estimate, submit, transfer, write
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
@@ -111,6 +112,14 @@ class DagCommand:
                     f"folder of all logs, {self.summary_dir}: copy it there"
                 )
             return str(path)
+        if flag == "--network" and ".py:" in value:
+            if travels:
+                raise UsageError(
+                    f"{self.name}: {flag} {value}: with --file_transfer a network goes along with the "
+                    "code: put "
+                    f"the file into {ROOT}/nav_pkg/nets and give the network's name"
+                )
+            return absolute_network([flag, value])[1]
         if flag == "--robot" and value.endswith(".yaml"):
             if travels:
                 raise UsageError(

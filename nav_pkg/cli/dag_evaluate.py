@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cli import dagger as rounds_of_dagger
-from nav_pkg.cli import evaluate, session_flags
+from nav_pkg.cli import early, evaluate, session_flags
 from nav_pkg.cli.cluster_flags import SEEDS
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
@@ -97,13 +97,16 @@ class Evaluate(DagCommand):
         taken, given = self._checkpoints(words)
         self.rest = taken
         self.flights = check_flights(self.name, self.rest)
+        for path in given:
+            early.checkpoint(path, self.summary_dir)
         from nav_pkg.learn import checkpoint
 
         self.flown: Dict[str, str] = {}
         self.networks: Dict[str, str] = {}
+        network = evaluate.split(["-m", "checkpoint", *self.rest])[0].network
         named = labels(given) if given else {}
         for path, label in named.items() if given else self._models():
-            self.networks[label] = checkpoint.load(path, self.summary_dir).network
+            self.networks[label] = checkpoint.load(path, self.summary_dir, network).network
             self.flown[label] = path
         if not given:
             self.tag = f"{self.tag}/evaluation"

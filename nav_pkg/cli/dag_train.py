@@ -12,7 +12,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from nav_pkg.cli import learner_flags
+from nav_pkg.cli import early, learner_flags
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
 from nav_pkg.cluster import estimate
@@ -78,6 +78,10 @@ class Train(DagCommand):
         self.training = learner.parse(words)
         if self.training.online:
             raise UsageError(f"{self.name}: --online: see dag_train_online.py, which learns in flight")
+        early.network(self.training.network)
+        early.dataset(self.training.dataset, self.data_root, "dataset" in learner.given(words))
+        early.checkpoint(self.training.checkpoint_path, self.summary_dir, scratch=True)
+        self.network = canonical(self.training.network)
         self.models: List[Model] = []
         for rate in rates:
             for folder, seed in models(self.name, args):
@@ -189,6 +193,7 @@ def canonical(network: str) -> str:
     Raises:
         UsageError: there is no such network.
     """
+    early.network(network)
     if network in estimate.RATES:
         return network
     from nav_pkg import nets  # torch takes seconds

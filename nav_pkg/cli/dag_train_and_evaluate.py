@@ -22,7 +22,7 @@ class TrainAndEvaluate(Train):
 
     name = "dag_train_and_evaluate.py"
     about = "Train a network from several seeds on a cluster, and fly each model."
-    shared = ("--speed", "--turn_speed", "--num_threads")
+    shared = ("--speed", "--turn_speed", "--num_threads", "--network")
 
     def layers(self) -> List[Any]:
         """main.py trains, evaluate.py flies through run_script.py."""

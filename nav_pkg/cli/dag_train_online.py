@@ -63,7 +63,7 @@ class TrainOnline(DagCommand):
     def jobs(self) -> List[Asked]:
         """The learners, and the report."""
         flights, found = self.flights, []
-        rate = min(estimate.LEARNED_IN_FLIGHT, 0.5 * estimate.RATES[self.network].frames)
+        rate = min(estimate.LEARNED_IN_FLIGHT, 0.5 * estimate.rate_of(self.network).frames)
         frames = expected_frames(flights)
         filled = flights.runs * frames + self.prefilled
         work = estimate.flights(

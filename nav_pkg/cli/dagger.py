@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
-from nav_pkg.cli import flags, session_flags
+from nav_pkg.cli import early, flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
@@ -30,10 +30,8 @@ from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.learn import checkpoint as checkpoint_file
+from nav_pkg.learn import places
 from nav_pkg.learn.folder import RESULTS_FILE
-from nav_pkg.learn.online_flags import described_words
-from nav_pkg.learn.pilot import check_given
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "dagger.json"
@@ -146,8 +144,17 @@ class Rounds:
         if not base.split("val"):
             raise DataError(f"{base.path}: no runs to validate on: clean_dataset.py --val_len 1")
         given = main_command.given(training)
+        early.network(given.get("network"))
+        early.checkpoint(args.checkpoint_path, args.summary_dir)
+        from nav_pkg import nets  # torch takes seconds
+        from nav_pkg.learn import checkpoint as checkpoint_file
+        from nav_pkg.learn.online_flags import described_words
+        from nav_pkg.learn.pilot import check_given
+
         loaded = checkpoint_file.load(args.checkpoint_path, args.summary_dir, given.get("network"))
         self.net = described_words(loaded)
+        # a network of the user's own has to be given wherever it flies
+        self.own = self.net[0] if nets.code_of(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
         # what any of the commands would refuse is refused before the first one
@@ -188,6 +195,7 @@ class Rounds:
             *("--checkpoint_path", self.flown_net(number), "--random_seed", str(a.random_seed + number)),
             *self._from_route(),
             *self._places(),
+            *self.own,
             *self.flight,
         ]
 
@@ -224,7 +232,7 @@ class Rounds:
             *self._script("run_script.py"),
             *("-t", self._tag(number, "evaluate"), "-e", "--number_of_runs", str(a.evaluation_runs)),
             *("--checkpoint_path", self._tag(number, "train"), "--random_seed", str(a.random_seed)),
-            *("--alpha", "0", *self._from_route(), *self._places(), *self.flight),
+            *("--alpha", "0", *self._from_route(), *self._places(), *self.own, *self.flight),
         ]
 
     # Running them.
@@ -264,7 +272,7 @@ class Rounds:
         """
         file = self.folder / STATE
         if self.args.owr and file.exists():
-            begin = checkpoint_file.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            begin = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
             dataset = load_dataset(self.args.dataset, self.args.data_root).path.resolve()
             for flag, place in (("checkpoint_path", begin), ("dataset", dataset)):
                 if self.folder.resolve() in place.parents or self.data.resolve() in place.parents:

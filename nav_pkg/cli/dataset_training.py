@@ -7,6 +7,7 @@ import time
 from collections import Counter
 
 from nav_pkg.cli import flags
+from nav_pkg.cli.learner_flags import network
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, pack, paths, statistics, subset
 from nav_pkg.data import format as fmt
@@ -146,7 +147,9 @@ def run_stats(args: argparse.Namespace) -> int:
 
 def add_pack_flags(parser: flags.Parser) -> None:
     """The flags of `dataset.py pack`, beside the dataset and --data_root."""
-    parser.add_argument("--network", default="tiny_net", help="the network whose input size is packed for")
+    parser.add_argument(
+        "--network", default="tiny_net", type=network, help="the network whose input size is packed for"
+    )
     parser.add_argument(
         "--recovery_cameras",
         action="store_true",
@@ -165,7 +168,7 @@ def run_pack(args: argparse.Namespace) -> int:
     runs = _packed_runs(dataset)
     from nav_pkg import nets  # torch takes seconds
 
-    size = nets.spec(args.network).input_size
+    size = nets.spec(nets.canonical(args.network)).input_size
     what = f"images of {size[0]}x{size[1]}"
     groups = _cameras(dataset, runs, args.recovery_cameras)
     if args.remove:

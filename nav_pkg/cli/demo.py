@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from nav_pkg import nets
 from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
+from nav_pkg.cli.learner_flags import network
 from nav_pkg.cli.steps import Pace, run_step
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data.files import atomic_write, lock_beside, to_json
@@ -56,7 +57,7 @@ def parser() -> flags.Parser:
     add("--width", type=int, default=160, help="camera width, pixels")
     add("--height", type=int, default=120, help="camera height, pixels")
     add("--time_limit", type=float, default=15.0, help="minutes that collecting may take")
-    add("--network", default="tiny_net", help="network to train")
+    add("--network", default="tiny_net", type=network, help="network to train")
     add("--episodes", type=int, default=15, help="of training, up to 100 batches each")
     add("--batch_size", type=int, default=64, help="frames in a batch")
     add("--learning_rate", type=float, default=0.01, help="of SGD with momentum 0.9")
@@ -159,7 +160,7 @@ class Demo:
                 session_flags.schedule(own)
                 session_flags.check_simulator(own)
         main_command.parse(self.train()[2:])
-        nets.spec(self.args.network)
+        nets.canonical(self.args.network)
 
     # Running them.
 

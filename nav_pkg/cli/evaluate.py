@@ -21,8 +21,8 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 from tqdm import tqdm
 
 from nav_pkg import schemas
-from nav_pkg.cli import flags, run_script, session_flags
-from nav_pkg.cli.learner_flags import perturbation, real, whole
+from nav_pkg.cli import early, flags, run_script, session_flags
+from nav_pkg.cli.learner_flags import network, perturbation, real, whole
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
@@ -63,7 +63,14 @@ def parser() -> flags.Parser:
     """The flags of evaluate itself; others of run_script.py are taken as well and passed on."""
     p = flags.Parser(prog="evaluate.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
-    add("-m", "--checkpoint_path", nargs="+", required=True, help="checkpoints: log folders, or files")
+    add(
+        "-m",
+        "--checkpoint_path",
+        nargs="+",
+        required=True,
+        help="checkpoints: log folders, files, exported .onnx files",
+    )
+    add("--network", type=network, help="what they must hold; FILE.py:NAME for a network of your own")
     add("-t", "--log_tag", type=flags.name, default="evaluation", help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("-n", "--number_of_runs", type=whole(1), default=3, help="runs per condition")
@@ -82,6 +89,11 @@ def parser() -> flags.Parser:
     add("--num_threads", type=whole(1), default=1, help="threads of the net's arithmetic")
     add("--jobs", type=whole(1, 64), default=1, help="simulators side by side")
     add("--keep_images", action="store_true", help="keep all images of the flights")
+    add(
+        "--trust_torchscript",
+        action="store_true",
+        help="fly exported .pt files that you made yourself: they are programs that run with your rights",
+    )
     add("--owr", action="store_true", help="delete the evaluation first")
     return p
 
@@ -118,6 +130,7 @@ class Command:
     def __init__(self, args: Any, rest: List[str]):
         self.args, self.rest = args, rest
         self.folder = args.summary_dir / args.log_tag
+        self._check_names()
         self._paths: Dict[str, Path] = {}
         self.evaluation = Evaluation(self.folder, self._configuration())
         checked: Set[str] = set()
@@ -130,26 +143,45 @@ class Command:
                 self._check_camera(condition.label, line)
             checked.add(condition.label)
 
+    def _check_names(self) -> None:
+        """Refuse checkpoints, networks, worlds and robots that are not there, before torch's slow import."""
+        early.network(self.args.network)
+        for given in self.args.checkpoint_path:
+            early.checkpoint(given, self.args.summary_dir)
+        for world in self.args.worlds:
+            alone = ["-m", "", "--alpha", str(self.args.alpha), "-w", world, *self.rest]
+            session_flags.check_simulator(session_flags.split(alone)[0])
+
     # What is evaluated.
 
     def _configuration(self) -> Dict[str, Any]:
         from nav_pkg.learn import checkpoint as checkpoint_file
+        from nav_pkg.learn import exported
 
         args = self.args
+        exported.check_trust(args.checkpoint_path, args.trust_torchscript)
         checkpoints = []
         self._cameras: Dict[str, Any] = {}
         for given, label in labels(args.checkpoint_path).items():
-            loaded = checkpoint_file.load(given, args.summary_dir)
+            trust = args.trust_torchscript and exported.needs_trust(given)
+            loaded = exported.describe(given, args.summary_dir, args.network, trust)
             file = checkpoint_file.locate(given, args.summary_dir).resolve()
-            self._paths[label], self._cameras[label] = file, loaded.dataset.get("camera")
+            self._paths[label] = file
+            offline, updates = report.offline_scores(file.parent), None
+            if isinstance(loaded, exported.Description):  # its camera is checked by the session
+                own = file.parent / checkpoint_file.MODEL_FILE
+                if not own.is_file() or file_sha256(own).hex() != loaded.checkpoint:
+                    offline = None
+            else:
+                self._cameras[label], updates = loaded.dataset.get("camera"), loaded.updates
             checkpoints.append(
                 {
                     "label": label,
                     "path": given,
                     "sha256": file_sha256(file).hex(),
                     "network": loaded.network,
-                    "updates": loaded.updates,
-                    "offline": report.offline_scores(file.parent),
+                    "updates": updates,
+                    "offline": offline,
                 }
             )
         made = {
@@ -174,7 +206,7 @@ class Command:
 
     def _check_camera(self, label: str, line: Any) -> None:
         """A net sees in flight through the camera that it was trained with."""
-        camera = self._cameras[label]
+        camera = self._cameras.get(label)
         if camera and list(camera) != [line.width, line.height]:
             raise UsageError(
                 f"{self._paths[label]}: was trained with a camera of {camera[0]}x{camera[1]}, this one's is "
@@ -184,6 +216,8 @@ class Command:
 
     def _arguments(self, condition: Condition, k: int, n: int) -> List[str]:
         """The flags of run_script for a shard of a condition."""
+        from nav_pkg.learn import exported
+
         args = self.args
         base = self.folder / condition.folder
         tag = base.relative_to(args.summary_dir)
@@ -194,6 +228,9 @@ class Command:
         words += ["-m", self._paths[condition.label], "--alpha", args.alpha]
         words += ["--no_training", "--num_threads", args.num_threads]
         words += ["--perturbation", condition.perturbation, "--shard", f"{k}/{n}"]
+        trust = args.trust_torchscript and exported.needs_trust(self._paths[condition.label])
+        words += ["--trust_torchscript"] if trust else []
+        words += ["--network", args.network] if args.network else []
         words += ["--reverse"] if condition.direction == "reverse" else []
         # An evaluation is flown without mixing and noise: only where neither was asked for.
         words += [] if args.alpha or "--noise" in self.rest else ["--evaluation"]

@@ -1,7 +1,7 @@
-"""export.py: a checkpoint as one ONNX or TorchScript file, preprocessing inside, checked on real images.
+"""export.py: a checkpoint as one ONNX file, preprocessing inside, checked on real images.
 
 Examples:
-    export.py --checkpoint_path my_training --output my_net.onnx my_net.pt
+    export.py --checkpoint_path my_training --output my_net.onnx
     export.py --checkpoint_path my_training --output bebop.onnx --width 856 --height 480
 """
 
@@ -13,8 +13,8 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import real, whole
+from nav_pkg.cli import early, flags
+from nav_pkg.cli.learner_flags import network, real, whole
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.resize import resize
@@ -26,7 +26,15 @@ def parser() -> flags.Parser:
     add = p.add_argument
     add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--output", type=Path, nargs="+", required=True, help="files to write, NAME.onnx or NAME.pt")
+    add("--network", type=network, help="the network that it must hold; FILE.py:NAME for one of your own")
+    add(
+        "--output",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="files to write: NAME.onnx (also meant by NAME), or NAME.pt for TorchScript, which robots with "
+        "libtorch run and which flies here only with --trust_torchscript",
+    )
     add("--width", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
     add("--height", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
     add("--dataset", help="dataset to compare answers on (default: the one it was trained on)")
@@ -95,15 +103,21 @@ def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndar
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     args = parser().parse_args(argv)
+    early.network(args.network)
+    early.checkpoint(args.checkpoint_path, args.summary_dir)
+    if args.dataset:
+        early.dataset(args.dataset, args.data_root)
     from nav_pkg.learn import checkpoint, export
-    from nav_pkg.learn.exported import SUFFIXES, is_exported
+    from nav_pkg.learn.exported import is_exported
+    from nav_pkg.learn.exported_files import SUFFIXES
 
+    args.output = [file if file.suffix else file.with_suffix(".onnx") for file in args.output]
     for file in args.output:
         if file.suffix not in SUFFIXES:
             raise UsageError(f"--output {file}: must end in {' or '.join(SUFFIXES)}, which says the format")
     if is_exported(args.checkpoint_path):
         raise UsageError(f"export.py: {args.checkpoint_path} is exported already: give its checkpoint")
-    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir)
+    loaded = checkpoint.load(args.checkpoint_path, args.summary_dir, args.network)
     source = checkpoint.locate(args.checkpoint_path, args.summary_dir)
     camera = _camera(args, loaded.dataset.get("camera"))
     images = [resize(image, camera) for image in _images(args, loaded.dataset.get("name"))]

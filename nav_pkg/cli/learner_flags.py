@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Union
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from nav_pkg.cli import flags
 from nav_pkg.core import UsageError
@@ -56,6 +57,40 @@ def buffer_size(text: str) -> int:
 def time_length(text: str) -> int:
     """An argparse type: a number of frames, or -1 for whole runs."""
     return -1 if text.strip() == "-1" else whole(1)(text)
+
+
+def network(text: str) -> str:
+    """An argparse type: a network's name, or FILE.py:NAME with the file made absolute."""
+    path, colon, name = text.rpartition(":")
+    if not colon:
+        return text
+    file = Path(path).expanduser().resolve()
+    if not path.endswith(".py") or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a network's name nor FILE.py:NAME")
+    if not file.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no file {file}")
+    return f"{file}:{name}"
+
+
+def absolute_network(words: Sequence[str]) -> List[str]:
+    """A command line whose `--network FILE.py:NAME` means the same in every folder.
+
+    Raises:
+        UsageError: the file is not there.
+    """
+    made: List[str] = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        own = ".py:" in word
+        try:
+            if own and flag == "--network" and equals:
+                word = f"--network={network(value)}"
+            elif own and made and made[-1] == "--network":
+                word = network(word)
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"--network: {error}") from None
+        made.append(word)
+    return made
 
 
 def perturbation(text: str) -> str:
@@ -115,10 +150,11 @@ FLAGS: tuple[Flag, ...] = (
         "network and action space",
         Flag(
             "--network",
-            "network to train or fly, see docs/learning.md; tinyv2, the name of some published experiments, "
-            "is tiny_net, which they ran on",
+            "network to train or fly, see docs/learning.md, or FILE.py:NAME, one of your own; "
+            "tinyv2, the name of "
+            "some published experiments, is tiny_net, which they ran on",
             "tiny_net",
-            str,
+            network,
         ),
         Flag("--n_frames", "frames that a network of several frames takes (5)", None, whole(1)),
         Flag("--discrete", "classify the yaw rate into bins; else regress it"),
@@ -257,7 +293,7 @@ FLAGS: tuple[Flag, ...] = (
         Flag(
             "--checkpoint_path",
             "start from this checkpoint: a log folder or a file; '' for none; in flight also an exported "
-            ".onnx or .pt file",
+            ".onnx file",
             "",
             str,
         ),
@@ -366,6 +402,10 @@ FLAGS: tuple[Flag, ...] = (
         Flag("--alpha", "probability per frame that the expert's command is executed", 0.0, real(0, 1)),
         Flag("--pause_simulator", "let simulated time wait for each answer (which lock-step always does)"),
         Flag("--no_training", "fly and do not learn"),
+        Flag(
+            "--trust_torchscript",
+            "fly an exported .pt file that you made yourself: it is a program that runs with your rights",
+        ),
         Flag(
             "--perturbation",
             "what is done to images before the net sees them: none, light:S, blur:S or noise:S",

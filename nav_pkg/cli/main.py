@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import learner_flags
+from nav_pkg.cli import early, learner_flags
 from nav_pkg.cli.flags import Parser
 from nav_pkg.core import UsageError
 
@@ -44,6 +44,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(
                 f"main.py: --{key} has no effect in flight without --prefill_dataset: leave it out"
             )
+    if args.trust_torchscript and not args.no_training:
+        raise UsageError(
+            "main.py: --trust_torchscript: an exported file flies and does not learn: add "
+            "--no_training, or leave "
+            "it out"
+        )
     if args.create_scratch_checkpoint and (args.checkpoint_path or args.evaluate):
         raise UsageError(
             "main.py: --create_scratch_checkpoint makes fresh weights: leave --checkpoint_path "
@@ -94,6 +100,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from nav_pkg.learn.stop import Stop
 
     with Stop(args.wall_time) as stop:  # listening before the slow import of torch
+        early.training(args, given(argv))
         from nav_pkg.learn.offline import train
 
         values = learner_flags.offline_values(args)

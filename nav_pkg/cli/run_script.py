@@ -18,23 +18,20 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import early, flags
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.session_flags import SCRATCH_TAG, check_simulator, schedule, split
 from nav_pkg.cli.session_folders import Folders
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import Schedule
-from nav_pkg.learn import checkpoint as checkpoint_file
-from nav_pkg.learn import exported, online_flags
-from nav_pkg.learn.checkpoint import MODEL_FILE
+from nav_pkg.learn import places
 from nav_pkg.learn.folder import can_resume
-from nav_pkg.learn.online import read_runs
-from nav_pkg.learn.pilot import check_given
+from nav_pkg.learn.places import MODEL_FILE
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.sim.graph import Graph
@@ -68,8 +65,8 @@ class Session:
         self.dataset = dataset if args.create_dataset else None
         self.folder = Path(args.summary_dir) / args.log_tag
         self._anew = args.owr or args.log_tag == SCRATCH_TAG
-        self.learner_flags = self._learner(learner_flags)
         check_simulator(self.args)
+        self.learner_flags = self._learner(learner_flags)
         if check_only:
             return
         # All flags are good: from here on folders are locked, made and, when asked for, deleted.
@@ -118,6 +115,10 @@ class Session:
     def _check_learner(self, words: List[str]) -> None:
         """Refuse a missing checkpoint, or one that the flags contradict, before anything is made."""
         given = learner.given(words)
+        early.flight(given, self.args.checkpoint_path, self.args, self.folder)
+        from nav_pkg.learn import exported, online_flags  # torch takes seconds
+        from nav_pkg.learn.pilot import check_given
+
         if self.args.learns:
             sides = [camera.name for camera in side_cameras(description.read_robot(self.args.robot))]
             camera = (self.args.width, self.args.height)
@@ -125,7 +126,12 @@ class Session:
             where = self.folder if goes_on else None
             online_flags.check(learner.parse(words), given, camera, sides, where)
             return
-        loaded = exported.describe(self.args.checkpoint_path, self.args.summary_dir, given.get("network"))
+        loaded = exported.describe(
+            self.args.checkpoint_path,
+            self.args.summary_dir,
+            given.get("network"),
+            given.get("trust_torchscript", False),
+        )
         check_given(loaded, given, self.args.checkpoint_path)
         size = (self.args.height, self.args.width)
         if isinstance(loaded, exported.Description) and loaded.camera != size:
@@ -138,7 +144,7 @@ class Session:
     def _keep_checkpoint(self) -> None:
         """Refuse to empty the folder that the checkpoint lies in."""
         if self.args.checkpoint_path:
-            file = checkpoint_file.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            file = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
             if file.parent == self.folder.resolve():
                 raise UsageError(
                     f"--checkpoint_path {self.args.checkpoint_path} lies in the log folder that is begun "
@@ -149,6 +155,9 @@ class Session:
         """The runs that the session's learner has learned from."""
         if not (self.folder / MODEL_FILE).is_file():
             return {}
+        from nav_pkg.learn import checkpoint as checkpoint_file
+        from nav_pkg.learn.online import read_runs
+
         return read_runs(checkpoint_file.load(self.folder))
 
     # Folders and configuration.
@@ -289,7 +298,9 @@ class Session:
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
                 last, moved = key, now
-                self.bar.set_postfix_str(f"run {state['run']} {state['state']} {state['progress']:.0f} m")
+                self.bar.set_postfix_str(
+                    f"run {state['run']} {state['state']} {state['progress']:.0f} m{learning_sign(state)}"
+                )
             if key is None and now - begin > START_LIMIT:
                 return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
             limit = LEARN_LIMIT + STALL_LIMIT if self.args.learns else STALL_LIMIT
@@ -331,6 +342,14 @@ class Session:
         outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
         where = f"; dataset {self.dataset}" if self.dataset is not None else ""
         self._print(f"{len(runs)} runs: {outcomes}; log {self.folder}{where}")
+
+
+def learning_sign(state: Mapping[str, Any]) -> str:
+    """What a heartbeat says of learning in flight; empty where nothing learns."""
+    if not state.get("updates"):
+        return ""
+    loss = "not finite" if state.get("loss") is None else format(state["loss"], ".3g")
+    return f", loss {loss} after {state['updates']} gradient steps"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import flags, learner_flags
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.robot_flags import take_robot_defaults
 from nav_pkg.core import UsageError
@@ -120,7 +120,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     """
     own = parser()
     argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
-    args, rest = own.parse_known_args(argv)
+    args, rest = own.parse_known_args(learner_flags.absolute_network(argv))
     take_robot_defaults(args)
     # The nodes run in another folder: to them a relative path would mean another place.
     args.summary_dir, args.data_root = (

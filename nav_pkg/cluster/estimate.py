@@ -6,6 +6,7 @@ is why an estimated wall time is several times the expected seconds.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
@@ -24,30 +25,36 @@ class Rate(NamedTuple):
         parameters: millions.
         memory: MB a frame of a batch, of activations and their gradients (docs/scaling.md).
         side: of its square input, pixels.
+        recurrent: learns sequences.
     """
 
     frames: float
     parameters: float
     memory: float
     side: int
+    recurrent: bool = False
 
 
 RATES: Dict[str, Rate] = {
-    "alex_LSTM_net": Rate(82.1, 4.9, 4.9, 224),
+    "alex_LSTM_net": Rate(82.1, 4.9, 4.9, 224, True),
     "alex_net": Rate(79.6, 57.0, 5.0, 224),
     "dense_net": Rate(9.7, 7.0, 158.0, 224),
     "inception_net": Rate(7.2, 24.4, 110.0, 299),
     "mobile_net": Rate(25.6, 2.2, 91.0, 224),
     "res18_net": Rate(25.6, 11.2, 39.0, 224),
     "squeeze_net": Rate(41.2, 0.7, 41.0, 224),
-    "tiny_LSTM_net": Rate(4684.3, 2.1, 0.6, 128),
+    "tiny_LSTM_net": Rate(4684.3, 2.1, 0.6, 128, True),
     "tiny_net": Rate(1904.9, 8.2, 0.9, 128),
     "tiny_nfc_net": Rate(390.0, 4.0, 3.7, 128),
     "tinyv3_3d_net": Rate(1000.0, 0.5, 2.2, 128),
     "tinyv3_net": Rate(1904.9, 0.5, 0.4, 128),
     "vgg16_net": Rate(3.5, 134.3, 89.0, 224),
 }
-"""Every network's rates, on two cores."""
+"""Measured rates, on two cores; what is not here is told from the network itself (`rate_of`)."""
+MULTIPLY_ADDS = 8e9
+"""A second, learned from: the least of all measured networks (mobile_net), for those not measured."""
+MOST_FRAMES = 1900.0
+"""A second, of one image each: reading and normalising it take their time, however small the network."""
 
 RECORDED = 126.9
 """Frames a second that a recorder flies and writes (docs/performance.md, `real_time_ratio`)."""
@@ -134,21 +141,66 @@ class Frame:
 USUAL = Frame()
 
 
+@functools.lru_cache(maxsize=None)
+def rate_of(network: str) -> Rate:
+    """A network's rates: measured, or else from its parameters, multiply-adds and outputs of its layers.
+
+    Args:
+        network: its name in the registry.
+
+    Raises:
+        UsageError: no network has that name.
+    """
+    if network in RATES:
+        return RATES[network]
+    import torch  # takes seconds
+    from torch import nn
+
+    from nav_pkg import nets
+
+    spec, net = nets.spec(network), nets.build(network, seed=0).eval()
+    work, values = 0.0, 0.0
+
+    def count(module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal work, values
+        output = output[0] if isinstance(output, tuple) else output
+        if not isinstance(output, torch.Tensor) or any(True for _ in module.children()):
+            return
+        values += output.numel()
+        weights = sum(parameter.numel() for parameter in module.parameters())
+        # a kernel is used once for each place of its map, a matrix once
+        work += weights * (output.shape[-1] * output.shape[-2] if output.dim() == 4 else 1)
+
+    for module in net.modules():
+        module.register_forward_hook(count)
+    frames = (int(dict(spec.options)["n_frames"]),) if spec.kind == "frames" else ()
+    with torch.inference_mode():
+        image = torch.zeros(1, *(frames or ((1,) if spec.kind == "recurrent" else ())), 3, *spec.input_size)
+        net(image)
+    return Rate(
+        frames=min(MOST_FRAMES / math.prod(frames), MULTIPLY_ADDS / max(1.0, work)),
+        parameters=nets.parameter_count(net) / 1e6,
+        memory=2 * 4 * values / 1e6,  # with their gradients
+        side=max(spec.input_size),
+        recurrent=spec.kind == "recurrent",
+    )
+
+
 def training(
     network: str, flags: Mapping[str, Any], train_frames: int, val_frames: int, test_frames: int
 ) -> Work:
     """The work of a training.
 
     Args:
-        network: its name in `RATES`.
+        network: its name in the registry.
         flags: values of main.py's flags.
         train_frames: frames of the dataset to learn from; likewise to validate on and to test on.
         val_frames: see train_frames.
         test_frames: see train_frames.
     """
-    rate = RATES[network]
-    window = max(1, int(flags.get("time_length") or 10)) if "LSTM" in network else 1
-    if int(flags.get("time_length") or 10) < 0 and "LSTM" in network:
+    rate = rate_of(network)
+    window = max(1, int(flags.get("time_length") or 10)) if rate.recurrent else 1
+    if int(flags.get("time_length") or 10) < 0 and rate.recurrent:
         window = 2450  # whole runs
     batch = int(flags["batch_size"])
     kept = max(1, train_frames // int(flags.get("subsample") or 1))
@@ -191,9 +243,10 @@ def flights(
     """
     memory = SIMULATOR_MB
     if network:
-        memory += LEARNER_MB + 16 * RATES[network].parameters + buffer * 3 * RATES[network].side ** 2 / 1e6
-        slower = RATES["tiny_net"].frames / RATES[network].frames
-        rate = min(rate, max(rate / slower * 10, 0.3 * RATES[network].frames)) if slower > 10 else rate
+        own = rate_of(network)
+        memory += LEARNER_MB + 16 * own.parameters + buffer * 3 * own.side**2 / 1e6
+        slower = RATES["tiny_net"].frames / own.frames
+        rate = min(rate, max(rate / slower * 10, 0.3 * own.frames)) if slower > 10 else rate
     one = frames * max(1 / rate + frame.more_seconds, LEAST_SECONDS) + 1.0
     kept = frames if kept is None else min(kept, frames)
     whole = 0 < kept < frames  # one is, until it is thinned

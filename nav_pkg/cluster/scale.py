@@ -82,20 +82,20 @@ def training(models: int, network: str, dataset_frames: int, episodes: int, host
 
     Args:
         models: jobs.
-        network: of `estimate.RATES`.
+        network: its name in the registry.
         dataset_frames: frames of the dataset.
         episodes: of each training.
         hosts: that the jobs run on; packs are made once a host.
     """
     flags = {"batch_size": 64, "max_episodes": episodes}
     work = estimate.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
-    side = estimate.RATES[network].side
+    side = estimate.rate_of(network).side
     made = _load(models, work)
     made["dataset_gb"] = dataset_frames * estimate.USUAL.megabytes / 1000
     made["packs_gb_a_host"] = dataset_frames * 3 * side**2 / 1e9
     made["read_gb_shared"] = made["dataset_gb"] + hosts * made["packs_gb_a_host"]
     made["read_gb_transferred"] = models * made["dataset_gb"]
-    made["left_gb"] = models * estimate.RATES[network].parameters * 8 / 1000
+    made["left_gb"] = models * estimate.rate_of(network).parameters * 8 / 1000
     return made
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from nav_pkg import fields
 from nav_pkg.core import DataError, nearest_name
-from nav_pkg.data import codec, commit, files, paths
+from nav_pkg.data import codec, commit, files, paths, published
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import file_sha256
@@ -355,9 +355,12 @@ def load_dataset(name_or_path: PathLike, data_root: Optional[PathLike] = None, c
     if text.startswith((".", "~", "/")):
         return Dataset(Path(text).expanduser(), check)
     if not os.path.isdir(root):
-        raise DataError(f"{root}: no such data root; set --data_root or NAV_PKG_DATA")
+        raise DataError(
+            f"{root}: no such data root; set --data_root or NAV_PKG_DATA{published.remedy(text, root)}"
+        )
     path = root / text
     if not os.path.isdir(path):
         known = [p.relative_to(root).as_posix() for p in find_datasets(root)]
-        raise DataError(f"{path}: no such dataset{nearest_name(text, known)}")
+        more = published.remedy(text, root) or nearest_name(text, known)
+        raise DataError(f"{path}: no such dataset{more}")
     return Dataset(path, check)

@@ -11,6 +11,7 @@ from typing import Iterable, Iterator
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Run
 
 EXPERT_COLOUR = (40, 200, 60)
@@ -74,7 +75,7 @@ def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, dep
     """Write a sheet of frames (jpg or png by the file's ending)."""
     from PIL import Image
 
-    pictures = [picture(run, i, depth=depth) for i in spread(run, count)]
+    pictures = [picture(run, i, depth=depth) for i in progress(spread(run, count), "frames")]
     width, height = pictures[0].size
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -93,7 +94,7 @@ def film(run: Run, output: Path, indices: Iterable[int], rate: float = 10.0, dep
     """
 
     def pictures() -> Iterator:
-        return (picture(run, i, depth=depth) for i in indices)
+        return (picture(run, i, depth=depth) for i in progress(list(indices), "frames"))
 
     if output.suffix == ".gif":
         first, *rest = pictures()

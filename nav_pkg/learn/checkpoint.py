@@ -21,9 +21,8 @@ from torch import nn
 
 import nav_pkg
 from nav_pkg import nets
-from nav_pkg.core import DataError
-from nav_pkg.data import paths
-from nav_pkg.data.files import disk_error, fsync, open_regular, printable, temporary
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.files import atomic_write, disk_error, fsync, open_regular, printable, temporary
 from nav_pkg.data.paths import PathLike
 from nav_pkg.fields import (
     NOTHING,
@@ -39,16 +38,19 @@ from nav_pkg.fields import (
     whole,
 )
 from nav_pkg.learn.action import ActionSpace
+from nav_pkg.learn.places import MODEL_FILE, locate, require
 from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.schemas import NAME
+from nav_pkg.schemas import LINE
 
-MODEL_FILE = "my-model"
+__all__ = ["MODEL_FILE", "Checkpoint", "check_weights", "load", "locate", "versions"]
+
 FORMAT = "nav_pkg checkpoint"
 FORMAT_VERSION = 2
+_TRAIN = "train one with scripts/main.py"
 
 _TENSOR = Field("a tensor", lambda value: isinstance(value, torch.Tensor))
 _CONTENT = {
-    "network": NAME.required,
+    "network": LINE.required,
     "outputs": whole(1, 100_000).required,
     "net_options": OBJECT.required,
     "action_space": OBJECT.required,
@@ -63,6 +65,7 @@ _CONTENT = {
         {"name": TEXT, "hash": TEXT, "camera": either(a_list(whole(1, 10**6), 2), NOTHING)}
     ).required,
     "versions": table(TEXT).required,
+    "network_sha256": TEXT,
 }
 """What a checkpoint's entries are; those below are checked by who takes them over."""
 
@@ -108,6 +111,7 @@ class Checkpoint:
         random_states: torch's random states: `cpu`, and `cuda` where one is used.
         dataset: name, hash and camera (width and height) of what it learns from.
         versions: as `versions()`.
+        network_sha256: of the file that a network of the user's own is in; empty for nav_pkg's.
     """
 
     network: str
@@ -125,9 +129,17 @@ class Checkpoint:
     random_states: dict[str, torch.Tensor] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions)
+    network_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if ":" in self.network and not self.network_sha256:
+            code = nets.code_of(self.network)
+            self.network_sha256 = code.sha256 if code else ""
 
     def save(self, path: PathLike, replace: bool = True) -> bool:
         """Write to a file as a whole: beside, flushed to disk, renamed.
+
+        A network of the user's own has its file beside it.
 
         Args:
             path: the file.
@@ -144,8 +156,13 @@ class Checkpoint:
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["action_space"] = self.action_space.state()
         content["preprocessing"] = self.preprocessing.state()
+        code = nets.code_of(self.network) if self.network_sha256 else None
+        if code is None:
+            del content["network_sha256"]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if code is not None and not (path.parent / code.file).exists():
+                atomic_write(path.parent / code.file, code.source, "--summary_dir")
             with temporary(path) as (beside, descriptor):
                 with open(descriptor, "wb", closefd=False) as file:
                     try:
@@ -231,19 +248,6 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
         raise DataError(f"{what}: its weights do not fit the network: {'; '.join(wrong[:4])}{more}")
 
 
-def locate(path: PathLike, summary_dir: Optional[PathLike] = None) -> Path:
-    """The file that a `--checkpoint_path` means, whether it exists or not.
-
-    Args:
-        path: a log folder that holds `my-model`, or the file itself; absolute, or relative to
-            `summary_dir`.
-        summary_dir: the folder of all logs; None for the default one.
-    """
-    root = paths.summary_dir() if summary_dir is None else Path(summary_dir).expanduser()
-    full = root / Path(path).expanduser()
-    return full if full.is_file() else full / MODEL_FILE
-
-
 def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Optional[str] = None) -> Checkpoint:
     """Read a checkpoint; tensors come to the CPU.
 
@@ -256,12 +260,8 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
         DataError: the file is missing, damaged, of another network, holds code, or was not written
             by nav_pkg.
     """
-    file = locate(path, summary_dir)
-    if not file.is_file():
-        raise DataError(
-            f"{file}: no such checkpoint: check --checkpoint_path (relative to --summary_dir, or absolute)"
-        )
-    if file.suffix == ".onnx":
+    file = require(path, summary_dir)
+    if file.suffix in (".onnx", ".pt"):
         raise DataError(f"{file}: an exported file: it flies, but for anything else its checkpoint is needed")
     content = _read(file)
     if content.get("format") != FORMAT:
@@ -273,10 +273,13 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
             f"{FORMAT_VERSION}: use the nav_pkg that wrote it ({shown(content.get('versions'))})"
         )
     names = [item.name for item in fields(Checkpoint)]
+    content.setdefault("network_sha256", "")
     missing = [name for name in names if name not in content]
     if missing:
         raise DataError(f"{file}: damaged checkpoint: {', '.join(missing)} missing: train it again")
     check_fields(content, _CONTENT, file)
+    network = None if network is None else nets.canonical(network)
+    _check_code(file, content["network"], content["network_sha256"])
     try:
         values = {name: content[name] for name in names}
         values["action_space"] = ActionSpace.from_state(content["action_space"])
@@ -297,6 +300,31 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
     return checkpoint
 
 
+def _check_code(file: Path, network: str, sha256: str) -> None:
+    """Refuse a network of a file that was not given, or is not the one that was learned with.
+
+    The file is never looked for: whoever made a checkpoint could name any.
+    """
+    if ":" not in network and not sha256:
+        return
+    name = network.rpartition(":")[2]
+    copy = file.parent / Path(network.rpartition(":")[0]).name
+    try:
+        code = nets.code_of(network)
+    except UsageError:
+        raise UsageError(
+            f"{file}: its network {network!r} is in a file of its own (SHA-256 {sha256[:16]}...), "
+            "which is run only "
+            f"when you give it: --network {copy if copy.is_file() else 'FILE'}:{name}"
+        ) from None
+    if code is None or code.sha256 != sha256:
+        raise DataError(
+            f"{file}: was trained with another content of {network.rpartition(':')[0]} (SHA-256 "
+            f"{sha256[:16]}...): "
+            f"give that one (training leaves a copy beside my-model): --network {copy}:{name}"
+        )
+
+
 def _read(file: Path) -> dict[str, Any]:
     """The dict in a file that torch.save wrote, after its checksums have been checked."""
     remedy = "copy it again, or train it again"
@@ -306,6 +334,9 @@ def _read(file: Path) -> dict[str, Any]:
             # nothing is packed, so that nothing takes more memory than the file has bytes
             packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
             damaged = "" if packed else archive.testzip()
+            members = [name.rsplit("/", 1)[-1].lower() for name in archive.namelist()]
+            stream.seek(0)
+            archive_first = stream.read(4) == b"PK\x03\x04"
         if packed or damaged:
             what = "it is compressed" if packed else f"{damaged} has a wrong checksum"
             raise DataError(f"{file}: damaged checkpoint ({what}): {remedy}")
@@ -317,6 +348,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(
             f"{file}: damaged checkpoint or none at all ({first_line(error)}): {remedy}"
         ) from error
+    # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever weights_only
+    # says (CVE-2025-32434), and takes a file that begins otherwise for one of its older formats
+    if "constants.pkl" in members or not archive_first:
+        raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -324,7 +359,7 @@ def _read(file: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds here; the archive itself is whole
         raise DataError(
             f"{file}: refused: it holds more than weights and plain values (code, for instance) and was "
-            "not written by nav_pkg: train one with scripts/main.py"
+            f"not written by nav_pkg: {_TRAIN}"
         ) from error
     if not isinstance(content, dict):
         raise DataError(f"{file}: not a checkpoint that nav_pkg wrote: train one with scripts/main.py")

@@ -1,4 +1,4 @@
-"""Export: a checkpoint as one TorchScript or ONNX file with its preprocessing inside, checked.
+"""Export: a checkpoint as one ONNX (or TorchScript) file with its preprocessing inside, checked.
 
 The file takes camera images as they come (uint8, RGB) and gives the network's outputs. It is kept only
 when it answers real images as the checkpoint's own pilot does.
@@ -26,7 +26,8 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.paths import PathLike
 from nav_pkg.learn.checkpoint import Checkpoint, versions
-from nav_pkg.learn.exported import KEY, SUFFIXES, Description, open_exported, with_checksum
+from nav_pkg.learn.exported import SIDES, Description, open_exported
+from nav_pkg.learn.exported_files import KEY, SUFFIXES, with_checksum
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.tensor_resize import TensorResize
@@ -164,8 +165,10 @@ def export(
     output = Path(output)
     if output.suffix not in SUFFIXES:
         raise UsageError(f"--output {output}: must end in {' or '.join(SUFFIXES)}, which says the format")
-    if not all(16 <= side <= 8192 for side in camera):
-        raise UsageError(f"--width {camera[1]} --height {camera[0]}: 16 to 8192 pixels are needed")
+    if not all(SIDES[0] <= side <= SIDES[1] for side in camera):
+        raise UsageError(
+            f"--width {camera[1]} --height {camera[0]}: {SIDES[0]} to {SIDES[1]} pixels are needed"
+        )
     kind = nets.spec(loaded.network).kind
     net = loaded.build().eval().requires_grad_(False)
     own = Pilot(
@@ -181,7 +184,7 @@ def export(
         example = [example[0].repeat(loaded.net_options["n_frames"], 1, 1, 1)]
     state = list(net.initial_state(1)) if kind == "recurrent" else []
     description = Description(
-        network=nets.canonical(loaded.network),
+        network=loaded.network,
         outputs=loaded.outputs,
         net_options=loaded.net_options,
         action_space=loaded.action_space,
@@ -201,7 +204,7 @@ def export(
         output.parent.mkdir(parents=True, exist_ok=True)
         files.atomic_write(beside, data, "--output")
         del data
-        parity = compare(own, open_exported(beside.resolve()), images, tolerance)
+        parity = compare(own, open_exported(beside.resolve(), trust=True), images, tolerance)
         if not parity.holds(tolerance):
             raise DataError(
                 f"{output}: not kept: it does not answer as the checkpoint does ({parity}; allowed: "

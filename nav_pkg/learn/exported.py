@@ -1,4 +1,4 @@
-"""Exported checkpoints in flight: ONNX and TorchScript files that `scripts/export.py` made.
+"""Exported checkpoints in flight: ONNX files that `scripts/export.py` made, and TorchScript on demand.
 
 Such a file holds network and preprocessing as one program and, as text, what a pilot has to know (action
 space, camera ...). It flies like the checkpoint that it was made from: `load` gives a pilot of either.
@@ -7,14 +7,13 @@ space, camera ...). It flies like the checkpoint that it was made from: `load` g
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import warnings
-import zipfile
+import math
+import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Deque, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Deque, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -25,18 +24,18 @@ from nav_pkg.data.paths import PathLike
 from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint
+from nav_pkg.learn.exported_files import READ, REMEDY, SUFFIXES, Prepare, Run
 from nav_pkg.learn.pilot import Pilot, check_given, resolve_device
+from nav_pkg.learn.places import require
 from nav_pkg.learn.preprocess import Preprocessing
-
-SUFFIXES = {".onnx": "onnx", ".pt": "torchscript"}
-"""The format of an exported file by the end of its name."""
 
 FORMAT = "nav_pkg export"
 FORMAT_VERSION = 1
-KEY = "nav_pkg"
-"""Name of the description within a file: an entry of ONNX's metadata, an extra file of TorchScript."""
-
-_REMEDY = "export it again with scripts/export.py"
+SIDES = (16, 8192)
+"""Least and most pixels of a side of a camera."""
+_MOST = 1 << 24
+"""Values of a part of a network's state, and frames that a network takes: what a file says is no measure of
+how much memory is taken for it."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,25 @@ class Description:
             values["preprocessing"] = Preprocessing.from_state(values["preprocessing"])
             values["camera"] = tuple(int(side) for side in values["camera"])
             values["state"] = tuple(tuple(shape) for shape in values["state"])
-            nets.spec(values["network"])
-            return Description(**values)
+            if ":" not in values["network"]:  # else of a user's file, which is not needed any more
+                nets.spec(values["network"])
+            made = Description(**values)
+            made._check()
+            return made
         except (DataError, UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{file}: its description is not readable ({' '.join(str(error).split())}): {_REMEDY}"
+                f"{file}: its description is not readable ({' '.join(str(error).split())}): {REMEDY}"
             ) from error
 
-
-Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
-"""A program: an image (or the last frames) and a state to the outputs and the next state."""
+    def _check(self) -> None:
+        """Raise ValueError for sizes that can't be."""
+        if len(self.camera) != 2 or not all(SIDES[0] <= side <= SIDES[1] for side in self.camera):
+            raise ValueError(f"camera {self.camera}")
+        for shape in self.state:
+            if not all(isinstance(side, int) and side > 0 for side in shape) or math.prod(shape) > _MOST:
+                raise ValueError(f"state {shape}")
+        if not 1 <= int(self.net_options.get("n_frames", 1)) <= 1000:
+            raise ValueError(f"n_frames {self.net_options['n_frames']}")
 
 
 class ExportedPilot(Pilot):
@@ -127,7 +135,7 @@ class ExportedPilot(Pilot):
         self.action_space = description.action_space
         self.preprocessing = description.preprocessing
         self._run = run
-        self._kind = nets.spec(description.network).kind
+        self._frames = "n_frames" in description.net_options
         self._count = int(description.net_options.get("n_frames", 1))
         self.reset()
         for _ in range(3):  # TorchScript measures in its first runs and then compiles
@@ -154,7 +162,7 @@ class ExportedPilot(Pilot):
                 f"{width}x{height} pixels: export it with the camera's --width and --height"
             )
         image = np.ascontiguousarray(rgb)
-        if self._kind == "frames":
+        if self._frames:
             # at a run's start its first frame stands for those before it, as in training
             self._images.extend([image] * (1 if self._images else self._count))
             image = np.stack(self._images)
@@ -162,102 +170,42 @@ class ExportedPilot(Pilot):
         return np.asarray(outputs, np.float64)
 
 
-# ONNX: a protobuf message may be cut anywhere between fields and put together again, so the checksum is a
-# last entry of the metadata, of known length, behind all that it is the checksum of.
-
-
-def _checksum_field(digest: str) -> bytes:
-    key = f"{KEY}_sha256".encode()
-    entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(digest)]) + digest.encode()
-    return b"\x72" + bytes([len(entry)]) + entry  # field 14 of ModelProto: metadata_props
-
-
-def with_checksum(model: bytes) -> bytes:
-    """An ONNX file's bytes with their SHA-256 as a last entry of the metadata."""
-    return model + _checksum_field(hashlib.sha256(model).hexdigest())
-
-
-def _check_onnx(file: Path, data: bytes) -> None:
-    size = len(_checksum_field("0" * 64))
-    field = _checksum_field(hashlib.sha256(data[:-size]).hexdigest())
-    if data[-size:] != field:
-        mine = data[-size:].startswith(field[: size - 64])
-        what = "damaged (wrong checksum)" if mine else "cut, or not exported by nav_pkg"
-        raise DataError(f"{file}: {what}: copy it again, or {_REMEDY}")
-
-
-def _open_onnx(file: Path, device: str, threads: int) -> tuple[str, Run]:
-    """The description and the program of an ONNX file."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UsageError(
-            f"{file}: flying ONNX needs onnxruntime: pip install onnxruntime, or export to .pt"
-        ) from None
-    if device == "cuda":
-        raise UsageError(
-            "--device cuda: ONNX files are computed on the CPU here: leave it out, or export to .pt"
-        )
-    data = file.read_bytes()
-    _check_onnx(file, data)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own kinds; the bytes are whole
-        reason = " ".join(str(error).split())
-        raise DataError(f"{file}: this onnxruntime cannot run it ({reason}): {_REMEDY}") from error
-    names = [item.name for item in session.get_inputs()]
-
-    def run(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        return session.run(None, dict(zip(names, values)))
-
-    return session.get_modelmeta().custom_metadata_map.get(KEY, ""), run
-
-
-def _open_torchscript(file: Path, device: str, _threads: int) -> tuple[str, Run]:
-    """The description and the program of a TorchScript file."""
-    try:
-        # as for checkpoints: torch does not check the archive's checksums
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-            own = any(name.endswith(f"/extra/{KEY}") for name in archive.namelist())
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{file}: damaged or no TorchScript file ({error}): {_REMEDY}") from error
-    if damaged:
-        raise DataError(f"{file}: damaged ({damaged} has a wrong checksum): copy it again, or {_REMEDY}")
-    if not own:
-        raise DataError(f"{file}: not exported by nav_pkg: {_REMEDY} (a checkpoint is called my-model)")
-    extra = {KEY: ""}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that TorchScript is no longer developed
-            program = torch.jit.load(str(file), map_location=device, _extra_files=extra).eval()
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{file}: this torch cannot run it ({reason}): {_REMEDY}") from error
-
-    def run(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        with torch.inference_mode():
-            answers = program(*(torch.from_numpy(np.array(value)).to(device) for value in values))
-        answers = answers if isinstance(answers, tuple) else (answers,)
-        return [answer.cpu().numpy() for answer in answers]
-
-    text = extra[KEY]
-    return text.decode() if isinstance(text, bytes) else text, run
-
-
-_OPEN = {"onnx": _open_onnx, "torchscript": _open_torchscript}
-
-
 def is_exported(path: PathLike) -> bool:
     """Whether a `--checkpoint_path` means an exported file, by the end of its name."""
     return Path(path).suffix in SUFFIXES
 
 
+def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple[Description, Prepare]:
+    """What an exported file says of itself, and what makes its program ready; runs nothing of it."""
+    file = require(path, summary_dir)
+    try:
+        text, prepare = READ[SUFFIXES[file.suffix]](file)
+    except OSError as error:
+        raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
+    description = Description.from_text(text, file)
+    if needs_trust(file) and not trust:
+        raise UsageError(
+            f"{file}: not loaded: a TorchScript file is a program that can write any of your files "
+            "as soon as "
+            "torch loads it: export the checkpoint as .onnx and fly that, or give --trust_torchscript for a "
+            "file that you made yourself"
+        )
+    return description, prepare
+
+
+def needs_trust(path: PathLike) -> bool:
+    """Whether a `--checkpoint_path` means a TorchScript file, by the end of its name."""
+    return SUFFIXES.get(Path(path).suffix) == "torchscript"
+
+
+def check_trust(paths: Sequence[PathLike], trust: bool) -> None:
+    """Raise UsageError for a `--trust_torchscript` that has nothing to trust."""
+    if trust and not any(needs_trust(path) for path in paths):
+        raise UsageError("--trust_torchscript has no effect without a .pt file to fly: leave it out")
+
+
 def open_exported(
-    path: PathLike, summary_dir: Optional[PathLike] = None, device: str = "cpu"
+    path: PathLike, summary_dir: Optional[PathLike] = None, device: str = "cpu", trust: bool = False
 ) -> ExportedPilot:
     """The pilot of an exported file, on torch's present number of threads.
 
@@ -265,21 +213,15 @@ def open_exported(
         path: the file; absolute, or relative to `summary_dir`.
         summary_dir: the folder of all logs; None for the default one.
         device: `cpu` or `cuda`.
+        trust: whether a TorchScript file may be loaded, which runs code of the file.
 
     Raises:
         DataError: the file is missing, damaged, or not one of ours.
-        UsageError: what runs it is not installed, or can't use that device.
+        UsageError: what runs it is not installed, or can't use that device; or it is a TorchScript file
+            that is not trusted.
     """
-    file = checkpoint.locate(path, summary_dir)
-    if not file.is_file():
-        raise DataError(
-            f"{file.parent}: no such file: check --checkpoint_path (relative to --summary_dir, or absolute)"
-        )
-    try:
-        text, run = _OPEN[SUFFIXES[file.suffix]](file, device, torch.get_num_threads())
-    except OSError as error:
-        raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    return ExportedPilot(Description.from_text(text, file), run)
+    description, prepare = _read(path, summary_dir, trust)
+    return ExportedPilot(description, prepare(device, torch.get_num_threads()))
 
 
 def _check_network(description: Description, name: PathLike, network: Optional[str]) -> None:
@@ -291,21 +233,28 @@ def _check_network(description: Description, name: PathLike, network: Optional[s
 
 
 def describe(
-    path: PathLike, summary_dir: Optional[PathLike] = None, network: Optional[str] = None
+    path: PathLike,
+    summary_dir: Optional[PathLike] = None,
+    network: Optional[str] = None,
+    trust: bool = False,
 ) -> Union[Checkpoint, Description]:
     """What a `--checkpoint_path` holds, checkpoint or exported file, once it is known to be whole.
+
+    Nothing of an exported file is run.
 
     Args:
         path: as for `Pilot.load`, or an exported file.
         summary_dir: as there.
         network: as there.
+        trust: as for `open_exported`.
 
     Raises:
         DataError, UsageError: as `Pilot.load` and `open_exported`.
     """
+    check_trust([path], trust)
     if not is_exported(path):
         return checkpoint.load(path, summary_dir, network)
-    description = open_exported(path, summary_dir).description
+    description, _ = _read(path, summary_dir, trust)
     _check_network(description, path, network)
     return description
 
@@ -318,18 +267,27 @@ def load_pilot(
     turn_speed: Optional[float] = None,
     network: Optional[str] = None,
     given: Optional[Mapping[str, Any]] = None,
+    trust: bool = False,
 ) -> Pilot:
     """The pilot of a checkpoint or of an exported file: the one place that chooses.
 
-    Arguments and errors as for `Pilot.load`.
+    Arguments and errors as for `Pilot.load`; `trust` as for `open_exported`, with a warning.
     """
+    check_trust([checkpoint_path], trust)
     if not is_exported(checkpoint_path):
         return Pilot.load(checkpoint_path, summary_dir, device, speed, turn_speed, network, given)
     onnx = SUFFIXES[Path(checkpoint_path).suffix] == "onnx"
     chosen = resolve_device("cpu" if onnx and device == "auto" else device)
-    pilot = open_exported(checkpoint_path, summary_dir, chosen)
-    _check_network(pilot.description, checkpoint_path, network)
-    check_given(pilot.description, given or {}, str(checkpoint_path))  # type: ignore[arg-type]
+    description, prepare = _read(checkpoint_path, summary_dir, trust)
+    _check_network(description, checkpoint_path, network)
+    check_given(description, given or {}, str(checkpoint_path))  # type: ignore[arg-type]
+    if trust:
+        print(
+            f"warning: {checkpoint_path}: --trust_torchscript: this file's code runs with your rights",
+            file=sys.stderr,
+            flush=True,
+        )
+    pilot = ExportedPilot(description, prepare(chosen, torch.get_num_threads()))
     speeds = {"speed": speed, "turn_speed": turn_speed}
     pilot.action_space = dataclasses.replace(
         pilot.action_space, **{key: value for key, value in speeds.items() if value is not None}

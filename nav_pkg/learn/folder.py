@@ -22,7 +22,7 @@ from nav_pkg.data.files import (
     remove_tree,
     to_json,
 )
-from nav_pkg.learn.checkpoint import MODEL_FILE
+from nav_pkg.learn.places import MODEL_FILE
 
 CONFIG_FILE = "config.json"
 RESULTS_FILE = "results.json"

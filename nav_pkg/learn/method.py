@@ -54,6 +54,8 @@ class Method(Protocol):
 
     steps: int
     """Batches in an episode."""
+    note: str
+    """What a user should know of the order of what is learned; empty for nothing."""
     arithmetic: Arithmetic
     """How the network is computed with."""
 
@@ -189,6 +191,8 @@ class FrameMethod:
         train: the training set.
         count: frames that the network takes at once; 0 for a network that takes one image.
     """
+
+    note = ""
 
     def __init__(
         self,

@@ -72,6 +72,8 @@ class _Session(Setup):
     def __init__(self, flags: Mapping[str, Any], free: Collection[str], stop: Stop):
         super().__init__(flags)
         self.flags, self.free, self.stop = dict(flags), free, stop
+        if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
+            self.flags["network"] = self.network
 
     def create_scratch(self) -> None:
         """Save fresh weights to the log folder."""
@@ -210,6 +212,8 @@ class _Session(Setup):
         if args.evaluate:  # nothing is learned, so that no batch has to fit
             how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
         method = make_method(how, net, self.arithmetic, self.preprocessing, self.criterion, train_samples)
+        if method.note:
+            say(method.note)
         return Trainer(
             network=self.network,
             net=net,

@@ -71,6 +71,8 @@ class OnlineLearner(Setup):
     ):
         super().__init__(flags, where)
         self.where, self._flags = where, dict(flags)
+        if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
+            self._flags["network"] = self.network
         self._facts = flight_facts(camera)
         check_learner(self)
         self.sides = side_cameras(self, sides)

@@ -52,7 +52,7 @@ def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = 
 
 def described_words(loaded: Checkpoint) -> List[List[str]]:
     """The words of a command line that ask for a checkpoint's net, flag by flag with its values."""
-    words = [["--network", loaded.network]]
+    words = [["--network", nets.given_name(loaded.network)]]
     for key, value in {**described_flags(loaded), **loaded.net_options}.items():
         if value is None or value is False:
             continue

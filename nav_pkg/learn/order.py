@@ -173,6 +173,37 @@ def _check_length(samples: Samples, time_length: int) -> None:
         )
 
 
+def _parts(samples: Samples, count: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut runs into consecutive parts, as equal as they can be; all frames are in one.
+
+    Args:
+        samples: the training set, of fewer runs than `count`.
+        count: parts in all.
+        least: frames that each must have.
+
+    Returns:
+        The first frame and the number of frames of each part: int64 (count,), in the order of the frames.
+
+    Raises:
+        UsageError: a part would be shorter.
+    """
+    lengths = samples.lengths
+    pieces = np.ones(len(lengths), np.int64)
+    for _ in range(count - len(lengths)):
+        pieces[np.argmax(lengths / pieces)] += 1  # the run whose parts are longest
+    sizes = [np.full(n, length // n) + (np.arange(n) < length % n) for length, n in zip(lengths, pieces)]
+    made = np.concatenate(sizes).astype(np.int64)
+    if made.min() < least:
+        raise UsageError(
+            f"--batch_size {count}: the training set has only {len(lengths)} runs, and cut into "
+            f"{count} parts to "
+            f"slide along (--sliding_tbptt) the shortest has {made.min()} frames, less than "
+            f"--time_length {least}: "
+            "give a smaller batch or window"
+        )
+    return np.concatenate([[0], np.cumsum(made)[:-1]]).astype(np.int64), made
+
+
 class WholeRuns:
     """F-BPTT: whole runs, each once an episode.
 
@@ -235,19 +266,26 @@ class SlidingWindows:
     order; those left over that do not fill a batch wait for the next pass. Windows at a run's end are
     shorter; a sequence whose run has ended leaves the batch.
 
+    A training set of fewer runs than the batch is cut: the runs into consecutive parts, as many as the batch
+    has rows and as equal as they can be, and the windows slide along these. A part begins with a state of
+    zero, as a run does.
+
     Args:
         samples: the training set.
-        batch_size: runs that are slid along at once.
-        time_length: frames in a window; -1 for whole runs.
+        batch_size: runs (or parts) that are slid along at once.
+        time_length: frames in a window; -1 for whole runs, which are never cut.
         slide: frames that the window moves on by.
         seed: of the order.
 
     Attributes:
-        batch: runs that are slid along at once.
+        batch: runs (or parts) that are slid along at once.
+        note: says how runs were cut; empty where they were not.
 
     Raises:
-        UsageError: a run is shorter than a window, the batch larger than the set, or frames skipped.
+        UsageError: a run or part is shorter than a window, the batch larger than the set, or frames skipped.
     """
+
+    note = ""
 
     def __init__(self, samples: Samples, batch_size: int, time_length: int, slide: int, seed: int):
         if time_length != -1:
@@ -257,8 +295,17 @@ class SlidingWindows:
                     f"--sliding_step_size {slide}: more than --time_length {time_length}, so that frames "
                     "would be skipped: give at most that"
                 )
-        self._slides = _steps(len(samples.lengths), batch_size, "runs to slide along (--sliding_tbptt)")
-        self._samples, self.batch, self._seed = samples, batch_size, seed
+        self._starts, self._lengths = samples.starts[:-1], samples.lengths
+        if 0 < len(self._lengths) < batch_size and time_length != -1:
+            self._starts, self._lengths = _parts(samples, batch_size, time_length)
+            self.note = (
+                f"--sliding_tbptt: {len(samples.lengths)} training runs are fewer than --batch_size "
+                f"{batch_size}: "
+                f"windows slide along {batch_size} consecutive parts of them, of {self._lengths.min()} to "
+                f"{self._lengths.max()} frames; each part begins with a state of zero"
+            )
+        self._slides = _steps(len(self._lengths), batch_size, "runs to slide along (--sliding_tbptt)")
+        self.batch, self._seed = batch_size, seed
         self._window, self._slide = time_length, slide
         # as many batches as it takes to slide along every run once
         self.steps = min(BATCHES_PER_EPISODE, sum(self._length(slide) for slide in self._runs(0)))
@@ -273,7 +320,7 @@ class SlidingWindows:
                 break
             count -= length
         chosen = runs[number]
-        lengths = self._samples.lengths[chosen]
+        lengths = self._lengths[chosen]
         offset = count * self._slide
         window = int(lengths.max()) if self._window == -1 else self._window
         # a run of which a window has already shown the end is done
@@ -281,7 +328,7 @@ class SlidingWindows:
             (lengths > offset) & ((offset == 0) | (lengths > offset - self._slide + window))
         )
         return Windows(
-            first=self._samples.starts[chosen][stream] + offset,
+            first=self._starts[chosen][stream] + offset,
             length=np.minimum(window, lengths[stream] - offset),
             stream=stream,
             fresh=count == 0,
@@ -290,14 +337,14 @@ class SlidingWindows:
 
     def _length(self, runs: np.ndarray) -> int:
         """The batches of a slide along some runs."""
-        longest = int(self._samples.lengths[runs].max())
+        longest = int(self._lengths[runs].max())
         window = longest if self._window == -1 else self._window
         return 1 + max(0, -(-(longest - window) // self._slide))
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - an order lives as long as its training
     def _runs(self, turn: int) -> np.ndarray:
         """The runs of each slide of a pass: int64 (slides, batch)."""
-        drawn = _permutation(len(self._samples.lengths), self._seed, turn)
+        drawn = _permutation(len(self._lengths), self._seed, turn)
         return drawn[: self._slides * self.batch].reshape(self._slides, self.batch)
 
     def _steps_of(self, count: int) -> tuple[int, int]:

@@ -90,8 +90,6 @@ class Pilot:
             UsageError: there is no such device or network, a speed is negative, or a given flag
                 contradicts the checkpoint.
         """
-        if network is not None:
-            nets.spec(network)
         loaded = checkpoint.load(checkpoint_path, summary_dir, network)
         check_given(loaded, given or {}, str(checkpoint_path))
         speeds = {"speed": speed, "turn_speed": turn_speed}

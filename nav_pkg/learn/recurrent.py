@@ -98,6 +98,7 @@ class RecurrentMethod:
         portion_bytes: Optional[int] = None,
     ):
         self.steps = order.steps if order is not None else 0
+        self.note = order.note if isinstance(order, SlidingWindows) else ""
         self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
         self._extract = arithmetic.compiled(net.extract)
         self._loss, self._order, self._train = loss, order, train

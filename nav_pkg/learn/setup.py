@@ -47,7 +47,9 @@ class Setup:
         # whatever can be refused is refused before data is read or a log folder is touched
         self.network = nets.canonical(args.network)
         self.method_flags = MethodFlags.from_flags(self.network, args)
-        self.summary_dir = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
+        # absolute: a log folder in it is a --checkpoint_path, too, when it is gone on with
+        chosen = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
+        self.summary_dir = chosen.absolute()
         self.threads = args.num_threads or determinism.cores()
         determinism.prepare(args.random_seed, self.threads)
         self.arithmetic = Arithmetic(resolve_device(args.device), amp=args.amp, compile=args.compile)

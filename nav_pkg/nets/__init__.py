@@ -5,17 +5,31 @@
 
 from nav_pkg.nets.freeze import freeze_features
 from nav_pkg.nets.pretrained import load_pretrained, weights_file
-from nav_pkg.nets.registry import NetSpec, build, canonical, complete_options, names, parameter_count, spec
+from nav_pkg.nets.registry import (
+    NetSpec,
+    build,
+    canonical,
+    code_of,
+    complete_options,
+    given_name,
+    names,
+    parameter_count,
+    register,
+    spec,
+)
 
 __all__ = [
     "NetSpec",
     "build",
     "canonical",
+    "code_of",
     "complete_options",
     "freeze_features",
+    "given_name",
     "load_pretrained",
     "names",
     "parameter_count",
+    "register",
     "spec",
     "weights_file",
 ]

@@ -2,13 +2,16 @@
 
 A network's module registers a constructor under the network's name together with its facts
 (`NetSpec`). Everything else in nav_pkg asks the registry, so that a new network is one module here
-and nothing elsewhere.
+and nothing elsewhere; or one file anywhere (`nav_pkg.nets.own`), which is run only when the user names it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import pkgutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
 import torch
@@ -56,60 +59,110 @@ class NetSpec:
     weights_unused: tuple[str, ...] = ()
 
 
+class Code(NamedTuple):
+    """The file that a network of the user's own is in.
+
+    Attributes:
+        file: its name, without folders.
+        source: its bytes.
+        sha256: of these, in hexadecimal digits.
+        path: where it was read.
+    """
+
+    file: str
+    source: bytes
+    sha256: str
+    path: str
+
+
 class _Entry(NamedTuple):
     spec: NetSpec
     constructor: Callable[..., nn.Module]
+    code: Optional[Code] = None
 
 
 ALIASES = {"tinyv2": "tiny_net", "tinyv2_net": "tiny_net"}
 """Other names of networks: the published experiments called tiny_net tinyv2."""
 
-_MODULES = ("tiny", "frames", "recurrent", "vision")
-"""The modules of this package that register networks; imported when the registry is first asked."""
-
 _ENTRIES: dict[str, _Entry] = {}
+
+_code: Optional[Code] = None
+"""The user's file that is being run; what registers itself meanwhile is in it."""
 
 
 def register(spec: NetSpec) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Class or function decorator: enter a constructor `f(outputs, **options)` under its spec."""
 
     def enter(constructor: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        if spec.name in _ENTRIES or spec.name in ALIASES:
-            raise ValueError(f"two networks are called {spec.name!r}")
+        name = spec.name if _code is None else f"{_code.file}:{constructor.__name__}"
+        if _code is None and (name in _ENTRIES or name in ALIASES):
+            raise ValueError(f"two networks are called {name!r}")
         if spec.kind not in KINDS:
-            raise ValueError(f"{spec.name}: unknown kind {spec.kind!r}")
-        _ENTRIES[spec.name] = _Entry(spec, constructor)
+            raise ValueError(f"{name}: unknown kind {spec.kind!r}; must be one of {', '.join(KINDS)}")
+        if spec.kind == "frames" and "n_frames" not in dict(spec.options):
+            raise ValueError(f"{name}: a network of several frames needs the option n_frames")
+        _ENTRIES[name] = _Entry(dataclasses.replace(spec, name=name), constructor, _code)
         return constructor
 
     return enter
 
 
 def _entries() -> dict[str, _Entry]:
-    for module in _MODULES:
-        importlib.import_module(f"nav_pkg.nets.{module}")
+    """All networks: every module of this package may register some."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"nav_pkg.nets.{module.name}")
     return _ENTRIES
 
 
 def _entry(name: str) -> _Entry:
     entries = _entries()
     real = ALIASES.get(name, name)
-    if real not in entries:
-        raise UsageError(f"--network {name!r}: no such network{nearest_name(name, list(entries))}")
-    return entries[real]
+    if real in entries:
+        return entries[real]
+    if ":" in name:  # of a file: never looked for, since a name may come out of somebody's checkpoint
+        raise UsageError(f"--network {name!r}: a network of a file is there only where the file is given")
+    raise UsageError(f"--network {name!r}: no such network{nearest_name(name, names())}")
 
 
 def names() -> list[str]:
-    """The names of all networks, sorted; without aliases."""
-    return sorted(_entries())
+    """The names of all networks of nav_pkg, sorted; without aliases."""
+    return sorted(name for name, entry in _entries().items() if entry.code is None)
 
 
 def canonical(name: str) -> str:
-    """The name in `names()` of a network given by that name or by an alias.
+    """The registry's name of a network that the user names: by its name, an alias, or /FOLDER/FILE.py:NAME.
+
+    The one function that runs a user's file: it has to be given what stood on the command line. The path has
+    to be absolute, as the registry's own names, which stand in checkpoints, never are.
 
     Raises:
-        UsageError: no network has that name; the nearest is offered.
+        UsageError: no network has that name, and the nearest is offered; or the file is not there, fails,
+            or has no such network.
     """
+    if Path(name.rpartition(":")[0]).is_absolute():
+        from nav_pkg.nets.own import load
+
+        return load(name)
     return _entry(name).spec.name
+
+
+def code_of(name: str) -> Optional[Code]:
+    """The user's file that a network is in; None for nav_pkg's own.
+
+    Raises:
+        UsageError: no network has that name.
+    """
+    return _entry(name).code
+
+
+def given_name(name: str) -> str:
+    """What to give for `--network` to another program, for a network of the registry.
+
+    Raises:
+        UsageError: no network has that name.
+    """
+    code = code_of(name)
+    return name if code is None else f"{code.path}:{name.rpartition(':')[2]}"
 
 
 def spec(name: str) -> NetSpec:

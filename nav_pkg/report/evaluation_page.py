@@ -12,6 +12,7 @@ import numpy as np
 from nav_pkg.core import Outcome
 from nav_pkg.flight.conditions import Condition
 from nav_pkg.learn import checkpoint as checkpoint_file
+from nav_pkg.learn.exported import is_exported
 from nav_pkg.learn.perturbation import Perturbation
 from nav_pkg.report import evaluation as result
 from nav_pkg.report import floorplan, images, style
@@ -379,6 +380,8 @@ def _saliency(page: Page, story: _Story, checkpoints: Mapping[str, Path]) -> Non
         flights = [one for one in story.ones() if one.condition.label == label]
         if not flights:
             continue
+        if is_exported(checkpoints[label]):
+            continue  # a program without layers to look at
         saliency = Saliency(checkpoint_file.load(checkpoints[label].resolve()))
         if saliency.layer:
             shown.append((label, saliency, _salient(story, flights)))

@@ -548,4 +548,5 @@ def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
         turn_speed=args.turn_speed,
         network=given.get("network"),
         given=given,
+        trust=args.trust_torchscript,
     )

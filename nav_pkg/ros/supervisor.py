@@ -100,6 +100,7 @@ class Supervisor:
         self._recorder: Optional[RecorderStatus] = None
         self._bagged = -1
         self._latencies = Latencies()
+        self._learning: Dict[str, Any] = {}
 
         self._teleport: Optional[rospy.ServiceProxy] = None
         self._learned: Optional[rospy.ServiceProxy] = None
@@ -136,6 +137,9 @@ class Supervisor:
 
     def _on_learner(self, status: LearnerStatus) -> None:
         self._latencies.add(status.latency)
+        if status.updates:  # json has no nan
+            loss = status.loss if math.isfinite(status.loss) else None
+            self._learning = {"loss": loss, "updates": status.updates}
 
     def _on_recorder(self, status: RecorderStatus) -> None:
         with self._recorded:
@@ -341,6 +345,7 @@ class Supervisor:
                 stamp=stamp * 1e-9,
                 index=message.index,
                 progress=message.progress,
+                **self._learning,
             )
 
     def _command_robot(self, decision: Decision) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nav_pkg import nets
@@ -206,6 +207,28 @@ def test_two_at_once_are_refused(logs):
     with pytest.raises(UsageError, match="in use"):
         command(logs, "-m a").open()
     os.close(first._lock)
+
+
+def test_exported_files_are_flown_and_torchscript_only_when_trusted(logs):
+    from nav_pkg.learn import checkpoint, export
+
+    picture = np.zeros((90, 160, 3), np.uint8)
+    for name in ("net.onnx", "net.pt"):
+        export.export(checkpoint.load("a", logs), logs / "a" / "my-model", logs / name, (90, 160), [picture])
+    size = "--width 160 --height 90"
+    with pytest.raises(UsageError, match=r"exported for a camera of 160x90"):
+        command(logs, "-m net.onnx")
+    with pytest.raises(UsageError, match=r"net.pt: not loaded: a TorchScript file is a program"):
+        command(logs, f"-m net.onnx net.pt {size}")
+    with pytest.raises(UsageError, match="--trust_torchscript has no effect"):
+        command(logs, f"-m net.onnx {size} --trust_torchscript")
+    made = command(logs, f"-m net.onnx net.pt {size} --trust_torchscript")
+    given = {c.label: made._arguments(c, 1, 1) for c in made.evaluation.conditions}
+    assert {label: "--trust_torchscript" in words for label, words in given.items()} == {
+        "net.onnx": False,
+        "net.pt": True,
+    }
+    assert made.evaluation.configuration["checkpoints"][0]["network"] == "tiny_net"
 
 
 def test_every_flag_is_documented():

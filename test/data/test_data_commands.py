@@ -47,6 +47,16 @@ def test_verify_and_repair(samples, dataset):
     assert samples.script("dataset", "verify", dataset).returncode == 0
 
 
+def test_view_says_how_far_it_is(dataset, tmp_path, monkeypatch, capsys):
+    from nav_pkg.data import progress, view
+
+    monkeypatch.setattr(progress, "EVERY", 0)
+    run = Dataset(dataset).require_runs()[0]
+    for name in ("a.gif", "a.jpg"):
+        view.view(run, tmp_path / name, 3)
+        assert f"of {len(run) if name == 'a.gif' else 3} frames" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "mp4"])
 def test_view(samples, dataset, tmp_path, suffix):
     output = tmp_path / f"view.{suffix}"

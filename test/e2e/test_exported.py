@@ -13,6 +13,7 @@ def fly(shell, name, checkpoint):
         "run_script.py",
         *("-t", name, "--owr", "-ds", "-n", 1, "--alpha", 0, "--start", "route", "--max_duration", 4),
         *("--no_training", "--checkpoint_path", checkpoint),
+        *(("--trust_torchscript",) if str(checkpoint).endswith(".pt") else ()),
         name=name,
     )
     return shell.data / name / "00000_esatv3"

@@ -36,7 +36,8 @@ WAYS = {
     "WW-TBPTT burn in": "--network tiny_LSTM_net --batch_size 40 --time_length 8 --init_state burn_in 20",
     "S-TBPTT": "--network tiny_LSTM_net --batch_size 2 --time_length 20 --sliding_tbptt "
     "--sliding_step_size 10",
-    "S-TBPTT summed": "--network tiny_LSTM_net --batch_size 2 --time_length 20 --sliding_tbptt "
+    # more rows than runs: along parts of them
+    "S-TBPTT summed": "--network tiny_LSTM_net --batch_size 6 --time_length 20 --sliding_tbptt "
     "--sliding_step_size 10 --accum_grads",
 }
 

@@ -1,5 +1,9 @@
 """Exported files answer as their checkpoint does, and say so when they can't."""
 
+import io
+import re
+from typing import Tuple
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +15,7 @@ from nav_pkg.cli import export as command
 from nav_pkg.cli import run_script, session_flags
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.resize import resize
-from nav_pkg.learn import checkpoint, export, exported
+from nav_pkg.learn import checkpoint, export, exported, exported_files
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.pilot import Pilot
@@ -50,6 +54,11 @@ def make(folder, suffix=".onnx", images=4, **options):
     file, output = save(folder, **options), folder / f"exported{suffix}"
     parity = export.export(checkpoint.load(file), file, output, CAMERA, pictures(images))
     return output, parity
+
+
+def fly(file, **more):
+    """The pilot of an exported file of our own."""
+    return exported.load_pilot(file, trust=exported.needs_trust(file), **more)
 
 
 sides = st.integers(16, 400)
@@ -103,7 +112,7 @@ def test_networks_of_every_kind_as_torchscript(tmp_path, network):
 @pytest.mark.parametrize("space", [{"discrete": False}, {"discrete": False, "stochastic": True}])
 def test_commands_are_the_checkpoints(tmp_path, suffix, space):
     output, _ = make(tmp_path, suffix, network="tiny_LSTM_net", **space)
-    own, other = Pilot.load("flown", tmp_path), exported.load_pilot(output)
+    own, other = Pilot.load("flown", tmp_path), fly(output)
     assert isinstance(other, exported.ExportedPilot)
     for pilot in (own, other):
         pilot.reset(seed=3)
@@ -115,7 +124,7 @@ def test_commands_are_the_checkpoints(tmp_path, suffix, space):
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 @pytest.mark.parametrize("network", ["tiny_LSTM_net", "tiny_nfc_net"])
 def test_the_past_counts_until_reset(tmp_path, suffix, network):
-    pilot = exported.load_pilot(make(tmp_path, suffix, network=network)[0])
+    pilot = fly(make(tmp_path, suffix, network=network)[0])
     first, second = pictures(2, seed=5)
     alone = pilot.outputs(second)
     pilot.reset()
@@ -178,30 +187,164 @@ def test_damage_is_found(tmp_path, suffix):
     for place in (len(whole) // 2, len(whole) // 3):
         output.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(DataError, match="damaged") as error:
-            exported.load_pilot(output)
+            fly(output)
         assert str(output) in str(error.value) and "\n" not in str(error.value)
     for cut in (0, 10, len(whole) // 2, len(whole) - 1):
         output.write_bytes(whole[:cut])
         with pytest.raises(DataError, match=r"export it again|copy it again"):
-            exported.load_pilot(output)
+            fly(output)
     output.unlink()
-    with pytest.raises(DataError, match="no such file: check --checkpoint_path"):
-        exported.load_pilot(output)
+    with pytest.raises(DataError, match="no such checkpoint: check --checkpoint_path"):
+        fly(output)
 
 
 def test_files_of_others_are_refused(tmp_path):
     file = tmp_path / "other.pt"
     torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(file))
     with pytest.raises(DataError, match="not exported by nav_pkg"):
-        exported.load_pilot(file)
+        fly(file)
     save(tmp_path).rename(file)
     with pytest.raises(DataError, match="not exported by nav_pkg"):
-        exported.load_pilot(file)
+        fly(file)
+
+
+class Attack(torch.nn.Module):
+    """A network whose loading overwrites a file."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.float().mean()
+
+    @torch.jit.export
+    def __getstate__(self) -> Tuple[str, bool]:
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[str, bool]) -> None:
+        self.path = state[0]
+        self.training = state[1]
+        mapped = torch.from_file(self.path, True, 64, dtype=torch.uint8)
+        mapped.zero_()
+        assert mapped.sum() == 0  # else the compiler leaves it out
+
+
+@pytest.fixture
+def attack(tmp_path):
+    """An exported file that says what a good one does, and the file that it overwrites when it is loaded."""
+    text, _ = exported_files.read_onnx(make(tmp_path)[0])
+    program, victim = torch.jit.script(Attack(str(tmp_path / "victim"))), tmp_path / "victim"
+    victim.write_bytes(b"x" * 64)
+    data = io.BytesIO()
+    torch.jit.save(program, data, _extra_files={exported_files.KEY: text})
+    torch.jit.load(io.BytesIO(data.getvalue()))
+    assert victim.read_bytes() == bytes(64), "the attack works"
+    victim.write_bytes(b"x" * 64)
+    (tmp_path / "attack.pt").write_bytes(data.getvalue())
+    return tmp_path / "attack.pt", victim
+
+
+def test_a_torchscript_file_is_not_run_before_it_is_trusted(attack, tmp_path):
+    file, victim = attack
+    line = ["--summary_dir", str(tmp_path / "log"), "--checkpoint_path", str(file), "--alpha", "0"]
+    for use in (
+        lambda: exported.load_pilot(file),
+        lambda: exported.describe(file),
+        lambda: run_script.Session(*session_flags.split(line), check_only=True),
+    ):
+        with pytest.raises(
+            UsageError, match=re.escape(f"{file}: not loaded: a TorchScript file is a program")
+        ):
+            use()
+    # nor is the camera, or another network, a reason to run it
+    line += ["--trust_torchscript"]
+    with pytest.raises(UsageError, match="exported for a camera of 160x90"):
+        run_script.Session(*session_flags.split(line), check_only=True)
+    with pytest.raises(DataError, match="holds tiny_net, not tinyv3_net"):
+        exported.load_pilot(file, network="tinyv3_net", trust=True)
+    assert victim.read_bytes() == b"x" * 64
+
+
+def test_a_torchscript_file_in_a_checkpoints_place_is_not_run(attack, tmp_path, monkeypatch):
+    """torch before 2.6 hands such a file to torch.jit, also with weights_only."""
+    file, victim = attack
+    monkeypatch.setattr(torch, "load", lambda *_args, **_more: torch.jit.load(str(file)))
+    (tmp_path / "log").mkdir()
+    hidden = file.rename(tmp_path / "log" / "my-model")
+    for path in (hidden, tmp_path / "log"):
+        with pytest.raises(DataError, match="refused: no checkpoint but a program"):
+            checkpoint.load(path)
+    hidden.write_bytes(b"#!\n" + hidden.read_bytes())
+    with pytest.raises(DataError, match="refused: no checkpoint but a program"):
+        checkpoint.load(hidden)
+    assert victim.read_bytes() == b"x" * 64
+
+
+def test_trusting_a_file_is_said(tmp_path, capsys):
+    file, _ = make(tmp_path, ".pt")
+    fly(file)
+    assert f"warning: {file}: --trust_torchscript: this file's code runs" in capsys.readouterr().err
+    for use in (exported.load_pilot, exported.describe):
+        with pytest.raises(UsageError, match="--trust_torchscript has no effect without a .pt file"):
+            use(file.with_suffix(".onnx"), trust=True)
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "../secret", "weights", "*/_ORT_MEM_ADDR_/*"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_values_in_other_files_are_refused(tmp_path, monkeypatch, place, nested):
+    """Beside the file, too: an exported file is one file, and its checksum says nothing about others."""
+    import onnx
+    import onnxruntime
+
+    file, _ = make(tmp_path)
+    model = onnx.load(str(file))
+    del model.metadata_props[-1]  # the checksum
+    tensor = model.graph.initializer[0]
+    if nested:  # within a branch
+        graph = onnx.GraphProto(name="branch", initializer=[tensor])
+        node = onnx.helper.make_node("If", ["condition"], ["y"], then_branch=graph, else_branch=graph)
+        model.graph.node.append(node)
+        tensor = model.graph.node[-1].attribute[1].g.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place)
+    file.write_bytes(exported_files.with_checksum(model.SerializeToString()))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_args, **_more: pytest.fail("opened"))
+    for use in (exported.load_pilot, exported.describe):
+        with pytest.raises(DataError, match=re.escape(f"keeps values in another file ({place!r}): refused")):
+            use(file)
+
+
+@pytest.mark.parametrize(
+    "key, value", [("camera", [100000, 100000]), ("camera", [90]), ("state", [[1 << 20, 1 << 20]])]
+)
+def test_sizes_that_can_not_be_take_no_memory(tmp_path, key, value):
+    import json
+
+    import onnx
+
+    file, _ = make(tmp_path)
+    model = onnx.load(str(file))
+    del model.metadata_props[-1]
+    (entry,) = model.metadata_props
+    entry.value = json.dumps({**json.loads(entry.value), key: value})
+    file.write_bytes(exported_files.with_checksum(model.SerializeToString()))
+    with pytest.raises(DataError, match=rf"its description is not readable \({key}"):
+        fly(file)
+
+
+def test_a_name_without_an_end_means_onnx(tmp_path, data_root):
+    save(tmp_path)
+    words = ("--dataset", "easy", "--data_root", data_root, "--frames", 2, "--width", 64, "--height", 36)
+    run(tmp_path, "-m", "flown", "--output", tmp_path / "net", *words)
+    assert exported.describe(tmp_path / "net.onnx").camera == (36, 64)
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 def test_another_cameras_image_is_refused(tmp_path, suffix):
-    pilot = exported.load_pilot(make(tmp_path, suffix)[0])
+    pilot = fly(make(tmp_path, suffix)[0])
     for image in (np.zeros((480, 640, 3), np.uint8), np.zeros((*CAMERA, 3), np.float32)):
         with pytest.raises(DataError, match="exported for uint8 images of 160x90 pixels: export it with"):
             pilot.command(image)
@@ -255,7 +398,9 @@ def test_the_command(tmp_path, data_root, capsys):
     assert run(tmp_path, *arguments, "--dataset", "easy", "--data_root", data_root, "--frames", 5) == 0
     out = capsys.readouterr().out
     assert out.count("5 images") == 2 and out.count("100 % equal commands") == 2
-    assert all(exported.describe(file).camera == (36, 64) for file in outputs)
+    assert all(
+        exported.describe(file, trust=exported.needs_trust(file)).camera == (36, 64) for file in outputs
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.core import UsageError
@@ -64,8 +64,10 @@ def test_impossible_batches_are_refused():
     runs = samples(30, 21, 50)
     with pytest.raises(UsageError, match="--batch_size 4: the training set has only 3 runs"):
         WholeRuns(runs, 4, 0)
-    with pytest.raises(UsageError, match="--batch_size 4: the training set has only 3 runs to slide along"):
-        SlidingWindows(runs, 4, 10, 1, 0)
+    with pytest.raises(
+        UsageError, match="cut into 12 parts .* shortest has 7 frames, less than --time_length 10"
+    ):
+        SlidingWindows(runs, 12, 10, 1, 0)
     with pytest.raises(UsageError, match="--batch_size 999: the training set has only 74 windows of 10"):
         RandomWindows(runs, 999, 10, 0)
     for make in (lambda: RandomWindows(runs, 1, 22, 0), lambda: SlidingWindows(runs, 1, 22, 1, 0)):
@@ -78,6 +80,7 @@ def test_impossible_batches_are_refused():
 LENGTHS = st.lists(st.integers(4, 40), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
 def test_windows_never_cross_runs(lengths, window, grid, seed):
     runs = samples(*lengths)
@@ -105,6 +108,7 @@ def test_whole_runs_come_once_an_episode():
         assert sorted(frames.tolist()) == list(range(45))
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.data())
 def test_sliding_windows_go_along_every_run_to_its_end(lengths, data):
     runs = samples(*lengths)
@@ -131,6 +135,62 @@ def test_sliding_windows_go_along_every_run_to_its_end(lengths, data):
         assert got.last == (not expected)
     if batch == 1:  # all runs are in each pass
         assert covered == set(range(sum(lengths)))
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.data())
+def test_sliding_windows_of_few_runs_go_along_parts_of_them(lengths, data):
+    runs = samples(*lengths)
+    batch = data.draw(st.integers(len(lengths) + 1, 30))
+    window = data.draw(st.integers(1, 4))
+    slide, seed = data.draw(st.integers(1, window)), data.draw(st.integers(0, 1000))
+    try:
+        order = SlidingWindows(runs, batch, window, slide, seed)
+    except UsageError as error:
+        assert f"only {len(lengths)} runs, and cut into {batch} parts" in str(error)
+        return
+    expected, borders, covered = {}, {}, set()
+    for count in range(3 * order.steps):
+        got = order.windows(count // order.steps, count % order.steps)
+        if got.fresh:
+            assert not expected and len(got.stream) == batch
+            starts = sorted(got.first.tolist())
+            assert set(runs.starts[:-1].tolist()) <= set(starts)
+            borders = dict(zip(starts, [*starts[1:], sum(lengths)]))
+            parts = np.diff([*starts, sum(lengths)])
+            assert parts.min() >= window
+            expected = dict(zip(got.stream.tolist(), zip(got.first.tolist(), got.first.tolist())))
+        for first, length, stream in zip(got.first.tolist(), got.length.tolist(), got.stream.tolist()):
+            part, wanted = expected.pop(stream)
+            assert first == wanted and length == min(window, borders[part] - first)
+            covered.update(range(first, first + length))
+            if first + length < borders[part]:
+                expected[stream] = part, first + slide
+        assert got.last == (not expected)
+    assert order.steps == 100 or covered == set(range(sum(lengths)))
+    assert f"{len(lengths)} training runs are fewer than --batch_size {batch}" in order.note
+    again = SlidingWindows(runs, batch, window, slide, seed)  # asked for nothing before
+    for step in (order.steps - 1, 0):
+        assert (again.windows(2, step).frames == order.windows(2, step).frames).all()
+
+
+def test_parts_of_runs_by_hand():
+    order = SlidingWindows(samples(10, 41), 5, 8, 8, 3)  # 10; 41 as 11, 10, 10, 10
+    got = order.windows(0, 0)
+    assert sorted(got.first.tolist()) == [0, 10, 21, 31, 41] and got.length.tolist() == [8] * 5
+    got = order.windows(0, 1)
+    assert sorted(got.first.tolist()) == [8, 18, 29, 39, 49] and sorted(got.length.tolist()) == [
+        2,
+        2,
+        2,
+        2,
+        3,
+    ]
+    assert got.last and order.steps == 2
+    # enough runs are never cut, and whole runs are meant by -1
+    assert SlidingWindows(samples(10, 41), 2, 8, 8, 3).note == ""
+    with pytest.raises(UsageError, match="--batch_size 5: the training set has only 2 runs to slide along"):
+        SlidingWindows(samples(10, 41), 5, -1, 1, 3)
 
 
 def test_sliding_over_episodes_is_one_slide():

@@ -1,0 +1,46 @@
+"""The datasets that the published experiments name, and the commands that make them.
+
+`esatv3_expert` is the whole; `esatv3_expert_200K`, `_100K` and so on are subsets, by frames to train on.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+NAME = "esatv3_expert"
+LAP = 2400
+"""Frames of a lap, at 10 Hz: 241 s."""
+WHOLE = 24
+"""Runs of `esatv3_expert` when no size is asked for: enough for its subsets of up to 50,000 frames."""
+
+_SIZE = re.compile(rf"{NAME}(?:_(\d+)(K?))?\Z")
+
+
+def remedy(name: str, root: Path) -> str:
+    """The commands that make a dataset of the published experiments, as an error's last words.
+
+    Args:
+        name: of a dataset that is missing.
+        root: the folder of all datasets.
+
+    Returns:
+        Empty for any other name.
+    """
+    found = _SIZE.match(name)
+    if not found:
+        return ""
+    size, thousands = found.groups()
+    frames = int(size) * (1000 if thousands else 1) if size else 0
+    subset = [f"python scripts/dataset.py subset {NAME} --frames {frames}"] if frames else []
+    if frames and (root / NAME).is_dir():
+        return f"; make it: {subset[0]}"
+    # a twentieth more than it takes, since a lap may fail, and one run each to validate and to test
+    runs = max(2, -(-frames * 21 // (20 * LAP)) + 2) if frames else WHOLE
+    collect = (
+        f"python scripts/run_script.py -t collect_{NAME} -w esatv3 --random_seed 512 --number_of_runs {runs} "
+        f"--alpha 1 --start route -ds --data_location collect/{NAME}"
+    )
+    clean = f"python scripts/clean_dataset.py --sources collect/{NAME} --destination {NAME}"
+    clean += " --val_len 1 --test_len 1"
+    return f"; make it: {' && '.join([collect, clean, *subset])} (docs/dataset.md)"

@@ -1,0 +1,169 @@
+"""The two formats of exported files: what a file says of itself, and the program in it.
+
+A description is read without running anything of the file. ONNX is data: operators that onnxruntime
+knows. A TorchScript file is a program, some of which torch.jit runs while it loads the file (`__setstate__`),
+with the rights of the user, so that it is loaded only on the user's word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from nav_pkg.core import DataError, UsageError
+
+SUFFIXES = {".onnx": "onnx", ".pt": "torchscript"}
+"""The format of an exported file by the end of its name."""
+
+KEY = "nav_pkg"
+"""Name of the description within a file: an entry of ONNX's metadata, an extra file of TorchScript."""
+
+REMEDY = "export it again with scripts/export.py"
+
+LARGEST_TEXT = 1 << 20
+"""Bytes of a description; ours have about a thousand."""
+
+Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+"""A program: an image (or the last frames) and a state to the outputs and the next state."""
+
+Prepare = Callable[[str, int], Run]
+"""Makes a file's program ready, on a device and a number of threads."""
+
+
+# ONNX: a protobuf message may be cut anywhere between fields and put together again, so the checksum is a
+# last entry of the metadata, of known length, behind all that it is the checksum of.
+
+
+def _checksum_field(digest: str) -> bytes:
+    key = f"{KEY}_sha256".encode()
+    entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(digest)]) + digest.encode()
+    return b"\x72" + bytes([len(entry)]) + entry  # field 14 of ModelProto: metadata_props
+
+
+def with_checksum(model: bytes) -> bytes:
+    """An ONNX file's bytes with their SHA-256 as a last entry of the metadata."""
+    return model + _checksum_field(hashlib.sha256(model).hexdigest())
+
+
+def _check_onnx(file: Path, data: bytes) -> None:
+    size = len(_checksum_field("0" * 64))
+    field = _checksum_field(hashlib.sha256(data[:-size]).hexdigest())
+    if data[-size:] != field:
+        mine = data[-size:].startswith(field[: size - 64])
+        what = "damaged (wrong checksum)" if mine else "cut, or not exported by nav_pkg"
+        raise DataError(f"{file}: {what}: copy it again, or {REMEDY}")
+
+
+def _external(message: Any) -> Iterator[str]:
+    """Where the tensors of an ONNX message, at any depth, say that their values lie outside the file."""
+    if message.DESCRIPTOR.full_name == "onnx.TensorProto":
+        if message.data_location or len(message.external_data):
+            yield next((entry.value for entry in message.external_data if entry.key == "location"), "")
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in [value] if hasattr(value, "ListFields") else value:
+            yield from _external(part)
+
+
+def read_onnx(file: Path) -> Tuple[str, Prepare]:
+    """What an ONNX file says of itself, and what makes its program ready.
+
+    Raises:
+        DataError: it is damaged, not ours, or keeps values in other files. Ours never do: the checksum says
+            nothing about them, and a path can lead to any file of the user.
+        UsageError: onnx or onnxruntime is not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise UsageError(
+            f"{file}: flying ONNX needs {error.name}: pip install onnx onnxruntime, or fly the checkpoint"
+        ) from None
+    data = file.read_bytes()
+    _check_onnx(file, data)
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own kinds
+        raise DataError(f"{file}: not an ONNX file: {REMEDY}") from error
+    for location in _external(model):
+        raise DataError(
+            f"{file}: keeps values in another file ({location!r}): refused, since an exported file is one "
+            f"file, and its checksum says nothing about others: {REMEDY}"
+        )
+    text = next((entry.value for entry in model.metadata_props if entry.key == KEY), "")
+    del model
+
+    def prepare(device: str, threads: int) -> Run:
+        if device == "cuda":
+            raise UsageError("--device cuda: ONNX files are computed on the CPU here: leave it out")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # what was checked above, and never onnxruntime's other format
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        try:
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own kinds; the bytes are whole
+            reason = " ".join(str(error).split())
+            raise DataError(f"{file}: this onnxruntime cannot run it ({reason}): {REMEDY}") from error
+        names = [item.name for item in session.get_inputs()]
+
+        def run(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+            return session.run(None, dict(zip(names, values)))
+
+        return run
+
+    return text, prepare
+
+
+def read_torchscript(file: Path) -> Tuple[str, Prepare]:
+    """What a TorchScript file says of itself, and what makes its program ready (and runs code of the file).
+
+    Raises:
+        DataError: it is damaged, or not ours.
+    """
+    try:
+        # as for checkpoints: torch does not check the archive's checksums
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+            own = [item for item in archive.infolist() if item.filename.endswith(f"/extra/{KEY}")]
+            text = archive.read(own[0]) if own and own[0].file_size <= LARGEST_TEXT else b""
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{file}: damaged or no TorchScript file ({error}): {REMEDY}") from error
+    if damaged:
+        raise DataError(f"{file}: damaged ({damaged} has a wrong checksum): copy it again, or {REMEDY}")
+    if not own:
+        raise DataError(f"{file}: not exported by nav_pkg: {REMEDY} (a checkpoint is called my-model)")
+
+    def prepare(device: str, _threads: int) -> Run:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that TorchScript is no longer developed
+                program = torch.jit.load(str(file), map_location=device).eval()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{file}: this torch cannot run it ({reason}): {REMEDY}") from error
+
+        def run(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+            with torch.inference_mode():
+                answers = program(*(torch.from_numpy(np.array(value)).to(device) for value in values))
+            answers = answers if isinstance(answers, tuple) else (answers,)
+            return [answer.cpu().numpy() for answer in answers]
+
+        return run
+
+    return text.decode("utf-8", "replace"), prepare
+
+
+READ = {"onnx": read_onnx, "torchscript": read_torchscript}
+"""By format."""

@@ -1,0 +1,136 @@
+"""Wrong names are refused before torch is imported, and say what there is."""
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from nav_pkg import nets
+from nav_pkg.cli import early, run_script
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import published
+from nav_pkg.nets import registry
+
+CODE = """
+import importlib, sys
+from nav_pkg.core import NavError
+
+for line in sys.stdin.read().splitlines():
+    command, *words = line.split()
+    try:
+        importlib.import_module(f"nav_pkg.cli.{command}").main(words)
+    except NavError as error:
+        print(error.code, error)
+    assert "torch" not in sys.modules, line
+"""
+MISSING = "no such checkpoint: check --checkpoint_path"
+
+
+@pytest.fixture
+def places(tmp_path):
+    """A data root with two datasets of which nothing but the name is there, and an empty folder of logs."""
+    for name in ("mine", "collect/other"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "dataset.json").write_text('{"format": 1}')
+    (tmp_path / "log").mkdir()
+    return f"--data_root {tmp_path / 'data'} --summary_dir {tmp_path / 'log'}"
+
+
+def test_wrong_names_are_refused_without_torch(places, tmp_path):
+    logs = f"--summary_dir {tmp_path / 'log'}"
+    lines = {
+        f"main {places} --dataset mint": "3 .*mint: no such dataset; did you mean 'mine'",
+        f"main {places} --dataset mine --network tiny_nett": "2 --network 'tiny_nett': .*mean 'tiny_net'",
+        f"main {places} --dataset mine --network no.py:Net": "2 .*there is no file",
+        f"main {places} --dataset mine --checkpoint_path nix": f"3 .*nix/my-model: {MISSING}",
+        f"main {places} -t ../x": "2 .*is not a name",
+        f"run_script {places} --alpha 0 -m nix": f"3 .*nix/my-model: {MISSING}",
+        f"run_script {places} --alpha 0 -m nix.onnx": f"3 .*nix.onnx: {MISSING}",
+        f"run_script {places} --alpha 0 -m nix -w esatv4": "2 .*did you mean 'esatv3'",
+        f"run_script {places} --online --network tiny_nett": "2 --network 'tiny_nett'",
+        f"evaluate {logs} -m nix": f"3 .*nix/my-model: {MISSING}",
+        f"evaluate {logs} -m nix --network tiny_nett": "2 --network 'tiny_nett'",
+        f"export {places} -m nix --output x": f"3 .*nix/my-model: {MISSING}",
+        f"dagger {places} -t x --dataset mint -m nix": "3 .*mint: no such dataset",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], input="\n".join(lines), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == len(lines)
+    for (line, wanted), got in zip(lines.items(), said):
+        assert re.match(wanted, got), (line, got)
+
+
+def test_the_names_of_networks_are_those_of_the_registry():
+    assert early.network_names() == sorted([*nets.names(), *registry.ALIASES])
+    early.network("tinyv2")
+    early.network("my_nets.py:MyNet")  # looked at later
+    with pytest.raises(UsageError, match="did you mean 'res18_net'"):
+        early.network("res18_ne")
+
+
+def test_without_a_dataset_those_that_are_there_are_listed(places, tmp_path):
+    with pytest.raises(DataError) as error:
+        early.dataset("esatv3_expert_500", tmp_path / "data", given=False)
+    text = str(error.value)
+    assert text.startswith("no --dataset was given, and ") and "\n" not in text
+    assert text.endswith(f"give one of those in {tmp_path / 'data'}: collect/other, mine")
+    for number in range(20):
+        (tmp_path / "data" / f"x{number:02}").mkdir()
+        (tmp_path / "data" / f"x{number:02}" / "dataset.json").write_text("{}")
+    with pytest.raises(DataError, match=r"x09 and 10 more \(dataset.py info\)"):
+        early.dataset("esatv3_expert_500", tmp_path / "data", given=False)
+    with pytest.raises(DataError, match="there is none in .*: record one with run_script.py -ds"):
+        early.dataset("esatv3_expert_500", tmp_path / "log", given=False)
+
+
+def test_what_may_lack():
+    args = SimpleNamespace(learns=True, summary_dir="/nowhere")
+    early.checkpoint("tiny_net_scratch", "/nowhere", scratch=True)
+    early.checkpoint("", None)
+    with pytest.raises(DataError, match=MISSING):
+        early.checkpoint("tiny_net_scratch", "/nowhere")
+    with pytest.raises(DataError, match=MISSING):
+        early.flight({}, "gone", args, early.NETS)
+
+
+def test_a_published_dataset_comes_with_the_commands_that_make_it(tmp_path):
+    """And these commands are ones that the scripts take."""
+    from nav_pkg.cli import clean_dataset, dataset, session_flags
+
+    with pytest.raises(
+        DataError, match="esatv3_expert_200K: no such dataset; make it: python scripts/run_scr"
+    ):
+        early.dataset("esatv3_expert_200K", tmp_path)
+    text = published.remedy("esatv3_expert_200K", tmp_path)
+    fly, clean, subset = text.split("make it: ")[1].split(" (docs")[0].split(" && ")
+    args, _ = session_flags.split(fly.split()[2:])
+    session_flags.schedule(args)
+    assert (args.number_of_runs - 2) * published.LAP >= 200_000 * 1.05
+    assert args.create_dataset and args.data_location == "collect/esatv3_expert" and args.alpha == 1
+    assert clean_dataset.make_parser().parse_args(clean.split()[2:]).destination == "esatv3_expert"
+    made = dataset._parser("subset").parse_args(subset.split()[3:])
+    assert made.frames == [200_000]
+    for name, frames in (("esatv3_expert_10K", 10_000), ("esatv3_expert_500", 500)):
+        assert published.remedy(name, tmp_path).split(" (docs")[0].endswith(f"--frames {frames}")
+    assert "subset" not in published.remedy("esatv3_expert", tmp_path)
+    for name in ("mine", "esatv3_expert_x", "my_esatv3_expert", "esatv3_expert_10K/x"):
+        assert published.remedy(name, tmp_path) == ""
+    (tmp_path / "esatv3_expert").mkdir()
+    only = "; make it: python scripts/dataset.py subset esatv3_expert --frames 200000"
+    assert published.remedy("esatv3_expert_200K", tmp_path) == only
+    page = (early.NETS.parents[1] / "docs" / "dataset.md").read_text(encoding="utf-8")
+    for line in (fly, clean, subset):
+        assert line in " ".join(page.replace("\\\n", " ").split())
+
+
+def test_learning_in_flight_shows_its_loss():
+    assert run_script.learning_sign({"run": 1}) == run_script.learning_sign({"updates": 0}) == ""
+    assert (
+        run_script.learning_sign({"updates": 12, "loss": 0.123456}) == ", loss 0.123 after 12 gradient steps"
+    )
+    assert "loss not finite after 3" in run_script.learning_sign({"updates": 3, "loss": None})
