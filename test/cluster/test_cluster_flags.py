@@ -416,7 +416,7 @@ REFUSED = [
     ("dag_train.py -t t --wall_time_rec 40", "--wall_time_rec 40 is shorter than the time to the first"),
     ("dag_train_and_evaluate.py -t t --wall_time_rec 50", "give --wall_time_train or --wall_time_eva"),
     ("dag_train.py -t t --dataset nowhere", "nowhere: no such dataset"),
-    ("dag_train.py -t t --checkpoint_path nowhere", "is missing"),
+    ("dag_train.py -t t --checkpoint_path nowhere", "no such checkpoint"),
     ("dag_train.py -t t --wall_time_train 40", "shorter than the time to the first checkpoint"),
     ("dag_train.py -t t --greenlist a$b", "is not a host's name"),
     ("dag_train.py -t t --use_greenlist", "names no host"),
