@@ -7,6 +7,7 @@ whichever of its processes was killed; not even when the session itself is (see 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,13 +21,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, TextIO
 
 from nav_pkg.core import DataError, SimulatorError, UsageError
+from nav_pkg.private import open_private, private_folder
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.sim.keeper import PATIENCE, kill_marked
 
 FIRST_PORT, PORTS = 21311, 2000
+_NOT_THE_PORT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE)
+"""Errors that the next port would meet as well."""
 
 
 class Port:
@@ -38,21 +42,24 @@ class Port:
     """
 
     def __init__(self):
-        folder = _ports()
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = private_folder(_ports(), "TMPDIR")
         for offset in range(PORTS):
             number = FIRST_PORT + offset
-            lock = open(folder / str(number), "a+")  # noqa: SIM115 (held open as the lock)
             name = socket.socket(socket.AF_UNIX)
+            lock: Optional[TextIO] = None
             try:
+                lock = os.fdopen(open_private(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
                 name.bind(f"\0nav_pkg-port-{number}")
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", number))
-            except OSError:
-                lock.close()
+            except OSError as error:
+                if lock is not None:
+                    lock.close()
                 name.close()
+                if error.errno in _NOT_THE_PORT:
+                    raise DataError(f"{folder}: {error.strerror}; set TMPDIR to another folder") from None
                 continue
             self.number, self._lock, self._name = number, lock, name
             return
@@ -77,9 +84,13 @@ def _ports() -> Path:
 def sessions() -> List[Dict[str, str]]:
     """The sessions of this user that run on this host, oldest first: `master` (URI) and `folder` (log)."""
     found = []
-    files = list(_ports().glob("*")) if _ports().is_dir() else []
-    for file in sorted(files, key=lambda file: file.stat().st_mtime):
-        with open(file) as lock:
+    files = list(private_folder(_ports(), "TMPDIR").glob("*")) if os.path.lexists(_ports()) else []
+    for file in sorted(files, key=lambda file: file.lstat().st_mtime):
+        try:
+            opened = open_private(file, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:  # a link, or gone
+            continue
+        with os.fdopen(opened) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:  # held by a session
