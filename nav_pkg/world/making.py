@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -15,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.private import private_folder
 from nav_pkg.world import artwork, files, geometry, lighting, textures
 from nav_pkg.world.plan import FloorPlan
 
@@ -42,7 +45,8 @@ def pictures(plan: FloorPlan) -> dict[str, np.ndarray]:
     room = artwork.DOOR_GRID[0] * artwork.DOOR_GRID[1]
     if len(leaves) > room:
         raise DataError(f"plan {plan.name}: {len(leaves)} door leaves; the doors' picture holds {room}")
-    result["doors"] = artwork.atlas(leaves, artwork.DOOR_GRID)
+    if leaves:
+        result["doors"] = artwork.atlas(leaves, artwork.DOOR_GRID)
     room = artwork.POSTER_GRID[0] * artwork.POSTER_GRID[1]
     posters = [artwork.poster(rng(5, index), index) for index in range(geometry.POSTERS)]
     notices = [artwork.notice(rng(6, index), index) for index in range(room - geometry.POSTERS)]
@@ -80,17 +84,23 @@ def generate(plan: FloorPlan) -> dict[str, bytes]:
     return result
 
 
+@functools.lru_cache(maxsize=1)
+def _generator() -> str:
+    """SHA-256 of the code that makes worlds."""
+    source = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        source.update(path.read_bytes())
+    return source.hexdigest()
+
+
 def _inputs(plan: FloorPlan) -> dict[str, object]:
     """What the files depend on: when any of it changes they are made again."""
     import PIL
 
-    source = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        source.update(path.read_bytes())
     return {
         "plan": plan.digest,
         "seed": plan.texture_seed,
-        "generator": source.hexdigest(),
+        "generator": _generator(),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
@@ -101,16 +111,106 @@ def _manifest(plan: FloorPlan, made: dict[str, bytes]) -> bytes:
     return (json.dumps({"inputs": _inputs(plan), "files": digests}, indent=1) + "\n").encode()
 
 
+def _stale(plan: FloorPlan, output: Path, versions: bool) -> str:
+    """Why the files below `output` are not those of a plan, judged by the manifest; empty when they are.
+
+    Args:
+        plan: the plan.
+        output: folder that holds worlds/ and models/.
+        versions: whether other versions of NumPy and Pillow count; they may round a pixel differently.
+    """
+    file = output / "models" / plan.name / MANIFEST
+    try:
+        manifest = json.loads(file.read_bytes())
+        made_from, digests = dict(manifest["inputs"]), dict(manifest["files"])
+    except OSError as error:
+        return f"{file}: {(error.strerror or str(error)).lower()}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"{file} is damaged"
+    for key, value in _inputs(plan).items():
+        if made_from.get(key) != value and (versions or key not in ("numpy", "pillow")):
+            what = {"plan": "floor plan", "generator": "version of nav_pkg"}.get(key, key)
+            return f"{file.parent} was made from another {what}"
+    expected = {f"worlds/{plan.name}.world", f"models/{plan.name}/model.sdf"}
+    for path in sorted({*digests, *expected}):
+        try:
+            found = hashlib.sha256((output / path).read_bytes()).hexdigest()
+        except OSError as error:
+            return f"{output / path}: {(error.strerror or str(error)).lower()}"
+        if found != digests.get(path):
+            return f"{output / path} has been changed"
+    return ""
+
+
 def up_to_date(plan: FloorPlan, output: Path) -> bool:
     """Whether the files below `output` are those that `make` would write, judged by the manifest."""
-    try:
-        manifest = json.loads((output / "models" / plan.name / MANIFEST).read_bytes())
-        return manifest["inputs"] == _inputs(plan) and all(
-            hashlib.sha256((output / path).read_bytes()).hexdigest() == digest
-            for path, digest in manifest["files"].items()
+    return not _stale(plan, output, versions=True)
+
+
+def check_made(plan: FloorPlan, output: Path) -> None:
+    """Refuse a world on disk that is not what its plan gives. Takes 0.1 s.
+
+    Raises:
+        DataError: what is missing or differs.
+    """
+    why = _stale(plan, output, versions=False)
+    if why:
+        raise DataError(
+            f"the world {plan.name} is not what its floor plan gives ({why}); run make_world.py {plan.name}"
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+
+
+def worlds_folder() -> Path:
+    """Where worlds are made on demand: environment `NAV_PKG_WORLDS`, else `~/.cache/nav_pkg/worlds`."""
+    return Path(os.environ.get("NAV_PKG_WORLDS") or "~/.cache/nav_pkg/worlds").expanduser()
+
+
+def made_folder(plan: FloorPlan) -> Path:
+    """The folder of a plan's world below `worlds_folder`; another plan, seed or generator has another one."""
+    key = hashlib.sha256(json.dumps(_inputs(plan), sort_keys=True).encode()).hexdigest()
+    return worlds_folder() / f"{plan.name}-{key[:16]}"
+
+
+def ensure(plan: FloorPlan) -> Path:
+    """Make a plan's world in the user's cache unless it is there, in 4 s. Sessions may do it together.
+
+    The world is written into a folder beside, which then gets the name in one step; who comes second
+    throws his away.
+
+    Returns:
+        The folder that holds worlds/ and models/.
+
+    Raises:
+        DataError: the cache is another user's.
+        UsageError: it cannot be written.
+    """
+    target = made_folder(plan)
+    if up_to_date(plan, target):
+        return target
+    try:
+        target.parent.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(target.parent, "NAV_PKG_WORLDS")
+        fresh = Path(tempfile.mkdtemp(prefix=f".{plan.name}.", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(error, target.parent, "NAV_PKG_WORLDS to another folder") from None
+    try:
+        make(plan, fresh / "new")
+        for attempt in ("first", "after what was damaged has been moved away"):
+            with contextlib.suppress(OSError):  # somebody was quicker, or a damaged one is there
+                os.rename(fresh / "new", target)
+            if up_to_date(plan, target):
+                return target
+            if attempt == "first":
+                with contextlib.suppress(OSError):
+                    os.rename(target, fresh / "old")
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    raise UsageError(f"{target}: cannot be written; remove it, or set NAV_PKG_WORLDS to another folder")
+
+
+def _unwritable(error: OSError, place: Path, remedy: str) -> UsageError:
+    where = error.filename or place
+    return UsageError(f"cannot write the world to {where}: {error.strerror}; choose {remedy}")
 
 
 def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
@@ -157,9 +257,7 @@ def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
         beside.write_bytes(made[f"worlds/{plan.name}.world"])
         os.replace(beside, world)
     except OSError as error:
-        raise UsageError(
-            f"cannot write the world to {error.filename or output}: {error.strerror}; choose another --output"
-        ) from None
+        raise _unwritable(error, output, "another --output") from None
     return True
 
 
@@ -211,6 +309,7 @@ def check_world(path: Union[str, Path]) -> Path:
         )
     folders = [path.resolve().parent.parent / "models"]
     folders += [Path(folder) for folder in os.environ.get("GAZEBO_MODEL_PATH", "").split(":") if folder]
+    folders.append(Path(__file__).resolve().parents[2] / "models")  # as setup/gzserver has it
     for uri in world.findall("include/uri"):
         name = (uri.text or "").strip()
         if name.startswith("model://") and not any((f / name[8:] / "model.sdf").is_file() for f in folders):
