@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from nav_pkg.cli import flags, session_flags
+from nav_pkg.cli import flags, plan_files, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
@@ -33,6 +33,8 @@ from nav_pkg.learn import checkpoint as checkpoint_file
 from nav_pkg.learn.folder import RESULTS_FILE
 from nav_pkg.learn.online_flags import described_words
 from nav_pkg.learn.pilot import check_given
+from nav_pkg.sim import preflight
+from nav_pkg.world.plan_file import absolute
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "dagger.json"
@@ -99,6 +101,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[argparse.Namespace, List[str],
     words: List[str] = []
     for action in theirs._actions:
         value = getattr(flight, action.dest, None)
+        value = absolute(value) if action.dest == "world" else value
         if not action.option_strings or action.dest == "help" or value == action.default:
             continue
         flag = action.option_strings[-1]
@@ -152,6 +155,7 @@ class Rounds:
         # what any of the commands would refuse is refused before the first one
         own, _ = session_flags.split(self.collect(1)[2:])
         session_flags.schedule(own)
+        session_flags.check_simulator(own)
         main_command.parse(self.train(1)[2:])
 
     # The commands of a round.
@@ -278,6 +282,9 @@ class Rounds:
             if key not in ("owr", "rounds")
         }
         self._flags.update(flight=self.flight, training=self.training)
+        plans = plan_files.digests(self.flight)
+        if plans:
+            self._flags["world"] = plans
         if file.exists():
             before = read_json(file)["flags"]
             for key, value in self._flags.items():
@@ -357,6 +364,7 @@ def _table(rows: Sequence[Dict[str, Any]]) -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     rounds = Rounds(*split(argv))
+    preflight.check(window="--graphics" in rounds.flight)
     flags.hear_stops()
     rounds.run()
     return 0
