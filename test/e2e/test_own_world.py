@@ -23,15 +23,11 @@ LOOPBACK = {
 
 
 @pytest.fixture(scope="module")
-def plan(shell):
+def plan(shell, documented_plan):
     """A small plan, in a folder with a space in its name."""
-    page = (ROOT / "docs" / "worlds.md").read_text()
-    made: dict = {}
-    lines = page.split("```python\nimport json\n")[1].split("```")[0].splitlines()
-    exec("\n".join(["import json", *lines[:-1]]), made)
     path = shell.folder / "my worlds" / "small.json"
     path.parent.mkdir()
-    path.write_text(json.dumps(made["plan"]))
+    path.write_text(json.dumps(documented_plan))
     return path
 
 
