@@ -129,3 +129,11 @@ def test_commands_tell_at_once(tmp_path, command):
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: a process may have 64 open files here, the simulator needs 256")
     assert done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_limit_that_no_library_survives(tmp_path):
+    script = f'ulimit -v 300000; exec "$0" "{ROOT}/scripts/run_script.py" -t x'
+    line = ["bash", "-c", script, sys.executable]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: a process may have 307 MB of memory here")
