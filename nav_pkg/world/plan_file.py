@@ -246,7 +246,10 @@ def _cap(item: dict) -> Cap:
 
 def _lamps(read: _Reader, route: Route, ceiling: float) -> tuple[Lamp, ...]:
     if read.has("lamps"):
-        return tuple(Lamp(*row) for row in read.array("lamps", 4).tolist())
+        rows = read.array("lamps", 4)
+        if np.abs(rows[:, :3]).max() > FARTHEST or (rows[:, 3] <= 0).any():
+            raise read.fail("'lamps'", f"must be within {FARTHEST:g} m, with attenuations above 0")
+        return tuple(Lamp(*row) for row in rows.tolist())
     count = max(1, round(route.length / LAMP_PITCH))
     places = [route.pose_at(index * route.length / count) for index in range(count)]
     return tuple(Lamp(place.x, place.y, ceiling, 0.3) for place in places)
@@ -256,6 +259,8 @@ def _strip(read: _Reader) -> Optional[CableStrip]:
     if not read.has("cable_strip"):
         return None
     points = read.array("cable_strip.points", 2, least=3)
+    if (points == np.roll(points, 1, axis=0)).all(axis=1).any():
+        raise read.fail("'cable_strip.points'", "has the same point twice in a row")
     return CableStrip(
         tuple(map(tuple, points.tolist())), read.number("cable_strip.width"), read.number("cable_strip.z")
     )
@@ -341,8 +346,9 @@ def _check(plan: FloorPlan, read: _Reader) -> list[np.ndarray]:
     for height in sorted({wall.bottom for wall in plan.walls}):
         plan.rings(height)
     rings = plan.rings(SECTION_HEIGHT)
-    if not rings:
-        raise read.fail("'walls'", f"form no ring at a height of {SECTION_HEIGHT:g} m")
+    for height in (plan.floor, SECTION_HEIGHT, plan.ceiling - 1e-6):
+        if not plan.rings(height):
+            raise read.fail("'walls'", f"form no ring at a height of {height:g} m")
     for label, (x, y) in [
         ("start_pose", plan.start_pose[:2]),
         *((f"waypoints[{i}]", point) for i, point in enumerate(plan.waypoints)),
