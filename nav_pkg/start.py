@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
+
+LEAST_ADDRESSES = 800_000_000
+"""Bytes of address space below which NumPy or PyTorch end their import with a traceback, or never."""
 
 
 def run(name: str) -> NoReturn:
@@ -28,7 +32,19 @@ def run_node(name: str) -> NoReturn:
     _run(name, "nav_pkg.ros.shell", f"nav_pkg.ros.{name}")
 
 
+def _check_addresses() -> None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESSES:
+        print(
+            f"error: a process may have {limit / 1e6:.0f} MB of memory here, and the libraries alone need "
+            f"{LEAST_ADDRESSES / 1e6:.0f} MB of addresses: raise it (ulimit -v unlimited)",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
 def _run(name: str, runner: str, module: str) -> NoReturn:
+    _check_addresses()
     try:
         run_it = importlib.import_module(runner).run
         run_it(importlib.import_module(module).main)

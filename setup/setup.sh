@@ -155,8 +155,12 @@ step_build() {
 }
 
 step_worlds() { # quick when up to date; the command compares contents itself
-    logged env PYTHONPATH="$NAV_REPO" "$(venv_dir)/bin/python" "$NAV_REPO/scripts/make_world.py" esatv3 ||
-        failed_step "the world esatv3 could not be made"
+    local plan world
+    for plan in "$NAV_REPO"/nav_pkg/world/plans/*.json; do
+        world=$(basename "$plan" .json)
+        logged env PYTHONPATH="$NAV_REPO" "$(venv_dir)/bin/python" "$NAV_REPO/scripts/make_world.py" "$world" ||
+            failed_step "the world $world could not be made"
+    done
 }
 
 exec 3>&1 # the steps' own words to the user; the rest of what they write goes to the log

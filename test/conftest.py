@@ -1,8 +1,41 @@
 """What all tests share."""
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
+
+WORLD = '<sdf version="1.6"><world name="w"><plugin name="p" filename="libnav_pkg_gazebo.so"/></world></sdf>'
+
+
+@pytest.fixture(scope="session")
+def documented_plan():
+    """The plan that docs/worlds.md makes in ten lines."""
+    page = (Path(__file__).parents[1] / "docs" / "worlds.md").read_text()
+    lines = page.split("```python\nimport json\n")[1].split("```")[0].splitlines()
+    made: dict = {}
+    exec("\n".join(["import json", *lines[:-1]]), made)
+    return made["plan"]
+
+
+@pytest.fixture
+def small_plan(tmp_path, monkeypatch, documented_plan):
+    """A plan file of a user's own; its world is made of two small files, in a cache of the test's own."""
+    from nav_pkg.sim import description
+    from nav_pkg.world import making
+
+    def generate(plan):
+        return {f"worlds/{plan.name}.world": WORLD.encode(), f"models/{plan.name}/model.sdf": b"<sdf/>"}
+
+    monkeypatch.setattr(making, "generate", generate)
+    monkeypatch.setenv("NAV_PKG_WORLDS", str(tmp_path / "cache"))
+    description._made.cache_clear()
+    path = tmp_path / "mine" / "small.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(documented_plan))
+    yield path
+    description._made.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -32,5 +32,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if not running:
         what = f" with log folder {args.tag!r}" if args.tag else ""
         raise UsageError(f"no session{what} is running here; see attach.py --list")
-    print(f"export ROS_MASTER_URI={running[-1]['master']} ROS_IP=127.0.0.1")
+    newest = running[-1]
+    print(f"export ROS_MASTER_URI={newest['master']} ROS_IP={newest.get('address', '127.0.0.1')}")
     return 0

@@ -24,8 +24,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from nav_pkg.cli import bench_online, flags
 from nav_pkg.core import NavError, SimulatorError
 from nav_pkg.sim.bare import real_time_ratio
-from nav_pkg.sim.children import has_gpu
+from nav_pkg.sim.display import has_gpu
 from nav_pkg.sim.graph import Port
+from nav_pkg.sim.network import listening_on
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ("--width", 160, "--height", 120)
@@ -172,7 +173,7 @@ class Bench:
         yardstick with the same drawing.
         """
         port = Port()
-        environment = dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}", ROS_IP="127.0.0.1")
+        environment = listening_on(dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}"))
         launch = [
             "roslaunch",
             "-p",

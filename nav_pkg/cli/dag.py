@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from nav_pkg.cli import cluster_flags, flags
+from nav_pkg.cli import cluster_flags, flags, plan_files
 from nav_pkg.cli.cluster_flags import Layer
 from nav_pkg.cli.learner_flags import absolute_network
 from nav_pkg.cluster import begun, client, estimate, submit, transfer, write
@@ -26,6 +26,7 @@ from nav_pkg.data import files, paths
 from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
+from nav_pkg.world.plan_file import PLANS, absolute, is_plan_file
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = 2
@@ -127,6 +128,13 @@ class DagCommand:
                     f"put the file into {ROOT}/config/robot and give its name"
                 )
             return str(path.resolve())
+        if flag in ("-w", "--world", "--worlds") and is_plan_file(value):
+            if travels:
+                raise UsageError(
+                    f"{self.name}: {flag} {value}: with --file_transfer a world goes along with the code: "
+                    f"put the file into {PLANS} and give its name"
+                )
+            return absolute(value)
         return value
 
     # What a command says of itself.
@@ -300,10 +308,15 @@ class DagCommand:
                 file_transfer=args.file_transfer,
                 max_jobs=args.max_jobs,
             ),
-            configuration=self.configuration(),
+            configuration=self._identified(self.configuration()),
         )
         plan.check()
         return plan, {one.job.name: one.work for one in asked}
+
+    def _identified(self, configuration: Dict[str, Any]) -> Dict[str, Any]:
+        """With what the plan files hold, which may change before the same command is given again."""
+        plans = plan_files.digests(word for words in self.words.values() for word in words)
+        return {**configuration, "plans": plans} if plans else configuration
 
     def _hosts(self, kind: str) -> Tuple[str, ...]:
         given = tuple(getattr(self.args, kind) or ())

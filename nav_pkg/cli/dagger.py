@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
-from nav_pkg.cli import early, flags, session_flags
+from nav_pkg.cli import early, flags, plan_files, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
@@ -32,6 +32,8 @@ from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.learn import places
 from nav_pkg.learn.folder import RESULTS_FILE
+from nav_pkg.sim import preflight
+from nav_pkg.world.plan_file import absolute
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "dagger.json"
@@ -98,6 +100,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[argparse.Namespace, List[str],
     words: List[str] = []
     for action in theirs._actions:
         value = getattr(flight, action.dest, None)
+        value = absolute(value) if action.dest == "world" else value
         if not action.option_strings or action.dest == "help" or value == action.default:
             continue
         flag = action.option_strings[-1]
@@ -160,6 +163,7 @@ class Rounds:
         # what any of the commands would refuse is refused before the first one
         own, _ = session_flags.split(self.collect(1)[2:])
         session_flags.schedule(own)
+        session_flags.check_simulator(own)
         main_command.parse(self.train(1)[2:])
 
     # The commands of a round.
@@ -288,6 +292,9 @@ class Rounds:
             if key not in ("owr", "rounds")
         }
         self._flags.update(flight=self.flight, training=self.training)
+        plans = plan_files.digests(self.flight)
+        if plans:
+            self._flags["world"] = plans
         if file.exists():
             before = read_json(file, schemas.DAGGER)["flags"]
             for key, value in self._flags.items():
@@ -367,6 +374,7 @@ def _table(rows: Sequence[Dict[str, Any]]) -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     rounds = Rounds(*split(argv))
+    preflight.check(window="--graphics" in rounds.flight)
     flags.hear_stops()
     rounds.run()
     return 0

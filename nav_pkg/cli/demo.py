@@ -24,6 +24,7 @@ from nav_pkg.cli.steps import Pace, run_step
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data.files import atomic_write, lock_beside, to_json
 from nav_pkg.flight.runlog import RunLog
+from nav_pkg.sim import preflight
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = "demo.json"
@@ -53,7 +54,7 @@ def parser() -> flags.Parser:
     add("--flights", type=int, default=3, help="flights of the trained network")
     add("--seed", type=int, default=123, help="of everything")
     add("--output", type=Path, default=Path("demo"), help="folder for everything that is made")
-    add("-w", "--world", default="esatv3", help="world")
+    add("-w", "--world", default="esatv3", help="world, or plan file")
     add("--width", type=int, default=160, help="camera width, pixels")
     add("--height", type=int, default=120, help="camera height, pixels")
     add("--time_limit", type=float, default=15.0, help="minutes that collecting may take")
@@ -249,6 +250,7 @@ class Demo:
                 clean=CLEAN,
                 flights=FLIGHTS,
                 training=TRAINING,
+                world=self.args.world,
                 notes=self.notes,
             )
         )
@@ -294,6 +296,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser().parse_args(argv)
     begin = time.monotonic()
     demo = Demo(args)
+    preflight.check()
     try:
         page = demo.run()
     except NavError:

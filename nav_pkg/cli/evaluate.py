@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 from tqdm import tqdm
 
 from nav_pkg import schemas
-from nav_pkg.cli import early, flags, run_script, session_flags
+from nav_pkg.cli import early, flags, plan_files, run_script, session_flags
 from nav_pkg.cli.learner_flags import network, perturbation, real, whole
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
@@ -31,6 +31,9 @@ from nav_pkg.data.paths import summary_dir
 from nav_pkg.flight.conditions import DIRECTIONS, Condition, labels
 from nav_pkg.report import evaluation as report
 from nav_pkg.report.evaluation import CONFIGURATION, Evaluation
+from nav_pkg.sim import preflight
+from nav_pkg.world import load_plan
+from nav_pkg.world.plan_file import absolute
 
 OURS = (CONFIGURATION, report.RESULT, report.TABLE, report.PAGE, "evaluation")
 """What an evaluation writes beside the folders of its conditions."""
@@ -76,7 +79,13 @@ def parser() -> flags.Parser:
     add("-n", "--number_of_runs", type=whole(1), default=3, help="runs per condition")
     add("--random_seed", type=whole(0, 2**32 - 1), default=123, help="seed of everything")
     add("--directions", choices=sorted(DIRECTIONS), default="forward", help="ways along the route")
-    add("--worlds", nargs="+", default=["esatv3"], help="worlds (esatv3+7: with textures of seed 7)")
+    add(
+        "--worlds",
+        "--world",
+        nargs="+",
+        default=["esatv3"],
+        help="worlds, or plan files (esatv3+7: with textures of seed 7)",
+    )
     add("--control_delays", nargs="+", type=real(0, 5), default=[0.1], help="s from image to command")
     add(
         "--perturbations",
@@ -108,6 +117,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     own = parser()
     args, rest = own.parse_known_args(argv)
     args.summary_dir = args.summary_dir.expanduser().resolve()
+    args.worlds = [absolute(world) for world in args.worlds]
     known = own.flags() + session_flags.parser().flags() + session_flags.learner.make_parser().flags()
     for flag in (word.split("=")[0] for word in rest if word.startswith("-")):
         if flag in SET_HERE:
@@ -184,9 +194,14 @@ class Command:
                     "offline": offline,
                 }
             )
+        self._worlds: Dict[str, str] = {}
+        for world in args.worlds:
+            name = load_plan(world).name
+            if self._worlds.setdefault(name, world) != world:
+                raise UsageError(f"--worlds: {self._worlds[name]} and {world} are both called {name}")
         made = {
             "checkpoints": checkpoints,
-            "worlds": list(dict.fromkeys(args.worlds)),
+            "worlds": list(self._worlds),
             "directions": list(DIRECTIONS[args.directions]),
             "control_delays": list(dict.fromkeys(args.control_delays)),
             "perturbations": list(dict.fromkeys(args.perturbations)),
@@ -198,6 +213,9 @@ class Command:
             "keep_images": args.keep_images,
             "versions": checkpoint_file.versions(),
         }
+        plans = plan_files.digests(args.worlds)
+        if plans:
+            made["plans"] = plans
         many = len(checkpoints) * len(made["worlds"]) * len(made["directions"])
         many *= len(made["control_delays"]) * len(made["perturbations"])
         # Where conditions alone keep all simulators busy, each is flown by one.
@@ -224,7 +242,14 @@ class Command:
         words = ["-t", f"{tag}/shard_{k}", "--summary_dir", args.summary_dir]
         words += ["-ds", "--data_root", base, "--data_location", f"flights_{k}"]
         words += ["-n", args.number_of_runs, "--random_seed", args.random_seed]
-        words += ["-w", condition.world, "--start", "route", "--control_delay", condition.control_delay]
+        words += [
+            "-w",
+            self._worlds[condition.world],
+            "--start",
+            "route",
+            "--control_delay",
+            condition.control_delay,
+        ]
         words += ["-m", self._paths[condition.label], "--alpha", args.alpha]
         words += ["--no_training", "--num_threads", args.num_threads]
         words += ["--perturbation", condition.perturbation, "--shard", f"{k}/{n}"]
@@ -274,6 +299,8 @@ class Command:
             raise DataError(f"{self.folder}: {error.strerror}; choose another --summary_dir") from None
         files.sweep(self.folder)
         files.atomic_write(file, files.to_json(self.evaluation.configuration), "--summary_dir")
+        # Sessions and the page read a copy: the file may change or go before the evaluation is done.
+        self._worlds = {name: plan_files.keep(world, self.folder) for name, world in self._worlds.items()}
 
     def _begin_anew(self) -> None:
         """Delete what an evaluation made here, and nothing else."""
@@ -376,6 +403,7 @@ def _labels(value: Any) -> List[str]:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     command = Command(*split(argv))
+    preflight.check(window=not {"-g", "--graphics"}.isdisjoint(command.rest))
     flags.hear_stops()
     command.open()
     command.fly()

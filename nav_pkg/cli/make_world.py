@@ -1,4 +1,8 @@
-"""make_world.py: write the files of a world that Gazebo loads, from its floor plan."""
+"""make_world.py: write the files of a world that Gazebo loads, from its floor plan.
+
+A world of the package is written into the checkout; one with other textures, or of a plan file elsewhere,
+into the user's cache, where sessions look for it and make it themselves when it lacks.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,22 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from nav_pkg.cli.flags import Parser
-from nav_pkg.world import making
-from nav_pkg.world.plan import load_plan
+from nav_pkg.core import UsageError
+from nav_pkg.world import FloorPlan, making
+from nav_pkg.world.plan_file import known_worlds, load_plan
 
 ROOT = Path(__file__).resolve().parents[2]
+WORLD = "a world's name (esatv3; esatv3+7: with textures of seed 7), or a plan file (FOLDER/mine.json)"
 
 
 def parser() -> Parser:
     """The command's flags."""
-    flags = Parser(prog="make_world.py", description=__doc__)
+    flags = Parser(prog="make_world.py", description=__doc__.split("\n\n")[0])
+    flags.add_argument("world", nargs="?", help=WORLD)
+    flags.add_argument("-w", "--world", dest="world_flag", metavar="WORLD", help="the same as a flag")
     flags.add_argument(
-        "world",
-        help="a world's name (esatv3; esatv3+7: with textures of seed 7), or the path of a floor plan file",
+        "--output", type=Path, help="folder that gets worlds/ and models/ (default: where sessions look)"
     )
-    flags.add_argument("--output", type=Path, default=ROOT, help="folder that gets worlds/ and models/")
     flags.add_argument("--check", action="store_true", help="write nothing; compare with what is there")
     return flags
 
@@ -27,12 +33,21 @@ def parser() -> Parser:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    plan = load_plan(args.world)
+    if (args.world is None) == (args.world_flag is None):
+        raise UsageError("make_world.py: give one world: make_world.py esatv3, or --world FOLDER/mine.json")
+    plan = load_plan(args.world or args.world_flag)
+    output = args.output or _where_sessions_look(plan)
     if args.check:
-        count = making.compare(plan, args.output)
-        print(f"{plan.name}: {count} files below {args.output} are what the plan gives")
-    elif making.make(plan, args.output):
-        print(f"{plan.name}: written to {args.output / 'worlds'} and {args.output / 'models' / plan.name}")
-    else:
-        print(f"{plan.name}: up to date in {args.output}")
+        count = making.compare(plan, output)
+        print(f"{plan.name}: {count} files below {output} are what the plan gives")
+        return 0
+    there = making.up_to_date(plan, output)
+    if not there:
+        making.ensure(plan) if output == making.made_folder(plan) else making.make(plan, output)
+    what = "up to date in" if there else "written to"
+    print(f"{plan.name}: {what} {output / 'worlds'} and {output / 'models' / plan.name}")
     return 0
+
+
+def _where_sessions_look(plan: FloorPlan) -> Path:
+    return ROOT if plan.name in known_worlds() else making.made_folder(plan)

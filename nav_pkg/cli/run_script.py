@@ -6,6 +6,7 @@ is flown again with the same seed. The same command continues a session that was
 
 Examples:
     run_script.py -t collect -w esatv3 --random_seed 512 --owr -ds --number_of_runs 2 --alpha 1
+    run_script.py -t own -w my_worlds/office.json --owr -ds
     run_script.py -t fly --number_of_runs 3 --checkpoint_path tiny --alpha 0 --start route
 """
 
@@ -22,7 +23,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
-from nav_pkg.cli import early, flags
+from nav_pkg.cli import early, flags, plan_files
 from nav_pkg.cli import main as learner
 from nav_pkg.cli.session_flags import SCRATCH_TAG, check_simulator, schedule, split
 from nav_pkg.cli.session_folders import Folders
@@ -32,7 +33,7 @@ from nav_pkg.flight.schedule import Schedule
 from nav_pkg.learn import places
 from nav_pkg.learn.folder import can_resume
 from nav_pkg.learn.places import MODEL_FILE
-from nav_pkg.sim import description
+from nav_pkg.sim import description, preflight
 from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.sim.graph import Graph
 
@@ -80,6 +81,8 @@ class Session:
             own_name = args.log_tag == SCRATCH_TAG and args.data_location in (None, SCRATCH_TAG)
             self.folders.begin_anew(dataset_too=args.owr or own_name)
         self.log = self.folders.open()
+        # The nodes read a copy: the file may change or go while the session lasts, or before it is continued.
+        self._world = plan_files.keep(args.world, self.folder)
         self.bar = tqdm(disable=True)
 
     def _learner(self, given: List[str]) -> List[str]:
@@ -164,11 +167,12 @@ class Session:
 
     def _configuration(self) -> Dict[str, Any]:
         """What must be the same for a session to be continued. More runs may be asked for."""
-        skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator"]
+        skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator", "listen"]
         if not self.args.final_evaluation_runs:  # with them, the number decides which run is one
             skip.append("number_of_runs")
         made = {key: value for key, value in vars(self.args).items() if key not in skip}
         made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
+        made["world"] = plan_files.described(self.args.world)
         text = json.dumps(made)
         # A cluster job's own folder has another name each time that it is tried.
         scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
@@ -220,6 +224,7 @@ class Session:
         made = {field.name: getattr(self.schedule, field.name) for field in dataclasses.fields(Schedule)}
         made.update(
             first_run=first_run,
+            world=self._world,
             robot=args.robot,
             width=args.width,
             height=args.height,
@@ -255,7 +260,8 @@ class Session:
         """One graph, from its start to its end; why it failed, or an empty string."""
         before = len(self.log.runs())
         self.log.state_file.unlink(missing_ok=True)
-        graph = Graph(self._arguments(first_run), self.folder, private=not self.args.shared_master)
+        shared = self.args.shared_master
+        graph = Graph(self._arguments(first_run), self.folder, not shared, self.args.listen)
         try:
             self._print(f"ROS master of this session: export ROS_MASTER_URI={graph.master}")
             stalled = self._watch(graph, shown)
@@ -355,5 +361,6 @@ def learning_sign(state: Mapping[str, Any]) -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     args, learner_flags = split(argv)
+    preflight.check(window=args.graphics)
     flags.hear_stops()
     return Session(args, learner_flags).fly()

@@ -14,7 +14,9 @@ from nav_pkg.core import UsageError
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.sim import description
+from nav_pkg.sim.network import LOOPBACK
 from nav_pkg.world import check_world
+from nav_pkg.world.plan_file import absolute
 
 SCRATCH_TAG = "testing_online"
 """The default tag: its log, and a dataset of that name, are always begun anew."""
@@ -48,7 +50,7 @@ def parser() -> flags.Parser:
         help="dataset to record into, under --data_root (default: the tag)",
     )
     add("-n", "--number_of_runs", type=int, default=1, help="number of runs")
-    add("-w", "--world", default="esatv3", help="world (esatv3+7: with textures of seed 7)")
+    add("-w", "--world", default="esatv3", help="world, or plan file (esatv3+7: with textures of seed 7)")
     add("--robot", default="drone", help="robot (config/robot/NAME.yaml)")
     add("--random_seed", type=int, default=123, help="seed of everything")
     add("--owr", action="store_true", help="delete the log folder and the dataset first")
@@ -102,6 +104,7 @@ def parser() -> flags.Parser:
     add("--depth_height", type=int, help="depth camera height, pixels (the robot's own: 90)")
     add("--physics_step", type=float, default=0.005, help="physics step, s")
     add("--free_running", action="store_true", help="in real time instead of lock-step, as on a robot")
+    add("--listen", default=LOOPBACK, help="address of this machine to listen on, for rviz on another one")
     add("-g", "--graphics", action="store_true", help="show Gazebo's window")
     add("--shared_master", action="store_true", help="use the ROS master of ROS_MASTER_URI, not an own one")
     add("--auto_go", action="store_true", help="accepted: runs always begin by themselves")
@@ -126,12 +129,13 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     args.summary_dir, args.data_root = (
         path.expanduser().resolve() for path in (args.summary_dir, args.data_root)
     )
-    for flag in ("summary_dir", "data_root"):
+    args.world = absolute(args.world)
+    for flag in ("summary_dir", "data_root", "world"):
         for character in NOT_IN_FOLDERS:
             if character in str(getattr(args, flag)):
                 raise UsageError(
-                    f"run_script.py: --{flag} {str(getattr(args, flag))!r}: roslaunch takes no folder with "
-                    f"{character!r} in its name: choose another"
+                    f"run_script.py: --{flag} {str(getattr(args, flag))!r}: roslaunch takes no path with "
+                    f"{character!r} in it: choose another"
                 )
     for flag in (word.split("=")[0] for word in rest):
         for owner, names in OTHERS.items():
@@ -160,8 +164,8 @@ def schedule(args: Any) -> Schedule:
     if args.world.endswith((".world", ".sdf")):
         check_world(description.find_world(args.world))
         raise UsageError(
-            f"-w {args.world}: a flight needs a world's name, whose floor plan has the route; "
-            "simulator.py and sim.launch take world files"
+            f"-w {args.world}: a flight needs a floor plan, which has the route: give a world's name or a "
+            "plan file (.json); simulator.py and sim.launch take world files"
         )
     made = Schedule(
         world=args.world,
@@ -187,7 +191,7 @@ def check_simulator(args: Any) -> None:
         UsageError: a value that can't be.
         DataError: a world or robot file that is not one.
     """
-    description.Options(
+    options = description.Options(
         world=args.world,
         robot=args.robot,
         seed=args.random_seed,
@@ -196,8 +200,9 @@ def check_simulator(args: Any) -> None:
         depth_width=args.depth_width,
         depth_height=args.depth_height,
         physics_step=args.physics_step,
-    ).check()
+        listen=args.listen,
+    )
     check_world(description.find_world(args.world))
-    description.load_robot(args.robot)
+    description.compose(options)
     if not (args.depth_width and args.depth_height):
         raise UsageError("--depth_width and --depth_height: a flight needs depth images, 0 can't be")

@@ -9,15 +9,21 @@ from typing import Optional, Sequence
 
 from nav_pkg.cli.flags import Parser
 from nav_pkg.core import UsageError
+from nav_pkg.sim import preflight
 from nav_pkg.sim.description import Options
 from nav_pkg.sim.gazebo import Gazebo
+from nav_pkg.sim.network import LOOPBACK
 
 
 def parser() -> Parser:
     """The command's flags."""
     flags = Parser(prog="simulator.py", description=__doc__)
     add = flags.add_argument
-    add("--world", default="esatv3", help="world name (worlds/NAME.world) or path of a world file")
+    add(
+        "--world",
+        default="esatv3",
+        help="world name (worlds/NAME.world), or path of a plan file or world file",
+    )
     add("--robot", default="drone", help="robot name (config/robot/NAME.yaml) or path of a robot file")
     add("--seed", type=int, default=0, help="seed of the simulator's random numbers")
     add("--width", type=int, help="camera width, pixels (default: the robot file's)")
@@ -28,6 +34,7 @@ def parser() -> Parser:
     add("--physics_step", type=float, default=0.005, help="s; has to divide the sensors' period")
     add("--free_running", action="store_true", help="time runs by itself, as fast as possible")
     add("--real_time", action="store_true", help="with --free_running: no faster than real time")
+    add("--listen", default=LOOPBACK, help="address of this machine to listen on, for rviz on another one")
     add("--gui", action="store_true", help="show Gazebo's window on the present X display")
     add("--gazebo_port", type=int, help="TCP port of Gazebo's own master (default: a free one)")
     add("--start_limit", type=float, default=90.0, help="seconds that starting may take")
@@ -55,7 +62,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         lockstep=not args.free_running,
         real_time=args.real_time,
         gui=args.gui,
+        listen=args.listen,
     )
+    options.check()
+    preflight.check(window=args.gui)
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

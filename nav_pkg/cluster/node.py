@@ -14,6 +14,7 @@ from typing import Iterator, Sequence
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, paths
 from nav_pkg.data.format import DATASET_FILE, PARTIAL
+from nav_pkg.private import open_private, private_folder
 
 
 def check_datasets(names: Sequence[str], root: Path) -> None:
@@ -104,10 +105,10 @@ def shared_packs() -> Iterator[None]:
     """
     os.environ.setdefault("NAV_PKG_NODE", "/tmp")  # not the job's own scratch folder, nor its TMPDIR
     packs = paths.node_dir()
-    users = os.open(packs.parent / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    users = open_private(packs.parent / "users.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(users, fcntl.LOCK_SH)
-        packs.mkdir(mode=0o700, exist_ok=True)
+        private_folder(packs, "TMPDIR")
         try:
             yield
         finally:

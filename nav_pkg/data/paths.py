@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Union
 
-from nav_pkg.core import DataError
+from nav_pkg.private import private_folder
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -39,22 +38,8 @@ def node_dir() -> Path:
     Raises:
         DataError: when it cannot be made, or something of another user stands there.
     """
-    own = node_home()
-    try:
-        own.mkdir(mode=0o700, exist_ok=True)
-        # not followed, so that nobody can lead us elsewhere by a link in a folder that all may write
-        found = os.lstat(own)
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
-            if stat.S_IMODE(found.st_mode) != 0o700:
-                os.chmod(own, 0o700)
-            (own / "packs").mkdir(mode=0o700, exist_ok=True)
-            return own / "packs"
-    except FileExistsError:
-        pass
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{own}: cannot make this folder: {reason}; set TMPDIR to another") from error
-    raise DataError(f"{own}: is not a folder of this user's own; remove it, or set TMPDIR to another")
+    own = private_folder(node_home(), "TMPDIR")
+    return private_folder(own / "packs", "TMPDIR")
 
 
 def node_home() -> Path:

@@ -69,6 +69,7 @@ class Demo:
         flights: name of the dataset of the network's flights.
         training: log tag of the training.
         notes: sentences about what went otherwise than planned.
+        world: name or plan file of the world; empty: that of the flights.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class Demo:
     flights: str
     training: str
     notes: List[str] = field(default_factory=list)
+    world: str = ""
 
     @property
     def data(self) -> Path:
@@ -180,7 +182,7 @@ def write(story: Story) -> Path:
     """Write report.html, and its data beside it, into the demo's folder; gives its path."""
     demo = story.demo
     first = story.flown[0]
-    plan = load_plan(first.world)
+    plan = load_plan(demo.world or first.world)
     page = Page(
         f"Learning to fly {plan.name}",
         f"An expert flew {plan.title[0].lower()}{plan.title[1:]} in Gazebo; {story.network} learned from the "

@@ -24,7 +24,7 @@ from nav_pkg.flight.metrics import counted
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.report.flights import last_indices
 from nav_pkg.report.tables import Column, Table
-from nav_pkg.world import load_plan
+from nav_pkg.world import FloorPlan, load_plan
 
 CONFIGURATION = "evaluation_conf.json"
 RESULT, TABLE, PAGE = "evaluation.json", "evaluation.csv", "evaluation.html"
@@ -83,6 +83,16 @@ class Evaluation:
             self.configuration["control_delays"],
             self.configuration["perturbations"],
         )
+
+    def plan(self, condition: Condition) -> FloorPlan:
+        """The floor plan of a condition's world: its copy in the folder, or the package's own.
+
+        Raises:
+            UsageError, DataError: it is not there, or is no plan.
+        """
+        name, plus, seed = condition.world.partition("+")
+        copy = self.folder / "worlds" / f"{name}.json"
+        return load_plan(f"{copy}{plus}{seed}" if copy.exists() else condition.world)
 
     def shards(self, condition: Condition) -> Iterator[Tuple[Path, Path]]:
         """Log folder and dataset of each of the sessions that fly a condition."""
@@ -153,7 +163,7 @@ def result(evaluation: Evaluation) -> Dict[str, Any]:
     by_label: Dict[str, List[Dict[str, Any]]] = {}
     for condition in evaluation.conditions:
         runs, offsets = [], []
-        route = load_plan(condition.world).route
+        route = evaluation.plan(condition).route
         for flown in evaluation.flown(condition):
             frames: Any = _NoFrames() if flown.run is None else flown.run.frames
             runs.append(measures.run_measures(flown.facts, frames, route))

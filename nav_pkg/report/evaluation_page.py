@@ -21,7 +21,7 @@ from nav_pkg.report.evaluation import Evaluation, Flown
 from nav_pkg.report.page import Page
 from nav_pkg.report.saliency import Saliency, overlay
 from nav_pkg.report.tables import NOTHING, Column, Table, runs_table
-from nav_pkg.world import load_plan
+from nav_pkg.world import FloorPlan
 
 PLANS, STRIPS, VIDEOS, SALIENT = 12, 12, 4, 6
 """Most of each that a page shows: plans a figure, ends of flights, films, images a checkpoint."""
@@ -167,7 +167,7 @@ def _paths(page: Page, story: _Story) -> None:
         }
         left = len(chosen) - len(paths)
         page.figure(
-            _plans(paths),
+            _plans(paths, {condition: story.evaluation.plan(condition) for condition in paths}),
             f"paths_{label}",
             "".join(
                 f"# {condition.name}\n{floorplan.paths_csv(flown)}" for condition, flown in paths.items()
@@ -184,7 +184,9 @@ def _xy(flown: Flown) -> np.ndarray:
 
 
 @style.styled
-def _plans(paths: Mapping[Condition, Sequence[floorplan.Flown]]) -> Any:
+def _plans(
+    paths: Mapping[Condition, Sequence[floorplan.Flown]], worlds: Mapping[Condition, FloorPlan]
+) -> Any:
     """Small plans side by side, one a condition, with one legend of outcomes."""
     from matplotlib.lines import Line2D
 
@@ -196,7 +198,7 @@ def _plans(paths: Mapping[Condition, Sequence[floorplan.Flown]]) -> Any:
     for place in axes.flat[len(paths) :]:
         place.set_axis_off()
     for place, (condition, flown) in zip(axes.flat, paths.items()):
-        floorplan.draw_plan(place, load_plan(condition.world))
+        floorplan.draw_plan(place, worlds[condition])
         floorplan.draw_paths(place, flown, numbers=False)
         for path in flown:
             if len(path.xy):
@@ -215,7 +217,7 @@ def _plans(paths: Mapping[Condition, Sequence[floorplan.Flown]]) -> Any:
             Line2D([], [], color=style.outcome_colour(outcome), label=f"{count} {outcome}")
             for outcome, count in sorted(counts.items())
         ]
-        middle = load_plan(condition.world).inner_boundary.mean(axis=0)
+        middle = worlds[condition].inner_boundary.mean(axis=0)
         place.legend(
             handles=handles, loc="center", bbox_to_anchor=tuple(middle), bbox_transform=place.transData
         )

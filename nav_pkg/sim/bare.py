@@ -10,9 +10,11 @@ from typing import List, Optional, Tuple
 from xml.etree import ElementTree
 
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.children import Child, Display, has_gpu, interesting
+from nav_pkg.sim.children import Child, interesting
 from nav_pkg.sim.description import PLUGIN, Options, compose, model_folder
+from nav_pkg.sim.display import Display, has_gpu
 from nav_pkg.sim.gazebo import LAUNCHER, free_port
+from nav_pkg.sim.network import listening_on
 from nav_pkg.sim.scratch import Scratch
 
 SETTLED = 5.0
@@ -92,15 +94,16 @@ def real_time_ratio(
     """
     options = replace(options or Options(), world=world, robot=robot, lockstep=False)
     deadline = time.monotonic() + limit
-    display = Display(dict(os.environ))
-    server = watcher = None
+    around = listening_on(os.environ)
+    server = watcher = display = None
     try:
         with Scratch("nav_pkg-bare-") as folder:
+            display = Display(around, folder)
             file = folder / "bare.world"
             file.write_text(bare_world(options, pose))
             gz = folder / "gz"  # the launcher starts the program that it is called by
             gz.symlink_to(LAUNCHER)
-            environment = dict(os.environ, DISPLAY=display.name)
+            environment = {**around, **display.environment}
             environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{free_port()}"
             environment["GAZEBO_MODEL_PATH"] = str(model_folder(world))
             if not has_gpu():
@@ -121,7 +124,8 @@ def real_time_ratio(
         for child in (watcher, server):
             if child is not None:
                 child.stop(signal.SIGINT)
-        display.close()
+        if display is not None:
+            display.close()
 
 
 def _samples(lines: List[str]) -> List[Tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent, and the X display that a camera needs."""
+"""Child processes that do not outlive their parent."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ import contextlib
 import ctypes
 import os
 import re
-import select
-import shutil
 import signal
 import subprocess
 import threading
-import time
-from pathlib import Path
 from typing import Callable, Deque, Dict, List, Optional, Sequence
-
-from nav_pkg.core import SimulatorError
 
 _PRCTL = ctypes.CDLL(None).prctl
 """Found before any fork. When another thread loads a library at the moment of the fork, the child cannot load
@@ -125,85 +119,6 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)  # what the program may have left in its group
         self.drain()
-
-
-def has_gpu() -> bool:
-    """Whether this machine has a graphics card that OpenGL can use."""
-    return Path("/dev/nvidiactl").exists() or any(Path("/dev/dri").glob("renderD*"))
-
-
-def display_answers(display: str) -> bool:
-    """Whether an X server listens on a local display."""
-    number = display.split(":")[-1].split(".")[0]
-    if not display.startswith(":"):
-        return bool(number)  # a remote display: left to the program to find out
-    return Path(f"/tmp/.X11-unix/X{number}").exists()
-
-
-class Display:
-    """An X display of our own (Xvfb on a free number), or the present one.
-
-    Cameras draw through GLX, which needs an X server even where nobody looks.
-
-    Args:
-        environment: the environment whose DISPLAY may be used.
-        present: use the present display (somebody wants to look at a window).
-
-    Raises:
-        SimulatorError: no X server program, or it did not start.
-    """
-
-    def __init__(self, environment: Dict[str, str], present: bool = False, limit: float = 20.0):
-        self._server: Optional[Child] = None
-        here = environment.get("DISPLAY", "")
-        if present and not (here and display_answers(here)):
-            raise SimulatorError(f"a window needs an X display, but DISPLAY is {here!r}; start without --gui")
-        if here and display_answers(here) and (present or has_gpu()):
-            self.name = here
-            return
-        program = shutil.which("Xvfb", path=environment.get("PATH"))
-        if program is None:
-            raise SimulatorError("no X server program: Xvfb is not on the PATH; install it (package xvfb)")
-        read, write = os.pipe()
-        try:
-            # The server writes the number of the display that it found free.
-            command = [program, "-displayfd", str(write), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
-            self._server = Child(command + ["-noreset", "+extension", "GLX"], environment, pass_fds=[write])
-        finally:
-            os.close(write)
-        try:
-            self.name = ":" + self._number(read, limit)
-        except SimulatorError:
-            self._server.stop(signal.SIGTERM)
-            raise
-        finally:
-            os.close(read)
-
-    def _number(self, read: int, limit: float) -> str:
-        assert self._server is not None
-        deadline = time.monotonic() + limit
-        text = b""
-        while time.monotonic() < deadline:
-            if select.select([read], [], [], 0.2)[0]:
-                part = os.read(read, 64)
-                text += part
-                if text.endswith(b"\n"):
-                    return text.decode().strip()
-                if not part:
-                    break
-        self._server.drain(0.5)
-        last = self._server.lines[-1] if self._server.lines else "it said nothing"
-        raise SimulatorError(f"the X server Xvfb did not start within {limit:g} s: {last}")
-
-    @property
-    def running(self) -> bool:
-        """Whether the display can still be used, as far as we know."""
-        return self._server is None or self._server.running
-
-    def close(self) -> None:
-        """End our own server."""
-        if self._server is not None:
-            self._server.stop(signal.SIGTERM)
 
 
 def interesting(lines: Sequence[str]) -> List[str]:

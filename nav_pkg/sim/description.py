@@ -19,8 +19,10 @@ from nav_pkg import schemas
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.reading import read_yaml
 from nav_pkg.sim import cameras
-from nav_pkg.world import known_worlds, load_plan, make
-from nav_pkg.world.plan import split_name
+from nav_pkg.sim.network import LOOPBACK, check_address
+from nav_pkg.world import known_worlds, load_plan
+from nav_pkg.world.making import check_made, ensure
+from nav_pkg.world.plan_file import is_plan_file, split_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "libnav_pkg_gazebo.so"
@@ -31,7 +33,7 @@ class Options:
     """What a simulator is started with.
 
     Attributes:
-        world: name of a world (worlds/NAME.world) or path of a world file.
+        world: name of a world (worlds/NAME.world), or path of a plan file or world file.
         robot: name of a robot (config/robot/NAME.yaml) or path of a robot file.
         seed: of Gazebo's random numbers, and of sensor noise until the first reset.
         width, height: of the camera, pixels; None: the robot file's.
@@ -41,6 +43,7 @@ class Options:
         lockstep: time goes on only with /gazebo/step; otherwise it runs freely.
         real_time: free-running only: as fast as a clock on the wall, not as fast as possible.
         gui: show Gazebo's window on the present X display.
+        listen: IPv4 address of this machine that the simulator listens on.
     """
 
     world: str = "esatv3"
@@ -55,6 +58,7 @@ class Options:
     lockstep: bool = True
     real_time: bool = False
     gui: bool = False
+    listen: str = LOOPBACK
 
     def check(self) -> None:
         """Raise UsageError for a value that can't be."""
@@ -72,36 +76,51 @@ class Options:
             raise UsageError(f"--rate has to be 0.1 to 200 Hz, not {self.rate}")
         if not 0.0001 <= self.physics_step <= 0.02:
             raise UsageError(f"--physics_step has to be 0.0001 to 0.02 s, not {self.physics_step}")
+        check_address(self.listen)
 
 
 def find_world(world: str) -> Path:
-    """The file of a world; that of other textures (NAME+SEED) is made unless it is up to date, in 4 s.
+    """The file of a world.
+
+    One of the package lies in worlds/, and has to be what its floor plan gives. One with other textures
+    (NAME+SEED), or of a plan file elsewhere, is made in the user's cache unless it is there, in 4 s.
 
     Raises:
         UsageError: no such world.
+        DataError: the floor plan is wrong, or the world on disk is not what it gives.
     """
-    if world.endswith((".world", ".sdf")) or "/" in world:
+    if not is_plan_file(world) and (world.endswith((".world", ".sdf")) or "/" in world):
         path = Path(world).expanduser()
         if not path.is_file():
             raise UsageError(f"there is no world file {path}")
         return path.resolve()
-    path = ROOT / "worlds" / f"{world}.world"
     name, seed = split_name(world)
-    if seed is not None and name in known_worlds():
-        _make(world)
-    if not path.is_file():
-        if world in known_worlds():
-            raise UsageError(
-                f"the world {world!r} is not made yet; make it with scripts/make_world.py {world}"
-            )
+    path = ROOT / "worlds" / f"{world}.world"
+    if not is_plan_file(world) and name not in known_worlds():
+        if path.is_file():  # a file of the user's own, without a plan
+            return path
         known = sorted({file.stem for file in (ROOT / "worlds").glob("*.world")} | set(known_worlds()))
         raise UsageError(f"unknown world {world!r}{nearest_name(world, known)}")
+    plan = load_plan(world)
+    if name != plan.name or seed is not None:
+        return _made(plan.name, plan.digest, world)
+    if not path.is_file():
+        raise UsageError(f"the world {world!r} is not made yet; make it with scripts/make_world.py {world}")
+    _checked(plan.name, plan.digest, ROOT)
     return path
 
 
-@functools.lru_cache(maxsize=None)  # looking takes 0.3 s, and once is enough for a process
-def _make(world: str) -> None:
-    make(load_plan(world), ROOT)
+# Looking takes 0.1 s, and once is enough for a process.
+
+
+@functools.lru_cache(maxsize=None)
+def _made(name: str, _digest: str, world: str) -> Path:
+    return ensure(load_plan(world)) / "worlds" / f"{name}.world"
+
+
+@functools.lru_cache(maxsize=None)
+def _checked(name: str, _digest: str, root: Path) -> None:
+    check_made(load_plan(name), root)
 
 
 def load_robot(robot: str) -> Dict[str, Any]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Callable, Dict, Optional
 
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.children import Child, Display, has_gpu, interesting
+from nav_pkg.sim.children import Child, interesting
 from nav_pkg.sim.description import PLUGIN, ROOT, Options, compose, model_folder
+from nav_pkg.sim.display import Display, has_gpu
+from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
 from nav_pkg.sim.scratch import Scratch
 
 LAUNCHER = ROOT / "setup" / "gzserver"
@@ -55,19 +57,19 @@ def master_answers(uri: str, limit: float = 3.0) -> bool:
     return True
 
 
-def free_port() -> int:
+def free_port(address: str = LOOPBACK) -> int:
     """A TCP port that was free a moment ago."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return probe.getsockname()[1]
 
 
-def port_is_free(port: int) -> bool:
-    """Whether nobody listens on a TCP port of this host."""
+def port_is_free(port: int, address: str = LOOPBACK) -> bool:
+    """Whether nobody listens on a TCP port of an address of this host."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True
@@ -103,20 +105,22 @@ class Gazebo:
         self._display: Optional[Display] = None
         self._server: Optional[Child] = None
         self._window: Optional[Child] = None
-        self._folder = Scratch("nav_pkg-sim-")
         self._ready = threading.Event()
         self._fatal = ""
         self.master = os.environ.get("ROS_MASTER_URI", "http://localhost:11311")
+        check_master(self.master, options.listen)
+        self._around = listening_on(os.environ, options.listen)
+        self._folder = Scratch("nav_pkg-sim-")
         try:
             self._world = self._folder.path / "run.world"
             self._world.write_text(compose(options))
             if not master_answers(self.master):
                 raise SimulatorError(f"no ROS master at {self.master}; start one (roscore) or use roslaunch")
-            if port is not None and not port_is_free(port):
+            if port is not None and not port_is_free(port, options.listen):
                 raise SimulatorError(f"Gazebo's port {port} is in use; choose another or none")
-            self._display = Display(dict(os.environ), present=options.gui)
+            self._display = Display(self._around, self._folder.path, present=options.gui)
             for attempt in range(3):
-                self.port = free_port() if port is None else port
+                self.port = free_port(options.listen) if port is None else port
                 try:
                     self._start()
                     break
@@ -131,9 +135,8 @@ class Gazebo:
 
     def _environment(self) -> Dict[str, str]:
         assert self._display is not None
-        environment = dict(os.environ, DISPLAY=self._display.name)
-        environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{self.port}"
-        environment["GAZEBO_IP"] = environment["IGN_IP"] = "127.0.0.1"
+        environment = {**self._around, **self._display.environment}
+        environment["GAZEBO_MASTER_URI"] = f"http://{self._options.listen}:{self.port}"
         environment["IGN_PARTITION"] = f"nav_pkg-{os.getpid()}-{self.port}"
         # Gazebo keeps made shaders in a folder of the system's temporary one, which another simulator
         # may be writing at the same time and another user may own.

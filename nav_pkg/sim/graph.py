@@ -7,6 +7,7 @@ whichever of its processes was killed; not even when the session itself is (see 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,13 +21,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, TextIO
 
 from nav_pkg.core import DataError, SimulatorError, UsageError
+from nav_pkg.private import open_private, private_folder
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.sim.keeper import PATIENCE, kill_marked
+from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
 
 FIRST_PORT, PORTS = 21311, 2000
+_NOT_THE_PORT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE)
+"""Errors that the next port would meet as well."""
 
 
 class Port:
@@ -38,21 +43,26 @@ class Port:
     """
 
     def __init__(self):
-        folder = _ports()
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = private_folder(_ports(), "TMPDIR")
         for offset in range(PORTS):
             number = FIRST_PORT + offset
-            lock = open(folder / str(number), "a+")  # noqa: SIM115 (held open as the lock)
             name = socket.socket(socket.AF_UNIX)
+            lock: Optional[TextIO] = None
             try:
+                lock = os.fdopen(
+                    open_private(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+"
+                )
                 name.bind(f"\0nav_pkg-port-{number}")
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", number))
-            except OSError:
-                lock.close()
+            except OSError as error:
+                if lock is not None:
+                    lock.close()
                 name.close()
+                if error.errno in _NOT_THE_PORT:
+                    raise DataError(f"{folder}: {error.strerror}; set TMPDIR to another folder") from None
                 continue
             self.number, self._lock, self._name = number, lock, name
             return
@@ -75,11 +85,15 @@ def _ports() -> Path:
 
 
 def sessions() -> List[Dict[str, str]]:
-    """The sessions of this user that run on this host, oldest first: `master` (URI) and `folder` (log)."""
+    """The sessions of this user on this host, oldest first: `master` (URI), `folder` (log), `address`."""
     found = []
-    files = list(_ports().glob("*")) if _ports().is_dir() else []
-    for file in sorted(files, key=lambda file: file.stat().st_mtime):
-        with open(file) as lock:
+    files = list(private_folder(_ports(), "TMPDIR").glob("*")) if os.path.lexists(_ports()) else []
+    for file in sorted(files, key=lambda file: file.lstat().st_mtime):
+        try:
+            opened = open_private(file, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:  # a link, or gone
+            continue
+        with os.fdopen(opened) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:  # held by a session
@@ -95,28 +109,31 @@ class Graph:
         arguments: the launch file's arguments.
         folder: log folder; roslaunch's output goes to `graph.log`, the nodes' logs to `ros/`.
         private: on a ROS master of its own; otherwise on the one that ROS_MASTER_URI names.
+        listen: address of this machine that all its processes listen on.
     """
 
-    def __init__(self, arguments: Dict[str, str], folder: Path, private: bool = True):
+    def __init__(self, arguments: Dict[str, str], folder: Path, private: bool = True, listen: str = LOOPBACK):
         self.log = folder / "graph.log"
         self._mark = secrets.token_hex(8)
         roslaunch = shutil.which("roslaunch")
         if roslaunch is None:
             raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'")
+        environment = listening_on(os.environ, listen)
+        if not private:
+            check_master(environment.get("ROS_MASTER_URI", "http://localhost:11311"), listen)
         self._port = Port() if private else None
-        environment = dict(os.environ, ROS_LOG_DIR=str(folder / "ros"), PYTHONUNBUFFERED="1")
+        environment.update(ROS_LOG_DIR=str(folder / "ros"), PYTHONUNBUFFERED="1")
         paths = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         command = [sys.executable, "-m", "nav_pkg.sim.keeper", self._mark, roslaunch]
         if self._port is not None:
-            environment["ROS_MASTER_URI"] = f"http://127.0.0.1:{self._port.number}"
-            environment["ROS_IP"] = "127.0.0.1"
-            environment.pop("ROS_HOSTNAME", None)
+            environment["ROS_MASTER_URI"] = f"http://{listen}:{self._port.number}"
             command += ["-p", str(self._port.number)]
         self.master = environment.get("ROS_MASTER_URI", "http://localhost:11311")
+        arguments = dict(arguments, listen=listen)
         command += ["nav_pkg", "graph.launch"] + [f"{key}:={value}" for key, value in arguments.items()]
         if self._port is not None:
-            self._port.describe({"master": self.master, "folder": str(folder)})
+            self._port.describe({"master": self.master, "folder": str(folder), "address": listen})
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         try:
             (folder / "ros").mkdir(parents=True, exist_ok=True)

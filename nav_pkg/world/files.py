@@ -7,6 +7,7 @@ same plan and seed give the same bytes.
 from __future__ import annotations
 
 from typing import Optional
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -155,7 +156,7 @@ def model_config(plan: FloorPlan) -> bytes:
   <name>{plan.name}</name>
   <version>1.0</version>
   <sdf version="1.6">model.sdf</sdf>
-  <description>{plan.title}.</description>
+  <description>{escape(plan.title)}.</description>
 </model>
 """.encode()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nav_pkg.world import artwork, textures
 from nav_pkg.world.mesh import Mesh, cells, cut_out, level_polygon, wall_grid
-from nav_pkg.world.plan import FloorPlan, Wall
+from nav_pkg.world.plan import CableStrip, FloorPlan, Wall
 
 COLUMN = 0.9
 """Walls are cut into columns at most this wide, metres: fine enough for the light of a lamp."""
@@ -71,7 +71,8 @@ def build(plan: FloorPlan, seed: int) -> Scene:
         visual["floor"], cells(plan, plan.floor, CELL), plan.floor, True, lambda x, y: (x / tile, y / tile)
     )
     _ceiling(visual, plan)
-    _cable_strip(visual["fixtures"], plan)
+    if plan.cable_strip is not None:
+        _cable_strip(visual["fixtures"], plan, plan.cable_strip)
     return Scene(visual, _collision(plan))
 
 
@@ -246,9 +247,8 @@ def _ceiling(visual: dict[str, Mesh], plan: FloorPlan) -> None:
     level_polygon(visual["ceiling"], pieces, plan.ceiling, False, lambda x, y: (x / tile, y / tile))
 
 
-def _cable_strip(mesh: Mesh, plan: FloorPlan) -> None:
+def _cable_strip(mesh: Mesh, plan: FloorPlan, strip: CableStrip) -> None:
     """The tray's underside and its two flanks up to the ceiling, mitred at the corners."""
-    strip = plan.cable_strip
     box = _fixture_box("tray")
     points = np.array(strip.points)
     along = np.roll(points, -1, axis=0) - points

@@ -1,9 +1,10 @@
-"""Making a world: from its floor plan to the files that Gazebo loads."""
+"""Making a world on disk: written, compared with its floor plan, found again."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -15,83 +16,34 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.private import private_folder
 from nav_pkg.reading import read_json, read_small
-from nav_pkg.world import artwork, files, geometry, lighting, textures
+from nav_pkg.world import files
+from nav_pkg.world.content import generate
 from nav_pkg.world.plan import FloorPlan
 
-JPEG_QUALITY = 88
 MANIFEST = "manifest.json"
+GENERATOR = ("artwork", "content", "files", "geometry", "lighting", "mesh", "plan", "route", "textures")
+"""Modules whose change makes other worlds."""
 
 
-def pictures(plan: FloorPlan) -> dict[str, np.ndarray]:
-    """The textures, by material name: uint8 (height, width, 3), sides powers of two."""
-    rng = lambda *keys: np.random.default_rng([plan.texture_seed, 3, *keys])  # noqa: E731
-    result = {
-        f"wall_{side}": textures.plaster(rng(0, index), textures.PAINTS[index])
-        for index, side in enumerate(geometry.SIDES)
-    }
-    result["floor"] = textures.linoleum(rng(1))
-    result["ceiling"] = textures.ceiling_tiles(rng(2))
-    leaves, doors = [], [wall for wall in plan.walls if wall.kind == "door"]
-    for index, wall in enumerate(doors):
-        wood, glass = int(rng(3, index).integers(5)), rng(3, index, 1).random() < 0.4
-        count = geometry.leaves_of(wall)
-        for leaf in range(count):
-            label = f"{index // 10}{index % 10}.{(index * 7 + 12) % 90 + 10}"
-            hinge_left = leaf % 2 == 0
-            leaves.append(artwork.door_leaf(rng(4, index, leaf), wood, label, hinge_left, glass))
-    room = artwork.DOOR_GRID[0] * artwork.DOOR_GRID[1]
-    if len(leaves) > room:
-        raise DataError(f"plan {plan.name}: {len(leaves)} door leaves; the doors' picture holds {room}")
-    result["doors"] = artwork.atlas(leaves, artwork.DOOR_GRID)
-    room = artwork.POSTER_GRID[0] * artwork.POSTER_GRID[1]
-    posters = [artwork.poster(rng(5, index), index) for index in range(geometry.POSTERS)]
-    notices = [artwork.notice(rng(6, index), index) for index in range(room - geometry.POSTERS)]
-    result["posters"] = artwork.atlas(posters + notices, artwork.POSTER_GRID)
-    fixtures = [artwork.fixture(rng(7, index), name) for index, name in enumerate(artwork.FIXTURES)]
-    result["fixtures"] = artwork.atlas(fixtures, artwork.FIXTURE_GRID)
-    return {name: np.round(255 * image).astype(np.uint8) for name, image in result.items()}
-
-
-def generate(plan: FloorPlan) -> dict[str, bytes]:
-    """All files of a world, by path relative to the output folder; the same bytes every time."""
-    from PIL import Image
-
-    scene = geometry.build(plan, plan.texture_seed)
-    names = [name for name, mesh in scene.visual.items() if mesh.triangles]
-    model = f"models/{plan.name}"
-    result = {
-        f"worlds/{plan.name}.world": files.world_sdf(plan),
-        # Made, not kept: the folder tells git so itself.
-        f"{model}/.gitignore": b"*\n",
-        f"{model}/model.config": files.model_config(plan),
-        f"{model}/model.sdf": files.model_sdf(plan, names),
-        f"{model}/materials/scripts/{plan.name}.material": files.materials(plan.name, names),
-        f"{model}/materials/programs/baked.vert": files.VERTEX_PROGRAM.encode(),
-        f"{model}/materials/programs/baked.frag": files.FRAGMENT_PROGRAM.encode(),
-        f"{model}/meshes/collision.dae": files.collada(scene.collision),
-    }
-    images = pictures(plan)
-    for name in names:
-        light = lighting.encode(lighting.bake(plan, scene.visual[name], plan.texture_seed))
-        result[f"{model}/meshes/{name}.dae"] = files.collada(scene.visual[name], light)
-        picture = io.BytesIO()
-        Image.fromarray(images[name]).save(picture, "JPEG", quality=JPEG_QUALITY)
-        result[f"{model}/materials/textures/{plan.name}_{name}.jpg"] = picture.getvalue()
-    return result
+@functools.lru_cache(maxsize=1)
+def _generator() -> str:
+    """SHA-256 of the code that the files' bytes depend on."""
+    source = hashlib.sha256()
+    for name in GENERATOR:
+        source.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return source.hexdigest()
 
 
 def _inputs(plan: FloorPlan) -> dict[str, object]:
     """What the files depend on: when any of it changes they are made again."""
     import PIL
 
-    source = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        source.update(path.read_bytes())
     return {
         "plan": plan.digest,
         "seed": plan.texture_seed,
-        "generator": source.hexdigest(),
+        "generator": _generator(),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
@@ -102,16 +54,106 @@ def _manifest(plan: FloorPlan, made: dict[str, bytes]) -> bytes:
     return (json.dumps({"inputs": _inputs(plan), "files": digests}, indent=1) + "\n").encode()
 
 
+def _stale(plan: FloorPlan, output: Path, versions: bool) -> str:
+    """Why the files below `output` are not those of a plan, judged by the manifest; empty when they are.
+
+    Args:
+        plan: the plan.
+        output: folder that holds worlds/ and models/.
+        versions: whether other versions of NumPy and Pillow count; they may round a pixel differently.
+    """
+    file = output / "models" / plan.name / MANIFEST
+    try:
+        manifest = read_json(file)
+        made_from, digests = dict(manifest["inputs"]), dict(manifest["files"])
+    except DataError as error:
+        return str(error)
+    except (ValueError, KeyError, TypeError):
+        return f"{file} is damaged"
+    for key, value in _inputs(plan).items():
+        if made_from.get(key) != value and (versions or key not in ("numpy", "pillow")):
+            what = {"plan": "floor plan", "generator": "version of nav_pkg"}.get(key, key)
+            return f"{file.parent} was made from another {what}"
+    expected = {f"worlds/{plan.name}.world", f"models/{plan.name}/model.sdf"}
+    for path in sorted({*digests, *expected}):
+        try:
+            found = hashlib.sha256(read_small(output / path)).hexdigest()
+        except DataError as error:
+            return str(error)
+        if found != digests.get(path):
+            return f"{output / path} has been changed"
+    return ""
+
+
 def up_to_date(plan: FloorPlan, output: Path) -> bool:
     """Whether the files below `output` are those that `make` would write, judged by the manifest."""
-    try:
-        manifest = read_json(output / "models" / plan.name / MANIFEST)
-        return manifest["inputs"] == _inputs(plan) and all(
-            hashlib.sha256(read_small(output / path)).hexdigest() == digest
-            for path, digest in manifest["files"].items()
+    return not _stale(plan, output, versions=True)
+
+
+def check_made(plan: FloorPlan, output: Path) -> None:
+    """Refuse a world on disk that is not what its plan gives. Takes 0.1 s.
+
+    Raises:
+        DataError: what is missing or differs.
+    """
+    why = _stale(plan, output, versions=False)
+    if why:
+        raise DataError(
+            f"the world {plan.name} is not what its floor plan gives ({why}); run make_world.py {plan.name}"
         )
-    except (DataError, KeyError, TypeError, AttributeError):
-        return False
+
+
+def worlds_folder() -> Path:
+    """Where worlds are made on demand: environment `NAV_PKG_WORLDS`, else `~/.cache/nav_pkg/worlds`."""
+    return Path(os.environ.get("NAV_PKG_WORLDS") or "~/.cache/nav_pkg/worlds").expanduser()
+
+
+def made_folder(plan: FloorPlan) -> Path:
+    """The folder of a plan's world below `worlds_folder`; another plan, seed or generator has another one."""
+    key = hashlib.sha256(json.dumps(_inputs(plan), sort_keys=True).encode()).hexdigest()
+    return worlds_folder() / f"{plan.name}-{key[:16]}"
+
+
+def ensure(plan: FloorPlan) -> Path:
+    """Make a plan's world in the user's cache unless it is there, in 4 s. Sessions may do it together.
+
+    The world is written into a folder beside, which then gets the name in one step; who comes second
+    throws his away.
+
+    Returns:
+        The folder that holds worlds/ and models/.
+
+    Raises:
+        DataError: the cache is another user's.
+        UsageError: it cannot be written.
+    """
+    target = made_folder(plan)
+    if up_to_date(plan, target):
+        return target
+    try:
+        target.parent.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(target.parent, "NAV_PKG_WORLDS")
+        fresh = Path(tempfile.mkdtemp(prefix=f".{plan.name}.", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(error, target.parent, "NAV_PKG_WORLDS to another folder") from None
+    try:
+        make(plan, fresh / "new")
+        for attempt in ("first", "after what was damaged has been moved away"):
+            with contextlib.suppress(OSError):  # somebody was quicker, or a damaged one is there
+                os.rename(fresh / "new", target)
+            if up_to_date(plan, target):
+                return target
+            if attempt == "first":
+                with contextlib.suppress(OSError):
+                    os.rename(target, fresh / "old")
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    raise UsageError(f"{target}: cannot be written; remove it, or set NAV_PKG_WORLDS to another folder")
+
+
+def _unwritable(error: OSError, place: Path, remedy: str) -> UsageError:
+    where = error.filename or place
+    return UsageError(f"cannot write the world to {where}: {error.strerror}; choose {remedy}")
 
 
 def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
@@ -158,9 +200,7 @@ def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
         beside.write_bytes(made[f"worlds/{plan.name}.world"])
         os.replace(beside, world)
     except OSError as error:
-        raise UsageError(
-            f"cannot write the world to {error.filename or output}: {error.strerror}; choose another --output"
-        ) from None
+        raise _unwritable(error, output, "another --output") from None
     return True
 
 
@@ -212,6 +252,7 @@ def check_world(path: Union[str, Path]) -> Path:
         )
     folders = [path.resolve().parent.parent / "models"]
     folders += [Path(folder) for folder in os.environ.get("GAZEBO_MODEL_PATH", "").split(":") if folder]
+    folders.append(Path(__file__).resolve().parents[2] / "models")  # as setup/gzserver has it
     for uri in world.findall("include/uri"):
         name = (uri.text or "").strip()
         if name.startswith("model://") and not any((f / name[8:] / "model.sdf").is_file() for f in folders):

@@ -1,4 +1,4 @@
-"""Floor plans: what a world is made from, read from one JSON file that is checked when loaded.
+"""Floor plans: what a world is made from; `plan_file` reads them.
 
 World frame: x east, y north, z up, metres, floor at z = 0. Walls are vertical rectangles; each runs
 from its start to its end with the free floor on its left, over its own range of heights. At every
@@ -8,25 +8,16 @@ clockwise, so that a point is on the free floor when the rings wind round it onc
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import hashlib
-import json
-import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
-from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.core import DataError
 from nav_pkg.world.route import Route
 
-PLANS = Path(__file__).resolve().parent / "plans"
-FORMAT = 1
 TEXTURE_SEED = 1
 """Of the pictures and lamps of a world whose name has no `+SEED`."""
-KINDS = ("wall", "door", "poster", "elevator_door", "radiator", "blue_window_panel")
 SECTION_HEIGHT = 1.0
 """Height of the horizontal section that stands for the plan, metres: that of a flying drone."""
 
@@ -90,7 +81,7 @@ class FloorPlan:
         walls: all vertical surfaces.
         caps: lintels' undersides, sills, tops.
         lamps: all lamps.
-        cable_strip: the tray under the ceiling.
+        cable_strip: the tray under the ceiling; None: there is none.
         outer_boundary: float64 (N, 2), simplified outline of the free floor, not closed.
         inner_boundary: float64 (N, 2), outline of the block inside the loop, not closed.
         waypoints: float64 (W, 2), cyclic, in the direction of travel.
@@ -113,7 +104,7 @@ class FloorPlan:
     walls: tuple[Wall, ...]
     caps: tuple[Cap, ...]
     lamps: tuple[Lamp, ...]
-    cable_strip: CableStrip
+    cable_strip: Optional[CableStrip]
     outer_boundary: np.ndarray
     inner_boundary: np.ndarray
     waypoints: np.ndarray
@@ -220,200 +211,3 @@ def polygon_area(points: np.ndarray) -> float:
 def polygon_perimeter(points: np.ndarray) -> float:
     """Length of a closed polygon's outline (N, 2), metres."""
     return float(np.hypot(*(np.roll(points, -1, axis=0) - points).T).sum())
-
-
-def known_worlds() -> list[str]:
-    """Names of the worlds whose plans come with the package."""
-    return sorted(path.stem for path in PLANS.glob("*.json"))
-
-
-def split_name(world: str) -> tuple[str, Optional[int]]:
-    """A world's name without its `+SEED`, and that seed.
-
-    Raises:
-        UsageError: what stands behind the + is no seed.
-    """
-    name, plus, seed = world.partition("+")
-    if plus and not (seed.isascii() and seed.isdigit() and seed == str(int(seed))):
-        raise UsageError(f"world {world!r}: behind the + stands the seed of its textures, as in {name}+7")
-    return name, int(seed) if plus else None
-
-
-def load_plan(name_or_path: Union[str, Path]) -> FloorPlan:
-    """Read and check a floor plan.
-
-    Args:
-        name_or_path: a world's name, with `+SEED` for other textures, or the path of a plan file (anything
-            with a '/' or '.json').
-
-    Raises:
-        UsageError: no such world or file.
-        DataError: the file is not a plan; the message names the entry.
-    """
-    text = str(name_or_path)
-    if "/" in text or text.endswith(".json"):
-        return _load(Path(text).resolve())
-    name, seed = split_name(text)
-    if name not in known_worlds():
-        raise UsageError(f"no world is called {name!r}{nearest_name(name, known_worlds())}")
-    plan = _load((PLANS / f"{name}.json").resolve())
-    if seed is None:
-        return plan
-    digest = hashlib.sha256(f"{plan.digest} textures {seed}".encode()).hexdigest()
-    return dataclasses.replace(plan, name=text, digest=digest, texture_seed=seed)
-
-
-@functools.lru_cache(maxsize=8)
-def _load(path: Path) -> FloorPlan:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the floor plan {path}: {error.strerror}") from None
-    try:
-        raw = json.loads(data)
-    except ValueError as error:
-        raise DataError(f"{path} is not a JSON file: {error}") from None
-    return _parse(_Reader(path, raw), hashlib.sha256(data).hexdigest())
-
-
-class _Reader:
-    """Reads entries of a plan file; every complaint names the file and the entry."""
-
-    def __init__(self, path: Path, raw: Any) -> None:
-        self.path = path
-        if not isinstance(raw, dict):
-            raise DataError(f"{path}: a floor plan is an object, not {type(raw).__name__}")
-        self.raw = raw
-
-    def fail(self, entry: str, problem: str) -> DataError:
-        return DataError(f"{self.path}: {entry} {problem}")
-
-    def get(self, entry: str) -> Any:
-        value: Any = self.raw
-        for key in entry.split("."):
-            if not isinstance(value, dict) or key not in value:
-                raise self.fail(f"{entry!r}", "is missing")
-            value = value[key]
-        return value
-
-    def number(self, entry: str) -> float:
-        value = self.get(entry)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise self.fail(f"{entry!r}", f"must be a number, not {value!r}")
-        return float(value)
-
-    def numbers(self, entry: str) -> dict[str, float]:
-        return {key: self.number(f"{entry}.{key}") for key in self.get(entry)}
-
-    def array(self, entry: str, columns: int, least: int = 1) -> np.ndarray:
-        try:
-            value = np.array(self.get(entry), dtype=np.float64)
-        except (TypeError, ValueError):
-            value = np.empty(0)
-        if value.ndim != 2 or value.shape[1] != columns or len(value) < least:
-            raise self.fail(f"{entry!r}", f"must be at least {least} rows of {columns} numbers")
-        if not np.isfinite(value).all():
-            raise self.fail(f"{entry!r}", "holds a number that is not finite")
-        value.setflags(write=False)
-        return value
-
-    def rows(self, entry: str, make: Callable[[dict], Any]) -> tuple:
-        items = self.get(entry)
-        if not isinstance(items, list):
-            raise self.fail(f"{entry!r}", "must be a list")
-        made = []
-        for index, item in enumerate(items):
-            try:
-                made.append(make(item))
-            except KeyError as error:
-                raise self.fail(f"{entry}[{index}]", f"lacks {error.args[0]!r}") from None
-            except (TypeError, ValueError) as error:
-                raise self.fail(f"{entry}[{index}]", f"is wrong: {error}") from None
-        return tuple(made)
-
-
-def _point(value: Any) -> tuple[float, float]:
-    x, y = value
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise ValueError(f"{value!r} is not a point")
-    return (float(x), float(y))
-
-
-def _kind(item: dict) -> str:
-    if item["kind"] not in KINDS:
-        raise ValueError(f"kind {item['kind']!r} is none of {', '.join(KINDS)}")
-    return item["kind"]
-
-
-def _wall(item: dict) -> Wall:
-    bottom, top = (float(z) for z in item["z"])
-    wall = Wall(_kind(item), _point(item["from"]), _point(item["to"]), bottom, top)
-    if not bottom < top or wall.start == wall.end:
-        raise ValueError("it has no area")
-    return wall
-
-
-def _cap(item: dict) -> Cap:
-    if item["facing"] not in ("up", "down"):
-        raise ValueError(f"facing {item['facing']!r} is neither 'up' nor 'down'")
-    points = tuple(_point(p) for p in item["points"])
-    if len(points) < 3 or polygon_area(np.array(points)) <= 0:
-        raise ValueError("its points must run counter-clockwise seen from above")
-    return Cap(_kind(item), item["facing"], float(item["z"]), points)
-
-
-def _parse(read: _Reader, digest: str) -> FloorPlan:
-    if read.number("format") != FORMAT:
-        raise read.fail("'format'", f"is {read.get('format')!r}; this version reads format {FORMAT}")
-    waypoints = read.array("waypoints", 2, least=3)
-    strip = CableStrip(
-        tuple(map(tuple, read.array("cable_strip.points", 2, least=3).tolist())),
-        read.number("cable_strip.width"),
-        read.number("cable_strip.z"),
-    )
-    plan = FloorPlan(
-        name=str(read.get("name")),
-        title=str(read.get("title")),
-        digest=digest,
-        floor=read.number("heights.floor"),
-        ceiling=read.number("heights.ceiling"),
-        walls=read.rows("walls", _wall),
-        caps=read.rows("caps", _cap),
-        lamps=tuple(Lamp(*row) for row in read.array("lamps", 4).tolist()),
-        cable_strip=strip,
-        outer_boundary=read.array("outer_boundary", 2, least=3),
-        inner_boundary=read.array("inner_boundary", 2, least=3),
-        waypoints=waypoints,
-        route=Route(waypoints),
-        start_pose=StartPose(*(read.number(f"start_pose.{key}") for key in ("x", "y", "yaw"))),
-        start_positions=read.array("start_positions", 2),
-        spawn_height=read.number("start_pose.spawn_height"),
-        reached_distance=read.number("reached_distance"),
-        goto_weight=read.number("goto_weight"),
-        limits=read.numbers("limits"),
-        facts=read.numbers("facts"),
-    )
-    _check(plan, read)
-    return plan
-
-
-def _check(plan: FloorPlan, read: _Reader) -> None:
-    if not plan.floor < plan.ceiling:
-        raise read.fail("'heights'", "must put the ceiling above the floor")
-    if not 0 <= plan.goto_weight <= 1:
-        raise read.fail("'goto_weight'", f"is {plan.goto_weight}; it must lie between 0 and 1")
-    for entry in ("delay_evaluation", "max_duration", "min_depth", "starting_height"):
-        if read.number(f"limits.{entry}") < 0:
-            raise read.fail(f"'limits.{entry}'", "must not be negative")
-    for index, wall in enumerate(plan.walls):
-        if wall.bottom < plan.floor or wall.top > plan.ceiling:
-            raise read.fail(f"walls[{index}]", f"reaches outside {plan.floor:g} to {plan.ceiling:g} m")
-    for height in sorted({wall.bottom for wall in plan.walls} | {SECTION_HEIGHT}):
-        plan.rings(height)
-    for label, (x, y) in [
-        ("start_pose", plan.start_pose[:2]),
-        *((f"waypoints[{i}]", point) for i, point in enumerate(plan.waypoints)),
-        *((f"start_positions[{i}]", point) for i, point in enumerate(plan.start_positions)),
-    ]:
-        if not plan.inside(x, y):
-            raise read.fail(label, f"({x:g}, {y:g}) is not on the free floor")

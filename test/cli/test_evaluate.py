@@ -115,6 +115,31 @@ def test_conditions_become_sessions(logs):
     assert {"--reverse", "--evaluation", "-ds"} <= set(words)
 
 
+def test_worlds_of_plan_files(logs, small_plan, tmp_path):
+    line = f"-m a -t own --worlds esatv3 {small_plan} {small_plan}+7"
+    made = command(logs, line)
+    assert [condition.world for condition in made.evaluation.conditions] == ["esatv3", "small", "small+7"]
+    assert made.evaluation.configuration["plans"].keys() == {"small", "small+7"}
+    made.open()
+    copy = logs / "own" / "worlds" / "small.json"
+    assert copy.read_bytes() == small_plan.read_bytes()
+    for condition, world in zip(made.evaluation.conditions, ("esatv3", str(copy), f"{copy}+7")):
+        words = made._arguments(condition, 1, 1)
+        assert words[words.index("-w") + 1] == world
+        assert made.evaluation.plan(condition).name == condition.world
+        assert condition.folder == f"a/{condition.world}_forward_delay0.1_none"
+    os.close(made._lock)
+    raw = json.loads(small_plan.read_text())
+    small_plan.write_text(json.dumps({**raw, "title": "Another"}))
+    with pytest.raises(UsageError, match="holds an evaluation with plans.small.*give the same flags"):
+        command(logs, line).open()
+    other = tmp_path / "other" / "small.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps(raw))
+    with pytest.raises(UsageError, match=r"--worlds: .* and .* are both called small"):
+        command(logs, f"-m a --world {small_plan} {other}")
+
+
 def test_mixing_and_noise_make_no_evaluation_runs(logs):
     """Such runs are flown without either: what was asked for would be passed over."""
     for more in ("--alpha 0.5", "--noise ou --sigma_yaw 0.1"):

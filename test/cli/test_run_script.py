@@ -46,7 +46,7 @@ def test_what_is_not_given_is_the_robot_s_own(line, sizes, speeds):
 @pytest.mark.parametrize("flag", ["--summary_dir", "--data_root"])
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
 def test_folders_that_roslaunch_can_not_take(flag, name):
-    with pytest.raises(UsageError, match=f"{flag} .*: roslaunch takes no folder with"):
+    with pytest.raises(UsageError, match=f"{flag} .*: roslaunch takes no path with"):
         session_flags.split(["-t", "x", flag, f"/tmp/{name}"])
 
 

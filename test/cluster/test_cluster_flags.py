@@ -348,6 +348,19 @@ def test_paths_hold_on_other_hosts(folders, monkeypatch):
         planned(f"{line} --file_transfer")
 
 
+def test_a_plan_file_is_read_where_it_lies_or_refused(small_plan, monkeypatch):
+    monkeypatch.chdir(small_plan.parent)
+    line = "dag_create_data.py -t c --number_of_recorders 1 --destination d --world small.json+7"
+    plan = planned(line)
+    assert f"--world {small_plan}+7" in words(plan, "r0")
+    small_plan.write_text(small_plan.read_text() + " ")
+    assert planned(line).configuration != plan.configuration  # another world: not the same DAG
+    with pytest.raises(
+        UsageError, match=r"--world small.json\+7: .* put the file into .*world/plans and give"
+    ):
+        planned(f"{line} --file_transfer")
+
+
 def test_tars_take_room_beside_what_is_in_them():
     line = "dag_train.py -t t --dataset esatv3_expert --network tiny_net --number_of_models 1"
     here, far = (planned(f"{line}{more}").jobs[0].resources.disk for more in ("", " --file_transfer"))

@@ -99,7 +99,7 @@ IMPORT = re.compile(r"\s*(import|from) \w").match
 
 def test_messages_that_the_plugin_includes_are_declared():
     used = set()
-    for file in (ROOT / "src").iterdir():
+    for file in (ROOT / "src").rglob("*.*"):
         used |= set(re.findall(r"#include <(\w+_msgs|std_srvs)/", file.read_text()))
     declared = {tag.text for tag in ET.parse(ROOT / "package.xml").getroot().findall("depend")}
     cmake = (ROOT / "CMakeLists.txt").read_text().split("COMPONENTS", 1)[1].split(")")[0].split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +11,8 @@ import pytest
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.sim import description
 from nav_pkg.sim.description import ROOT, Options, compose
+from nav_pkg.world import load_plan, making
+from nav_pkg.world.plan_file import PLANS
 
 ROOM = str(Path(__file__).parent / "room.world")
 
@@ -124,15 +127,59 @@ def test_the_plugin_knows_every_topic_and_frame_of_the_robot_file():
             assert f'Take({group}, "{key}"' in known
 
 
-def test_a_world_of_other_textures_is_made_anew_when_what_it_is_made_from_has_changed(tmp_path, monkeypatch):
-    world = tmp_path / "worlds" / "esatv3+7.world"
-    world.parent.mkdir()
-    world.write_text("<sdf/>")  # of an older version
-    monkeypatch.setattr(description, "ROOT", tmp_path)
-    description._make.cache_clear()
-    assert description.find_world("esatv3+7") == world
-    assert "model://esatv3+7" in world.read_text()
-    with pytest.raises(UsageError, match=r"behind the \+ stands the seed of its textures"):
-        description.find_world("esatv3+x")
-    with pytest.raises(UsageError, match="unknown world 'esat\\+7'"):
-        description.find_world("esat+7")
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A checkout in which esatv3 is made, of a few files, and a cache of the test's own."""
+    monkeypatch.setattr(
+        making,
+        "generate",
+        lambda plan: {
+            f"worlds/{plan.name}.world": f"<sdf>model://{plan.name}</sdf>".encode(),
+            f"models/{plan.name}/model.sdf": b"<sdf/>",
+        },
+    )
+    monkeypatch.setattr(description, "ROOT", tmp_path / "checkout")
+    monkeypatch.setenv("NAV_PKG_WORLDS", str(tmp_path / "cache"))
+    for function in (description._made, description._checked):
+        function.cache_clear()
+    making.make(load_plan("esatv3"), tmp_path / "checkout")
+    yield tmp_path
+    for function in (description._made, description._checked):
+        function.cache_clear()
+
+
+def test_a_world_that_is_not_what_its_plan_gives_is_refused(made):
+    world = made / "checkout" / "worlds" / "esatv3.world"
+    assert description.find_world("esatv3") == world
+    description._checked.cache_clear()
+    (made / "checkout" / "models" / "esatv3" / "model.sdf").write_text("<sdf>longer</sdf>")
+    with pytest.raises(DataError, match=r"model\.sdf has been changed\); run make_world.py esatv3"):
+        description.find_world("esatv3")
+    world.unlink()
+    with pytest.raises(UsageError, match="is not made yet; make it with scripts/make_world.py esatv3"):
+        description.find_world("esatv3")
+
+
+def test_worlds_that_the_package_does_not_bring_are_made_in_the_cache(made):
+    before = sorted((made / "checkout").rglob("*"))
+    raw = json.loads((PLANS / "esatv3.json").read_text())
+    (made / "longer.json").write_text(json.dumps({**raw, "name": "longer"}))
+    for world, name in (
+        ("esatv3+7", "esatv3+7"),
+        (f"{made}/longer.json", "longer"),
+        (f"{made}/longer.json+7", "longer+7"),
+    ):
+        found = description.find_world(world)
+        assert made / "cache" in found.parents and f"model://{name}<" in found.read_text()
+        assert description.model_folder(world) == found.parents[1] / "models"
+    first = description.find_world(f"{made}/longer.json")
+    (made / "longer.json").write_text(json.dumps({**raw, "name": "longer", "title": "Another"}))
+    assert description.find_world(f"{made}/longer.json") not in (first, None)
+    assert sorted((made / "checkout").rglob("*")) == before
+    for world, problem in (
+        ("esatv3+x", r"behind the \+ stands the seed of its textures"),
+        ("esat+7", r"unknown world 'esat\+7'"),
+        (f"{made}/none.json", "cannot read the floor plan"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            description.find_world(world)

@@ -1,6 +1,7 @@
 """Ports, marks and the reading of roslaunch's last words."""
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from nav_pkg.cli import attach
+from nav_pkg.core import DataError
 from nav_pkg.sim import children, graph, keeper
 
 
@@ -44,6 +46,56 @@ def test_jobs_with_temporary_folders_of_their_own_do_not_meet(tmp_path, monkeypa
     finally:
         for port in ports:
             port.release()
+
+
+@pytest.fixture
+def ports(tmp_path, monkeypatch):
+    """The folder of ports below a temporary folder that all may write; it does not exist yet."""
+    monkeypatch.setattr(graph.tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"nav_pkg-ports-{os.getuid()}"
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "foreign"])
+def test_a_folder_of_ports_that_another_made_is_refused(ports, tmp_path, monkeypatch, kind):
+    (tmp_path / "other").mkdir()
+    if kind == "link":
+        ports.symlink_to(tmp_path / "other")
+    elif kind == "file":
+        ports.write_text("")
+    else:
+        other = os.getuid() + 1
+        (tmp_path / f"nav_pkg-ports-{other}").mkdir()
+        monkeypatch.setattr(os, "getuid", lambda: other)
+    for use in (graph.Port, graph.sessions):
+        with pytest.raises(DataError, match="is not a folder of this user's own; remove it, or set TMPDIR"):
+            use()
+    assert not list((tmp_path / "other").iterdir())
+
+
+def test_a_link_among_the_ports_is_not_followed(ports, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text('{"master": "http://elsewhere", "folder": "/log/z"}')
+    ports.mkdir()
+    ports.chmod(0o777)
+    for number in range(graph.FIRST_PORT, graph.FIRST_PORT + 3):
+        (ports / str(number)).symlink_to(victim)
+    port = graph.Port()
+    try:
+        port.describe({"master": f"http://127.0.0.1:{port.number}", "folder": "/log/a"})
+        assert [session["folder"] for session in graph.sessions()] == ["/log/a"]
+    finally:
+        port.release()
+    assert port.number >= graph.FIRST_PORT + 3 and "/log/z" in victim.read_text()
+    assert ports.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_temporary_folder_that_takes_no_file_is_told_at_once(ports, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(graph, "open_private", full)
+    with pytest.raises(DataError, match="No space left on device; set TMPDIR"):
+        graph.Port()
 
 
 def test_marked_processes_are_found_with_their_children():

@@ -169,7 +169,7 @@ def test_no_x_server_program(running, tmp_path):
     environment = {**os.environ, "PATH": str(tmp_path)}
     environment.pop("DISPLAY", None)
     code, line = running(environment=environment).end()
-    assert code == 4 and "Xvfb is not on the PATH" in line
+    assert code == 2 and "Xvfb is not on the PATH" in line
 
 
 def test_a_launcher_that_complains(master, tmp_path):

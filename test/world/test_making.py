@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from nav_pkg.cli import make_world
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.world import check_world, load_plan, make, making
 from nav_pkg.world.lighting import encode
-from nav_pkg.world.making import compare, generate, up_to_date
+from nav_pkg.world.making import check_made, compare, ensure, generate, up_to_date
+from nav_pkg.world.plan_file import PLANS
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = load_plan("esatv3")
@@ -73,6 +75,93 @@ def test_a_changed_or_missing_file_is_noticed_and_mended(made, remembered):
         compare(PLAN, made)
     assert make(PLAN, made)
     compare(PLAN, made)
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """A few files instead of a world's, in a cache of the test's own."""
+    monkeypatch.setattr(
+        making,
+        "generate",
+        lambda plan: {
+            f"worlds/{plan.name}.world": b"<sdf/>",
+            f"models/{plan.name}/model.sdf": plan.digest.encode(),
+        },
+    )
+    monkeypatch.setenv("NAV_PKG_WORLDS", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_a_world_on_disk_is_compared_with_its_plan(quick):
+    make(PLAN, quick)
+    check_made(PLAN, quick)
+    manifest = quick / "models" / "esatv3" / making.MANIFEST
+    good = manifest.read_text()
+    for old, new, problem in (
+        (f'"plan": "{PLAN.digest}"', '"plan": "0"', "was made from another floor plan"),
+        ('"generator": "', '"generator": "0', "was made from another version of nav_pkg"),
+        ("{", "", "is damaged"),
+        (good, "[]", "is damaged"),
+    ):
+        assert old in good
+        manifest.write_text(good.replace(old, new, 1))
+        with pytest.raises(DataError, match=f"{problem}.*; run make_world.py esatv3$"):
+            check_made(PLAN, quick)
+    manifest.write_text(good.replace(f'"numpy": "{np.__version__}"', '"numpy": "0"'))
+    check_made(PLAN, quick)  # another host's may round a pixel differently
+    assert not up_to_date(PLAN, quick)
+    manifest.write_text(good)
+    for name in ("models/esatv3/model.sdf", "worlds/esatv3.world"):
+        whole = (quick / name).read_bytes()
+        (quick / name).write_bytes(b"<sdf>another</sdf>")
+        with pytest.raises(DataError, match="has been changed"):
+            check_made(PLAN, quick)
+        (quick / name).unlink()
+        with pytest.raises(DataError, match="no such file"):
+            check_made(PLAN, quick)
+        (quick / name).write_bytes(whole)
+    manifest.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        check_made(PLAN, quick)
+
+
+def test_worlds_made_on_demand_are_known_by_what_they_are_made_from(quick):
+    one, other = load_plan("esatv3+7"), load_plan("esatv3+8")
+    with ThreadPoolExecutor(4) as threads:  # sessions that start together
+        made = set(threads.map(ensure, [one, one, one, other]))
+    assert made == {making.made_folder(one), making.made_folder(other)}
+    assert all(up_to_date(plan, making.made_folder(plan)) for plan in (one, other))
+    assert not [path for path in (quick / "cache").iterdir() if path.name.startswith(".")]
+    assert (quick / "cache").stat().st_mode & 0o777 == 0o700
+    damaged = making.made_folder(one) / "models" / one.name / "model.sdf"
+    damaged.write_text("<sdf/>")
+    assert ensure(one) == making.made_folder(one) and damaged.read_text() == one.digest
+
+
+def test_a_cache_that_another_made_is_refused(quick):
+    (quick / "other").mkdir()
+    (quick / "cache").symlink_to(quick / "other")
+    with pytest.raises(
+        DataError, match="is not a folder of this user's own; remove it, or set NAV_PKG_WORLDS"
+    ):
+        ensure(load_plan("esatv3+7"))
+
+
+def test_a_copied_plan_does_not_replace_the_world_whose_name_it_has(quick, monkeypatch, capsys):
+    """Plans copied and changed overwrote models/esatv3, and sessions then flew the wrong corridor."""
+    make(PLAN, quick)
+    before = {path: path.read_bytes() for path in quick.rglob("*") if path.is_file()}
+    copy = quick / "longer.json"
+    raw = json.loads((PLANS / "esatv3.json").read_text())
+    copy.write_text(json.dumps({**raw, "title": "Longer"}))
+    with pytest.raises(DataError, match=r"longer\.json: 'name' is 'esatv3', the file's is 'longer'"):
+        make_world.main([str(copy), "--output", str(quick)])
+    assert {path: path.read_bytes() for path in before} == before
+    copy.write_text(json.dumps({**raw, "name": "longer"}))
+    assert make_world.main(["--world", str(copy)]) == 0
+    made = making.made_folder(load_plan(copy))
+    assert f"longer: written to {made}" in capsys.readouterr().out and made.parent == quick / "cache"
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_another_texture_seed_gives_other_pictures_and_the_same_walls(files):
@@ -164,7 +253,9 @@ def test_command(tmp_path, capsys, remembered):
         (["esatv3", "--outptu", "x"], "--output"),
         (["esatv3+-1"], r"world 'esatv3\+-1': behind the \+ stands the seed of its textures"),
         (["esat+5"], "no world is called 'esat'; did you mean 'esatv3'"),
-        ([], "world"),
+        ([], "give one world"),
+        (["esatv3", "--world", "esatv3"], "give one world"),
+        (["./longer"], "a plan file is given by its path, which ends in .json"),
     ],
 )
 def test_wrong_use(argv, problem):

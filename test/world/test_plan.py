@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.world import load_plan
-from nav_pkg.world.plan import PLANS, polygon_area, polygon_perimeter
+from nav_pkg.world.plan import polygon_area, polygon_perimeter
+from nav_pkg.world.plan_file import PLANS
 
 PLAN = load_plan("esatv3")
 
@@ -89,14 +91,33 @@ def test_unknown_world_names_the_nearest():
         (lambda raw: raw["walls"][3].update(z=[0, 9]), r"reaches outside"),
         (lambda raw: raw["start_pose"].update(x=40), "start_pose.*not on the free floor"),
         (lambda raw: raw["limits"].update(min_depth=-1), "must not be negative"),
-        (lambda raw: raw["limits"].pop("max_duration"), "'limits.max_duration' is missing"),
+        (lambda raw: raw["limits"].update(max_durations=3), "did you mean 'max_duration'"),
+        (lambda raw: raw.update(waypoint=[]), "'waypoint' is unknown; did you mean 'waypoints'"),
+        (lambda raw: raw.update(goto_weight=10**400), "'goto_weight' must be a number"),
+        (lambda raw: raw.update(facts=[1]), "'facts' must be an object"),
+        (lambda raw: raw.update(name=["x"]), "'name' must be a text"),
+        (lambda raw: raw.update(name="../x"), "'name' '../x' must be letters"),
+        (
+            lambda raw: raw.update(name="longer"),
+            "'name' is 'longer', the file's is 'esatv3': give both the same",
+        ),
+        (
+            lambda raw: raw["walls"][3].update({"from": [1e300, 0]}),
+            r"walls\[3\] is wrong: .* not a point within",
+        ),
+        (lambda raw: raw["waypoints"][0].__setitem__(0, 1e9), "'waypoints' reaches farther than 1000 m"),
+        (lambda raw: raw["heights"].update(floor=-1), "'walls' form no ring at a height of -1 m"),
+        (lambda raw: raw["lamps"][0].__setitem__(0, 1e308), "'lamps' must be within 1000 m"),
+        (lambda raw: raw["lamps"][0].__setitem__(3, 0), "'lamps' must be within .* above 0"),
+        (lambda raw: raw["cable_strip"].update(points=[[0, 0]] * 4), "the same point twice in a row"),
+        (lambda raw: raw.update(title="Another"), "esatv3 is a world of the package, with another plan"),
         (lambda raw: raw["caps"][0]["points"].reverse(), "counter-clockwise"),
     ],
 )
 def test_wrong_plan_files(tmp_path, change, problem):
     raw = json.loads((PLANS / "esatv3.json").read_text())
     change(raw)
-    path = tmp_path / "plan.json"
+    path = tmp_path / "esatv3.json"
     path.write_text(json.dumps(raw))
     with pytest.raises(NavError, match=problem) as caught:
         load_plan(path)
@@ -111,6 +132,30 @@ def test_unreadable_plan_files(tmp_path):
     path.write_text("{")
     with pytest.raises(DataError, match="not a JSON file"):
         load_plan(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match="not a JSON file"):
+        load_plan(path)
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in ("folder.json", "pipe.json"):
+        with pytest.raises(DataError, match="is no plain file"):
+            load_plan(tmp_path / name)
     path.write_text("[]")
     with pytest.raises(DataError, match="is an object"):
         load_plan(path)
+
+
+def test_a_small_plan_of_the_documentation(tmp_path, monkeypatch):
+    """The ten lines of docs/worlds.md: what the plan does not say is as the page says."""
+    page = (PLANS.parents[2] / "docs" / "worlds.md").read_text()
+    lines = page.split("```python\nimport json\n")[1].split("```")[0]
+    assert len(lines.splitlines()) <= 10
+    monkeypatch.chdir(tmp_path)
+    exec("import json\n" + lines, {})
+    plan = load_plan("small.json")
+    assert plan.title == "small" and plan.limits["max_duration"] == round(1.25 * plan.route.length / 0.8 + 20)
+    assert len(plan.rings()) == 2 and plan.free_area == pytest.approx(30 * 20 - 24 * 14)
+    assert len(plan.lamps) == round(plan.route.length / 6) and plan.cable_strip is None and not plan.caps
+    assert plan.start_positions.tolist() == [[15.0, 1.5]]
+    assert load_plan("small.json+7").name == "small+7"
+    assert load_plan("small.json+7").digest != plan.digest

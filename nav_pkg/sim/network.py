@@ -1,0 +1,106 @@
+"""Which address the processes of a session listen on: this machine's own (loopback) unless told otherwise.
+
+ROS and Gazebo do not know passwords: whoever reaches their ports may steer the robot, read what is recorded
+and, through ROS parameters and services, more. GAZEBO_IP, IGN_IP and ROS_IP only change what processes say
+of themselves; what they bind to is the business of a small library that is preloaded (src/listen).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import urllib.parse
+from pathlib import Path
+from typing import Dict, Mapping
+
+from nav_pkg.core import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK = "127.0.0.1"
+LIBRARY = "libnav_pkg_listen.so"
+VARIABLE = "NAV_PKG_LISTEN"
+"""Tells the library the address."""
+
+
+def check_address(address: str) -> str:
+    """An address that `--listen` may name.
+
+    Raises:
+        UsageError: it is no IPv4 address of this machine.
+    """
+    try:
+        plain = ipaddress.IPv4Address(address)
+    except ValueError:
+        raise UsageError(
+            f"--listen {address!r}: has to be an IPv4 address of this machine, such as 192.168.1.5"
+        ) from None
+    if plain.is_unspecified or plain.is_multicast or not is_here(address):
+        raise UsageError(
+            f"--listen {address}: has to be an address of this machine by which the other one reaches it "
+            "(hostname -I lists them)"
+        )
+    return str(plain)
+
+
+def is_here(address: str) -> bool:
+    """Whether an IPv4 address is this machine's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def check_master(uri: str, address: str) -> None:
+    """Refuse a simulator that the ROS master's machine could not reach.
+
+    Raises:
+        UsageError: the master is on another machine, and the simulator would listen on loopback alone.
+    """
+    host = urllib.parse.urlsplit(uri).hostname or "localhost"
+    if not ipaddress.IPv4Address(address).is_loopback:
+        return
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET)}
+    except (OSError, UnicodeError):
+        return  # that it can't be reached is told by who calls it
+    if found and not any(is_here(str(one)) for one in found):
+        raise UsageError(
+            f"the ROS master {uri} is on another machine, which does not reach {address}: give --listen and "
+            "this machine's address"
+        )
+
+
+def library_folder(environment: Mapping[str, str]) -> Path:
+    """Where the preloaded library is.
+
+    Raises:
+        UsageError: it is not built.
+    """
+    prefixes = [str(ROOT / "build" / "ws" / "devel"), *environment.get("CMAKE_PREFIX_PATH", "").split(":")]
+    for prefix in filter(None, prefixes):
+        if (Path(prefix) / "lib" / LIBRARY).is_file():
+            return Path(prefix) / "lib"
+    raise UsageError(f"{LIBRARY} is not built: run 'make setup' in {ROOT} (or catkin_make in your workspace)")
+
+
+def listening_on(environment: Mapping[str, str], address: str = LOOPBACK) -> Dict[str, str]:
+    """An environment whose processes bind to one address of this machine and name it to others.
+
+    Args:
+        environment: that of the processes without it.
+        address: IPv4.
+
+    Raises:
+        UsageError: the library is not built.
+    """
+    made = dict(environment)
+    made.pop("ROS_HOSTNAME", None)  # goes before ROS_IP
+    made["ROS_IP"] = made["GAZEBO_IP"] = made["IGN_IP"] = made[VARIABLE] = address
+    # By its name, since a path in LD_PRELOAD may hold no space.
+    folders = [str(library_folder(environment)), *made.get("LD_LIBRARY_PATH", "").split(":")]
+    made["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(filter(None, folders)))
+    loaded = [word for word in made.get("LD_PRELOAD", "").replace(":", " ").split() if word != LIBRARY]
+    made["LD_PRELOAD"] = " ".join([LIBRARY, *loaded])
+    return made

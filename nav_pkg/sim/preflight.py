@@ -1,0 +1,139 @@
+"""What a simulator needs of its machine, looked at before it starts: what no second try would mend."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Mapping, Optional
+
+from nav_pkg.core import UsageError
+from nav_pkg.sim.description import PLUGIN, ROOT
+from nav_pkg.sim.display import usable_display, x_server
+from nav_pkg.sim.network import library_folder
+
+FILES = 256
+"""Open files that a process may need; gzserver had 58 in a flight with a recorder."""
+ADDRESSES = 4 * 1024**3
+"""Bytes of address space that gzserver needs: 2 GB on two cores, and more threads of a renderer on more."""
+DATA = 1024**3
+"""Bytes of private memory that gzserver may ask for: 0.5 GB on two cores."""
+MEMORY = 1024**3
+"""Bytes of memory that a session needs without a learner."""
+TEMPORARY = 32 * 1024**2
+"""Bytes in the temporary folder: the run's world, shaders, what X keeps."""
+
+
+def check(environment: Optional[Mapping[str, str]] = None, window: bool = False) -> None:
+    """Refuse to start a simulator where it can't run.
+
+    A soft limit of open files that is too low is raised for this process and its children.
+
+    Args:
+        environment: of the simulator; None: this process's.
+        window: Gazebo's window is wanted.
+
+    Raises:
+        UsageError: what is missing, and what to do.
+    """
+    environment = os.environ if environment is None else environment
+    _check_home(environment)
+    _check_temporary(environment)
+    _check_limits()
+    if not usable_display(environment, window):
+        x_server(environment)
+    folder = library_folder(environment)
+    for needed in (ROOT / "setup" / "gzserver", folder / PLUGIN):
+        if not needed.is_file():
+            raise UsageError(f"{needed} is missing: run 'make setup' in {ROOT}")
+
+
+def _writable(folder: str) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _check_home(environment: Mapping[str, str]) -> None:
+    home = environment.get("HOME", "")
+    if not home:
+        raise UsageError("HOME is not set, and ROS and Gazebo keep files below it: export HOME=/home/...")
+    if not _writable(home):
+        raise UsageError(
+            f"HOME={home}: no folder that can be written to, and ROS and Gazebo keep files below it: export "
+            "HOME=... with another"
+        )
+
+
+def _check_temporary(environment: Mapping[str, str]) -> None:
+    given = environment.get("TMPDIR", "")
+    if given and not _writable(given):
+        raise UsageError(f"TMPDIR={given}: no folder that can be written to; unset it, or give another")
+    try:
+        folder = given or tempfile.gettempdir()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, 65536)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:  # also where there is no temporary folder at all
+        where = f"TMPDIR={given}" if given else "temporary files"
+        raise UsageError(
+            f"{where}: {error.strerror or error}; make room, or set TMPDIR to another folder"
+        ) from None
+    if free < TEMPORARY:
+        raise UsageError(
+            f"{folder}: {free / 1e6:.0f} MB are free, a simulator needs {TEMPORARY / 1e6:.0f} MB for "
+            "temporary files; make room, or set TMPDIR to another folder"
+        )
+
+
+def _check_limits() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        if hard != resource.RLIM_INFINITY and hard < FILES:
+            raise UsageError(
+                f"a process may have {hard} open files here, the simulator needs {FILES}: raise it "
+                f"(ulimit -n {FILES})"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+    for name, kind, needed in (
+        ("ulimit -v", resource.RLIMIT_AS, ADDRESSES),
+        ("ulimit -d", resource.RLIMIT_DATA, DATA),
+    ):
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY and soft < needed:
+            raise UsageError(
+                f"a process may have {soft / 1e9:.1f} GB of memory here, the simulator needs "
+                f"{needed / 1e9:.1f} GB: raise it ({name} unlimited)"
+            )
+    limit = _group_limit()
+    if limit is not None and limit < MEMORY:
+        raise UsageError(
+            f"this job or container may use {limit / 1e6:.0f} MB of memory, a session needs "
+            f"{MEMORY / 1e6:.0f} MB: give it more"
+        )
+
+
+def _group_limit(root: Path = Path("/sys/fs/cgroup")) -> Optional[int]:
+    """The memory limit of this process's control group, bytes; None: none is known."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            folders = [root / path.lstrip("/"), root]
+            names = ["memory.max"]
+        elif "memory" in controllers.split(","):
+            folders = [root / "memory" / path.lstrip("/"), root / "memory"]
+            names = ["memory.limit_in_bytes"]
+        else:
+            continue
+        for folder in folders:
+            for name in names:
+                try:
+                    found.append(int((folder / name).read_text()))
+                except (OSError, ValueError):  # not there, or "max"
+                    continue
+    return min(found) if found else None
