@@ -6,6 +6,7 @@ into the user's cache, where sessions look for it and make it themselves when it
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -13,6 +14,7 @@ from nav_pkg.cli.flags import Parser
 from nav_pkg.core import UsageError
 from nav_pkg.world import FloorPlan, making
 from nav_pkg.world.plan_file import known_worlds, load_plan
+from nav_pkg.world.room import tight_spots
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLD = "a world's name (esatv3; esatv3+7: with textures of seed 7), or a plan file (FOLDER/mine.json)"
@@ -44,6 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     there = making.up_to_date(plan, output)
     if not there:
         making.ensure(plan) if output == making.made_folder(plan) else making.make(plan, output)
+        _warn(plan)
     what = "up to date in" if there else "written to"
     print(f"{plan.name}: {what} {output / 'worlds'} and {output / 'models' / plan.name}")
     return 0
@@ -51,3 +54,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _where_sessions_look(plan: FloorPlan) -> Path:
     return ROOT if plan.name in known_worlds() else making.made_folder(plan)
+
+
+def _warn(plan: FloorPlan) -> None:
+    """Name the places where a pilot that follows the route comes needlessly near a wall."""
+    for spot in tight_spots(plan):
+        (x, y), place = spot.better, f"({spot.x:.2f}, {spot.y:.2f})"
+        print(
+            f"warning: plan {plan.name}: near waypoints[{spot.waypoint}] the route passes {place}, "
+            f"{spot.clearance:.2f} m from a wall; ({x:.2f}, {y:.2f}) has {spot.possible:.2f} m: "
+            "move the waypoint there",
+            file=sys.stderr,
+        )

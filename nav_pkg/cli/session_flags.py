@@ -13,6 +13,7 @@ from nav_pkg.cli.robot_flags import take_robot_defaults
 from nav_pkg.core import UsageError
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.starts import SAYS
 from nav_pkg.sim import description
 from nav_pkg.sim.network import LOOPBACK
 from nav_pkg.world import check_world
@@ -89,7 +90,7 @@ def parser() -> flags.Parser:
     add("--speed", type=float, help="forward speed, m/s (the robot's own: 0.8)")
     add("--turn_speed", type=float, help="forward speed while turning, m/s (the robot's own: 0.8)")
     add("--z_pos", type=float, help="height, m (1)")
-    add("--start", default="start", help="start: the world's start pose; route: seeded along the route")
+    add("--start", default="varied", help=SAYS)
     add("--reverse", action="store_true", help="fly the route clockwise")
     add("--control_delay", type=float, default=0.1, help="simulated seconds from image to command")
     add("--noise", default="none", help="none, ou, uni or gau")

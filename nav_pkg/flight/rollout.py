@@ -56,7 +56,7 @@ def fly(
             f"this simulator takes control delays of whole periods of {flight.delay.period_ns / 1e9:g} s, "
             f"not {flight.delay.seconds:g} s"
         )
-    pose = start_pose(flight.plan, seed, run, reverse=reverse) if pose is None else pose
+    pose = start_pose(flight.plan, seed, run, "exact", reverse) if pose is None else pose
     begun = False
     try:
         observation = simulator.reset(pose, run_seed(seed, run))

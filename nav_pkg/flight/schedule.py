@@ -16,7 +16,7 @@ from nav_pkg.core import CONTROL_PERIOD_NS, Pose, UsageError
 from nav_pkg.flight.body import DRONE, Body
 from nav_pkg.flight.episode import Episode
 from nav_pkg.flight.flight import Flight
-from nav_pkg.flight.starts import start_pose
+from nav_pkg.flight.starts import MODES, start_pose
 from nav_pkg.world import load_plan
 
 
@@ -70,7 +70,8 @@ class Schedule:
         sigma_y: see sigma_x.
         sigma_z: see sigma_x.
         sigma_yaw: see sigma_x.
-        start: `start` (the world's start pose) or `route` (seeded along the route).
+        start: `varied` (seeded, near the world's start pose), `exact` (that pose; also `start`) or
+            `route` (seeded, along the route).
         reverse: fly the route clockwise.
         physics_step: the simulator's physics step, s; the control delay is a multiple of it.
         max_duration: simulated seconds after which a run ends as timeout; 0: the world's own (see Body).
@@ -105,7 +106,7 @@ class Schedule:
     sigma_y: float = 0.0
     sigma_z: float = 0.0
     sigma_yaw: float = 0.0
-    start: str = "start"
+    start: str = "varied"
     reverse: bool = False
     physics_step: float = 0.005
     max_duration: float = 0.0
@@ -162,7 +163,7 @@ class Schedule:
         demand(
             "evaluate_every", self.evaluate_every == -1 or self.evaluate_every > 0, "above 0, or -1 for none"
         )
-        demand("start", self.start in ("start", "route"), "start or route")
+        demand("start", self.start in MODES, f"one of {', '.join(MODES)}")
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")
         self.numbers()

@@ -511,7 +511,7 @@ def test_runs_that_can_not_be_whole_laps_are_warned_of(more, warned):
     one = dag_create_data.CreateData(["-t", "t", "--destination", "d", "--max_duration", "40", *more])
     with one.folders():
         one.check()
-    text = "--max_duration 40: ends before a whole lap (241 s)"
+    text = "--max_duration 40: ends before a whole lap (240 s)"
     assert any(text in warning for warning in one.warnings) == warned
 
 

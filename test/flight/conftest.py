@@ -15,6 +15,9 @@ RAYS = 360
 LIDAR_MAX = 3.5
 SIGMA = 0.01
 SUBSTEP = 0.01
+CAMERA = 0.1
+"""How far the depth camera sits in front of the robot's middle, metres."""
+COLUMNS = np.arctan(np.linspace(1, -1, 41) * math.tan(math.radians(40)))
 
 
 class Kinematic:
@@ -24,7 +27,7 @@ class Kinematic:
         plan: the world.
         yaw_lag: time constant of the yaw rate, seconds; 0 for none.
         lag: time constant of the speeds, seconds.
-        depth: whether it has a depth camera (one row, 80 degrees).
+        depth: whether it has a depth camera (one row, 80 degrees, reaching 2 m).
     """
 
     def __init__(self, plan, yaw_lag=0.15, lag=0.3, depth=False):
@@ -32,9 +35,8 @@ class Kinematic:
         self.yaw_lag, self.lag, self.depth = yaw_lag, lag, depth
         self.lines = plan.segments()
         self.angles = (np.arange(RAYS) - RAYS // 2) * (2 * math.pi / RAYS)
-        # Only what the expert and the camera look at.
+        # Only what the expert looks at.
         self.used = np.abs(self.angles) <= math.radians(50.5)
-        self.ahead = np.abs(self.angles[self.used]) <= math.radians(40)
         self.wall = math.inf
 
     def reset(self, pose, seed):
@@ -63,28 +65,31 @@ class Kinematic:
             self.stamp += duration
         return self._observe()
 
-    def _observe(self):
-        # The plan's own ray_cast, without the walls out of the lidar's reach.
-        here = np.array([self.x, self.y])
+    def _cast(self, x, y, angles, reach):
+        """The plan's own ray_cast, without the walls out of reach; and the distance to the nearest wall."""
         start, span = self.lines[:, :2], self.lines[:, 2:] - self.lines[:, :2]
-        gap = start - here
+        gap = start - np.array([x, y])
         share = np.clip(-(gap * span).sum(1) / (span**2).sum(1), 0, 1)
         away = np.hypot(*(gap + share[:, None] * span).T)
-        self.wall = min(self.wall, float(away.min()))
-        near = away <= LIDAR_MAX
+        near = away <= reach
         gap, span = gap[near], span[near]
-        heading = self.yaw + self.angles[self.used]
-        ray = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        ray = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         across = ray[:, :1] * span[:, 1] - ray[:, 1:] * span[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = (gap[:, 0] * span[:, 1] - gap[:, 1] * span[:, 0]) / across
             part = (gap[:, 0] * ray[:, 1:] - gap[:, 1] * ray[:, :1]) / across
         hit = (distance >= 0) & (part >= -1e-9) & (part <= 1 + 1e-9)
-        ranges = np.where(hit, distance, np.inf).min(axis=1, initial=np.inf)
+        return np.where(hit, distance, np.inf).min(axis=1, initial=np.inf), float(away.min())
+
+    def _observe(self):
+        ranges, nearest = self._cast(self.x, self.y, self.yaw + self.angles[self.used], LIDAR_MAX)
+        self.wall = min(self.wall, nearest)
         depth = None
         if self.depth:
-            row = ranges[self.ahead] * np.cos(self.angles[self.used][self.ahead])
-            depth = row[::-1].astype(np.float32)[None]
+            # Walls beyond 2 m decide nothing here.
+            x, y = self.x + CAMERA * math.cos(self.yaw), self.y + CAMERA * math.sin(self.yaw)
+            row = self._cast(x, y, self.yaw + COLUMNS, 2.0)[0] * np.cos(COLUMNS)
+            depth = row.astype(np.float32)[None]
         measured = ranges + SIGMA * self.noise.standard_normal(len(ranges))
         scan = np.full(RAYS, np.inf, np.float32)
         scan[self.used] = np.where(measured > LIDAR_MAX, np.inf, measured)

@@ -59,7 +59,7 @@ def test_entries_that_can_not_be(entries, words):
 
 
 def test_runs_begin_on_the_floor_and_at_once(plan):
-    for start in ("start", "route"):
+    for start in ("varied", "exact", "start", "route"):
         schedule = Schedule(runs=3, start=start)
         for driven, flown in zip(schedule.runs_to_fly(TURTLE), schedule.runs_to_fly()):
             assert driven.start == flown.start._replace(z=plan.floor) and flown.start.z > plan.floor

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nav_pkg.control import CommandDelay, Mixer, make_noise, run_seed
 from nav_pkg.core import (
@@ -23,6 +26,8 @@ from nav_pkg.flight.episode import Episode, State
 from nav_pkg.flight.flight import Flight
 from nav_pkg.flight.metrics import success_rate, summary, wilson_interval
 from nav_pkg.flight.starts import start_pose
+from nav_pkg.world import known_worlds, load_plan
+from nav_pkg.world.plan import StartPose
 
 EXPERT, LEARNER = Command(0.8, 0, 0, 0.9), Command(0.8, 0, 0.7, 0.4)
 
@@ -147,10 +152,43 @@ def test_the_plans_own_limits(plan):
 # Start poses.
 
 
-def test_the_start(plan):
-    pose = start_pose(plan, 1, 7)
+@pytest.mark.parametrize("mode", ["exact", "start"])
+def test_the_start(plan, mode):
+    pose = start_pose(plan, 1, 7, mode)
     assert pose == Pose(-50, -3, 0.1)
-    assert start_pose(plan, 2, 8, "start", reverse=True).yaw == pytest.approx(math.pi)
+    assert start_pose(plan, 2, 8, mode, reverse=True).yaw == pytest.approx(math.pi)
+
+
+@pytest.mark.parametrize("world", known_worlds())
+@given(seed=st.integers(0, 2**32 - 1), run=st.integers(0, 10_000), reverse=st.booleans())
+def test_varied_starts_keep_clear(world, seed, run, reverse):
+    plan = load_plan(world)
+    pose = start_pose(plan, seed, run, reverse=reverse)
+    assert pose == start_pose(plan, seed, run, "varied", reverse)
+    assert pose.z == plan.floor + plan.spawn_height
+    for height in (0.1, 0.5, 1.0, 1.5):
+        assert plan.inside(pose.x, pose.y, height)
+        assert plan.clearance(pose.x, pose.y, height) >= 0.6
+    begin = plan.start_pose
+    assert math.dist(pose[:2], begin[:2]) <= 2.4
+    turned = math.remainder(pose.yaw - begin.yaw - (math.pi if reverse else 0), 2 * math.pi)
+    assert abs(turned) <= math.radians(10) + 1e-9
+
+
+def test_no_two_runs_start_alike(plan):
+    poses = [start_pose(plan, seed, run) for seed in (1, 512) for run in range(200)]
+    for part in range(2):
+        assert len({pose[part] for pose in poses}) == len({pose.yaw for pose in poses}) == 400
+
+
+def test_a_tight_start_is_varied_by_what_its_room_allows(plan):
+    """A start pose between two walls, nearer than the room that others keep."""
+    tight = dataclasses.replace(plan, start_pose=StartPose(-57.5, -4.0, 0.0))
+    room = tight.clearance(-57.5, -4.0)
+    assert room < 0.6
+    poses = [start_pose(tight, 1, run) for run in range(50)]
+    assert len(set(poses)) == 50
+    assert all(tight.clearance(pose.x, pose.y) >= room - 1e-9 for pose in poses)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

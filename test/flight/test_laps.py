@@ -14,7 +14,7 @@ from nav_pkg.flight.rollout import fly
 from nav_pkg.flight.starts import start_pose
 
 
-def lap(plan, simulator, *, mixer=None, periods=1, run=0, mode="start", reverse=False, pilot=None, **expert):
+def lap(plan, simulator, *, mixer=None, periods=1, run=0, mode="exact", reverse=False, pilot=None, **expert):
     """Fly one run; its facts."""
     episode = Episode(plan, reverse=reverse)
     flight = Flight(plan, episode, mixer, CommandDelay(round(periods * CONTROL_PERIOD_NS)))
@@ -28,27 +28,29 @@ def straight(facts):
     return facts["labels"]["straight"] / facts["frames"]
 
 
-@pytest.mark.parametrize("run", range(20))
-def test_bang_bang_completes_the_lap_from_anywhere(plan, kinematic, run):
+@pytest.mark.parametrize("run", range(4))
+@pytest.mark.parametrize("reverse", [False, True])
+def test_bang_bang_completes_the_lap_from_anywhere(plan, kinematic, run, reverse):
     simulator = kinematic(depth=True)
-    facts = lap(plan, simulator, run=run, mode="route")
+    facts = lap(plan, simulator, run=run, mode="route", reverse=reverse)
     assert facts["outcome"] == "success", facts["reason"]
-    assert facts["nearest"] >= 0.5
-    assert simulator.wall > 0.5
-    assert 235 <= facts["duration"] <= 243
+    assert facts["nearest"] >= 0.65
+    assert simulator.wall > 0.65
+    assert 235 <= facts["duration"] <= 245
     assert 0.60 <= straight(facts) <= 0.80
     assert facts["replaced"] == 0
     assert facts["frames"] == facts["actors"]["expert"]
 
 
-@pytest.mark.parametrize("run", range(4))
-def test_continuous_completes_the_lap_from_anywhere(plan, kinematic, run):
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("continuous", "periods"), [(False, 0), (False, 2), (True, 0), (True, 1), (True, 2)])
+def test_both_kinds_keep_clear_at_other_delays(plan, kinematic, continuous, periods, reverse):
     simulator = kinematic(depth=True)
-    facts = lap(plan, simulator, run=run, mode="route", continuous=True)
+    settings = dict(run=8 + periods, mode="route", reverse=reverse, continuous=continuous)
+    facts = lap(plan, simulator, periods=periods, **settings)
     assert facts["outcome"] == "success", facts["reason"]
-    assert facts["nearest"] >= 0.5
-    assert simulator.wall > 0.5
-    assert 235 <= facts["duration"] <= 243
+    assert min(facts["nearest"], simulator.wall) > 0.55
+    assert 235 <= facts["duration"] <= 250
 
 
 def test_latency_decides_the_balance_of_classes(plan, kinematic):
@@ -58,19 +60,13 @@ def test_latency_decides_the_balance_of_classes(plan, kinematic):
     assert two < 0.5
 
 
-@pytest.mark.parametrize("continuous", [False, True])
-def test_the_other_way_round(plan, kinematic, continuous):
-    facts = lap(plan, kinematic(), reverse=True, run=3, mode="route", continuous=continuous)
-    assert facts["outcome"] == "success", facts["reason"]
-
-
 def test_the_wrong_way_is_no_progress(plan, kinematic):
     """An expert that flies against the counted direction gets nowhere and runs out of time."""
     episode = Episode(plan, max_duration=20)
     flight = Flight(plan, episode)
     backwards = Expert(plan, reverse=True)
     simulator = kinematic()
-    observation = simulator.reset(start_pose(plan, 1, 0, "start", reverse=True), 0)
+    observation = simulator.reset(start_pose(plan, 1, 0, "exact", reverse=True), 0)
     flight.begin(0, 1, observation)
     while True:
         decision = flight.decide(observation, backwards.command(observation.scan, observation.pose))
