@@ -1,12 +1,17 @@
 # nav_pkg's commands. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test test-fast bench lint clean
+
+# Test files side by side. A flight needs one core and a half.
+JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
+PYTEST = python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'
 	@echo 'make demo    collect, train, fly and report; the result is demo/report.html'
 	@echo 'make test    lint and all tests'
+	@echo 'make test-fast  lint and the tests that need neither ROS, Gazebo nor HTCondor'
 	@echo 'make lint    style, Python 3.8, import order of the layers, catkin_lint'
 	@echo 'make bench   measure; the result is bench/results.json and docs/performance.md'
 	@echo 'make clean   remove the build of this checkout (not the environment, not Gazebo)'
@@ -18,7 +23,10 @@ demo: setup
 	@source ./env.sh && python scripts/demo.py
 
 test: setup
-	@source ./env.sh && setup/lint.sh && python -m pytest
+	@source ./env.sh && setup/lint.sh && $(PYTEST)
+
+test-fast: setup
+	@source ./env.sh && setup/lint.sh && $(PYTEST) -m 'not system'
 
 bench: setup
 	@source ./env.sh && python scripts/bench.py

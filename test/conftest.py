@@ -6,13 +6,29 @@ from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+SYSTEM = ("e2e", "cluster", "sim", "ros", "setup")
+"""Folders whose tests need ROS, Gazebo or HTCondor, those that take longest first."""
 WORLD = '<sdf version="1.6"><world name="w"><plugin name="p" filename="libnav_pkg_gazebo.so"/></world></sdf>'
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need more than Python, and put them first, so that all cores end together."""
+
+    def place(item):
+        folder = item.path.relative_to(HERE).parts[0]
+        return SYSTEM.index(folder) if folder in SYSTEM else len(SYSTEM)
+
+    for item in items:
+        if place(item) < len(SYSTEM):
+            item.add_marker("system")
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
 def documented_plan():
     """The plan that docs/worlds.md makes in ten lines."""
-    page = (Path(__file__).parents[1] / "docs" / "worlds.md").read_text()
+    page = (HERE.parent / "docs" / "worlds.md").read_text()
     lines = page.split("```python\nimport json\n")[1].split("```")[0].splitlines()
     made: dict = {}
     exec("\n".join(["import json", *lines[:-1]]), made)

@@ -15,7 +15,6 @@ import pytest
 
 from nav_pkg.cluster.plan import Hosts, Resources
 
-pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]
 RUNNING, COMPLETED, HELD = 2, 4, 5
 

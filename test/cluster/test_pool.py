@@ -16,7 +16,6 @@ from nav_pkg.cluster.pool import Pool
 from nav_pkg.core import DataError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from nav_pkg.cluster import job as jobs
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, paths
 
-pytestmark = pytest.mark.timeout(120)
-
 
 class Job:
     """A job of a copy of the library, run as HTCondor runs it."""

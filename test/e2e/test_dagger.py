@@ -8,8 +8,6 @@ import pytest
 
 from nav_pkg.data.reader import load_dataset
 
-pytestmark = pytest.mark.timeout(900)
-
 SHORT = ("--max_duration", 4, "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45)
 DAGGER = (
     "-t", "dagger", "--dataset", "first/clean", "--checkpoint_path", "net", "--rounds", 2, "--runs", 2,

@@ -7,13 +7,10 @@ import csv
 import json
 
 import numpy as np
-import pytest
 
 from nav_pkg.core import CONTROL_PERIOD_NS
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.world import load_plan
-
-pytestmark = pytest.mark.timeout(900)
 
 SHORT = ("--max_duration", 8, "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45)
 COLLECT = (

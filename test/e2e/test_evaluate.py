@@ -25,7 +25,6 @@ def result(shell, tag):
     return json.loads((shell.log / tag / "evaluation.json").read_text())
 
 
-@pytest.mark.timeout(900)
 def test_two_simulators_and_an_interruption_give_what_one_gives(shell, checkpoints):
     said = shell.run("evaluate.py", "-t", "both", "-m", *checkpoints, *FLAGS, "none", name="both")
     both = result(shell, "both")

@@ -19,7 +19,6 @@ def fly(shell, name, checkpoint):
     return shell.data / name / "00000_esatv3"
 
 
-@pytest.mark.timeout(900)
 def test_an_exported_file_flies_as_its_checkpoint(shell):
     shell.run("main.py", "--network", "tiny_LSTM_net", "--create_scratch_checkpoint", "-t", "net")
     files = [shell.folder / "net.onnx", shell.folder / "net.pt"]

@@ -17,7 +17,7 @@ import pytest
 from nav_pkg.data.reader import load_dataset
 
 KILLS = int(os.environ.get("NAV_PKG_KILLS", "4"))
-pytestmark = pytest.mark.timeout(300 + 120 * KILLS)
+pytestmark = pytest.mark.timeout(1500 + 120 * KILLS)
 
 TARGETS = {
     "simulator": b"gzserver",

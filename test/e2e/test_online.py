@@ -19,7 +19,7 @@ from nav_pkg.flight.runlog import RunLog
 from nav_pkg.learn import checkpoint
 
 KILLS = int(os.environ.get("NAV_PKG_KILLS", "4"))
-pytestmark = pytest.mark.timeout(600 + 90 * KILLS)
+pytestmark = pytest.mark.timeout(1500 + 90 * KILLS)
 
 TARGETS = {
     "session": b"run_script.py",

@@ -8,8 +8,6 @@ import pytest
 
 from nav_pkg.data.reader import load_dataset
 
-pytestmark = pytest.mark.timeout(900)
-
 SMALL = ("--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 60)
 TRAIN = (
     "--network", "tiny_net", "--discrete", "--loss", "CrossEntropy", "--shifted_input", "--optimizer", "Adam",

@@ -1,9 +1,9 @@
 """The same command gives the same bytes: for every network, for all ways of learning, after any stop."""
 
 import json
+import multiprocessing
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,7 +25,9 @@ from nav_pkg.learn.samples import Samples
 from nav_pkg.learn.stop import Stop
 from nav_pkg.learn.trainer import Trainer
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
+sys.path.insert(0, str(Path(__file__).parent))
+import training_process  # noqa: E402 (a module of the tests')
+
 COMMON = "--discrete --loss CrossEntropy --shifted_input --max_episodes 3 --momentum 0.9 --learning_rate 0.02"
 WAYS = {
     "tiny": "--network tiny_net --batch_size 30 --dropout 0.3",
@@ -91,6 +93,14 @@ def test_repeated_and_stopped_anywhere(way, data_root, tmp_path, monkeypatch):
     assert updates == sorted(set(updates)) and len(updates) == 3
 
 
+@pytest.fixture(scope="module")
+def processes():
+    """Makes processes of their own that have loaded torch already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([training_process.__name__])
+    return context
+
+
 def saves(model):
     """A word for the checkpoint on disk: another one after every save."""
     try:
@@ -101,30 +111,24 @@ def saves(model):
 
 
 @pytest.mark.parametrize("way", ["tiny", "F-BPTT", "WW-TBPTT", "S-TBPTT"])
-def test_killed_at_random_moments_and_resumed(way, data_root, tmp_path):
+def test_killed_at_random_moments_and_resumed(way, data_root, tmp_path, processes):
     assert train(arguments(way, data_root, tmp_path, "whole", 1)) == 0
     argv = arguments(way, data_root, tmp_path, "cut", 1)
     model = tmp_path / "cut" / "my-model"
-    # Saved after every batch, as long batches are: else a kill leaves nothing to resume from.
-    code = (
-        "from nav_pkg.learn import offline; offline.SAVE_SECONDS, offline.SAVE_SHARE = 0, 1e9\n"
-        "from nav_pkg.cli.flags import run; from nav_pkg.cli.main import main; run(main)"
-    )
     moments, resumed = random.Random(way), 0
     for wanted in (0, 1, 2):
         # Killed shortly after that many saves of its own, so that the speed of the machine decides nothing.
         resumed += model.exists()
         seen = {saves(model)}
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *argv], stdout=subprocess.DEVNULL, cwd=SCRIPT.parents[1]
-        )
+        process = processes.Process(target=training_process.train, args=(argv,))
+        process.start()
         deadline = time.monotonic() + 200
-        while len(seen) <= wanted and process.poll() is None and time.monotonic() < deadline:
+        while len(seen) <= wanted and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.002)
             seen.add(saves(model))
-        time.sleep(moments.uniform(0, 0.1 if wanted else 3))
+        time.sleep(moments.uniform(0, 0.1 if wanted else 2))
         process.kill()
-        process.wait()
+        process.join()
     assert resumed and train(argv) == 0
     assert same_bytes(tmp_path / "whole", tmp_path / "cut")
 
