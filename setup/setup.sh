@@ -58,6 +58,8 @@ step_apt() {
         done
         /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null ||
             fail "Python's venv is not installed: ask for it with 'apt-get install python3-venv' and run 'make setup' again"
+        PYTHONPATH=$NAV_NOETIC/lib/python3/dist-packages /usr/bin/python3 -c 'import cv2, cv_bridge' 2>/dev/null ||
+            fail "cv_bridge and OpenCV are not installed: ask for them with 'apt-get install ros-noetic-cv-bridge python3-opencv' and run 'make setup' again"
         return
     fi
     mapfile -t missing < <(missing_packages)

@@ -20,7 +20,7 @@ fi
 # The settings of pip (index, mirror, wheel folder) are the user's own.
 "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 5 \
     -r "$pins"
-# What fails here would otherwise fail in the middle of a flight.
-"$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, rosbags.rosbag1, onnx, onnxruntime'
+# What fails here would otherwise fail in the middle of a flight. cv2 and cv_bridge are the system's.
+"$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, rosbags.rosbag1, onnx, onnxruntime, cv2'
 sync -f "$venv/bin/python"
 : >"$venv/.complete"

@@ -19,13 +19,32 @@ from nav_pkg.fields import shown
 _ENCODINGS = {
     "rgb8": (np.uint8, 3),
     "bgr8": (np.uint8, 3),
+    "8UC3": (np.uint8, 3),
+    "rgba8": (np.uint8, 4),
+    "bgra8": (np.uint8, 4),
     "mono8": (np.uint8, 1),
     "8UC1": (np.uint8, 1),
-    "8UC3": (np.uint8, 3),
+    "bayer_rggb8": (np.uint8, 1),
+    "bayer_bggr8": (np.uint8, 1),
+    "bayer_gbrg8": (np.uint8, 1),
+    "bayer_grbg8": (np.uint8, 1),
+    "yuv422": (np.uint8, 2),
     "32FC1": (np.float32, 1),
     "16UC1": (np.uint16, 1),
     "mono16": (np.uint16, 1),
 }
+
+_TO_RGB = {
+    "bgr8": "COLOR_BGR2RGB",
+    "rgba8": "COLOR_RGBA2RGB",
+    "bgra8": "COLOR_BGRA2RGB",
+    "bayer_rggb8": "COLOR_BayerBG2RGB",  # OpenCV names the pattern by its second row
+    "bayer_bggr8": "COLOR_BayerRG2RGB",
+    "bayer_gbrg8": "COLOR_BayerGR2RGB",
+    "bayer_grbg8": "COLOR_BayerGB2RGB",
+    "yuv422": "COLOR_YUV2RGB_UYVY",
+}
+"""OpenCV's conversions, those that cv_bridge does."""
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -60,44 +79,124 @@ def command_from_twist(twist: Any) -> Command:
 
 
 def image_to_array(message: Any) -> np.ndarray:
-    """The pixels of a sensor_msgs/Image, copied at most once.
+    """The pixels of a sensor_msgs/Image or sensor_msgs/CompressedImage, without ROS.
+
+    `nav_pkg.ros.images` gives the same by cv_bridge; a test compares the two.
 
     Args:
-        message: rgb8, bgr8 (turned into RGB), mono8, 8UC1, 8UC3, 32FC1, 16UC1 or mono16, with any
-            row step and byte order.
+        message: an image of any encoding of `_ENCODINGS`, with any row step and byte order; or a
+            compressed one, JPEG or PNG of 8 bits a channel.
 
     Returns:
-        (height, width) or (height, width, 3) in native byte order. It may be a read-only view of
-        the message's data.
+        (height, width) for one channel, else (height, width, 3) in RGB order, in native byte order. It
+        may be a read-only view of the message's data.
 
     Raises:
-        DataError: for another encoding, or data that is shorter than height and step say.
+        DataError: for another encoding, or data that is shorter than height and step say, or damaged.
     """
+    if not hasattr(message, "encoding"):
+        return decoded(message.data, message.format)
     if message.encoding not in _ENCODINGS:
         raise DataError(f"image encoding {message.encoding!r} is not among {', '.join(_ENCODINGS)}")
     kind, channels = _ENCODINGS[message.encoding]
-    height, width, step = int(message.height), int(message.width), int(message.step)
     size = np.dtype(kind).itemsize
+    order = ">" if message.is_bigendian else "<"
+    pixels = rows_of(message, np.dtype(kind).newbyteorder(order), channels)
+    native = "<" if sys.byteorder == "little" else ">"
+    if size > 1 and order != native or not pixels.flags.aligned:
+        pixels = pixels.astype(kind)
+    pixels = pixels.view(kind)
+    if message.encoding in _TO_RGB:
+        import cv2
+
+        try:
+            pixels = cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, _TO_RGB[message.encoding]))
+        except cv2.error as error:
+            raise DataError(
+                f"image of {message.width}x{message.height} {message.encoding}: OpenCV cannot convert it "
+                f"({error.err})"
+            ) from error
+    return pixels
+
+
+def rows_of(message: Any, kind: np.dtype, channels: int) -> np.ndarray:
+    """A sensor_msgs/Image's data as it is, without what its rows are padded with; no copy.
+
+    Args:
+        message: the image.
+        kind: of a channel, with the message's byte order.
+        channels: of a pixel.
+
+    Returns:
+        (height, width) for one channel, else (height, width, channels).
+
+    Raises:
+        DataError: the data is shorter than height and step say.
+    """
+    height, width, step = int(message.height), int(message.width), int(message.step)
     data = message.data
     if not isinstance(data, np.ndarray):
         data = np.frombuffer(data, np.uint8)
     data = data.view(np.uint8).reshape(-1)
-    row = width * channels * size
+    row = width * channels * kind.itemsize
     if not height or not width or step < row or data.size < step * (height - 1) + row:
         raise DataError(
             f"image of {width}x{height} {message.encoding}: step {step} with {data.size} bytes is too short"
         )
-    strides = (step, channels * size, size)
-    order = ">" if message.is_bigendian else "<"
-    pixels = np.ndarray((height, width, channels), np.dtype(kind).newbyteorder(order), data, 0, strides)
-    if channels == 1:
-        pixels = pixels[:, :, 0]
-    if message.encoding == "bgr8":
-        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-    native = "<" if sys.byteorder == "little" else ">"
-    if size > 1 and order != native or not pixels.flags.aligned:
-        pixels = pixels.astype(kind)
-    return pixels.view(kind)
+    strides = (step, channels * kind.itemsize, kind.itemsize)
+    pixels = np.ndarray((height, width, channels), kind, data, 0, strides)
+    return pixels[:, :, 0] if channels == 1 else pixels
+
+
+def decoded(data: Any, form: str) -> np.ndarray:
+    """The pixels of a sensor_msgs/CompressedImage, without ROS.
+
+    Args:
+        data: the bytes of a JPEG or PNG.
+        form: what the message says of its format, for messages.
+
+    Returns:
+        uint8 (height, width, 3) in RGB order, or (height, width) grey.
+
+    Raises:
+        DataError: the bytes are cut, damaged or no picture of 8 bits a channel.
+    """
+    import cv2
+
+    try:
+        pixels = cv2.imdecode(require_whole(data, form), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DataError(f"compressed image ({form}): cannot be decoded ({error.err})") from error
+    return require_colours(pixels, form, lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def require_whole(data: Any, form: str) -> np.ndarray:
+    """The bytes of a whole JPEG or PNG, uint8 (bytes,). OpenCV fills what a cut file lacks with grey.
+
+    Raises:
+        DataError: they are neither, or the end is missing.
+    """
+    found = np.asarray(data).view(np.uint8) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+    head, end = found[:8].tobytes(), found[-64:].tobytes().rstrip(b"\0")  # some cameras pad with zeros
+    whole = head[:2] == b"\xff\xd8" and end.endswith(b"\xff\xd9")
+    if not whole and not (head == b"\x89PNG\r\n\x1a\n" and b"IEND" in end):
+        raise DataError(f"compressed image ({form}) of {found.size} bytes is no whole JPEG or PNG")
+    return found
+
+
+def require_colours(pixels: Optional[np.ndarray], form: str, to_rgb: Any) -> np.ndarray:
+    """What OpenCV decoded, as RGB or grey.
+
+    Raises:
+        DataError: it decoded nothing, or has not 8 bits a channel and one or three of these.
+    """
+    if pixels is None:
+        raise DataError(f"compressed image ({form}): damaged, or no JPEG or PNG")
+    if pixels.dtype != np.uint8 or pixels.ndim == 3 and pixels.shape[2] != 3:
+        raise DataError(
+            f"compressed image ({form}): {pixels.dtype} {pixels.shape}; give 8 bits and 1 or 3 channels"
+        )
+    return pixels if pixels.ndim == 2 else to_rgb(pixels)
 
 
 def scan_to_array(message: Any) -> np.ndarray:

@@ -23,7 +23,6 @@ import rospy
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import TwistStamped
-from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger, TriggerResponse
 
 from nav_pkg.cli.learner_flags import BY_KEY
@@ -34,7 +33,7 @@ from nav_pkg.core import (
     UsageError,
 )
 from nav_pkg.data import paths
-from nav_pkg.data.messages import command_from_twist, image_to_array, stamp_ns
+from nav_pkg.data.messages import command_from_twist, stamp_ns
 from nav_pkg.flight.latency import DEADLINE
 from nav_pkg.learn import determinism, exported, folder
 from nav_pkg.learn.online import OnlineLearner
@@ -46,6 +45,7 @@ from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import twist_from_command
 from nav_pkg.ros.guard import guarded
+from nav_pkg.ros.images import image_to_array, kind_of
 from nav_pkg.ros.join import StampJoin
 from nav_pkg.srv import Checkpoint, CheckpointResponse
 
@@ -136,7 +136,9 @@ class LearnerNode:
         for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT, TwistStamped)):
             rospy.Subscriber(topic, kind, on_message, topic, tcp_nodelay=True)
         sides = [
-            rospy.Subscriber(topic, Image, on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True)
+            rospy.Subscriber(
+                topic, kind_of(topic), on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+            )
             for topic in self._sides
         ]
         if lockstep:
@@ -146,7 +148,7 @@ class LearnerNode:
         # free-running, only the newest image is worth an answer
         rospy.Subscriber(
             robot.rgb,
-            Image,
+            kind_of(robot.rgb),
             self._images.put if lockstep else guarded(self._on_image, LearnerError.code),
             queue_size=None if lockstep else 1,
             buff_size=shell.IMAGE_BUFFER,
@@ -179,7 +181,7 @@ class LearnerNode:
 
     # Answering.
 
-    def _answer(self, message: Image) -> Optional[np.ndarray]:
+    def _answer(self, message: Any) -> Optional[np.ndarray]:
         """Answer an image; gives it at the network's input size where a learner takes it."""
         image = self._perturbation.apply(image_to_array(message))
         begin = time.perf_counter()  # the perturbation is the test's, not the pilot's
@@ -327,7 +329,7 @@ class LearnerNode:
 
     # Free-running: answers at once, learning beside.
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Any) -> None:
         stamp = stamp_ns(message.header.stamp)
         with self._lock:
             if stamp < self._stamp:  # time was set back (a simulator or a bag began anew): so does the run

@@ -10,14 +10,15 @@ from typing import Any, Dict, Optional
 import rospy
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import Image, LaserScan
+from sensor_msgs.msg import LaserScan
 
 from nav_pkg.core import DataError, NavError, Outcome, SimulatorError, UsageError
-from nav_pkg.data.messages import frame_from_messages, image_to_array, scan_to_array, stamp_ns
+from nav_pkg.data.messages import frame_from_messages, scan_to_array, stamp_ns
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.msg import Episode, RecorderStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
+from nav_pkg.ros.images import image_to_array, kind_of
 from nav_pkg.ros.join import StampJoin
 
 
@@ -58,9 +59,10 @@ class Recorder:
         create_dataset(parameters.dataset, topics.dataset_description(self._robot, parameters))
         self._status = rospy.Publisher(topics.RECORDER, RecorderStatus, queue_size=100, latch=True)
         for topic, kind in (
-            (self._robot.rgb, Image),
-            (self._robot.depth, Image),
-            *((topic, Image) for topic in self._sides.values()),
+            *(
+                (topic, kind_of(topic))
+                for topic in (self._robot.rgb, self._robot.depth, *self._sides.values())
+            ),
             (self._robot.scan, LaserScan),
             (self._robot.odometry, Odometry),
             (topics.EXPERT, TwistStamped),

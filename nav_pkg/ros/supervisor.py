@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Optional, Set, Tuple
 import rospy
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import Image, LaserScan
+from sensor_msgs.msg import LaserScan
 from std_srvs.srv import Trigger, TriggerResponse
 
 from gazebo_msgs.msg import ContactsState, ModelState
@@ -33,7 +33,6 @@ from nav_pkg.core import (
 )
 from nav_pkg.data.messages import (
     command_from_twist,
-    image_to_array,
     pose_from_odometry,
     scan_to_array,
     stamp_ns,
@@ -48,6 +47,7 @@ from nav_pkg.msg import Episode, LearnerStatus, RecorderStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
 from nav_pkg.ros.convert import pose_message, twist_from_command
+from nav_pkg.ros.images import image_to_array, kind_of
 from nav_pkg.ros.join import StampJoin
 from nav_pkg.srv import Reset, Step
 
@@ -114,7 +114,7 @@ class Supervisor:
         rospy.Service("~abort", Trigger, self._on_abort)
         for topic, kind in (
             (self._robot.odometry, Odometry),
-            (self._robot.depth, Image),
+            (self._robot.depth, kind_of(self._robot.depth)),
             (self._robot.scan, LaserScan),
             (self._robot.contacts, ContactsState),
             *((topic, TwistStamped) for topic in answers),

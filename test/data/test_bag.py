@@ -224,6 +224,23 @@ def test_a_bag_gives_the_recorders_dataset(samples, store, flight, tmp_path, com
     assert (len(result.runs), result.frames, result.unplaced, result.notes) == (2, 11, [], [])
 
 
+def test_compressed_images_are_read(samples, store, flight, tmp_path, monkeypatch):
+    """Of cameras that publish JPEG alone; PNG keeps the pixels, so that the raw images' dataset comes out."""
+    cv2 = pytest.importorskip("cv2")
+    recorded = samples.tree(flight.record(tmp_path / "recorded"))
+    name = "sensor_msgs/msg/CompressedImage"
+    for i, (kind, stamp, message) in enumerate(flight.messages):
+        if kind == "rgb":
+            pixels = messages.image_to_array(message)
+            stored = cv2.imencode(".png", pixels[:, :, ::-1])[1].reshape(-1)
+            made = flight.make(name, header=message.header, format="png", data=stored)
+            flight.messages[i] = (kind, stamp, made)
+    monkeypatch.setitem(TYPES, "rgb", name)
+    result = bags.bag_to_dataset([flight.bag(tmp_path / "flight.bag", store)], tmp_path / "made")
+    assert samples.tree(tmp_path / "made") == recorded
+    assert (result.frames, result.unplaced) == (11, [])
+
+
 def test_the_learners_commands_and_any_order_of_arrival(samples, store, tmp_path):
     flight = Flight(samples, store, learner=True)
     flight.run(0, 30)

@@ -107,8 +107,8 @@ def test_an_ordinary_image_is_not_copied():
 
 
 def test_an_unknown_encoding_is_named():
-    message = Message(encoding="bayer_rggb8", height=1, width=1, step=1, is_bigendian=0, data=b"0")
-    with pytest.raises(DataError, match="bayer_rggb8"):
+    message = Message(encoding="tartan8", height=1, width=1, step=1, is_bigendian=0, data=b"0")
+    with pytest.raises(DataError, match="tartan8"):
         messages.image_to_array(message)
 
 

@@ -115,6 +115,35 @@ def test_noetic_with_gazebo_11_is_used(site):
     assert site.run("bash", "-c", command).stdout == ""
 
 
+def test_noetic_without_cv_bridge_is_told_before_anything_is_made(site):
+    program(site.bin / "gzserver-11.9.0", "exit 1\n")
+    (site.bin / "gzserver").symlink_to("gzserver-11.9.0")
+    packages = Path(site.env["NAV_PKG_NOETIC"]) / "lib/python3/dist-packages"
+    packages.mkdir(parents=True)
+    (packages / "cv_bridge.py").write_text("raise ImportError\n")
+    (packages.parents[2] / "setup.bash").touch()
+    for name in ("g++", "cmake", "make", "Xvfb"):
+        program(site.bin / name, "exit 1\n")
+    done = site.setup()
+    assert done.returncode == 2
+    assert "ros-noetic-cv-bridge python3-opencv" in one_line(done.stderr)
+    assert not list((site.home / ".local/share/nav_pkg").glob("venv*"))
+
+
+def test_what_images_need_is_declared_everywhere():
+    for file, names in {
+        "package.xml": ("<exec_depend>cv_bridge<", "<exec_depend>python3-opencv<"),
+        "setup/packages-debian12.txt": ("python3-cv-bridge", "python3-opencv"),
+        "docs/dependencies.md": ("`python3-cv-bridge`", "`python3-opencv`", "`opencv-python-headless`"),
+        "pyproject.toml": ('"opencv-python-headless>=',),
+    }.items():
+        text = (REPO / file).read_text()
+        assert [name for name in names if name not in text] == [], file
+    # PyPI's beside the system's would hide it, and wants NumPy 2
+    for pins in (REPO / "setup").glob("requirements*.txt"):
+        assert "opencv" not in pins.read_text(), pins
+
+
 def test_without_root_and_sudo_the_command_is_named(site):
     site.nobody()
     # All of the system's programs but sudo.

@@ -1,0 +1,83 @@
+"""Image messages to arrays, by cv_bridge: the way of every node.
+
+What cv_bridge leaves out is done before it: rows that are padded (its Python face takes the data as if
+there were no padding, and so gives a slanted image), and data that is too short, which is one clear error.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Type
+
+import cv2
+import numpy as np
+from cv_bridge import CvBridge, CvBridgeError
+from sensor_msgs.msg import CompressedImage, Image
+
+from nav_pkg.core import DataError
+from nav_pkg.data.messages import require_colours, require_whole, rows_of
+
+_BRIDGE = CvBridge()
+_KINDS: dict = {}
+"""By encoding: type and channels, which cv_bridge looks up anew each time."""
+_AS_THEY_ARE = ("rgb8", "8UC3", "mono8", "8UC1", "32FC1", "16UC1", "mono16")
+
+
+def kind_of(topic: str) -> Type:
+    """The message type of an image topic: image_transport's name for JPEG and PNG ends in /compressed."""
+    return CompressedImage if topic.endswith("/compressed") else Image
+
+
+def image_to_array(message: Any) -> np.ndarray:
+    """The pixels of a sensor_msgs/Image or CompressedImage.
+
+    Args:
+        message: an image of any encoding that cv_bridge converts to rgb8; or rgb8, 8UC3, 8UC1, mono8,
+            32FC1, 16UC1 or mono16, which stay as they are. With any row step and byte order. Or a
+            compressed one, JPEG or PNG of 8 bits a channel.
+
+    Returns:
+        (height, width) for one channel, else (height, width, 3) in RGB order, in native byte order. It
+        may be a read-only view of the message's data.
+
+    Raises:
+        DataError: for another encoding, or data that is shorter than height and step say, or damaged.
+    """
+    if not hasattr(message, "encoding"):
+        return _decoded(message)
+    try:
+        if message.encoding not in _KINDS:
+            name, channels = _BRIDGE.encoding_to_dtype_with_channels(message.encoding)
+            _KINDS[message.encoding] = (np.dtype(name), channels)
+        kind, channels = _KINDS[message.encoding]
+        rows = rows_of(message, kind, channels)
+        if not rows.flags.c_contiguous:
+            message = _tight(message, rows)
+        wanted = "passthrough" if message.encoding in _AS_THEY_ARE else "rgb8"
+        return _BRIDGE.imgmsg_to_cv2(message, wanted)
+    except (CvBridgeError, RuntimeError, cv2.error) as error:
+        raise DataError(
+            f"image of {message.width}x{message.height} {message.encoding!r}: cv_bridge cannot convert it "
+            f"({' '.join(str(error).split())})"
+        ) from error
+
+
+def _tight(message: Any, rows: np.ndarray) -> Any:
+    """The same image without padding."""
+    return SimpleNamespace(
+        height=message.height,
+        width=message.width,
+        encoding=message.encoding,
+        is_bigendian=message.is_bigendian,
+        step=rows.shape[1] * rows.strides[1],
+        data=np.ascontiguousarray(rows),
+    )
+
+
+def _decoded(message: Any) -> np.ndarray:
+    try:
+        require_whole(message.data, message.format)
+        pixels = _BRIDGE.compressed_imgmsg_to_cv2(message)
+    except (CvBridgeError, cv2.error) as error:
+        raise DataError(f"compressed image ({message.format}): cannot be decoded ({error})") from error
+    return require_colours(pixels, message.format, lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
