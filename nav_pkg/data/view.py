@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Iterable, Iterator
 
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import film
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Run
 
@@ -18,7 +17,7 @@ EXPERT_COLOUR = (40, 200, 60)
 APPLIED_COLOUR = (255, 90, 30)
 
 
-def picture(run: Run, i: int, width: int = 320, depth: bool = False):
+def picture(run: Run, i: int, width: int = 320, depth: bool = False) -> np.ndarray:
     """One frame with its commands.
 
     A bar from the middle of the lower edge points to where the command turns (its length is the yaw
@@ -32,37 +31,41 @@ def picture(run: Run, i: int, width: int = 320, depth: bool = False):
         depth: the depth image in grey (near is bright) instead of the colours.
 
     Returns:
-        A PIL image.
+        uint8 (height, width, 3), RGB.
     """
-    from PIL import Image, ImageDraw
+    import cv2
 
     if depth:
         metres = run.depth(i)
         grey = np.where(np.isfinite(metres), 255 * np.exp(-metres / 3), 0).astype(np.uint8)
-        image = Image.fromarray(grey).convert("RGB")
+        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     else:
         sides = {name: run.side_rgb(name, i) for name in run.side_cameras}
         row = [sides.get("left"), run.rgb(i), sides.get("right")]
         cameras = [pixels for pixels in row if pixels is not None]
-        image = Image.fromarray(np.hstack(cameras))
+        image = np.hstack(cameras)
         width *= len(cameras)
-    image = image.resize((width, max(1, round(image.height * width / image.width))))
-    draw = ImageDraw.Draw(image)
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    shrinks = width < image.shape[1]
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     frames = run.frames
-    thick = max(2, image.height // 40)
+    thick = max(2, height // 40)
     for row, who, colour in ((2, "expert", EXPERT_COLOUR), (1, "applied", APPLIED_COLOUR)):
         yaw = float(frames[f"{who}_yaw"][i])
-        y = image.height - 1 - row * 2 * thick
-        end = width / 2 - max(-1.0, min(1.0, yaw)) * width / 2  # left is positive
-        draw.rectangle((min(end, width / 2), y, max(end, width / 2), y + thick), fill=colour)
-        draw.rectangle((width / 2 - 1, y - 2, width / 2 + 1, y + thick + 2), fill=(255, 255, 255))
-    text = (
-        f"{i}  {frames.stamp[i] / 1e9:.1f} s  {frames.actor[i]}\n"
-        f"expert {frames.expert_x[i]:.2f} m/s {frames.expert_yaw[i]:+.2f} rad/s\n"
-        f"applied {frames.applied_x[i]:.2f} m/s {frames.applied_yaw[i]:+.2f} rad/s"
+        y = height - 1 - row * 2 * thick
+        middle = width // 2
+        end = round(width / 2 - max(-1.0, min(1.0, yaw)) * width / 2)  # left is positive
+        cv2.rectangle(image, (min(end, middle), y), (max(end, middle), y + thick), colour, cv2.FILLED)
+        cv2.rectangle(image, (middle - 1, y - 2), (middle + 1, y + thick + 2), (255, 255, 255), cv2.FILLED)
+    lines = (
+        f"{i}  {frames.stamp[i] / 1e9:.1f} s  {frames.actor[i]}",
+        f"expert {frames.expert_x[i]:.2f} m/s {frames.expert_yaw[i]:+.2f} rad/s",
+        f"applied {frames.applied_x[i]:.2f} m/s {frames.applied_yaw[i]:+.2f} rad/s",
     )
-    draw.text((5, 5), text, fill=(0, 0, 0))
-    draw.text((4, 4), text, fill=(255, 255, 0))
+    for number, text in enumerate(lines):
+        at = (5, 15 + 14 * number)
+        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 0), 1)):
+            cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
     return image
 
 
@@ -73,50 +76,19 @@ def spread(run: Run, count: int) -> list[int]:
 
 def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, depth: bool = False) -> None:
     """Write a sheet of frames (jpg or png by the file's ending)."""
-    from PIL import Image
+    import cv2
+
+    from nav_pkg.data.files import atomic_write
 
     pictures = [picture(run, i, depth=depth) for i in progress(spread(run, count), "frames")]
-    width, height = pictures[0].size
+    height, width = pictures[0].shape[:2]
     columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * height))
+    sheet = np.zeros((-(-len(pictures) // columns) * height, columns * width, 3), np.uint8)
     for place, image in enumerate(pictures):
-        sheet.paste(image, (place % columns * width, place // columns * height))
-    sheet.save(output)
-
-
-def film(run: Run, output: Path, indices: Iterable[int], rate: float = 10.0, depth: bool = False) -> None:
-    """Write a film of frames: gif, or mp4 when ffmpeg is on the PATH.
-
-    Raises:
-        UsageError: mp4 without ffmpeg.
-        DataError: ffmpeg failed.
-    """
-
-    def pictures() -> Iterator:
-        return (picture(run, i, depth=depth) for i in progress(list(indices), "frames"))
-
-    if output.suffix == ".gif":
-        first, *rest = pictures()
-        first.save(output, save_all=True, append_images=rest, duration=max(20, int(1000 / rate)), loop=0)
-        return
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise UsageError(f"{output}: ffmpeg is not on the PATH; install it or choose a .gif or .jpg")
-    process = None
-    for image in pictures():
-        even = image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))
-        if process is None:
-            size = f"{even.width}x{even.height}"
-            how = f"-v error -y -f rawvideo -pix_fmt rgb24 -s {size} -r {rate:g} -i - -pix_fmt yuv420p"
-            process = subprocess.Popen([ffmpeg, *how.split(), str(output)], stdin=subprocess.PIPE)
-        try:
-            process.stdin.write(even.tobytes())
-        except BrokenPipeError:
-            break
-    process.stdin.close()
-    if process.wait() != 0:
-        raise DataError(f"{output}: ffmpeg failed (exit code {process.returncode})")
+        y, x = place // columns * height, place % columns * width
+        sheet[y : y + height, x : x + width] = image
+    stored = cv2.imencode(output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
+    atomic_write(output, stored.tobytes(), "--output")
 
 
 def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = False) -> None:
@@ -125,12 +97,13 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
     Args:
         run: the run.
         output: the file.
-        count: frames of a sheet; of a gif at most, when above 24.
+        count: frames of a sheet.
         every: films show every n-th frame, at ten times n of real time's tenth of a second.
         depth: depth instead of colours.
 
     Raises:
         UsageError: another ending.
+        DataError: the run has no frames, or the file cannot be written.
     """
     output = Path(output)
     suffix = output.suffix.lower()
@@ -142,10 +115,11 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if suffix in (".gif", ".mp4"):
-            film(run, beside, range(0, len(run), max(1, every)), depth=depth)
+            write = film.write_gif if suffix == ".gif" else film.write_mp4
+            write(beside, _shown(run, range(0, len(run), max(1, every)), depth))
+            beside.replace(output)
         else:
-            contact_sheet(run, beside, count, depth=depth)
-        beside.replace(output)
+            contact_sheet(run, output, count, depth=depth)
     except OSError as error:
         from nav_pkg.data.files import disk_error
 
@@ -153,3 +127,7 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def _shown(run: Run, indices: Iterable[int], depth: bool) -> Iterator[np.ndarray]:
+    return (picture(run, i, depth=depth) for i in progress(indices, "frames"))

@@ -99,16 +99,20 @@ class Perturbation:
         return change[self.kind](rgb, frame)
 
     def _light(self, rgb: np.ndarray, _frame: int) -> np.ndarray:
+        import cv2
+
         table = np.clip(np.rint(np.arange(256) * self._gain), 0, 255).astype(np.uint8)
-        return table[rgb]
+        return cv2.LUT(rgb, table)
 
     def _blur(self, rgb: np.ndarray, _frame: int) -> np.ndarray:
-        from PIL import Image, ImageFilter
+        import cv2
 
-        image = Image.fromarray(np.ascontiguousarray(rgb))
-        return np.asarray(image.filter(ImageFilter.GaussianBlur(self.strength)))
+        # an image goes on beyond its border with the colour of the border
+        return cv2.GaussianBlur(rgb, (0, 0), self.strength, borderType=cv2.BORDER_REPLICATE)
 
     def _noise(self, rgb: np.ndarray, frame: int) -> np.ndarray:
+        import cv2
+
         chance = generator(self._seed, "image noise", self._run, frame)
-        noise = chance.standard_normal(rgb.shape, dtype=np.float32)
-        return np.clip(np.rint(rgb + np.float32(255 * self.strength) * noise), 0, 255).astype(np.uint8)
+        noise = np.float32(255 * self.strength) * chance.standard_normal(rgb.shape, dtype=np.float32)
+        return cv2.add(rgb.astype(np.float32), noise, dtype=cv2.CV_8U)  # rounds; 0 to 255

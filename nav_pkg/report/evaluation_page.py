@@ -372,7 +372,7 @@ def _film(story: _Story, one: _One) -> Optional[Tuple[bytes, List[int]]]:
         for i in indices
     ]
     pictures = [story.annotated(one, i, title, 640) for i, title in zip(indices, titles)]
-    return images.animation([*pictures, *pictures[-1:] * 10]), indices
+    return images.mp4([*pictures, *pictures[-1:] * 10]), indices
 
 
 def _saliency(page: Page, story: _Story, checkpoints: Mapping[str, Path]) -> None:

@@ -1,17 +1,20 @@
-"""Camera images for a page: commands drawn in, several side by side."""
+"""Camera images for a page, drawn by OpenCV: commands drawn in, several side by side, films."""
 
 from __future__ import annotations
 
-import io
+import tempfile
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
 import numpy as np
 
+from nav_pkg.data import film
 from nav_pkg.data.reader import Run
 from nav_pkg.report import style
 
 JPEG_QUALITY = 88
+_FRACTION = 4
+"""Bits of the fraction of a pixel in OpenCV's coordinates."""
 
 
 def annotated(
@@ -21,7 +24,7 @@ def annotated(
     title: str,
     width: int = 320,
     second: str = "applied",
-):
+) -> np.ndarray:
     """A camera image with two arrows from its lower middle: what the expert would do, what was done.
 
     An arrow leans to the side of its turn, by 45 degrees at 1 rad/s; straight up is straight on.
@@ -30,65 +33,68 @@ def annotated(
         rgb: uint8 (height, width, 3).
         expert_yaw: rad/s, counter-clockwise; nan for none.
         applied_yaw: likewise.
-        title: stands at the top.
+        title: stands at the top; ASCII, as OpenCV's letters are.
         width: of the result, pixels.
         second: what the second command is called.
 
     Returns:
-        A Pillow image.
+        uint8 (height, width, 3), RGB.
     """
-    from PIL import Image, ImageDraw
+    import cv2
 
     height = round(width * rgb.shape[0] / rgb.shape[1])
-    image = Image.fromarray(rgb).resize((width, height), Image.LANCZOS)
-    draw = ImageDraw.Draw(image)
-    font = _font(width)
-    line = font.size + 6
+    way = cv2.INTER_AREA if width < rgb.shape[1] else cv2.INTER_CUBIC
+    image = cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=way)
     for number, (name, yaw, colour) in enumerate(
         (("expert", expert_yaw, style.EXPERT), (second, applied_yaw, style.APPLIED))
     ):
         foot = (width * (0.46 if number == 0 else 0.54), height - 6)
-        side = "left" if number == 0 else "right"
         if np.isfinite(yaw):
-            _arrow(draw, foot, float(yaw), height * 0.36, colour, max(3, width // 80))
-        text = f"{name} {yaw:+.1f}" if np.isfinite(yaw) else f"{name} –"
-        _label(draw, text, (6 if side == "left" else width - 6, height - line - 2), font, colour, side)
-    _label(draw, title, (6, 4), font, "#ffffff", "left")
+            _arrow(image, foot, float(yaw), height * 0.36, _rgb(colour), max(3, width // 80))
+        text = f"{name} {yaw:+.1f}" if np.isfinite(yaw) else f"{name} -"
+        _label(image, text, _rgb(colour), right=number == 1, top=False)
+    _label(image, title, (255, 255, 255), right=False, top=True)
     return image
 
 
-def _font(width: int):
-    import matplotlib
-    from PIL import ImageFont
-
-    # Pillow's own font has a size only since 10.1; matplotlib brings one.
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), max(11, width // 25))
+def _rgb(colour: str) -> Tuple[int, ...]:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def _arrow(draw, foot: Tuple[float, float], yaw: float, length: float, colour: str, thick: int) -> None:
+def _arrow(image: np.ndarray, foot, yaw: float, length: float, colour: Tuple[int, ...], thick: int) -> None:
+    import cv2
+
     angle = np.clip(yaw, -2, 2) * np.pi / 4
     along = np.array([-np.sin(angle), -np.cos(angle)])
     across = np.array([-along[1], along[0]])
     start = np.array(foot)
     tip = start + length * along
     neck = tip - 3.5 * thick * along
-    for colour_, extra in (("#000000", 2), (colour, 0)):
-        draw.line([*start, *neck], fill=colour_, width=thick + extra)
-        wing = (2 * thick + extra) * across
-        head = [tuple(tip + extra * along), tuple(neck + wing), tuple(neck - wing)]
-        draw.polygon(head, fill=colour_)
+    for colour_, extra in (((0, 0, 0), 1), (colour, 0)):
+        half, wing = (0.5 * thick + extra) * across, (2 * thick + extra) * across
+        outline = [start + half, neck + half, neck + wing, tip + 2 * extra * along]
+        outline += [neck - wing, neck - half, start - half]
+        points = np.rint(np.array(outline) * 2**_FRACTION).astype(np.int32)
+        cv2.fillPoly(image, [points], colour_, cv2.LINE_AA, _FRACTION)
 
 
-def _label(draw, text: str, at: Tuple[float, float], font, colour: str, side: str) -> None:
-    left = at[0] if side == "left" else at[0] - draw.textlength(text, font=font)
-    box = draw.textbbox((left, at[1]), text, font=font)
-    draw.rectangle([box[0] - 4, box[1] - 2, box[2] + 4, box[3] + 3], fill="#000000b0")
-    draw.text((left, at[1]), text, font=font, fill=colour)
+def _label(image: np.ndarray, text: str, colour: Tuple[int, ...], right: bool, top: bool) -> None:
+    import cv2
+
+    if not text:
+        return
+    height, width = image.shape[:2]
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.4, width / 800)
+    thick = max(1, round(width / 500))
+    (long, high), below = cv2.getTextSize(text, font, scale, thick)
+    x = width - 6 - long if right else 6
+    y = 6 + high if top else height - 6 - below
+    cv2.rectangle(image, (x - 4, y - high - 4), (x + long + 3, y + below + 1), (0, 0, 0), cv2.FILLED)
+    cv2.putText(image, text, (x, y), font, scale, colour, thick, cv2.LINE_AA)
 
 
-def frame_picture(run: Run, index: int, title: str = "", width: int = 320):
-    """A recorded frame as a Pillow image, with the expert's and the applied command drawn in."""
+def frame_picture(run: Run, index: int, title: str = "", width: int = 320) -> np.ndarray:
+    """A recorded frame with the expert's and the applied command drawn in: uint8 (height, width, 3), RGB."""
     frames = run.frames
     text = title or f"{run.name} {frames.stamp[index] / 1e9:.1f} s"
     return annotated(
@@ -96,54 +102,44 @@ def frame_picture(run: Run, index: int, title: str = "", width: int = 320):
     )
 
 
-def sheet(pictures: Sequence, columns: int, gap: int = 6) -> bytes:
+def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 6) -> bytes:
     """Pictures of one size side by side as one JPEG, in rows.
 
     Raises:
         ValueError: there is no picture.
     """
-    from PIL import Image
-
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")
-    width, height = pictures[0].size
+    height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
     columns = min(columns, len(pictures))
-    whole = Image.new(
-        "RGB", (columns * width + (columns - 1) * gap, rows * height + (rows - 1) * gap), "white"
-    )
+    shape = (rows * height + (rows - 1) * gap, columns * width + (columns - 1) * gap, 3)
+    whole = np.full(shape, 255, np.uint8)
     for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        whole.paste(picture, (column * (width + gap), row * (height + gap)))
+        y, x = number // columns * (height + gap), number % columns * (width + gap)
+        whole[y : y + height, x : x + width] = picture
     return jpeg(whole)
 
 
-def jpeg(picture) -> bytes:
-    """A Pillow image as JPEG."""
-    out = io.BytesIO()
-    picture.save(out, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return out.getvalue()
+def jpeg(picture: np.ndarray) -> bytes:
+    """A picture, uint8 (height, width, 3) in RGB order, as JPEG."""
+    import cv2
+
+    how = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), how)[1].tobytes()
 
 
-def animation(pictures: Sequence, period: float = 0.1) -> bytes:
-    """Pictures of one size as an animated WebP that begins anew at its end.
+def mp4(pictures: Sequence[np.ndarray], period: float = 0.1) -> bytes:
+    """Pictures of one size as a film.
 
     Args:
-        pictures: Pillow images, at least one.
+        pictures: uint8 (height, width, 3), RGB, at least one.
         period: seconds between two.
     """
-    out = io.BytesIO()
-    pictures[0].save(
-        out,
-        format="WEBP",
-        save_all=True,
-        append_images=list(pictures[1:]),
-        duration=round(1000 * period),
-        loop=0,
-        quality=60,
-        method=4,
-    )
-    return out.getvalue()
+    with tempfile.TemporaryDirectory(prefix="nav_pkg-film-") as folder:
+        path = Path(folder) / "film.mp4"
+        film.write_mp4(path, pictures, 1 / period)
+        return path.read_bytes()
 
 
 def sample_indices(run: Run, count: int) -> List[int]:

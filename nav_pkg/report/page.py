@@ -35,7 +35,7 @@ nav { font-size: .9rem; margin: .6rem 0 0; }
 nav a { margin-right: 1rem; display: inline-block; }
 a { color: #0060a0; }
 figure { margin: 1rem 0 1.6rem; }
-figure img { width: 100%; height: auto; display: block; }
+figure img, figure video { width: 100%; height: auto; display: block; }
 figcaption { color: #555; font-size: .88rem; max-width: 50rem; margin-top: .4rem; }
 .wide { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
@@ -107,21 +107,22 @@ class Page:
         """A picture with its caption, and the data behind it as `<name>.csv`.
 
         Args:
-            picture: a matplotlib figure, or the bytes of a PNG, JPEG or WebP.
+            picture: a matplotlib figure, or the bytes of a PNG, a JPEG or a film (mp4).
             name: of the CSV file, without its ending.
             data: the CSV.
             caption: what it shows.
         """
         self._data.append((f"{name}.csv", data))
         content = picture if isinstance(picture, bytes) else style.png(picture)
-        kinds = {b"\x89PNG": "png", b"RIFF": "webp"}
-        kind = kinds.get(content[:4], "jpeg")
         code = base64.b64encode(content).decode()
         alt = html.escape(caption.split(". ")[0], quote=True)
-        self._parts.append(
-            f'<figure><img alt="{alt}" src="data:image/{kind};base64,{code}">'
-            f"<figcaption>{self._caption(caption, name)}</figcaption></figure>"
-        )
+        if content[4:8] == b"ftyp":
+            how = "controls loop muted autoplay playsinline"
+            shown = f'<video {how} aria-label="{alt}" src="data:video/mp4;base64,{code}"></video>'
+        else:
+            kind = "png" if content[:4] == b"\x89PNG" else "jpeg"
+            shown = f'<img alt="{alt}" src="data:image/{kind};base64,{code}">'
+        self._parts.append(f"<figure>{shown}<figcaption>{self._caption(caption, name)}</figcaption></figure>")
 
     def _caption(self, caption: str, name: str) -> str:
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(caption))

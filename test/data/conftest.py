@@ -21,6 +21,18 @@ PERIOD = 100_000_000
 class Samples:
     """Makes frames, images, runs and datasets that depend on their numbers alone."""
 
+    @staticmethod
+    def film(path):
+        """The pictures of a film, one after the other: uint8 (height, width, 3), RGB."""
+        import cv2
+
+        film, pictures = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
+        while True:
+            more, picture = film.read()
+            if not more:
+                return pictures
+            pictures.append(picture[:, :, ::-1])
+
     root = ROOT
     description = {
         "camera": {"width": 48, "height": 32},

@@ -1,8 +1,11 @@
 """Perturbations of images: what they do, the same bytes from the same seed, refusals."""
 
+import zlib
+
 import numpy as np
 import pytest
 
+from nav_pkg.control.seeds import generator
 from nav_pkg.core import UsageError
 from nav_pkg.learn.perturbation import Perturbation
 
@@ -70,3 +73,30 @@ def test_refused(text, message):
 def test_text_reads_back():
     for text in ("none", "light:0.5", "blur:2", "noise:0.05"):
         assert str(Perturbation.parse(text)) == text
+
+
+def test_bytes_are_the_same_on_every_build_of_opencv():
+    """Seen to be those of 4.6 (Debian) and 5.0 (PyPI); light's and noise's are also NumPy's."""
+    image = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
+    image.flags.writeable = False  # as a message's
+    sums = {}
+    for text in ("light:0.3", "noise:0.1", "blur:0.5", "blur:2", "blur:20"):
+        perturbation = Perturbation.parse(text)
+        perturbation.reset(7, 2)
+        sums[text] = zlib.crc32(perturbation.apply(image).tobytes())
+    assert sums == {
+        "light:0.3": 181060853,
+        "noise:0.1": 2418759535,
+        "blur:0.5": 3510145993,
+        "blur:2": 2688210297,
+        "blur:20": 3771878025,
+    }
+
+
+def test_noise_rounds_as_numpy_does():
+    image = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+    perturbation = Perturbation.parse("noise:0.1")
+    perturbation.reset(7, 2)
+    noise = generator(7, "image noise", 2, 0).standard_normal(image.shape, dtype=np.float32)
+    expected = np.clip(np.rint(image + np.float32(25.5) * noise), 0, 255).astype(np.uint8)
+    assert np.array_equal(perturbation.apply(image), expected)

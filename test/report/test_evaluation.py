@@ -179,7 +179,7 @@ def test_page(tmp_path):
     html = path.read_text()
     for title in ("Measures", "Paths", "Offline scores and flights", "How flights ended", "Films"):
         assert f">{title}</h2>" in html
-    assert html.count("data:image/webp") == 2
+    assert html.count("data:video/mp4") == 2
     assert 'src="http' not in html
     names = {file.stem for file in (tmp_path / "e" / "evaluation").iterdir()}
     assert {"conditions", "checkpoints", "offline_online", "paths_a", "saliency_b", "film_a", "runs"} <= names
