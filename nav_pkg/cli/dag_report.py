@@ -1,11 +1,12 @@
-"""dag_report: a table, learning curves and a page of the models of a DAG; the DAG's last job."""
+"""dag_report.py: a table, learning curves and a page of models side by side; a DAG's last job, or by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from nav_pkg.cli import flags
+from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.paths import summary_dir
 
 
@@ -13,10 +14,32 @@ def make_parser() -> flags.Parser:
     """The parser of dag_report.py."""
     p = flags.Parser(prog="dag_report.py", description=__doc__)
     add = p.add_argument
-    add("-t", "--log_tag", type=flags.name, required=True, help="log folder that the models lie in")
+    add("-t", "--log_tag", type=flags.name, required=True, help="log folder that gets the report")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--models", type=flags.name, nargs="+", required=True, help="folders of the models, below the tag's")
+    add(
+        "--models",
+        nargs="+",
+        default=[],
+        help="log folders of trainings, evaluations or flights: names below the tag's folder or below "
+        "--summary_dir, or paths; without: the trainings below the tag's folder (else evaluations, flights)",
+    )
     return p
+
+
+def _models(names: List[str], folder: Path, summary: Path) -> Dict[str, Path]:
+    from nav_pkg.report import models
+
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"dag_report.py: --models names {twice} twice: leave one out")
+    if names:
+        return {name: models.locate(name, folder, summary) for name in names}
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such log folder; give the log folders to compare with --models")
+    found = models.find(folder)
+    if not found:
+        raise DataError(f"{folder}: no training, evaluation or flights below it; give --models")
+    return found
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -24,7 +47,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = make_parser().parse_args(argv)
     from nav_pkg.report import models  # matplotlib takes a second
 
-    folder = args.summary_dir.expanduser().resolve() / args.log_tag
-    print(models.write(folder, args.log_tag, args.models).text())
+    summary = args.summary_dir.expanduser().resolve()
+    folder = summary / args.log_tag
+    print(models.write(folder, args.log_tag, _models(args.models, folder, summary)).text())
     print(f"{folder / 'report.html'}")
     return 0

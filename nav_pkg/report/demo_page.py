@@ -278,14 +278,15 @@ def _training(page: Page, story: Story) -> None:
         "of the recalls. The last row compares the two in the network's own flights."
     )
     page.table(story.training_table(), "scores", "Answers to frames with known labels.")
-    page.figure(
-        curves.curves_figure(story.metrics),
-        "learning_curves",
-        curves.curves_csv(story.metrics),
-        "Learning curves. Training values are of each batch just before its gradient step, averaged over "
-        "an episode of up to 100 steps (with `--normalized_output` the classes are balanced there); "
-        "validation is over the whole validation run as it was flown.",
-    )
+    if len(story.metrics) > 1:
+        page.figure(
+            curves.curves_figure(story.metrics),
+            "learning_curves",
+            curves.curves_csv(story.metrics),
+            "Learning curves. Training values are of each batch just before its gradient step, averaged over "
+            "an episode of up to 100 steps (with `--normalized_output` the classes are balanced there); "
+            "validation is over the whole validation run as it was flown.",
+        )
     matrices = {
         {"val": "validation run", "test": "test run"}[part]: scores["confusion"]
         for part, scores in story.scores.items()

@@ -241,6 +241,8 @@ def _relation(page: Page, made: Mapping[str, Any]) -> None:
     if not known:
         page.text("No checkpoint has a results.json beside it, so there is nothing to compare flights with.")
         return
+    if len(known) < 2:
+        return  # the table says all that one point could
     page.figure(
         _scatter(known),
         "offline_online",

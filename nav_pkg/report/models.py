@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.core import DataError
@@ -14,7 +14,7 @@ from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.report import curves, style
 from nav_pkg.report.page import Page
-from nav_pkg.report.tables import Column, Table
+from nav_pkg.report.tables import NOTHING, Column, Table
 
 COLUMNS = (
     Column("model", "model"),
@@ -23,37 +23,71 @@ COLUMNS = (
     Column("learning_rate", "learning rate"),
     Column("updates", "gradient steps", 0),
     Column("val_accuracy", "val accuracy", 1, percent=True),
+    Column("val_majority_accuracy", "majority baseline (val)", 1, percent=True),
     Column("test_accuracy", "test accuracy", 1, percent=True),
+    Column("test_majority_accuracy", "majority baseline (test)", 1, percent=True),
     Column("test_balanced_accuracy", "balanced", 1, percent=True),
     Column("test_imitation_loss", "imitation loss", 4),
     Column("success_rate", "laps", 0, percent=True),
     Column("collision_free_distance", "m without collision", 1),
-    Column("problem", "", prose=True),
+    Column("problem", "problem", prose=True),
 )
-EVALUATION = "evaluation/evaluation.json"
+RESULT = "evaluation.json"
+RUNS = "runs.jsonl"
 
 
-def row(folder: Path, model: str) -> Dict[str, Any]:
+def is_log(folder: Path) -> bool:
+    """Whether a folder is a log folder of a training, an evaluation or flights."""
+    return any(os.path.lexists(folder / name) for name in (curves.RESULTS_FILE, RESULT, RUNS))
+
+
+def find(folder: Path) -> Dict[str, Path]:
+    """The trainings below a log folder; where there are none, its evaluations and flights."""
+    for names in ((curves.RESULTS_FILE,), (RESULT,), (RUNS,)):
+        found = sorted({file.parent for name in names for file in folder.rglob(name)})
+        if found:
+            return {
+                folder.name if path == folder else path.relative_to(folder).as_posix(): path for path in found
+            }
+    return {}
+
+
+def locate(name: str, folder: Path, summary_dir: Path) -> Path:
+    """The log folder that is meant: below the report's, else below that of all logs, else a path."""
+    places = (folder / name, summary_dir / name, Path(name).expanduser())
+    return next((place for place in places if is_log(place) or is_log(place / "evaluation")), places[0])
+
+
+def rows_of(model: str, folder: Path) -> List[Dict[str, Any]]:
     """What is known of a model; `problem` says what is missing.
 
     Args:
-        folder: the log folder that the models' ones lie in.
-        model: the model's, relative to it.
+        model: its name in the table.
+        folder: its log folder: of a training (with flights in `evaluation/` or beside), of flights, or of
+            an evaluation, which has a row for each of its checkpoints.
     """
+    results, inner, outer = folder / curves.RESULTS_FILE, folder / "evaluation" / RESULT, folder / RESULT
     made: Dict[str, Any] = {"model": model}
-    results, flown = folder / model / curves.RESULTS_FILE, folder / model / EVALUATION
-    if not os.path.lexists(results) and not os.path.lexists(flown):
-        return {**made, "problem": f"{results}: missing"}
+    if not any(map(os.path.lexists, (results, inner, outer, folder / RUNS))):
+        return [{**made, "problem": f"{results}: missing"}]
     try:
+        if not os.path.lexists(results) and os.path.lexists(outer):
+            checkpoints = _checkpoints(outer)
+            names = [f"{model} {label}" if len(checkpoints) > 1 else model for label in checkpoints]
+            return [{"model": name, **_flown(one)} for name, one in zip(names, checkpoints.values())]
         if os.path.lexists(results):
             made.update(_learned(files.read_json(results, schemas.RESULTS)))
-        if os.path.lexists(flown):
-            made.update(_flown(files.read_json(flown, schemas.EVALUATION)))
-        elif (folder / model / "runs.jsonl").exists():
-            made.update(_measured(summary(RunLog(folder / model).finished().values())))
+        if os.path.lexists(inner):
+            made.update(next((_flown(one) for one in _checkpoints(inner).values()), {}))
+        elif os.path.lexists(folder / RUNS):
+            made.update(_measured(summary(RunLog(folder).finished().values())))
     except DataError as error:
         made["problem"] = str(error)
-    return made
+    return [made]
+
+
+def _checkpoints(evaluation: Path) -> Dict[str, Mapping[str, Any]]:
+    return dict(files.read_json(evaluation, schemas.EVALUATION).get("checkpoints") or {})
 
 
 def _learned(results: Mapping[str, Any]) -> Dict[str, Any]:
@@ -65,16 +99,13 @@ def _learned(results: Mapping[str, Any]) -> Dict[str, Any]:
         "updates": results.get("updates"),
     }
     for part in ("val", "test"):
-        for key in ("accuracy", "balanced_accuracy", "imitation_loss"):
+        for key in ("accuracy", "majority_accuracy", "balanced_accuracy", "imitation_loss"):
             made[f"{part}_{key}"] = (results.get(part) or {}).get(key)
     return made
 
 
-def _flown(evaluation: Mapping[str, Any]) -> Dict[str, Any]:
-    checkpoints = list((evaluation.get("checkpoints") or {}).values())
-    if not checkpoints:
-        return {}
-    return {"network": checkpoints[0].get("network"), **_measured(checkpoints[0].get("measures") or {})}
+def _flown(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+    return {"network": checkpoint.get("network"), **_measured(checkpoint.get("measures") or {})}
 
 
 def _measured(measures: Mapping[str, Any]) -> Dict[str, Any]:
@@ -98,27 +129,39 @@ def spread(rows: Sequence[Mapping[str, Any]], key: str) -> str:
     """Mean and standard deviation over the models, e.g. `87.2 +- 0.6 %`; a dash when nothing is known."""
     values = [float(one[key]) for one in rows if isinstance(one.get(key), (int, float))]
     if not values:
-        return "–"
+        return NOTHING
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{100 * statistics.fmean(values):.1f} ± {100 * deviation:.1f} %"
 
 
-def curves_of(folder: Path, names: Sequence[str]) -> Dict[str, List[Mapping[str, Any]]]:
-    """The episodes of the models that have any."""
+def curves_of(models: Mapping[str, Path]) -> Tuple[Dict[str, List[Mapping[str, Any]]], List[str]]:
+    """The episodes of the models that have a curve, and the names of those that have a single point."""
     found: Dict[str, List[Mapping[str, Any]]] = {}
-    for name in names:
+    points: List[str] = []
+    for name, folder in models.items():
         try:
-            found[name] = list(curves.read_metrics(folder / name))
+            records = curves.read_metrics(folder)
         except DataError:
             continue
-    return found
+        if len(records) > 1:
+            found[name] = list(records)
+        else:
+            points.append(name)
+    return found, points
 
 
+@style.styled
 def _figure(episodes: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
     figure, axes = style.new_figure(9.0, 3.6)
+    baselines = set()
     for name, records in episodes.items():
         steps = [record["updates"] for record in records]
         axes.plot(steps, [100 * record["val"]["accuracy"] for record in records], label=name)
+        baselines.add(records[-1]["val"].get("majority_accuracy"))
+    label: Optional[str] = "majority class"
+    for base in sorted(baselines - {None}):
+        axes.axhline(100 * base, color=style.GREY, linewidth=1, linestyle=":", label=label)
+        label = None
     axes.set_xlabel("gradient steps")
     axes.set_ylabel("validation accuracy [%]")
     if len(episodes) <= 12:
@@ -127,19 +170,22 @@ def _figure(episodes: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
 
 
 def _csv(episodes: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    lines = ["model,updates,val_accuracy"]
+    lines = ["model,updates,val_accuracy,val_majority_accuracy"]
     for name, records in episodes.items():
-        lines += [f"{name},{record['updates']},{record['val']['accuracy']}" for record in records]
+        for record in records:
+            val = record["val"]
+            base = val.get("majority_accuracy")
+            lines.append(f"{name},{record['updates']},{val['accuracy']},{'' if base is None else base}")
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, tag: str, names: Sequence[str]) -> Table:
+def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
     """Write report.html, its data and report.json into a log folder.
 
     Args:
-        folder: the log folder that the models' ones lie in.
+        folder: the log folder that gets the report; made when missing.
         tag: its name.
-        names: the models' folders, relative to it.
+        models: the models' log folders, by their names in the table.
 
     Returns:
         The table of all models.
@@ -147,23 +193,33 @@ def write(folder: Path, tag: str, names: Sequence[str]) -> Table:
     Raises:
         DataError: nothing is known of any model, or the disk refuses.
     """
-    rows = [row(folder, name) for name in names]
+    rows = [one for name, path in models.items() for one in rows_of(name, path)]
     if all(len(one) == 2 and "problem" in one for one in rows):
         raise DataError(f"{rows[0]['problem']}, and of no other model is anything known; train first")
     made = table(rows)
     page = Page(f"Models of {tag}", f"{len(rows)} models")
-    page.tiles(
-        [
-            (spread(rows, "test_accuracy"), "test accuracy, mean and deviation over the models"),
-            (spread(rows, "success_rate"), "whole laps, mean and deviation over the models"),
-        ]
+    over = ", mean and deviation over the models" if len(rows) > 1 else ""
+    tiles = (
+        ("test_accuracy", "test accuracy"),
+        ("test_majority_accuracy", "majority baseline: the accuracy of always the same answer"),
+        ("success_rate", "whole laps"),
     )
+    known = [(spread(rows, key), f"{text}{over}") for key, text in tiles]
+    page.tiles([tile for tile in known if tile[0] != NOTHING])
     page.head("All models")
-    page.table(made, "models", "What each model learned, and how it flew.")
-    episodes = curves_of(folder, names)
-    if episodes:
+    page.table(
+        made,
+        "models",
+        "What each model learned, and how it flew. The majority baseline is the accuracy of answering the "
+        "most frequent class always: accuracy means little without it.",
+    )
+    episodes, points = curves_of(models)
+    if episodes or points:
         page.head("Learning curves")
+    if episodes:
         page.figure(_figure(episodes), "curves", _csv(episodes), "Validation accuracy by gradient step.")
+    if points:
+        page.text(f"With a single episode, and so without a curve: {', '.join(points)}.")
     page.write(folder / "report.html")
     files.atomic_write(folder / "report.json", files.to_json({"tag": tag, "models": rows}), "--summary_dir")
     return made

@@ -37,14 +37,15 @@ a { color: #0060a0; }
 figure { margin: 1rem 0 1.6rem; }
 figure img, figure video { width: 100%; height: auto; display: block; }
 figcaption { color: #555; font-size: .88rem; max-width: 50rem; margin-top: .4rem; }
-.wide { overflow-x: auto; margin: .8rem 0; }
+.wide { overflow-x: auto; margin: .8rem 0; position: relative; left: 50%; transform: translateX(-50%);
+  width: max-content; min-width: 100%; max-width: calc(100vw - 3rem); }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid #e6e6e6;
   white-space: nowrap; }
 th { color: #555; font-weight: 600; border-bottom: 2px solid #bbb; vertical-align: bottom;
   white-space: normal; }
 td.n, th.n { text-align: right; }
-td.p { white-space: normal; min-width: 14rem; font-weight: 400; }
+td.p { white-space: normal; min-width: 14rem; max-width: 40rem; overflow-wrap: anywhere; font-weight: 400; }
 tfoot td { border-top: 2px solid #bbb; border-bottom: 0; font-weight: 600; }
 .dot { display: inline-block; width: .65em; height: .65em; border-radius: 50%; margin-right: .4em; }
 pre { background: #f6f6f4; border: 1px solid #e2e2de; border-radius: 6px; padding: .6rem .8rem;
@@ -53,8 +54,10 @@ pre { background: #f6f6f4; border: 1px solid #e2e2de; border-radius: 6px; paddin
 code { font: .92em ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .note { border-left: 3px solid #e69f00; padding: .1rem .9rem; background: #fdf8ec; max-width: 46rem; }
 @media (max-width: 40rem) { body { padding: .6rem .7rem 3rem; } h1 { font-size: 1.35rem; }
-  th, td { padding: .3rem .45rem; } .wide { margin-left: -.7rem; margin-right: -.7rem; padding: 0 .7rem; } }
-@media print { body { max-width: none; } figure, table { break-inside: avoid; } nav { display: none; } }
+  th, td { padding: .3rem .45rem; } .wide { position: static; transform: none; width: auto; max-width: none;
+    margin-left: -.7rem; margin-right: -.7rem; padding: 0 .7rem; } }
+@media print { body { max-width: none; } .wide { max-width: 100%; }
+  figure, table { break-inside: avoid; } nav { display: none; } }
 """
 
 

@@ -16,6 +16,7 @@ from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.report import evaluation as report
 from nav_pkg.report import evaluation_page
 from nav_pkg.report.evaluation import Evaluation
+from nav_pkg.report.page import Page
 
 from .conftest import facts, scores, write_run
 
@@ -162,6 +163,25 @@ def test_relation_over_checkpoints():
     assert made["balanced_accuracy"]["success_rate"] == {"points": 0, "rho": None}
 
 
+def test_one_checkpoint_is_no_scatter_plot():
+    """Its row in the table says all."""
+    measures = {"success_rate": 0.5, "success_low": 0.1, "success_high": 0.9, "imitation_loss": 0.2}
+    measures["collision_free_distance"] = 80.0
+    offline = {"part": "test", "frames": 10, "accuracy": 0.9, "balanced_accuracy": 0.8, "imitation_loss": 0.1}
+    entry = {
+        "network": "tiny_net",
+        "sha256": "0",
+        "offline": offline,
+        "measures": {**measures, "counted": 2, "successes": 1},
+    }
+    for labels, pictures in (("a", 0), ("ab", 1)):
+        checkpoints = {label: entry for label in labels}
+        made = {"checkpoints": checkpoints, "offline_online": report.relation(checkpoints)}
+        page = Page("t")
+        evaluation_page._relation(page, made)
+        assert page.html().count("<img") == pictures
+
+
 def test_page(tmp_path):
     evaluation = fly(tmp_path / "e", 2)
     keep(evaluation)
@@ -182,5 +202,5 @@ def test_page(tmp_path):
     assert html.count("data:video/mp4") == 2
     assert 'src="http' not in html
     names = {file.stem for file in (tmp_path / "e" / "evaluation").iterdir()}
-    assert {"conditions", "checkpoints", "offline_online", "paths_a", "saliency_b", "film_a", "runs"} <= names
+    assert {"conditions", "checkpoints", "paths_a", "saliency_b", "film_a", "runs"} <= names
     assert len([name for name in names if name.startswith("end_")]) == 2
