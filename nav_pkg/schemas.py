@@ -127,6 +127,8 @@ HEARTBEAT: Schema = {
     "stamp": _REAL,
     "index": whole(),
     "progress": _REAL,
+    "lap": _REAL,
+    "limit": _REAL,
 }
 """state.json of a session."""
 

@@ -15,20 +15,23 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from tqdm import tqdm
 
 from nav_pkg import schemas
-from nav_pkg.cli import early, flags, plan_files, run_script, session_flags
+from nav_pkg.cli import early, flags, lifesigns, plan_files, run_script, session_flags
 from nav_pkg.cli.learner_flags import network, perturbation, real, whole
+from nav_pkg.cli.lifesigns import LifeSigns
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.folders import file_sha256
 from nav_pkg.data.paths import summary_dir
 from nav_pkg.flight.conditions import DIRECTIONS, Condition, labels
+from nav_pkg.flight.runlog import RunLog
 from nav_pkg.report import evaluation as report
 from nav_pkg.report.evaluation import CONFIGURATION, Evaluation
 from nav_pkg.sim import preflight
@@ -345,14 +348,25 @@ class Command:
                     jobs.append(Job(condition.folder, self._arguments(condition, k, shards), output))
         self._shown: Set[Tuple[str, int]] = set()
         total = len(evaluation.conditions) * self.args.number_of_runs
-        with tqdm(
-            total=total, unit="run", disable=not sys.stderr.isatty(), desc=self.args.log_tag
-        ) as self.bar:
+        with lifesigns.bar(total, 0, self.args.log_tag) as self.bar:
+            self._signs, self._begun = LifeSigns(self.bar), time.time()
             self._look(quiet=True)
             self._sizes: Dict[str, int] = {}
             if jobs:
-                run_jobs(jobs, self.args.jobs, self._look)
+                run_jobs(jobs, self.args.jobs, self._watch)
             self._look()
+
+    def _watch(self, running: Sequence[Job]) -> None:
+        """Take in finished runs, and show how far those are that fly."""
+        self._look()
+        states = {}
+        for job in running:
+            log = job.output.with_suffix("")
+            state = RunLog(log).state() if log.is_dir() else None
+            # one of a session that was cut off earlier says nothing of this one
+            fresh = state is not None and state.get("wall", 0) >= self._begun
+            states[log.relative_to(self.folder).as_posix()] = state if fresh else None
+        self._signs.look(states)
 
     def _look(self, quiet: bool = False) -> None:
         """Take in the runs that have been finished since the last look."""

@@ -19,12 +19,13 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from tqdm import tqdm
 
-from nav_pkg.cli import early, flags, plan_files
+from nav_pkg.cli import early, flags, lifesigns, plan_files
 from nav_pkg.cli import main as learner
+from nav_pkg.cli.lifesigns import LifeSigns
 from nav_pkg.cli.session_flags import SCRATCH_TAG, check_simulator, schedule, split
 from nav_pkg.cli.session_folders import Folders
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
@@ -184,13 +185,8 @@ class Session:
         """Fly until every run is flown; returns the exit code."""
         numbers = self.schedule.numbers()
         done = self._finished()
-        self.bar = tqdm(
-            total=len(numbers),
-            initial=len(done),
-            unit="run",
-            disable=not sys.stderr.isatty(),
-            desc=self.args.log_tag,
-        )
+        self.bar = lifesigns.bar(len(numbers), len(done), self.args.log_tag)
+        self.signs = LifeSigns(self.bar)
         failures, starts = 0, []
         shown = set(done)
         while True:
@@ -304,9 +300,7 @@ class Session:
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
                 last, moved = key, now
-                self.bar.set_postfix_str(
-                    f"run {state['run']} {state['state']} {state['progress']:.0f} m{learning_sign(state)}"
-                )
+            self.signs.look({"": state})
             if key is None and now - begin > START_LIMIT:
                 return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
             limit = LEARN_LIMIT + STALL_LIMIT if self.args.learns else STALL_LIMIT
@@ -348,14 +342,6 @@ class Session:
         outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
         where = f"; dataset {self.dataset}" if self.dataset is not None else ""
         self._print(f"{len(runs)} runs: {outcomes}; log {self.folder}{where}")
-
-
-def learning_sign(state: Mapping[str, Any]) -> str:
-    """What a heartbeat says of learning in flight; empty where nothing learns."""
-    if not state.get("updates"):
-        return ""
-    loss = "not finite" if state.get("loss") is None else format(state["loss"], ".3g")
-    return f", loss {loss} after {state['updates']} gradient steps"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

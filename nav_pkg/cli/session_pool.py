@@ -71,13 +71,15 @@ class _Running:
         return StepFailed(f"{self.job.title}: {text}", code if code > 0 else 1)
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int, on_look: Optional[Callable[[], None]] = None) -> None:
+def run_jobs(
+    jobs: Sequence[Job], at_once: int, on_look: Optional[Callable[[Sequence[Job]], None]] = None
+) -> None:
     """Run sessions, so many at once; each next one as soon as one has ended.
 
     Args:
         jobs: in order.
         at_once: how many simulators run side by side.
-        on_look: called a few times a second, and once all have ended.
+        on_look: called with those that run a few times a second, and once all have ended.
 
     Raises:
         StepFailed: a session ended with an error; the others have been ended by then.
@@ -96,7 +98,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, on_look: Optional[Callable[[], N
                 if one.process.returncode:
                     raise one.failure()
             if on_look is not None:
-                on_look()
+                on_look([one.job for one in running])
     except BaseException:
         _end(running)
         raise

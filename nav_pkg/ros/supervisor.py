@@ -345,6 +345,8 @@ class Supervisor:
                 stamp=stamp * 1e-9,
                 index=message.index,
                 progress=message.progress,
+                lap=flight.episode.plan.route.length,
+                limit=flight.episode.max_duration,
                 **self._learning,
             )
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from nav_pkg import nets
-from nav_pkg.cli import early, run_script
+from nav_pkg.cli import early, lifesigns
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import published
 from nav_pkg.nets import registry
@@ -129,8 +129,8 @@ def test_a_published_dataset_comes_with_the_commands_that_make_it(tmp_path):
 
 
 def test_learning_in_flight_shows_its_loss():
-    assert run_script.learning_sign({"run": 1}) == run_script.learning_sign({"updates": 0}) == ""
+    assert lifesigns.learning_sign({"run": 1}) == lifesigns.learning_sign({"updates": 0}) == ""
     assert (
-        run_script.learning_sign({"updates": 12, "loss": 0.123456}) == ", loss 0.123 after 12 gradient steps"
+        lifesigns.learning_sign({"updates": 12, "loss": 0.123456}) == ", loss 0.123 after 12 gradient steps"
     )
-    assert "loss not finite after 3" in run_script.learning_sign({"updates": 3, "loss": None})
+    assert "loss not finite after 3" in lifesigns.learning_sign({"updates": 3, "loss": None})

@@ -27,7 +27,7 @@ def test_nothing_begins_after_an_error(tmp_path):
 
 def test_all_are_run_and_looked_at(tmp_path):
     looks = []
-    run_jobs([job(tmp_path, str(i), "--help") for i in range(3)], 2, lambda: looks.append(1))
+    run_jobs([job(tmp_path, str(i), "--help") for i in range(3)], 2, looks.append)
     assert looks
     assert [(tmp_path / str(i) / "out.txt").stat().st_size > 0 for i in range(3)] == [True] * 3
     run_jobs([], 2)
