@@ -355,6 +355,7 @@ class Command:
             if jobs:
                 run_jobs(jobs, self.args.jobs, self._watch)
             self._look()
+            self._signs.end()
 
     def _watch(self, running: Sequence[Job]) -> None:
         """Take in finished runs, and show how far those are that fly."""

@@ -7,6 +7,7 @@ session, or several, shows the same.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
@@ -24,13 +25,16 @@ FORMAT = "{desc}: {n_fmt}/{total_fmt} runs [{elapsed}<{remaining}{postfix}]"
 
 def bar(total: int, done: int, what: str) -> tqdm:
     """The line of a number of runs on a terminal; elsewhere it shows nothing."""
+    width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
     return tqdm(
         total=total,
         initial=done,
         desc=what,
         unit="run",
         bar_format=FORMAT,
-        dynamic_ncols=True,
+        dynamic_ncols=bool(width),
+        ncols=None if width else 80,  # a terminal that does not know its size
+        nrows=None if width else 24,
         disable=not sys.stderr.isatty(),
     )
 
@@ -141,6 +145,12 @@ class LifeSigns:
         self._laps: Dict[str, Lap] = {}
         self._told = clock()
         self._shown = ""
+
+    def end(self) -> None:
+        """All has been flown: the last lap is not shown any more."""
+        self._laps = {}
+        self._bar.set_postfix_str("")
+        self._bar.close()
 
     def look(self, states: Mapping[str, Optional[Mapping[str, Any]]]) -> None:
         """Take the newest heartbeats, by the session's name (empty where there is one session)."""

@@ -208,7 +208,7 @@ class Session:
                 raise SimulatorError(
                     f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)"
                 )
-        self.bar.close()
+        self.signs.end()
         self._summary()
         return 0
 

@@ -1,12 +1,19 @@
 """Life signs: share, pace and time left of a lap by hand; one line on a terminal, sparse ones elsewhere."""
 
 import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tqdm import tqdm
 
 from nav_pkg.cli import lifesigns
 from nav_pkg.cli.lifesigns import Lap, LifeSigns
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def beat(wall, stamp, progress, state="running", run=3, **more):
@@ -87,10 +94,21 @@ def test_one_line_on_a_terminal():
     signs = LifeSigns(bar)
     signs.look({"": beat(0, 100.0, 0.0)})
     signs.look({"": beat(10, 160.0, 50.0)})
-    bar.close()
+    bar.refresh()
     last = screen.getvalue().split("\r")[-1]
     assert "mine: 1/4 runs" in last and "run 3: 25 %, 6.0 x real time, 00:30 left" in last
+    signs.end()
     assert "\n" not in screen.getvalue().rstrip("\n")
+    assert "run 3" not in screen.getvalue().split("\r")[-1]
+
+
+def test_a_terminal_that_knows_no_width_shows_the_line():
+    code = "from nav_pkg.cli import lifesigns; lifesigns.bar(4, 1, 'mine').close()"
+    ours, theirs = pty.openpty()  # 0 columns
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=theirs, check=True)
+    os.close(theirs)
+    assert b"mine: 1/4 runs" in os.read(ours, 4096)
+    os.close(ours)
 
 
 def test_several_that_fly_share_the_line():
