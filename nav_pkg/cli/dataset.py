@@ -8,44 +8,52 @@ import sys
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from nav_pkg.cli import dataset_training, flags
+from nav_pkg.cli import dataset_manage, dataset_training, flags
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files, info, paths, repair, verify, view
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
-_ACTIONS = ("info", "verify", "repair", "view", "subset", "merge", "gather", "stats", "pack")
+_ABOUT = {
+    "info": "Runs, outcomes, classes, colours and size; without a dataset, a list of all.",
+    "verify": "Decode every image and compare everything with what was committed; exit code 3 on damage.",
+    "repair": "Turn crashed recordings into runs and move damaged ones to quarantine/.",
+    "view": "Write a contact sheet or a film with the commands drawn in.",
+    "subset": "Make smaller datasets of a dataset's training frames; nested, by hard links.",
+    "merge": "Make a dataset of a dataset and further runs to train on, by hard links.",
+    "gather": "Make one recording of several whose runs bear different numbers: the shards of a session.",
+    "stats": "Means, deviations (as flags of main.py) and shares of the classes of the training set.",
+    "pack": "Bring a dataset's images to a network's size ahead of training, or check or remove these.",
+    "rename": "Give a dataset another name; subsets of it are told.",
+    "remove": "Remove a dataset, after its name has been typed. Subsets of it keep their files.",
+}
+_ACTIONS = tuple(_ABOUT)
 
 
-_FOR_TRAINING = {
+_OTHERS = {
     "subset": (dataset_training.add_subset_flags, dataset_training.run_subset),
     "merge": (dataset_training.add_merge_flags, dataset_training.run_merge),
     "gather": (dataset_training.add_gather_flags, dataset_training.run_gather),
     "stats": (dataset_training.add_stats_flags, dataset_training.run_stats),
     "pack": (dataset_training.add_pack_flags, dataset_training.run_pack),
+    "rename": (dataset_manage.add_rename_flags, dataset_manage.run_rename),
+    "remove": (dataset_manage.add_remove_flags, dataset_manage.run_remove),
 }
 
 
 def _parser(action: Optional[str]) -> flags.Parser:
     if action is None:
-        parser = flags.Parser(prog="dataset.py", description=__doc__)
-        parser.add_argument(
-            "action", choices=_ACTIONS, help="what to do; `dataset.py ACTION --help` says more"
+        lines = [f"  {name:8}{about}" for name, about in _ABOUT.items()]
+        parser = flags.Parser(
+            prog="dataset.py",
+            description=f"{__doc__}\n\nactions:\n" + "\n".join(lines),
+            epilog="`dataset.py ACTION --help` explains an action's flags.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help="one of the above")
         parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
         return parser
-    about = {
-        "info": "Runs, outcomes, classes, colours and size.",
-        "verify": "Decode every image and compare everything with what was committed; exit code 3 on damage.",
-        "repair": "Turn crashed recordings into runs and move damaged ones to quarantine/.",
-        "view": "Write a contact sheet or a film with the commands drawn in.",
-        "subset": "Make smaller datasets of a dataset's training frames; nested, by hard links.",
-        "merge": "Make a dataset of a dataset and further runs to train on, by hard links.",
-        "gather": "Make one recording of several whose runs bear different numbers: the shards of a session.",
-        "stats": "Means, deviations (as flags of main.py) and shares of the classes of the training set.",
-        "pack": "Bring a dataset's images to a network's size ahead of training, or check or remove these.",
-    }[action]
-    parser = flags.Parser(prog=f"dataset.py {action}", description=about)
+    parser = flags.Parser(prog=f"dataset.py {action}", description=_ABOUT[action])
     more = "; none lists all datasets" if action == "info" else ""
     if action not in ("subset", "gather"):  # which take several
         parser.add_argument(
@@ -63,8 +71,8 @@ def _parser(action: Optional[str]) -> flags.Parser:
         parser.add_argument("--frames", type=int, default=24, help="frames of a contact sheet")
         parser.add_argument("--every", type=int, default=1, help="films show every n-th frame")
         parser.add_argument("--depth", action="store_true", help="show depth instead of colours")
-    if action in _FOR_TRAINING:
-        _FOR_TRAINING[action][0](parser)
+    if action in _OTHERS:
+        _OTHERS[action][0](parser)
     return parser
 
 
@@ -147,6 +155,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             raise UsageError(f"dataset.py: unknown action {argv[0]!r}{nearest_name(argv[0], list(_ACTIONS))}")
         _parser(None).parse_args(argv)
     args = _parser(argv[0]).parse_args(argv[1:])
-    if argv[0] in _FOR_TRAINING:
-        return _FOR_TRAINING[argv[0]][1](args)
+    if argv[0] in _OTHERS:
+        return _OTHERS[argv[0]][1](args)
     return {"info": _info, "verify": _verify, "repair": _repair, "view": _view}[argv[0]](args)

@@ -14,7 +14,7 @@ from nav_pkg.data import format as fmt
 from nav_pkg.data.gather import Gather
 from nav_pkg.data.links import LinkedDataset, make_datasets
 from nav_pkg.data.merge import Merge
-from nav_pkg.data.progress import Bar, progress
+from nav_pkg.data.progress import Bar, progress, say
 from nav_pkg.data.reader import Dataset, Run, load_dataset
 
 
@@ -27,7 +27,8 @@ def add_subset_flags(parser: flags.Parser) -> None:
         type=int,
         nargs="+",
         default=None,
-        help=f"frames to train on, a subset each; none: all of {', '.join(map(str, subset.SIZES))} that "
+        help=f"frames to train on, a subset each; those above what there is are left out; "
+        f"none: all of {', '.join(map(str, subset.SIZES))} that "
         "are fewer than there are",
     )
     add(
@@ -50,9 +51,16 @@ def run_subset(args: argparse.Namespace) -> int:
             "one number of --frames with it"
         )
     wanted = []
+    impossible = []
     for name in args.dataset:
         dataset = load_dataset(name, args.data_root)
-        for frames in args.frames or _usual(dataset):
+        sizes = args.frames or _usual(dataset)
+        there = sum(len(run) for run in dataset.split("train"))
+        too_many = [frames for frames in sizes if frames > there]
+        if len(too_many) < len(sizes):  # else the first one is the error
+            impossible += [(dataset, frames, there) for frames in too_many]
+            sizes = [frames for frames in sizes if frames <= there]
+        for frames in sizes:
             place = dataset.path.with_name(subset.subset_name(dataset.path.resolve().name, frames))
             if args.destination:
                 place = args.data_root.expanduser() / args.destination
@@ -70,6 +78,8 @@ def run_subset(args: argparse.Namespace) -> int:
             f"val {runs['val']}, test {runs['test']} runs{cut}"
         )
         _warn(made)
+    for dataset, frames, there in impossible:
+        say(f"not made: --frames {frames}: the training set of {dataset.path} has only {there} frames")
     return 0
 
 

@@ -130,6 +130,11 @@ def test_subset(samples, split):
     assert samples.script(*again, "--destination", "sub/mine").returncode == 0
     assert len(Dataset(root / "sub/mine").split("train")) == 1
     wrong(samples.script(*again[:4], 17, *again[5:]), 2, "--frames 17", "has only 16 frames")
+    done = samples.script(*again[:4], 100, 6, 17, *again[5:])  # those that are possible are made
+    assert done.returncode == 0 and done.stdout.startswith(f"{root}/esat_6: train 1 runs, 6 frames")
+    for line, frames in zip(done.stderr.splitlines(), (100, 17)):
+        assert line == f"not made: --frames {frames}: the training set of {root}/esat has only 16 frames"
+    assert not (root / "esat_17").exists()
     wrong(samples.script(*again[:4], 0, *again[5:]), 2, "--frames 0", "at least 1")
     wrong(samples.script(*again[:4], "many", *again[5:]), 2, "--frames", "invalid int value: 'many'")
     wrong(samples.script(*again[:4], 3, 5, *again[5:], "--destination", "x"), 2, "one number of --frames")

@@ -1,0 +1,164 @@
+"""Remove and rename datasets: as a whole, never through a link, never while somebody writes into them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files
+from nav_pkg.data import format as fmt
+from nav_pkg.data.folders import lock_partial, refuse_writers
+from nav_pkg.data.merge import MERGED_FROM
+from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
+
+
+def managed(name: str, root: Path) -> Dataset:
+    """The dataset of that name, if it is one that can be removed or renamed.
+
+    Args:
+        name: under the data root, or a path with / or .
+        root: the data root.
+
+    Raises:
+        UsageError: it is a link, is reached through one, or holds another dataset.
+        DataError: there is no such dataset.
+    """
+    dataset = load_dataset(name, root)
+    path = Path(os.path.abspath(dataset.path))
+    if path.is_symlink():
+        raise UsageError(f"{path}: is a link to {os.readlink(path)}; name the dataset itself, or unlink it")
+    base = Path(os.path.abspath(root))
+    if base in path.parents and path.resolve() != base.resolve() / path.relative_to(base):
+        raise UsageError(f"{path}: is reached through a link, at {path.resolve()}; give that path")
+    if (path / fmt.DATASET_FILE).is_symlink():
+        raise UsageError(
+            f"{path / fmt.DATASET_FILE}: is a link, so this may be no dataset; look at it yourself"
+        )
+    inner = find_datasets(path)
+    if inner:
+        raise UsageError(f"{path}: holds another dataset, {inner[0]}; remove or rename that first")
+    return Dataset(path)
+
+
+@contextlib.contextmanager
+def alone(*paths: Path) -> Iterator[None]:
+    """Hold the locks of datasets, by which sessions, recorders and makers of subsets are kept out.
+
+    Raises:
+        UsageError: a session has one of them.
+        DataError: a recorder writes into one, or it is being made.
+    """
+    held = []
+    try:
+        for path in paths:
+            try:
+                lock = files.lock_beside(path)
+            except OSError as error:
+                raise files.disk_error(path, error) from error
+            if lock is None:
+                raise UsageError(f"{path} is in use by a session; wait for it to end")
+            held.append(lock)
+            making = [path.with_name(f".{path.name}.links"), *path.parent.glob(f".{path.name}.*.new")]
+            for folder in filter(Path.is_dir, making):
+                os.close(lock_partial(folder, "dataset"))
+            refuse_writers(path, "dataset")
+        yield
+    finally:
+        for lock in held:
+            os.close(lock)
+
+
+def referring(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
+    """The datasets under the data root that were taken from this one, and how (`subset of`, `merged from`).
+
+    They are whole without it: their images are hard links or copies.
+    """
+    found = []
+    for path in find_datasets(root):
+        if path.resolve() == dataset.path.resolve():
+            continue
+        try:
+            description = files.read_json(path / fmt.DATASET_FILE)
+        except DataError:
+            continue
+        if description != _renamed(description, dataset.name, ""):
+            how = "subset of" if _subset_of(description) == dataset.name else "merged from"
+            found.append((path, how))
+    return found
+
+
+def _subset_of(description: dict) -> Optional[str]:
+    origin = description.get(fmt.SUBSET_OF)
+    name = origin.get("dataset") if isinstance(origin, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _renamed(description: dict, old: str, new: str) -> dict:
+    """A description in which a dataset that it was taken from bears another name."""
+    made: dict[str, Any] = dict(description)
+    if _subset_of(description) == old:
+        made[fmt.SUBSET_OF] = {**description[fmt.SUBSET_OF], "dataset": new}
+    names = description.get(MERGED_FROM)
+    if isinstance(names, list):
+        made[MERGED_FROM] = [new if name == old else name for name in names]
+    return made
+
+
+def remove(dataset: Dataset) -> None:
+    """Remove a dataset: gone at once for whoever looks, its files after that. Links in it are not followed.
+
+    Raises:
+        UsageError, DataError: it is in use, or the file system refuses; then it is there still.
+    """
+    with alone(dataset.path):
+        files.remove_tree(dataset.path)
+
+
+def rename(dataset: Dataset, name: str, root: Path) -> Path:
+    """Give a dataset another name under the data root, and tell the datasets that were taken from it.
+
+    Those come first, each as a whole, so that the same command finishes what a crash left half done.
+
+    Args:
+        dataset: from `managed`.
+        name: the new one.
+        root: the data root.
+
+    Returns:
+        The new path.
+
+    Raises:
+        UsageError: there is something of that name, or it lies in a dataset or behind a link.
+        DataError: the dataset is in use, or the file system refuses.
+    """
+    target = Path(os.path.abspath(root)) / name
+    if os.path.lexists(target):
+        raise UsageError(f"{target}: exists; choose another name")
+    parents = [
+        parent for parent in target.parents if root.resolve() in (parent.resolve(), *parent.resolve().parents)
+    ]
+    for parent in parents:
+        if (parent / fmt.DATASET_FILE).exists() or parent == dataset.path:
+            raise UsageError(f"{target}: lies in the dataset {parent}; choose another name")
+    if target.parent.resolve() != (root.resolve() / name).parent:
+        raise UsageError(f"{target}: lies behind a link, at {target.parent.resolve()}; choose another name")
+    with alone(dataset.path, target):
+        # of two datasets of one name in different folders, nobody can tell whose subset one is
+        namesakes = [
+            p for p in find_datasets(root) if p.name == dataset.name and p.resolve() != dataset.path.resolve()
+        ]
+        for path, _ in referring(dataset, root) if not namesakes else ():
+            description = files.read_json(path / fmt.DATASET_FILE)
+            text = files.to_json(_renamed(description, dataset.name, target.name))
+            files.atomic_write(path / fmt.DATASET_FILE, text)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(dataset.path, target)
+            files.fsync(target.parent)
+            files.fsync(dataset.path.parent)
+        except OSError as error:
+            raise files.disk_error(target, error) from error
+    return target
