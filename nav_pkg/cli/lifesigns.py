@@ -60,6 +60,11 @@ class Lap:
         self._last = state
 
     @property
+    def flies(self) -> bool:
+        """Whether the run is on its way."""
+        return self._last is not None and self._last.get("state") == "running"
+
+    @property
     def share(self) -> Optional[float]:
         """How much of the lap is done, 0 to 1; None while that is not known."""
         return _share(self._last)
@@ -103,7 +108,7 @@ class Lap:
         return f"run {run}: {', '.join(parts)}{learning_sign(self._last)}"
 
     def _passed(self, key: str) -> float:
-        if self._last is None or self._last.get("state") != "running":
+        if not self.flies:
             return 0.0
         return max(0.0, _number(self._last, key) - _number(self._first, key))
 
@@ -167,7 +172,7 @@ class LifeSigns:
         elif self._clock() - self._told >= EVERY:
             self._told = self._clock()
             for name, lap in self._laps.items():
-                if lap.text():
+                if lap.flies:
                     say(f"{name} {lap.text()}" if name else lap.text())
 
     def _line(self) -> str:

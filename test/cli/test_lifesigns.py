@@ -84,6 +84,9 @@ def test_sparse_lines_where_there_is_no_terminal(capsys):
         "run 3: 30 %, 6.0 x real time, 01:47 left",
         "run 3: 45 %, 6.0 x real time, 01:17 left",
     ]
+    now[0] += 30.0
+    signs.look({"": beat(130, 0.0, 0.0, "ended")})
+    assert capsys.readouterr().err == ""
 
 
 def test_one_line_on_a_terminal():
