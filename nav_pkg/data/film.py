@@ -13,8 +13,7 @@ from nav_pkg.core import DataError
 CODECS = ("avc1", "vp09")
 """In the order of choice: H.264, which Debian's OpenCV writes; VP9, which PyPI's does (it lacks H.264).
 
-Both play in browsers, VLC and mpv; H.264 plays everywhere. MPEG-4 part 2 (`mp4v`), which every OpenCV
-writes, plays in no browser.
+Chromium plays both (tried with 156), and not MPEG-4 part 2 (`mp4v`), which every OpenCV writes.
 """
 
 
