@@ -99,12 +99,6 @@ class Lap:
             parts.append(f"{self.pace:.1f} x real time")
         if self.left is not None:
             parts.append(f"{_minutes(self.left)} left")
-        return f"run {run}: {state}"
-        parts = ["flies" if self.share is None else f"{100 * self.share:.0f} %"]
-        if self.pace is not None:
-            parts.append(f"{self.pace:.1f} x real time")
-        if self.left is not None:
-            parts.append(f"{_minutes(self.left)} left")
         return f"run {run}: {', '.join(parts)}{learning_sign(self._last)}"
 
     def _passed(self, key: str) -> float:

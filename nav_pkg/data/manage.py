@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import files
+from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import lock_partial, refuse_writers
-from nav_pkg.data.merge import MERGED_FROM
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 
@@ -26,7 +25,7 @@ def managed(name: str, root: Path) -> Dataset:
         UsageError: it is a link, is reached through one, or holds another dataset.
         DataError: there is no such dataset.
     """
-    dataset = load_dataset(name, root)
+    dataset = load_dataset(name, root, check=False)
     path = Path(os.path.abspath(dataset.path))
     if path.is_symlink():
         raise UsageError(f"{path}: is a link to {os.readlink(path)}; name the dataset itself, or unlink it")
@@ -40,7 +39,7 @@ def managed(name: str, root: Path) -> Dataset:
     inner = find_datasets(path)
     if inner:
         raise UsageError(f"{path}: holds another dataset, {inner[0]}; remove or rename that first")
-    return Dataset(path)
+    return Dataset(path, check=False)
 
 
 @contextlib.contextmanager
@@ -81,7 +80,7 @@ def referring(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
         if path.resolve() == dataset.path.resolve():
             continue
         try:
-            description = files.read_json(path / fmt.DATASET_FILE)
+            description = commit.read_description(path).value
         except DataError:
             continue
         if description != _renamed(description, dataset.name, ""):
@@ -101,9 +100,9 @@ def _renamed(description: dict, old: str, new: str) -> dict:
     made: dict[str, Any] = dict(description)
     if _subset_of(description) == old:
         made[fmt.SUBSET_OF] = {**description[fmt.SUBSET_OF], "dataset": new}
-    names = description.get(MERGED_FROM)
+    names = description.get(fmt.MERGED_FROM)
     if isinstance(names, list):
-        made[MERGED_FROM] = [new if name == old else name for name in names]
+        made[fmt.MERGED_FROM] = [new if name == old else name for name in names]
     return made
 
 
@@ -151,8 +150,12 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
             p for p in find_datasets(root) if p.name == dataset.name and p.resolve() != dataset.path.resolve()
         ]
         for path, _ in referring(dataset, root) if not namesakes else ():
-            description = files.read_json(path / fmt.DATASET_FILE)
-            text = files.to_json(_renamed(description, dataset.name, target.name))
+            found = commit.read_description(path)
+            if found.problems:
+                continue  # a new checksum would hide what was changed
+            made = _renamed(found.value, dataset.name, target.name)
+            # what bears no checksum, of an earlier nav_pkg, is not to look as if it had been checked
+            text = commit.sealed_json(made) if found.sealed else files.to_json(made)
             files.atomic_write(path / fmt.DATASET_FILE, text)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

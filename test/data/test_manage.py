@@ -152,6 +152,23 @@ def test_a_rename_that_was_cut_off_is_finished(dataset, small, run, monkeypatch)
     assert Dataset(small).description["subset_of"]["dataset"] == "mine"
 
 
+def test_checksums_stay_true(dataset, small, run):
+    """What was changed by hand is not sealed anew, what bears no checksum gets none."""
+    file = small / "dataset.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"frames": 3', '"frames": 4'))
+    before = file.read_text()
+    run("rename", "esat", "mine")
+    assert file.read_text() == before != whole
+    plain = {**json.loads(whole), "format": 1}
+    del plain["sha256"]
+    plain["subset_of"]["dataset"] = "mine"
+    file.write_text(json.dumps(plain))
+    run("rename", "mine", "esat")
+    made = json.loads(file.read_text())
+    assert made["subset_of"]["dataset"] == "esat" and made["format"] == 1 and "sha256" not in made
+
+
 def test_of_two_datasets_of_one_name_no_subset_is_told(dataset, small, samples, run):
     samples.dataset(dataset.parent / "other" / "esat", 1)
     run("rename", "esat", "mine")

@@ -14,7 +14,7 @@ from nav_pkg.report import models
 def trained(folder, seed, accuracy, episodes=0):
     folder.mkdir(parents=True)
     scores = {"accuracy": accuracy, "balanced_accuracy": accuracy / 2, "imitation_loss": 0.1}
-    scores["majority_accuracy"] = 0.75
+    scores.update(majority_accuracy=0.75, loss=0.3, recall=[0.5], confusion=[[1]])
     lines = [
         {"episode": k, "updates": 10 * k, "train": scores, "val": scores} for k in range(1, episodes + 1)
     ]
@@ -95,7 +95,7 @@ def test_any_log_folders(tmp_path, capsys):
     with pytest.raises(DataError, match="no training, evaluation or flights below"):
         report(tmp_path, "empty")
     (tmp_path / "log/robust/evaluation.json").write_text('{"checkpoints": [5]}')
-    assert "evaluate again" in report(tmp_path, "grid", "--models", "tiny", "robust")["robust"]["problem"]
+    assert "checkpoints is [5]" in report(tmp_path, "grid", "--models", "tiny", "robust")["robust"]["problem"]
 
 
 def test_rows_mean_and_page(tmp_path):
