@@ -144,7 +144,7 @@ step_build() {
     mkdir -p "$NAV_REPO/build"
     if [ "$(cat "$NAV_WS/.complete" 2>/dev/null)" != "$(build_key)" ] ||
         [ ! -e "$NAV_WS/devel/lib/libnav_pkg_gazebo.so" ]; then
-        say "building messages, services and the Gazebo plugin in build/ws"
+        say "building messages, services and the Gazebo plugin in build/.ws"
         logged "$NAV_REPO/setup/build.sh" || failed_step "the catkin build failed"
     else
         link_checkout

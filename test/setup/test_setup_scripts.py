@@ -185,10 +185,10 @@ def test_env_names_another_machines_environment(site):
 def test_env_keeps_the_arguments_of_a_script_to_itself(site):
     """Catkin's file, which reads its arguments, gets none of those of the script that sources ours."""
     (site.root / "setup/check").write_text("#!/bin/bash\n")
-    (site.root / "build/ws/devel").mkdir(parents=True)
+    (site.root / "build/.ws/devel").mkdir(parents=True)
     program(site.root / "venv/bin/python", "")
     (site.root / "build/env").write_text(f"export NAV_PKG_VENV={site.root}/venv\n")
-    (site.root / "build/ws/devel/setup.bash").write_text('echo "catkin: $#"\n')
+    (site.root / "build/.ws/devel/setup.bash").write_text('echo "catkin: $#"\n')
     done = site.run("bash", "-c", f'. {site.root}/env.sh && echo "$@"', "script", "main.py", "--help")
     assert (done.stdout, done.stderr) == ("catkin: 0\nmain.py --help\n", "")
 
@@ -263,6 +263,43 @@ def test_a_shared_folder_that_cannot_be_written_to(site):
     assert str(share) in line and "NAV_PKG_SHARE" in line and list(share.iterdir()) == []
 
 
+def test_what_a_catkin_workspace_gets(site):
+    """CMakeLists.txt takes two lines from setup/where, or the one that it fails with."""
+    done = site.run(site.root / "setup/where")
+    assert done.returncode == 2 and "Python environment" in one_line(done.stderr)
+    venv = site.run("bash", "-c", f". {site.root}/setup/lib.sh; venv_dir").stdout.strip()
+    program(Path(venv) / "bin/python", "")
+    (Path(venv) / ".complete").touch()
+    done = site.run(site.root / "setup/where")
+    assert done.returncode == 2 and "no Gazebo" in one_line(done.stderr)
+    site.make_prefix()
+    assert site.run(site.root / "setup/where").stdout.split() == [f"{venv}/bin/python", str(site.prefix)]
+    # ROS Noetic: the machine's own Gazebo
+    program(site.bin / "gzserver-11.9.0", "exit 1\n")
+    (site.bin / "gzserver").symlink_to("gzserver-11.9.0")
+    noetic = Path(site.env["NAV_PKG_NOETIC"])
+    noetic.mkdir()
+    (noetic / "setup.bash").touch()
+    assert site.run(site.root / "setup/where").stdout.split() == [f"{venv}/bin/python"]
+
+
+def test_the_plugin_is_that_of_the_workspace_in_use(site):
+    """A workspace that the checkout is linked into builds its own; an older one must not be flown."""
+    site.make_prefix()
+    space = site.home / "ws/devel"
+    (space / "lib").mkdir(parents=True)
+    paths = {"CMAKE_PREFIX_PATH": f"/nowhere:{space}:/usr"}
+
+    def folder():
+        said = site.run(site.root / "setup/gzserver", **paths).stdout.splitlines()
+        path = next(line for line in said if line.startswith("GAZEBO_PLUGIN_PATH="))
+        return path.split("=")[1].split(":")[0]
+
+    assert folder() == f"{site.root}/build/.ws/devel/lib"
+    (space / "lib/libnav_pkg_gazebo.so").touch()
+    assert folder() == f"{space}/lib"
+
+
 def test_no_prefix_is_named(site):
     done = site.run(site.root / "setup/gzserver")
     assert done.returncode == 2 and "make setup" in one_line(done.stderr)
@@ -280,7 +317,7 @@ def test_the_launcher_sets_what_gazebo_needs(site):
     assert env["GAZEBO_IP"] == env["IGN_IP"] == "127.0.0.1"
     assert env["GAZEBO_MODEL_PATH"].split(":")[0] == f"{site.root}/models"
     assert env["GAZEBO_MODEL_PATH"].split(":")[-1] == "/mine"
-    assert env["GAZEBO_PLUGIN_PATH"].split(":")[0] == f"{site.root}/build/ws/devel/lib"
+    assert env["GAZEBO_PLUGIN_PATH"].split(":")[0] == f"{site.root}/build/.ws/devel/lib"
 
 
 def test_the_environment_follows_the_requirements(site):
