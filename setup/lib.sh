@@ -83,6 +83,25 @@ torch_kind() { # cpu or cuda: a home folder can be shared by hosts with and with
     fi
 }
 
+# torch_offer: what pip's index has of the pinned torch: small (a CPU build), large (CUDA alone), or unknown,
+# where pip can't be asked yet.
+torch_offer() {
+    local pip version offered
+    version=$(sed -n 's/^torch==//p' "$(requirements "$(python_version)")")
+    if [ "$(torch_kind)" = cuda ]; then
+        echo large
+        return
+    fi
+    # Out of the file that venv takes it from: making an environment takes seconds.
+    pip=$(find /usr/share/python-wheels -name 'pip-*.whl' 2>/dev/null | head -n 1)
+    offered=$(/usr/bin/python3 "$pip/pip" index versions torch --disable-pip-version-check 2>>"$NAV_LOG") || true
+    case "$offered" in
+        *" $version+cpu"*) echo small ;;
+        *" $version"*) echo large ;;
+        *) echo unknown ;;
+    esac
+}
+
 python_version() { /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
 requirements() { # requirements PYTHON_VERSION: the pinned list for it

@@ -79,7 +79,7 @@ def library_folder(environment: Mapping[str, str]) -> Path:
     """
     # That of the workspace in use, as setup/gzserver takes the plugin; else the checkout's own.
     prefixes = environment.get("CMAKE_PREFIX_PATH", "").split(":")
-    prefixes += [str(ROOT / "build" / ".ws" / "devel"), str(ROOT.parents[1])]  # ROOT: PREFIX/share/nav_pkg
+    prefixes += [str(ROOT / "build" / ".ws" / "devel"), str(ROOT / "../..")]  # ROOT: PREFIX/share/nav_pkg
     for prefix in filter(None, prefixes):
         if (Path(prefix) / "lib" / LIBRARY).is_file():
             return Path(prefix) / "lib"
