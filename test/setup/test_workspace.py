@@ -109,6 +109,7 @@ class Workspace:
         """What a user of the devel or install space does."""
         ready = f". {space}/setup.bash && "
         assert "usage: main.py" in self.run(ready + "rosrun nav_pkg main.py --help")
+        assert "usage: nav_pkg COMMAND" in self.run(ready + "nav_pkg --help")
         assert "C++ 3 drone" in self.run(ready + "rosrun uses_nav uses")
         assert "Python 3 drone" in self.run(ready + "rosrun uses_nav uses.py")
         assert "string[] name" in self.run(ready + "rosmsg show gazebo_msgs/ModelStates")
