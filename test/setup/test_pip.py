@@ -1,6 +1,5 @@
 """What `pip install .` gives: the command nav_pkg, away from the checkout and without ROS."""
 
-import os
 import shutil
 import subprocess
 import sys
