@@ -1,7 +1,7 @@
 # nav_pkg's commands. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup demo test test-fast bench lint clean
+.PHONY: help setup demo test test-fast bench lint pins clean
 
 # Test files side by side. A flight needs one core and a half.
 JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-fast  lint and the tests that need neither ROS, Gazebo nor HTCondor'
 	@echo 'make lint    style, Python 3.8, import order of the layers, catkin_lint'
 	@echo 'make bench   measure; the result is bench/results.json and docs/performance.md'
+	@echo 'make pins    after a change of setup/requirements*.txt: write the sums of all files anew'
 	@echo 'make clean   remove the build of this checkout (not the environment, not Gazebo)'
 
 setup:
@@ -33,6 +34,9 @@ bench: setup
 
 lint: setup
 	@source ./env.sh && setup/lint.sh
+
+pins:
+	@setup/pins.sh
 
 clean:
 	rm -rf build

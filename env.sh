@@ -41,7 +41,9 @@ set +u
 # In a function, since a sourced file sees the arguments of who sources it: those of a script, or of a
 # container's command, are not catkin's (which takes a --help).
 # shellcheck disable=SC1090
-_nav_catkin() { . "$_nav_root/build/ws/devel/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"; }
+_nav_catkin() { . "$_nav_space/setup.${ZSH_VERSION:+z}${BASH_VERSION:+ba}sh"; }
+_nav_space=$_nav_root/build/.ws/devel
+[ -e "$_nav_space" ] || _nav_space=$_nav_root/../.. # installed: PREFIX/share/nav_pkg
 _nav_catkin
 
 # ROS finds the package through the build's workspace, which holds links to this checkout; naming the
@@ -59,4 +61,4 @@ export NAV_PKG_ROOT="$_nav_root"
 
 unset -f _nav_front _nav_catkin
 if [ -n "$_nav_strict" ]; then set -u; fi
-unset _nav_root _nav_old _nav_strict
+unset _nav_root _nav_old _nav_strict _nav_space

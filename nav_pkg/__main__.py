@@ -1,27 +1,91 @@
-"""`python -m nav_pkg COMMAND ...`: the commands that need no ROS, for where only pip was used."""
+"""The command `nav_pkg`, which pip installs; also `python -m nav_pkg`.
+
+Its commands are those of scripts/ that one person at one machine uses, under short names; the scripts' own
+names are taken, too. Those that fly need ROS and Gazebo, all others Python alone.
+"""
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
+from typing import NoReturn, Optional, Sequence
 
+import nav_pkg
 from nav_pkg.cli import flags
-from nav_pkg.core import UsageError, nearest_name
+from nav_pkg.core import ROOT, UsageError, nearest_name
 
-COMMANDS = ("main", "dataset", "clean_dataset", "bag_to_dataset", "make_world")
+COMMANDS = {
+    "dataset": ("dataset", "look at datasets, verify, repair, split and merge them"),
+    "clean": ("clean_dataset", "make a dataset of the good runs of others"),
+    "import": ("bag_to_dataset", "make a dataset out of rosbags"),
+    "train": ("main", "train a network on a dataset"),
+    "export": ("export", "write a checkpoint as ONNX or TorchScript (needs nav_pkg[export])"),
+    "report": ("dag_report", "compare trainings: a table, curves and a page"),
+    "world": ("make_world", "write the files of a world from its floor plan"),
+    "collect": ("run_script", "record flights of the expert (needs ROS and Gazebo)"),
+    "evaluate": ("evaluate", "fly checkpoints and measure them (needs ROS and Gazebo)"),
+}
+"""Name to module of nav_pkg.cli and help."""
+FLIES = ("run_script", "evaluate")
+IMPLIED = {"collect": ["--create_dataset"]}
 
 
-def main(argv=None):
-    """Run a command by its name."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
+def usage() -> str:
+    """What `nav_pkg --help` prints."""
+    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: nav_pkg COMMAND ...   (nav_pkg COMMAND --help describes its flags)", "", *lines, ""]
+    )
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run a command by its name.
+
+    Raises:
+        UsageError: there is no such command, or it flies and there is nothing to fly in.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words else ""
     if name in ("", "-h", "--help"):
-        print(f"usage: python -m nav_pkg {{{','.join(COMMANDS)}}} ...")
+        print(usage())
         return 0 if name else UsageError.code
-    if name not in COMMANDS:
-        raise UsageError(f"python -m nav_pkg: unknown command {name!r}{nearest_name(name, list(COMMANDS))}")
-    del sys.argv[1]
-    return importlib.import_module(f"nav_pkg.cli.{name}").main()
+    if name == "--version":
+        print(nav_pkg.__version__)
+        return 0
+    modules = {module: module for module, _ in COMMANDS.values()}
+    modules.update({short: module for short, (module, _) in COMMANDS.items()})
+    if name not in modules:
+        raise UsageError(f"nav_pkg: unknown command {name!r}{nearest_name(name, list(COMMANDS))}")
+    module, rest = modules[name], words[1:]
+    if module in FLIES and not {"-h", "--help"} & {*rest}:
+        check_flight(name)
+    flags.called(f"{module}.py", f"nav_pkg {name}")
+    rest = [*IMPLIED.get(name, []), *rest]
+    sys.argv[1:] = rest  # as the script's; some commands note it down
+    return importlib.import_module(f"nav_pkg.cli.{module}").main(rest) or 0
+
+
+def check_flight(name: str) -> None:
+    """Look for what a flight needs.
+
+    Raises:
+        UsageError: ROS or the package's launch files are missing.
+    """
+    missing = [] if shutil.which("roslaunch") else ["ROS (roslaunch is not on the PATH)"]
+    if not (ROOT / "launch").is_dir():
+        missing.append("nav_pkg's checkout (pip installs the library alone)")
+    if missing:
+        raise UsageError(
+            f"nav_pkg {name}: flies in Gazebo, and here is no {' and no '.join(missing)}: run 'make setup' "
+            "in a checkout of nav_pkg and 'source env.sh' there (docs/setup.md)"
+        )
+
+
+def entry() -> NoReturn:
+    """What the installed program calls."""
+    flags.run(main)
 
 
 if __name__ == "__main__":
-    flags.run(main)
+    entry()

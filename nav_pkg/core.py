@@ -9,10 +9,27 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 import numpy as np
+
+
+def _root() -> Path:
+    around = Path(__file__).resolve().parents[1]
+    if around.name not in ("dist-packages", "site-packages"):
+        return around
+    for folder in (above / "share" / "nav_pkg" for above in around.parents):
+        if (folder / "package.xml").is_file():
+            return folder
+    return Path(os.path.expanduser(os.environ.get("NAV_PKG_SHARE") or "~/.local/share/nav_pkg"))
+
+
+ROOT = _root()
+"""Where worlds, models, robots, launch files and set-up lie: the checkout, or `share/nav_pkg` of a catkin
+install space. Where pip installed the library alone: the user's folder, into which worlds are made."""
 
 CONTROL_PERIOD_NS = 100_000_000
 """One control period (10 Hz), the rate of the camera and of every command."""

@@ -9,7 +9,9 @@ NAV_PREFIX=$NAV_DATA/gazebo-11
 NAV_RECIPE=3                        # of the prefix: one more whenever what goes into it changes
 NAV_CONDOR=$NAV_DATA/condor
 NAV_CONDOR_RECIPE=1                 # likewise
-NAV_WS=$NAV_REPO/build/ws
+# The point keeps ROS away, which follows links: in a workspace that the checkout is linked into, it would
+# find every launch file twice.
+NAV_WS=$NAV_REPO/build/.ws
 NAV_NOETIC=${NAV_PKG_NOETIC:-/opt/ros/noetic} # tests point these two elsewhere
 NAV_OS_RELEASE=${NAV_PKG_OS_RELEASE:-/etc/os-release}
 
@@ -81,6 +83,25 @@ torch_kind() { # cpu or cuda: a home folder can be shared by hosts with and with
     fi
 }
 
+# torch_offer: what pip's index has of the pinned torch: small (a CPU build), large (CUDA alone), or unknown,
+# where pip can't be asked yet.
+torch_offer() {
+    local pip version offered
+    version=$(sed -n 's/^torch==//p' "$(requirements "$(python_version)")")
+    if [ "$(torch_kind)" = cuda ]; then
+        echo large
+        return
+    fi
+    # Out of the file that venv takes it from: making an environment takes seconds.
+    pip=$(find /usr/share/python-wheels -name 'pip-*.whl' 2>/dev/null | head -n 1)
+    offered=$(/usr/bin/python3 "$pip/pip" index versions torch --disable-pip-version-check 2>>"$NAV_LOG") || true
+    case "$offered" in
+        *" $version+cpu"*) echo small ;;
+        *" $version"*) echo large ;;
+        *) echo unknown ;;
+    esac
+}
+
 python_version() { /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
 requirements() { # requirements PYTHON_VERSION: the pinned list for it
@@ -105,8 +126,17 @@ own_condor() { # the machine's own HTCondor, said in a few words; 1 when there i
     fi
 }
 
-released_gazebo_msgs() { # does the distribution package it?
-    [ -e "$NAV_NOETIC/share/gazebo_msgs/package.xml" ] || [ -e /usr/share/gazebo_msgs/package.xml ]
+plugin_folder() { # of the catkin workspace whose setup file this shell has read; else of the checkout's own build
+    local prefix prefixes
+    IFS=: read -ra prefixes <<<"${CMAKE_PREFIX_PATH:-}"
+    # An installed nav_pkg lies in PREFIX/share/nav_pkg.
+    for prefix in "${prefixes[@]}" "${NAV_REPO%/share/nav_pkg}"; do
+        if [ -e "$prefix/lib/libnav_pkg_gazebo.so" ]; then
+            echo "$prefix/lib"
+            return
+        fi
+    done
+    echo "$NAV_WS/devel/lib"
 }
 
 link_checkout() { # links every entry of the checkout that catkin or ROS may look for
@@ -115,7 +145,7 @@ link_checkout() { # links every entry of the checkout that catkin or ROS may loo
     find "$links" -xtype l -delete # of entries that are no more
     for entry in "$NAV_REPO"/*; do
         # Not what runs write: rosrun searches the whole folder, and data is large.
-        case ${entry##*/} in build | gazebo_msgs | data | demo | log) continue ;; esac
+        case ${entry##*/} in build | data | demo | log) continue ;; esac
         [ -e "$links/${entry##*/}" ] || ln -s "$entry" "$links/${entry##*/}"
     done
 }
@@ -124,7 +154,7 @@ build_key() { # what the build was made from: its inputs' content and the folder
     (
         cd "$NAV_REPO" || exit
         echo "$NAV_REPO" "$(venv_dir)" "$NAV_RECIPE"
-        find CMakeLists.txt package.xml setup.py gazebo_msgs msg srv src setup/build.sh -type f 2>/dev/null |
+        find CMakeLists.txt package.xml setup.py gazebo_msgs msg srv src setup/build.sh setup/where setup/*.in -type f 2>/dev/null |
             LC_ALL=C sort | xargs -d '\n' sha256sum
         find scripts nav_pkg -maxdepth 1 ! -name __pycache__ 2>/dev/null | LC_ALL=C sort
     ) | sha256sum

@@ -21,7 +21,7 @@ check 'import layers' lint-imports --no-cache --no-logo
 check 'types of the core (mypy)' mypy --no-error-summary
 # Of the workspace's folder, which has the package's name; the checkout may have another. Offline: Debian
 # keeps no rosdep database to look up names in.
-check 'catkin_lint' catkin_lint --quiet --strict -W2 --offline build/ws/src/nav_pkg gazebo_msgs
+check 'catkin_lint' catkin_lint --quiet --strict -W2 --offline build/.ws/src/nav_pkg gazebo_msgs
 if command -v shellcheck >/dev/null; then check shellcheck shellcheck -x setup/*.sh setup/check setup/gzserver env.sh; fi
 
 if [ ${#failed[@]} -gt 0 ]; then

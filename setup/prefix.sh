@@ -41,22 +41,32 @@ CONF
 wanted_by() { apt-get install -s "$@" | awk '/^Inst/ {print $2}'; } # all that these bring into an empty system
 
 # fetch FOLDER PACKAGE...: apt downloads into a partial folder, checks the sums and renames, so that a cut
-# download is never taken.
+# download is never taken. The sums, of the suite's signed index, are kept beside the packages; they are
+# written last, so that a folder without them is not whole.
 fetch() {
-    local debs=$1
+    local debs=$1 sums
     shift
     mkdir -p "$debs"
+    rm -f "$debs/SHA256SUMS"
+    # 'URI' FILE SIZE SHA256:SUM, a line a package; of those that the present folder has not.
+    sums=$(cd "$(dirname "$APT_CONFIG")" && apt-get download --print-uris "$@" | sed -n "s/^'.*' \([^ /]*\.deb\) [0-9]* SHA256:\([0-9a-f]\{64\}\)$/\2  \1/p") || return 1
+    if [ "$(wc -l <<<"$sums")" != $# ]; then
+        echo "apt names the sums of $(wc -l <<<"$sums") of $# packages"
+        return 1
+    fi
     (cd "$debs" && apt-get download "$@") || return 1
-    : >"$debs/.complete"
+    echo "$sums" >"$debs/SHA256SUMS.new"
+    mv "$debs/SHA256SUMS.new" "$debs/SHA256SUMS"
 }
 
-unpack() { # unpack DEBS FOLDER
+unpack() { # unpack DEBS FOLDER: the packages whose sums are kept, checked again
     local deb
     rm -rf "$2"
     mkdir -p "$2"
-    for deb in "$1"/*.deb; do
-        dpkg-deb -x "$deb" "$2" || return 1
-    done
+    (cd "$1" && sha256sum --strict --quiet --check SHA256SUMS) || return 1
+    while read -r _ deb; do
+        dpkg-deb -x "$1/$deb" "$2" || return 1
+    done <"$1/SHA256SUMS"
 }
 
 # make_prefix PREFIX DEBS: with the caller's functions `download`, `lay_out NEW` and `try_out NEW`.
@@ -64,13 +74,13 @@ unpack() { # unpack DEBS FOLDER
 make_prefix() {
     local prefix=$1 debs=$2 new=$1.new
     mkdir -p "$NAV_DATA" "$NAV_CACHE"
-    if [ ! -e "$debs/.complete" ]; then
+    if [ ! -s "$debs/SHA256SUMS" ]; then
         echo "downloading"
         download
     fi
     echo "unpacking"
     if ! { lay_out "$new" && try_out "$new"; }; then
-        # Not by a bad download (apt checks sums), but the host may have changed since: fetch afresh.
+        # A file was changed, or else the host: fetch afresh.
         rm -rf "$debs" "$new"
         echo "the kept packages do not work here; fetching them again"
         download

@@ -49,8 +49,8 @@ missing_packages() {
         LC_ALL=C comm -13 - <(printf '%s\n' "${DEBIAN_PACKAGES[@]}" | LC_ALL=C sort)
 }
 
-step_apt() {
-    local missing root=()
+step_rights() { # may it install what is missing? Sets missing and root.
+    missing=() root=()
     if [ "$PLATFORM" = noetic ]; then
         # The machine has its own ROS and Gazebo: nothing is fetched, only looked at.
         for program in g++ cmake make Xvfb; do
@@ -74,6 +74,47 @@ step_apt() {
             fail "Debian packages are missing (${#missing[@]}), and sudo does not let this user install them: ask an administrator to run: $install"
         fi
     fi
+}
+
+step_announce() { # what is missing: how much is fetched, and what it takes on the disk, before anything begins
+    local disk=0 offer parts=() free size
+    [ -w "$NAV_DATA" ] || return 0
+    if [ ${#missing[@]} -gt 0 ]; then
+        # 'URI' FILE SIZE SUM, a line a package.
+        size=$(apt-get install --print-uris -qq --no-install-recommends "${missing[@]}" 2>/dev/null | awk '{s += $3} END {printf "%d", s / 1e6}') || true
+        [ "${size:-0}" != 0 ] || size="unknown, as apt has no lists yet," # until its update
+        parts+=("${#missing[@]} Debian packages and what they need (on the system's disk; $size MB to fetch)")
+    fi
+    if ! "$NAV_REPO/setup/check" venv 2>/dev/null; then
+        offer=$(torch_offer)
+        if [ "$offer" = large ]; then
+            parts+=("Python packages with a CUDA build of torch (7 GB on disk)") disk=7000
+        else
+            parts+=("Python packages with a CPU build of torch (0.4 GB to fetch, 1.5 GB on disk)") disk=1500
+        fi
+    fi
+    if [ "$PLATFORM" != noetic ] && ! "$NAV_REPO/setup/check" prefix 2>/dev/null; then
+        parts+=("Gazebo 11 (190 MB to fetch, 680 MB on disk with the kept packages)") disk=$((disk + 680))
+    fi
+    if [ "$PLATFORM" != noetic ] && ! own_condor >/dev/null && ! "$NAV_REPO/setup/check" condor 2>/dev/null; then
+        parts+=("HTCondor (27 MB to fetch, 90 MB on disk)") disk=$((disk + 90))
+    fi
+    [ ${#parts[@]} -gt 0 ] || return 0
+    say "to be fetched (unless kept from before) and made in $NAV_DATA:"
+    for part in "${parts[@]}"; do say "  $part"; done
+    if [ "${offer:-}" = large ] && [ "$(torch_kind)" = cpu ]; then
+        say "  pip's index has only CUDA builds of torch $(sed -n 's/^torch==//p' "$(requirements "$(python_version)")"), which this machine without an NVIDIA GPU can not use. For 1.5 GB instead of 7: stop (Ctrl-C), name an index with CPU builds in PIP_EXTRA_INDEX_URL or a folder of wheels in PIP_FIND_LINKS, and start again (docs/setup.md)"
+    elif [ "${offer:-}" = unknown ]; then
+        say "  7 GB instead of 1.5 where pip's index has only CUDA builds of torch: name an index with CPU builds in PIP_EXTRA_INDEX_URL or a folder of wheels in PIP_FIND_LINKS first (docs/setup.md)"
+    fi
+    free=$(df -Pm "$NAV_DATA" | awk 'NR == 2 {print $4}')
+    if [ "$disk" -gt "$free" ]; then
+        fail "$NAV_DATA has $free MB free, and set-up takes $disk MB there: make room, or name a folder on another disk in NAV_PKG_SHARE"
+    fi
+}
+
+step_apt() {
+    [ ${#missing[@]} -gt 0 ] || return 0
     say "installing Debian packages with apt (ROS 1 and build tools; ${#missing[@]} are missing)"
     local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive)
     local options=(-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
@@ -100,7 +141,7 @@ step_venv() {
     venv=$(venv_dir)
     if "$NAV_REPO/setup/check" venv 2>/dev/null; then return; fi
     can_make "Python environment"
-    say "making the Python environment $venv (torch and others: 1 GB, some minutes)"
+    say "making the Python environment $venv (some minutes)"
     logged "$NAV_REPO/setup/venv.sh" || failed_step "the Python environment could not be made"
 }
 
@@ -121,7 +162,7 @@ step_gazebo() {
     [ "$PLATFORM" != noetic ] || return 0
     if prefix_is_made "$NAV_PREFIX" "$NAV_RECIPE" prefix Gazebo; then return; fi
     can_make "Gazebo 11"
-    say "making Gazebo 11's folder $NAV_PREFIX (190 MB to fetch, 460 MB on disk)"
+    say "making Gazebo 11's folder $NAV_PREFIX"
     logged "$NAV_REPO/setup/gazebo.sh" || failed_step "Gazebo 11 could not be made"
 }
 
@@ -137,7 +178,7 @@ step_condor() { # for personal pools; all else works without
     fi
     if ! [ -w "$NAV_DATA" ]; then return; fi # jobs need none
     if prefix_is_made "$NAV_CONDOR" "$NAV_CONDOR_RECIPE" condor HTCondor; then return; fi
-    say "making HTCondor's folder $NAV_CONDOR (27 MB to fetch, 57 MB on disk)"
+    say "making HTCondor's folder $NAV_CONDOR"
     logged "$NAV_REPO/setup/condor.sh" ||
         say "HTCondor could not be made (see $NAV_LOG): all but the cluster's commands works; 'make setup' tries again"
 }
@@ -146,7 +187,7 @@ step_build() {
     mkdir -p "$NAV_REPO/build"
     if [ "$(cat "$NAV_WS/.complete" 2>/dev/null)" != "$(build_key)" ] ||
         [ ! -e "$NAV_WS/devel/lib/libnav_pkg_gazebo.so" ]; then
-        say "building messages, services and the Gazebo plugin in build/ws"
+        say "building messages, services and the Gazebo plugin in build/.ws"
         logged "$NAV_REPO/setup/build.sh" || failed_step "the catkin build failed"
     else
         link_checkout
@@ -169,6 +210,8 @@ exec 3>&1 # the steps' own words to the user; the rest of what they write goes t
 step_platform
 step_lock
 started=$SECONDS
+step_rights
+step_announce
 step_apt
 step_venv
 step_gazebo

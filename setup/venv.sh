@@ -1,6 +1,7 @@
 #!/bin/bash
 # Makes the virtual environment that the pinned requirements ask for.
 #
+# Every file but torch's has to have one of the sums in setup/*.lock (`make pins`), whatever index it comes from.
 # A virtual environment can not be made beside and renamed (its scripts hold absolute paths), so a
 # stamp written last says that it is whole; one without the stamp is removed and made again. Its
 # name holds the hash of the requirements: checkouts with different ones never disturb each other.
@@ -13,13 +14,11 @@ pins=$(requirements "$(python_version)")
 rm -rf "$venv"
 mkdir -p "$NAV_DATA"
 /usr/bin/python3 -m venv --system-site-packages "$venv"
-if [ "$(torch_kind)" = cpu ] && ! "$venv/bin/python" -m pip install --disable-pip-version-check --dry-run --no-deps -q \
-    "$(grep '^torch==' "$pins")+cpu"; then
-    say "pip's index has no CPU build of torch; fetching the ordinary one, several GB (docs/setup.md says how to avoid that)" 2>/dev/null >&3 || true
-fi
 # The settings of pip (index, mirror, wheel folder) are the user's own.
-"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 5 \
-    -r "$pins"
+install=("$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 5)
+"${install[@]}" --no-deps --require-hashes -r "${pins%.txt}.lock"
+# Its builds differ from index to index (CPU, CUDA): by version, from an index that the user trusts.
+"${install[@]}" -c "$pins" "$(grep '^torch==' "$pins")"
 # What fails here would otherwise fail in the middle of a flight. cv2 and cv_bridge are the system's.
 "$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, rosbags.rosbag1, onnx, onnxruntime, cv2'
 sync -f "$venv/bin/python"

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import bench_expert, bench_online, flags
-from nav_pkg.core import NavError, SimulatorError
+from nav_pkg.core import ROOT, NavError, SimulatorError
 from nav_pkg.sim.bare import real_time_ratio
 from nav_pkg.sim.display import has_gpu
 from nav_pkg.sim.graph import Port
 from nav_pkg.sim.network import listening_on
 
-ROOT = Path(__file__).resolve().parents[2]
 FULL = ("--width", 640, "--height", 360)
 
 TARGETS = {

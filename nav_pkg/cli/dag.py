@@ -21,14 +21,13 @@ from nav_pkg.cli.learner_flags import absolute_network
 from nav_pkg.cluster import begun, client, estimate, submit, transfer, write
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data import files, paths
 from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.world.plan_file import PLANS, absolute, is_plan_file
 
-ROOT = Path(__file__).resolve().parents[2]
 CPUS = 2
 MOST_TAG = 180
 """Characters of a tag: it is part of file names (`dag_file_TAG.dagman.out`), of which there are 255."""

@@ -23,7 +23,7 @@ from nav_pkg.cli import early, flags, plan_files, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, sweep, to_json
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.paths import data_root, summary_dir
@@ -35,7 +35,6 @@ from nav_pkg.learn.folder import RESULTS_FILE
 from nav_pkg.sim import preflight
 from nav_pkg.world.plan_file import absolute
 
-ROOT = Path(__file__).resolve().parents[2]
 STATE = "dagger.json"
 
 OURS = ("log_tag", "number_of_runs", "owr", "create_dataset", "data_location", "alpha", "alpha_schedule")

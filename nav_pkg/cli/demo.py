@@ -21,12 +21,11 @@ from nav_pkg.cli import flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import network
 from nav_pkg.cli.steps import Pace, run_step
-from nav_pkg.core import DataError, NavError, UsageError
+from nav_pkg.core import ROOT, DataError, NavError, UsageError
 from nav_pkg.data.files import atomic_write, lock_beside, to_json
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.sim import preflight
 
-ROOT = Path(__file__).resolve().parents[2]
 MARKER = "demo.json"
 OURS = ("data", "log", "report", "report.html", MARKER)
 """What the output folder holds; nothing else in it is ever deleted."""

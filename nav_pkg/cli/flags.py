@@ -18,6 +18,14 @@ from nav_pkg.cli import launched
 from nav_pkg.core import EXIT_CHECKPOINTED, DataError, NavError, UsageError, nearest_name
 from nav_pkg.reading import printable
 
+_CALLED = ("", "")
+
+
+def called(script: str, name: str) -> None:
+    """Let a script's command name itself in usage and errors as what it was called by."""
+    global _CALLED
+    _CALLED = (script, name)
+
 
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises UsageError, takes no abbreviations and offers near names."""
@@ -25,6 +33,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("allow_abbrev", False)
         kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        if kwargs.get("prog") == _CALLED[0]:
+            kwargs["prog"] = _CALLED[1]
         super().__init__(*args, **kwargs)
 
     def flags(self) -> list[str]:

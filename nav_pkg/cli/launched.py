@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import List, Sequence
 from xml.etree import ElementTree
 
-from nav_pkg.core import UsageError, nearest_name
-
-ROOT = Path(__file__).resolve().parents[2]
+from nav_pkg.core import ROOT, UsageError, nearest_name
 
 
 def check() -> None:

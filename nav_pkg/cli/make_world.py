@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from nav_pkg.cli.flags import Parser
-from nav_pkg.core import UsageError
+from nav_pkg.core import ROOT, UsageError
 from nav_pkg.world import FloorPlan, making
 from nav_pkg.world.plan_file import known_worlds, load_plan
 from nav_pkg.world.room import tight_spots
 
-ROOT = Path(__file__).resolve().parents[2]
 WORLD = "a world's name (esatv3; esatv3+7: with textures of seed 7), or a plan file (FOLDER/mine.json)"
 
 

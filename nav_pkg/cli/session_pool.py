@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
 from nav_pkg.cli.steps import StepFailed
-from nav_pkg.core import DataError
+from nav_pkg.core import ROOT, DataError
 from nav_pkg.sim.children import dying_with_parent
 
-ROOT = Path(__file__).resolve().parents[2]
 POLL = 0.25
 """Seconds between two looks."""
 END_LIMIT = 60.0

@@ -24,12 +24,19 @@ from nav_pkg import schemas
 from nav_pkg.cluster import node
 from nav_pkg.cluster.home import Line
 from nav_pkg.cluster.transfer import pack_made
-from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_LAST, EXIT_RETRY_ELSEWHERE, DataError, NavError, UsageError
+from nav_pkg.core import (
+    EXIT_CHECKPOINTED,
+    EXIT_LAST,
+    EXIT_RETRY_ELSEWHERE,
+    ROOT,
+    DataError,
+    NavError,
+    UsageError,
+)
 from nav_pkg.data import files, paths
 from nav_pkg.fields import check_fields
 from nav_pkg.sim.children import dying_with_parent
 
-ROOT = Path(__file__).resolve().parents[2]
 FORMAT = 1
 POLL = 0.25
 """Seconds between two looks."""

@@ -45,12 +45,20 @@ def unpack(tar: Path, folder: Path) -> None:
     try:
         with tarfile.open(tar) as archive:
             members = archive.getmembers()
+            inside = folder.resolve()
             for member in members:
+                # All that tarfile's data filter does, too, which Python lacks before 3.8.17 and 3.11.4.
                 parts = Path(member.name).parts
-                if member.name.startswith("/") or ".." in parts or not (member.isfile() or member.isdir()):
+                plain = member.isfile() or member.isdir()
+                place = (inside / member.name).resolve()  # a link that is there may lead elsewhere
+                if ".." in parts or not plain or inside not in (place, *place.parents):
                     raise DataError(f"{tar}: {member.name} is no plain file or leads outside; pack it again")
-            archive.extractall(folder, members)
-    except tarfile.TarError as error:
+                member.uid, member.gid = os.getuid(), os.getgid()
+                member.uname = member.gname = ""
+                member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            archive.extractall(folder, members, **filtered)
+    except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{tar}: cut or damaged ({error}); submit again") from None
     except OSError as error:
         raise files.disk_error(folder, error, "--disk") from None

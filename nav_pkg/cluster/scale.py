@@ -11,10 +11,10 @@ from typing import Dict, List
 from nav_pkg.cluster import client, estimate, write
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import Job, Plan, Resources
+from nav_pkg.core import ROOT
 
 EVENTS_A_JOB = 6
 """Lines of the nodes' log a job: submitted, started, three updates of its size, ended."""
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def synthetic(recorders: int, trainings: int, folder: Path) -> Plan:

@@ -16,7 +16,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cluster.plan import CODE, PLAN_FILE, Plan, tar_name
-from nav_pkg.core import DataError, NavError
+from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset
 
@@ -35,10 +35,16 @@ def pack(plan: Plan) -> None:
 
     Raises:
         DataError: something is missing, or the disk does not take them.
+        UsageError: there is no checkout whose code could be packed.
     """
     jobs = [job for job in plan.jobs if plan.transferred(job)]
     if not jobs:
         return
+    if not plan.hosts.image and not (plan.root / "nav_pkg").is_dir():
+        raise UsageError(
+            f"--file_transfer brings along a checkout's code, and {plan.root} is an install space: "
+            "submit from the checkout, or run jobs in an image (-pe, --image)"
+        )
     folder = plan.folder / "transfer"
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.tmp"), folder.glob("*.tar.*.tmp"):  # by what was killed while it wrote

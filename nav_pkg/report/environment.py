@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import List, Tuple
 
 import nav_pkg
+from nav_pkg.core import ROOT
 
 PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg")
 
@@ -37,9 +38,8 @@ def environment() -> List[Tuple[str, str]]:
 
 
 def _with_commit(version: str) -> str:
-    folder = Path(__file__).resolve().parents[2]
-    commit = _said(["git", "-C", str(folder), "describe", "--always", "--dirty"])
-    return f"{version} ({commit})" if commit and (folder / ".git").exists() else version
+    commit = _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
+    return f"{version} ({commit})" if commit and (ROOT / ".git").exists() else version
 
 
 def _said(command: List[str], strict: bool = True) -> str:
@@ -97,7 +97,7 @@ def _ros() -> str:
 
 
 def _gazebo() -> str:
-    for program in (Path(__file__).resolve().parents[2] / "setup" / "gzserver", Path("gzserver")):
+    for program in (ROOT / "setup" / "gzserver", Path("gzserver")):
         line = _said([str(program), "--version"], strict=False)  # it ends with 255 all the same
         if line.startswith("Gazebo"):
             return line.replace("Gazebo multi-robot simulator, ", "")

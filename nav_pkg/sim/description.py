@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Union
 from xml.etree import ElementTree
 
 from nav_pkg import schemas
-from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
 from nav_pkg.reading import read_yaml
 from nav_pkg.sim import cameras
 from nav_pkg.sim.network import LOOPBACK, check_address
@@ -24,7 +24,6 @@ from nav_pkg.world import known_worlds, load_plan
 from nav_pkg.world.making import check_made, ensure
 from nav_pkg.world.plan_file import is_plan_file, split_name
 
-ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "libnav_pkg_gazebo.so"
 
 

@@ -13,9 +13,8 @@ import urllib.parse
 from pathlib import Path
 from typing import Dict, Mapping
 
-from nav_pkg.core import UsageError
+from nav_pkg.core import ROOT, UsageError
 
-ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 LIBRARY = "libnav_pkg_listen.so"
 VARIABLE = "NAV_PKG_LISTEN"
@@ -78,7 +77,9 @@ def library_folder(environment: Mapping[str, str]) -> Path:
     Raises:
         UsageError: it is not built.
     """
-    prefixes = [str(ROOT / "build" / "ws" / "devel"), *environment.get("CMAKE_PREFIX_PATH", "").split(":")]
+    # That of the workspace in use, as setup/gzserver takes the plugin; else the checkout's own.
+    prefixes = environment.get("CMAKE_PREFIX_PATH", "").split(":")
+    prefixes += [str(ROOT / "build" / ".ws" / "devel"), str(ROOT / "../..")]  # ROOT: PREFIX/share/nav_pkg
     for prefix in filter(None, prefixes):
         if (Path(prefix) / "lib" / LIBRARY).is_file():
             return Path(prefix) / "lib"

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.private import private_folder
 from nav_pkg.reading import read_json, read_small
 from nav_pkg.world import files
@@ -252,7 +252,7 @@ def check_world(path: Union[str, Path]) -> Path:
         )
     folders = [path.resolve().parent.parent / "models"]
     folders += [Path(folder) for folder in os.environ.get("GAZEBO_MODEL_PATH", "").split(":") if folder]
-    folders.append(Path(__file__).resolve().parents[2] / "models")  # as setup/gzserver has it
+    folders.append(ROOT / "models")  # as setup/gzserver has it
     for uri in world.findall("include/uri"):
         name = (uri.text or "").strip()
         if name.startswith("model://") and not any((f / name[8:] / "model.sdf").is_file() for f in folders):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -429,6 +430,14 @@ def test_new_files_go_along_with_the_code(tmp_path):
         subprocess.run(["git", "-C", str(root), *words], check=True)
     known = [".gitignore", "config/robot/drone.yaml", "env.sh"]
     assert sorted(transfer._code(root)) == [*known[:2], "config/robot/mine.yaml", known[2]]
+
+
+def test_an_install_space_has_no_code_to_bring_along(tmp_path):
+    """Its scripts and launch files lie apart from the library."""
+    learn = Job("learn", "train", ("main.py",))
+    plan = dataclasses.replace(plan_of(tmp_path, learn, hosts=Hosts(file_transfer=True)), root=tmp_path)
+    with pytest.raises(UsageError, match="submit from the checkout"):
+        transfer.pack(plan)
 
 
 def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path, samples):

@@ -337,6 +337,29 @@ def test_tars_that_lead_outside(tmp_path, name):
         node.unpack(tmp_path / "cut.tar", tmp_path / "here")
 
 
+@pytest.mark.parametrize("filtered", [True, False])
+def test_tars_are_taken_as_plain_files_of_this_user(tmp_path, monkeypatch, filtered):
+    """With tarfile's filter, and with Pythons that have none: no set-uid bits, nothing through links."""
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    elif not hasattr(tarfile, "data_filter"):
+        pytest.skip("this Python has no filters")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        member = tarfile.TarInfo("log/x/program")
+        member.mode, member.uid, member.gid, member.uname = 0o6777, 12345, 12345, "nobody"
+        tar.addfile(member)
+    (tmp_path / "here").mkdir()
+    node.unpack(tmp_path / "x.tar", tmp_path / "here")
+    state = (tmp_path / "here/log/x/program").stat()
+    assert (state.st_mode & 0o7777, state.st_uid, state.st_gid) == (0o755, os.getuid(), os.getgid())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="leads outside"):
+        node.unpack(tmp_path / "x.tar", tmp_path / "there")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_unfinished_runs_stay_behind(tmp_path):
     for name in ("data/d/00000_esatv3/run.json", "data/d/00001_esatv3.partial/frames.csv", "data/d/.x.tmp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

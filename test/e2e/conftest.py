@@ -63,6 +63,6 @@ class Shell:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
     """A shell with a folder of its own; skipped where ROS or the simulator is missing."""
-    if shutil.which("roslaunch") is None or not (ROOT / "build" / "ws" / "devel").exists():
+    if shutil.which("roslaunch") is None or not (ROOT / "build" / ".ws" / "devel").exists():
         pytest.skip("ROS or the catkin build is missing (make setup)")
     return Shell(tmp_path_factory.mktemp("e2e"))

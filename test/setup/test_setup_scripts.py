@@ -1,7 +1,10 @@
 """What set-up says and refuses. Nothing is installed: each test has a home folder of its own."""
 
 import fcntl
+import hashlib
+import importlib.metadata
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -166,6 +169,45 @@ def test_a_sudo_that_refuses_is_named(site):
     assert "sudo does not let this user" in one_line(done.stderr)
 
 
+def offered(site, *versions):
+    """pip's index as a folder of wheels, of which it reads the names alone."""
+    wheels = site.home / "wheels"
+    wheels.mkdir(exist_ok=True)
+    for version in versions:
+        (wheels / f"torch-{version}-py3-none-any.whl").touch()
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "NAV_PKG_TORCH": "cpu"}
+
+
+def test_which_torch_pip_offers(site):
+    lines = (REPO / "setup/requirements.txt").read_text().splitlines()
+    pin = next(line.split("==")[1] for line in lines if line.startswith("torch=="))
+    (site.root / "setup/requirements-py3.8.txt").unlink()
+    command = (f". {site.root}/setup/lib.sh; NAV_LOG=/dev/null; torch_offer",)
+    small = site.run("bash", "-c", *command, **offered(site, pin, f"{pin}+cpu"))
+    assert small.stdout.strip() == "small"
+    cuda = {**offered(site), "NAV_PKG_TORCH": "cuda"}
+    assert site.run("bash", "-c", *command, **cuda).stdout.strip() == "large"
+
+
+def test_what_is_fetched_is_said_before_it_begins(site):
+    """As root on a machine that lacks all; apt, the first step, is a stand-in that fails."""
+    program(site.bin / "id", 'if [ "${1:-}" = -u ]; then echo 0; else exec /usr/bin/id "$@"; fi\n')
+    program(site.bin / "dpkg-query", "exit 1\n")
+    program(site.bin / "dpkg", "exit 0\n")
+    program(site.bin / "apt-get", "exit 100\n")
+    lines = (REPO / "setup/requirements.txt").read_text().splitlines()
+    pin = next(line.split("==")[1] for line in lines if line.startswith("torch=="))
+    (site.root / "setup/requirements-py3.8.txt").unlink()
+    done = site.setup(**offered(site, pin))
+    assert done.returncode == 2
+    before, _, _ = done.stdout.partition("installing Debian packages")
+    assert "7 GB on disk" in before and "PIP_EXTRA_INDEX_URL" in before and "PIP_FIND_LINKS" in before
+    assert "Gazebo 11 (190 MB" in before and "HTCondor (27 MB" in before and "Debian packages" in before
+    program(site.bin / "df", "printf 'Filesystem\\nx 1 1 999 1%% /\\n'\n")
+    done = site.setup(NAV_PKG_TORCH="cuda")
+    assert done.returncode == 2 and "999 MB free" in one_line(done.stderr) and "NAV_PKG_SHARE" in done.stderr
+
+
 def test_a_second_setup_waits_for_the_first(site):
     site.nobody()
     program(site.bin / "sudo", "exit 1\n")
@@ -214,10 +256,10 @@ def test_env_names_another_machines_environment(site):
 def test_env_keeps_the_arguments_of_a_script_to_itself(site):
     """Catkin's file, which reads its arguments, gets none of those of the script that sources ours."""
     (site.root / "setup/check").write_text("#!/bin/bash\n")
-    (site.root / "build/ws/devel").mkdir(parents=True)
+    (site.root / "build/.ws/devel").mkdir(parents=True)
     program(site.root / "venv/bin/python", "")
     (site.root / "build/env").write_text(f"export NAV_PKG_VENV={site.root}/venv\n")
-    (site.root / "build/ws/devel/setup.bash").write_text('echo "catkin: $#"\n')
+    (site.root / "build/.ws/devel/setup.bash").write_text('echo "catkin: $#"\n')
     done = site.run("bash", "-c", f'. {site.root}/env.sh && echo "$@"', "script", "main.py", "--help")
     assert (done.stdout, done.stderr) == ("catkin: 0\nmain.py --help\n", "")
 
@@ -292,6 +334,43 @@ def test_a_shared_folder_that_cannot_be_written_to(site):
     assert str(share) in line and "NAV_PKG_SHARE" in line and list(share.iterdir()) == []
 
 
+def test_what_a_catkin_workspace_gets(site):
+    """CMakeLists.txt takes two lines from setup/where, or the one that it fails with."""
+    done = site.run(site.root / "setup/where")
+    assert done.returncode == 2 and "Python environment" in one_line(done.stderr)
+    venv = site.run("bash", "-c", f". {site.root}/setup/lib.sh; venv_dir").stdout.strip()
+    program(Path(venv) / "bin/python", "")
+    (Path(venv) / ".complete").touch()
+    done = site.run(site.root / "setup/where")
+    assert done.returncode == 2 and "no Gazebo" in one_line(done.stderr)
+    site.make_prefix()
+    assert site.run(site.root / "setup/where").stdout.split() == [f"{venv}/bin/python", str(site.prefix)]
+    # ROS Noetic: the machine's own Gazebo
+    program(site.bin / "gzserver-11.9.0", "exit 1\n")
+    (site.bin / "gzserver").symlink_to("gzserver-11.9.0")
+    noetic = Path(site.env["NAV_PKG_NOETIC"])
+    noetic.mkdir()
+    (noetic / "setup.bash").touch()
+    assert site.run(site.root / "setup/where").stdout.split() == [f"{venv}/bin/python"]
+
+
+def test_the_plugin_is_that_of_the_workspace_in_use(site):
+    """A workspace that the checkout is linked into builds its own; an older one must not be flown."""
+    site.make_prefix()
+    space = site.home / "ws/devel"
+    (space / "lib").mkdir(parents=True)
+    paths = {"CMAKE_PREFIX_PATH": f"/nowhere:{space}:/usr"}
+
+    def folder():
+        said = site.run(site.root / "setup/gzserver", **paths).stdout.splitlines()
+        path = next(line for line in said if line.startswith("GAZEBO_PLUGIN_PATH="))
+        return path.split("=")[1].split(":")[0]
+
+    assert folder() == f"{site.root}/build/.ws/devel/lib"
+    (space / "lib/libnav_pkg_gazebo.so").touch()
+    assert folder() == f"{space}/lib"
+
+
 def test_no_prefix_is_named(site):
     done = site.run(site.root / "setup/gzserver")
     assert done.returncode == 2 and "make setup" in one_line(done.stderr)
@@ -309,7 +388,74 @@ def test_the_launcher_sets_what_gazebo_needs(site):
     assert env["GAZEBO_IP"] == env["IGN_IP"] == "127.0.0.1"
     assert env["GAZEBO_MODEL_PATH"].split(":")[0] == f"{site.root}/models"
     assert env["GAZEBO_MODEL_PATH"].split(":")[-1] == "/mine"
-    assert env["GAZEBO_PLUGIN_PATH"].split(":")[0] == f"{site.root}/build/ws/devel/lib"
+    assert env["GAZEBO_PLUGIN_PATH"].split(":")[0] == f"{site.root}/build/.ws/devel/lib"
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg")
+def test_kept_packages_are_checked_before_they_are_unpacked(site):
+    source = site.home / "package"
+    (source / "DEBIAN").mkdir(parents=True)
+    control = "Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n"
+    pack = ["dpkg-deb", "-b", str(source), str(site.home / "debs/a.deb")]
+    (source / "DEBIAN/control").write_text(control)
+    (source / "file").write_text("good")
+    debs = site.home / "debs"
+    debs.mkdir()
+    subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(debs / "a.deb", debs / "not-listed.deb")
+    unpacked = site.home / "unpacked"
+    command = f". {site.root}/setup/lib.sh; . {site.root}/setup/prefix.sh; unpack {debs} {unpacked}"
+    assert site.run("bash", "-c", command).returncode == 1, "without sums"
+    listed = hashlib.sha256((debs / "a.deb").read_bytes()).hexdigest()
+    (debs / "SHA256SUMS").write_text(f"{listed}  a.deb\n")
+    assert site.run("bash", "-c", command).returncode == 0
+    assert (unpacked / "file").read_text() == "good"
+    (source / "file").write_text("evil")
+    subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
+    done = site.run("bash", "-c", command)
+    assert done.returncode == 1 and "a.deb: FAILED" in done.stdout
+    assert list(unpacked.iterdir()) == []
+
+
+@pytest.mark.parametrize("pins", sorted(REPO.glob("setup/requirements*.txt")), ids=lambda path: path.name)
+def test_every_pin_has_sums(pins):
+    """`make pins` after a change; torch's files differ from index to index."""
+
+    def pinned(path):
+        lines = path.read_text().replace("\\\n", " ").splitlines()
+        found = {}
+        for line in lines:
+            if "==" in line:
+                name, version = line.split()[0].lower().split("==")
+                name = re.sub("[-_.]+", "-", name)
+                found[f"{name}=={version}"] = line.count("--hash=sha256:")
+        return found
+
+    versions, locked = pinned(pins), pinned(pins.with_suffix(".lock"))
+    assert {name for name in versions if not name.startswith("torch==")} == set(locked), "run 'make pins'"
+    assert min(locked.values()) >= 1
+
+
+def test_the_pins_are_whole():
+    """They are installed without looking for what they need, so all of that has to be among them."""
+    packaging = pytest.importorskip("packaging.requirements")
+    lines = (REPO / "setup/requirements.txt").read_text().splitlines()
+    names = [line.split("==")[0] for line in lines if "==" in line]
+    missing = []
+    for name in names:
+        try:
+            needs = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"another environment than set-up's: no {name}")
+        for need in map(packaging.Requirement, needs):
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                try:
+                    here = importlib.metadata.version(need.name)
+                except importlib.metadata.PackageNotFoundError:
+                    here = None
+                if here is None or not need.specifier.contains(here, prereleases=True):
+                    missing.append(f"{name} needs {need}, here is {here}")
+    assert missing == []
 
 
 def test_the_environment_follows_the_requirements(site):
