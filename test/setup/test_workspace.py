@@ -17,6 +17,8 @@ from nav_pkg.cluster.transfer import _code
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "build/.ws/devel/lib/libnav_pkg_gazebo.so"
 WHOLE = os.environ.get("NAV_PKG_WHOLE_BUILD") == "1"
+TARGETS = "nav_pkg_generate_messages gazebo_msgs_generate_messages nav_pkg_listen nav_pkg_worlds"
+"""All but the plugin."""
 NOETIC = "/opt/ros/noetic/setup.bash"
 
 pytestmark = [
@@ -126,9 +128,7 @@ def built(tmp_path_factory):
     if WHOLE:
         workspace.run("catkin_make")
     else:
-        workspace.run(
-            "catkin_make nav_pkg_generate_messages gazebo_msgs_generate_messages nav_pkg_worlds uses"
-        )
+        workspace.run(f"catkin_make {TARGETS} uses")
         shutil.copy2(PLUGIN, workspace.folder / "ws/devel/lib")
     return workspace
 
@@ -161,10 +161,9 @@ def test_catkin_tools_build_it_too(tmp_path):
     if WHOLE:
         workspace.run("catkin build --no-status")
     else:
-        messages = "nav_pkg_generate_messages gazebo_msgs_generate_messages nav_pkg_world"
         # Arguments for make are for all packages, also the tools' own, which comes first and is built once.
         workspace.run("! catkin build --no-status --no-deps uses_nav")
-        workspace.run(f"catkin build --no-status nav_pkg --make-args {messages}")
+        workspace.run(f"catkin build --no-status nav_pkg --make-args {TARGETS}")
         workspace.run("catkin build --no-status --no-deps uses_nav")
         shutil.copy2(PLUGIN, workspace.folder / "ws/devel/lib")
     workspace.works("devel")
