@@ -7,12 +7,13 @@ it was cut off.
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple
 
+from nav_pkg.core import Outcome
+from nav_pkg.flight.runlog import RunLog
 from nav_pkg.world import load_plan
 
 if TYPE_CHECKING:
@@ -53,10 +54,9 @@ CONDITIONS = tuple(
 
 
 def flown(log: Path) -> List[Dict[str, Any]]:
-    """The runs that a session's log holds, those of a failed simulator left out."""
-    file = log / "runs.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [run for run in map(json.loads, lines) if run["outcome"] != "sim_failure"]
+    """The runs of a session's log that say something about the expert: none that failed or was stopped."""
+    runs = RunLog(log).finished() if log.exists() else {}
+    return [run for run in runs.values() if Outcome(run["outcome"]).counts]
 
 
 def fly(bench: Bench, laps: Laps) -> List[Dict[str, Any]]:

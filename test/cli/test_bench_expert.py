@@ -29,14 +29,15 @@ def bench(tmp_path):
     return made
 
 
-def write(log, runs, world_hash=None, outcome="success"):
+def write(log, runs, world_hash=None, **facts):
     log.mkdir(parents=True, exist_ok=True)
     line = {
-        "outcome": outcome, "world_hash": world_hash or load_plan("esatv3").digest, "nearest": 0.8,
+        "outcome": "success", "world_hash": world_hash or load_plan("esatv3").digest, "nearest": 0.8,
         "frames": 2400, "labels": {"left": 300, "straight": 1800, "right": 300},
-        "simulated_seconds": 240.0, "wall_seconds": 10.0,
+        "simulated_seconds": 240.0, "wall_seconds": 10.0, **facts,
     }  # fmt: skip
-    (log / "runs.jsonl").write_text((json.dumps(line) + "\n") * runs)
+    lines = [json.dumps({"run": run, **line}) + "\n" for run in range(runs)]
+    (log / "runs.jsonl").write_text("".join(lines))
 
 
 def test_both_directions_kinds_and_three_delays(bench):
@@ -55,11 +56,12 @@ def test_both_directions_kinds_and_three_delays(bench):
 
 
 def test_only_what_is_missing_is_flown(bench, tmp_path):
-    done, begun, old, failed = bench_expert.CONDITIONS[:4]
+    done, begun, old, failed, stopped = bench_expert.CONDITIONS[:5]
     write(tmp_path / "laps" / done.tag, 3)
     write(tmp_path / "laps" / begun.tag, 1)
     write(tmp_path / "laps" / old.tag, 3, world_hash="of another route")
     write(tmp_path / "laps" / failed.tag, 3, outcome="sim_failure")
+    write(tmp_path / "laps" / stopped.tag, 3, outcome="aborted", interrupted=True)
     bench_expert.expert(bench)
     tags = {words[words.index("-t") + 1]: words for words in bench.lines}
     assert done.tag not in tags and len(tags) == 11
