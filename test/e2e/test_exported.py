@@ -14,7 +14,8 @@ def fly(shell, name, checkpoint):
     """Fly and record 2 s; returns the folder of the run."""
     shell.run(
         "run_script.py",
-        *("-t", name, "--owr", "-ds", "-n", 1, "--alpha", 0, "--start", "route", "--max_duration", 2, *CAMERA),
+        *("-t", name, "--owr", "-ds", "-n", 1, "--alpha", 0, "--start", "route"),
+        *("--max_duration", 2, *CAMERA),
         *("--no_training", "--checkpoint_path", checkpoint),
         *(("--trust_torchscript",) if str(checkpoint).endswith(".pt") else ()),
         name=name,
