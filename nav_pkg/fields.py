@@ -106,7 +106,8 @@ def wrong_fields(value: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[
     for name, field in fields.items():
         if _wrong(value, name, field):
             given = f"is {shown(value[name])}" if name in value else "is missing"
-            found[name] = f"{name} {given}; it must be {field.words}"
+            words = field.words if len(field.words) <= 160 else f"{field.words[:157]}..."
+            found[name] = f"{name} {given}; it must be {words}"
     return found
 
 

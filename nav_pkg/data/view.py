@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Iterable, Iterator
 
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import film
+from nav_pkg.data import film, files
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Run
 
@@ -111,22 +110,18 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
         raise UsageError(f"{output}: choose a file that ends in .jpg, .png, .gif or .mp4")
     if not len(run):
         raise DataError(f"{run.path}: no frames to show")
-    beside = output.with_name(f".{output.stem}.tmp{suffix}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        if suffix in (".gif", ".mp4"):
-            write = film.write_gif if suffix == ".gif" else film.write_mp4
+        if suffix not in (".gif", ".mp4"):
+            contact_sheet(run, output, count, depth=depth)
+            return
+        files.sweep(output.parent, output.name)  # of a command that was killed
+        write = film.write_gif if suffix == ".gif" else film.write_mp4
+        with files.temporary(output, suffix) as (beside, _):
             write(beside, _shown(run, range(0, len(run), max(1, every)), depth))
             beside.replace(output)
-        else:
-            contact_sheet(run, output, count, depth=depth)
     except OSError as error:
-        from nav_pkg.data.files import disk_error
-
-        raise disk_error(output, error, "--output") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+        raise files.disk_error(output, error, "--output") from error
 
 
 def _shown(run: Run, indices: Iterable[int], depth: bool) -> Iterator[np.ndarray]:
