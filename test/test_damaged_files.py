@@ -31,6 +31,8 @@ from nav_pkg.nets import build
 from nav_pkg.report import curves, evaluation, models
 from nav_pkg.report.tables import runs_table
 from nav_pkg.sim import cameras, description
+from nav_pkg.world import load_plan
+from nav_pkg.world.plan_file import PLANS
 
 SCORES = {
     "frames": 40,
@@ -120,6 +122,9 @@ ROBOT.update(
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+WORLD_PLAN = {**json.loads((PLANS / "esatv3.json").read_bytes()), "name": "esatv3x"}
 
 
 def lines(value):
@@ -269,6 +274,7 @@ FILES = {
     "plan.json": (PLAN, text, [look_at_dag, submit_dag]),
     "submitted.json": ({"cluster": 5, "rescue": 0, "pool": "", "time": 5.0}, text, [submit_dag]),
     "state/n.json": (STATE, text, [look_at_state]),
+    "esatv3x.json": (WORLD_PLAN, text, [lambda where: load_plan(where / "esatv3x.json")]),
     "robot.yaml": (ROBOT, lambda value: yaml.safe_dump(value).encode(), [read_robot]),
 }
 

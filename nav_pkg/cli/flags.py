@@ -142,4 +142,9 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
             raise
         print(f"error: {os_error(error)}", file=sys.stderr)
         code = DataError.code
+    except RuntimeError as error:  # what Path.resolve makes of ELOOP before Python 3.13
+        if not str(error).startswith("Symlink loop"):
+            raise
+        print(f"error: {printable(str(error))}; check this path", file=sys.stderr)
+        code = DataError.code
     sys.exit(code or 0)

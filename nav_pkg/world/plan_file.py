@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 import math
+import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.reading import parse_json, read_small
 from nav_pkg.world.plan import (
     SECTION_HEIGHT,
     CableStrip,
@@ -73,7 +73,12 @@ def absolute(world: str) -> str:
     if not is_plan_file(world):
         return world
     name, seed = split_name(world)
-    return str(Path(name).expanduser().resolve()) + ("" if seed is None else f"+{seed}")
+    return str(_real(name)) + ("" if seed is None else f"+{seed}")
+
+
+def _real(name: str) -> Path:
+    """Where a plan file lies; unlike `Path.resolve`, a loop of links is left to who opens it."""
+    return Path(os.path.realpath(Path(name).expanduser()))
 
 
 def load_plan(name_or_path: Union[str, Path]) -> FloorPlan:
@@ -89,7 +94,7 @@ def load_plan(name_or_path: Union[str, Path]) -> FloorPlan:
     """
     name, seed = split_name(str(name_or_path))
     if is_plan_file(name):
-        plan = _load(Path(name).expanduser().resolve())
+        plan = _load(_real(name))
         if plan.name in known_worlds() and plan.digest != _load(PLANS / f"{plan.name}.json").digest:
             raise UsageError(
                 f"{name}: {plan.name} is a world of the package, with another plan; give this file and its "
@@ -113,16 +118,9 @@ def plan_bytes(path: Union[str, Path]) -> bytes:
         UsageError: it cannot be read.
         DataError: it is no plain file, or far too long.
     """
-    path = Path(path)
-    try:
-        kind = path.stat()  # opening a pipe would wait for ever
-        if not stat.S_ISREG(kind.st_mode):
-            raise DataError(f"{path}: is no plain file; a floor plan is one JSON file")
-        if kind.st_size > LARGEST:
-            raise DataError(f"{path}: has {kind.st_size} bytes; a floor plan has at most {LARGEST}")
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the floor plan {path}: {error.strerror}") from None
+    if not os.path.lexists(path):
+        raise UsageError(f"cannot read the floor plan {path}: no such file or directory")
+    return read_small(path, LARGEST)
 
 
 def _load(path: Path) -> FloorPlan:
@@ -131,10 +129,7 @@ def _load(path: Path) -> FloorPlan:
 
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, data: bytes) -> FloorPlan:
-    try:
-        raw = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not a JSON file: {error}") from None
+    raw = parse_json(data, path)
     return _parse(_Reader(path, raw), hashlib.sha256(data).hexdigest())
 
 

@@ -94,7 +94,7 @@ def test_unknown_world_names_the_nearest():
         (lambda raw: raw["limits"].update(min_depth=-1), "must not be negative"),
         (lambda raw: raw["limits"].update(max_durations=3), "did you mean 'max_duration'"),
         (lambda raw: raw.update(waypoint=[]), "'waypoint' is unknown; did you mean 'waypoints'"),
-        (lambda raw: raw.update(goto_weight=10**400), "'goto_weight' must be a number"),
+        (lambda raw: raw.update(goto_weight=10**400), "not JSON.*more than 64 bits"),
         (lambda raw: raw.update(facts=[1]), "'facts' must be an object"),
         (lambda raw: raw.update(name=["x"]), "'name' must be a text"),
         (lambda raw: raw.update(name="../x"), "'name' '../x' must be letters"),
@@ -131,15 +131,15 @@ def test_unreadable_plan_files(tmp_path):
         load_plan(tmp_path / "nowhere.json")
     path = tmp_path / "broken.json"
     path.write_text("{")
-    with pytest.raises(DataError, match="not a JSON file"):
+    with pytest.raises(DataError, match="not JSON, cut or damaged"):
         load_plan(path)
     path.write_text("[" * 100_000)
-    with pytest.raises(DataError, match="not a JSON file"):
+    with pytest.raises(DataError, match="not JSON, cut or damaged"):
         load_plan(path)
     (tmp_path / "folder.json").mkdir()
     os.mkfifo(tmp_path / "pipe.json")
     for name in ("folder.json", "pipe.json"):
-        with pytest.raises(DataError, match="is no plain file"):
+        with pytest.raises(DataError, match="cannot read: is a"):
             load_plan(tmp_path / name)
     path.write_text("[]")
     with pytest.raises(DataError, match="is an object"):
