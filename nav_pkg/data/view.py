@@ -8,7 +8,7 @@ from typing import Iterable, Iterator
 import numpy as np
 
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import film, files
+from nav_pkg.data import files, film
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Run
 
