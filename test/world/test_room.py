@@ -8,7 +8,7 @@ import pytest
 
 from nav_pkg.cli import make_world
 from nav_pkg.world import known_worlds, load_plan, making
-from nav_pkg.world.plan import PLANS
+from nav_pkg.world.plan_file import PLANS
 from nav_pkg.world.room import ROOM, tight_spots
 
 
@@ -21,8 +21,9 @@ def test_every_route_keeps_its_room(world):
 def published(tmp_path):
     """esatv3 with the waypoint of the published route that lies 0.64 m from a wall."""
     raw = json.loads((PLANS / "esatv3.json").read_text())
+    raw["name"] = "published"
     raw["waypoints"][24] = [-57.99, -0.75]
-    path = tmp_path / "esatv3.json"
+    path = tmp_path / "published.json"
     path.write_text(json.dumps(raw))
     return path
 
