@@ -84,7 +84,7 @@ def test_every_python_package_that_is_asked_for_is_used_and_explained():
     pinned = [line.split("==")[0] for line in first.splitlines() if "==" in line]
     page = (ROOT / "docs" / "dependencies.md").read_text()
     assert [name for name in pinned if f"`{name}`" not in page] == []
-    tools = {"ruff", "vermin", "import-linter", "mypy", "pytest-timeout", "tensorboard"}
+    tools = {"ruff", "vermin", "import-linter", "mypy", "pytest-timeout", "pytest-xdist", "tensorboard"}
     modules = {"pillow": "PIL", "htcondor": "htcondor2"}
     sources = [file.read_text() for room in ("nav_pkg", "test") for file in (ROOT / room).rglob("*.py")]
     imports = {
