@@ -118,7 +118,7 @@ class Flag:
         owner: where it has an effect: `learner` (always), `learning` (wherever something is learned),
             `training` (offline only), `online` (learning in flight only) or `flight` (with --online only).
         group: heading in the help.
-        free: may differ when a training run is gone on with, as it does not change what is learned.
+        free: may differ when a training is resumed, as it does not change what is learned.
     """
 
     name: str

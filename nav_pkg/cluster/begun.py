@@ -1,4 +1,4 @@
-"""What stands under a tag already: nothing, this DAG, which is gone on with, or others' things."""
+"""What stands under a tag already: nothing, this DAG, which is resumed, or others' things."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Workers:
             helper.close()
 
     def get_help(self, frames: int) -> None:
-        """Start helpers when so many frames are worth it; they are used as soon as they are ready."""
+        """Start helpers when there are frames enough to be worth it; they are used as soon as they are ready."""
         wanted = min(self._threads - 1, frames // HELPED)
         while len(self._helpers) < wanted and sys.executable:
             try:
@@ -72,7 +72,7 @@ class Workers:
 
     @contextlib.contextmanager
     def shown(self, frames: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """A bar over so many frames; gives the function to call with the number just done."""
+        """A bar over a number of frames; gives the function to call with the number just done."""
         with self._bar(frames, unit) as bar:
 
             def done(count: int) -> None:

@@ -1,6 +1,6 @@
-"""The log folder of a training run: begun, gone on with, or refused.
+"""The log folder of a training run: begun, resumed, or refused.
 
-`config.json` freezes what the run was started with. A run is gone on with only under the same
+`config.json` freezes what the run was started with. A run is resumed only under the same
 configuration, so that what comes out is what an uninterrupted run would have given.
 """
 
@@ -116,7 +116,7 @@ def can_resume(folder: Path) -> bool:
 
 
 def gone_on_with(summary_dir: Path, tag: str, overwrite: bool) -> Optional[Path]:
-    """The log folder of a tag where it holds a run that is gone on with; None where one begins."""
+    """The log folder of a tag where it holds a run to resume; None where one begins."""
     folder = summary_dir / tag
     return None if overwrite or tag == DEFAULT_TAG or not can_resume(folder) else folder
 
@@ -127,7 +127,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
 
 def remove_results(folder: Path) -> None:
-    """Remove the results of a training that is gone on with.
+    """Remove the results of a training that is resumed.
 
     Raises:
         DataError: the file system refuses, or something else has their name.

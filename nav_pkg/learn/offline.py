@@ -38,7 +38,7 @@ def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
 
     Args:
         flags: values of the flags by key, complete.
-        free: keys that may differ when a log folder's run is gone on with.
+        free: keys that may differ when a log folder's training is resumed.
         stop: tells when to save and leave.
 
     Returns:

@@ -24,7 +24,7 @@ def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = 
     Args:
         args: all flags of main.py, parsed.
         given: those that stand on the command line, by key.
-        where: the log folder that is gone on with, whose own checkpoint then describes the net (the one
+        where: the log folder that is resumed, whose own checkpoint then describes the net (the one
             that it began with may be gone); None at a beginning.
 
     Raises:
@@ -103,7 +103,7 @@ def flight_facts(camera: Sequence[int]) -> Dict[str, Any]:
 
 
 def resumable(where: Path, network: str) -> Checkpoint:
-    """The checkpoint of a log folder that is gone on with.
+    """The checkpoint of a log folder that is resumed.
 
     Raises:
         UsageError: another command wrote it.

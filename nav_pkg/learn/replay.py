@@ -251,7 +251,7 @@ class ReplayBuffer:
         return losses + 1e-6
 
     def windows_held(self, length: int) -> int:
-        """The windows of so many frames of one stretch."""
+        """The windows of a given length of one stretch."""
         return len(self._window_starts(length))
 
     def windows(self, size: int, length: int, seed: int, step: int) -> Windows:

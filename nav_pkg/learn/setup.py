@@ -47,7 +47,7 @@ class Setup:
         # whatever can be refused is refused before data is read or a log folder is touched
         self.network = nets.canonical(args.network)
         self.method_flags = MethodFlags.from_flags(self.network, args)
-        # absolute: a log folder in it is a --checkpoint_path, too, when it is gone on with
+        # absolute: a resumed training takes the log folder in it as its --checkpoint_path
         chosen = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
         self.summary_dir = chosen.absolute()
         self.threads = args.num_threads or determinism.cores()
@@ -88,7 +88,7 @@ class Setup:
             raise UsageError(
                 f"--compile: not for {self.network}, whose sequences differ in length: leave it out"
             )
-        # what is gone on with has its weights in my-model; where it came from may be gone
+        # a resumed training has its weights in my-model; the checkpoint it began with may be gone
         if where is None:
             where = folder.gone_on_with(self.summary_dir, args.log_tag, args.owr)
         self.goes_on = where is not None and folder.can_resume(where)

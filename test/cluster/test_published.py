@@ -79,7 +79,7 @@ def lines_of(block, folder):
 
 
 def write_dataset(path, frames):
-    """A dataset with so many frames to learn from, and four each to validate and test."""
+    """A dataset with a number of frames to learn from, and four each to validate and test."""
     make = runpy.run_path(str(ROOT / "test" / "learn" / "conftest.py"))
     create_dataset(path, make["DESCRIPTION"])
     for number, (part, count) in enumerate((("train", frames), ("val", 4), ("test", 4))):

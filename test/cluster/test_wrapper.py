@@ -97,7 +97,7 @@ def test_a_killed_command_is_tried_elsewhere(job):
 
 @pytest.mark.parametrize("word, wanted", [("0", 0), ("1", 85)])
 def test_asked_to_leave(job, word, wanted):
-    """SIGTERM is passed on; a command that has come to its end says so, another is gone on with."""
+    """SIGTERM is passed on; a command that has come to its end says so, another is resumed."""
     process = job.start("wait", word)
     job.wait()
     process.send_signal(signal.SIGTERM)

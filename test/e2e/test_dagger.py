@@ -1,4 +1,4 @@
-"""Rounds of DAgger in the real simulator: cut off, gone on with, and what each leaves."""
+"""Rounds of DAgger in the real simulator: cut off, resumed, and what each leaves."""
 
 import json
 import signal

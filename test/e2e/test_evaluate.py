@@ -1,4 +1,4 @@
-"""Checkpoints evaluated in Gazebo: two simulators, interrupted and gone on with, the same result."""
+"""Checkpoints evaluated in Gazebo: two simulators, interrupted and resumed, the same result."""
 
 import json
 import signal
