@@ -161,6 +161,8 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, suffix):
     file, output = save(tmp_path), tmp_path / "here" / f"exported{suffix}"
     loaded = checkpoint.load(file)
     loaded.model_state_dict["out.bias"][1] = float("nan")
+    output.parent.mkdir()
+    (output.parent / f".{output.name}.4194305.tmp{suffix}").write_text("of a killed export")
     with pytest.raises(DataError, match="not kept: it does not answer as the checkpoint"):
         export.export(loaded, file, output, CAMERA, pictures(2))
     assert list(output.parent.iterdir()) == []

@@ -600,6 +600,16 @@ def test_two_trainings_in_one_log_folder_are_refused_until_the_first_is_dead(arg
     folder.open_folder(tmp_path, "a", False)
 
 
+def test_a_start_removes_what_a_killed_training_was_writing(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in (".metrics.jsonl.4194305.tmp", ".config.json.4194305.tmp", ".my-model.4194305.tmp"):
+        (tmp_path / "a" / name).write_text("half")
+    (tmp_path / "a" / "metrics.jsonl").write_text("")
+    where = folder.open_folder(tmp_path, "a", False)
+    folder.close_folder(where)
+    assert [path.name for path in where.iterdir()] == ["metrics.jsonl"]
+
+
 def test_wall_time(arguments, tmp_path):
     assert main(arguments("-t", "a", "--wall_time", "0.001")) == 85
     assert main(arguments("-t", "b", "--wall_time", "2", "--max_episodes", "100000")) == 85
