@@ -337,6 +337,12 @@ def test_sizes_that_can_not_be_take_no_memory(tmp_path, key, value):
         fly(file)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "{", '{"camera": Infinity}', "\ud800"])
+def test_a_description_that_is_none_is_one_line(text):
+    with pytest.raises(DataError, match=r"\Ax.onnx: its description is not readable \(.*\): export it again"):
+        exported.Description.from_text(text, "x.onnx")
+
+
 def test_a_name_without_an_end_means_onnx(tmp_path, data_root):
     save(tmp_path)
     words = ("--dataset", "easy", "--data_root", data_root, "--frames", 2, "--width", 64, "--height", 36)
