@@ -61,7 +61,7 @@ class Workers:
             helper.close()
 
     def get_help(self, frames: int) -> None:
-        """Start helpers when there are frames enough to be worth it; they are used as soon as they are ready."""
+        """Start helpers when the frames are worth it; they are used as soon as they are ready."""
         wanted = min(self._threads - 1, frames // HELPED)
         while len(self._helpers) < wanted and sys.executable:
             try:

@@ -123,7 +123,9 @@ class RunLog:
         records = [kept[episode] for episode in sorted(kept)]
         text = "".join(map(_line, records))
         if lost:
-            lines = f"line {_shown(_spans(unreadable))} cannot be read" if unreadable else "they are not in it"
+            lines = (
+                f"line {_shown(_spans(unreadable))} cannot be read" if unreadable else "they are not in it"
+            )
             what = f"{lines}{self._keep_aside(path, text)}" if there else "the file is missing"
             say(
                 f"warning: {path}: lost episode {_shown(lost)} of the {self._episodes} that the checkpoint "
@@ -140,7 +142,8 @@ class RunLog:
             return ""
         names = itertools.chain(["damaged"], (f"damaged.{number}" for number in itertools.count(2)))
         beside = next(
-            place for place in (path.with_name(f"{path.name}.{end}") for end in names)
+            place
+            for place in (path.with_name(f"{path.name}.{end}") for end in names)
             if not os.path.lexists(place)
         )
         atomic_write(beside, was, "--summary_dir")

@@ -70,9 +70,10 @@ def sweep(prefix: str) -> None:
 
 
 def _lock_of_left(path: Path) -> Optional[int]:
-    """The lock of a folder that is left, held until it is removed: whoever just made it waits, and sees.
+    """The lock of a folder that is left, held until it is removed.
 
-    None for a folder that is not left; -1 for one without a lock file.
+    A process that has just made it waits for the lock, and then finds the folder gone. None for a folder
+    that is not left; -1 for one without a lock file.
     """
     try:
         found = path.lstat()

@@ -23,8 +23,10 @@ from nav_pkg.world.content import generate
 from nav_pkg.world.plan import FloorPlan
 
 MANIFEST = "manifest.json"
-GENERATOR = ("artwork", "content", "files", "geometry", "lighting", "mesh", "plan", "plan_file", "route")
-GENERATOR += ("textures",)
+GENERATOR = (
+    *("artwork", "content", "files", "geometry", "lighting"),
+    *("mesh", "plan", "plan_file", "route", "textures"),
+)
 """Modules whose change makes other worlds; plan_file has the lamps and limits that a plan does not state."""
 
 

@@ -154,7 +154,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
         text=True,
     ) as living:
         held = Path(living.stdout.readline().strip())
-        # of a number that a living process bears again, and of others that are none of ours to remove
+        # of a number that a living process has again, and others that are not ours to remove
         again = tmp_path / f".config.json.{living.pid}.tmp"
         again.write_text("half")
         film = tmp_path / ".run.gif.12.tmp.gif"

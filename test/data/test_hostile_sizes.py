@@ -143,5 +143,7 @@ def test_a_compressed_image_of_a_topic_or_bag(data, little_memory):
     """OpenCV itself takes up to a thousand million pixels."""
     for given in (data, np.frombuffer(data, np.uint8)):  # as ROS and as rosbags give it
         message = SimpleNamespace(format="jpeg", data=given)
-        with pytest.raises(DataError, match=r"compressed image \(jpeg\): size .*x20000: more than 50,000,000"):
+        with pytest.raises(
+            DataError, match=r"compressed image \(jpeg\): size .*x20000: more than 50,000,000"
+        ):
             messages.image_to_array(message)

@@ -76,7 +76,7 @@ def test_folders_of_earlier_versions_and_others(temporary):
 
 
 def test_a_folder_is_locked_until_it_is_removed(temporary, monkeypatch):
-    """Whoever made it a moment ago, and had not locked it, then sees that it is gone, and makes another."""
+    """A process that has made it and not locked it yet then finds it gone, and makes another."""
     (temporary / f"{PREFIX}new").mkdir()
     lock = temporary / f"{PREFIX}new" / ".lock"
     lock.write_text("")
