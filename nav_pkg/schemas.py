@@ -129,6 +129,8 @@ HEARTBEAT: Schema = {
     "progress": _REAL,
     "lap": _REAL,
     "limit": _REAL,
+    "loss": _REAL,
+    "updates": _COUNT,
 }
 """state.json of a session."""
 

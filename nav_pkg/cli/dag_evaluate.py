@@ -99,11 +99,12 @@ class Evaluate(DagCommand):
         self.flights = check_flights(self.name, self.rest)
         for path in given:
             early.checkpoint(path, self.summary_dir)
+        network = evaluate.split(["-m", "checkpoint", *self.rest])[0].network
+        early.network(network)
         from nav_pkg.learn import checkpoint
 
         self.flown: Dict[str, str] = {}
         self.networks: Dict[str, str] = {}
-        network = evaluate.split(["-m", "checkpoint", *self.rest])[0].network
         named = labels(given) if given else {}
         for path, label in named.items() if given else self._models():
             self.networks[label] = checkpoint.load(path, self.summary_dir, network).network

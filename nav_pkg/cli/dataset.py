@@ -21,10 +21,10 @@ _ABOUT = {
     "view": "Write a contact sheet or a film with the commands drawn in.",
     "subset": "Make smaller datasets of a dataset's training frames; nested, by hard links.",
     "merge": "Make a dataset of a dataset and further runs to train on, by hard links.",
-    "gather": "Make one recording of several whose runs bear different numbers: the shards of a session.",
+    "gather": "Make one recording of several whose runs have different numbers: the shards of a session.",
     "stats": "Means, deviations (as flags of main.py) and shares of the classes of the training set.",
     "pack": "Bring a dataset's images to a network's size ahead of training, or check or remove these.",
-    "rename": "Give a dataset another name; subsets of it are told.",
+    "rename": "Give a dataset another name, in its subsets too.",
     "remove": "Remove a dataset, after its name has been typed. Subsets of it keep their files.",
 }
 _ACTIONS = tuple(_ABOUT)
@@ -127,7 +127,7 @@ def _repair(args: argparse.Namespace) -> int:
     for line in done:
         print(line)
     print(f"{len(done)} repairs" if done else "nothing to repair")
-    dataset.require_checked()  # what only its owner can mend is told at last
+    dataset.require_checked()  # an error that only its owner can mend comes last
     if dataset.has_splits:
         dataset.splits()
     return 0

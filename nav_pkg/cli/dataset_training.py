@@ -6,7 +6,7 @@ import argparse
 import time
 from collections import Counter
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import early, flags
 from nav_pkg.cli.learner_flags import network
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, pack, paths, statistics, subset
@@ -176,6 +176,7 @@ def run_pack(args: argparse.Namespace) -> int:
     """Make, compare or remove the packs of a dataset's runs."""
     dataset = load_dataset(args.dataset, args.data_root)
     runs = _packed_runs(dataset)
+    early.network(args.network)
     from nav_pkg import nets  # torch takes seconds
 
     size = nets.spec(nets.canonical(args.network)).input_size

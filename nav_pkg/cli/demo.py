@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg import nets
-from nav_pkg.cli import flags, session_flags
+from nav_pkg.cli import early, flags, session_flags
 from nav_pkg.cli import main as main_command
 from nav_pkg.cli.learner_flags import network
 from nav_pkg.cli.steps import Pace, run_step
@@ -154,12 +153,15 @@ class Demo:
         Raises:
             UsageError: a value that one of the commands does not take.
         """
+        early.network(self.args.network)
         for command in (self.collect(NOISY, self.args.runs), self.fly()):
             own, _ = session_flags.split(command[2:])
             if own.alpha == 1:  # the checkpoint that flies is still to be made
                 session_flags.schedule(own)
                 session_flags.check_simulator(own)
         main_command.parse(self.train()[2:])
+        from nav_pkg import nets  # torch takes seconds
+
         nets.canonical(self.args.network)
 
     # Running them.

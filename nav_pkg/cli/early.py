@@ -20,14 +20,20 @@ SHOWN = 12
 """Datasets that an error names at most."""
 
 
-def network_names() -> List[str]:
-    """The names of nav_pkg's networks, and their aliases: what its modules register, read, not run."""
-    found = []
+def network_names() -> Optional[List[str]]:
+    """The names of nav_pkg's networks, and their aliases: what its modules register, read, not run.
+
+    None where a module makes a name up, which only running it would tell.
+    """
+    found: List[str] = []
     for file in sorted(NETS.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "NetSpec":
-                values = [item.value for item in node.keywords if item.arg == "name"]
-                found += [value.value for value in values if isinstance(value, ast.Constant)]
+                name = next((item.value for item in node.keywords if item.arg == "name"), None)
+                name = node.args[0] if node.args else name  # the first field of a NetSpec
+                if not isinstance(name, ast.Constant):
+                    return None
+                found.append(name.value)
             elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ALIASES":
                 found += list(ast.literal_eval(node.value))
     return sorted(found)
@@ -42,7 +48,7 @@ def network(name: Optional[str]) -> None:
     if name is None or ":" in name:
         return
     known = network_names()
-    if name not in known:
+    if known is not None and name not in known:
         raise UsageError(f"--network {name!r}: no such network{nearest_name(name, known)}")
 
 

@@ -1,7 +1,7 @@
-"""Life signs of flights: how far a lap is, how fast it is simulated, how long it takes yet.
+"""Life signs of flights: how far a lap is, how fast it is simulated, how much time is left.
 
-They come from the heartbeat that each session's supervisor writes (`RunLog.beat`), so that whoever watches a
-session, or several, shows the same.
+They come from the heartbeat that each session's supervisor writes (`RunLog.beat`), so that all commands that
+watch sessions show the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nav_pkg.data.progress import say
 EVERY = 30.0
 """Wall seconds between plain lines, where there is no terminal."""
 LEAST = 1.0
-"""Wall seconds of a run from which its pace is told."""
+"""Wall seconds of a run before which no pace is shown."""
 FORMAT = "{desc}: {n_fmt}/{total_fmt} runs [{elapsed}<{remaining}{postfix}]"
 
 
@@ -77,7 +77,7 @@ class Lap:
 
     @property
     def left(self) -> Optional[float]:
-        """Wall seconds that the run takes yet if it goes on like this; at most what its limit allows."""
+        """Wall seconds left at the present pace; at most what the run's limit allows."""
         wall, flown = self._passed("wall"), self._passed("progress")
         found = []
         if wall >= LEAST and flown > 0 and self.share is not None:

@@ -50,7 +50,7 @@ RATES: Dict[str, Rate] = {
     "tinyv3_net": Rate(1904.9, 0.5, 0.4, 128),
     "vgg16_net": Rate(3.5, 134.3, 89.0, 224),
 }
-"""Measured rates, on two cores; what is not here is told from the network itself (`rate_of`)."""
+"""Measured rates, on two cores; `rate_of` estimates those of other networks."""
 MULTIPLY_ADDS = 8e9
 """A second, learned from: the least of all measured networks (mobile_net), for those not measured."""
 MOST_FRAMES = 1900.0

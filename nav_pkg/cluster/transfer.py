@@ -102,7 +102,7 @@ def _of_dataset(source: Path, place: str) -> List[Tuple[Path, str]]:
     """What a dataset's commits list, and nothing else that lies in its folder."""
     dataset = Dataset(source)
     if dataset.has_splits:
-        dataset.splits()  # what is wrong with them is told here, not an hour later on another host
+        dataset.splits()  # an error here, not an hour later on another host
     return [(source / name, f"{place}/{name}") for name in dataset.files()]
 
 

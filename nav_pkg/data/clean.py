@@ -255,6 +255,9 @@ def make_plan(
             plan.dropped.append((run.path, why))
         else:
             plan.kept.append(replace(kept, source=names[run.path.parent]))
+    old = sum(not item.report.verified for item in plan.kept)
+    if old:  # the new commits hide it
+        plan.notes.append(f"run.json of {old} of {len(plan.kept)} runs: {commit.UNVERIFIED}")
     parts, note = split([item.key for item in plan.kept], val_len, test_len, seed)
     if note:
         plan.notes.append(note)

@@ -1,8 +1,8 @@
-"""What a commit says: facts that bear a checksum of their own, and the sums of a run's files.
+"""What a commit holds: facts with a checksum of their own, and the sums of a run's files.
 
-run.json and dataset.json bear `sha256`, the SHA-256 of the file without that one line. run.json also bears
+run.json and dataset.json have `sha256`, the SHA-256 of the file without that one line. run.json also has
 `content`, that of sha256sums.txt, which lists all other files. So run.json identifies the whole run. Files
-of format 1 bear no `sha256`: their facts are unverified.
+of format 1 have no `sha256`: their facts are unverified.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEAL = "sha256"
 UNVERIFIED = "of format 1, without a checksum of its own: its facts are unverified"
 
 _OWN = ("format", SEAL, fmt.SPLIT_SIZES)
-"""Keys of dataset.json that speak of the file and its lists, not of robot and recording."""
+"""Keys of dataset.json that describe the file and its lists, not robot and recording."""
 
 _SEAL_LINE = re.compile(rb'^  "sha256": "([0-9a-f]{64})",?\n', re.MULTILINE)
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")

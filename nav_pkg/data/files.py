@@ -170,13 +170,14 @@ def temporary(path: PathLike, ending: str = "") -> Iterator[Tuple[Path, int]]:
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{ending}")
     while True:
-        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(fd, fcntl.LOCK_EX)
         if _is_at(fd, beside):
             break
         os.close(fd)  # swept before it was locked, or another thread's, which has been renamed
     try:
+        os.ftruncate(fd, 0)  # not before: another thread, or a process of this number elsewhere, may have it
         yield beside, fd
     finally:
         if _is_at(fd, beside):

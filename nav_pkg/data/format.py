@@ -11,7 +11,7 @@ from typing import Any, Mapping, Optional, Sequence
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
 
 FORMAT_VERSION = 2
-"""Of what is written: run.json and dataset.json bear a checksum of their own, which format 1 has not."""
+"""Of what is written: run.json and dataset.json have a checksum of their own, which format 1 lacks."""
 FORMATS = (1, 2)
 """Those that are read."""
 

@@ -98,7 +98,7 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
     Returns:
         JSON-ready: path, description, runs (one dict each), outcomes, frames, classes, straight
         fraction, bytes, rgb (mean and std in RGB order, 0..1), splits, partials, damaged runs, unverified
-        (runs whose run.json bears no checksum).
+        (runs whose run.json has no checksum).
     """
     rows, whole, damaged = [], [], []
     for run in dataset.runs:

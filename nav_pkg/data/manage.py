@@ -96,7 +96,7 @@ def _subset_of(description: dict) -> Optional[str]:
 
 
 def _renamed(description: dict, old: str, new: str) -> dict:
-    """A description in which a dataset that it was taken from bears another name."""
+    """A description in which a dataset that it was taken from has another name."""
     made: dict[str, Any] = dict(description)
     if _subset_of(description) == old:
         made[fmt.SUBSET_OF] = {**description[fmt.SUBSET_OF], "dataset": new}
@@ -107,7 +107,7 @@ def _renamed(description: dict, old: str, new: str) -> dict:
 
 
 def remove(dataset: Dataset) -> None:
-    """Remove a dataset: gone at once for whoever looks, its files after that. Links in it are not followed.
+    """Remove a dataset: its name at once, its files after that. Links in it are not followed.
 
     Raises:
         UsageError, DataError: it is in use, or the file system refuses; then it is there still.
@@ -154,7 +154,7 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
             if found.problems:
                 continue  # a new checksum would hide what was changed
             made = _renamed(found.value, dataset.name, target.name)
-            # what bears no checksum, of an earlier nav_pkg, is not to look as if it had been checked
+            # a file without a checksum, of an earlier nav_pkg, must not look as if it had been checked
             text = commit.sealed_json(made) if found.sealed else files.to_json(made)
             files.atomic_write(path / fmt.DATASET_FILE, text)
         try:

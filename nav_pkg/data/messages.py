@@ -13,7 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
-from nav_pkg.data import files
+from nav_pkg.data import codec, files
 from nav_pkg.fields import shown
 
 _ENCODINGS = {
@@ -174,13 +174,21 @@ def require_whole(data: Any, form: str) -> np.ndarray:
     """The bytes of a whole JPEG or PNG, uint8 (bytes,). OpenCV fills what a cut file lacks with grey.
 
     Raises:
-        DataError: they are neither, or the end is missing.
+        DataError: they are neither, the end is missing, or the size that they declare is no camera's.
     """
     found = np.asarray(data).view(np.uint8) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
-    head, end = found[:8].tobytes(), found[-64:].tobytes().rstrip(b"\0")  # some cameras pad with zeros
-    whole = head[:2] == b"\xff\xd8" and end.endswith(b"\xff\xd9")
-    if not whole and not (head == b"\x89PNG\r\n\x1a\n" and b"IEND" in end):
+    head, end = found[:24].tobytes(), found[-64:].tobytes().rstrip(b"\0")  # some cameras pad with zeros
+    jpeg = head[:2] == b"\xff\xd8" and end.endswith(b"\xff\xd9")
+    if not jpeg and not (head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 24 and b"IEND" in end):
         raise DataError(f"compressed image ({form}) of {found.size} bytes is no whole JPEG or PNG")
+    try:
+        if jpeg:
+            size = codec.jpeg_size(found.tobytes().rstrip(b"\0"))
+        else:
+            size = (int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big"))
+        codec.check_size(size, None)
+    except DataError as error:
+        raise DataError(f"compressed image ({form}): {error}") from error
     return found
 
 

@@ -1,4 +1,4 @@
-"""Images that lie in two parts of a split: what is measured there has been learned by heart.
+"""Images that lie in two parts of a split, so that scores on one are of images that were learned.
 
 Laps that were flown from one start pose under one seed repeat each other frame by frame, and a run that was
 copied is there twice under two names. Both show in the sums that every run has since its commit, so that
@@ -18,7 +18,7 @@ REMEDY = (
 )
 
 _SHOWN = 3
-"""So many pairs of runs are named of each two parts."""
+"""Pairs of runs that are named at most, of each two parts."""
 
 
 class Images(NamedTuple):

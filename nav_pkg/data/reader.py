@@ -59,7 +59,7 @@ class Run:
 
     @property
     def verified(self) -> bool:
-        """Whether run.json bears a checksum, and the right one; those of format 1 have none."""
+        """Whether run.json has a checksum, and the right one; those of format 1 have none."""
         return self._committed.sealed
 
     @functools.cached_property
@@ -181,7 +181,7 @@ class Dataset:
     Attributes:
         description: dataset.json, without entries that are not what they must be.
         problems: of dataset.json, one line each.
-        verified: whether dataset.json bears a checksum, and the right one.
+        verified: whether dataset.json has a checksum, and the right one.
 
     Raises:
         DataError: when it is missing (with the nearest name), no dataset, or of another format.

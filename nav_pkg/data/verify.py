@@ -32,7 +32,7 @@ class Report:
         notes: remarkable, but no damage.
         rgb: Look of every colour image, in order; depth likewise. Empty when not looked at.
         sides: the same of every side camera, by its name.
-        verified: run.json bears a checksum, and the right one.
+        verified: run.json has a checksum, and the right one.
     """
 
     run: Run

@@ -77,8 +77,6 @@ def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, dep
     """Write a sheet of frames (jpg or png by the file's ending)."""
     import cv2
 
-    from nav_pkg.data.files import atomic_write
-
     pictures = [picture(run, i, depth=depth) for i in progress(spread(run, count), "frames")]
     height, width = pictures[0].shape[:2]
     columns = min(columns, len(pictures))
@@ -87,7 +85,7 @@ def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, dep
         y, x = place // columns * height, place % columns * width
         sheet[y : y + height, x : x + width] = image
     stored = cv2.imencode(output.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
-    atomic_write(output, stored.tobytes(), "--output")
+    files.atomic_write(output, stored.tobytes(), "--output")
 
 
 def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = False) -> None:

@@ -6,7 +6,6 @@ when it answers real images as the checkpoint's own pilot does.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import inspect
@@ -198,26 +197,26 @@ def export(
     program = CameraNet(net, kind, loaded.preprocessing, camera).eval()
     write = {"onnx": _onnx, "torchscript": _torchscript}[SUFFIXES[output.suffix]]
     data = write(program, (*example, *state), description.text())
-    # under another name until it has been compared; the end of the name must stay
-    beside = output.with_name(f".{output.stem}.{os.getpid()}.tmp{output.suffix}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        files.atomic_write(beside, data, "--output")
-        del data
-        parity = compare(own, open_exported(beside.resolve(), trust=True), images, tolerance)
-        if not parity.holds(tolerance):
-            raise DataError(
-                f"{output}: not kept: it does not answer as the checkpoint does ({parity}; allowed: "
-                f"{tolerance:g} of the largest output, all commands equal): give another --output format, "
-                "or a --tolerance that you can justify"
-            )
-        os.replace(beside, output)
+        files.sweep(output.parent, output.name)
+        # under another name until it has been compared; the end of the name must stay
+        with files.temporary(output, output.suffix) as (beside, fd):
+            files.write_all(fd, data)
+            os.fsync(fd)
+            del data
+            pilot = open_exported(beside.resolve(), trust=output.suffix == ".pt")
+            parity = compare(own, pilot, images, tolerance)
+            if not parity.holds(tolerance):
+                raise DataError(
+                    f"{output}: not kept: it does not answer as the checkpoint does ({parity}; allowed: "
+                    f"{tolerance:g} of the largest output, all commands equal): give another --output "
+                    "format, or a --tolerance that you can justify"
+                )
+            os.replace(beside, output)
         files.fsync(output.parent)
     except OSError as error:
         raise files.disk_error(output, error, "--output") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
     return parity
 
 

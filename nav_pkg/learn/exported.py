@@ -28,6 +28,7 @@ from nav_pkg.learn.exported_files import READ, REMEDY, SUFFIXES, Prepare, Run
 from nav_pkg.learn.pilot import Pilot, check_given, resolve_device
 from nav_pkg.learn.places import require
 from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.reading import parse_object
 
 FORMAT = "nav_pkg export"
 FORMAT_VERSION = 1
@@ -85,7 +86,7 @@ class Description:
             DataError: it is not one, or of another version.
         """
         try:
-            values = json.loads(text)
+            values = parse_object(text, "its text")
             if values.pop("format") != FORMAT:
                 raise ValueError("of another program")
             version = values.pop("format_version")

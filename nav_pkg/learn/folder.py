@@ -20,6 +20,7 @@ from nav_pkg.data.files import (
     printable,
     read_json,
     remove_tree,
+    sweep,
     to_json,
 )
 from nav_pkg.learn.places import MODEL_FILE
@@ -59,8 +60,7 @@ def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
         remove_tree(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f".{MODEL_FILE}.*.tmp"):  # of a run killed while it saved
-            left.unlink()
+        sweep(folder)  # what a killed run was writing
     except OSError as error:
         raise _unwritable(folder, error) from error
     return folder

@@ -7,12 +7,13 @@ events are made from both; on a resume they are made anew, so that no curve has 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -110,27 +111,43 @@ class RunLog:
     def _keep(self, name: str, fields: Mapping[str, Field]) -> list[Record]:
         """The readable lines of the checkpoint's episodes; the file then holds no others.
 
-        What the checkpoint knows of and the file does not hold (any more) is named, and the damaged file
-        is kept beside.
+        The checkpoint's episodes that the file does not hold (any more) are named. A file that is shortened
+        so is kept beside as it was, under a name of its own.
         """
         path = self._folder / name
         there = os.path.lexists(path)
         found, unreadable = read_json_lines(path, fields) if there else ([], [])
         kept = {record["episode"]: record for record in found if record["episode"] <= self._episodes}
         first = min(kept, default=self._episodes + 1) if self._before is None else self._before + 1
-        lost = sorted({*range(first, self._episodes + 1)} - {*kept})
-        if lost and there:
-            atomic_write(path.with_name(f"{name}.damaged"), read_small(path), "--summary_dir")
+        lost = _gaps(sorted(kept), first, self._episodes)
+        records = [kept[episode] for episode in sorted(kept)]
+        text = "".join(map(_line, records))
         if lost:
-            lines = f"line {_ranges(unreadable)} cannot be read" if unreadable else "they are not in it"
-            what = f"{lines}; the file as it was is {name}.damaged" if there else "the file is missing"
+            lines = (
+                f"line {_shown(_spans(unreadable))} cannot be read" if unreadable else "they are not in it"
+            )
+            what = f"{lines}{self._keep_aside(path, text)}" if there else "the file is missing"
             say(
-                f"warning: {path}: lost episode {_ranges(lost)} of the {self._episodes} that the checkpoint "
+                f"warning: {path}: lost episode {_shown(lost)} of the {self._episodes} that the checkpoint "
                 f"knows ({what}); training is not affected, the curves lack them"
             )
-        records = [kept[episode] for episode in sorted(kept)]
-        atomic_write(path, "".join(map(_line, records)), "--summary_dir")
+        atomic_write(path, text, "--summary_dir")
         return records
+
+    @staticmethod
+    def _keep_aside(path: Path, text: str) -> str:
+        """Keep a file beside that this text is to replace, unless it holds just that; words that say so."""
+        was = read_small(path)
+        if was == text.encode():
+            return ""
+        names = itertools.chain(["damaged"], (f"damaged.{number}" for number in itertools.count(2)))
+        beside = next(
+            place
+            for place in (path.with_name(f"{path.name}.{end}") for end in names)
+            if not os.path.lexists(place)
+        )
+        atomic_write(beside, was, "--summary_dir")
+        return f"; the file as it was is {beside.name}"
 
     def last(self, episode: int) -> Optional[Record]:
         """The line of the last episode, which has this number; None when it is lost or was never written."""
@@ -183,15 +200,35 @@ class RunLog:
             self._board.close()
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """Increasing numbers for people: `2, 4 to 7`."""
-    parts: list[list[int]] = []
+Span = Tuple[int, int]
+"""The first and the last of consecutive numbers."""
+
+
+def _gaps(there: Sequence[int], first: int, last: int) -> list[Span]:
+    """The numbers from first to last that increasing ones lack. How many these are is of no matter."""
+    found, expected = [], first
+    for number in (*there, last + 1):
+        if number > expected:
+            found.append((expected, number - 1))
+        expected = max(expected, number + 1)
+    return found
+
+
+def _spans(numbers: Sequence[int]) -> list[Span]:
+    """Increasing numbers, the consecutive ones together."""
+    spans: list[Span] = []
     for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1][1:] = [number]
+        if spans and number == spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], number)
         else:
-            parts.append([number])
-    return ", ".join(" to ".join(map(str, part)) for part in parts)
+            spans.append((number, number))
+    return spans
+
+
+def _shown(spans: Sequence[Span]) -> str:
+    """For people: `2, 4 to 7`."""
+    parts = [str(a) if a == b else f"{a} to {b}" for a, b in spans[:10]]
+    return ", ".join(parts) + (f" and {len(spans) - 10} more" if len(spans) > 10 else "")
 
 
 def _line(record: Record) -> str:

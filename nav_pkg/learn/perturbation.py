@@ -107,7 +107,7 @@ class Perturbation:
     def _blur(self, rgb: np.ndarray, _frame: int) -> np.ndarray:
         import cv2
 
-        # an image goes on beyond its border with the colour of the border
+        # beyond its border an image has the border's colour
         return cv2.GaussianBlur(rgb, (0, 0), self.strength, borderType=cv2.BORDER_REPLICATE)
 
     def _noise(self, rgb: np.ndarray, frame: int) -> np.ndarray:

@@ -25,6 +25,8 @@ from typing import Dict, List, Optional, TextIO
 
 from nav_pkg.core import DataError, SimulatorError, UsageError
 from nav_pkg.private import open_private, private_folder
+from nav_pkg.reading import parse_object
+from nav_pkg.schemas import LINE
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.sim.keeper import PATIENCE, kill_marked
 from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
@@ -32,6 +34,7 @@ from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
 FIRST_PORT, PORTS = 21311, 2000
 _NOT_THE_PORT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE)
 """Errors that the next port would meet as well."""
+_SESSION = {"master": LINE.required, "folder": LINE.required, "address": LINE}
 
 
 class Port:
@@ -97,8 +100,8 @@ def sessions() -> List[Dict[str, str]]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:  # held by a session
-                with contextlib.suppress(ValueError):
-                    found.append(json.loads(lock.read()))
+                with contextlib.suppress(ValueError, DataError):  # not yet, or not whole
+                    found.append(parse_object(lock.read(1 << 16), file, _SESSION))
     return found
 
 

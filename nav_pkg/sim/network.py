@@ -1,6 +1,6 @@
 """Which address the processes of a session listen on: this machine's own (loopback) unless told otherwise.
 
-ROS and Gazebo do not know passwords: whoever reaches their ports may steer the robot, read what is recorded
+ROS and Gazebo have no passwords: anyone who reaches their ports may steer the robot, read what is recorded
 and, through ROS parameters and services, more. GAZEBO_IP, IGN_IP and ROS_IP only change what processes say
 of themselves; what they bind to is the business of a small library that is preloaded (src/listen).
 """
@@ -63,7 +63,7 @@ def check_master(uri: str, address: str) -> None:
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET)}
     except (OSError, UnicodeError):
-        return  # that it can't be reached is told by who calls it
+        return  # the caller reports a master that can't be reached
     if found and not any(is_here(str(one)) for one in found):
         raise UsageError(
             f"the ROS master {uri} is on another machine, which does not reach {address}: give --listen and "

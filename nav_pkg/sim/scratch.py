@@ -10,7 +10,7 @@ import stat
 import tempfile
 import time
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Dict, Iterator, List, Optional
 
 _LOCK = ".lock"
 _YOUNG = 600.0
@@ -54,33 +54,48 @@ class Scratch:
 
 def sweep(prefix: str) -> None:
     """Remove this user's folders of dead processes: no lock is held, and no process names them."""
-    left = [path for path in Path(tempfile.gettempdir()).glob(f"{prefix}*") if _is_left(path)]
-    used = set(_in_use(left)) if left else set()
-    for path in left:
-        if path not in used:
-            shutil.rmtree(path, ignore_errors=True)  # which follows no link
+    left: Dict[Path, int] = {}
+    try:
+        for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            lock = _lock_of_left(path)
+            if lock is not None:
+                left[path] = lock
+        used = set(_in_use(list(left))) if left else set()
+        for path in left:
+            if path not in used:
+                shutil.rmtree(path, ignore_errors=True)  # which follows no link
+    finally:
+        for lock in filter(lambda number: number >= 0, left.values()):
+            os.close(lock)
 
 
-def _is_left(path: Path) -> bool:
+def _lock_of_left(path: Path) -> Optional[int]:
+    """The lock of a folder that is left, held until it is removed.
+
+    A process that has just made it waits for the lock, and then finds the folder gone. None for a folder
+    that is not left; -1 for one without a lock file.
+    """
     try:
         found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            return False
+    except OSError:  # its own process has just removed it
+        return None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        return None
+    try:
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return time.time() - found.st_mtime > _YOUNG
+        return -1 if time.time() - found.st_mtime > _YOUNG else None
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # held, or a file system without locks
-        return False
-    finally:
         os.close(lock)
-    return True
+        return None
+    return lock
 
 
-def _in_use(paths: list[Path]) -> Iterator[Path]:
+def _in_use(paths: List[Path]) -> Iterator[Path]:
     """Those that a process of this user has in its command line or environment."""
     names = {path: os.fsencode(path) for path in paths}
     for entry in os.listdir("/proc"):

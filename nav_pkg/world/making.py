@@ -23,8 +23,11 @@ from nav_pkg.world.content import generate
 from nav_pkg.world.plan import FloorPlan
 
 MANIFEST = "manifest.json"
-GENERATOR = ("artwork", "content", "files", "geometry", "lighting", "mesh", "plan", "route", "textures")
-"""Modules whose change makes other worlds."""
+GENERATOR = (
+    *("artwork", "content", "files", "geometry", "lighting"),
+    *("mesh", "plan", "plan_file", "route", "textures"),
+)
+"""Modules whose change makes other worlds; plan_file has the lamps and limits that a plan does not state."""
 
 
 @functools.lru_cache(maxsize=1)

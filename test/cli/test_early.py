@@ -53,6 +53,8 @@ def test_wrong_names_are_refused_without_torch(places, tmp_path):
         f"evaluate {logs} -m nix": f"3 .*nix/my-model: {MISSING}",
         f"evaluate {logs} -m nix --network tiny_nett": "2 --network 'tiny_nett'",
         f"export {places} -m nix --output x": f"3 .*nix/my-model: {MISSING}",
+        f"demo --output {tmp_path / 'demo'} --network tiny_nett": "2 --network 'tiny_nett'",
+        f"demo --output {tmp_path / 'demo'} -w esatv4": "2 .*did you mean 'esatv3'",
         f"dagger {places} -t x --dataset mint -m nix": "3 .*mint: no such dataset",
     }
     done = subprocess.run(
@@ -71,6 +73,17 @@ def test_the_names_of_networks_are_those_of_the_registry():
     early.network("my_nets.py:MyNet")  # looked at later
     with pytest.raises(UsageError, match="did you mean 'res18_net'"):
         early.network("res18_ne")
+
+
+def test_a_module_of_a_users_own_is_never_refused(tmp_path, monkeypatch):
+    """However it gives its name: first, by keyword, or made up, which leaves all names to the registry."""
+    monkeypatch.setattr(early, "NETS", tmp_path)
+    (tmp_path / "mine.py").write_text('@register(NetSpec("my_net", (8, 8)))\ndef net(outputs): ...\n')
+    early.network("my_net")
+    with pytest.raises(UsageError, match="did you mean 'my_net'"):
+        early.network("my_nett")
+    (tmp_path / "many.py").write_text("for n in 1, 2: register(NetSpec(name=f'net_{n}'))(make)\n")
+    early.network("net_1")
 
 
 def test_without_a_dataset_those_that_are_there_are_listed(places, tmp_path):

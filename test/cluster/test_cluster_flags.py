@@ -519,7 +519,7 @@ def test_every_network_can_be_estimated():
     from nav_pkg import nets
     from nav_pkg.cluster.estimate import RATES
 
-    assert set(RATES) <= set(nets.names())  # others' are told from the network itself
+    assert set(RATES) <= set(nets.names())  # others' are estimated
     for name, rate in RATES.items():
         assert nets.spec(name).input_size == (rate.side, rate.side)
         assert abs(nets.registry.parameter_count(nets.build(name)) / 1e6 - rate.parameters) < 0.1

@@ -98,7 +98,7 @@ class Samples:
 
     @staticmethod
     def age(dataset):
-        """Make a dataset one of format 1, whose facts bear no checksum."""
+        """Make a dataset one of format 1, whose facts have no checksum."""
         for path in (dataset / "dataset.json", *dataset.glob("*/run.json")):
             facts = {**json.loads(path.read_bytes()), "format": 1}
             facts.pop("sha256")

@@ -154,6 +154,7 @@ def test_datasets_of_format_1_are_read_and_called_unverified(samples, dataset, c
     assert [run.content_hash() for run in gathered.runs][:3] == hashes and gathered.verified
     assert not verify_dataset(gathered).all_problems
     plan = make_plan({"old": Dataset(dataset)}, Limits(min_distance=0, min_rgb=1), 1, 1)
+    assert any("run.json of 3 of 4 runs: of format 1" in note for note in plan.notes)
     cleaned = Dataset(execute(plan, tmp_path / "cleaned", 1))
     assert all(run.verified for run in cleaned.runs) and not verify_dataset(cleaned).all_problems
 

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
         text=True,
     ) as living:
         held = Path(living.stdout.readline().strip())
-        # of a number that a living process bears again, and of others that are none of ours to remove
+        # of a number that a living process has again, and others that are not ours to remove
         again = tmp_path / f".config.json.{living.pid}.tmp"
         again.write_text("half")
         film = tmp_path / ".run.gif.12.tmp.gif"
@@ -187,6 +188,26 @@ def test_a_file_is_written_beside_whatever_lies_there(tmp_path):
     beside.write_text("of an earlier process with this number, and longer")
     files.atomic_write(file, "x")
     assert file.read_text() == "x" and not beside.exists()
+
+
+def test_a_file_that_another_thread_writes_is_not_emptied(tmp_path):
+    """Two threads have one number, as processes of two hosts may: the second waits for the first."""
+    file, opened = tmp_path / "file", threading.Event()
+
+    def second():
+        opened.set()
+        files.atomic_write(file, "second")
+
+    with files.temporary(file) as (beside, descriptor):
+        os.write(descriptor, b"first")
+        thread = threading.Thread(target=second)
+        thread.start()
+        opened.wait(60)
+        thread.join(0.2)  # long enough to open the file that is there
+        assert beside.read_bytes() == b"first"
+        os.replace(beside, file)
+    thread.join(60)
+    assert file.read_text() == "second"
 
 
 def test_many_threads_write_one_file(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 from nav_pkg.core import DataError
 from nav_pkg.data import film
+from nav_pkg.data.reader import Run
+from nav_pkg.data.view import view
 
 cv2 = pytest.importorskip("cv2")
 
@@ -67,3 +69,16 @@ def test_a_film_that_is_not_whole_is_an_error(tmp_path):
             film.write_mp4(tmp_path / "film.mp4", pictures(3))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_what_a_killed_view_left_is_removed_by_the_next(dataset, tmp_path, suffix):
+    here = tmp_path / "films"
+    here.mkdir()
+    (here / f".run{suffix}.4194305.tmp{suffix}").write_text("half")
+    (here / f".other{suffix}.4194305.tmp{suffix}").write_text("of another film")
+    view(Run(dataset / "00000_esatv3"), here / f"run{suffix}", every=4)
+    assert sorted(path.name for path in here.iterdir()) == [
+        f".other{suffix}.4194305.tmp{suffix}",
+        f"run{suffix}",
+    ]

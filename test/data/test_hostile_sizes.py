@@ -3,13 +3,14 @@
 import resource
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import simplejpeg
 
 from nav_pkg.core import DataError
-from nav_pkg.data import codec, folders
+from nav_pkg.data import codec, folders, messages
 from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
@@ -135,3 +136,14 @@ def test_a_packs_header_is_not_trusted(dataset, tmp_path):
 def test_a_name_of_5000_letters(samples, tmp_path):
     done = samples.script("dataset", "info", "x" * 5000, "--data_root", tmp_path)
     assert done.returncode == 3 and done.stderr.count("\n") == 1 and "no such dataset" in done.stderr
+
+
+@pytest.mark.parametrize("data", [jpeg(20000, 20000), png(20000, 30000)], ids=["jpeg", "png"])
+def test_a_compressed_image_of_a_topic_or_bag(data, little_memory):
+    """OpenCV itself takes up to a thousand million pixels."""
+    for given in (data, np.frombuffer(data, np.uint8)):  # as ROS and as rosbags give it
+        message = SimpleNamespace(format="jpeg", data=given)
+        with pytest.raises(
+            DataError, match=r"compressed image \(jpeg\): size .*x20000: more than 50,000,000"
+        ):
+            messages.image_to_array(message)

@@ -161,6 +161,8 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, suffix):
     file, output = save(tmp_path), tmp_path / "here" / f"exported{suffix}"
     loaded = checkpoint.load(file)
     loaded.model_state_dict["out.bias"][1] = float("nan")
+    output.parent.mkdir()
+    (output.parent / f".{output.name}.4194305.tmp{suffix}").write_text("of a killed export")
     with pytest.raises(DataError, match="not kept: it does not answer as the checkpoint"):
         export.export(loaded, file, output, CAMERA, pictures(2))
     assert list(output.parent.iterdir()) == []
@@ -333,6 +335,12 @@ def test_sizes_that_can_not_be_take_no_memory(tmp_path, key, value):
     file.write_bytes(exported_files.with_checksum(model.SerializeToString()))
     with pytest.raises(DataError, match=rf"its description is not readable \({key}"):
         fly(file)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "{", '{"camera": Infinity}', "\ud800"])
+def test_a_description_that_is_none_is_one_line(text):
+    with pytest.raises(DataError, match=r"\Ax.onnx: its description is not readable \(.*\): export it again"):
+        exported.Description.from_text(text, "x.onnx")
 
 
 def test_a_name_without_an_end_means_onnx(tmp_path, data_root):

@@ -227,6 +227,29 @@ def test_what_a_log_never_had_is_not_called_lost(whole, tmp_path, capsys):
     (tmp_path / "metrics.jsonl").unlink()
     RunLog(tmp_path, [], False, episodes=4, before=1)
     assert "metrics.jsonl: lost episode 2 to 4 of the 4" in capsys.readouterr().out
+    RunLog(tmp_path, [], False, episodes=10**12)  # as a checkpoint may state
+    assert "lost episode 1 to 1000000000000 of the 1000000000000" in capsys.readouterr().out
+
+
+def test_the_damaged_file_stays_whatever_follows(whole, tmp_path, capsys):
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        shutil.copy(whole / name, tmp_path)
+    file = tmp_path / "metrics.jsonl"
+    damaged = file.read_bytes().replace(b'"episode": 2', b'"episode": x')
+    file.write_bytes(damaged)
+    for _ in range(2):  # a resume, and another one
+        RunLog(tmp_path, [], False, episodes=3)
+        assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damaged
+        assert "lost episode 2 of the 3" in capsys.readouterr().out
+    again = file.read_bytes()[:-20]  # and damaged once more
+    file.write_bytes(again)
+    RunLog(tmp_path, [], False, episodes=3)
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damaged
+    assert (tmp_path / "metrics.jsonl.damaged.2").read_bytes() == again
+    assert sorted(path.name for path in tmp_path.glob("*.damaged*")) == [
+        "metrics.jsonl.damaged",
+        "metrics.jsonl.damaged.2",
+    ]
 
 
 def test_a_resume_with_a_damaged_line_ends_well(arguments, whole, tmp_path, capsys):
@@ -598,6 +621,16 @@ def test_two_trainings_in_one_log_folder_are_refused_until_the_first_is_dead(arg
     assert folder.open_folder(tmp_path, "a", False) == tmp_path / "a"
     folder.close_folder(tmp_path / "a")
     folder.open_folder(tmp_path, "a", False)
+
+
+def test_a_start_removes_what_a_killed_training_was_writing(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in (".metrics.jsonl.4194305.tmp", ".config.json.4194305.tmp", ".my-model.4194305.tmp"):
+        (tmp_path / "a" / name).write_text("half")
+    (tmp_path / "a" / "metrics.jsonl").write_text("")
+    where = folder.open_folder(tmp_path, "a", False)
+    folder.close_folder(where)
+    assert [path.name for path in where.iterdir()] == ["metrics.jsonl"]
 
 
 def test_wall_time(arguments, tmp_path):

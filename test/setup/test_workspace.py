@@ -63,7 +63,7 @@ print("Python", Episode(run=3).run, *ModelStates(name=["drone"]).name)
 
 
 class Workspace:
-    """A catkin workspace in a shell that has heard nothing of nav_pkg."""
+    """A catkin workspace in a shell that has no settings of nav_pkg."""
 
     def __init__(self, folder):
         self.folder = folder

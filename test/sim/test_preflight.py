@@ -1,4 +1,4 @@
-"""What no second try would mend is told at once, with exit code 2 and what to do."""
+"""Errors that no second try would mend end a command at once, with exit code 2 and a remedy."""
 
 from __future__ import annotations
 

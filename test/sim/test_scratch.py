@@ -1,5 +1,6 @@
 """A simulator's folder: its own, gone at the end, and gone with the next one where it was killed."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nav_pkg.sim import scratch
 from nav_pkg.sim.scratch import Scratch
 
 PREFIX = "nav_pkg-sim-"
@@ -71,3 +73,27 @@ def test_folders_of_earlier_versions_and_others(temporary):
     with Scratch(PREFIX):
         assert {path.name for path in temporary.iterdir()} > {f"{PREFIX}{n}" for n in ("new", "link", "file")}
         assert not (temporary / f"{PREFIX}old").exists() and elsewhere.is_dir()
+
+
+def test_a_folder_is_locked_until_it_is_removed(temporary, monkeypatch):
+    """A process that has made it and not locked it yet then finds it gone, and makes another."""
+    (temporary / f"{PREFIX}new").mkdir()
+    lock = temporary / f"{PREFIX}new" / ".lock"
+    lock.write_text("")
+    looked = []
+
+    def in_use(_paths):
+        with open(lock) as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looked.append(True)
+        return iter(())
+
+    monkeypatch.setattr(scratch, "_in_use", in_use)
+    scratch.sweep(PREFIX)
+    assert looked and not lock.parent.exists()
+
+
+def test_a_folder_that_goes_while_it_is_looked_at(temporary, monkeypatch):
+    gone = temporary / f"{PREFIX}gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    scratch.sweep(PREFIX)

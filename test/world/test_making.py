@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import json
@@ -261,6 +262,19 @@ def test_command(tmp_path, capsys, remembered):
 def test_wrong_use(argv, problem):
     with pytest.raises(UsageError, match=problem):
         make_world.main(argv)
+
+
+def test_a_change_of_any_module_that_makes_worlds_makes_them_anew():
+    """Those that reading a plan and making its files import, at any depth."""
+    folder, found, left = Path(making.__file__).parent, set(), {"content", "plan_file"}
+    while left:
+        name = left.pop()
+        found.add(name)
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nav_pkg.world"):
+                inner = node.module.split(".")[2:]
+                left |= {*inner, *(item.name for item in node.names if not inner)} - found
+    assert found == set(making.GENERATOR)
 
 
 def test_output_that_cannot_be_written(tmp_path):
