@@ -481,23 +481,6 @@ def test_what_is_refused_before_anything_is_made(line, text, folders):
     assert not (folders / "log").exists()
 
 
-NAMES = """
-import sys
-from nav_pkg.cli import dag_train
-from nav_pkg.core import DataError
-try:
-    dag_train.main(["-t", "t", "--dataset", "nowhere", "--checkpoint_path", "tiny_net_scratch"])
-except DataError as error:
-    assert "no such dataset" in str(error) and "torch" not in sys.modules
-    sys.exit(7)
-"""
-
-
-def test_a_wrong_name_is_refused_before_torch_is_loaded():
-    """Loading it takes seconds, on a busy machine many."""
-    assert subprocess.run([sys.executable, "-c", NAMES], timeout=60).returncode == 7
-
-
 def test_less_memory_than_expected_is_warned_of():
     one = dag_train.Train(["-t", "t", "--dataset", "esatv3_expert", "--rammem", "0.5"])
     with one.folders():
