@@ -46,7 +46,7 @@ def command(*words, code=0):
         [sys.executable, str(ROOT / "scripts" / "pool.py"), *words],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -64,7 +64,7 @@ def test_start_status_stop(folder):
         )
         for _ in range(2)
     ]
-    said = sorted(one.communicate(timeout=200)[0].splitlines()[0] for one in both)
+    said = sorted(one.communicate(timeout=300)[0].splitlines()[0] for one in both)
     assert [one.returncode for one in both] == [0, 0]
     assert said == [f"pool in {folder} runs already", f"pool in {folder} started"]
     pid = Pool(folder).pid
@@ -76,7 +76,7 @@ def test_start_status_stop(folder):
     shell = subprocess.run(
         ["bash", "-c", 'eval "$("$0" "$1" env)"; condor_q -totals && condor_status -af Cpus', sys.executable]
         + [str(ROOT / "scripts" / "pool.py")],
-        capture_output=True, text=True, timeout=100,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert shell.returncode == 0 and shell.stdout.splitlines()[-1] == "2", shell.stderr
     assert "stopped" in command("stop")
@@ -128,7 +128,7 @@ def test_what_a_killed_pool_left_is_cleared(folder):
     pool.start(cpus=1, memory=500, die_with_parent=True)
     before = pool._daemons()
     os.kill(pool.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SOON
     while pool.pid is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
