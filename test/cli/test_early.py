@@ -59,7 +59,11 @@ def dag_lines(places):
         "dag_create_data --destination d": {**world, "--alpha 0 -m nix": fly["-m nix"]},
         "dag_train": {**train, **start, "--lerning_rate 1": "2 .*did you mean '--learning_rate'"},
         "dag_train_and_evaluate": {**train, **start, "--dataset mine --worlds esatv4": world["-w esatv4"]},
-        "dag_evaluate": {**fly, "": "3 .*seed_123: holds no model", "-m there --worlds esatv4": "2 .*'esatv3'"},
+        "dag_evaluate": {
+            **fly,
+            "": "3 .*seed_123: holds no model",
+            "-m there --worlds esatv4": "2 .*'esatv3'",
+        },
         "dag_train_online": {**learner, **world, "-m nix": fly["-m nix"]},
         "dag_dagger --dataset mine": {**fly, "-m there -w esatv4": world["-w esatv4"]},
         "dag_dagger -m nix": {"--dataset mint": train["--dataset mint"]},

@@ -85,7 +85,17 @@ def wait(folders, tag, code=0):
     return nodes
 
 
-LINE = ["--dataset", "easy", "--discrete", "--loss", "CrossEntropy", "--learning_rate", 0.1, "--batch_size", 1]
+LINE = [
+    "--dataset",
+    "easy",
+    "--discrete",
+    "--loss",
+    "CrossEntropy",
+    "--learning_rate",
+    0.1,
+    "--batch_size",
+    1,
+]
 LINE += ["--max_episodes", 3, "--continue_training", "--checkpoint_path", "tiny_net_scratch"]
 LINE += ["--num_threads", 1]
 

@@ -70,7 +70,9 @@ def jobs(queue, last, gone):
         tar.add(content, "data/small")
     # those that take longest first
     folder, numbers = queue.submit(far, left, gone, hosts=TRAVELS)
-    others = [queue.job(name, "fake.py", "-t", name, "wait", code) for name, code in (("away", 1), ("shot", 0))]
+    others = [
+        queue.job(name, "fake.py", "-t", name, "wait", code) for name, code in (("away", 1), ("shot", 0))
+    ]
     numbers.update(queue.submit(last, *others)[1])
     codes = [queue.job(name, "fake.py", "-t", name, "exit", *words) for name, words in CODES.items()]
     # A job whose simulator failed waits for another host; of these there is none.
