@@ -206,7 +206,7 @@ class Queue:
 
 @pytest.fixture(scope="session")
 def make_queue(pool, base, checkout):
-    """A function that gives a queue whose jobs' folders lie in a folder of that name, with the tests' command."""
+    """A function that makes a queue of the tests' command, with the folders of its jobs in one of a name."""
     return lambda name: Queue(pool, base / name, checkout)
 
 

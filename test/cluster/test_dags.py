@@ -1,4 +1,4 @@
-"""DAGs on a real pool: held, removed, resumed and vacated models, and recordings with the bytes of one session."""
+"""DAGs on a real pool: models that are held, removed, resumed, vacated; recordings with a session's bytes."""
 
 from __future__ import annotations
 
@@ -121,8 +121,9 @@ def test_two_models_that_are_held_removed_vacated_and_reported(folders):
 
     image.write_bytes(whole)
     assert "submitted: job" in run("dag_train.py", *line)
+    alone = [*map(str, LINE), "--random_seed", "123"]
     plain = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "main.py"), "-t", "plain", *map(str, LINE), "--random_seed", "123"],
+        [sys.executable, str(ROOT / "scripts" / "main.py"), "-t", "plain", *alone],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     vacate_in_mid_episode(log)
@@ -179,10 +180,10 @@ def assert_same_weights(*folders):
 
 @pytest.mark.skipif(shutil.which("roslaunch") is None, reason="needs ROS")
 def test_recorders_make_the_bytes_of_one_session(folders, make_queue):
-    """Three simulators on one host, of which two run at the same time at least, each with its own ROS master, ports, display and folder.
+    """Three simulators on one host, at least two of them at the same time.
 
-    The DAG's recorders write to the shared file system. The session's files travel, and it is sent home after
-    each run.
+    Each has its own ROS master, ports, display and folder. The DAG's recorders write to the shared
+    file system. The session's files travel, and it is sent home after each run.
     """
     flight = ["-t", "c", "-w", "esatv3", "--random_seed", 7, "--start", "route", "--max_duration", 4, "-ds"]
     flight += ["--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45]

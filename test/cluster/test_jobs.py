@@ -168,7 +168,7 @@ def test_vacated_and_removed_jobs_are_resumed(queue, jobs, gone):
 
 
 def _there(queue, name, number):
-    """The file by which a job, in its log folder or a scratch folder, says that its n-th try listens, or None."""
+    """The file by which a job says that its n-th try has its handler, or None; `away` uses no scratch."""
     with contextlib.suppress(OSError):  # HTCondor removes a folder meanwhile
         here = [queue.folder / "log" / name / "tries"] if name == "away" else []
         for file in here or (queue.pool.folder / "execute").rglob(f"log/{name}/tries"):

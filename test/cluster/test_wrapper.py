@@ -19,7 +19,6 @@ from nav_pkg.cluster import job as jobs
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, paths
 
-
 LIMIT = 240
 """Seconds that anything may take on a busy machine."""
 

@@ -3,9 +3,9 @@
     fly_client.py WIDTH HEIGHT             everything fails once
     fly_client.py WIDTH HEIGHT interrupt   the guardian is interrupted in flight
 
-`LIMIT` only ends a wait for what never comes. Three times are measured: from the loss of an input to the first
-zero command. They may exceed the guardian's limits by `SLACK`, and by what the machine stood still meanwhile,
-as the camera's, the joystick's and the commands' own periods show.
+`LIMIT` only ends a wait for what never comes. Three times are measured: from the loss of an input to the
+first zero command. They may exceed the guardian's limits by `SLACK`, and by what the machine stood still
+meanwhile, as the camera's, the joystick's and the commands' own periods show.
 """
 
 import os
@@ -116,7 +116,7 @@ class Player:
         begin, before, flown = len(self.played), sum(map(self.counts, reasons)), len(self.heard) - 1
         self.until(f"the loss of {what}", lambda: any(lost(line) for line in self.played[begin:]))
         first = next(n for n in range(begin, len(self.played)) if lost(self.played[n]))
-        # The guardian got the input for the last time before that line; a button that is not pressed, with it.
+        # The guardian last got the input before that line; a button that is not pressed, with it.
         sent = self.played[first if what == "the button" else first - 1][0]
         later = [n for n, (at, _) in enumerate(self.heard) if at >= sent]
         at = max(
@@ -228,8 +228,8 @@ def fail_once(player):
     assert status.name == "guardian" and player.counts("outputs") > 100, status
     assert player.counts("deadman") >= 3 and player.counts("no_joystick") >= 2, status
 
-    # What nobody can decode ends the flight, with zero as the last word. Not one such image: the camera's last
-    # good one may come after it, and the learner takes the newest alone.
+    # What nobody can decode ends the flight, with zero as the last word. A single such image could be
+    # overtaken by the camera's last good one: the learner takes the newest alone.
     player.encoding = "rgb7"
     player.until("the end", lambda: player.commands.get_num_connections() == 0)
     assert player.heard[-1][1] == Twist(), player.heard[-1]
