@@ -97,16 +97,16 @@ class Evaluate(DagCommand):
         taken, given = self._checkpoints(words)
         self.rest = taken
         self.flights = check_flights(self.name, self.rest)
-        for path in given:
-            early.checkpoint(path, self.summary_dir)
         network = evaluate.split(["-m", "checkpoint", *self.rest])[0].network
         early.network(network)
-        from nav_pkg.learn import checkpoint
+        for path in given:
+            early.checkpoint(path, self.summary_dir)
+        chosen = list(labels(given).items()) if given else self._models()
+        from nav_pkg.learn import checkpoint  # torch takes seconds
 
         self.flown: Dict[str, str] = {}
         self.networks: Dict[str, str] = {}
-        named = labels(given) if given else {}
-        for path, label in named.items() if given else self._models():
+        for path, label in chosen:
             self.networks[label] = checkpoint.load(path, self.summary_dir, network).network
             self.flown[label] = path
         if not given:

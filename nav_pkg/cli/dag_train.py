@@ -18,6 +18,7 @@ from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
 from nav_pkg.cluster import estimate
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
+from nav_pkg.learn import places
 
 WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
 """The flags that say how long a training may run."""
@@ -122,9 +123,7 @@ class Train(DagCommand):
         given = self.training.checkpoint_path
         if not given:
             return False
-        from nav_pkg.learn import checkpoint
-
-        file = checkpoint.locate(given, self.summary_dir)
+        file = places.locate(given, self.summary_dir)
         if file.is_file():
             return False
         if file.parent.name in (f"{self.network}_scratch", f"{self.training.network}_scratch"):
@@ -135,12 +134,11 @@ class Train(DagCommand):
         """Make a scratch checkpoint that is missing, of the first seed, so that all models begin alike."""
         if not self.scratch or (self.args.dont_submit and not self.args.file_transfer):
             return
-        from nav_pkg.learn import checkpoint
         from nav_pkg.learn.setup import Setup
 
         values = learner_flags.offline_values(self.training)
         values.update(random_seed=self.models[0].seed, summary_dir=str(self.summary_dir), checkpoint_path="")
-        file = checkpoint.locate(self.training.checkpoint_path, self.summary_dir)
+        file = places.locate(self.training.checkpoint_path, self.summary_dir)
         if Setup(values).scratch().save(file, replace=False):
             print(f"{file}: was not there: made from seed {self.models[0].seed}")
 

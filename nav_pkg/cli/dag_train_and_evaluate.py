@@ -34,9 +34,9 @@ class TrainAndEvaluate(Train):
 
     def check(self) -> None:
         """Check the training's flags and the flights'."""
-        self.check_training(self.words["main.py"])
         words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
         self.flight = check_flights(self.name, words)
+        self.check_training(self.words["main.py"])  # which may import torch
 
     def evaluate_job(self, model: Model) -> Asked:
         """The flights of a trained model."""

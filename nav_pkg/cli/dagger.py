@@ -148,6 +148,12 @@ class Rounds:
         given = main_command.given(training)
         early.network(given.get("network"))
         early.checkpoint(args.checkpoint_path, args.summary_dir)
+        self.net: List[List[str]] = []
+        self.own: List[str] = []
+        # what any of the commands would refuse is refused before the first one
+        own, _ = session_flags.split(self.collect(1)[2:])
+        session_flags.schedule(own)
+        session_flags.check_simulator(own)
         from nav_pkg import nets  # torch takes seconds
         from nav_pkg.learn import checkpoint as checkpoint_file
         from nav_pkg.learn.online_flags import described_words
@@ -159,10 +165,6 @@ class Rounds:
         self.own = self.net[0] if nets.code_of(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
-        # what any of the commands would refuse is refused before the first one
-        own, _ = session_flags.split(self.collect(1)[2:])
-        session_flags.schedule(own)
-        session_flags.check_simulator(own)
         main_command.parse(self.train(1)[2:])
 
     # The commands of a round.

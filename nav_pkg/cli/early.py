@@ -116,19 +116,24 @@ def _there(data_root: Optional[PathLike]) -> str:
     return f"give one of those in {root}: {', '.join(known[:SHOWN])}{more}"
 
 
-def flight(given: Mapping[str, Any], checkpoint_path: Optional[PathLike], args: Any, where: Path) -> None:
+def flight(
+    given: Mapping[str, Any], checkpoint_path: Optional[PathLike], args: Any, where: Optional[Path]
+) -> None:
     """Refuse what a session of flights would find out after torch's import.
 
     Args:
         given: the learner's flags that stand on the command line.
         checkpoint_path: of the session.
-        args: its flags, `summary_dir` and `learns` among them.
-        where: its log folder.
+        args: its flags, `summary_dir`, `data_root` and `learns` among them.
+        where: its log folder, which may be resumed; None for a session that begins anew.
 
     Raises:
         UsageError: no such network.
-        DataError: no such checkpoint.
+        DataError: no such checkpoint, or no such dataset to fill the replay buffer from.
     """
     network(given.get("network"))
-    if not (args.learns and folder.can_resume(where)):
-        checkpoint(checkpoint_path, args.summary_dir, scratch=args.learns)
+    if args.learns and where is not None and folder.can_resume(where):
+        return
+    checkpoint(checkpoint_path, args.summary_dir, scratch=args.learns)
+    if args.learns and given.get("prefill_dataset"):
+        dataset(given["prefill_dataset"], args.data_root)

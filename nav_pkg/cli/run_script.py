@@ -119,7 +119,8 @@ class Session:
     def _check_learner(self, words: List[str]) -> None:
         """Refuse a missing checkpoint, or one that the flags contradict, before anything is made."""
         given = learner.given(words)
-        early.flight(given, self.args.checkpoint_path, self.args, self.folder)
+        where = None if self._anew else self.folder
+        early.flight(given, self.args.checkpoint_path, self.args, where)
         from nav_pkg.learn import exported, online_flags  # torch takes seconds
         from nav_pkg.learn.pilot import check_given
 

@@ -1,8 +1,10 @@
 """Wrong names are refused before torch is imported, and say what there is."""
 
 import re
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -30,12 +32,47 @@ MISSING = "no such checkpoint: check --checkpoint_path"
 
 @pytest.fixture
 def places(tmp_path):
-    """A data root with two datasets of which nothing but the name is there, and an empty folder of logs."""
-    for name in ("mine", "collect/other"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "dataset.json").write_text('{"format": 1}')
-    (tmp_path / "log").mkdir()
+    """A data root with two datasets, and a folder of logs with a checkpoint that is read by no test."""
+    make = runpy.run_path(str(Path(__file__).parents[1] / "data" / "conftest.py"))["Samples"]()
+    mine = make.dataset(tmp_path / "data" / "mine", runs=3, frames=2)
+    for number, part in enumerate(("train", "val", "test")):
+        (mine / f"{part}_set.txt").write_text(f"{number:05d}_esatv3\n")
+    (tmp_path / "data" / "collect" / "other").mkdir(parents=True)
+    (tmp_path / "data" / "collect" / "other" / "dataset.json").write_text('{"format": 1}')
+    (tmp_path / "log" / "there").mkdir(parents=True)
+    (tmp_path / "log" / "there" / "my-model").write_text("")
     return f"--data_root {tmp_path / 'data'} --summary_dir {tmp_path / 'log'}"
+
+
+def dag_lines(places):
+    """Those of the cluster's commands: all names that a line can hold."""
+    train = {
+        "--dataset mint": "3 .*mint: no such dataset; did you mean 'mine'",
+        "--dataset mine --network tiny_nett": "2 --network 'tiny_nett': .*mean 'tiny_net'",
+        "--dataset mine --network no.py:Net": "2 .*there is no file",
+    }
+    start = {"--dataset mine --checkpoint_path nix": "3 .*nix/my-model"}
+    fly = {"-m nix": f"3 .*nix/my-model: {MISSING}", "-m there --network tiny_nett": "2 .*mean 'tiny_net'"}
+    world = {"-w esatv4": "2 .*did you mean 'esatv3'"}
+    learner = {"--network tiny_nett": "2 .*mean 'tiny_net'", "--prefill_dataset mint": "3 .*mean 'mine'"}
+    made = {
+        "dag_create_data --destination d": {**world, "--alpha 0 -m nix": fly["-m nix"]},
+        "dag_train": {**train, **start, "--lerning_rate 1": "2 .*did you mean '--learning_rate'"},
+        "dag_train_and_evaluate": {**train, **start, "--dataset mine --worlds esatv4": world["-w esatv4"]},
+        "dag_evaluate": {
+            **fly,
+            "": "3 .*seed_123: holds no model",
+            "-m there --worlds esatv4": "2 .*'esatv3'",
+        },
+        "dag_train_online": {**learner, **world, "-m nix": fly["-m nix"]},
+        "dag_dagger --dataset mine": {**fly, "-m there -w esatv4": world["-w esatv4"]},
+        "dag_dagger -m nix": {"--dataset mint": train["--dataset mint"]},
+    }
+    return {
+        f"{command} {places} -t x {more}": said
+        for command, lines in made.items()
+        for more, said in lines.items()
+    }
 
 
 def test_wrong_names_are_refused_without_torch(places, tmp_path):
@@ -55,7 +92,11 @@ def test_wrong_names_are_refused_without_torch(places, tmp_path):
         f"export {places} -m nix --output x": f"3 .*nix/my-model: {MISSING}",
         f"demo --output {tmp_path / 'demo'} --network tiny_nett": "2 --network 'tiny_nett'",
         f"demo --output {tmp_path / 'demo'} -w esatv4": "2 .*did you mean 'esatv3'",
+        f"run_script {places} --online --prefill_dataset mint": "3 .*mint: no such dataset",
         f"dagger {places} -t x --dataset mint -m nix": "3 .*mint: no such dataset",
+        f"dagger {places} -t x --dataset mine -m nix": f"3 .*nix/my-model: {MISSING}",
+        f"dagger {places} -t x --dataset mine -m there -w esatv4": "2 .*did you mean 'esatv3'",
+        **dag_lines(places),
     }
     done = subprocess.run(
         [sys.executable, "-c", CODE], input="\n".join(lines), capture_output=True, text=True, timeout=300

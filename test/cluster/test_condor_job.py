@@ -62,7 +62,7 @@ class Host:
 
     def run(self, note="", **environment):
         process = self.start(note, **environment)
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=300)
         return process.returncode, out, errors
 
     def code(self):
@@ -87,7 +87,7 @@ def test_jobs_with_the_same_code_share_it(host):
 def test_jobs_that_begin_together_end_well(host):
     started = [host.start() for _ in range(4)]
     for process in started:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert len(host.code()) == 1
 

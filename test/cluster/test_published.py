@@ -83,7 +83,7 @@ def write_dataset(path, frames):
     make = runpy.run_path(str(ROOT / "test" / "learn" / "conftest.py"))
     create_dataset(path, make["DESCRIPTION"])
     for number, (part, count) in enumerate((("train", frames), ("val", 4), ("test", 4))):
-        make["write_run"](path, f"{number:05d}_esatv3", count, number)
+        make["_write_run"](path, f"{number:05d}_esatv3", count, number)
         (path / f"{part}_set.txt").write_text(f"{number:05d}_esatv3\n")
 
 

@@ -22,9 +22,9 @@ print("still here")
 """
 
 
-def node(body, code=None, seconds=20):
+def node(body, code=None, seconds=300):
     program = NODE.format(body=body, code=code, seconds=seconds)
-    return subprocess.run(["python3", "-c", program], capture_output=True, text=True, timeout=15)
+    return subprocess.run(["python3", "-c", program], capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.parametrize("code, ends", [(5, 5), (None, 3)])
@@ -74,7 +74,7 @@ else:
         env=dict(os.environ, ROS_LOG_DIR=str(tmp_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == code
     assert "AttributeError" in done.stderr.splitlines()[-1]

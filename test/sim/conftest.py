@@ -45,7 +45,7 @@ def master():
     os.environ["ROS_MASTER_URI"] = uri
     os.environ["ROS_IP"] = "127.0.0.1"
     core = Child(["rosmaster", "--core", "-p", str(port)], dict(os.environ))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not master_answers(uri):
         assert core.running and time.monotonic() < deadline, "\n".join(core.lines)
         time.sleep(0.1)

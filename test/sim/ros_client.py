@@ -18,6 +18,9 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan
 from gazebo_msgs.msg import ContactsState
 from nav_pkg.core import Command, Pose
 
+LIMIT = 240.0
+"""Wall seconds that anything may take on a busy machine."""
+
 SENSORS = {
     "rgb": ("/camera/rgb/image_raw", Image),
     "depth": ("/camera/depth/image_raw", Image),
@@ -76,10 +79,18 @@ class Seen:
         return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in parts.items()}
 
 
+def wait(ready, what):
+    """Wait in wall time until something is so."""
+    deadline = time.monotonic() + LIMIT
+    while not ready():
+        assert time.monotonic() < deadline, f"waited {LIMIT} s for {what}"
+        time.sleep(0.02)
+
+
 class Client:
     """Steps a simulator and collects what its sensors say."""
 
-    def __init__(self, sensors=tuple(SENSORS), limit=60.0, physics_steps=20):
+    def __init__(self, sensors=tuple(SENSORS), limit=LIMIT, physics_steps=20):
         self.limit = limit
         self.physics_steps = physics_steps
         self.wanted = sensors
@@ -106,11 +117,7 @@ class Client:
             self._subscribers.append(rospy.Subscriber(topic, CameraInfo, self._take_info, name))
         self._step = rospy.ServiceProxy("/gazebo/step", Step, persistent=True)
         self._reset = rospy.ServiceProxy("/gazebo/reset", Reset, persistent=True)
-        deadline = time.monotonic() + limit
-        while any(s.get_num_connections() == 0 for s in self._subscribers):
-            if time.monotonic() > deadline:
-                raise AssertionError("not all topics are published")
-            time.sleep(0.01)
+        wait(lambda: all(s.get_num_connections() for s in self._subscribers), "publishers of all topics")
 
     def close(self):
         """Unsubscribe."""

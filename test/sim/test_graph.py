@@ -99,11 +99,11 @@ def test_a_temporary_folder_that_takes_no_file_is_told_at_once(ports, monkeypatc
 
 
 def test_marked_processes_are_found_with_their_children():
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(900)'])"
     environment = dict(os.environ, **{keeper.MARK: "a-test"})
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 240
         while len(keeper.marked("a-test")) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         found = keeper.marked("a-test")
@@ -113,14 +113,14 @@ def test_marked_processes_are_found_with_their_children():
     finally:
         for number in keeper.marked("a-test"):
             os.kill(number, 9)
-        parent.wait(timeout=30)
+        parent.wait(timeout=240)
 
 
 def test_a_child_loads_no_library_between_fork_and_exec(monkeypatch):
     """It could not, if another thread loaded one at that moment: the loader would end it with 127."""
     monkeypatch.setattr(ctypes, "CDLL", lambda *_: os._exit(127))
     child = subprocess.Popen(["sleep", "0"], preexec_fn=children.dying_with_parent(signal.SIGINT))
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=240) == 0
 
 
 SESSION = """
@@ -128,14 +128,14 @@ import signal, subprocess, sys, time
 from nav_pkg.sim.children import dying_with_parent
 keep = "import sys; from nav_pkg.sim import keeper as k; k.PATIENCE = 0.5; k.keep('k-test', sys.argv[1:])"
 subprocess.Popen([sys.executable, "-c", keep, *sys.argv[1:]], preexec_fn=dying_with_parent(signal.SIGINT))
-time.sleep(300)
+time.sleep(900)
 """
 
 LAUNCHER = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGINT, {})
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
-time.sleep(300)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"], start_new_session=True)
+time.sleep(900)
 """
 
 
@@ -145,7 +145,7 @@ def test_nothing_of_a_graph_outlives_a_killed_session(heeds):
     session = subprocess.Popen(command)
 
     def until(count):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while len(keeper.marked("k-test")) != count:
             assert time.monotonic() < deadline, keeper.marked("k-test")
             time.sleep(0.05)
@@ -156,7 +156,7 @@ def test_nothing_of_a_graph_outlives_a_killed_session(heeds):
         until(0)
     finally:
         session.kill()
-        session.wait(timeout=30)
+        session.wait(timeout=240)
         keeper.kill_marked("k-test")
 
 

@@ -124,7 +124,7 @@ def test_commands_tell_at_once(tmp_path, command):
     environment = dict(os.environ, NAV_PKG_LOG=str(tmp_path), NAV_PKG_DATA=str(tmp_path))
     done = subprocess.run(
         ["bash", "-c", script, sys.executable, *command[1:]],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: a process may have 64 open files here, the simulator needs 256")
@@ -134,6 +134,6 @@ def test_commands_tell_at_once(tmp_path, command):
 def test_a_limit_that_no_library_survives(tmp_path):
     script = f'ulimit -v 300000; exec "$0" "{ROOT}/scripts/run_script.py" -t x'
     line = ["bash", "-c", script, sys.executable]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: a process may have 307 MB of memory here")

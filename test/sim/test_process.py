@@ -19,6 +19,8 @@ from nav_pkg.sim.description import ROOT, Options
 from nav_pkg.sim.gazebo import Gazebo, free_port, master_answers
 
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "simulator.py"), "--world", ROOM]
+LIMIT = 240.0
+"""Wall seconds that a start or an end may take on a busy machine."""
 
 
 class Running:
@@ -27,14 +29,14 @@ class Running:
     def __init__(self, *flags, environment=None):
         self.child = Child([*SCRIPT, *flags], dict(environment or os.environ))
 
-    def until_ready(self, limit=90.0):
+    def until_ready(self, limit=LIMIT):
         deadline = time.monotonic() + limit
         while not any("[nav_pkg] ready" in line for line in self.child.lines):
             assert self.child.running and time.monotonic() < deadline, "\n".join(self.child.lines)
             time.sleep(0.05)
         return self
 
-    def end(self, limit=40.0):
+    def end(self, limit=LIMIT):
         """Exit code and last line."""
         self.child.process.wait(limit)
         self.child.drain()
@@ -54,7 +56,7 @@ class Running:
         return found
 
 
-def gone(numbers, limit=15.0):
+def gone(numbers, limit=LIMIT):
     """Whether all these processes end (a zombie has ended)."""
     deadline = time.monotonic() + limit
 
@@ -98,7 +100,7 @@ def test_a_signal_ends_it_with_0_and_nothing_is_left(running, number):
 
 def test_a_signal_while_starting_ends_it_too(running):
     one = running()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while len(one.descendants()) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     children = one.descendants()
@@ -126,7 +128,7 @@ def test_a_held_gzserver_obeys_ctrl_c(running):
     one = running().until_ready()
     (server,) = [n for n in one.descendants() if "gzserver" in os.readlink(f"/proc/{n}/exe")]
     os.kill(server, signal.SIGINT)
-    assert gone([server], 10)
+    assert gone([server])
     assert one.end()[0] == 4  # it was not asked to: for the watcher that is a failure
 
 
@@ -141,13 +143,13 @@ def test_the_master_goes_away(running):
     uri = f"http://127.0.0.1:{port}"
     core = Child(["rosmaster", "--core", "-p", str(port)], dict(os.environ, ROS_MASTER_URI=uri))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LIMIT
         while not master_answers(uri) and time.monotonic() < deadline:
             time.sleep(0.1)
         one = running(environment=dict(os.environ, ROS_MASTER_URI=uri)).until_ready()
         children = one.descendants()
         core.stop(signal.SIGKILL)
-        code, line = one.end(90)
+        code, line = one.end()
         assert code == 4 and f"the ROS master at {uri} is gone" in line
         assert gone(children)
     finally:
@@ -205,7 +207,7 @@ def test_two_side_by_side(running):
     uri = f"http://127.0.0.1:{port}"
     core = Child(["rosmaster", "--core", "-p", str(port)], dict(os.environ, ROS_MASTER_URI=uri))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LIMIT
         while not master_answers(uri) and time.monotonic() < deadline:
             time.sleep(0.1)
         first = running()

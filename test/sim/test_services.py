@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rospy
 from geometry_msgs.msg import Pose as PoseMessage
+from ros_client import wait
 from std_srvs.srv import Empty, SetBool
 from tf2_msgs.msg import TFMessage
 
@@ -91,17 +92,12 @@ def test_unknown_names_are_refused(client, call):
 def test_set_model_state_as_a_topic(client, call):
     client.reset(HOME)
     publisher = rospy.Publisher("/gazebo/set_model_state", ModelState, queue_size=1)
-    for _ in range(200):
-        if publisher.get_num_connections():
-            break
-        rospy.rostime.wallsleep(0.05)
+    wait(publisher.get_num_connections, "the subscriber")
     publisher.publish(model_state("drone", Pose(0.5, 0.5, 1.5)))
-    for _ in range(200):
-        if abs(pose_of(call("get_model_state", GetModelState, "drone", "")).x - 0.5) < 1e-9:
-            break
-        rospy.rostime.wallsleep(0.05)
-    else:
-        pytest.fail("the topic was not heard")
+    wait(
+        lambda: abs(pose_of(call("get_model_state", GetModelState, "drone", "")).x - 0.5) < 1e-9,
+        "the drone to be where the topic says",
+    )
     publisher.unregister()
 
 
@@ -172,12 +168,7 @@ def test_pause_stops_free_running_time(client, call):
     assert now[0] == now[1]
     assert call("set_model_state", SetModelState, model_state("drone", HOME)).success
     call("unpause_physics", Empty)
-    for _ in range(200):
-        if call("get_world_properties", GetWorldProperties).sim_time > now[1] + 0.5:
-            break
-        rospy.rostime.wallsleep(0.05)
-    else:
-        pytest.fail("time does not go on")
+    wait(lambda: call("get_world_properties", GetWorldProperties).sim_time > now[1] + 0.5, "the time to pass")
     assert call("set_lockstep", SetBool, True).success
     client.reset(HOME)
 
@@ -189,10 +180,7 @@ def test_model_states_and_frames(client):
         rospy.Subscriber("/tf", TFMessage, frames.append),
         rospy.Subscriber("/tf_static", TFMessage, frames.append),
     ]
-    for _ in range(200):
-        if all(s.get_num_connections() for s in subscribers):
-            break
-        rospy.rostime.wallsleep(0.05)
+    wait(lambda: all(s.get_num_connections() for s in subscribers), "all publishers")
     client.reset(Pose(-1.0, 0.5, 1.0))
     for _ in range(100):
         client.step(Command(x=0.5))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rospy
+from ros_client import LIMIT, wait
 from sensor_msgs.msg import CameraInfo, Image
 from test_lockstep import CAMERA, PERIOD, cast, colour_matches, middle_row, rotation
 from tf2_msgs.msg import TFMessage
@@ -99,20 +100,19 @@ def test_camera_info_and_frames(client):
         rospy.Subscriber(f"/camera_{n}/rgb/camera_info", CameraInfo, lambda m, n=n: heard.update({n: m}))
         for n in ("left", "right")
     ]
-    while any(s.get_num_connections() == 0 for s in subscribers):
-        rospy.rostime.wallsleep(0.01)
+    wait(lambda: all(s.get_num_connections() for s in subscribers), "all publishers")
     client.reset(Pose(-2.0, 0.0, 1.0))
     seen = client.step()
-    for _ in range(200):
-        if len(heard) == 2 and all(m.header.stamp.to_nsec() == seen.stamp for m in heard.values()):
-            break
-        rospy.rostime.wallsleep(0.02)
+    wait(
+        lambda: len(heard) == 2 and all(m.header.stamp.to_nsec() == seen.stamp for m in heard.values()),
+        "both cameras' facts",
+    )
     for name in ("left", "right"):
         assert heard[name].header == type(seen.messages[name].header)(
             heard[name].header.seq, seen.messages[name].header.stamp, f"camera_{name}_optical_frame"
         )
         assert heard[name].K[0] == pytest.approx(320 / math.tan(math.radians(40)), rel=1e-4)
-    static = rospy.wait_for_message("/tf_static", TFMessage, timeout=10)
+    static = rospy.wait_for_message("/tf_static", TFMessage, timeout=LIMIT)
     turns = {t.child_frame_id: t for t in static.transforms}
     for name, degrees in (("camera_left_link", 30), ("camera_right_link", -30)):
         transform = turns[name]
