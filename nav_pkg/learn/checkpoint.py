@@ -337,6 +337,10 @@ def _read(file: Path) -> dict[str, Any]:
             members = [name.rsplit("/", 1)[-1].lower() for name in archive.namelist()]
             stream.seek(0)
             archive_first = stream.read(4) == b"PK\x03\x04"
+        # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever
+        # weights_only says (CVE-2025-32434), and takes a file that begins otherwise for an older format
+        if "constants.pkl" in members or not archive_first:
+            raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
         if packed or damaged:
             what = "it is compressed" if packed else f"{damaged} has a wrong checksum"
             raise DataError(f"{file}: damaged checkpoint ({what}): {remedy}")
@@ -348,10 +352,6 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(
             f"{file}: damaged checkpoint or none at all ({first_line(error)}): {remedy}"
         ) from error
-    # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever weights_only
-    # says (CVE-2025-32434), and takes a file that begins otherwise for one of its older formats
-    if "constants.pkl" in members or not archive_first:
-        raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
