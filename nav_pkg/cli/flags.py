@@ -141,7 +141,11 @@ def _failed_file(error: OSError) -> int:
         return DataError.code
     if isinstance(error, BrokenPipeError) and _unread():
         code = 128 + signal.SIGPIPE
-    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # files have names: it is most likely stdout
+    elif error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+    ):  # files have names: it is most likely stdout
         reason = (error.strerror or str(error)).lower()
         _tell(f"error: cannot write to the standard output: {reason}; make room there")
         code = DataError.code
@@ -189,7 +193,7 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
         code = _failed_file(error)
     except RuntimeError as error:
         if "home directory" in str(error):  # pathlib's, of ~ without HOME, or of ~NAME
-            _tell("error: a path begins with ~ or ~NAME, but there is no such user, or HOME is not set; write it out")
+            _tell("error: a path begins with ~ or ~NAME, but there is no such user, or no HOME; write it out")
             code = UsageError.code
         elif str(error).startswith("Symlink loop"):  # Path.resolve's of ELOOP before Python 3.13
             _tell(f"error: {printable(str(error))}; check this path")

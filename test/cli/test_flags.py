@@ -122,5 +122,7 @@ def test_closed_standard_files_do_not_become_data(tmp_path):
         f"d = os.open({str(tmp_path / 'data')!r}, os.O_WRONLY | os.O_CREAT); print('noise', flush=True); "
         "import sys; os._exit(d if sys.stdin.read() == '' else 99)"
     )
-    done = subprocess.run(["bash", "-c", f'exec {sys.executable} -c "{code}" <&- >&- 2>&-'], cwd=SCRIPTS.parent)
+    done = subprocess.run(
+        ["bash", "-c", f'exec {sys.executable} -c "{code}" <&- >&- 2>&-'], cwd=SCRIPTS.parent
+    )
     assert done.returncode > 2 and (tmp_path / "data").read_bytes() == b""
