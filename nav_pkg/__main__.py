@@ -14,6 +14,7 @@ from typing import NoReturn, Optional, Sequence
 import nav_pkg
 from nav_pkg.cli import flags
 from nav_pkg.core import ROOT, UsageError, nearest_name
+from nav_pkg.start import open_standard_files
 
 COMMANDS = {
     "dataset": ("dataset", "look at datasets, verify, repair, split and merge them"),
@@ -84,6 +85,7 @@ def check_flight(name: str) -> None:
 
 def entry() -> NoReturn:
     """What the installed program calls."""
+    open_standard_files()
     flags.run(main)
 
 

@@ -32,6 +32,23 @@ def run_node(name: str) -> NoReturn:
     _run(name, "nav_pkg.ros.shell", f"nav_pkg.ros.{name}")
 
 
+def open_standard_files() -> None:
+    """Open what is closed of stdin, stdout and stderr on /dev/null.
+
+    The next file to be opened would get its number otherwise, and what a library prints would be written
+    into a dataset.
+    """
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            break
+    os.close(descriptor)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, mode, encoding="utf-8", errors="replace", closefd=False)
+            setattr(sys, name, stream)
+
+
 def _check_addresses() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESSES:
@@ -44,6 +61,7 @@ def _check_addresses() -> None:
 
 
 def _run(name: str, runner: str, module: str) -> NoReturn:
+    open_standard_files()
     _check_addresses()
     try:
         run_it = importlib.import_module(runner).run

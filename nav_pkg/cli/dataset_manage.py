@@ -39,6 +39,9 @@ def _add_summary_dir(parser: flags.Parser) -> None:
 def run_remove(args: argparse.Namespace) -> int:
     """Remove a dataset."""
     root = args.data_root.expanduser()
+    files.sweep_removed(
+        (root / args.dataset).parent
+    )  # the same command again, after a kill, ends what it began
     dataset = manage.managed(args.dataset, root)
     what = _what(dataset)
     with manage.alone(dataset.path):

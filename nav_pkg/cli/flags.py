@@ -7,9 +7,12 @@ error that the user can mend is one line on stderr and an exit code, never a tra
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import io
 import os
 import re
+import select
 import signal
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
@@ -112,39 +115,90 @@ def os_error(error: OSError) -> str:
     return f"{name}: {(error.strerror or str(error)).lower()}; check this path and its rights"
 
 
+def _tell(line: str) -> None:
+    """Print a line on stderr, if somebody takes it: what it says is not worth losing the exit code."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _let_go() -> None:
+    """Let stdout and stderr lead nowhere if they take nothing: the interpreter's end would fail at them."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _failed_file(error: OSError) -> int:
+    """Print the line for an error of the file system, or of what is printed to; its exit code.
+
+    Raises:
+        OSError: it is of something else.
+    """
+    if error.filename is not None:
+        _tell(f"error: {os_error(error)}")
+        return DataError.code
+    if isinstance(error, BrokenPipeError) and _unread():
+        code = 128 + signal.SIGPIPE
+    elif error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+    ):  # files have names: it is most likely stdout
+        reason = (error.strerror or str(error)).lower()
+        _tell(f"error: cannot write to the standard output: {reason}; make room there")
+        code = DataError.code
+    else:
+        raise error
+    return code
+
+
+def _unread() -> bool:
+    """Whether stdout or stderr is a pipe that nobody reads any more."""
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) -> NoReturn:
     """Run a command's main and exit: 0 or its own code; NavErrors as one line; 130 on Ctrl-C.
 
     So are errors of the file system, whose line names the file: a path that is too long or no folder may
     show wherever one is first used.
 
-    A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on.
+    A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on. One whose output nobody
+    reads any more (`| head`) ends there, and exits with 141 as other programs do: it may not be done.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # stderr does so by itself; a file's name may be any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         launched.check()
-        code = command(argv)
+        try:
+            code = command(argv)
+        except SystemExit as end:  # argparse's, of --help
+            code = end.code
+        sys.stdout.flush()
     except NavError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         code = error.code
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience: it ends already
         what = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
         goes_on = isinstance(stop, (Terminated, Interrupted))
-        print(f"{what}; run the same command to go on" if goes_on else what, file=sys.stderr)
+        _tell(f"{what}; run the same command to go on" if goes_on else what)
         code = EXIT_CHECKPOINTED if isinstance(stop, Terminated) else 128 + signal.SIGINT
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
     except OSError as error:
-        if error.filename is None:
+        code = _failed_file(error)
+    except RuntimeError as error:
+        if "home directory" in str(error):  # pathlib's, of ~ without HOME, or of ~NAME
+            _tell("error: a path begins with ~ or ~NAME, but there is no such user, or no HOME; write it out")
+            code = UsageError.code
+        elif str(error).startswith("Symlink loop"):  # Path.resolve's of ELOOP before Python 3.13
+            _tell(f"error: {printable(str(error))}; check this path")
+            code = DataError.code
+        else:
             raise
-        print(f"error: {os_error(error)}", file=sys.stderr)
-        code = DataError.code
-    except RuntimeError as error:  # what Path.resolve makes of ELOOP before Python 3.13
-        if not str(error).startswith("Symlink loop"):
-            raise
-        print(f"error: {printable(str(error))}; check this path", file=sys.stderr)
-        code = DataError.code
+    _let_go()
     sys.exit(code or 0)

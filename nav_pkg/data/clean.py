@@ -7,6 +7,7 @@ a seed fixes. The destination appears as a whole or not at all; sources only cha
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames
 from nav_pkg.data.cut import cut_run
-from nav_pkg.data.folders import lock_partial, refuse_writers
+from nav_pkg.data.folders import held, lock_partial, refuse_writers
 from nav_pkg.data.info import class_counts, colour_stats, order_key
 from nav_pkg.data.looks import SAMPLE, Look
 from nav_pkg.data.reader import Dataset, Run
@@ -337,18 +338,21 @@ def execute(
         DataError: when it exists, or the file system refuses; the destination is then unchanged.
     """
     check_destination(destination, overwrite)
+    moved = sorted({item.run.path.parent for item in plan.kept} if how == "move" else ())
+    with held(*moved):
+        pass  # told before anything is made
     place = (lambda a, b: shutil.copyfile(a, b)) if how == "copy" else link_or_copy
     work = destination.with_name(f".{destination.name}.{os.getpid()}.new")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        for old in destination.parent.glob(f".{destination.name}.*.new"):
-            os.close(lock_partial(old))
-            shutil.rmtree(old)
+        for left in unfinished(destination):
+            os.close(lock_partial(left))
+            shutil.rmtree(left)
+        files.sweep_removed(destination.parent)
         work.mkdir()
     except OSError as error:
         raise files.disk_error(destination, error) from error
     lock = lock_partial(work)
-    old = destination.with_name(f".{destination.name}.{os.getpid()}.removed")
     try:
         for item in progress(plan.kept):
             _build(item, work / item.name, place)
@@ -358,21 +362,17 @@ def execute(
         files.atomic_write(work / fmt.STATS_FILE, files.to_json(stats(plan, seed)))
         sizes = {part: sum(item.part == part for item in plan.kept) for part in fmt.SPLITS}
         files.atomic_write(work / fmt.DATASET_FILE, commit.description_text(plan.description, sizes))
-        if destination.exists():
-            refuse_writers(destination, "--destination")  # one may have begun meanwhile
-            os.rename(destination, old)
-        os.rename(work, destination)
-        files.fsync(destination.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        with held(destination):
+            if destination.exists():
+                refuse_writers(destination, "--destination")  # one may have begun meanwhile
+            files.put_in_place(work, destination)
     except OSError as error:
         raise files.disk_error(destination, error) from error
     finally:
         os.close(lock)
-        if old.exists() and not destination.exists():
-            os.rename(old, destination)
         shutil.rmtree(work, ignore_errors=True)
-    if how == "move":
-        for item in plan.kept:
+    with held(*moved):
+        for item in plan.kept if moved else ():
             files.remove_tree(item.run.path)
     return destination
 
@@ -396,4 +396,11 @@ def check_destination(destination: Path, overwrite: bool) -> None:
         raise DataError(f"{destination}: exists and is no dataset; choose another --destination")
     if not overwrite:
         raise DataError(f"{destination}: exists; choose another --destination, or --owr to replace it")
-    refuse_writers(destination, "--destination")
+    with held(destination):
+        refuse_writers(destination, "--destination")
+
+
+def unfinished(destination: Path) -> list[Path]:
+    """The hidden folders in which a dataset of this name is being made, or was when that was killed."""
+    name = re.compile(rf"\.{re.escape(destination.name)}\.\d+\.new\Z")
+    return sorted(path for path in destination.parent.glob(".*.new") if name.match(path.name))

@@ -286,32 +286,113 @@ def lock_beside(folder: PathLike) -> Optional[int]:
     Raises:
         OSError: the lock file cannot be made.
     """
+    path = lock_path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            pass  # a file system without locks
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # its last holder has removed it
+
+
+def lock_path(folder: PathLike) -> Path:
+    """The lock file of `lock_beside`; who holds the lock may remove it."""
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(
-        folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666
-    )
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:
-        pass  # a file system without locks
-    return descriptor
+    return folder.parent / f".{folder.name}.lock"
 
 
 def remove_tree(path: PathLike) -> None:
     """Remove a folder as a whole: renamed out of sight first, so that no half of it is ever seen.
+
+    What a killed process left of such a removal beside it is removed along.
 
     Raises:
         DataError: when it cannot be removed.
     """
     path = Path(path)
     away = path.with_name(f".{path.name}.{os.getpid()}.removed")
+    lock = -1
     try:
+        sweep_removed(path.parent)
         shutil.rmtree(away, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a link, or a file system without locks
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         os.rename(path, away)
-        shutil.rmtree(away)
+        away.unlink() if away.is_symlink() else shutil.rmtree(away)
     except OSError as error:
         raise DataError(f"{path}: cannot remove: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        if lock >= 0:
+            os.close(lock)
+
+
+_REMOVED = re.compile(r"\..+\.\d+\.removed\Z")
+
+
+def sweep_removed(folder: PathLike) -> None:
+    """Remove what killed processes left of folders that they were removing, but nothing that is locked."""
+    left = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        left = [e.path for e in entries if _REMOVED.match(e.name) and e.is_dir(follow_symlinks=False)]
+    for path in left:
+        with contextlib.suppress(OSError):
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+            finally:
+                os.close(lock)
+
+
+_EXCHANGE = 2
+"""RENAME_EXCHANGE of renameat2(2)."""
+_HERE = -100
+"""AT_FDCWD."""
+
+
+def put_in_place(made: PathLike, place: PathLike) -> None:
+    """Give a folder its name, in the place of one that may be there and is removed.
+
+    Both are exchanged in one step, so that a kill at any moment leaves one of them under the name. Where the
+    file system cannot do that, the old one is away for a moment, as `.NAME.PID.replaced`.
+
+    Args:
+        made: the folder, whole, beside its place.
+        place: its name.
+
+    Raises:
+        OSError: the file system refuses; what was there is there still.
+    """
+    made, place = Path(made), Path(place)
+    if not os.path.lexists(place):
+        os.rename(made, place)
+        fsync(place.parent)
+        return
+    if not _exchange(made, place):
+        old = place.with_name(f".{place.name}.{os.getpid()}.replaced")
+        os.rename(place, old)
+        try:
+            os.rename(made, place)
+        except BaseException:
+            os.rename(old, place)
+            raise
+        os.rename(old, made)
+    fsync(place.parent)
+    with contextlib.suppress(DataError):  # the new one is there; what is left is hidden
+        remove_tree(made)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; False where the system cannot."""
+    call = getattr(_LIBC, "renameat2", None)
+    if call is None:
+        return False
+    return call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0

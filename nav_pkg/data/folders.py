@@ -9,11 +9,11 @@ import io
 import os
 import re
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Iterator, Optional
 
 import numpy as np
 
-from nav_pkg.core import DataError
+from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.paths import PathLike
@@ -52,6 +52,32 @@ def refuse_writers(dataset: PathLike, flag: str = "--dataset") -> None:
     """Raise a DataError when a living process writes a run of this dataset, which shall be removed."""
     for partial in sorted(Path(dataset).glob(f"*{fmt.PARTIAL}")):
         os.close(lock_partial(partial, flag))
+
+
+@contextlib.contextmanager
+def held(*paths: Path) -> Iterator[None]:
+    """Hold the locks of datasets, by which sessions are kept out, or those who would replace one.
+
+    Raises:
+        UsageError: a session has one of them, also between two runs.
+        DataError: the file system refuses.
+    """
+    locks = []
+    try:
+        for path in paths:
+            try:
+                lock = files.lock_beside(path)
+            except OSError as error:
+                raise files.disk_error(path, error) from error
+            if lock is None:
+                raise UsageError(f"{path} is in use by a session; wait for it to end")
+            locks.append(lock)
+        yield
+    finally:
+        for path, lock in zip(paths, locks):
+            with contextlib.suppress(OSError):
+                files.lock_path(path).unlink()
+            os.close(lock)
 
 
 def quarantine(run: PathLike, reason: str) -> Path:

@@ -16,7 +16,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.cut import cut_run
-from nav_pkg.data.folders import lock_partial, refuse_writers
+from nav_pkg.data.folders import held, lock_partial, refuse_writers
 from nav_pkg.data.reader import Dataset, Run
 
 _PLAN = "plan.json"
@@ -96,7 +96,8 @@ class LinkedDataset:
             raise UsageError(
                 f"{self.destination}: exists; choose another --destination, or --owr to replace it"
             )
-        refuse_writers(self.destination, "--destination")
+        with held(self.destination):
+            refuse_writers(self.destination, "--destination")
 
     def prepare(self, overwrite: bool, progress: Callable[[Iterable[Taken]], Iterable[Taken]] = iter) -> None:
         """Make all of it beside its destination, out of sight; what a killed command left is used.
@@ -175,20 +176,16 @@ class LinkedDataset:
             UsageError: one is there, and may not be replaced.
             DataError: the file system refuses; what was there is there still.
         """
-        old = self.destination.with_name(f".{self.destination.name}.{os.getpid()}.removed")
         try:
             self.check(overwrite)  # again, since that may have changed meanwhile
-            (self._work / _PLAN).unlink()
-            if self.destination.exists():
-                os.rename(self.destination, old)
-            os.rename(self._work, self.destination)
-            files.fsync(self.destination.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            with held(self.destination):
+                if self.destination.exists():
+                    refuse_writers(self.destination, "--destination")
+                (self._work / _PLAN).unlink()
+                files.put_in_place(self._work, self.destination)
         except OSError as error:
             raise files.disk_error(self.destination, error) from error
         finally:
-            if old.exists() and not self.destination.exists():
-                os.rename(old, self.destination)
             self.abandon()
         return self.destination
 

@@ -10,7 +10,8 @@ from typing import Any, Iterator, Optional
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.folders import lock_partial, refuse_writers
+from nav_pkg.data.clean import unfinished
+from nav_pkg.data.folders import held, lock_partial, refuse_writers
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 
@@ -50,24 +51,13 @@ def alone(*paths: Path) -> Iterator[None]:
         UsageError: a session has one of them.
         DataError: a recorder writes into one, or it is being made.
     """
-    held = []
-    try:
+    with held(*paths):
         for path in paths:
-            try:
-                lock = files.lock_beside(path)
-            except OSError as error:
-                raise files.disk_error(path, error) from error
-            if lock is None:
-                raise UsageError(f"{path} is in use by a session; wait for it to end")
-            held.append(lock)
-            making = [path.with_name(f".{path.name}.links"), *path.parent.glob(f".{path.name}.*.new")]
+            making = [path.with_name(f".{path.name}.links"), *unfinished(path)]
             for folder in filter(Path.is_dir, making):
                 os.close(lock_partial(folder, "dataset"))
             refuse_writers(path, "dataset")
         yield
-    finally:
-        for lock in held:
-            os.close(lock)
 
 
 def referring(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:

@@ -85,3 +85,44 @@ def test_words_that_no_file_could_hold():
         with pytest.raises(UsageError, match=why):
             parser.parse_args(["--name", word])
     assert parser.parse_args(["--name", "a" * 200]).name == "a" * 200
+
+
+def ends(script, redirection, **env):
+    """Exit code and stderr of a script whose standard files are what a shell makes of them."""
+    line = f"{sys.executable} {SCRIPTS / script} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **env},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "redirection, code, line",
+    [
+        ("--help | true", 141, ""),  # it may not be done: a training would not be, either
+        ("--help >/dev/full", 3, "error: cannot write to the standard output: no space left"),
+        ("--help >&-", 0, ""),
+        ("info nothing_there >&- 2>&- <&-", 3, ""),
+        ("info nothing_there 2>&1 | exec true", 3, ""),
+        ("info --data_root '~nobody_of_this_name/x'", 2, "error: a path begins with ~ or ~NAME, but"),
+    ],
+)
+def test_output_that_nobody_takes(redirection, code, line):
+    returned, said = ends("dataset.py", redirection)
+    assert returned == code and said.startswith(line) and said.count("\n") == bool(line)
+
+
+def test_closed_standard_files_do_not_become_data(tmp_path):
+    code = (
+        "import os; from nav_pkg.start import open_standard_files as o; o(); "
+        f"d = os.open({str(tmp_path / 'data')!r}, os.O_WRONLY | os.O_CREAT); print('noise', flush=True); "
+        "import sys; os._exit(d if sys.stdin.read() == '' else 99)"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'exec {sys.executable} -c "{code}" <&- >&- 2>&-'], cwd=SCRIPTS.parent
+    )
+    assert done.returncode > 2 and (tmp_path / "data").read_bytes() == b""
