@@ -30,12 +30,12 @@ class Images(NamedTuple):
 
 
 def images_of(run: Run, part: str, frames: Optional[int] = None) -> Images:
-    """The images of a run's first frames (None: of all); none where its sums are missing or damaged."""
+    """The images of a run's first frames (None: of all); none where facts or sums are missing or damaged."""
     try:
-        sums = run.sums
+        sums, count = run.sums, len(run) if frames is None else frames
     except DataError:
-        sums = {}
-    names = (fmt.rgb_file(i) for i in range(len(run) if frames is None else frames))
+        sums, count = {}, 0
+    names = (fmt.rgb_file(i) for i in range(count))
     return Images(part, run.name, [sums[name] for name in names if name in sums])
 
 

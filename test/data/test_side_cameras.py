@@ -88,7 +88,7 @@ def test_a_run_without_them_is_what_it_was(samples, tmp_path):
 
 
 def test_pictures_show_each_camera_on_its_side(dataset, samples):
-    sheet = np.asarray(picture(Dataset(dataset).runs[0], 3, width=480).convert("RGB")).astype(int)
+    sheet = picture(Dataset(dataset).runs[0], 3, width=480).astype(int)
     assert sheet.shape == (320, 3 * 480, 3)
     seeds = (SEEDS["left"], 0, SEEDS["right"])
     wanted = [np.repeat(np.repeat(samples.rgb(3, seed), 10, axis=0), 10, axis=1) for seed in seeds]
