@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from nav_pkg import schemas
 from nav_pkg.cli import early, flags, lifesigns, plan_files, run_script, session_flags
-from nav_pkg.cli.learner_flags import network, perturbation, real, whole
+from nav_pkg.cli.learner_flags import MOST_THREADS, network, perturbation, real, whole
 from nav_pkg.cli.lifesigns import LifeSigns
 from nav_pkg.cli.session_pool import Job, run_jobs
 from nav_pkg.core import DataError, UsageError
@@ -79,7 +79,7 @@ def parser() -> flags.Parser:
     add("--network", type=network, help="what they must hold; FILE.py:NAME for a network of your own")
     add("-t", "--log_tag", type=flags.name, default="evaluation", help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("-n", "--number_of_runs", type=whole(1), default=3, help="runs per condition")
+    add("-n", "--number_of_runs", type=whole(1, 10**6), default=3, help="runs per condition")
     add("--random_seed", type=whole(0, 2**32 - 1), default=123, help="seed of everything")
     add("--directions", choices=sorted(DIRECTIONS), default="forward", help="ways along the route")
     add(
@@ -98,7 +98,7 @@ def parser() -> flags.Parser:
         help="of the images that the net sees: none, light:S, blur:S, noise:S",
     )
     add("--alpha", type=real(0, 1), default=0.0, help="probability per frame that the expert flies")
-    add("--num_threads", type=whole(1), default=1, help="threads of the net's arithmetic")
+    add("--num_threads", type=whole(1, MOST_THREADS), default=1, help="threads of the net's arithmetic")
     add("--jobs", type=whole(1, 64), default=1, help="simulators side by side")
     add("--keep_images", action="store_true", help="keep all images of the flights")
     add(

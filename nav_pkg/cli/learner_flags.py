@@ -14,6 +14,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 from nav_pkg.cli import flags
 from nav_pkg.core import UsageError
 
+MOST_THREADS = 1024
+"""Each of them is made, which takes a machine's last process number and memory where they are too many."""
+
 
 def whole(least: int, most: Optional[int] = None) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`, at most `most`."""
@@ -328,7 +331,7 @@ FLAGS: tuple[Flag, ...] = (
             "--num_threads",
             "processor threads; 0 for all that this process may use",
             0,
-            whole(0),
+            whole(0, MOST_THREADS),
             free=True,  # a warning says that last bits may differ
         ),
     ),

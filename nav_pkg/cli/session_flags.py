@@ -21,6 +21,8 @@ from nav_pkg.world.plan_file import absolute
 
 SCRATCH_TAG = "testing_online"
 """The default tag: its log, and a dataset of that name, are always begun anew."""
+MOST_RUNS = 10**6
+"""Of a session, which lists them. A run's name takes more, a person's patience does not."""
 NOT_IN_FOLDERS = ('"', "\\", "\n")
 """What roslaunch's arguments and the XML in which they stand do not survive."""
 OTHERS = {
@@ -158,10 +160,12 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
 
 def schedule(args: Any) -> Schedule:
     """The flights that the flags ask for, checked."""
-    if args.number_of_runs < 1:
-        raise UsageError(f"--number_of_runs is {args.number_of_runs}; it must be at least 1")
-    if args.final_evaluation_runs < 0:
-        raise UsageError(f"--final_evaluation_runs is {args.final_evaluation_runs}; it must be at least 0")
+    if not 1 <= args.number_of_runs <= MOST_RUNS:
+        raise UsageError(f"--number_of_runs is {args.number_of_runs}; it must be between 1 and {MOST_RUNS}")
+    if not 0 <= args.final_evaluation_runs <= MOST_RUNS:
+        raise UsageError(
+            f"--final_evaluation_runs is {args.final_evaluation_runs}; it must be between 0 and {MOST_RUNS}"
+        )
     if args.world.endswith((".world", ".sdf")):
         check_world(description.find_world(args.world))
         raise UsageError(

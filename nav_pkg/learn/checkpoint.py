@@ -46,6 +46,8 @@ __all__ = ["MODEL_FILE", "Checkpoint", "check_weights", "load", "locate", "versi
 
 FORMAT = "nav_pkg checkpoint"
 FORMAT_VERSION = 2
+MOST_EPISODES = 10**6
+"""What reads a log makes a list of them."""
 _TRAIN = "train one with scripts/main.py"
 
 _TENSOR = Field("a tensor", lambda value: isinstance(value, torch.Tensor))
@@ -58,7 +60,8 @@ _CONTENT = {
     "model_state_dict": table(_TENSOR).required,
     "optimizer": TEXT,
     "optimizer_state_dict": OBJECT,
-    **dict.fromkeys(("episode", "step", "updates"), whole(0, 2**62).required),
+    "episode": whole(0, MOST_EPISODES).required,
+    **dict.fromkeys(("step", "updates"), whole(0, 2**62).required),
     "progress": OBJECT.required,
     "random_states": table(_TENSOR).required,
     "dataset": an_object(
@@ -233,7 +236,8 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
         what: names the origin of `state` in the error.
 
     Raises:
-        DataError: they do not fit; names the fields that are missing, too many or of another shape.
+        DataError: they do not fit; names the fields that are missing, too many, of another shape or type, or
+            not finite.
     """
     wanted = net.state_dict()
     wrong = [f"{key} missing" for key in wanted if key not in state]
@@ -243,9 +247,23 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
         for key in wanted
         if key in state and state[key].shape != wanted[key].shape
     ]
+    # torch would round whole numbers and leave out imaginary parts without a word
+    wrong += [
+        f"{key} is of another kind ({_kind(state[key])}, not {_kind(value)})"
+        for key, value in wanted.items()
+        if key in state and _kind(state[key]) != _kind(value)
+    ]
+    if not wrong:
+        wrong = [f"{key} is not finite" for key, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
         raise DataError(f"{what}: its weights do not fit the network: {'; '.join(wrong[:4])}{more}")
+
+
+def _kind(value: torch.Tensor) -> str:
+    """Type and layout of a tensor; one of torch's device `meta` has no values."""
+    layout = "no values" if value.is_meta else "" if value.layout == torch.strided else str(value.layout)
+    return f"{value.dtype} {layout}".replace("torch.", "").rstrip()
 
 
 def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Optional[str] = None) -> Checkpoint:
@@ -291,6 +309,12 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
         raise DataError(
             f"{file}: damaged checkpoint: {checkpoint.outputs} outputs for an action space of "
             f"{checkpoint.action_space.outputs}: train it again"
+        )
+    size = nets.spec(checkpoint.network).input_size
+    if checkpoint.preprocessing.size != size:
+        raise DataError(
+            f"{file}: damaged checkpoint: images of {checkpoint.preprocessing.size} for "
+            f"{checkpoint.network}, which takes {size}: train it again"
         )
     if network is not None and checkpoint.network != network:
         raise DataError(

@@ -101,7 +101,15 @@ class Description:
             made = Description(**values)
             made._check()
             return made
-        except (DataError, UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            DataError,
+            UsageError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise DataError(
                 f"{file}: its description is not readable ({' '.join(str(error).split())}): {REMEDY}"
             ) from error
@@ -167,7 +175,15 @@ class ExportedPilot(Pilot):
             # at a run's start its first frame stands for those before it, as in training
             self._images.extend([image] * (1 if self._images else self._count))
             image = np.stack(self._images)
-        outputs, *self._parts = self._run([image, *self._parts])
+        outputs, *parts = self._run([image, *self._parts])
+        found = (np.shape(outputs), *map(np.shape, parts))
+        wanted = ((self.action_space.outputs,), *self.description.state)
+        if found != wanted or outputs.dtype.kind != "f":
+            raise DataError(
+                f"the flown file gives {outputs.dtype} {' '.join(map(str, found))}, not what it says "
+                f"of itself ({' '.join(map(str, wanted))}): {REMEDY}"
+            )
+        self._parts = list(parts)
         return np.asarray(outputs, np.float64)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.reading import read_small
 
 SUFFIXES = {".onnx": "onnx", ".pt": "torchscript"}
 """The format of an exported file by the end of its name."""
@@ -26,6 +27,9 @@ KEY = "nav_pkg"
 """Name of the description within a file: an entry of ONNX's metadata, an extra file of TorchScript."""
 
 REMEDY = "export it again with scripts/export.py"
+
+LARGEST_ONNX = (2 << 30) - 1
+"""Bytes of an ONNX file; protobuf has no larger messages."""
 
 LARGEST_TEXT = 1 << 20
 """Bytes of a description; ours have about a thousand."""
@@ -74,6 +78,13 @@ def _external(message: Any) -> Iterator[str]:
             yield from _external(part)
 
 
+def _runs_graphs(graph: Any) -> Iterator[str]:
+    """The operators of an ONNX graph that run graphs of their own: loops, which may never end."""
+    for node in graph.node:
+        if any(attribute.HasField("g") or len(attribute.graphs) for attribute in node.attribute):
+            yield node.op_type
+
+
 def read_onnx(file: Path) -> Tuple[str, Prepare]:
     """What an ONNX file says of itself, and what makes its program ready.
 
@@ -89,7 +100,7 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
         raise UsageError(
             f"{file}: flying ONNX needs {error.name}: pip install onnx onnxruntime, or fly the checkpoint"
         ) from None
-    data = file.read_bytes()
+    data = read_small(file, LARGEST_ONNX)
     _check_onnx(file, data)
     try:
         model = onnx.load_model_from_string(data)
@@ -99,6 +110,10 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
         raise DataError(
             f"{file}: keeps values in another file ({location!r}): refused, since an exported file is one "
             f"file, and its checksum says nothing about others: {REMEDY}"
+        )
+    for operator in [*_runs_graphs(model.graph), *(["functions"] if len(model.functions) else [])]:
+        raise DataError(
+            f"{file}: has {operator} in it, which no network here needs and which may never end: {REMEDY}"
         )
     text = next((entry.value for entry in model.metadata_props if entry.key == KEY), "")
     del model
@@ -119,7 +134,13 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
         names = [item.name for item in session.get_inputs()]
 
         def run(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-            return session.run(None, dict(zip(names, values)))
+            try:
+                return session.run(None, dict(zip(names, values)))
+            except (
+                Exception
+            ) as error:  # onnxruntime's own kinds, of a program that asks for what it can't get
+                reason = " ".join(str(error).split())[:300]
+                raise DataError(f"{file}: cannot be run ({reason}): {REMEDY}") from error
 
         return run
 

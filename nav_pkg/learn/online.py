@@ -428,6 +428,7 @@ class OnlineLearner(Setup):
     def _resume(self, loaded: Checkpoint) -> None:
         """Go on behind the last whole run."""
         progress = loaded.progress
+        checkpoint.check_weights(self.net, loaded.model_state_dict, f"a checkpoint of {loaded.network}")
         with torch.no_grad():
             self.net.load_state_dict(loaded.model_state_dict)
         restore_optimizer(self._optimizer, loaded.optimizer_state_dict)

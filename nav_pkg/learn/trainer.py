@@ -19,7 +19,7 @@ from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
-from nav_pkg.learn.checkpoint import Checkpoint
+from nav_pkg.learn.checkpoint import Checkpoint, check_weights
 from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.method import Method, Tick
 from nav_pkg.learn.metrics import majority_class, scores
@@ -316,7 +316,9 @@ class Trainer:
 
         Raises:
             UsageError: other parameters were learned.
+            DataError: the weights do not fit.
         """
+        check_weights(self.net, checkpoint.model_state_dict, f"a checkpoint of {checkpoint.network}")
         self.net.load_state_dict(checkpoint.model_state_dict)
         self.episode, self.updates = checkpoint.episode, checkpoint.updates
         self.before = self.episode

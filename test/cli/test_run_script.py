@@ -79,6 +79,8 @@ def test_roslaunch_arguments_are_dropped():
         ("--alpha 0.5", "needs a learner"),
         ("-e", "needs a learner"),
         ("--number_of_runs 0", "--number_of_runs is 0"),
+        ("--number_of_runs 99999999999999999999", "it must be between 1 and 1000000"),
+        ("--final_evaluation_runs 99999999999999999999", "it must be between 0 and 1000000"),
         ("--final_evaluation_runs -1", "--final_evaluation_runs is -1"),
         ("--evaluate_every 0", "--evaluate_every is 0"),
         ("--physics_step nan", "--physics_step is nan"),

@@ -149,6 +149,45 @@ def test_weights_that_do_not_fit_are_named():
         checkpoint.check_weights(nets.build("tiny_net", seed=0), state, "it")
 
 
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (torch.Tensor.double, r"out.bias is of another kind \(float64, not float32\)"),
+        (torch.Tensor.long, r"\(int64, not float32\)"),
+        (lambda value: value > 0, r"\(bool, not float32\)"),
+        (lambda value: value.to(torch.complex64), r"\(complex64, not float32\)"),
+        (torch.Tensor.to_sparse, r"\(float32 sparse_coo, not float32\)"),
+        (lambda value: value.to("meta"), r"\(float32 no values, not float32\)"),
+        (lambda value: value * float("nan"), "out.bias is not finite"),
+        (lambda value: value / 0, "out.bias is not finite"),
+    ],
+)
+def test_weights_of_another_kind_are_not_made_to_fit(tmp_path, change, why):
+    made = fresh()
+    made.model_state_dict["out.bias"] = change(made.model_state_dict["out.bias"])
+    made.save(tmp_path / "my-model")
+    with pytest.raises(DataError, match=why):
+        Pilot.load(tmp_path)
+    with pytest.raises(DataError, match=why):
+        checkpoint.load(tmp_path).build()
+
+
+def test_numbers_that_would_take_all_memory(tmp_path):
+    """A size of images that no network has, and more episodes than anyone can list."""
+    made = fresh()
+    made.preprocessing = Preprocessing((10**6, 10**6))
+    made.save(tmp_path / "my-model")
+    with pytest.raises(
+        DataError, match=r"images of \(1000000, 1000000\) for tiny_net, which takes \(128, 128\)"
+    ):
+        checkpoint.load(tmp_path)
+    made = fresh()
+    made.episode = 2**61
+    made.save(tmp_path / "my-model")
+    with pytest.raises(DataError, match="episode is 2305843009213693952"):
+        checkpoint.load(tmp_path)
+
+
 def test_the_pilot_answers_as_network_and_action_space_say(logs):
     pilot = Pilot.load("tag/one", logs)
     net = fresh().build().eval()
@@ -181,7 +220,7 @@ def test_the_pilots_speeds_can_be_given(logs):
 
 def test_outputs_that_are_not_finite_give_a_command_that_is_not(tmp_path):
     made = fresh()
-    made.model_state_dict["out.bias"] = torch.full((3,), float("nan"))
+    made.model_state_dict["out.weight"].fill_(3e38)
     made.save(tmp_path / "my-model")
     assert not Pilot.load(tmp_path).command(IMAGE).finite
 

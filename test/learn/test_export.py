@@ -160,7 +160,7 @@ def test_onnx_files_are_valid_and_hold_the_preprocessing(tmp_path):
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, suffix):
     file, output = save(tmp_path), tmp_path / "here" / f"exported{suffix}"
     loaded = checkpoint.load(file)
-    loaded.model_state_dict["out.bias"][1] = float("nan")
+    loaded.model_state_dict["out.weight"].fill_(3e38)  # what comes out is not finite
     output.parent.mkdir()
     (output.parent / f".{output.name}.4194305.tmp{suffix}").write_text("of a killed export")
     with pytest.raises(DataError, match="not kept: it does not answer as the checkpoint"):
@@ -337,10 +337,79 @@ def test_sizes_that_can_not_be_take_no_memory(tmp_path, key, value):
         fly(file)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "{", '{"camera": Infinity}', "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[1]",
+        "{",
+        "5",
+        '{"net_options": {"n_frames": 1e999}}',
+        '{"camera": Infinity}',
+        "\ud800",
+    ],
+)
 def test_a_description_that_is_none_is_one_line(text):
     with pytest.raises(DataError, match=r"\Ax.onnx: its description is not readable \(.*\): export it again"):
         exported.Description.from_text(text, "x.onnx")
+
+
+def other_program(file, nodes, values, outputs=("outputs",), inputs=()):
+    """Put another program into an exported file, which then has a checksum that fits."""
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(str(file))
+    del model.metadata_props[-1]
+    floats = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in (*outputs, *inputs)
+    ]
+    image = helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, (*CAMERA, 3))
+    given = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in values.items()]
+    n = len(outputs)
+    graph = helper.make_graph(nodes, "g", [image, *floats[n:]], floats[:n], given)
+    model.graph.CopyFrom(graph)
+    file.write_bytes(exported_files.with_checksum(model.SerializeToString()))
+
+
+def test_programs_that_are_not_what_they_say(tmp_path):
+    """Whoever writes a file can write a checksum that fits: what it does is one line, soon."""
+    from onnx import TensorProto, helper
+
+    file, _ = make(tmp_path)
+    good = file.read_bytes()
+    three = {"v": np.ones(3, np.float32)}
+    same = helper.make_node("Identity", ["v"], ["outputs"])
+    body = helper.make_graph(
+        [helper.make_node("Identity", [name], [f"{name}_"]) for name in ("go", "x")],
+        "body",
+        [helper.make_tensor_value_info(*each) for each in (("i", 7, []), ("go", 9, []), ("x", 1, [3]))],
+        [helper.make_tensor_value_info(*each) for each in (("go_", 9, []), ("x_", 1, [3]))],
+    )
+    for_ever = helper.make_node("Loop", ["n", "go", "v"], ["outputs"], body=body)
+    filler = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
+    huge = helper.make_node("ConstantOfShape", ["n"], ["outputs"], value=filler)
+    for program, text in (
+        (([same], three, ("outputs",), ("other",)), "cannot be run .*other"),
+        (([same], {"v": np.ones(2, np.float32)}), r"gives float32 \(2,\)"),
+        (
+            ([same, helper.make_node("Identity", ["v"], ["w"])], three, ("outputs", "w")),
+            r"gives float32 \(3,\) \(3,\), not",
+        ),
+        (([for_ever], {**three, "n": np.int64(1 << 60), "go": np.bool_(True)}), "has Loop in it"),
+        (([huge], {"n": np.array([1 << 55])}), "cannot be run"),
+    ):
+        file.write_bytes(good)
+        other_program(file, *program)
+        with pytest.raises(DataError, match=text):
+            fly(file)
+
+
+def test_a_file_larger_than_any_onnx_is_not_read(tmp_path):
+    with open(tmp_path / "x.onnx", "wb") as file:
+        file.truncate(60 << 30)
+    with pytest.raises(DataError, match="larger than the 2,147,483,647 bytes"):
+        fly(tmp_path / "x.onnx")
 
 
 def test_a_name_without_an_end_means_onnx(tmp_path, data_root):

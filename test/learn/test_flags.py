@@ -52,6 +52,7 @@ def test_roslaunch_arguments_are_passed_over():
         ("--min_rgb 2000", "unknown flag '--min_rgb'"),
         ("stray", "unknown argument 'stray'"),
         ("--batch_size 0", "0 is not at least 1"),
+        ("--num_threads 100000", "100000 is not 0 to 1024"),
         ("--batch_size many", "'many' is not a whole number"),
         ("--learning_rate 0", "0 is not above 0"),
         ("--learning_rate -0.1", "-0.1 is not above 0"),
