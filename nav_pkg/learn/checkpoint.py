@@ -310,16 +310,16 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
             f"{file}: damaged checkpoint: {checkpoint.outputs} outputs for an action space of "
             f"{checkpoint.action_space.outputs}: train it again"
         )
+    if network is not None and checkpoint.network != network:
+        raise DataError(
+            f"{file}: holds {checkpoint.network}, not {network}: give --network {checkpoint.network} "
+            "or another --checkpoint_path"
+        )
     size = nets.spec(checkpoint.network).input_size
     if checkpoint.preprocessing.size != size:
         raise DataError(
             f"{file}: damaged checkpoint: images of {checkpoint.preprocessing.size} for "
             f"{checkpoint.network}, which takes {size}: train it again"
-        )
-    if network is not None and checkpoint.network != network:
-        raise DataError(
-            f"{file}: holds {checkpoint.network}, not {network}: give --network {checkpoint.network} "
-            "or another --checkpoint_path"
         )
     return checkpoint
 
