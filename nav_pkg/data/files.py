@@ -386,7 +386,7 @@ def put_in_place(made: PathLike, place: PathLike) -> None:
             raise
         os.rename(old, made)
     fsync(place.parent)
-    with contextlib.suppress(DataError):  # the new one is there; what is left is hidden
+    with contextlib.suppress(DataError):  # the new one is in place; remains of the old one are hidden
         remove_tree(made)
 
 
