@@ -59,7 +59,7 @@ def everything(folder):
         ("-m a --perturbations none fog:1", 2, "no perturbation is called 'fog'"),
         ("-m a --perturbations light:2", 2, "at most 0.95"),
         ("-m a --jobs 0", 2, "0 is not 1 to 64"),
-        ("-m a -n 0", 2, "0 is not at least 1"),
+        ("-m a -n 0", 2, "0 is not 1 to 1000000"),
         ("-m a --worlds esatv4", 2, "did you mean 'esatv3'"),
         ("-m a --directions back", 2, "invalid choice: 'back'"),
         ("-m a --robot drome", 2, "did you mean 'drone'"),

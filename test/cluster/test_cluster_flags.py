@@ -459,7 +459,7 @@ REFUSED = [
     ("dag_create_data.py -t t --destination recorders/t/r0", "is where the recorders write"),
     ("dag_create_data.py -t t --destination recorders", "is where the recorders write"),
     ("dag_train.py -t t --dataset esatv3_expert --number_of_models 1 --model_names DAG", "DAG"),
-    ("dag_create_data.py -t t --number_of_runs 0", "must be at least 1"),
+    ("dag_create_data.py -t t --number_of_runs 0", "must be between 1 and 1000000"),
     ("dag_create_data.py -t t --wall_time_rec 20", "shorter than the time to the first checkpoint"),
     ("dag_create_data.py -t t --world nowhere", "nowhere"),
     ("dag_train_and_evaluate.py -t t -m x", "is what dag_train_and_evaluate.py sets"),
