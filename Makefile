@@ -3,9 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .PHONY: help setup demo test test-fast bench lint pins clean
 
-# Test files side by side. A flight needs one core and a half.
+# Test files side by side. A flight needs one core and a half. Threads that wait for others leave them the core.
 JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
-PYTEST = python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'

@@ -49,6 +49,9 @@ class Arithmetic:
         """
         if not self.compile:
             return function
+        if torch.are_deterministic_algorithms_enabled():  # tell the compiler, too
+            warn = torch.is_deterministic_algorithms_warn_only_enabled()
+            torch.use_deterministic_algorithms(True, warn_only=warn)
         fast = torch.compile(function, dynamic=False)
 
         def call(*arguments: Any) -> Any:

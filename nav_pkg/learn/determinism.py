@@ -39,7 +39,8 @@ def prepare(seed: int, threads: int) -> None:
     # worker threads inherit the setting from this one, so it has to come before they are started.
     torch.set_flush_denormal(True)
     # Some operations have no deterministic implementation on some GPUs; torch then says so once.
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # This call, unlike use_deterministic_algorithms, does not load the compiler, which takes a second.
+    torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
     # the default would fill every new tensor with nan just to be sure
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False

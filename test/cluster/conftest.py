@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -54,7 +56,23 @@ def pool(base, need_condor):
         made.start(cpus=CPUS, memory=12000, die_with_parent=True)
         patch.setenv("CONDOR_CONFIG", str(made.config))
         yield made
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(made.pid, signal.SIGKILL)  # nothing of it is needed any more, and its own way takes 10 s
         made.stop(fast=True)
+
+
+@pytest.fixture
+def folders(base, pool, monkeypatch, tmp_path_factory):
+    """Folders of all logs and datasets below the checkout, where DAGMan takes node logs, for this test."""
+    work = base / f"dag-{time.monotonic_ns()}"
+    for name, variable in (("log", "NAV_PKG_LOG"), ("data", "NAV_PKG_DATA"), ("packs", "NAV_PKG_CACHE")):
+        (work / name).mkdir(parents=True)
+        monkeypatch.setenv(variable, str(work / name))
+    yield work
+    import htcondor2
+
+    htcondor2.reload_config()
+    htcondor2.Schedd().act(htcondor2.JobAction.Remove, "true")  # what a failed test left
 
 
 COMMAND = """

@@ -57,6 +57,8 @@ def test_rounds(shell):
     # the first dataset's run, and all that was flown
     assert rounds[1]["training_frames"] == 40 + rounds[0]["flown"] + rounds[1]["flown"]
     assert 0 < rounds[0]["expert_share"] < 1
+    # an evaluation learns nothing
+    assert not (shell.log / "dagger" / "round_1" / "evaluate" / "my-model").exists()
     merged = load_dataset(shell.data / "dagger" / "round_2" / "dataset")
     assert len(merged.split("train")) == 5 and len(merged.split("val")) == 1
     assert {str(a) for run in merged.split("train")[1:] for a in run.frames.actor} == {"expert", "learner"}

@@ -26,7 +26,7 @@ TARGETS = {
     "roscore": b"rosmaster",
 }
 FLIGHT = (
-    "-ds", "--random_seed", 31, "--alpha", 1, "--start", "route", "--max_duration", 30,
+    "-ds", "--random_seed", 31, "--alpha", 1, "--start", "route", "--max_duration", 15,
     "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45,
 )  # fmt: skip
 

@@ -153,24 +153,10 @@ def test_a_kill_leaves_no_trace(shell, runs):
         Path(os.environ["NAV_PKG_ONLINE_KILLS_RESULT"]).write_text(json.dumps(result))
 
 
-def test_what_was_learned_flies(shell):
-    out = shell.run(
-        "run_script.py", "-t", "fly", "--checkpoint_path", "whole", "--alpha", 0, "-e", "--max_duration", 3,
-        "--width", 160, "--height", 120, "--depth_width", 80, "--depth_height", 45, name="fly",
-    )  # fmt: skip
-    assert "1 runs:" in out
-    assert not (shell.log / "fly" / "my-model").exists()  # an evaluation learns nothing
-
-
 def test_recovery_cameras_are_learned_from(shell):
     words = (*FLIGHT, "--robot", "drone_recovery", "--recovery_compensation", 0.9, "--max_duration", 3)
-    found = []
-    for tag in ("sides", "again"):
-        shell.run("run_script.py", "-t", tag, *words, name=tag)
-        found.append(flown(shell, tag))
-        assert "left camera, right camera" in (shell.log / tag / "graph.log").read_text()
-    assert found[0] == {**found[1], "frames": found[0]["frames"]}
-    assert list(found[0]["frames"].values()) == list(found[1]["frames"].values())
+    shell.run("run_script.py", "-t", "sides", *words, name="sides")
+    assert "left camera, right camera" in (shell.log / "sides" / "graph.log").read_text()
     replay = checkpoint.load(shell.log / "sides").progress["replay"]
     yaw = replay["yaw"].reshape(-1, 3)  # the first camera's, the left one's, the right one's
     expert = load_dataset(shell.data / "sides").runs[0].frames["expert_yaw"]

@@ -64,7 +64,7 @@ def fly(file, **more):
 sides = st.integers(16, 400)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     sides, sides, st.tuples(st.integers(8, 300), st.integers(8, 300)), st.integers(0, 2**31), st.booleans()
 )

@@ -26,11 +26,12 @@ PRETRAINED = (
 def page(write_dataset, tmp_path, monkeypatch):
     """Runs a line with `--max_episodes 2`, as a user does in the project's shell."""
     write_dataset(tmp_path / "data", runs=4, frames=100)
+    write_dataset(tmp_path / "data", name="short", runs=2, frames=60)
     monkeypatch.setenv("NAV_PKG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for name, frames in (("esatv3_expert_200K", "400"), ("esatv3_expert_500", "100")):
-        argv = ["subset", "easy", "--frames", frames, "--destination", name]
+    for source, frames, name in (("easy", 400, "esatv3_expert_200K"), ("short", 120, "esatv3_expert_500")):
+        argv = ["subset", source, "--frames", str(frames), "--destination", name]
         assert dataset.main([*argv, "--data_root", str(tmp_path / "data")]) == 0
 
     def run(line):
