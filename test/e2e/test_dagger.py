@@ -36,9 +36,8 @@ def test_rounds(shell):
         "--test_len", 1, "--min_rgb", 10, "--outcomes", "timeout",
     )  # fmt: skip
     shell.run(
-        "main.py", "-t", "net", "--dataset", "first/clean", "--network", "tinyv3_net", "--discrete",
-        "--loss", "CrossEntropy", "--shifted_input", "--batch_size", 16, "--max_episodes", 1,
-        "--num_threads", 1,
+        "main.py", "--create_scratch_checkpoint", "-t", "net", "--network", "tinyv3_net", "--discrete",
+        "--shifted_input",
     )  # fmt: skip
     # cut off in the first round
     process = shell.start("dagger.py", *DAGGER, name="dagger")

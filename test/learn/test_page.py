@@ -26,7 +26,7 @@ PRETRAINED = (
 def page(write_dataset, tmp_path, monkeypatch):
     """Runs a line with `--max_episodes 2`, as a user does in the project's shell."""
     write_dataset(tmp_path / "data", runs=4, frames=100)
-    write_dataset(tmp_path / "data", name="short", runs=2, frames=60)
+    write_dataset(tmp_path / "data", name="short", runs=4, frames=30)
     monkeypatch.setenv("NAV_PKG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

@@ -50,7 +50,7 @@ def master():
         assert core.running and time.monotonic() < deadline, "\n".join(core.lines)
         time.sleep(0.1)
     yield uri
-    core.stop(signal.SIGINT, 10)
+    core.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
