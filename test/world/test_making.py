@@ -26,16 +26,27 @@ ROOT = Path(__file__).resolve().parents[2]
 PLAN = load_plan("esatv3")
 
 
+@pytest.fixture(scope="module")
+def once(files):
+    """The files are not worked out again; that they would be the same is a test of its own."""
+
+    def generate(plan):
+        return {path.replace("esatv3", plan.name): data for path, data in files.items()}
+
+    return generate
+
+
 @pytest.fixture
-def remembered(monkeypatch, files):
-    """Seed 1 is not worked out again; that it would give the same is a test of its own."""
-    monkeypatch.setattr(making, "generate", lambda plan: files if plan.texture_seed == 1 else generate(plan))
+def remembered(monkeypatch, once):
+    monkeypatch.setattr(making, "generate", once)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, once):
     output = tmp_path_factory.mktemp("made")
-    assert make(PLAN, output)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "generate", once)
+        assert make(PLAN, output)
     drone = output / "models" / "drone"
     drone.mkdir()
     (drone / "model.sdf").write_text("<sdf/>")
@@ -277,7 +288,7 @@ def test_a_change_of_any_module_that_makes_worlds_makes_them_anew():
     assert found == set(making.GENERATOR)
 
 
-def test_output_that_cannot_be_written(tmp_path):
+def test_output_that_cannot_be_written(tmp_path, quick):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write the world"):
         make_world.main(["esatv3", "--output", str(tmp_path / "file")])
