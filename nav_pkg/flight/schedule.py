@@ -204,7 +204,7 @@ class Schedule:
         """
         if not self.shard:
             return list(range(self.runs))
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(self.shard))
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(self.shard))
         if not match or not 1 <= int(match.group(1)) <= int(match.group(2)):
             raise UsageError(f"--shard is {self.shard!r}; it must be k/n with k from 1 to n, such as 1/2")
         return list(range(int(match.group(1)) - 1, self.runs, int(match.group(2))))

@@ -61,7 +61,7 @@ class InitState:
         text = " ".join(words)
         if len(words) == 1 and words[0] in ("full", "zero", "carried"):
             return InitState(words[0], 0)
-        if len(words) == 2 and words[0] == "burn_in" and words[1].isdigit():
+        if len(words) == 2 and words[0] == "burn_in" and words[1].isascii() and words[1].isdigit():
             return InitState("burn_in", int(words[1])) if int(words[1]) else InitState("zero", 0)
         raise UsageError(f"--init_state {text}: must be full, zero, carried, or burn_in and a number")
 

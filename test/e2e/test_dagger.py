@@ -17,20 +17,13 @@ DAGGER = (
 )  # fmt: skip
 
 
-def test_rounds(shell):
+@pytest.fixture(scope="module")
+def first(shell):
+    """What the rounds begin with: a dataset of three short flights, and a net that has learned nothing."""
     shell.run(
-        "run_script.py",
-        "-t",
-        "first/raw",
-        "-ds",
-        "--number_of_runs",
-        3,
-        "--alpha",
-        1,
-        "--start",
-        "route",
+        "run_script.py", "-t", "first/raw", "-ds", "--number_of_runs", 3, "--alpha", 1, "--start", "route",
         *SHORT,
-    )
+    )  # fmt: skip
     shell.run(
         "clean_dataset.py", "--startswith", "first/raw", "--destination", "first/clean", "--val_len", 1,
         "--test_len", 1, "--min_rgb", 10, "--outcomes", "timeout",
@@ -39,6 +32,9 @@ def test_rounds(shell):
         "main.py", "--create_scratch_checkpoint", "-t", "net", "--network", "tinyv3_net", "--discrete",
         "--shifted_input",
     )  # fmt: skip
+
+
+def test_rounds(shell, first):
     # cut off in the first round
     process = shell.start("dagger.py", *DAGGER, name="dagger")
     flown = shell.log / "dagger" / "round_1" / "collect" / "runs.jsonl"
@@ -82,7 +78,7 @@ def test_rounds(shell):
         (("--dataset", "nowhere"), "nowhere", 3),
     ],
 )
-def test_bad_input(shell, words, text, code):
+def test_bad_input(shell, first, words, text, code):
     out = shell.run("dagger.py", *DAGGER, "-t", "bad", *words, code=code, name="bad")
     assert text in out and out.count("error:") == 1 and "Traceback" not in out
     assert not (shell.log / "bad").exists()

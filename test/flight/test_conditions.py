@@ -47,7 +47,7 @@ def test_a_shard_goes_on_at_its_first_run_left():
     assert [plan.run for plan in schedule.runs_to_fly()] == [4]
 
 
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"])
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "١/٢"])
 def test_a_shard_that_can_not_be(shard):
     with pytest.raises(UsageError, match="--shard is"):
         Schedule(shard=shard).check()
