@@ -23,6 +23,8 @@ COMMANDS = {
     "train": ("main", "train a network on a dataset"),
     "export": ("export", "write a checkpoint as ONNX or TorchScript (needs nav_pkg[export])"),
     "report": ("dag_report", "compare trainings: a table, curves and a page"),
+    "curves": ("combine_results", "learning curves of several trainings in one figure"),
+    "results": ("results", "tables of trainings over seeds, rankings, paired comparisons"),
     "world": ("make_world", "write the files of a world from its floor plan"),
     "collect": ("run_script", "record flights of the expert (needs ROS and Gazebo)"),
     "evaluate": ("evaluate", "fly checkpoints and measure them (needs ROS and Gazebo)"),

@@ -88,3 +88,14 @@ def png(figure: Any) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", facecolor="white")
     return out.getvalue()
+
+
+@styled
+def svg(figure: Any) -> bytes:
+    """A figure as SVG, the same bytes for the same figure."""
+    from matplotlib import rc_context
+
+    out = io.BytesIO()
+    with rc_context({"svg.hashsalt": "nav_pkg"}):
+        figure.savefig(out, format="svg", facecolor="white", metadata={"Date": None})
+    return out.getvalue()

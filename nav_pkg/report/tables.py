@@ -111,6 +111,23 @@ class Table:
             cells.append(f"<td{_side(column)}>{text}</td>")
         return f"<tr>{''.join(cells)}</tr>"
 
+    def markdown(self) -> str:
+        """For a Markdown page: the columns of `text`."""
+        columns = self._shown("text")
+        lines = [[column.title for column in columns], [_rule(column) for column in columns]]
+        lines += [[_cell(column.show(row.get(column.key))) for column in columns] for row in self._all()]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def latex(self) -> str:
+        """A LaTeX tabular (package booktabs): the columns of `text`."""
+        columns = self._shown("text")
+        rows = [[_latex(column.show(row.get(column.key))) for column in columns] for row in self._all()]
+        head = " & ".join(_latex(column.title) for column in columns)
+        lines = [f"{' & '.join(row)} \\\\" for row in rows]
+        sides = "".join("r" if column.numeric else "l" for column in columns)
+        begin = [f"\\begin{{tabular}}{{{sides}}}", "\\toprule", f"{head} \\\\", "\\midrule"]
+        return "\n".join([*begin, *lines, "\\bottomrule", "\\end{tabular}"])
+
     def csv(self) -> str:
         """All columns with the unrounded values, by key; empty where nothing is known."""
         out = io.StringIO()
@@ -119,6 +136,25 @@ class Table:
         for row in self._all():
             writer.writerow(["" if row.get(c.key) is None else row[c.key] for c in self.columns])
         return out.getvalue()
+
+
+def _rule(column: Column) -> str:
+    return "--:" if column.numeric else "---"
+
+
+def _cell(text: str) -> str:
+    """Text in a cell of a Markdown table."""
+    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
+
+
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX.update({"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"})
+_LATEX.update({"<": "\\textless{}", ">": "\\textgreater{}", "±": "$\\pm$", NOTHING: "--"})
+
+
+def _latex(text: str) -> str:
+    """Text in a LaTeX table."""
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def _side(column: Column) -> str:

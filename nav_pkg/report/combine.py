@@ -1,0 +1,328 @@
+"""Learning curves of several trainings in one figure and one table, over seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.files import atomic_write, disk_error
+from nav_pkg.report import style
+from nav_pkg.report.curves import RESULTS_FILE, read_results
+from nav_pkg.report.scalars import Curve, falls, is_training, read_curve, score_of
+from nav_pkg.report.tables import Column, Table
+
+DRAWN = 2000
+"""Points of a curve that are drawn at most: more than a figure has pixels."""
+MARKERS = "os^Dv"
+DASHES = ("-", "--", "-.", ":")
+
+_NUMBER = re.compile(r"(?:seed_)?(\d+)\Z")
+
+
+def members(folder: Path) -> List[Path]:
+    """The trainings that a `--log_folders` entry names.
+
+    Args:
+        folder: the log folder of a training; or a folder of them, one for each seed (`seed_123`, or `0`,
+            `1` of the predecessor); or the number of one of those (`2` is the third seed, smallest first).
+
+    Returns:
+        Their log folders, by seed.
+
+    Raises:
+        DataError: there is none.
+    """
+    if is_training(folder):
+        return [folder]
+    below = _by_number(folder)
+    if below:
+        return below
+    number = _NUMBER.match(folder.name)
+    beside = _by_number(folder.parent) if number and not folder.exists() else []
+    if number and int(number.group(1)) < len(beside):
+        return [beside[int(number.group(1))]]
+    if beside:
+        raise DataError(
+            f"{folder}: {folder.parent} holds {len(beside)} trainings, numbers 0 to {len(beside) - 1}"
+        )
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such log folder; see --mother_dir and --log_folders")
+    raise DataError(
+        f"{folder}: holds no training (metrics.jsonl or event files), nor folders seed_N of trainings"
+    )
+
+
+def _by_number(folder: Path) -> List[Path]:
+    if not folder.is_dir():
+        return []
+    found = [
+        (int(number.group(1)), path)
+        for path in folder.iterdir()
+        for number in [_NUMBER.match(path.name)]
+        if number and path.is_dir() and is_training(path)
+    ]
+    return [path for _, path in sorted(found)]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trainings that are one curve of the figure: the same but for their seed.
+
+    Attributes:
+        name: in the legend.
+        folders: their log folders.
+        curves: of one scalar, in the same order.
+    """
+
+    name: str
+    folders: Tuple[Path, ...]
+    curves: Tuple[Curve, ...]
+
+    def cut(self, steps: int) -> Group:
+        """The group up to a number of gradient steps."""
+        curves = tuple(
+            Curve(curve.steps[kept], curve.values[kept], curve.notes)
+            for curve in self.curves
+            for kept in [curve.steps <= steps]
+        )
+        empty = next((folder for folder, curve in zip(self.folders, curves) if not len(curve.steps)), None)
+        if empty is not None:
+            raise UsageError(f"--cutend {steps}: {empty} has no point up to that gradient step")
+        return Group(self.name, self.folders, curves)
+
+    def band(self) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and standard deviation over seeds.
+
+        Returns:
+            Gradient steps that all curves span, float64 (n,); means (n,); sample standard deviations (n,),
+            0 for one seed. Between its points a curve is linear.
+        """
+        first = max(int(curve.steps[0]) for curve in self.curves)
+        last = min(int(curve.steps[-1]) for curve in self.curves)
+        steps = np.unique(np.concatenate([curve.steps for curve in self.curves]))
+        steps = steps[(steps >= first) & (steps <= last)]
+        values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in self.curves])
+        spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(steps))
+        return steps, values.mean(axis=0), spread
+
+
+def read_group(name: str, folders: Sequence[Path], tag: str) -> Group:
+    """The curves of a scalar of several trainings."""
+    return Group(name, tuple(folders), tuple(read_curve(folder, tag) for folder in folders))
+
+
+def notes_of(groups: Sequence[Group]) -> List[str]:
+    """What a reader of the figure has to know: single seeds, curves of different lengths, left out points."""
+    notes = []
+    for group in groups:
+        notes += [note for curve in group.curves for note in curve.notes]
+        ends = [int(curve.steps[-1]) for curve in group.curves]
+        if len(ends) == 1:
+            notes.append(f"{group.name}: one seed, so no band")
+        elif min(ends) < max(ends):
+            notes.append(
+                f"{group.name}: its seeds end after {min(ends)} to {max(ends)} gradient steps; "
+                "the mean ends with the first of them"
+            )
+    return notes
+
+
+def combined_table(groups: Sequence[Group], tag: str) -> Table:
+    """One row a group: mean and sample standard deviation over seeds.
+
+    `best` is the largest value of a curve (the smallest of a loss); `area` is the area under the curve,
+    divided by the steps that it spans: the mean value while training.
+    """
+    columns = (
+        Column("name", "trainings"),
+        Column("seeds", "seeds", 0),
+        Column("steps", "gradient steps", 0),
+        *(Column(key, key) for key in ("final", "best", "area")),
+        Column("test", "test accuracy"),
+    )
+    rows = []
+    for group in groups:
+        best = np.min if falls(tag) else np.max
+        tests = [_test_accuracy(folder) for folder in group.folders]
+        rows.append(
+            {
+                "name": group.name,
+                "seeds": len(group.curves),
+                "steps": min(int(curve.steps[-1]) for curve in group.curves),
+                "final": mean_std([curve.values[-1] for curve in group.curves]),
+                "best": mean_std([best(curve.values) for curve in group.curves]),
+                "area": mean_std([area(curve) for curve in group.curves]),
+                "test": mean_std([value for value in tests if value is not None])
+                if None not in tests
+                else None,
+            }
+        )
+    return Table(columns, rows)
+
+
+def area(curve: Curve) -> float:
+    """The area under a curve (trapezoids), divided by the steps that it spans."""
+    if len(curve.steps) == 1:
+        return float(curve.values[0])
+    widths = np.diff(curve.steps)
+    return float(((curve.values[1:] + curve.values[:-1]) / 2 * widths).sum() / widths.sum())
+
+
+def mean_std(values: Sequence[float], digits: int = 4) -> str:
+    """`0.8942 ± 0.0031` over seeds; the value alone for one."""
+    mean = f"{float(np.mean(values)):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {float(np.std(values, ddof=1)):.{digits}f}"
+
+
+def _test_accuracy(folder: Path) -> Optional[float]:
+    try:
+        found = read_results(folder) if (folder / RESULTS_FILE).exists() else {}
+    except DataError:
+        return None
+    return (found.get("test") or {}).get("accuracy")
+
+
+def _thinned(points: np.ndarray, subsample: int) -> np.ndarray:
+    """Every `subsample`-th point and the last one, and no more than are drawn."""
+    every = max(subsample, -(-len(points) // DRAWN))
+    kept = points[::every]
+    return kept if not len(points) or (len(points) - 1) % every == 0 else np.concatenate([kept, points[-1:]])
+
+
+def drawn(group: Group, subsample: int = 1, each: bool = False) -> List[Dict[str, Any]]:
+    """The points of a group's curves in the figure: rows of trainings, step, value, deviation."""
+    rows: List[Dict[str, Any]] = []
+    if each:
+        for folder, curve in zip(group.folders, group.curves):
+            points = _thinned(np.column_stack([curve.steps, curve.values]), subsample)
+            rows += [
+                {"name": group.name, "seed": folder.name, "step": int(s), "value": v, "deviation": 0.0}
+                for s, v in points.tolist()
+            ]
+        return rows
+    points = _thinned(np.column_stack(group.band()), subsample)
+    return [
+        {"name": group.name, "seed": "", "step": int(step), "value": value, "deviation": deviation}
+        for step, value, deviation in points.tolist()
+    ]
+
+
+def combined_csv(rows: Sequence[Dict[str, Any]]) -> str:
+    """The data behind the figure."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["name", "seed", "step", "value", "deviation"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+@style.styled
+def combined_figure(rows: Sequence[Dict[str, Any]], tag: str, title: str) -> Any:
+    """The curves, each with a band of one standard deviation over seeds where there are several.
+
+    Groups differ in colour, dashes and marker, so that print and any colour vision tell them apart.
+    """
+    figure, axes = style.new_figure(8.0, 4.6)
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    colours = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PINK, style.SKY, style.INK)
+    percent = (score_of(tag) or ("", ""))[1].endswith("accuracy")
+    scale = 100.0 if percent else 1.0
+    for number, name in enumerate(names):
+        mine = [row for row in rows if row["name"] == name]
+        label: Optional[str] = name
+        for seed in dict.fromkeys(row["seed"] for row in mine):
+            steps, values, spread = (
+                np.array([row[key] for row in mine if row["seed"] == seed], float)
+                for key in ("step", "value", "deviation")
+            )
+            look = {
+                "color": colours[number % len(colours)],
+                "linestyle": DASHES[number // len(colours) % len(DASHES)],
+            }
+            if len(names) > 1 or len(steps) < 3:
+                look.update(
+                    marker=MARKERS[number % len(MARKERS)], markersize=4, markevery=max(1, len(steps) // 12)
+                )
+            axes.plot(steps, scale * values, label=label, **look)
+            if spread.any():
+                axes.fill_between(
+                    steps,
+                    scale * (values - spread),
+                    scale * (values + spread),
+                    color=look["color"],
+                    alpha=0.18,
+                    linewidth=0,
+                )
+            label = None
+    axes.set_xlabel("gradient steps")
+    axes.set_ylabel(_axis(tag) + (" [%]" if percent else ""))
+    if title:
+        axes.set_title(title)
+    if len(names) > 1 or names != [""]:
+        axes.legend(ncols=1 + (len(names) - 1) // 12)
+    return figure
+
+
+def _axis(tag: str) -> str:
+    score = score_of(tag)
+    if score is None:
+        return tag
+    part = {"val": "validation", "train": "training", "test": "test"}[score[0]]
+    return f"{part} {score[1].replace('_', ' ')}"
+
+
+def write(
+    tag: str,
+    trainings: Dict[str, List[Path]],
+    stem: Path,
+    title: str = "",
+    subsample: int = 1,
+    cutend: int = -1,
+    each: bool = False,
+) -> str:
+    """Write the figure of a scalar as PNG and SVG, the data behind it as CSV, and the table as Markdown.
+
+    Args:
+        tag: the scalar.
+        trainings: log folders by name; those of a name are one group.
+        stem: path of the files without their ending; its folder is made when missing.
+        title: of the figure.
+        subsample: draw every n-th point.
+        cutend: gradient step at which curves end; -1 for where they end.
+        each: draw each seed instead of their mean.
+
+    Returns:
+        The table, notes and the files' places, as text.
+
+    Raises:
+        DataError: a training has no such scalar, or the disk refuses.
+        UsageError: a curve has no point up to `cutend`.
+    """
+    groups = [read_group(name, folders, tag) for name, folders in trainings.items()]
+    if cutend >= 0:
+        groups = [group.cut(cutend) for group in groups]
+    rows = [row for group in groups for row in drawn(group, subsample, each)]
+    table, notes = combined_table(groups, tag), notes_of(groups)
+    figure = combined_figure(rows, tag, title)
+    markdown = f"{table.markdown()}\n" + "".join(f"\n{note}.\n" for note in notes)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(stem.parent, error, "--blog_destination") from error
+    files = {
+        ".png": style.png(figure),
+        ".svg": style.svg(figure),
+        ".csv": combined_csv(rows).encode(),
+        ".md": markdown.encode(),
+    }
+    for suffix, data in files.items():
+        atomic_write(stem.with_name(stem.name + suffix), data, "--blog_destination")
+    places = f"{stem}{{{','.join(files)}}}"
+    return "\n".join([tag, table.text(), *(f"note: {note}" for note in notes), places])

@@ -1,0 +1,170 @@
+"""A scalar of a training by gradient step, out of its log folder.
+
+It is read from metrics.jsonl, or where there is none from TensorBoard's event files, which also the
+predecessor and other tools write. Both are read in pieces. Points of work that was lost and done again are
+left out: where a step comes again, all earlier points from that step on go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from nav_pkg.core import DataError, nearest_name
+from nav_pkg.reading import open_regular, read_error
+from nav_pkg.report.curves import METRICS_FILE
+from nav_pkg.report.events import Scalar, read_events
+
+EVENTS = "events.out.tfevents.*"
+PIECE = 1 << 24
+"""Bytes of metrics.jsonl that are read at once."""
+
+_PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+_KEYS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced_accuracy",
+    "majority_accuracy": "majority_accuracy",
+    "imitation_learning": "imitation_loss",
+    "imitation_loss": "imitation_loss",
+    "total": "loss",
+    "loss": "loss",
+}
+FALLING = ("imitation_loss", "loss")
+"""Scores that are better the smaller they are."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A scalar of one training.
+
+    Attributes:
+        steps: gradient steps, growing, int64 (n,).
+        values: float64 (n,), finite.
+        notes: what was left out, in words.
+    """
+
+    steps: np.ndarray
+    values: np.ndarray
+    notes: Tuple[str, ...] = ()
+
+
+def score_of(tag: str) -> Optional[Tuple[str, str]]:
+    """The part (train, val, test) and score that a TensorBoard tag names; None for any other tag.
+
+    `Loss_val_accuracy`, the predecessor's later `validation_accuracy` and `val_accuracy` are the same.
+    """
+    part, _, key = tag.split("Loss_", 1)[-1].partition("_")
+    return (_PARTS[part], _KEYS[key]) if part in _PARTS and key in _KEYS else None
+
+
+def falls(tag: str) -> bool:
+    """Whether a tag's best value is its smallest one."""
+    score = score_of(tag)
+    return score is not None and score[1] in FALLING or score is None and "loss" in tag.lower()
+
+
+def is_training(folder: Path) -> bool:
+    """Whether a folder is the log folder of a training, with anything to read."""
+    return os.path.lexists(folder / METRICS_FILE) or any(folder.glob(EVENTS))
+
+
+def read_curve(folder: Path, tag: str) -> Curve:
+    """A scalar of a training.
+
+    Args:
+        folder: its log folder.
+        tag: TensorBoard's name of it, such as `Loss_val_accuracy`.
+
+    Raises:
+        DataError: nothing to read is there, it has no such scalar, or no finite value of it.
+    """
+    notes: List[str] = []
+    metrics = folder / METRICS_FILE
+    if os.path.lexists(metrics) and score_of(tag) is not None:
+        found = _of_metrics(metrics, tag, notes)
+    elif os.path.lexists(metrics) and not any(folder.glob(EVENTS)):
+        known = [f"Loss_{part}_{key}" for part in ("train", "val", "test") for key in _KEYS]
+        raise DataError(f"{metrics}: has no scalar {tag!r}{nearest_name(tag, known)}")
+    else:
+        found = _of_events(folder, tag, notes)
+    steps, values = _without_lost(found)
+    finite = np.isfinite(values)
+    if not finite.all():
+        notes.append(f"{int((~finite).sum())} of {len(values)} values of {tag} are not finite: left out")
+        if not finite.any():
+            raise DataError(f"{folder}: no value of {tag} is finite: the training diverged; leave it out")
+    return Curve(steps[finite], values[finite], tuple(notes))
+
+
+def _without_lost(found: Scalar) -> Scalar:
+    if not len(found.steps):
+        return found
+    later = np.minimum.accumulate(found.steps[::-1])[::-1]
+    kept = np.append(found.steps[:-1] < later[1:], True)
+    return Scalar(found.steps[kept], found.values[kept])
+
+
+def _of_metrics(path: Path, tag: str, notes: List[str]) -> Scalar:
+    score = score_of(tag)
+    assert score is not None
+    part, key = score
+    steps: List[int] = []
+    values: List[float] = []
+    damaged = 0
+    for line in _lines(path):
+        try:
+            record = json.loads(line)
+            if record.get(part) is not None:
+                step, value = int(record["updates"]), record[part].get(key)
+                values.append(np.nan if value is None else float(value))
+                steps.append(step)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            damaged += 1
+    if damaged:
+        notes.append(f"{path}: {damaged} damaged lines: left out")
+    if not steps:
+        raise DataError(f"{path}: has no {tag}: no line holds {part!r} scores; train longer, or see --tags")
+    return Scalar(np.array(steps, np.int64), np.array(values, np.float64))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Whole lines; a last one that is not ended may still be written, and is left out."""
+    with open_regular(path) as stream:
+        rest = b""
+        while True:
+            try:
+                new = stream.read(PIECE)
+            except OSError as error:
+                raise read_error(path, error) from error
+            if not new:
+                return
+            whole, newline, rest = (rest + new).rpartition(b"\n")
+            if newline:
+                yield from filter(None, whole.split(b"\n"))
+
+
+def _of_events(folder: Path, tag: str, notes: List[str]) -> Scalar:
+    files = sorted(folder.glob(EVENTS))
+    if not files:
+        raise DataError(f"{folder}: neither {METRICS_FILE} nor event files: no training has written here")
+    score = score_of(tag)
+    parts: List[Scalar] = []
+    others: Dict[str, None] = {}
+    for file in files:  # their names begin with the time
+        found, whole = read_events(file)
+        if not whole:
+            notes.append(f"{file}: cut or still written to: read as far as it is whole")
+        same = [name for name in found if name == tag or (score and score_of(name) == score)]
+        parts += [found[name] for name in same]
+        others.update(dict.fromkeys(found))
+    if not parts:
+        known = sorted(others)
+        raise DataError(
+            f"{folder}: has no scalar {tag!r}{nearest_name(tag, known) or '; it has none at all'}"
+        )
+    return Scalar(*(np.concatenate(arrays) for arrays in zip(*parts)))
