@@ -26,7 +26,7 @@ LARGEST_RECORD = 1 << 30
 LARGEST_SCALAR = 4096
 """Bytes of an event that may hold scalars alone; larger ones are images, histograms and graphs."""
 KINDS_AT_ONCE = 200
-"""Kinds of equally long events (their tags, say) that NumPy reads; what is left is read one by one."""
+"""Groups of events of one length (one group for each tag) that NumPy parses; more are parsed one by one."""
 
 _BEFORE, _BEHIND = 12, 4
 """Bytes of a record around its data."""
