@@ -154,12 +154,31 @@ EVALUATION_CONFIGURATION: Schema = {
 }
 """evaluation_conf.json."""
 
+_KNOWN_LENGTH = either(_LENGTH, NOTHING)
+
 EVALUATION: Schema = {
     "checkpoints": table(
         an_object(
             {
                 "network": LINE,
                 "measures": an_object({"success_rate": _SHARE, "collision_free_distance": _LENGTH}),
+            }
+        )
+    ),
+    "conditions": a_list(
+        an_object(
+            {
+                "checkpoint": NAME.required,
+                "runs": a_list(
+                    an_object(
+                        {
+                            "outcome": one_of(item.value for item in Outcome).required,
+                            **dict.fromkeys(
+                                ("imitation_loss", "distance", "nearest"), either(_LENGTH, NOTHING)
+                            ),
+                        }
+                    )
+                ).required,
             }
         )
     ),

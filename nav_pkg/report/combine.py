@@ -23,7 +23,8 @@ DRAWN = 2000
 MARKERS = "os^Dv"
 DASHES = ("-", "--", "-.", ":")
 
-_NUMBER = re.compile(r"(?:seed_)?(\d+)\Z")
+SEED_FOLDER = re.compile(r"(?:seed_)?([0-9]+)\Z")
+"""Name of a seed's log folder: `seed_123`, or a number of the predecessor."""
 
 
 def members(folder: Path) -> List[Path]:
@@ -44,7 +45,7 @@ def members(folder: Path) -> List[Path]:
     below = _by_number(folder)
     if below:
         return below
-    number = _NUMBER.match(folder.name)
+    number = SEED_FOLDER.match(folder.name)
     beside = _by_number(folder.parent) if number and not folder.exists() else []
     if number and int(number.group(1)) < len(beside):
         return [beside[int(number.group(1))]]
@@ -65,7 +66,7 @@ def _by_number(folder: Path) -> List[Path]:
     found = [
         (int(number.group(1)), path)
         for path in folder.iterdir()
-        for number in [_NUMBER.match(path.name)]
+        for number in [SEED_FOLDER.match(path.name)]
         if number and path.is_dir() and is_training(path)
     ]
     return [path for _, path in sorted(found)]

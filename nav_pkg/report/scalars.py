@@ -121,9 +121,11 @@ def _of_metrics(path: Path, tag: str, notes: List[str]) -> Scalar:
             record = json.loads(line)
             if record.get(part) is not None:
                 step, value = int(record["updates"]), record[part].get(key)
+                if not 0 <= step < 1 << 63:
+                    raise ValueError
                 values.append(np.nan if value is None else float(value))
                 steps.append(step)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             damaged += 1
     if damaged:
         notes.append(f"{path}: {damaged} damaged lines: left out")
@@ -144,6 +146,8 @@ def _lines(path: Path) -> Iterator[bytes]:
             if not new:
                 return
             whole, newline, rest = (rest + new).rpartition(b"\n")
+            if len(rest) > PIECE:
+                raise DataError(f"{path}: a line of more than {PIECE:,} bytes: no metrics")
             if newline:
                 yield from filter(None, whole.split(b"\n"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -10,8 +9,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from nav_pkg import schemas
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.flight.metrics import counted, wilson_interval
-from nav_pkg.reading import read_json, read_json_lines
-from nav_pkg.report.combine import mean_std
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.reading import read_json
+from nav_pkg.report.combine import SEED_FOLDER, mean_std
 from nav_pkg.report.curves import RESULTS_FILE, read_results
 from nav_pkg.report.intervals import Interval, bootstrap_mean
 from nav_pkg.report.tables import Column, Table
@@ -22,7 +22,6 @@ METRICS: Dict[str, Tuple[str, ...]] = {
     **{key: (key,) for key in ("parameters", "episodes", "updates")},
 }
 """Where results.json holds each metric."""
-_SEED = re.compile(r"(?:seed_)?(\d+)\Z")
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ def find(folder: Path) -> Dict[str, List[Training]]:
     found: Dict[str, List[Training]] = {}
     for file in sorted(folder.rglob(RESULTS_FILE)):
         place = file.parent.relative_to(folder)
-        group = place.parent if _SEED.match(place.name) else place
+        group = place.parent if SEED_FOLDER.match(place.name) else place
         results = read_results(file.parent)
         flags = (results.get("config") or {}).get("flags") or {}
         name = str(group) if str(group) != "." else folder.name
-        number = _SEED.match(place.name)
+        number = SEED_FOLDER.match(place.name)
         seed = flags.get("random_seed", int(number.group(1)) if number else None)
         found.setdefault(name, []).append(Training(file.parent, seed, results))
     if not found:
@@ -104,8 +103,7 @@ def table(
             "seeds": len(trainings),
         }
         for metric in metrics:
-            values = [training.metric(metric) for training in trainings]
-            known = [value for value in values if value is not None]
+            known = _values(trainings, metric)
             digits = 0 if METRICS[metric] == (metric,) else 4
             row[metric] = mean_std(known, digits) if known else None
         rows.append((_mean(trainings, sort) if sort else None, row))
@@ -119,16 +117,19 @@ def table(
 
 
 def _mean(trainings: Sequence[Training], metric: str) -> Optional[float]:
-    values = [training.metric(metric) for training in trainings]
-    known = [value for value in values if value is not None]
+    known = _values(trainings, metric)
     return sum(known) / len(known) if known else None
+
+
+def _values(trainings: Sequence[Training], metric: str) -> List[float]:
+    return [value for value in (training.metric(metric) for training in trainings) if value is not None]
 
 
 def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
     """Groups by their mean over seeds, the best first, with bootstrap intervals of the mean."""
     found: List[Tuple[str, Interval]] = []
     for name, trainings in groups.items():
-        known = [value for value in (training.metric(metric) for training in trainings) if value is not None]
+        known = _values(trainings, metric)
         if known:
             found.append((name, bootstrap_mean(known)))
     if not found:
@@ -215,8 +216,7 @@ def flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
     if not file.exists():
         if not (folder / "runs.jsonl").exists():
             raise DataError(f"{folder}: neither evaluation.json nor runs.jsonl: no flights to compare")
-        runs, _ = read_json_lines(folder / "runs.jsonl", schemas.RUN)
-        return {_pair({}, run): run for run in counted([run for run in runs if not run.get("interrupted")])}
+        return {_pair({}, run): run for run in counted(RunLog(folder).finished().values())}
     held = read_json(file, schemas.EVALUATION)
     labels = list(held.get("checkpoints") or {})
     if checkpoint is None and len(labels) > 1:

@@ -63,12 +63,13 @@ def test_no_step_comes_twice(tmp_path):
 def test_a_training_that_is_written_to_or_damaged(tmp_path, monkeypatch):
     folder = training(tmp_path / "a", [0.1, 0.2, 0.3])
     with open(folder / "metrics.jsonl", "a") as file:
-        file.write("{damaged}\n" + line(40, 0.4) + line(50, 0.5)[:30])
-    for piece in (1 << 24, 100):
+        file.write("{damaged}\n" + line(40, 0.4) + line(1 << 70, 0.5) + line(45, 0.5).replace("45", "1e999"))
+        file.write(line(50, 0.5)[:30])
+    for piece in (1 << 24, 400):
         monkeypatch.setattr(scalars, "PIECE", piece)
         found = read_curve(folder, TAG)
         assert found.values.tolist() == [0.1, 0.2, 0.3, 0.4]
-        assert found.notes == (f"{folder / 'metrics.jsonl'}: 1 damaged lines: left out",)
+        assert found.notes == (f"{folder / 'metrics.jsonl'}: 3 damaged lines: left out",)
 
 
 def test_values_that_are_not_finite(tmp_path):

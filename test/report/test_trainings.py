@@ -136,6 +136,17 @@ def test_flights_are_paired_on_seed_and_condition(tmp_path, capsys):
     assert rows["whole laps"]["pairs"] == "4"  # a simulator's failure is nobody's
 
 
+def test_a_damaged_evaluation_is_one_line(tmp_path):
+    evaluation(tmp_path / "e", {"x": ["success"]})
+    file = tmp_path / "e" / "evaluation.json"
+    whole = json.loads(file.read_text())
+    for key, value in (("runs", 5), ("checkpoint", None), ("runs", [{}]), ("runs", [{"outcome": "won"}])):
+        file.write_text(json.dumps({**whole, "conditions": [{**whole["conditions"][0], key: value}]}))
+        with pytest.raises(DataError, match=r"evaluation\.json.*conditions") as error:
+            run(tmp_path, "compare", "e", "e", "--flights")
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "words, kind, text",
     [
