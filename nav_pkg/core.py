@@ -235,3 +235,7 @@ def nearest_name(name: str, known: list[str]) -> str:
     if close:
         return f"; did you mean {lowered[close[0]]!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else ""
+
+
+MISSING_WEIGHTS = "is missing: put torchvision's"
+"""In the error of a training whose ImageNet weights are not on this machine."""

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Optional, Tuple
@@ -288,18 +289,34 @@ def lock_beside(folder: PathLike) -> Optional[int]:
     """
     path = lock_path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
+    tries = 3  # `is_locked` of another process holds it for a moment
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            return None
+            tries -= 1
+            if not tries:
+                return None
+            time.sleep(0.01)
+            continue
         except OSError:
             pass  # a file system without locks
         if _is_at(descriptor, path):
             return descriptor
         os.close(descriptor)  # its last holder has removed it
+
+
+def is_locked(folder: PathLike) -> bool:
+    """Whether a process holds the lock of `lock_beside`."""
+    if not lock_path(folder).exists():
+        return False
+    descriptor = lock_beside(folder)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
 
 
 def lock_path(folder: PathLike) -> Path:

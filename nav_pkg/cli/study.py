@@ -1,0 +1,188 @@
+"""study.py: run a study (a grid of trainings over seeds, or of flights), see how far it is, report it.
+
+Examples:
+    study.py list
+    study.py run data_normalisation --scale small
+    study.py status data_normalisation --scale small
+    study.py report data_normalisation --scale small --output docs/reproduced
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence
+
+from nav_pkg.cli import early, flags
+from nav_pkg.cli.learner_flags import whole
+from nav_pkg.cli.main import parse
+from nav_pkg.cluster import estimate
+from nav_pkg.core import ROOT, DataError, UsageError
+from nav_pkg.data.paths import data_root, summary_dir
+from nav_pkg.data.reader import Dataset
+from nav_pkg.studies import study as studies
+from nav_pkg.studies.commands import COMMANDS
+from nav_pkg.studies.datasets import EXPERT, recipe
+from nav_pkg.studies.runner import Runner, StudyFolder
+from nav_pkg.studies.status import counts_text, status_table
+from nav_pkg.studies.study import Cell
+
+EXIT_FAILED = 5
+"""Some of the cells failed."""
+DETAILS_MB = 4000.0
+"""Memory that measuring a network takes, in MB."""
+
+
+def make_parser() -> flags.Parser:
+    """The parser of study.py."""
+    p = flags.Parser(
+        prog="study.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = p.add_argument
+    add("action", choices=("run", "status", "report", "list"), help="what to do")
+    add("study", nargs="?", help="name of a study, its file (.yaml), or all")
+    add("--scale", default="small", help="size at which it is run: full, small or smoke")
+    add("--jobs", type=whole(1, 256), help="trainings side by side; default: as many as there are cores")
+    add("--extend", action="store_true", help="train the new cells of a study that has changed")
+    add("--output", type=Path, help="folder of the report; default: report/ in the study's log folder")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
+    return p
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+    args = make_parser().parse_args(argv)
+    summary = args.summary_dir.expanduser().resolve()
+    if args.action == "list":
+        for study in studies.in_order():
+            sizes = ", ".join(f"{len(study.cells(scale))} {scale}" for scale in study.scales)
+            print(f"{study.name}: {study.title} (cells: {'chosen when run' if study.checkpoints else sizes})")
+        return 0
+    if not args.study:
+        raise UsageError(
+            f"study.py {args.action}: which study? There are "
+            f"{', '.join(studies.names()) or 'none'}; `all` for all of them"
+        )
+    chosen = studies.in_order() if args.study == "all" else [studies.load(args.study)]
+    code = 0
+    folders = []
+    for study in chosen:  # one after the other: one may fly what another has trained
+        folder = StudyFolder(study, args.scale, summary)
+        folders.append(folder)
+        if args.action == "status":
+            print(f"{status_table(folder).text()}\n{counts_text(folder)}")
+        elif args.action == "run":
+            code = run(folder, args) or code
+    if args.action == "report":
+        from nav_pkg.studies.report import report, write_index  # matplotlib takes a second
+
+        output = args.output or (
+            folders[0].folder / "report" if len(folders) == 1 else summary / "studies/report"
+        )
+        for folder in folders:
+            print(report(folder).write(output, folder.study.name))
+        if len(folders) > 1:
+            print(write_index(folders, output))
+    return code
+
+
+def run(folder: StudyFolder, args: argparse.Namespace) -> int:
+    """Check all cells, then run those that are left."""
+    root = args.data_root.expanduser().resolve()
+    make_datasets(folder, root, args.summary_dir)
+    needs = {
+        cell.digest: checked(cell, words(folder, cell, root, args.summary_dir), root) for cell in folder.cells
+    }
+    folder.open(args.extend)
+    threads = max(need.threads for need in needs.values())
+    jobs = args.jobs or max(1, len(os.sched_getaffinity(0)) // threads)
+    if COMMANDS[folder.study.command].alone:
+        jobs = 1
+
+    def command(cell: Cell) -> List[str]:
+        line = words(folder, cell, root, args.summary_dir)
+        return [sys.executable, str(ROOT / "scripts" / cell.command), *line]
+
+    flags.hear_stops()
+    runner = Runner(folder, command, jobs, lambda cell: needs[cell.digest].memory, 0.8 * free_megabytes())
+    failed = runner.run()
+    print(counts_text(folder))
+    return EXIT_FAILED if failed else 0
+
+
+def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
+    """Collect what a study learns from, where it is missing and its making is known.
+
+    Raises:
+        DataError: a command of its making fails.
+    """
+    names = [cell.flags.get("dataset") for cell in folder.cells if cell.command == "main.py"]
+    for name in dict.fromkeys(filter(None, names)):
+        if (root / name).exists():
+            continue
+        for script, *more in recipe(name, (root / EXPERT).exists()) or ():
+            line = [*more, "--data_root", str(root)]
+            if script == "run_script.py":
+                line += ["--summary_dir", str(summary.expanduser().resolve())]
+            print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
+            code = subprocess.run([sys.executable, str(ROOT / "scripts" / script), *line]).returncode
+            if code:
+                raise DataError(f"dataset {name}: {script} ended with {code}: see what it said above")
+
+
+class Need(NamedTuple):
+    """What a cell takes: processor threads, and MB of memory."""
+
+    threads: int
+    memory: float
+
+
+def checked(cell: Cell, line: Sequence[str], root: Path) -> Need:
+    """Parse a cell's command line as its command does; what it takes.
+
+    Raises:
+        UsageError: its command refuses a flag.
+        DataError: its dataset is not there.
+    """
+    if cell.command == "main.py":
+        parsed = parse(line)
+        early.network(parsed.network)
+        early.dataset(parsed.dataset, root, True)
+        data = Dataset(root / parsed.dataset)
+        lengths = [sum(map(len, data.split(part))) for part in ("train", "val", "test")]
+        work = estimate.training(parsed.network, vars(parsed), *lengths)
+        return Need(parsed.num_threads or 1, work.memory)
+    flying = estimate.SIMULATOR_MB + estimate.LEARNER_MB
+    if cell.command == "evaluate.py":
+        from nav_pkg.cli import evaluate
+
+        args, _ = evaluate.split(line)
+        early.checkpoint(args.checkpoint_path[0], args.summary_dir)
+        return Need(args.jobs, args.jobs * flying)
+    if cell.command == "run_script.py":
+        from nav_pkg.cli import session_flags
+
+        session_flags.parser().parse_known_args(list(line))
+        return Need(1, flying)
+    from nav_pkg.cli import network_details
+
+    network_details.make_parser().parse_args(line)
+    return Need(1, DETAILS_MB)
+
+
+def words(folder: StudyFolder, cell: Cell, root: Path, summary: Path) -> List[str]:
+    """The command line of a cell."""
+    line = ["-t", f"{folder.tag}/cells/{cell.digest}", *cell.words]
+    line += ["--summary_dir", str(summary.expanduser().resolve())]
+    return [*line, "--data_root", str(root)] if cell.command in ("main.py", "run_script.py") else line
+
+
+def free_megabytes() -> float:
+    """Memory that programs may take now, in MB."""
+    with open("/proc/meminfo") as file:
+        found = dict(line.split(":", 1) for line in file)
+    return int(found["MemAvailable"].split()[0]) / 1000

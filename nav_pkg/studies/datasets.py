@@ -1,0 +1,48 @@
+"""How the datasets that studies name are made where they are missing."""
+
+from __future__ import annotations
+
+import re
+from typing import List, Optional
+
+EXPERT = "esatv3_expert"
+LAPS = 12
+"""Laps of the expert: two of them to validate and to test, about 24,000 frames to train on."""
+_SUBSET = re.compile(EXPERT + r"_(\d+)(K?)\Z")
+
+Command = List[str]
+"""A script's name and its flags."""
+
+
+def recipe(name: str, there: bool) -> Optional[List[Command]]:
+    """The commands that make a dataset.
+
+    Args:
+        name: of the dataset.
+        there: `esatv3_expert` exists, of which the smaller ones are subsets.
+
+    Returns:
+        None for a dataset that only its user knows how to make.
+    """
+    if name == "smoke":
+        flags = "--number_of_runs 4 --max_duration 15 --width 160 --height 120 --random_seed 512"
+        return _collected(name, flags, "--outcomes success timeout --min_distance 0 --min_rgb 0 --max_rgb -1")
+    subset = _SUBSET.fullmatch(name)
+    if name != EXPERT and not subset:
+        return None
+    made = [] if there else _collected(EXPERT, f"--number_of_runs {LAPS} --random_seed 512", "")
+    if subset:
+        frames = int(subset.group(1)) * (1000 if subset.group(2) else 1)
+        made.append(["dataset.py", "subset", EXPERT, "--frames", str(frames)])
+    return made
+
+
+def _collected(name: str, flags: str, cleaning: str) -> List[Command]:
+    session = (
+        f"-t studies/datasets/{name} -w esatv3 --alpha 1 --start route -ds --data_location collect/{name}"
+    )
+    clean = f"--sources collect/{name} --destination {name} --val_len 1 --test_len 1"
+    return [
+        ["run_script.py", *session.split(), *flags.split()],
+        ["clean_dataset.py", *clean.split(), *cleaning.split()],
+    ]

@@ -1,0 +1,29 @@
+"""The report of a study of networks' details."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from nav_pkg.reading import read_json
+from nav_pkg.report.details import printed_parameters, published_table, speed_table, structure_table
+from nav_pkg.report.document import Data, Document, Head, Text
+from nav_pkg.studies.commands import DETAILS_FILE
+from nav_pkg.studies.runner import DONE, StudyFolder
+
+
+def fill_details(folder: StudyFolder, document: Document) -> None:
+    """Add what was measured."""
+    found: List[Mapping[str, Any]] = []
+    for cell in folder.cells:
+        if folder.state(cell).state == DONE:
+            found += read_json(folder.log(cell) / DETAILS_FILE)["networks"]
+    document.add(Head("Answer"))
+    for entry in found:
+        times = entry["speed"]["cpu"]["eager"]
+        count = printed_parameters(entry["parameters"])
+        line = f"{entry['network']}: {count} parameters, {1000 * times['p50']:.1f} ms an image on a core"
+        document.add(Text(line, item=True))
+    document.add(Head("Beside the published table"), Data(published_table(found), "published"))
+    document.add(Head("Structure"), Data(structure_table(found), "structure"))
+    caption = "Of the network alone, on images in memory. p50, p99: batch 1; images a second: best batch."
+    document.add(Head("Speed"), Data(speed_table(found), "speed", caption))

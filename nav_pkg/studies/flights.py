@@ -1,0 +1,136 @@
+"""The report of a study of flights: whole laps, imitation loss, and how they go with offline scores."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from nav_pkg import schemas
+from nav_pkg.flight.measures import rank_correlation
+from nav_pkg.reading import read_json
+from nav_pkg.report import style
+from nav_pkg.report.document import Data, Document, Figure, Head, Text
+from nav_pkg.report.evaluation import RESULT
+from nav_pkg.report.tables import Column, Table
+from nav_pkg.studies.runner import DONE, StudyFolder
+
+ONLINE = {"whole": "whole laps", "loss": "imitation loss in flight"}
+OFFLINE = {
+    "accuracy": "test accuracy",
+    "balanced": "balanced test accuracy",
+    "offline_loss": "test imitation loss",
+}
+RESAMPLES = 10_000
+Row = Dict[str, Any]
+
+
+def rows_of(folder: StudyFolder) -> List[Row]:
+    """One row a cell that is done: its checkpoint's offline scores, and what its flights say together."""
+    rows: List[Row] = []
+    for cell in folder.cells:
+        if folder.state(cell).state != DONE:
+            continue
+        made = read_json(folder.log(cell) / RESULT, schemas.EVALUATION)
+        entry = next(iter(made["checkpoints"].values()))
+        said, scores = entry["measures"], entry.get("offline") or {}
+        low, high = (said["success_low"], said["success_high"]) if said["counted"] else (None, None)
+        rows.append(
+            {
+                "what": cell.group or cell.name,
+                "network": entry["network"],
+                "updates": entry.get("updates"),
+                "accuracy": scores.get("accuracy"),
+                "balanced": scores.get("balanced_accuracy"),
+                "offline_loss": scores.get("imitation_loss"),
+                "laps": f"{said['successes']} of {said['counted']}",
+                "interval": None if low is None else f"{100 * low:.0f} to {100 * high:.0f} %",
+                "whole": said["success_rate"],
+                "loss": said["imitation_loss"],
+                "distance": said["collision_free_distance"],
+                "low": low,
+                "high": high,
+            }
+        )
+    return rows
+
+
+COLUMNS = (
+    Column("what", "trained how"),
+    Column("network", "network"),
+    Column("updates", "gradient steps", 0),
+    Column("accuracy", "test accuracy", 4),
+    Column("balanced", "balanced", 4),
+    Column("offline_loss", "imitation loss, test", 4),
+    Column("laps", "whole laps"),
+    Column("interval", "95 % interval (Wilson)"),
+    Column("loss", "imitation loss in flight", 3),
+    Column("distance", "free of collision [m]", 1),
+    *(Column(key, key, where=()) for key in ("whole", "low", "high")),
+)
+
+
+def correlation_interval(
+    first: Sequence[float], second: Sequence[float]
+) -> Optional[Tuple[float, float, float]]:
+    """Spearman's rank correlation and its 95 % percentile bootstrap interval over checkpoints.
+
+    Returns:
+        rho, low, high; None where it is not defined.
+    """
+    rho = rank_correlation(list(first), list(second))["rho"]
+    if rho is None:
+        return None
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES // 10):
+        picked = draw.integers(0, len(first), len(first))
+        again = rank_correlation([first[i] for i in picked], [second[i] for i in picked])["rho"]
+        if again is not None:
+            found.append(again)
+    low, high = np.percentile(found, [2.5, 97.5])
+    return rho, float(low), float(high)
+
+
+def fill_flights(folder: StudyFolder, document: Document) -> None:
+    """Add what the flights have shown."""
+    rows = rows_of(folder)
+    document.add(Head("Answer"))
+    known = [row for row in rows if row["accuracy"] is not None and row["loss"] is not None]
+    for offline, offline_name in OFFLINE.items():
+        for online, online_name in ONLINE.items():
+            found = correlation_interval([row[offline] for row in known], [row[online] for row in known])
+            said = (
+                "not defined"
+                if found is None
+                else "{:+.2f} (95 % interval {:+.2f} to {:+.2f})".format(*found)
+            )
+            line = f"{offline_name} and {online_name}: rank correlation {said} over {len(known)} networks"
+            document.add(Text(line, item=True))
+    document.add(Head("Flights"), Data(Table(COLUMNS, rows), "flights", "Ordered as flown."))
+    if known:
+        caption = "Scores on the test set against flights. Bars are 95 % Wilson intervals of whole laps."
+        document.add(Figure(scatter(known), "offline_online", Table(COLUMNS, known).csv(), caption))
+
+
+@style.styled
+def scatter(rows: Sequence[Row]) -> Any:
+    """Test accuracy against whole laps, and test imitation loss against that in flight, by network."""
+    figure, (left, right) = style.new_figure(9.0, 4.2, ncols=2)
+    colours = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PINK, style.SKY, style.INK)
+    for number, network in enumerate(dict.fromkeys(row["network"] for row in rows)):
+        mine = [row for row in rows if row["network"] == network]
+        look = {"color": colours[number % len(colours)], "marker": "os^DvP*"[number % 7], "linestyle": "none"}
+        accuracy = [100 * row["accuracy"] for row in mine]
+        whole = np.array([100 * row["whole"] for row in mine])
+        bars = np.abs(np.array([[100 * row["low"], 100 * row["high"]] for row in mine]).T - whole)
+        left.errorbar(accuracy, whole, yerr=bars, capsize=2, label=network, **look)
+        right.plot(
+            [row["offline_loss"] for row in mine], [row["loss"] for row in mine], label=network, **look
+        )
+    left.set_xlabel("test accuracy [%]")
+    left.set_ylabel("whole laps [%]")
+    right.set_xlabel("imitation loss, test set")
+    right.set_ylabel("imitation loss, in flight")
+    left.legend()
+    return figure

@@ -1,0 +1,109 @@
+"""The report of a study: what was run and what it showed, as Markdown, HTML and PDF.
+
+Everything follows from the log folders, in the order of the study. Two reports on the same results differ
+in the times alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence
+
+from nav_pkg.core import DataError
+from nav_pkg.report.document import Commands, Data, Document, Head, Text
+from nav_pkg.report.tables import Column, Table
+from nav_pkg.studies.collection import fill_collection
+from nav_pkg.studies.details import fill_details
+from nav_pkg.studies.flights import fill_flights
+from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.status import counts_text
+from nav_pkg.studies.trainings import Trainings
+
+FILL: Dict[str, Callable[[StudyFolder, Document], None]] = {
+    "main.py": lambda folder, document: Trainings(folder).fill(document),
+    "evaluate.py": fill_flights,
+    "run_script.py": fill_collection,
+    "network_details.py": fill_details,
+}
+"""What adds the results of a command."""
+
+
+def report(folder: StudyFolder) -> Document:
+    """The report of a study at a scale.
+
+    Raises:
+        DataError: no cell is done.
+    """
+    study = folder.study
+    if not any(folder.state(cell).state == DONE for cell in folder.cells):
+        raise DataError(f"{folder.folder}: no cell is done: study.py run {study.name} --scale {folder.scale}")
+    document = Document(study.title, study.question)
+    command = f"python scripts/study.py run {study.name} --scale {folder.scale}"
+    document.add(Commands([command, command.replace(" run ", " report ")]), Text(counts_text(folder) + "."))
+    smaller = reduced(folder)
+    if smaller:
+        document.add(Text("Smaller than the full study: " + "; ".join(smaller) + "."))
+    FILL[study.command](folder, document)
+    if study.notes:
+        document.add(Head("Remarks"), *map(Text, study.notes.strip().split("\n\n")))
+    if study.published:
+        document.add(Head("What the published page says"), *map(Text, study.published.strip().split("\n\n")))
+    document.add(Head("Cells"), Data(cells(folder), "cells", f"Log folders lie below {folder.tag}/cells."))
+    return document
+
+
+def reduced(folder: StudyFolder) -> List[str]:
+    """What this scale changes of the full study."""
+    study = folder.study
+    scale = study.scales[folder.scale]
+    full = study.scales.get("full")
+    base = {**study.base, **(full.base if full else {})}
+    said = [
+        f"`{key}` {value} instead of {base.get(key, 'unset')}"
+        for key, value in scale.base.items()
+        if base.get(key) != value
+    ]
+    said += [
+        f"{axis}: {', '.join(labels)} alone, of {', '.join(study.grid[axis])}"
+        for axis, labels in scale.only.items()
+    ]
+    seeds = (full.seeds if full else ()) or study.seeds
+    if scale.seeds and scale.seeds != seeds:
+        said.append(f"seeds {', '.join(map(str, scale.seeds))} instead of {', '.join(map(str, seeds))}")
+    return said
+
+
+def cells(folder: StudyFolder) -> Table:
+    """One row a cell: its log folder, choices, seed and state."""
+    rows: List[Dict[str, Any]] = []
+    for cell in folder.cells:
+        state = folder.state(cell)
+        row = {"cell": cell.digest, "seed": cell.seed, "state": state.state, "error": state.error or None}
+        rows.append({**row, **cell.choices})
+    axes = dict.fromkeys(axis for cell in folder.cells for axis in cell.choices)
+    columns = [Column("cell", "log folder"), *(Column(axis, axis) for axis in axes)]
+    columns += [Column("seed", "seed"), Column("state", "state")]
+    if any(row["error"] for row in rows):
+        columns.append(Column("error", "last error line", prose=True))
+    return Table(columns, rows)
+
+
+def write_index(folders: Sequence[StudyFolder], output: Path) -> Path:
+    """Write `index.md` and `.html`: each study's question, how much of it is done, and its answer.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    document = Document(
+        "Reproduced results", "Each section of the published page, run again, and what it showed."
+    )
+    for folder in folders:
+        blocks = report(folder).blocks
+        document.add(Head(folder.study.title), Text(folder.study.question))
+        begin = next((i for i, block in enumerate(blocks) if block == Head("Answer")), len(blocks))
+        for block in blocks[begin + 1 :]:
+            if not isinstance(block, Text):
+                break
+            document.add(block)
+        document.add(Text(f"{counts_text(folder)}. [Tables, curves and cells]({folder.study.name}.md)"))
+    return document.write(output, "index")

@@ -1,0 +1,294 @@
+"""Runs the cells of a study on this machine, side by side; knows which are done, failed or left.
+
+```
+<log folder>/studies/<study>/<scale>/
+  study.json          the cells: choices, seed and configuration, by hash
+  checkpoints.json    of a study that flies others' networks: which, chosen when it is first run
+  cells/<hash>/       log folder of a cell; its result (results.json of a training), written last, says that
+                      it is done
+  out/<hash>.txt      what its command printed
+  failed/<hash>.json  exit code and last error line of a command that ended otherwise
+```
+
+Nothing else is kept. A kill at any moment costs what the trainings had not saved; the same command resumes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+
+from nav_pkg.core import EXIT_CHECKPOINTED, MISSING_WEIGHTS, DataError, UsageError
+from nav_pkg.data import files
+from nav_pkg.fields import an_object, table
+from nav_pkg.reading import read_json, read_text
+from nav_pkg.sim.children import dying_with_parent
+from nav_pkg.studies.checkpoints import chosen
+from nav_pkg.studies.commands import COMMANDS
+from nav_pkg.studies.study import Cell, Study, load
+
+DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
+UNAVAILABLE = "weights not available here"
+"""State of a cell whose ImageNet weights are not on this machine; it is tried again, and is no failure."""
+STOP_LIMIT = 90.0
+"""Seconds that trainings get to save what they have."""
+POLL = 0.2
+CHECKPOINTS_FILE = "checkpoints.json"
+_STUDY = {"cells": table(an_object({}))}
+_CHECKPOINTS = {"checkpoints": table(an_object({})).required}
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What is known of a cell.
+
+    Attributes:
+        state: done, running, failed, left, or "weights not available here".
+        progress: how far it is, in words.
+        error: the last error line of one that failed, and its exit code.
+    """
+
+    state: str
+    progress: str = ""
+    error: str = ""
+
+
+class StudyFolder:
+    """The folder of a study at a scale.
+
+    Args:
+        study: the study.
+        scale: its scale.
+        summary_dir: the folder of all logs.
+    """
+
+    def __init__(self, study: Study, scale: str, summary_dir: Path):
+        self.study, self.scale = study, scale
+        self.tag = f"studies/{study.name}/{scale}"
+        self.folder = summary_dir / self.tag
+        self.checkpoints: Dict[str, Any] = {}
+        if study.checkpoints:
+            known = self.folder / CHECKPOINTS_FILE
+            if known.exists():
+                self.checkpoints = read_json(known, _CHECKPOINTS)["checkpoints"]
+            else:
+                others = [StudyFolder(load(name), scale, summary_dir) for name in study.checkpoints.studies]
+                self.checkpoints = chosen(
+                    [
+                        (each.study.name, each.log(cell), f"{each.tag}/cells/{cell.digest}", cell)
+                        for each in others
+                        for cell in each.cells
+                        if each.state(cell).state == DONE
+                    ],
+                    study.checkpoints.count,
+                )
+        self.cells = study.cells(scale, self.checkpoints)
+
+    def log(self, cell: Cell) -> Path:
+        """The log folder of a cell's training."""
+        return self.folder / "cells" / cell.digest
+
+    def output(self, cell: Cell) -> Path:
+        """The file that gets what a cell's training prints."""
+        return self.folder / "out" / f"{cell.digest}.txt"
+
+    def _failed(self, cell: Cell) -> Path:
+        return self.folder / "failed" / f"{cell.digest}.json"
+
+    def content(self) -> Dict[str, Any]:
+        """What study.json holds."""
+        return {
+            "study": self.study.name,
+            "scale": self.scale,
+            "cells": {
+                cell.digest: {
+                    "choices": dict(cell.choices),
+                    "seed": cell.seed,
+                    "command": cell.command,
+                    "flags": dict(cell.flags),
+                }
+                for cell in self.cells
+            },
+        }
+
+    def open(self, extend: bool = False) -> None:
+        """Make the folder, or take the one that is there.
+
+        Args:
+            extend: take one whose cells are others: those that are no longer in the study are left alone.
+
+        Raises:
+            UsageError: it holds another study.
+            DataError: it cannot be written.
+        """
+        file, now = self.folder / "study.json", self.content()
+        if file.exists():
+            held = read_json(file, _STUDY)
+            before, after = held["cells"], now["cells"]
+            if before != after and not extend:
+                gone = [digest for digest in before if digest not in after]
+                new = [digest for digest in after if digest not in before]
+                raise UsageError(
+                    f"{file}: the study has changed: {len(new)} cells are new, {len(gone)} are gone"
+                    f"{self._example(before, after, gone, new)}; give --extend to train the new ones "
+                    "(the others' logs stay)"
+                )
+        try:
+            for name in ("cells", "out", "failed"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.disk_error(self.folder, error, "--summary_dir") from error
+        if self.checkpoints:
+            chosen_file = self.folder / CHECKPOINTS_FILE
+            files.atomic_write(chosen_file, files.to_json({"checkpoints": self.checkpoints}), "--summary_dir")
+        files.atomic_write(file, files.to_json(now), "--summary_dir")
+
+    @staticmethod
+    def _example(
+        before: Mapping[str, Any], after: Mapping[str, Any], gone: Sequence[str], new: Sequence[str]
+    ) -> str:
+        if not gone or not new:
+            return ""
+        what, was, now = files.first_difference(before[gone[0]], after[new[0]])
+        return f" ({what} was {was}, now {now})"
+
+    def state(self, cell: Cell) -> CellState:
+        """What is known of a cell."""
+        log, command = self.log(cell), COMMANDS[cell.command]
+        if command.done(log, cell.flags):
+            return CellState(DONE, command.progress(log))
+        if files.is_locked(log):
+            return CellState(RUNNING, command.progress(log))
+        if self._failed(cell).exists():
+            held = read_json(self._failed(cell))
+            error = f"{held.get('error')} ({held.get('code')})"
+            state = UNAVAILABLE if MISSING_WEIGHTS in error else FAILED
+            return CellState(state, command.progress(log), error)
+        return CellState(LEFT, command.progress(log))
+
+    def note_failure(self, cell: Cell, code: int) -> str:
+        """Keep how a cell's training failed; its last error line."""
+        lines = read_text(self.output(cell)).strip().splitlines() or [f"exit code {code}"]
+        error = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
+        files.atomic_write(self._failed(cell), files.to_json({"code": code, "error": error}), "--summary_dir")
+        return error
+
+    def forget_failure(self, cell: Cell) -> None:
+        """A cell is tried again."""
+        self._failed(cell).unlink(missing_ok=True)
+
+
+class Runner:
+    """Runs what is left of a study.
+
+    Args:
+        folder: its folder, open.
+        command: the command of a cell.
+        jobs: trainings at once.
+        memory: MB that a cell takes.
+        limit: MB that all take together.
+        say: gets a line about each beginning and end.
+    """
+
+    def __init__(
+        self,
+        folder: StudyFolder,
+        command: Callable[[Cell], List[str]],
+        jobs: int,
+        memory: Callable[[Cell], float],
+        limit: float,
+        say: Callable[[str], None] = print,
+    ):
+        self.folder, self.command, self.jobs = folder, command, jobs
+        self.memory, self.limit, self.say = memory, limit, say
+        self._running: Dict[str, Tuple[Cell, subprocess.Popen, float]] = {}
+
+    def run(self) -> int:
+        """Train all cells that are not done.
+
+        Returns:
+            How many failed.
+
+        Raises:
+            DataError: another process runs the study.
+        """
+        lock = files.lock_beside(self.folder.folder)
+        if lock is None:
+            raise DataError(f"{self.folder.folder}: another process runs this study: wait for it")
+        left = [cell for cell in self.folder.cells if self.folder.state(cell).state != DONE]
+        total, failed = len(self.folder.cells), 0
+        self.say(f"{self.folder.tag}: {total - len(left)} of {total} cells are done")
+        try:
+            patience = time.monotonic() + STOP_LIMIT
+            while left or self._running:
+                while left and self._has_room(left[0]):
+                    # Trainings of a study that was killed may still be saving: theirs come last.
+                    free = next((cell for cell in left if not files.is_locked(self.folder.log(cell))), None)
+                    if free is None and time.monotonic() < patience:
+                        break
+                    self._begin(free or left[0])
+                    left.remove(free or left[0])
+                time.sleep(POLL)
+                failed += sum(self._look(digest) for digest in list(self._running))
+        finally:
+            self._stop()
+            os.close(lock)
+        return failed
+
+    def _has_room(self, cell: Cell) -> bool:
+        if not self._running:
+            return True
+        taken = sum(self.memory(each) for each, _, _ in self._running.values())
+        return len(self._running) < self.jobs and taken + self.memory(cell) <= self.limit
+
+    def _begin(self, cell: Cell) -> None:
+        self.folder.forget_failure(cell)
+        with open(self.folder.output(cell), "ab") as output:
+            process = subprocess.Popen(
+                self.command(cell),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=dying_with_parent(signal.SIGTERM),
+            )
+        self._running[cell.digest] = (cell, process, time.monotonic())
+        self.say(f"{cell.digest} {cell.name}: begun")
+
+    def _look(self, digest: str) -> bool:
+        """Whether a cell has failed by now."""
+        cell, process, begin = self._running[digest]
+        code = process.poll()
+        if code is None:
+            return False
+        del self._running[digest]
+        seconds = time.monotonic() - begin
+        what = f"{cell.digest} {cell.name}"
+        if code == 0 and self.folder.state(cell).state == DONE:
+            self.say(f"{what}: done in {seconds:.0f} s")
+            return False
+        if code == EXIT_CHECKPOINTED:
+            self.say(f"{what}: stopped; the same command goes on")
+            return False
+        error = self.folder.note_failure(cell, code)
+        if self.folder.state(cell).state == UNAVAILABLE:
+            self.say(f"{what}: {UNAVAILABLE}: {error}")
+            return False
+        self.say(f"{what}: failed: {error}")
+        return True
+
+    def _stop(self) -> None:
+        """Let trainings that still run save what they have."""
+        for _, process, _ in self._running.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_LIMIT
+        for _, process, _ in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._running.clear()

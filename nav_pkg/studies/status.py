@@ -1,0 +1,43 @@
+"""How far a study is: a table of its cells, and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nav_pkg.report.tables import Column, Table
+from nav_pkg.studies.runner import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, StudyFolder
+
+COLUMNS = (
+    Column("cell", "cell"),
+    Column("group", "what"),
+    Column("state", "state"),
+    Column("progress", "progress"),
+    Column("error", "last error line", prose=True),
+)
+
+
+def status_table(folder: StudyFolder) -> Table:
+    """One row a cell: done, running, failed (with its last error line) or left."""
+    rows = []
+    for cell in folder.cells:
+        state = folder.state(cell)
+        rows.append(
+            {
+                "cell": cell.digest,
+                "group": cell.name or folder.study.name,
+                "state": state.state,
+                "progress": state.progress,
+                "error": state.error or None,
+            }
+        )
+    columns = [column for column in COLUMNS if column.key != "error" or any(row["error"] for row in rows)]
+    return Table(columns, rows)
+
+
+def counts_text(folder: StudyFolder) -> str:
+    """`20 cells: 12 done, 2 running, 6 left`."""
+    counts = Counter(folder.state(cell).state for cell in folder.cells)
+    said = ", ".join(
+        f"{counts[state]} {state}" for state in (DONE, RUNNING, FAILED, LEFT, UNAVAILABLE) if counts[state]
+    )
+    return f"{folder.tag}: {len(folder.cells)} cells: {said}"

@@ -1,0 +1,360 @@
+"""A study: one YAML file that says which trainings (or flights) answer a question, and at which scales.
+
+Example (`studies/normalisation.yaml`):
+
+    title: Influence of data normalisation
+    section: Influence of data normalization on Alexnet
+    question: Does it matter how images are normalised?
+    base: {network: alex_net, dataset: esatv3_expert_200K, discrete: true, loss: CrossEntropy}
+    grid:
+      input:
+        reference: {}
+        shifted: {shifted_input: true}
+      learning rate:
+        "0.1": {learning_rate: 0.1}
+        "0.01": {learning_rate: 0.01}
+    seeds: [123, 456, 789]
+    scales:
+      full: {base: {max_episodes: 500}}
+      small: {base: {dataset: esatv3_expert_10K, max_steps: 500}}
+
+A cell is a training: one choice along each axis of the grid, and a seed. Its configuration is `base`, what
+its choices say, then the scale's `base` and `grid`, and the seed; keys are flags of main.py without their
+dashes. `null` takes back a flag of `base`.
+
+Other studies name their command. `command: evaluate.py` flies; with `checkpoints: {studies: [a], count: 12}` it
+flies so many of the networks that other studies trained, spread over validation accuracy.
+`run_script.py` collects, `network_details.py` measures networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import yaml
+
+from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
+from nav_pkg.reading import read_text
+from nav_pkg.studies.commands import COMMANDS
+
+STUDIES = ROOT / "studies"
+SCALES = ("full", "small", "smoke")
+DIGEST = 10
+"""Characters of a configuration's hash in the name of its cell."""
+
+_KEYS = (
+    *("title", "section", "question", "command", "base", "grid", "seeds", "scales", "checkpoints"),
+    *("published", "notes"),
+)
+_SCALE_KEYS = ("base", "only", "grid", "seeds")
+SEEDLESS = ("network_details.py",)
+"""Commands without a seed."""
+Flags = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A training of a study, or another command.
+
+    Attributes:
+        choices: the label chosen along each axis, by axis.
+        seed: its seed; None for a command without.
+        flags: its configuration: flags of the command by name, the seed among them.
+        command: the script that it runs.
+    """
+
+    choices: Mapping[str, str]
+    seed: Optional[int]
+    flags: Flags
+    command: str = "main.py"
+
+    @property
+    def name(self) -> str:
+        """What a reader knows it by."""
+        seed = f"seed {self.seed}" if self.seed is not None else ""
+        return ", ".join(filter(None, [self.group, seed]))
+
+    @property
+    def digest(self) -> str:
+        """The hash of its configuration."""
+        text = json.dumps([self.command, dict(self.flags)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
+
+    @property
+    def group(self) -> str:
+        """What it shares with the cells that differ in their seed alone: its choices, as text."""
+        return ", ".join(self.choices.values())
+
+    @property
+    def words(self) -> List[str]:
+        """Its configuration as flags of its command."""
+        return to_words(self.flags)
+
+
+def to_words(flags: Flags) -> List[str]:
+    """Flags as words of a command line: true is a switch, false is left out, a list gives several words."""
+    words: List[str] = []
+    for key, value in flags.items():
+        if value is False:
+            continue
+        values = value if isinstance(value, list) else [] if value is True else [value]
+        words += [f"--{key}", *map(str, values)]
+    return words
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A size at which a study is run.
+
+    Attributes:
+        base: flags that replace those of the study.
+        only: labels along an axis that are run, by axis; others are left out.
+        grid: by axis and label, flags that a choice has at this scale beside its own.
+        seeds: the seeds; empty for those of the study.
+    """
+
+    base: Flags = field(default_factory=dict)
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    grid: Mapping[str, Mapping[str, Flags]] = field(default_factory=dict)
+    seeds: Tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the checkpoints that a study flies come from.
+
+    Attributes:
+        studies: names of studies of trainings, at the same scale.
+        count: how many of their networks.
+    """
+
+    studies: Tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says.
+
+    Attributes:
+        name: of the file.
+        title: of its page.
+        section: heading of the published page that it reproduces; empty for none.
+        question: that it answers.
+        base: flags of all cells.
+        grid: by axis and label, the flags of a choice.
+        seeds: each choice is trained with each of them.
+        scales: by name.
+        command: the script that its cells run.
+        checkpoints: of other studies, to fly; None for none.
+        published: what the published page says: text, or rows of a table.
+        notes: what a reader of the page has to know.
+    """
+
+    name: str
+    title: str
+    question: str
+    base: Flags
+    grid: Mapping[str, Mapping[str, Flags]]
+    seeds: Tuple[int, ...]
+    scales: Mapping[str, Scale]
+    section: str = ""
+    command: str = "main.py"
+    checkpoints: Optional[Source] = None
+    published: str = ""
+    notes: str = ""
+
+    def cells(self, scale: str, checkpoints: Mapping[str, Flags] = MappingProxyType({})) -> List[Cell]:
+        """The cells at a scale, those of a group together, in the order of the file.
+
+        Args:
+            scale: the scale.
+            checkpoints: of a study that flies others' networks: flags that choose each, by its label.
+
+        Raises:
+            UsageError: there is no such scale, or two cells have the same configuration.
+        """
+        if scale not in self.scales:
+            raise UsageError(f"--scale {scale}: study {self.name} has {', '.join(self.scales)}")
+        size = self.scales[scale]
+        axes = [
+            [
+                (axis, label, flags)
+                for label, flags in choices.items()
+                if label in size.only.get(axis, choices)
+            ]
+            for axis, choices in (
+                *self.grid.items(),
+                *([("checkpoint", checkpoints)] if self.checkpoints else []),
+            )
+        ]
+        cells, known = [], {}  # type: ignore[var-annotated]
+        for chosen in itertools.product(*axes):
+            flags: Dict[str, Any] = dict(self.base)
+            for _, _, more in chosen:
+                flags.update(more)
+            flags.update(size.base)
+            for axis, label, _ in chosen:
+                flags.update(size.grid.get(axis, {}).get(label, {}))
+            flags = {key: value for key, value in flags.items() if value is not None}
+            choices = {axis: label for axis, label, _ in chosen}
+            for seed in (None,) if self.command in SEEDLESS else size.seeds or self.seeds:
+                more = {} if seed is None else {"random_seed": seed}
+                cell = Cell(choices, seed, {**flags, **more}, self.command)
+                twin = known.setdefault(cell.digest, cell)
+                if twin is not cell:
+                    raise UsageError(
+                        f"study {self.name}: {twin.group!r} and {cell.group!r} are the same configuration"
+                    )
+                cells.append(cell)
+        return cells
+
+
+def names() -> List[str]:
+    """The studies that there are."""
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def in_order() -> List[Study]:
+    """All studies, those that fly others' networks last."""
+    return sorted(map(load, names()), key=lambda study: (study.checkpoints is not None, study.name))
+
+
+def load(name: str) -> Study:
+    """A study, by its name or its file.
+
+    Raises:
+        UsageError: there is none of that name.
+        DataError: the file is no study.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
+    if not path.exists():
+        raise UsageError(f"study {name!r}: no such study{nearest_name(name, names())}")
+    try:
+        raw = yaml.safe_load(read_text(path, limit=1 << 20))
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        raise DataError(f"{path}: line {line}: not YAML ({getattr(error, 'problem', error)})") from error
+    return parse(raw, path)
+
+
+def parse(raw: Any, path: Path) -> Study:
+    """The study that a file's content describes.
+
+    Raises:
+        DataError: a key is unknown, missing or of the wrong kind; the text names it.
+    """
+    held = _mapping(raw, path, "the file")
+    _known(held, _KEYS, path, "")
+    grid = {
+        str(axis): {
+            str(label): _flags(more, path, f"grid: {axis}: {label}") for label, more in choices.items()
+        }
+        for axis, choices in (
+            (axis, _mapping(choices, path, f"grid: {axis}"))
+            for axis, choices in _mapping(held.get("grid", {}), path, "grid").items()
+        )
+    }
+    empty = next((axis for axis, choices in grid.items() if not choices), None)
+    if empty is not None:
+        raise DataError(f"{path}: grid: {empty}: has no choice: give at least one, or leave the axis out")
+    scales = {
+        str(name): _scale(value, grid, path, f"scales: {name}")
+        for name, value in _mapping(held.get("scales"), path, "scales").items()
+    }
+    if not scales:
+        raise DataError(f"{path}: scales: empty: give at least one of {', '.join(SCALES)}")
+    command = held.get("command", "main.py")
+    if command not in COMMANDS:
+        raise DataError(f"{path}: command: {command!r}: must be one of {', '.join(COMMANDS)}")
+    texts = {}
+    for key in ("title", "question", "section", "published", "notes"):
+        texts[key] = held.get(key, "")
+        if not isinstance(texts[key], str) or (not texts[key] and key in ("title", "question")):
+            raise DataError(f"{path}: {key}: must be text")
+    return Study(
+        name=path.stem,
+        base=_flags(held.get("base", {}), path, "base"),
+        grid=grid,
+        seeds=_seeds(held.get("seeds", [123]), path, "seeds"),
+        scales=scales,
+        command=command,
+        checkpoints=_source(held["checkpoints"], path) if "checkpoints" in held else None,
+        **texts,
+    )
+
+
+def _source(raw: Any, path: Path) -> Source:
+    held = _mapping(raw, path, "checkpoints")
+    _known(held, ("studies", "count"), path, "checkpoints: ")
+    studies, count = held.get("studies"), held.get("count")
+    if not isinstance(studies, list) or not studies or not all(isinstance(name, str) for name in studies):
+        raise DataError(f"{path}: checkpoints: studies: must be a list of names of studies")
+    if type(count) is not int or not 1 <= count <= 1000:
+        raise DataError(f"{path}: checkpoints: count: must be a whole number from 1 to 1000")
+    return Source(tuple(studies), count)
+
+
+def _scale(raw: Any, grid: Mapping[str, Mapping[str, Flags]], path: Path, where: str) -> Scale:
+    held = _mapping(raw if raw is not None else {}, path, where)
+    _known(held, _SCALE_KEYS, path, f"{where}: ")
+    only: Dict[str, List[str]] = {}
+    for axis, labels in _mapping(held.get("only", {}), path, f"{where}: only").items():
+        if axis not in grid:
+            raise DataError(
+                f"{path}: {where}: only: {axis!r}: no such axis{nearest_name(str(axis), list(grid))}"
+            )
+        chosen = [str(label) for label in labels] if isinstance(labels, list) else []
+        wrong = next((label for label in chosen if label not in grid[axis]), None)
+        if not chosen or wrong is not None:
+            hint = nearest_name(wrong, list(grid[axis])) if wrong else ""
+            raise DataError(f"{path}: {where}: only: {axis}: must be a list of its labels{hint}")
+        only[str(axis)] = chosen
+    more: Dict[str, Dict[str, Flags]] = {}
+    for axis, labels in _mapping(held.get("grid", {}), path, f"{where}: grid").items():
+        known = grid.get(axis, {})
+        for label, flags in _mapping(labels, path, f"{where}: grid: {axis}").items():
+            if str(label) not in known:
+                hint = nearest_name(str(label), list(known))
+                raise DataError(f"{path}: {where}: grid: {axis}: {label!r}: no such choice{hint}")
+            more.setdefault(axis, {})[str(label)] = _flags(flags, path, f"{where}: grid: {axis}: {label}")
+    seeds = _seeds(held["seeds"], path, f"{where}: seeds") if "seeds" in held else ()
+    return Scale(_flags(held.get("base", {}), path, f"{where}: base"), only, more, seeds)
+
+
+def _known(held: Mapping[str, Any], keys: Sequence[str], path: Path, where: str) -> None:
+    for key in held:
+        if key not in keys:
+            raise DataError(f"{path}: {where}unknown key {str(key)!r}{nearest_name(str(key), list(keys))}")
+
+
+def _mapping(value: Any, path: Path, where: str) -> Dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: {where}: must be a mapping of keys to values")
+    return value
+
+
+def _flags(value: Any, path: Path, where: str) -> Dict[str, Any]:
+    found = _mapping(value if value is not None else {}, path, where)
+    for key, each in found.items():
+        entries = each if isinstance(each, list) else [each]
+        if not isinstance(key, str) or not all(
+            isinstance(entry, (str, bool, int, float, type(None))) for entry in entries
+        ):
+            raise DataError(f"{path}: {where}: {key}: must be text, a number, true, false, null or a list")
+    return found
+
+
+def _seeds(value: Any, path: Path, where: str) -> Tuple[int, ...]:
+    fine = (
+        isinstance(value, list) and value and all(type(seed) is int and 0 <= seed < 2**32 for seed in value)
+    )
+    if not fine or len(set(value)) < len(value):
+        raise DataError(f"{path}: {where}: must be a list of different whole numbers from 0 to 2^32 - 1")
+    return tuple(value)
