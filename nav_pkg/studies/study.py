@@ -22,8 +22,8 @@ A cell is a training: one choice along each axis of the grid, and a seed. Its co
 its choices say, then the scale's `base` and `grid`, and the seed; keys are flags of main.py without their
 dashes. `null` takes back a flag of `base`.
 
-Other studies name their command. `command: evaluate.py` flies; with `checkpoints: {studies: [a], count: 12}` it
-flies so many of the networks that other studies trained, spread over validation accuracy.
+Other studies name their command. `command: evaluate.py` flies; `checkpoints: {studies: [tinyv2], count: 12}`
+chooses so many of the networks that other studies trained, spread over validation accuracy.
 `run_script.py` collects, `network_details.py` measures networks.
 """
 

@@ -1,0 +1,74 @@
+"""serve.py: a local page of datasets, trainings, flights, evaluations, studies and DAGs.
+
+It listens on 127.0.0.1 alone and changes nothing. From another machine: ssh -L 8080:127.0.0.1:8080 HOST.
+
+Examples:
+    serve.py
+    serve.py --port 0 --summary_dir /data/logs
+    serve.py --export site/
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from nav_pkg.cli import flags
+from nav_pkg.cli.learner_flags import whole
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.paths import data_root, summary_dir
+
+
+def make_parser() -> flags.Parser:
+    """The parser of serve.py."""
+    p = flags.Parser(
+        prog="serve.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = p.add_argument
+    add("--port", type=whole(0, 65535), default=8080, help="port on 127.0.0.1; 0 for any that is free")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
+    add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
+    add("--export", type=Path, help="write the pages as files into this folder instead, and stop")
+    return p
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Serve until Ctrl-C, or export.
+
+    Raises:
+        UsageError: the port is taken, or Flask is not installed.
+        DataError: a folder is not there.
+    """
+    args = make_parser().parse_args(argv)
+    root, logs = args.data_root.expanduser().resolve(), args.summary_dir.expanduser().resolve()
+    if not root.is_dir() and not logs.is_dir():
+        raise DataError(f"neither {root} (--data_root) nor {logs} (--summary_dir) is there: nothing to show")
+    try:
+        from werkzeug.serving import make_server
+
+        from nav_pkg.serve.app import make_app
+    except ModuleNotFoundError as error:
+        raise UsageError(f"serve.py needs {error.name}: pip install 'nav_pkg[serve]'") from error
+    from nav_pkg.serve.catalogue import Catalogue
+
+    app = make_app(Catalogue(root, logs))
+    if args.export:
+        from nav_pkg.serve.export import export
+
+        print(export(app, args.export))
+        return 0
+    try:
+        server = make_server("127.0.0.1", args.port, app, threaded=True)
+    except (OSError, SystemExit) as error:
+        raise UsageError(
+            f"--port {args.port}: cannot listen on 127.0.0.1 ({error}): give another one"
+        ) from error
+    print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+    return 0

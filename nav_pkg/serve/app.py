@@ -1,0 +1,333 @@
+"""The pages, as a Flask application: made on the server, read-only."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import flask
+import numpy as np
+
+from nav_pkg.core import NavError
+from nav_pkg.data import format as fmt
+from nav_pkg.data.reader import Run
+from nav_pkg.report import combine, style
+from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
+from nav_pkg.report.floorplan import WALLS
+from nav_pkg.report.scalars import read_curve
+from nav_pkg.serve.catalogue import Catalogue, Entry, live
+from nav_pkg.world import load_plan
+
+TAG = "Loss_val_accuracy"
+PAGE = 100
+"""Rows on a page of a list."""
+THUMBNAIL = 160
+"""Width of a preview, pixels."""
+
+
+def make_app(catalogue: Catalogue) -> flask.Flask:
+    """The application.
+
+    Args:
+        catalogue: what it shows.
+    """
+    app = flask.Flask(__name__)
+    app.jinja_env.globals.update(
+        static_export=False, kinds=("training", "session", "evaluation", "study", "dag")
+    )
+    app.jinja_env.filters["number"] = _number
+
+    @app.after_request
+    def harden(answer: flask.Response) -> flask.Response:
+        answer.headers["Content-Security-Policy"] = "default-src 'self'; style-src 'self' 'unsafe-inline'"
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+
+    @app.before_request
+    def refuse_others() -> Optional[Any]:
+        # A page elsewhere may give its own name to 127.0.0.1 (DNS rebinding); it is not answered.
+        host = flask.request.host.rsplit(":", 1)[0]
+        if host not in ("127.0.0.1", "localhost", "[::1]"):
+            return flask.Response("only for this machine\n", 403, mimetype="text/plain")
+        return None
+
+    @app.errorhandler(NavError)
+    def refused(error: NavError) -> Any:
+        return flask.render_template("error.html", error=str(error)), 404
+
+    @app.get("/")
+    def home() -> str:
+        entries = catalogue.entries()
+        running = [entry for entry in entries if entry.kind == "session" and live(catalogue.folder(entry))]
+        counts = {
+            kind: sum(entry.kind == kind for entry in entries) for kind in app.jinja_env.globals["kinds"]
+        }
+        names = catalogue.datasets()
+        return flask.render_template(
+            "home.html", counts=counts, datasets=len(names), latest=entries[:12], running=running
+        )
+
+    @app.get("/datasets/")
+    def datasets() -> str:
+        words = flask.request.args.get("q", "").lower()
+        rows = []
+        for name in catalogue.datasets():
+            if words in name.lower():
+                found = catalogue.dataset(name)
+                rows.append({"name": name, "runs": sum(1 for _ in found.entries() if _.is_dir())})
+        return flask.render_template("datasets.html", rows=rows, q=words)
+
+    @app.get("/datasets/<path:name>/")
+    def dataset(name: str) -> str:
+        found = catalogue.dataset(name)
+        rows = []
+        for run in found.runs:
+            try:
+                facts = run.facts
+                keys = ("outcome", "frames", "distance", "duration", "world", "seed")
+                rows.append({"name": run.name, **{key: facts.get(key) for key in keys}})
+            except NavError as error:
+                rows.append({"name": run.name, "error": str(error)})
+        counts: Dict[str, int] = {}
+        for row in rows:
+            counts[row.get("outcome") or "unreadable"] = counts.get(row.get("outcome") or "unreadable", 0) + 1
+        return flask.render_template("dataset.html", name=name, rows=rows, counts=counts)
+
+    def run_of(dataset: str, run: str) -> Run:
+        found = next((each for each in catalogue.dataset(dataset).runs if each.name == run), None)
+        if found is None:
+            raise _missing(run)
+        return found
+
+    @app.get("/datasets/<path:name>/run/<run>.html")
+    def one_run(name: str, run: str) -> str:
+        found = run_of(name, run)
+        return flask.render_template(
+            "run.html", name=name, run=found, facts=found.facts, frames=len(found), plan=_plan(found.world)
+        )
+
+    @app.get("/datasets/<path:name>/run/<run>.json")
+    def run_data(name: str, run: str) -> Any:
+        frames = run_of(name, run).frames
+        columns = ("x", "y", "yaw", "expert_yaw", "applied_yaw", "applied_x")
+        return flask.jsonify({key: _plain(frames[key]) for key in columns})
+
+    @app.get("/datasets/<path:name>/run/<run>/<int:index>.jpg")
+    def frame(name: str, run: str, index: int) -> Any:
+        found = run_of(name, run)
+        if index >= len(found):
+            raise _missing(f"frame {index}")
+        return _image(found, index, flask.request.args.get("small") == "1")
+
+    @app.get("/logs/<kind>/")
+    def logs(kind: str) -> str:
+        words = flask.request.args.get("q", "").lower()
+        page = max(0, flask.request.args.get("page", 0, int))
+        found = [
+            entry
+            for entry in catalogue.entries(kind)
+            if words in f"{entry.tag} {' '.join(map(str, entry.facts.values()))}".lower()
+        ]
+        columns = list(dict.fromkeys(key for entry in found for key in entry.facts))
+        return flask.render_template(
+            "logs.html", kind=kind, rows=found[page * PAGE : (page + 1) * PAGE], columns=columns, q=words,
+            page=page, pages=math.ceil(len(found) / PAGE), total=len(found),
+        )  # fmt: skip
+
+    @app.get("/logs/training/<path:tag>/")
+    def training(tag: str) -> str:
+        entry = catalogue.entry("training", tag)
+        folder = catalogue.folder(entry)
+        whole = (folder / RESULTS_FILE).exists() and not entry.error
+        results = read_results(folder) if whole else {}
+        flags = (results.get("config") or {}).get("flags") or {}
+        scores = {part: results.get(part) or {} for part in ("train", "val", "test") if results.get(part)}
+        return flask.render_template(
+            "training.html", entry=entry, scores=scores, flags=flags,
+            curve=(folder / METRICS_FILE).exists() or None,
+        )  # fmt: skip
+
+    @app.get("/figure/training/<path:tag>.png")
+    def training_figure(tag: str) -> Any:
+        return _curves(catalogue, [catalogue.entry("training", tag)])
+
+    @app.get("/compare")
+    def compare() -> str:
+        kind = flask.request.args.get("kind", "training")
+        tags = flask.request.args.getlist("tag")
+        entries = [catalogue.entry(kind, tag) for tag in tags]
+        return flask.render_template("compare.html", kind=kind, entries=entries, tags=tags)
+
+    @app.get("/figure/compare.png")
+    def compare_figure() -> Any:
+        kind = flask.request.args.get("kind", "training")
+        entries = [catalogue.entry(kind, tag) for tag in flask.request.args.getlist("tag")]
+        if not entries:
+            raise _missing("a comparison of nothing")
+        return _curves(catalogue, entries) if kind == "training" else _laps(entries)
+
+    @app.get("/logs/session/<path:tag>/")
+    def session(tag: str) -> str:
+        entry = catalogue.entry("session", tag)
+        return flask.render_template("session.html", entry=entry, **_session(catalogue, entry))
+
+    @app.get("/live/<path:tag>.json")
+    def session_state(tag: str) -> Any:
+        return flask.jsonify(_session(catalogue, catalogue.entry("session", tag))["state"])
+
+    @app.get("/live/<path:tag>.jpg")
+    def session_image(tag: str) -> Any:
+        entry = catalogue.entry("session", tag)
+        newest = _newest_image(catalogue, entry)
+        if newest is None:
+            raise _missing("an image of this session")
+        return flask.Response(
+            newest.read_bytes(), mimetype="image/jpeg", headers={"Cache-Control": "no-store"}
+        )
+
+    @app.get("/logs/evaluation/<path:tag>/")
+    def evaluation(tag: str) -> str:
+        return flask.render_template(
+            "entry.html", entry=catalogue.entry("evaluation", tag), pages=["evaluation.html"]
+        )
+
+    @app.get("/logs/study/<path:tag>/")
+    def study(tag: str) -> str:
+        entry = catalogue.entry("study", tag)
+        reports = sorted((catalogue.folder(entry) / "report").glob("*.html"))
+        return flask.render_template(
+            "entry.html", entry=entry, pages=[f"report/{path.name}" for path in reports]
+        )
+
+    @app.get("/logs/dag/<path:tag>/")
+    def dag(tag: str) -> str:
+        from nav_pkg.cluster.status import Dag, table
+
+        entry = catalogue.entry("dag", tag)
+        import time
+
+        lines = table(Dag(catalogue.folder(entry)).look(), time.time())
+        return flask.render_template("entry.html", entry=entry, pages=[], lines=lines)
+
+    @app.get("/page/<kind>/<path:tag>/<name>.html")
+    def page(kind: str, tag: str, name: str) -> Any:
+        folder = catalogue.folder(catalogue.entry(kind, tag))
+        path = folder / ("report" if kind == "study" else "") / f"{name}.html"
+        if path.is_symlink() or not path.is_file():
+            raise _missing(f"{name}.html")
+        answer = flask.Response(path.read_bytes(), mimetype="text/html")
+        answer.headers["Content-Security-Policy"] = (
+            "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+        )
+        return answer
+
+    return app
+
+
+def _missing(what: str) -> NavError:
+    from nav_pkg.core import DataError
+
+    return DataError(f"{what}: not there")
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(values: np.ndarray) -> List[Optional[float]]:
+    return [None if math.isnan(value) else round(float(value), 3) for value in values]
+
+
+def _image(run: Run, index: int, small: bool) -> flask.Response:
+    data = run._image(fmt.rgb_file(index))
+    if small:
+        from PIL import Image
+
+        picture = Image.fromarray(run.rgb(index))
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=80)
+        data = out.getvalue()
+    return flask.Response(data, mimetype="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+
+
+def _plan(world: str) -> Optional[Dict[str, Any]]:
+    """A world's floor plan as an SVG shows it: walls by colour, and the box around it."""
+    try:
+        plan = load_plan(world)
+    except NavError:
+        return None
+    low, high = plan.outer_boundary.min(axis=0) - 1.5, plan.outer_boundary.max(axis=0) + 1.5
+    lines = [(*wall.start, *wall.end, WALLS[wall.kind][0]) for wall in plan.walls if wall.kind in WALLS]
+    return {"lines": lines, "box": (low[0], -high[1], high[0] - low[0], high[1] - low[1])}
+
+
+def _curves(catalogue: Catalogue, entries: Sequence[Entry]) -> flask.Response:
+    groups = []
+    for entry in entries:
+        folder = catalogue.folder(entry)
+        groups.append(combine.Group(entry.tag, (folder,), (read_curve(folder, TAG),)))
+    rows = [row for group in groups for row in combine.drawn(group)]
+    return _png(combine.combined_figure(rows, TAG, ""))
+
+
+@style.styled
+def _laps(entries: Sequence[Entry]) -> flask.Response:
+    figure, axes = style.new_figure(8.0, 1.2 + 0.45 * len(entries))
+    shares, names = [], []
+    for entry in entries:
+        for said in str(entry.facts.get("whole laps") or "").split("; "):
+            label, _, count = said.rpartition(": ")
+            done, _, total = count.partition(" of ")
+            if total.isdigit() and int(total):
+                shares.append(100 * int(done) / int(total))
+                names.append(f"{entry.tag}: {label}")
+    axes.barh(names, shares, color=style.BLUE)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("whole laps [%]")
+    return _png(figure)
+
+
+def _png(figure: Any) -> flask.Response:
+    return flask.Response(style.png(figure), mimetype="image/png")
+
+
+def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
+    from nav_pkg.flight.runlog import RunLog
+
+    folder = catalogue.folder(entry)
+    runs = list(RunLog(folder).runs()) if (folder / "runs.jsonl").exists() else []
+    state = live(folder)
+    said: Dict[str, Any] = {"running": state is not None, "outcomes": entry.facts.get("outcomes", "")}
+    if state is not None:
+        lap = state.get("lap") or 0.0
+        said.update(
+            run=state.get("run"),
+            percent=min(100, round(100 * (state.get("progress") or 0.0) / lap)) if lap else None,
+            simulated=state.get("stamp"),
+            image=_newest_image(catalogue, entry) is not None,
+        )
+    return {"state": said, "runs": runs[-50:]}
+
+
+def _newest_image(catalogue: Catalogue, entry: Entry) -> Optional[Path]:
+    """The latest whole image of the run that a session records now."""
+    from nav_pkg.reading import read_json
+
+    try:
+        conf = read_json(catalogue.folder(entry) / "run_conf.json")
+    except NavError:
+        return None
+    location = conf.get("data_location") or entry.tag
+    dataset = catalogue.data_root / str(location)
+    if not conf.get("create_dataset") or catalogue.data_root.resolve() not in dataset.resolve().parents:
+        return None
+    for partial in sorted(dataset.glob(f"*{fmt.PARTIAL}"), reverse=True):
+        images = sorted(path for path in (partial / "RGB").glob("*.jpg") if not path.is_symlink())
+        if len(images) > 1:
+            return images[-2]  # the last one may still be written
+    return None

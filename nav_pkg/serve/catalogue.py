@@ -1,0 +1,187 @@
+"""What lies in the folders of datasets and logs: found by looking, nothing kept between two looks but sizes.
+
+Everything is read when a page asks for it. What cannot be read is listed with its error.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from nav_pkg import schemas
+from nav_pkg.core import DataError
+from nav_pkg.data.reader import Dataset, find_datasets
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.reading import read_json
+from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
+
+KINDS = ("training", "session", "evaluation", "study", "dag")
+MARKS = {
+    "evaluation.json": "evaluation",
+    "evaluation_conf.json": "evaluation",
+    "study.json": "study",
+    "plan.json": "dag",
+    METRICS_FILE: "training",
+    RESULTS_FILE: "training",
+    "runs.jsonl": "session",
+    "state.json": "session",
+}
+"""Files that tell what a log folder is of; the first that is there decides."""
+DEEPEST = 8
+"""Folders below the folder of all logs that are looked into."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something in the folder of all logs.
+
+    Attributes:
+        kind: one of `KINDS`.
+        tag: its path below the folder of all logs.
+        changed: Unix time of the last change of its main file.
+        facts: what a list shows of it, by column.
+        error: why it cannot be read.
+    """
+
+    kind: str
+    tag: str
+    changed: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+class Catalogue:
+    """Datasets and logs.
+
+    Args:
+        data_root: the folder of all datasets.
+        summary_dir: the folder of all logs.
+    """
+
+    def __init__(self, data_root: Path, summary_dir: Path):
+        self.data_root, self.summary_dir = data_root, summary_dir
+        self._known: Dict[str, Tuple[Tuple[int, int], Entry]] = {}
+
+    def datasets(self) -> List[str]:
+        """Names of all datasets."""
+        return [path.relative_to(self.data_root).as_posix() for path in find_datasets(self.data_root)]
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset by its name.
+
+        Raises:
+            DataError: there is none of that name below the data root.
+        """
+        if name not in self.datasets():
+            raise DataError(f"{name}: no such dataset")
+        return Dataset(self.data_root / name, check=False)
+
+    def entries(self, kind: str = "") -> List[Entry]:
+        """What lies in the folder of all logs, the latest first.
+
+        Args:
+            kind: one of `KINDS`; empty for all.
+        """
+        found = [
+            self._entry(tag, mark)
+            for tag, mark in self._walk(self.summary_dir, DEEPEST)
+            if kind in ("", MARKS[mark])
+        ]
+        return sorted(found, key=lambda entry: (-entry.changed, entry.tag))
+
+    def entry(self, kind: str, tag: str) -> Entry:
+        """One of them.
+
+        Raises:
+            DataError: there is none of that kind and tag.
+        """
+        found = next((entry for entry in self.entries(kind) if entry.tag == tag), None)
+        if found is None:
+            raise DataError(f"{tag}: no such {kind}")
+        return found
+
+    def folder(self, entry: Entry) -> Path:
+        """Its log folder."""
+        return self.summary_dir / entry.tag
+
+    def _walk(self, folder: Path, depth: int) -> Iterator[Tuple[str, str]]:
+        """Tags of log folders, each with the file that tells its kind; links are not followed."""
+        try:
+            with os.scandir(folder) as scan:
+                entries = {entry.name: entry for entry in scan}
+        except OSError:
+            return
+        mark = next((mark for mark in MARKS if mark in entries), None)
+        if mark and folder != self.summary_dir:
+            yield folder.relative_to(self.summary_dir).as_posix(), mark
+            if MARKS[mark] in ("training", "session"):
+                return  # their subfolders are their own
+        for name in sorted(entries):
+            if depth and not name.startswith(".") and entries[name].is_dir(follow_symlinks=False):
+                yield from self._walk(folder / name, depth - 1)
+
+    def _entry(self, tag: str, mark: str) -> Entry:
+        """An entry, read again only where its main file has changed."""
+        path = self.summary_dir / tag / mark
+        kind = MARKS[mark]
+        try:
+            stat = path.stat()
+        except OSError:
+            return Entry(kind, tag, 0.0)
+        version = (stat.st_mtime_ns, stat.st_size)
+        known = self._known.get(str(path))
+        if known and known[0] == version:
+            return known[1]
+        try:
+            entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent))
+        except DataError as error:
+            entry = Entry(kind, tag, stat.st_mtime, error=str(error))
+        self._known[str(path)] = (version, entry)
+        return entry
+
+
+def _facts(kind: str, folder: Path) -> Dict[str, Any]:
+    if kind == "training" and (folder / RESULTS_FILE).exists():
+        results = read_results(folder)
+        flags = (results.get("config") or {}).get("flags") or {}
+        found = {key: flags.get(key) for key in ("network", "dataset", "random_seed")}
+        for part in ("val", "test"):
+            found[f"{part}_accuracy"] = (results.get(part) or {}).get("accuracy")
+        return {**found, "updates": results.get("updates"), "state": "ended"}
+    if kind == "training":
+        return {"state": "not ended"}
+    if kind == "session":
+        runs = list(RunLog(folder).finished().values())
+        outcomes: Dict[str, int] = {}
+        for run in runs:
+            outcomes[run["outcome"]] = outcomes.get(run["outcome"], 0) + 1
+        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+        return {"runs": len(runs), "outcomes": said}
+    if kind == "evaluation" and (folder / "evaluation.json").exists():
+        made = read_json(folder / "evaluation.json", schemas.EVALUATION)
+        rows = [
+            f"{label}: {entry['measures']['successes']} of {entry['measures']['counted']}"
+            for label, entry in made["checkpoints"].items()
+        ]
+        return {"whole laps": "; ".join(rows)}
+    return {}
+
+
+def live(folder: Path) -> Optional[Dict[str, Any]]:
+    """What a running session says of itself: state, run, progress, lap, frames; None where none runs."""
+    file = folder / "state.json"
+    if not file.exists():
+        return None
+    try:
+        state = read_json(file)
+    except DataError:
+        return None
+    if not isinstance(state, dict) or state.get("state") != "running" or not _runs(state.get("pid")):
+        return None
+    return state
+
+
+def _runs(pid: Any) -> bool:
+    return isinstance(pid, int) and pid > 0 and os.path.exists(f"/proc/{pid}")

@@ -1,0 +1,81 @@
+"""The pages as files: everything that links lead to from the first page, with links made relative."""
+
+from __future__ import annotations
+
+import html
+import posixpath
+import re
+from pathlib import Path
+from typing import Dict, List
+from urllib.parse import unquote, urlsplit
+
+import flask
+
+from nav_pkg.data.files import atomic_write, disk_error
+
+_LINK = re.compile(r'((?:href|src|data-source|data-images)=")(/[^"]*)"')
+MOST_IMAGES = 1
+"""Images of a recorded run that are exported: its first."""
+
+
+def export(app: flask.Flask, folder: Path) -> Path:
+    """Write all pages below a folder.
+
+    Args:
+        app: the application.
+        folder: made when missing.
+
+    Returns:
+        The first page.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    client = app.test_client()
+    files: Dict[str, str] = {}
+    left: List[str] = ["/"]
+    while left:
+        url = left.pop()
+        if url in files:
+            continue
+        answer = client.get(url, base_url="http://127.0.0.1")
+        files[url] = _file(url, answer.mimetype)
+        if answer.status_code != 200:
+            continue
+        data = answer.get_data()
+        if answer.mimetype == "text/html" and not url.startswith("/page/"):
+            text = data.decode()
+            for _, link in _LINK.findall(text):
+                link = html.unescape(link)
+                if not link.startswith("/compare"):
+                    left.append(link)
+            data = _relative(text, files[url], client).encode()
+        path = folder / files[url]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(path, error, "--export") from error
+        atomic_write(path, data, "--export")
+    return folder / "index.html"
+
+
+def _file(url: str, mimetype: str) -> str:
+    """The file of an address: a folder's is its index.html, a query is part of the name."""
+    parts = urlsplit(url)
+    path = unquote(parts.path).lstrip("/")
+    if path.endswith("/") or not path:
+        path += "index.html"
+    if parts.query:
+        stem, suffix = posixpath.splitext(path)
+        path = f"{stem}~{re.sub(r'[^A-Za-z0-9=.-]', '_', parts.query)}{suffix}"
+    return path
+
+
+def _relative(text: str, here: str, client: object) -> str:
+    folder = posixpath.dirname(here)
+
+    def change(match: re.Match[str]) -> str:
+        target = _file(html.unescape(match.group(2)), "")
+        return f'{match.group(1)}{html.escape(posixpath.relpath(target, folder or "."))}"'
+
+    return _LINK.sub(change, text)
