@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import resource
+import os
 import statistics
 import time
 import warnings
@@ -39,7 +39,7 @@ class Structure:
 
     Attributes:
         feature_layers: convolutions in front of the head.
-        decision_layers: layers with weights in the head.
+        decision_layers: matrices, LSTMs, and convolutions in the head.
         parameters: weights.
         multiply_adds: of one image.
         activations: bytes of all layers' outputs for one image, float32.
@@ -111,11 +111,16 @@ def structure(name: str) -> Structure:
 
     net, shape = build(name)
     head = nets.spec(name).head
-    with_weights = (*CONVOLUTIONS, nn.Linear, nn.LSTM)
-    weighted = [(key, module) for key, module in net.named_modules() if isinstance(module, with_weights)]
+    names = {module: key for key, module in net.named_modules()}
     sizes: List[int] = []
+    convolutions = decisions = 0
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal convolutions, decisions
+        # what runs counts: inception's auxiliary head does not, when it answers
+        convolutional = isinstance(module, CONVOLUTIONS) and not under(names[module], head)
+        convolutions += convolutional
+        decisions += not convolutional and isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.LSTM))
         for tensor in output if isinstance(output, tuple) else (output,):
             if isinstance(tensor, torch.Tensor):
                 sizes.append(tensor.numel() * tensor.element_size())
@@ -126,8 +131,8 @@ def structure(name: str) -> Structure:
     for hook in hooks:
         hook.remove()
     return Structure(
-        feature_layers=sum(isinstance(m, CONVOLUTIONS) and not under(key, head) for key, m in weighted),
-        decision_layers=sum(under(key, head) for key, m in weighted),
+        feature_layers=convolutions,
+        decision_layers=decisions,
         parameters=nets.parameter_count(net),
         multiply_adds=counter.get_total_flops() // 2,
         activations=sum(sizes),
@@ -169,7 +174,9 @@ def prepared(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> F
     if way == "compiled":
         return torch.compile(answer, dynamic=False)
     if way == "TorchScript":
-        return torch.jit.freeze(torch.jit.trace(answer, example, check_trace=False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is old
+            return torch.jit.freeze(torch.jit.trace(answer, example, check_trace=False))
     program = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of batches of recurrent networks, whose state is inside here
@@ -261,14 +268,15 @@ def details(
         UsageError: there is no such network.
     """
     torch.set_num_threads(threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _resident()
     net, shape = build(name)
     with torch.no_grad():
         net(torch.zeros(1, *shape))
+    memory = _resident() - before
     found: Dict[str, Any] = {
         "network": name,
         **asdict(structure(name)),
-        "host_memory": 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before),
+        "host_memory": memory,
         "threads": threads,
         "speed": {},
     }
@@ -297,3 +305,9 @@ def _measured(
     except Exception as error:  # compilers and exporters raise many kinds
         line: Optional[str] = next(iter(str(error).strip().splitlines()), None)
         return {"missing": f"{type(error).__name__}: {line or 'no message'}"[:200]}
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -124,13 +124,15 @@ class Trainings:
         return made
 
     def hours(self) -> float:
-        """Core hours of all trainings: threads times the time between begin and end, from their timings."""
+        """Core hours of all trainings: threads times the time that their episodes took, from timing.jsonl."""
         total = 0.0
-        for _, training in self.cells:
-            if training:
+        for cell, training in self.cells:
+            if training and (training.folder / "timing.jsonl").exists():
                 lines, _ = read_json_lines(training.folder / "timing.jsonl", schemas.TIMING)
                 times = [line["time"] for line in lines if "time" in line]
-                total += (times[-1] - times[0]) * len(times) / max(1, len(times) - 1) if times else 0.0
+                # the first line stands at the end of the first episode
+                seconds = (times[-1] - times[0]) * len(times) / max(1, len(times) - 1) if times else 0.0
+                total += seconds * max(1, cell.flags.get("num_threads", 1))
         return total / 3600
 
     def fill(self, document: Document) -> None:

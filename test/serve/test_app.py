@@ -102,9 +102,11 @@ def test_trainings_are_compared(get):
 @pytest.mark.parametrize(
     "url",
     [
-        "/datasets/nothing/", "/datasets/easy/run/00009_esatv3.html", "/datasets/easy/run/00000_esatv3/99.jpg",
+        "/datasets/nothing/", "/datasets/easy/run/00009_esatv3.html",
+        "/datasets/easy/run/00000_esatv3/99.jpg",
         "/logs/training/elsewhere/", "/logs/training/../../etc/", "/figure/compare.png", "/live/collect.jpg",
-        "/datasets/..%2f..%2fetc/", "/page/training/tiny/seed_1/..%2f..%2fx.html", "/figure/training/broken.png",
+        "/datasets/..%2f..%2fetc/", "/page/training/tiny/seed_1/..%2f..%2fx.html",
+        "/figure/training/broken.png",
     ],
 )  # fmt: skip
 def test_what_is_not_there(get, url):

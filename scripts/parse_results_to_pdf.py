@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+"""The report of a study, with a PDF: study.py report (see study.py --help)."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nav_pkg.start import run  # noqa: E402
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "report")
+    run("study")

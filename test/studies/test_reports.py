@@ -1,0 +1,152 @@
+"""Studies of other commands than main.py: which cells, when they are done, what their reports say."""
+
+import json
+
+import pytest
+import yaml
+
+from nav_pkg.cli import main as learner
+from nav_pkg.cli import study as command
+from nav_pkg.core import DataError
+from nav_pkg.studies import study
+from nav_pkg.studies.checkpoints import chosen
+from nav_pkg.studies.datasets import recipe
+from nav_pkg.studies.flights import correlation_interval
+from nav_pkg.studies.report import report, write_index
+from nav_pkg.studies.runner import DONE, LEFT, StudyFolder
+
+SCALES = {"small": {}}
+
+
+def load(tmp_path, name, **raw):
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(yaml.safe_dump({"title": name, "question": "Which?", "scales": SCALES, **raw}))
+    return study.load(str(file))
+
+
+def trained(folder, cell, accuracy):
+    log = folder.log(cell)
+    log.mkdir(parents=True)
+    scores = {"accuracy": accuracy, "balanced_accuracy": accuracy, "imitation_loss": 1 - accuracy}
+    results = {"config": {"flags": {}}, "updates": 3, "val": scores, "test": scores}
+    (log / "results.json").write_text(json.dumps(results))
+
+
+def flown(folder, cell, whole, loss, accuracy):
+    measures = {
+        "successes": whole, "counted": 4, "success_rate": whole / 4, "success_low": 0.1, "success_high": 0.9,
+        "imitation_loss": loss, "collision_free_distance": 10.0,
+    }  # fmt: skip
+    offline = {
+        "part": "test",
+        "accuracy": accuracy,
+        "balanced_accuracy": accuracy,
+        "imitation_loss": loss / 2,
+    }
+    entry = {"network": "tiny_net", "measures": measures, "offline": offline, "updates": 3}
+    condition = {
+        "checkpoint": "a", "measures": measures, "world": "esatv3", "direction": "forward",
+        "control_delay": 0.1, "perturbation": "none", "folder": "a",
+        "runs": [{"name": str(i), "outcome": "success"} for i in range(4)],
+    }  # fmt: skip
+    log = folder.log(cell)
+    log.mkdir(parents=True)
+    (log / "evaluation.json").write_text(json.dumps({"checkpoints": {"a": entry}, "conditions": [condition]}))
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
+    """A study of trainings, done, and one that flies its networks."""
+    monkeypatch.setattr(study, "STUDIES", tmp_path)
+    grid = {"rate": {str(i): {"learning_rate": 0.1 * i} for i in range(1, 9)}}
+    load(tmp_path, "trained", grid=grid, seeds=[1], base={"network": "tiny_net"})
+    source = {"studies": ["trained"], "count": 4}
+    load(tmp_path, "flying", command="evaluate.py", checkpoints=source, seeds=[5], base={"number_of_runs": 4})
+    first = StudyFolder(study.load("trained"), "small", tmp_path / "log")
+    for place, cell in enumerate(first.cells):
+        trained(first, cell, 0.1 * place)
+    return first, StudyFolder(study.load("flying"), "small", tmp_path / "log")
+
+
+def test_checkpoints_are_spread_over_accuracy_and_chosen_once(two, tmp_path):
+    first, flying = two
+    tags = [cell.flags["checkpoint_path"] for cell in flying.cells]
+    wanted = [first.cells[place] for place in (0, 2, 5, 7)]
+    assert tags == [f"studies/trained/small/cells/{cell.digest}" for cell in wanted]
+    assert flying.cells[0].choices == {"checkpoint": "trained: 1, seed 1"}
+    flying.open()
+    trained(first, study.Cell({}, 9, {"random_seed": 9}), 0.99)
+    again = StudyFolder(study.load("flying"), "small", tmp_path / "log")
+    assert [cell.digest for cell in again.cells] == [cell.digest for cell in flying.cells]
+    with pytest.raises(DataError, match="no training of the studies to fly is done"):
+        chosen([], 3)
+
+
+def test_flights_are_done_when_all_are_flown(two):
+    _, flying = two
+    cell = flying.cells[0]
+    assert flying.state(cell).state == LEFT
+    flown(flying, cell, 1, 0.5, 0.1)
+    assert flying.state(cell).state == DONE
+    file = flying.log(cell) / "evaluation.json"
+    held = json.loads(file.read_text())
+    held["conditions"][0]["runs"].pop()
+    file.write_text(json.dumps(held))
+    assert flying.state(cell).state == LEFT
+
+
+def test_the_report_of_flights_and_the_index(two, tmp_path):
+    first, flying = two
+    with pytest.raises(DataError, match="no cell is done: study.py run flying --scale small"):
+        report(flying)
+    for place, cell in enumerate(flying.cells):
+        flown(flying, cell, place, 0.5 - 0.1 * place, 0.2 * place)
+    text = report(flying).markdown("flying")
+    assert (
+        "- test accuracy and whole laps: rank correlation +1.00 (95 % interval +1.00 to +1.00) over 4" in text
+    )
+    assert "imitation loss in flight: rank correlation -1.00" in text
+    assert "| trained: 3, seed 1 | tiny_net | 3 | 0.2000 |" in text and "1 of 4" in text
+    page = write_index([first, flying], tmp_path / "out")
+    index = page.with_suffix(".md").read_text()
+    assert "## flying" in index and "(trained.md)" in index and "rank correlation +1.00" in index
+
+
+def test_a_correlation_of_what_does_not_vary_is_none():
+    assert correlation_interval([1, 1, 1], [1, 2, 3]) is None
+    rho, low, high = correlation_interval([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5])
+    assert low <= rho <= high and rho == pytest.approx(0.8286, abs=1e-4)
+
+
+def test_networks_are_measured_as_a_study(tmp_path, capsys):
+    load(tmp_path, "details", command="network_details.py", base={"seconds": 0.01, "ways": ["eager"]},
+         grid={"network": {"tinyv3": {"network": "tinyv3_net"}}})  # fmt: skip
+    words = [str(tmp_path / "details.yaml"), "--scale", "small", "--summary_dir", str(tmp_path / "log")]
+    assert command.main(["run", *words]) == 0
+    assert "1 cells: 1 done" in capsys.readouterr().out
+    assert command.main(["report", *words]) == 0
+    text = (tmp_path / "log/studies/details/small/report/details.md").read_text()
+    assert "- tinyv3_net: 511838 parameters, " in text and "## Speed" in text
+
+
+@pytest.mark.parametrize("name", study.names())
+def test_every_command_line_of_the_shipped_studies_is_accepted(name):
+    held = study.load(name)
+    assert set(held.scales) == set(study.SCALES)
+    for scale in held.scales:
+        cells = held.cells(scale, {"a": {"checkpoint_path": "a"}} if held.checkpoints else {})
+        assert cells
+        for cell in cells:
+            if cell.command == "main.py":
+                args = learner.parse(cell.words)
+                assert recipe(args.dataset, True) is not None
+                assert scale != "full" or args.max_steps == 0
+
+
+def test_datasets_are_made_of_what_is_there():
+    assert recipe("mine", True) is None
+    assert recipe("esatv3_expert_10K", True) == [
+        ["dataset.py", "subset", "esatv3_expert", "--frames", "10000"]
+    ]
+    commands = [line[0] for line in recipe("esatv3_expert_500", False)]
+    assert commands == ["run_script.py", "clean_dataset.py", "dataset.py"]
