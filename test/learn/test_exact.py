@@ -76,7 +76,12 @@ def same_bytes(first, second):
     return True
 
 
-@pytest.mark.parametrize("way", WAYS)
+QUICK = ("dropout", "WW-TBPTT")
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in QUICK else pytest.mark.slow) for way in WAYS]
+)
 def test_stopped_anywhere(way, data_root, tmp_path, monkeypatch):
     # so small that whole runs are learned in portions, between which a stop is heard, too
     monkeypatch.setattr("nav_pkg.learn.recurrent.PORTION_BYTES", 40 * 3 * 4 * 128 * 128)
@@ -108,6 +113,7 @@ def saves(model):
     return found.st_ino, found.st_mtime_ns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["dropout", "S-TBPTT"])
 def test_killed_at_random_moments_and_resumed(way, data_root, tmp_path, processes):
     assert train(arguments(way, data_root, tmp_path, "whole", 1)) == 0

@@ -287,6 +287,7 @@ def test_max_steps_ends_in_the_middle_of_an_episode(arguments, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_images_in_memory_or_on_the_nodes_own_disk_make_no_difference(
     arguments, tmp_path, whole, monkeypatch
 ):
@@ -341,6 +342,7 @@ def test_a_folder_of_logs_in_the_present_folder_is_gone_on_with(arguments, tmp_p
     assert len(lines(tmp_path / "log" / "near")) == 2
 
 
+@pytest.mark.slow
 def test_what_is_gone_on_with_needs_nothing_but_its_own_folder(arguments, tmp_path, capsys):
     start = ["--checkpoint_path", "tiny_net_scratch", "--tensorboard", *TINY]
     assert train(arguments("-t", "a", *EXTRA, *start), Interrupt(30)) == 85
@@ -373,6 +375,7 @@ def test_continue_training_keeps_the_options_that_are_given(arguments, tmp_path,
     assert train(arguments("-t", "scores", "--evaluate", *go_on[1:], "--feature_extract")) == 0
 
 
+@pytest.mark.slow
 def test_another_training_is_continued_by_sliding(arguments, tmp_path):
     lstm = ["--network", "tiny_LSTM_net", "--batch_size", "2"]
     slide = ["--time_length", "8", "--sliding_tbptt", "--sliding_step_size", "1"]
@@ -502,6 +505,7 @@ def test_normalized_output_touches_training_batches_only(arguments, tmp_path, mo
     assert counts["balanced", "test"] == counts["plain", "test"]
 
 
+@pytest.mark.slow
 def test_scratch_checkpoints(arguments, tmp_path, capsys):
     assert train(arguments("-t", "s", *TINY, "--create_scratch_checkpoint", "--random_seed", "9")) == 0
     with pytest.raises(UsageError, match="is there already"):
@@ -516,6 +520,7 @@ def test_scratch_checkpoints(arguments, tmp_path, capsys):
         train(arguments("-t", "c", *start, "elsewhere"))
 
 
+@pytest.mark.slow
 def test_continue_training_goes_on_in_another_log(arguments, tmp_path):
     common = ["--optimizer", "Adagrad", "--max_episodes"]
     assert train(arguments("-t", "whole", *common, "2")) == 0
@@ -580,6 +585,7 @@ def start(argv):
     )
 
 
+@pytest.mark.slow
 def test_sigterm_saves_exits_with_85_and_can_be_gone_on_with(arguments, tmp_path):
     command = arguments("-t", "a", "--max_episodes", "100000")
     process = start(command)

@@ -101,9 +101,12 @@ WAYS = {
 
 
 SIDES = {"recovery", "recovery lstm"}
+QUICK = ("fifo", "small buffer", "every third", "empty")
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in QUICK else pytest.mark.slow) for way in WAYS]
+)
 def test_a_cut_leaves_no_trace(way, tmp_path):
     """Three runs at a go, and three runs with a death in the middle of each: same answers, same bytes."""
     text, network = WAYS[way]
@@ -143,6 +146,7 @@ def test_a_damaged_line_of_metrics_costs_no_other(tmp_path, capsys):
     assert [json.loads(line)["episode"] for line in file.read_text().splitlines()] == [1, 3, 4]
 
 
+@pytest.mark.slow
 def test_segments_of_dropped_frames_go(tmp_path):
     one = learner(tmp_path / "log", "--buffer_size 30")
     for run in range(6):
@@ -204,6 +208,7 @@ def test_what_is_filled_in_keeps_its_order(text, network, tmp_path, data_root):
     assert one.replay.windows_held(5) >= 130 - 4 * 4
 
 
+@pytest.mark.slow
 def test_what_was_filled_in_is_resumed_without_the_dataset(tmp_path, data_root):
     root = tmp_path / "data"
     shutil.copytree(data_root, root)
