@@ -11,7 +11,7 @@ help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'
 	@echo 'make demo    collect, train, fly and report; the result is demo/report.html'
 	@echo 'make test    lint and all tests'
-	@echo 'make test-fast  lint and the tests that need neither ROS, Gazebo nor HTCondor'
+	@echo 'make test-fast  lint and the quick ones of the tests that need neither ROS, Gazebo nor HTCondor'
 	@echo 'make lint    style, Python 3.8, import order of the layers, catkin_lint'
 	@echo 'make bench   measure; the result is bench/results.json and docs/performance.md'
 	@echo 'make pins    after a change of setup/requirements*.txt: write the sums of all files anew'
@@ -27,7 +27,7 @@ test: setup
 	@source ./env.sh && setup/lint.sh && $(PYTEST)
 
 test-fast: setup
-	@source ./env.sh && setup/lint.sh && $(PYTEST) -m 'not system'
+	@source ./env.sh && setup/lint.sh && $(PYTEST) -m 'not system and not slow'
 
 bench: setup
 	@source ./env.sh && python scripts/bench.py

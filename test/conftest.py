@@ -9,6 +9,8 @@ import pytest
 HERE = Path(__file__).parent
 SYSTEM = ("e2e", "cluster", "sim", "ros", "setup")
 """Folders whose tests need ROS, Gazebo or HTCondor, those that take longest first."""
+LARGE = {"vgg16_net", "inception_net", "dense_net", "alex_net"}
+"""Networks that take seconds a step: tests of one of them are slow."""
 WORLD = '<sdf version="1.6"><world name="w"><plugin name="p" filename="libnav_pkg_gazebo.so"/></world></sdf>'
 
 
@@ -22,6 +24,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if place(item) < len(SYSTEM):
             item.add_marker("system")
+        elif hasattr(item, "callspec") and any(
+            isinstance(value, str) and value in LARGE for value in item.callspec.params.values()
+        ):
+            item.add_marker("slow")
     items.sort(key=place)
 
 

@@ -361,14 +361,14 @@ def damaged(good, write, seed):
     changes = list(itertools.product(paths_of(good), VALUES))
     for path, item in draw.sample(changes, min(MOST, len(changes))):
         yield write(put(good, path, item))
-    for path in paths_of(good):
-        if path and isinstance(path[-1], str):
-            without = copy.deepcopy(good)
-            place = without
-            for key in path[:-1]:
-                place = place[key]
-            del place[path[-1]]
-            yield write(without)
+    keys = [path for path in paths_of(good) if path and isinstance(path[-1], str)]
+    for path in draw.sample(keys, min(MOST // 2, len(keys))):
+        without = copy.deepcopy(good)
+        place = without
+        for key in path[:-1]:
+            place = place[key]
+        del place[path[-1]]
+        yield write(without)
 
 
 def check(reader, where, what):

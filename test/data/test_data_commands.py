@@ -113,6 +113,7 @@ def split(dataset):
     return dataset
 
 
+@pytest.mark.slow
 def test_subset(samples, split):
     root = split.parent
     done = samples.script("dataset", "subset", "esat", "--frames", 8, 3, "--data_root", root)
@@ -158,6 +159,7 @@ def test_stats(samples, split):
     wrong(samples.script("dataset", "stats", split), 3, "0000000000.jpg", "verify")
 
 
+@pytest.mark.slow
 def test_pack(samples, split, tmp_path, capsys, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setenv("NAV_PKG_CACHE", str(cache))

@@ -212,6 +212,7 @@ def test_a_helper_decodes_the_camera_that_is_asked_for(dataset, tmp_path):
     assert np.array_equal(pack.Pack(place.path).images, wanted)
 
 
+@pytest.mark.slow
 def test_the_command_packs_those_of_training_runs(samples, dataset, tmp_path):
     names = [run.name for run in Dataset(dataset).runs]
     for part, some in (("train", names[:2]), ("val", names[2:3]), ("test", names[3:])):

@@ -42,6 +42,7 @@ def test_bang_bang_completes_the_lap_from_anywhere(plan, kinematic, run, reverse
     assert facts["frames"] == facts["actors"]["expert"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("continuous", "periods"), [(False, 0), (False, 2), (True, 0), (True, 1), (True, 2)])
 def test_both_kinds_keep_clear_at_other_delays(plan, kinematic, continuous, periods, reverse):
@@ -53,6 +54,7 @@ def test_both_kinds_keep_clear_at_other_delays(plan, kinematic, continuous, peri
     assert 235 <= facts["duration"] <= 250
 
 
+@pytest.mark.slow
 def test_latency_decides_the_balance_of_classes(plan, kinematic):
     none = straight(lap(plan, kinematic(yaw_lag=0.0), periods=0))
     two = straight(lap(plan, kinematic(yaw_lag=0.1), periods=2))

@@ -30,7 +30,7 @@ import training_process  # noqa: E402 (a module of the tests')
 
 COMMON = "--discrete --loss CrossEntropy --shifted_input --max_episodes 3 --momentum 0.9 --learning_rate 0.02"
 WAYS = {
-    "tiny": "--network tiny_net --batch_size 30 --dropout 0.3",
+    "dropout": "--network tinyv3_net --batch_size 30 --dropout 0.3",
     "batch norm": "--network tinyv3_net --batch_size 30 --batch_norm",
     "nfc": "--network tiny_nfc_net --n_frames 3 --batch_size 60",
     "F-BPTT": "--network tiny_LSTM_net --batch_size 1 --time_length -1",
@@ -76,7 +76,12 @@ def same_bytes(first, second):
     return True
 
 
-@pytest.mark.parametrize("way", WAYS)
+QUICK = ("dropout", "WW-TBPTT")
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in QUICK else pytest.mark.slow) for way in WAYS]
+)
 def test_stopped_anywhere(way, data_root, tmp_path, monkeypatch):
     # so small that whole runs are learned in portions, between which a stop is heard, too
     monkeypatch.setattr("nav_pkg.learn.recurrent.PORTION_BYTES", 40 * 3 * 4 * 128 * 128)
@@ -108,7 +113,8 @@ def saves(model):
     return found.st_ino, found.st_mtime_ns
 
 
-@pytest.mark.parametrize("way", ["tiny", "S-TBPTT"])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["dropout", "S-TBPTT"])
 def test_killed_at_random_moments_and_resumed(way, data_root, tmp_path, processes):
     assert train(arguments(way, data_root, tmp_path, "whole", 1)) == 0
     argv = arguments(way, data_root, tmp_path, "cut", 1)

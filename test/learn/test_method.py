@@ -96,6 +96,7 @@ def test_frames_networks_learn_and_fly_the_same_past():
         assert np.allclose([pilot.outputs(image) for image in images], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_auxiliary_head_is_learned_and_counts_for_less():
     net = nets.build("inception_net", seed=2)
     runs = Samples([pictures(4, size=299)], [np.array([-0.9, 0, 0, 0.9])])
@@ -175,6 +176,7 @@ def test_bfloat16_learns_nearly_the_same():
     assert any(not torch.equal(a, b) for a, b in zip(exact.net.parameters(), fast.net.parameters()))
 
 
+@pytest.mark.slow
 def test_compiled_is_nearly_the_same_or_refused_in_one_line(monkeypatch):
     exact, compiled = trainer(), trainer(compile=True)
     exact.train_batch()

@@ -25,6 +25,8 @@ from nav_pkg.learn.trainer import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
 QUICK = [
+    "--network",
+    "tinyv3_net",
     "--discrete",
     "--loss",
     "CrossEntropy",
@@ -35,6 +37,8 @@ QUICK = [
     "--num_threads",
     "1",
 ]
+TINY = ("--network", "tiny_net")
+"""Sixteen times as many weights: where a test is about it."""
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def train(argv, stop=None):
 
 
 def test_learns_an_easy_task_and_leaves_everything_behind(arguments, tmp_path, data_root, capsys):
-    assert main(arguments("-t", "a", "--max_episodes", "6", "--tensorboard", "--shifted_input")) == 0
+    assert main(arguments("-t", "a", *TINY, "--max_episodes", "6", "--tensorboard", "--shifted_input")) == 0
     folder = tmp_path / "a"
     results = json.loads((folder / "results.json").read_text())
     assert results["test"]["accuracy"] > 0.95 and results["val"]["accuracy"] > 0.95
@@ -283,6 +287,7 @@ def test_max_steps_ends_in_the_middle_of_an_episode(arguments, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_images_in_memory_or_on_the_nodes_own_disk_make_no_difference(
     arguments, tmp_path, whole, monkeypatch
 ):
@@ -324,7 +329,7 @@ def test_imagenet_weights_that_are_not_there_or_not_wanted(arguments, tmp_path, 
         train(arguments("-t", "a", "--network", "res18_net", "--pretrained"))
     assert "\n" not in str(caught.value) and str(tmp_path / "torch") in str(caught.value)
     with pytest.raises(UsageError, match="tiny_net has no ImageNet weights"):
-        train(arguments("-t", "a", "--pretrained"))
+        train(arguments("-t", "a", *TINY, "--pretrained"))
     assert not (tmp_path / "a").exists()
 
 
@@ -337,12 +342,13 @@ def test_a_folder_of_logs_in_the_present_folder_is_gone_on_with(arguments, tmp_p
     assert len(lines(tmp_path / "log" / "near")) == 2
 
 
+@pytest.mark.slow
 def test_what_is_gone_on_with_needs_nothing_but_its_own_folder(arguments, tmp_path, capsys):
-    start = ["--checkpoint_path", "tiny_net_scratch", "--tensorboard"]
+    start = ["--checkpoint_path", "tiny_net_scratch", "--tensorboard", *TINY]
     assert train(arguments("-t", "a", *EXTRA, *start), Interrupt(30)) == 85
     shutil.rmtree(tmp_path / "tiny_net_scratch")
     events = list((tmp_path / "a").glob("events.out.tfevents.*"))
-    assert train(arguments("-t", "a", *EXTRA, *start[:2])) == 0
+    assert train(arguments("-t", "a", *EXTRA, *start[:2], *TINY)) == 0
     assert events and all(file.exists() for file in events)  # curves are not lost for want of a flag
     assert not (tmp_path / "tiny_net_scratch").exists()
 
@@ -369,6 +375,7 @@ def test_continue_training_keeps_the_options_that_are_given(arguments, tmp_path,
     assert train(arguments("-t", "scores", "--evaluate", *go_on[1:], "--feature_extract")) == 0
 
 
+@pytest.mark.slow
 def test_another_training_is_continued_by_sliding(arguments, tmp_path):
     lstm = ["--network", "tiny_LSTM_net", "--batch_size", "2"]
     slide = ["--time_length", "8", "--sliding_tbptt", "--sliding_step_size", "1"]
@@ -420,8 +427,8 @@ def test_the_training_set_is_let_go_of_before_the_end(arguments, monkeypatch):
 
 
 def test_frozen_features(arguments, tmp_path):
-    assert train(arguments("-t", "s", "--create_scratch_checkpoint")) == 0
-    assert train(arguments("-t", "a", "--feature_extract", "--max_episodes", "1")) == 0
+    assert train(arguments("-t", "s", *TINY, "--create_scratch_checkpoint")) == 0
+    assert train(arguments("-t", "a", *TINY, "--feature_extract", "--max_episodes", "1")) == 0
     before, after = weights(tmp_path / "s"), weights(tmp_path / "a")
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"hidden.weight", "hidden.bias", "out.weight", "out.bias"}
@@ -430,9 +437,9 @@ def test_frozen_features(arguments, tmp_path):
 @pytest.mark.parametrize(
     "line, text",
     [
-        ("--n_frames 3", "tiny_net has no such option"),
+        ("--n_frames 3", "tinyv3_net has no such option"),
         ("--network res18_net --batch_norm", "res18_net has no such option"),
-        ("--time_length 20", "--time_length: tiny_net keeps no state"),
+        ("--time_length 20", "--time_length: tinyv3_net keeps no state"),
         ("--lr_schedule step", "give --lr_decay_every"),
         ("--network tiny_LSTM_net --time_length 100", "the shortest training run, 00000_esatv3, has only 90"),
         ("--batch_size 500", "--batch_size 500: the training set has only 270 frames"),
@@ -498,11 +505,12 @@ def test_normalized_output_touches_training_batches_only(arguments, tmp_path, mo
     assert counts["balanced", "test"] == counts["plain", "test"]
 
 
+@pytest.mark.slow
 def test_scratch_checkpoints(arguments, tmp_path, capsys):
-    assert train(arguments("-t", "s", "--create_scratch_checkpoint", "--random_seed", "9")) == 0
+    assert train(arguments("-t", "s", *TINY, "--create_scratch_checkpoint", "--random_seed", "9")) == 0
     with pytest.raises(UsageError, match="is there already"):
         train(arguments("-t", "s", "--create_scratch_checkpoint"))
-    start = ["--max_episodes", "1", "--continue_training", "--checkpoint_path"]
+    start = [*TINY, "--max_episodes", "1", "--continue_training", "--checkpoint_path"]
     assert train(arguments("-t", "a", *start, "tiny_net_scratch", "--random_seed", "9")) == 0
     assert "tiny_net_scratch/my-model: was not there: made from seed 9" in capsys.readouterr().out
     assert same(weights(tmp_path / "s"), weights(tmp_path / "tiny_net_scratch"))
@@ -512,6 +520,7 @@ def test_scratch_checkpoints(arguments, tmp_path, capsys):
         train(arguments("-t", "c", *start, "elsewhere"))
 
 
+@pytest.mark.slow
 def test_continue_training_goes_on_in_another_log(arguments, tmp_path):
     common = ["--optimizer", "Adagrad", "--max_episodes"]
     assert train(arguments("-t", "whole", *common, "2")) == 0
@@ -576,6 +585,7 @@ def start(argv):
     )
 
 
+@pytest.mark.slow
 def test_sigterm_saves_exits_with_85_and_can_be_gone_on_with(arguments, tmp_path):
     command = arguments("-t", "a", "--max_episodes", "100000")
     process = start(command)

@@ -24,12 +24,12 @@ CAMERA = (160, 120)
 FAST = "--discrete --loss CrossEntropy --learning_rate 0.05 --batch_size 8 --num_threads 1 --shifted_input"
 
 
-def flags(text="", network="tiny_net"):
+def flags(text="", network="tinyv3_net"):
     args = command.parse(["--online", "--network", network, *FAST.split(), *text.split()])
     return vars(args)
 
 
-def learner(where, text="", network="tiny_net", sides=(), **changed):
+def learner(where, text="", network="tinyv3_net", sides=(), **changed):
     where.mkdir(parents=True, exist_ok=True)
     values = {**flags(text, network), "summary_dir": str(where.parent), **changed}
     return OnlineLearner(values, where, CAMERA, sides)
@@ -80,17 +80,17 @@ def test_it_learns_while_it_flies(tmp_path):
 
 
 WAYS = {
-    "fifo": ("", "tiny_net"),
-    "small buffer": ("--buffer_size 30 --gradient_steps 2", "tiny_net"),
-    "hard": ("--buffer_size 20 --buffer_update_rule hard", "tiny_net"),
-    "empty": ("--buffer_update_rule empty", "tiny_net"),
+    "fifo": ("", "tinyv3_net"),
+    "small buffer": ("--buffer_size 30 --gradient_steps 2", "tinyv3_net"),
+    "hard": ("--buffer_size 20 --buffer_update_rule hard", "tinyv3_net"),
+    "empty": ("--buffer_update_rule empty", "tinyv3_net"),
     "balanced": ("--normalized_output --optimizer Adam", "tinyv3_net"),
     "loss": ("--replay_priority loss --lr_schedule exponential --lr_decay_every 10", "tinyv3_net"),
     "every third": ("--train_every_N_steps 3 --min_buffer_size 20 --clip 1", "tinyv3_net"),
     "frames": ("--n_frames 3 --buffer_size 40", "tinyv3_3d_net"),
     "lstm": ("--time_length 5 --init_state burn_in 4", "tiny_LSTM_net"),
     "dropout": ("--dropout 0.5 --time_length 5", "tiny_LSTM_net"),
-    "batch norm": ("--batch_norm", "tiny_net"),
+    "batch norm": ("--batch_norm", "tinyv3_net"),
     "recovery": ("--recovery_compensation 0.9 --buffer_size 100 --normalized_output", "tinyv3_net"),
     "recovery lstm": ("--recovery_compensation 0.9 --time_length 5 --init_state burn_in 4", "tiny_LSTM_net"),
     "mas": (
@@ -101,9 +101,12 @@ WAYS = {
 
 
 SIDES = {"recovery", "recovery lstm"}
+QUICK = ("fifo", "small buffer", "every third", "empty")
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in QUICK else pytest.mark.slow) for way in WAYS]
+)
 def test_a_cut_leaves_no_trace(way, tmp_path):
     """Three runs at a go, and three runs with a death in the middle of each: same answers, same bytes."""
     text, network = WAYS[way]
@@ -143,6 +146,7 @@ def test_a_damaged_line_of_metrics_costs_no_other(tmp_path, capsys):
     assert [json.loads(line)["episode"] for line in file.read_text().splitlines()] == [1, 3, 4]
 
 
+@pytest.mark.slow
 def test_segments_of_dropped_frames_go(tmp_path):
     one = learner(tmp_path / "log", "--buffer_size 30")
     for run in range(6):
@@ -204,6 +208,7 @@ def test_what_is_filled_in_keeps_its_order(text, network, tmp_path, data_root):
     assert one.replay.windows_held(5) >= 130 - 4 * 4
 
 
+@pytest.mark.slow
 def test_what_was_filled_in_is_resumed_without_the_dataset(tmp_path, data_root):
     root = tmp_path / "data"
     shutil.copytree(data_root, root)
@@ -329,7 +334,7 @@ def test_it_goes_on_from_a_scratch_that_it_made(tmp_path):
             "camera of 160x120, this flight has one of 64x48: give --width 160",
         ),
         (CAMERA, "--continue_training --optimizer Adam", "needs --optimizer SGD, not Adam"),
-        (CAMERA, "--network tinyv3_net", "holds tiny_net, not tinyv3_net"),
+        (CAMERA, "--network tiny_net", "holds tinyv3_net, not tiny_net"),
         (CAMERA, "--batch_norm", "was made with batch_norm False, not True"),
     ],
 )
@@ -349,7 +354,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path):
     path = str(tmp_path / "first")
     words = ["--online", "--checkpoint_path", path, "--optimizer", "Adam", "--num_threads", "1"]
     values = learning_flags(command.parse(words), command.given(words))
-    assert values["discrete"] and values["shifted_input"] and values["network"] == "tiny_net"
+    assert values["discrete"] and values["shifted_input"] and values["network"] == "tinyv3_net"
     values.update(loss="CrossEntropy", summary_dir=str(tmp_path), continue_training=True, batch_size=8)
     (tmp_path / "second").mkdir()
     second = OnlineLearner(values, tmp_path / "second", CAMERA)
@@ -391,8 +396,8 @@ def test_load_and_save_in_flight(tmp_path):
     assert one.command_of(image) == Pilot.load(tmp_path / "other").command_of(image)
     one.save(tmp_path / "now" / "my-model")
     assert weights(tmp_path / "now") == weights(tmp_path / "other")
-    with pytest.raises(DataError, match="tinyv3_net|network"):
-        fly(learner(tmp_path / "third", "", "tinyv3_net"), 0)
+    with pytest.raises(DataError, match="tiny_net|network"):
+        fly(learner(tmp_path / "third", "", "tiny_net"), 0)
         one.load(str(tmp_path / "third"))
 
 

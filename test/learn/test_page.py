@@ -48,6 +48,7 @@ def test_lstm(page, tmp_path, capsys):
     assert checkpoint.load(tmp_path / "log/testing").episode == 2
 
 
+@pytest.mark.slow
 def test_pretrained(page, tmp_path, capsys):
     with pytest.raises(DataError, match="resnet18-f37072fd.pth is missing: put torchvision's"):
         page(PRETRAINED)

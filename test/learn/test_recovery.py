@@ -92,6 +92,7 @@ def arguments(root, logs, dataset, *more):
     ]
 
 
+@pytest.mark.slow
 def test_training_learns_to_turn_back(root, tmp_path, capsys):
     from nav_pkg.learn.pilot import Pilot
 

@@ -182,6 +182,7 @@ def test_one_checkpoint_is_no_scatter_plot():
         assert page.html().count("<img") == pictures
 
 
+@pytest.mark.slow
 def test_page(tmp_path):
     evaluation = fly(tmp_path / "e", 2)
     keep(evaluation)

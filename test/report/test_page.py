@@ -71,6 +71,7 @@ def demo(tmp_path, dataset, training):
     )
 
 
+@pytest.mark.slow
 def test_the_demo_page(demo, tmp_path, monkeypatch):
     # As the demo is called: its folder is a relative one.
     monkeypatch.chdir(tmp_path)

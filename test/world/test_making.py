@@ -53,6 +53,7 @@ def made(tmp_path_factory, once):
     return output
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(files):
     code = (
         "import hashlib, json; from nav_pkg.world import load_plan\n"
@@ -176,6 +177,7 @@ def test_a_copied_plan_does_not_replace_the_world_whose_name_it_has(quick, monke
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_another_texture_seed_gives_other_pictures_and_the_same_walls(files):
     plan = load_plan("esatv3+2")
     assert (plan.name, plan.texture_seed) == ("esatv3+2", 2) and plan.walls == PLAN.walls
