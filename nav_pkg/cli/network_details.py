@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import early, flags
 from nav_pkg.cli.learner_flags import real, whole
-from nav_pkg.core import UsageError, nearest_name
+from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data.paths import summary_dir
 
@@ -76,10 +78,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     found: List[Dict[str, Any]] = []
     # each in a process of its own: what one has taken of the memory is not free for the next to take
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for name in args.network or nets.names():
-            print(f"{name} ...", flush=True)
-            found.append(pool.apply(_measure, (nets.canonical(name), args)))
+    for name in args.network or nets.names():
+        print(f"{name} ...", flush=True)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            try:
+                found.append(pool.submit(_measure, nets.canonical(name), args).result())
+            except BrokenProcessPool as error:
+                raise DataError(f"{name}: its process was killed, of memory perhaps: see dmesg") from error
     folder = args.summary_dir.expanduser().resolve() / args.log_tag
     try:
         folder.mkdir(parents=True, exist_ok=True)

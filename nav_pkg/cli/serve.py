@@ -1,6 +1,6 @@
 """serve.py: a local page of datasets, trainings, flights, evaluations, studies and DAGs.
 
-It listens on 127.0.0.1 alone and changes nothing. From another machine: ssh -L 8080:127.0.0.1:8080 HOST.
+It listens only on 127.0.0.1 and changes nothing. From another machine: ssh -L 8080:127.0.0.1:8080 HOST.
 
 Examples:
     serve.py

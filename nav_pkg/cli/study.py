@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
@@ -20,18 +22,22 @@ from nav_pkg.cli import early, flags
 from nav_pkg.cli.learner_flags import whole
 from nav_pkg.cli.main import parse
 from nav_pkg.cluster import estimate
-from nav_pkg.core import ROOT, DataError, UsageError
+from nav_pkg.core import ROOT, DataError, NavError, UsageError
+from nav_pkg.data import files
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import Dataset
+from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies import study as studies
 from nav_pkg.studies.commands import COMMANDS
-from nav_pkg.studies.datasets import EXPERT, recipe
+from nav_pkg.studies.datasets import EXPERT, frames_of, recipe
 from nav_pkg.studies.runner import Runner, StudyFolder
 from nav_pkg.studies.status import counts_text, status_table
 from nav_pkg.studies.study import Cell
 
 EXIT_FAILED = 5
 """Some of the cells failed."""
+COLLECTION = 6 * 3600.0
+"""Seconds that another study may take to make a dataset."""
 DETAILS_MB = 4000.0
 """Memory that measuring a network takes, in MB."""
 
@@ -58,7 +64,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = make_parser().parse_args(argv)
     summary = args.summary_dir.expanduser().resolve()
     if args.action == "list":
-        for study in studies.in_order():
+        for name in studies.in_order():
+            study = studies.load(name)
             sizes = ", ".join(f"{len(study.cells(scale))} {scale}" for scale in study.scales)
             print(f"{study.name}: {study.title} (cells: {'chosen when run' if study.checkpoints else sizes})")
         return 0
@@ -67,26 +74,48 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f"study.py {args.action}: which study? There are "
             f"{', '.join(studies.names()) or 'none'}; `all` for all of them"
         )
-    chosen = studies.in_order() if args.study == "all" else [studies.load(args.study)]
     code = 0
-    folders = []
-    for study in chosen:  # one after the other: one may fly what another has trained
-        folder = StudyFolder(study, args.scale, summary)
-        folders.append(folder)
-        if args.action == "status":
-            print(f"{status_table(folder).text()}\n{counts_text(folder)}")
-        elif args.action == "run":
-            code = run(folder, args) or code
+    folders: List[StudyFolder] = []
+    for name in studies.in_order() if args.study == "all" else [args.study]:
+        try:  # one after the other: one may fly what another has trained
+            folder = StudyFolder(studies.load(name), args.scale, summary)
+            if args.action == "status":
+                print(f"{status_table(folder).text()}\n{counts_text(folder)}")
+            elif args.action == "run":
+                code = run(folder, args) or code
+            folders.append(folder)
+        except NavError as error:
+            if args.study != "all":
+                raise
+            print(f"error: {name}: {error}", file=sys.stderr)
+            code = error.code
     if args.action == "report":
-        from nav_pkg.studies.report import report, write_index  # matplotlib takes a second
+        code = write(folders, args, summary) or code
+    return code
 
-        output = args.output or (
-            folders[0].folder / "report" if len(folders) == 1 else summary / "studies/report"
-        )
-        for folder in folders:
+
+def write(folders: Sequence[StudyFolder], args: argparse.Namespace, summary: Path) -> int:
+    """Write the reports, and an index of all.
+
+    Raises:
+        NavError: the one study that was asked for has nothing to report.
+    """
+    from nav_pkg.studies.report import report, write_index  # matplotlib takes a second
+
+    alone = args.study != "all"
+    output = args.output or (folders[0].folder / "report" if alone else summary / "studies/report")
+    code, written = 0, []
+    for folder in folders:
+        try:
             print(report(folder).write(output, folder.study.name))
-        if len(folders) > 1:
-            print(write_index(folders, output))
+            written.append(folder)
+        except NavError as error:
+            if alone:
+                raise
+            print(f"error: {folder.study.name}: {error}", file=sys.stderr)
+            code = error.code
+    if not alone and written:
+        print(write_index(written, output))
     return code
 
 
@@ -120,18 +149,47 @@ def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
     Raises:
         DataError: a command of its making fails.
     """
-    names = [cell.flags.get("dataset") for cell in folder.cells if cell.command == "main.py"]
-    for name in dict.fromkeys(filter(None, names)):
-        if (root / name).exists():
-            continue
-        for script, *more in recipe(name, (root / EXPERT).exists()) or ():
-            line = [*more, "--data_root", str(root)]
-            if script == "run_script.py":
-                line += ["--summary_dir", str(summary.expanduser().resolve())]
-            print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
-            code = subprocess.run([sys.executable, str(ROOT / "scripts" / script), *line]).returncode
-            if code:
-                raise DataError(f"dataset {name}: {script} ended with {code}: see what it said above")
+    wanted = [cell.flags.get("dataset") for cell in folder.cells if cell.command == "main.py"]
+    names = list(dict.fromkeys(name for name in wanted if isinstance(name, str)))
+    missing = [name for name in names if not (root / name).exists()]
+    if not missing:
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    lock = wait_for(root / "studies")
+    try:
+        for name in missing:
+            if (root / name).exists():  # another study has made it since
+                continue
+            most = max(map(frames_of, names))
+            for script, *more in recipe(name, (root / EXPERT).exists(), most) or ():
+                line = [*more, "--data_root", str(root)]
+                if script == "run_script.py":
+                    line += ["--summary_dir", str(summary.expanduser().resolve())]
+                print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
+                code = subprocess.run(
+                    [sys.executable, str(ROOT / "scripts" / script), *line],
+                    preexec_fn=dying_with_parent(signal.SIGTERM),
+                ).returncode
+                if code:
+                    raise DataError(f"dataset {name}: {script} ended with {code}: see what it said above")
+    finally:
+        os.close(lock)
+
+
+def wait_for(folder: Path) -> int:
+    """The lock of a folder, for which other studies may let this one wait.
+
+    Raises:
+        DataError: they hold it for longer than a large collection takes.
+    """
+    deadline = time.monotonic() + COLLECTION
+    while True:
+        lock = files.lock_beside(folder)
+        if lock is not None:
+            return lock
+        if time.monotonic() > deadline:
+            raise DataError(f"{folder}: another study has been making datasets for {COLLECTION / 3600:.0f} h")
+        time.sleep(1)
 
 
 class Need(NamedTuple):
@@ -155,7 +213,7 @@ def checked(cell: Cell, line: Sequence[str], root: Path) -> Need:
         data = Dataset(root / parsed.dataset)
         lengths = [sum(map(len, data.split(part))) for part in ("train", "val", "test")]
         work = estimate.training(parsed.network, vars(parsed), *lengths)
-        return Need(parsed.num_threads or 1, work.memory)
+        return Need(parsed.num_threads or len(os.sched_getaffinity(0)), work.memory)
     flying = estimate.SIMULATOR_MB + estimate.LEARNER_MB
     if cell.command == "evaluate.py":
         from nav_pkg.cli import evaluate

@@ -20,6 +20,7 @@ from torch import nn
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
+from nav_pkg.learn.export import TRACING
 from nav_pkg.nets.registry import under
 
 BATCHES = (1, 8, 32, 128)
@@ -126,7 +127,10 @@ def structure(name: str) -> Structure:
                 sizes.append(tensor.numel() * tensor.element_size())
 
     hooks = [m.register_forward_hook(note) for m in net.modules() if not any(m.children())]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # without oneDNN, whose LSTM is one operation that the counter does not know
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(
+        display=False
+    ) as counter:
         net(torch.zeros(1, *shape))
     for hook in hooks:
         hook.remove()
@@ -181,7 +185,7 @@ def prepared(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> F
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of batches of recurrent networks, whose state is inside here
         torch.onnx.export(
-            answer, (example,), program, input_names=["images"], dynamo=False,
+            answer, (example,), program, input_names=["images"], **TRACING,
             dynamic_axes={"images": {0: "batch"}},
         )  # fmt: skip
     if way == "ONNX Runtime":
@@ -230,9 +234,10 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
             if batch == 1:
                 continue
             images = example.expand(batch, *example.shape[1:]).contiguous()
+            once(images)  # it may compile for this size
             first = once(images)
             count = max(1, min(50, int(seconds / 2 / len(batches) / max(first, 1e-6))))
-            rates[batch] = batch / min(once(images) for _ in range(count))
+            rates[batch] = batch / statistics.median([first, *(once(images) for _ in range(count - 1))])
             if first > 4 * seconds:
                 break  # larger batches take minutes
     half = len(times) // 2
@@ -283,14 +288,16 @@ def details(
     for device in devices:
         example = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
         said: Dict[str, Any] = {}
+        if device == "cuda":
+            with torch.no_grad():
+                net.to(device)(example)
+            found["gpu_memory"] = torch.cuda.max_memory_allocated()
         for way, missing in ways(device).items():
             if missing or only and way not in only:
                 said[way] = {"missing": missing or "not asked for"}
                 continue
             said[way] = _measured(name, example, way, seconds, threads, device)
         found["speed"][device] = said
-        if device == "cuda":
-            found["gpu_memory"] = torch.cuda.max_memory_allocated()
     return found
 
 

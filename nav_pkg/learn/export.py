@@ -251,7 +251,7 @@ def _onnx(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> b
                 input_names=["image", *state],
                 output_names=["outputs", *(f"next_{name}" for name in state)],
                 opset_version=OPSET,
-                **_TRACING,
+                **TRACING,
             )
     finally:
         logger.setLevel(before)
@@ -267,4 +267,5 @@ def _tracing() -> dict[str, Any]:
     return {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
 
 
-_TRACING = _tracing()
+TRACING = _tracing()
+"""Arguments of torch.onnx.export that choose the exporter by tracing."""

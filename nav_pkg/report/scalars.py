@@ -21,7 +21,7 @@ from nav_pkg.reading import open_regular, read_error
 from nav_pkg.report.curves import METRICS_FILE
 from nav_pkg.report.events import Scalar, read_events
 
-_NOT_FINITE = re.compile(rb"\b(?:NaN|-?Infinity)\b")
+_NOT_FINITE = re.compile(rb"-?\b(?:NaN|Infinity)\b")
 EVENTS = "events.out.tfevents.*"
 PIECE = 1 << 24
 """Bytes of metrics.jsonl that are read at once."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from nav_pkg.core import NavError
 from nav_pkg.data import format as fmt
-from nav_pkg.data.reader import Run
+from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.report import combine, style
 from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
 from nav_pkg.report.floorplan import WALLS
@@ -34,9 +34,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         catalogue: what it shows.
     """
     app = flask.Flask(__name__)
-    app.jinja_env.globals.update(
-        static_export=False, kinds=("training", "session", "evaluation", "study", "dag")
-    )
+    app.jinja_env.globals.update(kinds=("training", "session", "evaluation", "study", "dag"))
     app.jinja_env.filters["number"] = _number
 
     @app.after_request
@@ -75,8 +73,11 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         rows = []
         for name in catalogue.datasets():
             if words in name.lower():
-                found = catalogue.dataset(name)
-                rows.append({"name": name, "runs": sum(1 for _ in found.entries() if _.is_dir())})
+                try:
+                    entries = Dataset(catalogue.data_root / name, check=False).entries()
+                    rows.append({"name": name, "runs": sum(entry.is_dir() for entry in entries)})
+                except NavError as error:
+                    rows.append({"name": name, "error": str(error)})
         return flask.render_template("datasets.html", rows=rows, q=words)
 
     @app.get("/datasets/<path:name>/")
@@ -183,14 +184,18 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         newest = _newest_image(catalogue, entry)
         if newest is None:
             raise _missing("an image of this session")
-        return flask.Response(
-            newest.read_bytes(), mimetype="image/jpeg", headers={"Cache-Control": "no-store"}
-        )
+        try:
+            data = newest.read_bytes()
+        except OSError as error:  # its run has ended since
+            raise _missing("an image of this session") from error
+        return flask.Response(data, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @app.get("/logs/evaluation/<path:tag>/")
     def evaluation(tag: str) -> str:
         return flask.render_template(
-            "entry.html", entry=catalogue.entry("evaluation", tag), pages=["evaluation.html"]
+            "entry.html",
+            entry=catalogue.entry("evaluation", tag),
+            pages=_there(catalogue, tag, "evaluation.html"),
         )
 
     @app.get("/logs/study/<path:tag>/")
@@ -215,7 +220,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
     def page(kind: str, tag: str, name: str) -> Any:
         folder = catalogue.folder(catalogue.entry(kind, tag))
         path = folder / ("report" if kind == "study" else "") / f"{name}.html"
-        if path.is_symlink() or not path.is_file():
+        if not path.is_file() or folder.resolve() not in path.resolve().parents:
             raise _missing(f"{name}.html")
         answer = flask.Response(path.read_bytes(), mimetype="text/html")
         answer.headers["Content-Security-Policy"] = (
@@ -224,6 +229,10 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         return answer
 
     return app
+
+
+def _there(catalogue: Catalogue, tag: str, name: str) -> List[str]:
+    return [name] if (catalogue.summary_dir / tag / name).is_file() else []
 
 
 def _missing(what: str) -> NavError:
@@ -270,7 +279,7 @@ def _curves(catalogue: Catalogue, entries: Sequence[Entry]) -> flask.Response:
     groups = []
     for entry in entries:
         folder = catalogue.folder(entry)
-        groups.append(combine.Group(entry.tag, (folder,), (read_curve(folder, TAG),)))
+        groups.append(combine.Group(entry.tag.replace("$", r"\$"), (folder,), (read_curve(folder, TAG),)))
     rows = [row for group in groups for row in combine.drawn(group)]
     return _png(combine.combined_figure(rows, TAG, ""))
 
@@ -285,7 +294,7 @@ def _laps(entries: Sequence[Entry]) -> flask.Response:
             done, _, total = count.partition(" of ")
             if total.isdigit() and int(total):
                 shares.append(100 * int(done) / int(total))
-                names.append(f"{entry.tag}: {label}")
+                names.append(f"{entry.tag}: {label}".replace("$", r"\$"))
     axes.barh(names, shares, color=style.BLUE)
     axes.set_xlim(0, 100)
     axes.set_xlabel("whole laps [%]")

@@ -23,10 +23,10 @@ MARKS = {
     "evaluation_conf.json": "evaluation",
     "study.json": "study",
     "plan.json": "dag",
+    "runs.jsonl": "session",  # before those of a training: a session that learns in flight has both
+    "state.json": "session",
     METRICS_FILE: "training",
     RESULTS_FILE: "training",
-    "runs.jsonl": "session",
-    "state.json": "session",
 }
 """Files that tell what a log folder is of; the first that is there decides."""
 DEEPEST = 8
@@ -62,7 +62,7 @@ class Catalogue:
 
     def __init__(self, data_root: Path, summary_dir: Path):
         self.data_root, self.summary_dir = data_root, summary_dir
-        self._known: Dict[str, Tuple[Tuple[int, int], Entry]] = {}
+        self._known: Dict[str, Tuple[Any, Entry]] = {}
 
     def datasets(self) -> List[str]:
         """Names of all datasets."""
@@ -115,7 +115,9 @@ class Catalogue:
             return
         mark = next((mark for mark in MARKS if mark in entries), None)
         if mark and folder != self.summary_dir:
-            yield folder.relative_to(self.summary_dir).as_posix(), mark
+            tag = folder.relative_to(self.summary_dir).as_posix()
+            if tag.isprintable():  # no page can hold others
+                yield tag, mark
             if MARKS[mark] in ("training", "session"):
                 return  # their subfolders are their own
         for name in sorted(entries):
@@ -126,20 +128,27 @@ class Catalogue:
         """An entry, read again only where its main file has changed."""
         path = self.summary_dir / tag / mark
         kind = MARKS[mark]
-        try:
-            stat = path.stat()
-        except OSError:
+        found = [_stat(path.with_name(name)) for name in (mark, RESULTS_FILE, "evaluation.json")]
+        stat = found[0]
+        if stat is None:
             return Entry(kind, tag, 0.0)
-        version = (stat.st_mtime_ns, stat.st_size)
+        version = tuple((each.st_mtime_ns, each.st_size) if each else None for each in found)
         known = self._known.get(str(path))
         if known and known[0] == version:
             return known[1]
         try:
             entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent))
-        except DataError as error:
+        except (DataError, KeyError, TypeError) as error:  # of a file that is no such thing
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
         return entry
+
+
+def _stat(path: Path) -> Optional[os.stat_result]:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _facts(kind: str, folder: Path) -> Dict[str, Any]:
@@ -175,10 +184,10 @@ def live(folder: Path) -> Optional[Dict[str, Any]]:
     if not file.exists():
         return None
     try:
-        state = read_json(file)
+        state = read_json(file, schemas.HEARTBEAT)
     except DataError:
         return None
-    if not isinstance(state, dict) or state.get("state") != "running" or not _runs(state.get("pid")):
+    if state.get("state") != "running" or not _runs(state.get("pid")):
         return None
     return state
 

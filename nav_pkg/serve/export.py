@@ -7,15 +7,13 @@ import posixpath
 import re
 from pathlib import Path
 from typing import Dict, List
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import flask
 
 from nav_pkg.data.files import atomic_write, disk_error
 
 _LINK = re.compile(r'((?:href|src|data-source|data-images)=")(/[^"]*)"')
-MOST_IMAGES = 1
-"""Images of a recorded run that are exported: its first."""
 
 
 def export(app: flask.Flask, folder: Path) -> Path:
@@ -49,7 +47,7 @@ def export(app: flask.Flask, folder: Path) -> Path:
                 link = html.unescape(link)
                 if not link.startswith("/compare"):
                     left.append(link)
-            data = _relative(text, files[url], client).encode()
+            data = _relative(text, files[url]).encode()
         path = folder / files[url]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +69,13 @@ def _file(url: str, mimetype: str) -> str:
     return path
 
 
-def _relative(text: str, here: str, client: object) -> str:
+def _relative(text: str, here: str) -> str:
     folder = posixpath.dirname(here)
 
     def change(match: re.Match[str]) -> str:
         target = _file(html.unescape(match.group(2)), "")
-        return f'{match.group(1)}{html.escape(posixpath.relpath(target, folder or "."))}"'
+        # quoted, and beginning with a dot: a folder may be called javascript:x
+        link = quote(posixpath.relpath(target, folder or "."))
+        return f'{match.group(1)}{html.escape(link if link.startswith(".") else f"./{link}")}"'
 
     return _LINK.sub(change, text)

@@ -52,7 +52,7 @@ def _evaluated(folder: Path, flags: Flags) -> bool:
         conditions = read_json(file, schemas.EVALUATION)["conditions"]
     except DataError:
         return False
-    return all(len(condition["runs"]) >= flags.get("number_of_runs", 3) for condition in conditions)
+    return all(len(condition["runs"]) >= int(flags.get("number_of_runs", 3)) for condition in conditions)
 
 
 def _flights(folder: Path) -> str:
@@ -65,7 +65,9 @@ COMMANDS: Dict[str, Command] = {
         lambda folder: f"{_lines(folder / METRICS_FILE)} episodes",
     ),
     "evaluate.py": Command(_evaluated, _flights),
-    "run_script.py": Command(lambda folder, flags: _runs(folder) >= flags.get("number_of_runs", 1), _flights),
+    "run_script.py": Command(
+        lambda folder, flags: _runs(folder) >= int(flags.get("number_of_runs", 1)), _flights
+    ),
     "network_details.py": Command(
         lambda folder, flags: (folder / DETAILS_FILE).exists(), lambda folder: "", alone=True
     ),

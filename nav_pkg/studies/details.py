@@ -19,9 +19,9 @@ def fill_details(folder: StudyFolder, document: Document) -> None:
             found += read_json(folder.log(cell) / DETAILS_FILE)["networks"]
     document.add(Head("Answer"))
     for entry in found:
-        times = entry["speed"]["cpu"]["eager"]
-        count = printed_parameters(entry["parameters"])
-        line = f"{entry['network']}: {count} parameters, {1000 * times['p50']:.1f} ms an image on a core"
+        p50 = entry["speed"]["cpu"].get("eager", {}).get("p50")
+        said = "not timed" if p50 is None else f"{1000 * p50:.1f} ms an image on {entry['threads']} core(s)"
+        line = f"{entry['network']}: {printed_parameters(entry['parameters'])} parameters, {said}"
         document.add(Text(line, item=True))
     document.add(Head("Beside the published table"), Data(published_table(found), "published"))
     document.add(Head("Structure"), Data(structure_table(found), "structure"))

@@ -17,6 +17,7 @@ from nav_pkg.studies.details import fill_details
 from nav_pkg.studies.flights import fill_flights
 from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.status import counts_text
+from nav_pkg.studies.study import Study
 from nav_pkg.studies.trainings import Trainings
 
 FILL: Dict[str, Callable[[StudyFolder, Document], None]] = {
@@ -40,9 +41,9 @@ def report(folder: StudyFolder) -> Document:
     document = Document(study.title, study.question)
     command = f"python scripts/study.py run {study.name} --scale {folder.scale}"
     document.add(Commands([command, command.replace(" run ", " report ")]), Text(counts_text(folder) + "."))
-    smaller = reduced(folder)
-    if smaller:
-        document.add(Text("Smaller than the full study: " + "; ".join(smaller) + "."))
+    differing = differences(folder)
+    if differing:
+        document.add(Text("Differs from the full study: " + "; ".join(differing) + "."))
     FILL[study.command](folder, document)
     if study.notes:
         document.add(Head("Remarks"), *map(Text, study.notes.strip().split("\n\n")))
@@ -52,25 +53,52 @@ def report(folder: StudyFolder) -> Document:
     return document
 
 
-def reduced(folder: StudyFolder) -> List[str]:
-    """What this scale changes of the full study."""
+def differences(folder: StudyFolder) -> List[str]:
+    """What this scale changes of the full study, in words."""
     study = folder.study
-    scale = study.scales[folder.scale]
-    full = study.scales.get("full")
-    base = {**study.base, **(full.base if full else {})}
-    said = [
-        f"`{key}` {value} instead of {base.get(key, 'unset')}"
-        for key, value in scale.base.items()
-        if base.get(key) != value
-    ]
-    said += [
-        f"{axis}: {', '.join(labels)} alone, of {', '.join(study.grid[axis])}"
-        for axis, labels in scale.only.items()
-    ]
-    seeds = (full.seeds if full else ()) or study.seeds
-    if scale.seeds and scale.seeds != seeds:
-        said.append(f"seeds {', '.join(map(str, scale.seeds))} instead of {', '.join(map(str, seeds))}")
+    if folder.scale == "full" or "full" not in study.scales or study.checkpoints:
+        return []
+    full = study.cells("full")
+    said = []
+    for axis in study.grid:
+        here, there = ({cell.choices[axis]: None for cell in each} for each in (folder.cells, full))
+        for text, labels in (
+            ("left out", [label for label in there if label not in here]),
+            ("added", [label for label in here if label not in there]),
+        ):
+            if labels:
+                said.append(f"{axis}: {', '.join(labels)} {text}")
+    seeds, others = ([*dict.fromkeys(cell.seed for cell in each)] for each in (folder.cells, full))
+    if seeds != others:
+        said.append(f"seeds {', '.join(map(str, seeds))} instead of {', '.join(map(str, others))}")
+    of_choices = {tuple(cell.choices.items()): cell.flags for cell in full}
+    usual = full[0].flags
+    changed: Dict[str, Dict[str, List[str]]] = {}
+    for cell in folder.cells:
+        flags = of_choices.get(tuple(cell.choices.items()), usual)
+        for key in dict.fromkeys([*cell.flags, *flags]):
+            now, before = cell.flags.get(key, "unset"), flags.get(key, "unset")
+            if now != before and key not in ("random_seed", *_chosen(study)):
+                how = f"{now} instead of {before}"
+                changed.setdefault(key, {}).setdefault(how, []).append(cell.group)
+    for key, ways in changed.items():
+        parts = []
+        for how, groups in ways.items():
+            parts.append(how if len(ways) == 1 else f"{how} ({_common(groups)})")
+        said.append(f"`{key}` {', '.join(parts)}")
     return said
+
+
+def _chosen(study: Study) -> List[str]:
+    """Flags that the grid chooses, which axes speak of."""
+    return [key for choices in study.grid.values() for flags in choices.values() for key in flags]
+
+
+def _common(groups: Sequence[str]) -> str:
+    """The labels that all of some groups share; all of the groups where they share none."""
+    labels = [group.split(", ") for group in dict.fromkeys(groups)]
+    shared = [label for label in labels[0] if all(label in each for each in labels)]
+    return ", ".join(shared) or "; ".join(dict.fromkeys(groups))
 
 
 def cells(folder: StudyFolder) -> Table:
@@ -105,5 +133,7 @@ def write_index(folders: Sequence[StudyFolder], output: Path) -> Path:
             if not isinstance(block, Text):
                 break
             document.add(block)
-        document.add(Text(f"{counts_text(folder)}. [Tables, curves and cells]({folder.study.name}.md)"))
+        document.add(
+            Text(f"{counts_text(folder)}. Tables, curves and cells: {folder.study.name}.md and .html")
+        )
     return document.write(output, "index")

@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 from nav_pkg.core import EXIT_CHECKPOINTED, MISSING_WEIGHTS, DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.fields import an_object, table
-from nav_pkg.reading import read_json, read_text
+from nav_pkg.reading import read_json
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.commands import COMMANDS
@@ -38,8 +38,10 @@ UNAVAILABLE = "weights not available here"
 STOP_LIMIT = 90.0
 """Seconds that trainings get to save what they have."""
 POLL = 0.2
+TAIL = 100_000
+"""Bytes of a command's output in which its last error line is looked for."""
 CHECKPOINTS_FILE = "checkpoints.json"
-_STUDY = {"cells": table(an_object({}))}
+_STUDY = {"cells": table(an_object({})).required}
 _CHECKPOINTS = {"checkpoints": table(an_object({})).required}
 
 
@@ -159,6 +161,12 @@ class StudyFolder:
 
     def state(self, cell: Cell) -> CellState:
         """What is known of a cell."""
+        try:
+            return self._state(cell)
+        except (DataError, OSError) as error:
+            return CellState(FAILED, "", str(error))
+
+    def _state(self, cell: Cell) -> CellState:
         log, command = self.log(cell), COMMANDS[cell.command]
         if command.done(log, cell.flags):
             return CellState(DONE, command.progress(log))
@@ -173,7 +181,10 @@ class StudyFolder:
 
     def note_failure(self, cell: Cell, code: int) -> str:
         """Keep how a cell's training failed; its last error line."""
-        lines = read_text(self.output(cell)).strip().splitlines() or [f"exit code {code}"]
+        with open(self.output(cell), "rb") as output:
+            output.seek(max(0, output.seek(0, os.SEEK_END) - TAIL))
+            text = output.read().decode("utf-8", "replace")
+        lines = text.strip().splitlines() or [f"exit code {code}"]
         error = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
         files.atomic_write(self._failed(cell), files.to_json({"code": code, "error": error}), "--summary_dir")
         return error
@@ -212,7 +223,7 @@ class Runner:
         """Train all cells that are not done.
 
         Returns:
-            How many failed.
+            How many failed or were stopped.
 
         Raises:
             DataError: another process runs the study.
@@ -226,13 +237,16 @@ class Runner:
         try:
             patience = time.monotonic() + STOP_LIMIT
             while left or self._running:
-                while left and self._has_room(left[0]):
+                while left:
                     # Trainings of a study that was killed may still be saving: theirs come last.
                     free = next((cell for cell in left if not files.is_locked(self.folder.log(cell))), None)
                     if free is None and time.monotonic() < patience:
                         break
-                    self._begin(free or left[0])
-                    left.remove(free or left[0])
+                    chosen_next = free or left[0]
+                    if not self._has_room(chosen_next):
+                        break
+                    self._begin(chosen_next)
+                    left.remove(chosen_next)
                 time.sleep(POLL)
                 failed += sum(self._look(digest) for digest in list(self._running))
         finally:
@@ -248,7 +262,7 @@ class Runner:
 
     def _begin(self, cell: Cell) -> None:
         self.folder.forget_failure(cell)
-        with open(self.folder.output(cell), "ab") as output:
+        with open(self.folder.output(cell), "wb") as output:  # an error in it is of this attempt
             process = subprocess.Popen(
                 self.command(cell),
                 stdin=subprocess.DEVNULL,
@@ -272,8 +286,8 @@ class Runner:
             self.say(f"{what}: done in {seconds:.0f} s")
             return False
         if code == EXIT_CHECKPOINTED:
-            self.say(f"{what}: stopped; the same command goes on")
-            return False
+            self.say(f"{what}: stopped; the same command resumes it")
+            return True
         error = self.folder.note_failure(cell, code)
         if self.folder.state(cell).state == UNAVAILABLE:
             self.say(f"{what}: {UNAVAILABLE}: {error}")

@@ -37,10 +37,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-import yaml
-
 from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
-from nav_pkg.reading import read_text
+from nav_pkg.reading import read_yaml
 from nav_pkg.studies.commands import COMMANDS
 
 STUDIES = ROOT / "studies"
@@ -53,6 +51,8 @@ _KEYS = (
     *("published", "notes"),
 )
 _SCALE_KEYS = ("base", "only", "grid", "seeds")
+PLACES = ("log_tag", "t", "summary_dir", "data_root", "owr", "random_seed", "dont_submit")
+"""Flags that are not a study's to choose."""
 SEEDLESS = ("network_details.py",)
 """Commands without a seed."""
 Flags = Mapping[str, Any]
@@ -83,7 +83,7 @@ class Cell:
     @property
     def digest(self) -> str:
         """The hash of its configuration."""
-        text = json.dumps([self.command, dict(self.flags)], sort_keys=True)
+        text = json.dumps([self.command, to_words(dict(sorted(self.flags.items())))])
         return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
 
     @property
@@ -221,9 +221,16 @@ def names() -> List[str]:
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
-def in_order() -> List[Study]:
-    """All studies, those that fly others' networks last."""
-    return sorted(map(load, names()), key=lambda study: (study.checkpoints is not None, study.name))
+def in_order() -> List[str]:
+    """The studies that there are, those that fly others' networks last."""
+
+    def flies(name: str) -> bool:
+        try:
+            return load(name).checkpoints is not None
+        except DataError:
+            return False  # it says so when its turn comes
+
+    return sorted(names(), key=lambda name: (flies(name), name))
 
 
 def load(name: str) -> Study:
@@ -236,11 +243,7 @@ def load(name: str) -> Study:
     path = Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
     if not path.exists():
         raise UsageError(f"study {name!r}: no such study{nearest_name(name, names())}")
-    try:
-        raw = yaml.safe_load(read_text(path, limit=1 << 20))
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise DataError(f"{path}: line {line}: not YAML ({getattr(error, 'problem', error)})") from error
+    raw = read_yaml(path)
     return parse(raw, path)
 
 
@@ -261,6 +264,9 @@ def parse(raw: Any, path: Path) -> Study:
             for axis, choices in _mapping(held.get("grid", {}), path, "grid").items()
         )
     }
+    for axis, choices in held.get("grid", {}).items():
+        if len({str(label) for label in choices}) < len(choices):
+            raise DataError(f"{path}: grid: {axis}: two choices have the same label")
     empty = next((axis for axis, choices in grid.items() if not choices), None)
     if empty is not None:
         raise DataError(f"{path}: grid: {empty}: has no choice: give at least one, or leave the axis out")
@@ -271,7 +277,7 @@ def parse(raw: Any, path: Path) -> Study:
     if not scales:
         raise DataError(f"{path}: scales: empty: give at least one of {', '.join(SCALES)}")
     command = held.get("command", "main.py")
-    if command not in COMMANDS:
+    if not isinstance(command, str) or command not in COMMANDS:
         raise DataError(f"{path}: command: {command!r}: must be one of {', '.join(COMMANDS)}")
     texts = {}
     for key in ("title", "question", "section", "published", "notes"):
@@ -343,6 +349,8 @@ def _mapping(value: Any, path: Path, where: str) -> Dict[str, Any]:
 def _flags(value: Any, path: Path, where: str) -> Dict[str, Any]:
     found = _mapping(value if value is not None else {}, path, where)
     for key, each in found.items():
+        if key in PLACES:
+            raise DataError(f"{path}: {where}: {key}: study.py sets it: leave it out")
         entries = each if isinstance(each, list) else [each]
         if not isinstance(key, str) or not all(
             isinstance(entry, (str, bool, int, float, type(None))) for entry in entries

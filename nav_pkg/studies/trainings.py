@@ -6,6 +6,8 @@ import itertools
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
+import numpy as np
+
 from nav_pkg import schemas
 from nav_pkg.reading import read_json_lines
 from nav_pkg.report import combine
@@ -74,22 +76,28 @@ class Trainings:
                 label for label in choices if any(cell.choices[axis] == label for cell, _ in self.cells)
             ]
             for label, metric in itertools.product(present[1:], COMPARED):
-                differences = self._differences(axis, present[0], label, metric)
+                differences = self.differences(axis, present[0], label, metric)
                 if not differences:
                     continue
-                mean, low, high, count = bootstrap_mean(differences)
-                pairs = (
-                    "1 pair"
+                # the seed is the unit: pairs of one seed share its weights and order
+                mean, low, high, count = bootstrap_mean(
+                    [float(np.mean(each)) for each in differences.values()]
+                )
+                pairs = sum(map(len, differences.values()))
+                interval = (
+                    "one seed, so no interval"
                     if count == 1
-                    else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {count} pairs"
+                    else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f} over {count} seeds"
                 )
                 said.append(
                     f"{axis}: `{label}` against `{present[0]}`: {100 * mean:+.1f} points of "
-                    f"{metric.replace('_', ' ')} ({pairs})"
+                    f"{metric.replace('_', ' ')} ({interval}; {pairs} {'pair' if pairs == 1 else 'pairs'})"
                 )
         return said
 
-    def _differences(self, axis: str, one: str, other: str, metric: str) -> List[float]:
+    def differences(self, axis: str, one: str, other: str, metric: str) -> Dict[Any, List[float]]:
+        """A score of one choice minus that of another, for all else alike, by seed."""
+
         def key(cell: Cell) -> Tuple[Any, ...]:
             return tuple(label for name, label in cell.choices.items() if name != axis) + (cell.seed,)
 
@@ -98,7 +106,11 @@ class Trainings:
             value = training.metric(metric) if training else None
             if cell.choices[axis] in values and value is not None:
                 values[cell.choices[axis]][key(cell)] = value
-        return [values[other][pair] - value for pair, value in values[one].items() if pair in values[other]]
+        found: Dict[Any, List[float]] = {}
+        for pair, value in values[one].items():
+            if pair in values[other]:
+                found.setdefault(pair[-1], []).append(values[other][pair] - value)
+        return found
 
     def figures(self) -> List[Tuple[str, str, List[combine.Group]]]:
         """Name, title and curves of each figure."""
@@ -124,20 +136,24 @@ class Trainings:
         return made
 
     def hours(self) -> float:
-        """Core hours of all trainings: threads times the time that their episodes took, from timing.jsonl."""
+        """Core hours of all trainings: threads times the time that their episodes took, from timing.jsonl.
+
+        A training that was stopped has a gap between two lines, which is left out.
+        """
         total = 0.0
-        for cell, training in self.cells:
+        for _, training in self.cells:
             if training and (training.folder / "timing.jsonl").exists():
                 lines, _ = read_json_lines(training.folder / "timing.jsonl", schemas.TIMING)
-                times = [line["time"] for line in lines if "time" in line]
-                # the first line stands at the end of the first episode
-                seconds = (times[-1] - times[0]) * len(times) / max(1, len(times) - 1) if times else 0.0
-                total += seconds * max(1, cell.flags.get("num_threads", 1))
+                steps = np.diff([line["time"] for line in lines if "time" in line])
+                if len(steps):
+                    usual = float(np.median(steps))  # the first episode's time is not there
+                    seconds = usual + float(steps[steps < 10 * usual].sum())
+                    total += seconds * ((training.results.get("config") or {}).get("threads") or 1)
         return total / 3600
 
     def fill(self, document: Document) -> None:
         """Add what the trainings have shown."""
-        document.add(Text(f"The trainings took {self.hours():.1f} core hours."), Head("Answer"))
+        document.add(Text(f"The trainings took about {self.hours():.1f} core hours."), Head("Answer"))
         lines = self.conclusions() or ["Too few cells are done to compare any."]
         document.add(*(Text(line, item=True) for line in lines))
         caption = "Mean and sample standard deviation over seeds."

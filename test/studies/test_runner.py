@@ -79,7 +79,9 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
     text = (report / "rates.md").read_text()
     assert re.search(
-        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 %.*, 2 pairs\)$", text, re.M
+        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 % interval .* over 2 seeds; 2 pairs\)$",
+        text,
+        re.M,
     )
     assert len(re.findall(r"^\| 0\.\d+ \| 2 of 2 \| \d+ \| [01]\.\d{4} ± ", text, re.M)) == 2
     assert (report / "rates/rates.png").exists() and "![Rates](rates/rates.png)" in text

@@ -100,9 +100,14 @@ def changed(**more):
             "only: 'rat': no such axis; did you mean 'rate'",
         ),
         (changed(scales={"full": {"only": {"rate": ["1"]}}}), "only: rate: must be a list of its labels"),
-        ("a: [", "line 1: not YAML"),
-        ("- 1", "the file: must be a mapping"),
+        ("a: [", "not YAML"),
+        ("- 1", "mapping"),
+        ("[" * 3000, "not YAML"),
+        ("question: 2024-13-45", "not YAML"),
         ("!!python/object/apply:os.system [true]", "not YAML"),
+        (changed(command=["main.py"]), "command: ['main.py']: must be one of main.py"),
+        (changed(base={"log_tag": "x"}), "base: log_tag: study.py sets it"),
+        (changed(grid={"rate": {0.1: {}, "0.1": {}}}), "grid: rate: two choices have the same label"),
     ],
 )
 def test_what_is_no_study(load, raw, text):
