@@ -136,7 +136,7 @@ def test_exported_pages_link_to_each_other(folders, tmp_path):
     assert first in pages and len(pages) > 8
     import html
     import re
-    from urllib.parse import urlsplit
+    from urllib.parse import unquote, urlsplit
 
     for page in pages:
         for link in re.findall(r'(?:href|src)="([^"#]*)"', page.read_text()):
@@ -144,7 +144,7 @@ def test_exported_pages_link_to_each_other(folders, tmp_path):
             if link.startswith("data:") or "compare" in link:
                 continue
             assert not link.startswith("/") and not urlsplit(link).scheme
-            assert (page.parent / link).exists(), (page, link)
+            assert (page.parent / unquote(link)).exists(), (page, link)
 
 
 def test_the_command(tmp_path, folders):

@@ -110,7 +110,7 @@ def test_the_report_of_flights_and_the_index(two, tmp_path):
     assert "| trained: 3, seed 1 | tiny_net | 3 | 0.2000 |" in text and "1 of 4" in text
     page = write_index([first, flying], tmp_path / "out")
     index = page.with_suffix(".md").read_text()
-    assert "## flying" in index and "(trained.md)" in index and "rank correlation +1.00" in index
+    assert "## flying" in index and "trained.md" in index and "rank correlation +1.00" in index
 
 
 def test_a_correlation_of_what_does_not_vary_is_none():

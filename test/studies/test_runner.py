@@ -79,7 +79,7 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
     text = (report / "rates.md").read_text()
     assert re.search(
-        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 % interval .* over 2 seeds; 2 pairs\)$",
+        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 % .* over 2 seeds; 2 pairs\)$",
         text,
         re.M,
     )
@@ -149,7 +149,7 @@ def test_two_at_once_are_refused(words, tmp_path):
 def test_the_studies_there_are(capsys):
     assert command.main(["list"]) == 0
     names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
+    assert sorted(names) == sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
     with pytest.raises(UsageError, match="study.py run: which study"):
         command.main(["run"])
     json.dumps(names)
