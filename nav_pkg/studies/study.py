@@ -264,9 +264,6 @@ def parse(raw: Any, path: Path) -> Study:
             for axis, choices in _mapping(held.get("grid", {}), path, "grid").items()
         )
     }
-    for axis, choices in held.get("grid", {}).items():
-        if len({str(label) for label in choices}) < len(choices):
-            raise DataError(f"{path}: grid: {axis}: two choices have the same label")
     empty = next((axis for axis, choices in grid.items() if not choices), None)
     if empty is not None:
         raise DataError(f"{path}: grid: {empty}: has no choice: give at least one, or leave the axis out")

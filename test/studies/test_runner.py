@@ -79,7 +79,7 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
     text = (report / "rates.md").read_text()
     assert re.search(
-        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 % .* over 2 seeds; 2 pairs\)$",
+        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 % .* 2 seeds; 2 pairs\)$",
         text,
         re.M,
     )

@@ -107,7 +107,7 @@ def changed(**more):
         ("!!python/object/apply:os.system [true]", "not YAML"),
         (changed(command=["main.py"]), "command: ['main.py']: must be one of main.py"),
         (changed(base={"log_tag": "x"}), "base: log_tag: study.py sets it"),
-        (changed(grid={"rate": {0.1: {}, "0.1": {}}}), "grid: rate: two choices have the same label"),
+        (changed(grid={"rate": {0.1: {}, "0.1": {}}}), "the key 0.1 is not text"),
     ],
 )
 def test_what_is_no_study(load, raw, text):
