@@ -21,7 +21,8 @@ from nav_pkg.core import UsageError
 
 RECORD, TRAIN, BOTH = "dag_create_data.py", "dag_train.py", "dag_train_and_evaluate.py"
 EVALUATE, ONLINE, DAGGER = "dag_evaluate.py", "dag_train_online.py", "dag_dagger.py"
-ALL = (RECORD, TRAIN, BOTH, EVALUATE, ONLINE, DAGGER)
+STUDY = "study.py"
+ALL = (RECORD, TRAIN, BOTH, EVALUATE, ONLINE, DAGGER, STUDY)
 MODELS = (TRAIN, BOTH, ONLINE, DAGGER)
 """Commands that train models, one for each of `--seeds`."""
 SEEDS = (123, 456, 789)
@@ -150,7 +151,7 @@ FLAGS: Tuple[ClusterFlag, ...] = (
             f"seconds that a job may run ({_WALL}); in dag_train.py the same as --wall_time_train",
             None,
             _SECONDS,
-            commands=(TRAIN, EVALUATE, ONLINE, DAGGER),
+            commands=(TRAIN, EVALUATE, ONLINE, DAGGER, STUDY),
             instead="here it is --wall_time_rec, or --wall_time_train and --wall_time_eva",
         ),
     ),
@@ -164,21 +165,21 @@ FLAGS: Tuple[ClusterFlag, ...] = (
             "GPUs of a job with a network (none: 1 where the pool has any, else 0)",
             None,
             whole(0, 64),
-            commands=(*MODELS, EVALUATE),
+            commands=(*MODELS, EVALUATE, STUDY),
         ),
         ClusterFlag(
             "--gpumem",
             "least memory of a GPU, MB",
             1900,
             whole(1),
-            commands=(*MODELS, EVALUATE),
+            commands=(*MODELS, EVALUATE, STUDY),
         ),
         ClusterFlag("--gpumem_train", "the same, of trainings alone", None, whole(1), commands=(BOTH,)),
         ClusterFlag("--gpumem_eva", "the same, of evaluations alone", None, whole(1), commands=(BOTH,)),
         ClusterFlag(
             "--copy_dataset",
             "keep what is read of a dataset on the host's own disk, once a host",
-            commands=(TRAIN, BOTH, DAGGER),
+            commands=(TRAIN, BOTH, DAGGER, STUDY),
         ),
     ),
     *_group(

@@ -13,7 +13,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg.cli import cluster_flags, flags, plan_files
 from nav_pkg.cli.cluster_flags import Layer
@@ -365,7 +365,7 @@ def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:
     return chosen
 
 
-def run(command: type, argv: Optional[Sequence[str]] = None) -> int:
+def run(command: Callable[[Sequence[str]], DagCommand], argv: Optional[Sequence[str]] = None) -> int:
     """Run a command of the cluster; returns the exit code."""
     one: DagCommand = command(list(sys.argv[1:] if argv is None else argv))
     with one.folders():

@@ -10,6 +10,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import subprocess
@@ -52,6 +53,9 @@ def make_parser() -> flags.Parser:
     add("study", nargs="?", help="name of a study, its file (.yaml), or all")
     add("--scale", default="small", help="size at which it is run: full, small or smoke")
     add("--jobs", type=whole(1, 256), help="trainings side by side; default: as many as there are cores")
+    add(
+        "--backend", choices=("local", "condor"), default="local", help="this machine, or one DAG on HTCondor"
+    )
     add("--extend", action="store_true", help="train the new cells of a study that has changed")
     add("--output", type=Path, help="folder of the report; default: report/ in the study's log folder")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
@@ -61,7 +65,9 @@ def make_parser() -> flags.Parser:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    args = make_parser().parse_args(argv)
+    args, cluster = make_parser().parse_known_args(argv)
+    if cluster and (args.action != "run" or args.backend != "condor"):
+        raise UsageError(f"study.py {args.action}: unknown argument {cluster[0]!r}; see study.py --help")
     summary = args.summary_dir.expanduser().resolve()
     if args.action == "list":
         for name in studies.in_order():
@@ -82,7 +88,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             if args.action == "status":
                 print(f"{status_table(folder).text()}\n{counts_text(folder)}")
             elif args.action == "run":
-                code = run(folder, args) or code
+                code = run(folder, args, cluster) or code
             folders.append(folder)
         except NavError as error:
             if args.study != "all":
@@ -119,14 +125,22 @@ def write(folders: Sequence[StudyFolder], args: argparse.Namespace, summary: Pat
     return code
 
 
-def run(folder: StudyFolder, args: argparse.Namespace) -> int:
+def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = ()) -> int:
     """Check all cells, then run those that are left."""
     root = args.data_root.expanduser().resolve()
+    if args.backend == "condor":
+        from nav_pkg.cli import dag, dag_study
+
+        dag_study.check(folder)
     make_datasets(folder, root, args.summary_dir)
     needs = {
         cell.digest: checked(cell, words(folder, cell, root, args.summary_dir), root) for cell in folder.cells
     }
     folder.open(args.extend)
+    if args.backend == "condor":
+        places = ["--summary_dir", str(args.summary_dir.expanduser().resolve()), "--data_root", str(root)]
+        line = ["-t", f"{folder.tag}/dag", *places, *cluster]
+        return dag.run(functools.partial(dag_study.StudyDag, folder), line)
     threads = max(need.threads for need in needs.values())
     jobs = args.jobs or max(1, len(os.sched_getaffinity(0)) // threads)
     if COMMANDS[folder.study.command].alone:
