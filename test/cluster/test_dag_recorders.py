@@ -59,8 +59,8 @@ def test_recorders_make_the_bytes_of_one_session(folders, make_queue):
     words = ["--startswith", "c", "--destination", "made", "--random_seed", 7, *cleaning]
     run("clean_dataset.py", *words, "--data_root", brought / "data")
     for name in ("c", "made"):
-        # what is sent home goes when a run ends, or, on a slow machine, in the middle of the next one: this is
-        # kept apart and flown again
+        # Files are sent home when a run ends or, on a slow machine, in the middle of the next one, which is
+        # kept apart then and flown again.
         ours, theirs = (
             {key: value for key, value in contents(place / name).items() if not key.startswith("quarantine/")}
             for place in (folders / "data", brought / "data")
