@@ -59,7 +59,12 @@ def test_recorders_make_the_bytes_of_one_session(folders, make_queue):
     words = ["--startswith", "c", "--destination", "made", "--random_seed", 7, *cleaning]
     run("clean_dataset.py", *words, "--data_root", brought / "data")
     for name in ("c", "made"):
-        ours, theirs = (contents(place / name) for place in (folders / "data", brought / "data"))
+        # Files are sent home when a run ends or, on a slow machine, in the middle of the next one, which is
+        # kept apart then and flown again.
+        ours, theirs = (
+            {key: value for key, value in contents(place / name).items() if not key.startswith("quarantine/")}
+            for place in (folders / "data", brought / "data")
+        )
         assert len(ours) > 80 and [key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)] == []
     queue.clear()
 
