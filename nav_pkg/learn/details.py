@@ -127,11 +127,11 @@ def structure(name: str) -> Structure:
                 sizes.append(tensor.numel() * tensor.element_size())
 
     hooks = [m.register_forward_hook(note) for m in net.modules() if not any(m.children())]
-    # without oneDNN, whose LSTM is one operation that the counter does not know
-    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(
-        display=False
-    ) as counter:
-        net(torch.zeros(1, *shape))
+    with warnings.catch_warnings(), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        warnings.simplefilter("ignore")  # of Intel's GPUs, which the switch below speaks of
+        # without oneDNN, whose LSTM is one operation that the counter does not know
+        with torch.backends.mkldnn.flags(enabled=False):
+            net(torch.zeros(1, *shape))
     for hook in hooks:
         hook.remove()
     return Structure(

@@ -73,7 +73,12 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "4 of 4 cells are done" in out and "begun" not in out and results(tmp_path) == before
     assert command.main(words("status")) == 0
-    assert len(re.findall(r"^\w{10}  0\.\d+ .* done +3$", capsys.readouterr().out, re.MULTILINE)) == 4
+    assert (
+        len(
+            re.findall(r"^\w{10}  0\.\d+, seed \d  done   3 episodes$", capsys.readouterr().out, re.MULTILINE)
+        )
+        == 4
+    )
     report = tmp_path / "report"
     assert command.main(words("report", RAW, "--output", report)) == 0
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
