@@ -75,7 +75,7 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert command.main(words("status")) == 0
     assert (
         len(
-            re.findall(r"^\w{10}  0\.\d+, seed \d  done   3 episodes$", capsys.readouterr().out, re.MULTILINE)
+            re.findall(r"^\w{10}  0\.\d+, seed \d +done   3 episodes$", capsys.readouterr().out, re.MULTILINE)
         )
         == 4
     )
