@@ -89,7 +89,7 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
         re.M,
     )
     assert len(re.findall(r"^\| 0\.\d+ \| 2 of 2 \| \d+ \| [01]\.\d{4} ± ", text, re.M)) == 2
-    assert (report / "rates/rates.png").exists() and "![Rates](rates/rates.png)" in text
+    assert (report / "rates/rates.png").exists() and "![rates](rates/rates.png)" in text
     # the cells of an extended study are trained, the others' logs stay
     more = {**RAW, "seeds": [1, 2, 3]}
     with pytest.raises(
