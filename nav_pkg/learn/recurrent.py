@@ -45,7 +45,7 @@ class InitState:
             Kapturowski et al. 2019, R2D2); windows then lie on a grid.
         frames: for `burn_in`.
 
-    The default costs nothing and learns as well as a recomputed state (docs/results.md).
+    The default costs nothing beside the window itself.
     """
 
     kind: str = "carried"
