@@ -195,7 +195,7 @@ class StudyFolder:
 
 
 class Runner:
-    """Runs what is left of a study.
+    """Runs the cells of a study that are not done.
 
     Args:
         folder: its folder, open.

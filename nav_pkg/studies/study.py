@@ -23,7 +23,7 @@ its choices say, then the scale's `base` and `grid`, and the seed; keys are flag
 dashes. `null` takes back a flag of `base`.
 
 Other studies name their command. `command: evaluate.py` flies; `checkpoints: {studies: [tinyv2], count: 12}`
-chooses so many of the networks that other studies trained, spread over validation accuracy.
+flies 12 of the networks that these studies trained, spread evenly over validation accuracy.
 `run_script.py` collects, `network_details.py` measures networks.
 """
 
