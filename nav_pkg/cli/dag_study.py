@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from nav_pkg.cli import early
@@ -35,14 +36,15 @@ class StudyDag(DagCommand):
 
     Args:
         folder: the study's, open.
+        source: what study.py finds the study by, from any folder: its name, or the path of its file.
         argv: flags of the cluster, and `-t`, `--summary_dir`, `--data_root`.
     """
 
     name = "study.py"
     about = "Run a study on a cluster."
 
-    def __init__(self, folder: StudyFolder, argv: Sequence[str]):
-        self.study = folder
+    def __init__(self, folder: StudyFolder, source: str, argv: Sequence[str]):
+        self.study, self.source = folder, source
         super().__init__(argv)
 
     def layers(self) -> List[Any]:
@@ -57,14 +59,14 @@ class StudyDag(DagCommand):
         """All cells, done ones as well: the DAG of the same study is the same."""
         return {"cells": [cell.digest for cell in self.study.cells]}
 
-    def made(self) -> Any:
+    def made(self) -> Path:
         """The report."""
         return self.study.folder / "report" / f"{self.study.study.name}.html"
 
     def jobs(self) -> List[Asked]:
         """The cells that are left, and the report."""
         cells = [self._cell(cell) for cell in self.cells]
-        words = ["study.py", "report", self.study.study.name, "--scale", self.study.scale]
+        words = ["study.py", "report", self.source, "--scale", self.study.scale]
         work = estimate.Work(60.0, 900.0, 50.0, 0.0, 50)
         parents = tuple(one.job.name for one in cells)
         return [*cells, self.asked("report", "report", words, work, parents=parents)]

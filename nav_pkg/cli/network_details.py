@@ -19,8 +19,8 @@ from nav_pkg.cli.learner_flags import real, whole
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data.paths import summary_dir
+from nav_pkg.studies.commands import DETAILS_FILE
 
-FILE = "details.json"
 WAYS = ("eager", "channels_last", "bfloat16", "compiled", "TorchScript", "ONNX Runtime", "OpenVINO")
 
 
@@ -98,6 +98,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for name, table in tables.items():
         print(f"\n{table.text()}")
         files.atomic_write(folder / f"{name}.csv", table.csv(), "--summary_dir")
-    files.atomic_write(folder / FILE, files.to_json({"networks": found}), "--summary_dir")
-    print(f"\n{folder / FILE}")
+    files.atomic_write(folder / DETAILS_FILE, files.to_json({"networks": found}), "--summary_dir")
+    print(f"\n{folder / DETAILS_FILE}")
     return 0

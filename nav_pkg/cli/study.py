@@ -138,9 +138,12 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
     }
     folder.open(args.extend)
     if args.backend == "condor":
+        # jobs run in other folders
+        source = folder.study.name if args.study == "all" else args.study
+        source = str(Path(source).resolve()) if source.endswith((".yaml", ".yml")) else source
         places = ["--summary_dir", str(args.summary_dir.expanduser().resolve()), "--data_root", str(root)]
         line = ["-t", f"{folder.tag}/dag", *places, *cluster]
-        return dag.run(functools.partial(dag_study.StudyDag, folder), line)
+        return dag.run(functools.partial(dag_study.StudyDag, folder, source), line)
     threads = max(need.threads for need in needs.values())
     jobs = args.jobs or max(1, len(os.sched_getaffinity(0)) // threads)
     if COMMANDS[folder.study.command].alone:

@@ -39,7 +39,7 @@ PUBLISHED: Dict[str, Published] = {
         1341,
         35,
         3,
-        "There, its kinds of blocks are counted; here, every convolution of all branches.",
+        "There, probably its kinds of blocks are counted; here, every convolution of all branches.",
     ),
     "res18_net": Published(
         4,
@@ -48,10 +48,10 @@ PUBLISHED: Dict[str, Published] = {
         1277,
         297,
         21,
-        "There, its four stages are counted; here, all convolutions, shortcuts included.",
+        "There, probably its four stages are counted; here, all convolutions, shortcuts included.",
     ),
     "dense_net": Published(
-        24, 1, "6*10^6", 913, 52, 5, "There, one block's layers are counted; here, all convolutions."
+        24, 1, "6*10^6", 913, 52, 5, "There, probably one block's layers are counted; here, all convolutions."
     ),
     "squeeze_net": Published(
         9,
@@ -60,7 +60,7 @@ PUBLISHED: Dict[str, Published] = {
         1303,
         293,
         22,
-        "There, the first convolution and eight fire modules are counted, each of three convolutions.",
+        "There, probably the first convolution and eight fire modules count, each of three convolutions.",
     ),
     "tiny_net": Published(2, 2, "8*10^6", 1335, 2369, 59, "The layers are the same."),
 }

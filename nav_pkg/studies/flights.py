@@ -11,14 +11,14 @@ from nav_pkg.flight.measures import rank_correlation
 from nav_pkg.reading import read_json
 from nav_pkg.report import style
 from nav_pkg.report.document import Data, Document, Figure, Head, Text
-from nav_pkg.report.evaluation import RESULT
+from nav_pkg.report.evaluation import RESULT, checkpoints_table
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.studies.runner import DONE, StudyFolder
 
-ONLINE = {"whole": "whole laps", "loss": "imitation loss in flight"}
+ONLINE = {"whole": "whole laps", "online_loss": "imitation loss in flight"}
 OFFLINE = {
     "accuracy": "test accuracy",
-    "balanced": "balanced test accuracy",
+    "balanced_accuracy": "balanced test accuracy",
     "offline_loss": "test imitation loss",
 }
 RESAMPLES = 10_000
@@ -32,24 +32,15 @@ def rows_of(folder: StudyFolder) -> List[Row]:
         if folder.state(cell).state != DONE:
             continue
         made = read_json(folder.log(cell) / RESULT, schemas.EVALUATION)
-        entry = next(iter(made["checkpoints"].values()))
-        said, scores = entry["measures"], entry.get("offline") or {}
-        low, high = (said["success_low"], said["success_high"]) if said["counted"] else (None, None)
+        said = next(iter(made["checkpoints"].values()))["measures"]
         rows.append(
             {
+                **checkpoints_table(made).rows[0],
                 "what": cell.group or cell.name,
-                "network": entry["network"],
-                "updates": entry.get("updates"),
-                "accuracy": scores.get("accuracy"),
-                "balanced": scores.get("balanced_accuracy"),
-                "offline_loss": scores.get("imitation_loss"),
-                "laps": f"{said['successes']} of {said['counted']}",
-                "interval": None if low is None else f"{100 * low:.0f} to {100 * high:.0f} %",
+                "updates": next(iter(made["checkpoints"].values())).get("updates"),
                 "whole": said["success_rate"],
-                "loss": said["imitation_loss"],
-                "distance": said["collision_free_distance"],
-                "low": low,
-                "high": high,
+                "low": said["success_low"],
+                "high": said["success_high"],
             }
         )
     return rows
@@ -60,12 +51,12 @@ COLUMNS = (
     Column("network", "network"),
     Column("updates", "gradient steps", 0),
     Column("accuracy", "test accuracy", 4),
-    Column("balanced", "balanced", 4),
+    Column("balanced_accuracy", "balanced", 4),
     Column("offline_loss", "imitation loss, test", 4),
-    Column("laps", "whole laps"),
+    Column("success", "whole laps"),
     Column("interval", "95 % interval (Wilson)"),
-    Column("loss", "imitation loss in flight", 3),
-    Column("distance", "free of collision [m]", 1),
+    Column("online_loss", "imitation loss in flight", 3),
+    Column("collision_free_distance", "free of collision [m]", 1),
     *(Column(key, key, where=()) for key in ("whole", "low", "high")),
 )
 
@@ -96,7 +87,7 @@ def fill_flights(folder: StudyFolder, document: Document) -> None:
     """Add what the flights have shown."""
     rows = rows_of(folder)
     document.add(Head("Answer"))
-    known = [row for row in rows if row["accuracy"] is not None and row["loss"] is not None]
+    known = [row for row in rows if row["accuracy"] is not None and row["online_loss"] is not None]
     for offline, offline_name in OFFLINE.items():
         for online, online_name in ONLINE.items():
             found = correlation_interval([row[offline] for row in known], [row[online] for row in known])
@@ -126,7 +117,7 @@ def scatter(rows: Sequence[Row]) -> Any:
         bars = np.abs(np.array([[100 * row["low"], 100 * row["high"]] for row in mine]).T - whole)
         left.errorbar(accuracy, whole, yerr=bars, capsize=2, label=network, **look)
         right.plot(
-            [row["offline_loss"] for row in mine], [row["loss"] for row in mine], label=network, **look
+            [row["offline_loss"] for row in mine], [row["online_loss"] for row in mine], label=network, **look
         )
     left.set_xlabel("test accuracy [%]")
     left.set_ylabel("whole laps [%]")

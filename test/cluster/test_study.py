@@ -52,6 +52,8 @@ def run(tmp_path, monkeypatch):
 def test_a_job_a_cell_and_the_report(run):
     jobs, folder = run(RAW, "--rammem", "3", "--wall_time", "7200")
     assert [job["name"] for job in jobs] == [*(f"c_{cell.digest}" for cell in folder.cells), "report"]
+    report = json.loads(next(folder.folder.rglob("report.json")).read_text())
+    assert Path(report["command"][2]).is_absolute() and report["command"][2].endswith("/rates.yaml")
     first = folder.cells[0]
     tag = f"studies/rates/small/cells/{first.digest}"
     spec = json.loads((next(folder.folder.rglob(f"{jobs[0]['name']}.json"))).read_text())
