@@ -129,6 +129,8 @@ HEARTBEAT: Schema = {
     "progress": _REAL,
     "lap": _REAL,
     "limit": _REAL,
+    "x": _REAL,
+    "y": _REAL,
     "loss": _REAL,
     "updates": _COUNT,
 }

@@ -338,6 +338,7 @@ class Supervisor:
         self._command_robot(decision)
         self._episode.publish(message)
         if self._log:
+            place = {"x": frame.pose.x, "y": frame.pose.y} if frame is not None else {}
             self._log.beat(
                 force=bool(message.outcome),  # the commit has another limit than a frame
                 run=plan.run,
@@ -347,6 +348,7 @@ class Supervisor:
                 progress=message.progress,
                 lap=flight.episode.plan.route.length,
                 limit=flight.episode.max_duration,
+                **place,
                 **self._learning,
             )
 

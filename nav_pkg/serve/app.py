@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import flask
 import numpy as np
 
-from nav_pkg.core import NavError
+from nav_pkg.core import DataError, NavError
 from nav_pkg.data import format as fmt
 from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.reading import read_json
 from nav_pkg.report import combine, style
 from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
 from nav_pkg.report.floorplan import WALLS
@@ -39,7 +42,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.after_request
     def harden(answer: flask.Response) -> flask.Response:
-        answer.headers["Content-Security-Policy"] = "default-src 'self'; style-src 'self' 'unsafe-inline'"
+        answer.headers["Content-Security-Policy"] = "default-src 'self'; img-src 'self' data:"
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 
@@ -172,7 +175,8 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
     @app.get("/logs/session/<path:tag>/")
     def session(tag: str) -> str:
         entry = catalogue.entry("session", tag)
-        return flask.render_template("session.html", entry=entry, **_session(catalogue, entry))
+        plan = _plan(str(_configuration(catalogue.folder(entry)).get("world")))
+        return flask.render_template("session.html", entry=entry, plan=plan, **_session(catalogue, entry))
 
     @app.get("/live/<path:tag>.json")
     def session_state(tag: str) -> Any:
@@ -211,8 +215,6 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         from nav_pkg.cluster.status import Dag, table
 
         entry = catalogue.entry("dag", tag)
-        import time
-
         lines = table(Dag(catalogue.folder(entry)).look(), time.time())
         return flask.render_template("entry.html", entry=entry, pages=[], lines=lines)
 
@@ -236,8 +238,6 @@ def _there(catalogue: Catalogue, tag: str, name: str) -> List[str]:
 
 
 def _missing(what: str) -> NavError:
-    from nav_pkg.core import DataError
-
     return DataError(f"{what}: not there")
 
 
@@ -306,8 +306,6 @@ def _png(figure: Any) -> flask.Response:
 
 
 def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
-    from nav_pkg.flight.runlog import RunLog
-
     folder = catalogue.folder(entry)
     runs = list(RunLog(folder).runs()) if (folder / "runs.jsonl").exists() else []
     state = live(folder)
@@ -319,18 +317,22 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
             percent=min(100, round(100 * (state.get("progress") or 0.0) / lap)) if lap else None,
             simulated=state.get("stamp"),
             image=_newest_image(catalogue, entry) is not None,
+            **{key: state[key] for key in ("x", "y") if key in state},
         )
     return {"state": said, "runs": runs[-50:]}
 
 
+def _configuration(folder: Path) -> Dict[str, Any]:
+    """Of a session; empty where there is none that can be read."""
+    try:
+        return read_json(folder / "run_conf.json")
+    except NavError:
+        return {}
+
+
 def _newest_image(catalogue: Catalogue, entry: Entry) -> Optional[Path]:
     """The latest whole image of the run that a session records now."""
-    from nav_pkg.reading import read_json
-
-    try:
-        conf = read_json(catalogue.folder(entry) / "run_conf.json")
-    except NavError:
-        return None
+    conf = _configuration(catalogue.folder(entry))
     location = conf.get("data_location") or entry.tag
     dataset = catalogue.data_root / str(location)
     if not conf.get("create_dataset") or catalogue.data_root.resolve() not in dataset.resolve().parents:

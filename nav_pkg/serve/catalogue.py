@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.core import DataError
+from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import Dataset, find_datasets
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.reading import read_json
@@ -31,6 +32,8 @@ MARKS = {
 """Files that tell what a log folder is of; the first that is there decides."""
 DEEPEST = 8
 """Folders below the folder of all logs that are looked into."""
+DATASETS_DEEPEST = 4
+"""The same below the folder of all datasets (`find_datasets`)."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,14 @@ class Catalogue:
         Raises:
             DataError: there is none of that name below the data root.
         """
-        if name not in self.datasets():
+        path = self.data_root
+        for part in _parts(name, DATASETS_DEEPEST, "dataset"):
+            if (path / DATASET_FILE).exists():
+                raise DataError(f"{name}: no such dataset")  # a folder within one is its own
+            path = path / part
+        if not os.path.lexists(path / DATASET_FILE):
             raise DataError(f"{name}: no such dataset")
-        return Dataset(self.data_root / name, check=False)
+        return Dataset(path, check=False)
 
     def entries(self, kind: str = "") -> List[Entry]:
         """What lies in the folder of all logs, the latest first.
@@ -97,10 +105,18 @@ class Catalogue:
         Raises:
             DataError: there is none of that kind and tag.
         """
-        found = next((entry for entry in self.entries(kind) if entry.tag == tag), None)
-        if found is None:
-            raise DataError(f"{tag}: no such {kind}")
-        return found
+        missing = DataError(f"{tag}: no such {kind}")
+        folder = self.summary_dir
+        for part in _parts(tag, DEEPEST, kind):
+            if folder != self.summary_dir and _closed(_mark(folder)):
+                raise missing  # its subfolders are its own
+            folder = folder / part
+            if folder.is_symlink():
+                raise missing
+        mark = _mark(folder)
+        if mark is None or MARKS[mark] != kind or not tag.isprintable():
+            raise missing
+        return self._entry(tag, mark)
 
     def folder(self, entry: Entry) -> Path:
         """Its log folder."""
@@ -118,8 +134,8 @@ class Catalogue:
             tag = folder.relative_to(self.summary_dir).as_posix()
             if tag.isprintable():  # no page can hold others
                 yield tag, mark
-            if MARKS[mark] in ("training", "session"):
-                return  # their subfolders are their own
+            if _closed(mark):
+                return  # its subfolders are its own
         for name in sorted(entries):
             if depth and not name.startswith(".") and entries[name].is_dir(follow_symlinks=False):
                 yield from self._walk(folder / name, depth - 1)
@@ -142,6 +158,28 @@ class Catalogue:
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
         return entry
+
+
+def _parts(name: str, deepest: int, kind: str) -> List[str]:
+    """The folders of a name below the root.
+
+    Raises:
+        DataError: no name of a folder that a list would show.
+    """
+    parts = name.split("/")
+    if len(parts) > deepest or any(not part or part.startswith(".") or "\0" in part for part in parts):
+        raise DataError(f"{name}: no such {kind}")
+    return parts
+
+
+def _mark(folder: Path) -> Optional[str]:
+    """The file that tells what a log folder is of."""
+    return next((mark for mark in MARKS if os.path.lexists(folder / mark)), None)
+
+
+def _closed(mark: Optional[str]) -> bool:
+    """Whether subfolders of a log folder belong to it alone."""
+    return mark is not None and MARKS[mark] in ("training", "session")
 
 
 def _stat(path: Path) -> Optional[os.stat_result]:

@@ -25,6 +25,7 @@ if (player) {
     if (timer) { clearInterval(timer); timer = null; find("play").textContent = "play"; return; }
     find("play").textContent = "pause";
     timer = setInterval(() => {
+      if (!image.complete) return; // a slow server plays slower, and leaves out no image
       const next = Number(slider.value) + 1;
       if (next >= Number(player.dataset.frames)) { find("play").click(); return; }
       slider.value = next;
@@ -35,15 +36,22 @@ if (player) {
 const live = document.getElementById("live");
 if (live && live.dataset.running === "yes") {
   let before = null;
+  const here = document.getElementById("here"), flown = [];
   setInterval(() => fetch(live.dataset.state).then((answer) => answer.json()).then((state) => {
     const set = (id, value) => { const at = document.getElementById(id); if (at && value !== undefined && value !== null) at.textContent = value; };
     set("run", state.run); set("percent", state.percent); set("outcomes", state.outcomes);
     set("simulated", state.simulated && state.simulated.toFixed(1));
-    const now = { wall: Date.now() / 1000, simulated: state.simulated };
+    const now = { wall: Date.now() / 1000, simulated: state.simulated, run: state.run };
     if (before && now.simulated > before.simulated) set("rate", ((now.simulated - before.simulated) / (now.wall - before.wall)).toFixed(1));
+    if (before && state.run !== before.run) flown.length = 0;
+    if (here && state.x !== undefined) {
+      here.setAttribute("cx", state.x); here.setAttribute("cy", -state.y);
+      flown.push(state.x + "," + -state.y);
+      document.getElementById("path").setAttribute("points", flown.join(" "));
+    }
     before = now;
     const view = document.getElementById("view");
-    if (view) view.src = live.dataset.image + "?" + now.wall;
+    if (view && view.complete) view.src = live.dataset.image + "?" + now.wall;
     if (!state.running) location.reload();
   }), 1000);
 }
