@@ -1,4 +1,4 @@
-"""The local page in a browser: Chromium, headless, driven by Playwright; skipped where one of them is missing."""
+"""The local page in headless Chromium, driven by Playwright; skipped where one of them is missing."""
 
 import json
 import os
