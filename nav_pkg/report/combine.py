@@ -7,7 +7,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error
 from nav_pkg.report import style
 from nav_pkg.report.curves import RESULTS_FILE, read_results
-from nav_pkg.report.scalars import Curve, falls, is_training, read_curve, score_of
+from nav_pkg.report.scalars import Curve, falls, is_training, read_curves, score_of
 from nav_pkg.report.tables import Column, Table
 
 DRAWN = 2000
@@ -114,9 +114,13 @@ class Group:
         return steps, values.mean(axis=0), spread
 
 
-def read_group(name: str, folders: Sequence[Path], tag: str) -> Group:
-    """The curves of a scalar of several trainings."""
-    return Group(name, tuple(folders), tuple(read_curve(folder, tag) for folder in folders))
+def read_groups(trainings: Mapping[str, Sequence[Path]], tag: str) -> List[Group]:
+    """The curves of a scalar of trainings, which are given by group."""
+    curves = iter(read_curves([folder for folders in trainings.values() for folder in folders], tag))
+    return [
+        Group(name, tuple(folders), tuple(next(curves) for _ in folders))
+        for name, folders in trainings.items()
+    ]
 
 
 def notes_of(groups: Sequence[Group]) -> List[str]:
@@ -306,7 +310,7 @@ def write(
         DataError: a training has no such scalar, or the disk refuses.
         UsageError: a curve has no point up to `cutend`.
     """
-    groups = [read_group(name, folders, tag) for name, folders in trainings.items()]
+    groups = read_groups(trainings, tag)
     if cutend >= 0:
         groups = [group.cut(cutend) for group in groups]
     rows = [row for group in groups for row in drawn(group, subsample, each)]

@@ -114,14 +114,14 @@ class Trainings:
 
     def figures(self) -> List[Tuple[str, str, List[combine.Group]]]:
         """Name, title and curves of each figure."""
-        groups = [
-            (
-                members[0][0],
-                combine.read_group(name, [training.folder for _, training in members if training], TAG),
-            )
+        there = {
+            name: [(cell, training) for cell, training in members if training]
             for name, members in self.groups().items()
-            if any(training for _, training in members)
-        ]
+        }
+        there = {name: members for name, members in there.items() if members}
+        folders = {name: [training.folder for _, training in members] for name, members in there.items()}
+        cells = [members[0][0] for members in there.values()]
+        groups = list(zip(cells, combine.read_groups(folders, TAG)))
         if len(groups) <= MOST_CURVES or len(self.study.grid) < 2:
             return [(self.study.name, self.study.title, [group for _, group in groups])]
         axis = next(iter(self.study.grid))

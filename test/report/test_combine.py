@@ -65,11 +65,22 @@ def test_a_training_that_is_written_to_or_damaged(tmp_path, monkeypatch):
     with open(folder / "metrics.jsonl", "a") as file:
         file.write("{damaged}\n" + line(40, 0.4) + line(1 << 70, 0.5) + line(45, 0.5).replace("45", "1e999"))
         file.write(line(50, 0.5)[:30])
-    for piece in (1 << 24, 400):
+    for piece in (1 << 20, 400, 40):
         monkeypatch.setattr(scalars, "PIECE", piece)
         found = read_curve(folder, TAG)
         assert found.values.tolist() == [0.1, 0.2, 0.3, 0.4]
         assert found.notes == (f"{folder / 'metrics.jsonl'}: 3 damaged lines: left out",)
+
+
+def test_much_is_read_in_several_processes(tmp_path, monkeypatch):
+    folders = [training(tmp_path / str(i), [0.1 * i, 0.2]) for i in range(3)]
+    alone = scalars.read_curves(folders, TAG)
+    monkeypatch.setattr(scalars, "MUCH", 0)
+    monkeypatch.setattr(scalars.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    together = scalars.read_curves(folders, TAG)
+    assert [curve.values.tolist() for curve in together] == [curve.values.tolist() for curve in alone]
+    with pytest.raises(DataError, match="has no Loss_test_accuracy"):
+        scalars.read_curves(folders, "Loss_test_accuracy")
 
 
 def test_values_that_are_not_finite(tmp_path):
@@ -82,7 +93,7 @@ def test_values_that_are_not_finite(tmp_path):
 def test_seeds_are_one_curve_with_a_band(tmp_path):
     training(tmp_path / "a" / "seed_1", [0.2, 0.4, 0.6], test=0.5)
     training(tmp_path / "a" / "seed_20", [0.4, 0.8], steps=[10, 30], test=0.7)
-    group = combine.read_group("a", combine.members(tmp_path / "a"), TAG)
+    group = combine.read_groups({"a": combine.members(tmp_path / "a")}, TAG)[0]
     steps, mean, deviation = group.band()
     assert steps.tolist() == [10, 20, 30]
     assert mean == pytest.approx([0.3, 0.5, 0.7]) and deviation == pytest.approx([np.sqrt(0.02)] * 3)
@@ -95,7 +106,7 @@ def test_seeds_are_one_curve_with_a_band(tmp_path):
 
 
 def test_a_losss_best_is_its_smallest(tmp_path):
-    group = combine.read_group("a", [training(tmp_path / "a", [0.9, 0.2, 0.5])], "Loss_val_total")
+    group = combine.read_groups({"a": [training(tmp_path / "a", [0.9, 0.2, 0.5])]}, "Loss_val_total")[0]
     (row,) = combine.combined_table([group], "Loss_val_total").rows
     assert (row["final"], row["best"], row["test"]) == ("0.5000", "0.1000", None)
 

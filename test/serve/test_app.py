@@ -106,9 +106,9 @@ def test_trainings_are_compared(get):
         "/datasets/easy/run/00000_esatv3/99.jpg",
         "/logs/training/elsewhere/", "/logs/training/tiny/", "/logs/session/tiny/seed_1/",
         "/logs/training/./tiny/seed_1/",
-        "/datasets/easy/00000_esatv3/", "/datasets/.easy/", "/logs/training/../../etc/", "/figure/compare.png",
-        "/live/collect.jpg",
-        "/datasets/..%2f..%2fetc/", "/page/training/tiny/seed_1/..%2f..%2fx.html",
+        "/datasets/easy/00000_esatv3/", "/datasets/.easy/", "/logs/training/../../etc/",
+        "/figure/compare.png", "/live/collect.jpg", "/datasets/..%2f..%2fetc/",
+        "/page/training/tiny/seed_1/..%2f..%2fx.html",
         "/figure/training/broken.png",
     ],
 )  # fmt: skip
