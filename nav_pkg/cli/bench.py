@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import bench_expert, bench_online, flags
+from nav_pkg.cli import bench_expert, bench_online, bench_results, flags
 from nav_pkg.core import ROOT, NavError, SimulatorError
 from nav_pkg.sim.bare import real_time_ratio
 from nav_pkg.sim.display import has_gpu
@@ -55,6 +55,12 @@ TARGETS = {
     "amp_over_eager_alex_net": "at least 2",
     "dag_writer_seconds": "under 10",
     "dag_writer_mb": "under 500",
+    "combine_seconds": "under 5",
+    "combine_mb": "under 500",
+    "combine_events_seconds": "under 15",
+    "combine_events_mb": "under 500",
+    "study_overhead": "under 0.05",
+    "page_seconds": "under 2",
 }
 """What each figure shall reach."""
 
@@ -323,6 +329,7 @@ LEARNING = ("train", "amp", "lstm", "long_run", "packing", "memory")
 ELSEWHERE: Dict[str, Callable[[Bench], None]] = {
     "expert": bench_expert.expert,
     **bench_online.MEASUREMENTS,
+    **bench_results.MEASUREMENTS,
 }
 MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
 

@@ -37,7 +37,7 @@ UNAVAILABLE = "weights not available here"
 """State of a cell whose ImageNet weights are not on this machine; it is tried again, and is no failure."""
 STOP_LIMIT = 90.0
 """Seconds that trainings get to save what they have."""
-POLL = 0.2
+POLL = 0.05
 TAIL = 100_000
 """Bytes of a command's output in which its last error line is looked for."""
 CHECKPOINTS_FILE = "checkpoints.json"
