@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -101,23 +102,34 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert len(after) == 6 and {name: after[name] for name in before} == before
 
 
+def report_of(words, raw, folder):
+    """The report's page and figures, without the times that it tells."""
+    assert command.main(words("report", raw, "--output", folder)) == 0
+    page = re.sub(r"[\d.]+ core hours|\| [\d.]+ \|(?= `)", "", (folder / "rates.md").read_text())
+    return page, {path.name: path.read_bytes() for path in (folder / "rates").iterdir()}
+
+
 def test_killed_anywhere_and_begun_again(words, tmp_path, data):
-    line = [sys.executable, str(ROOT / "scripts/study.py"), *words("run", RAW, "--jobs", 2)]
-    for kill, moment in ((signal.SIGKILL, 1), (signal.SIGTERM, 3)):
+    """NAV_PKG_KILLS: how often it is killed, of trainings that are longer then."""
+    kills = int(os.environ.get("NAV_PKG_KILLS", "1"))
+    raw = {**RAW, "base": {**RAW["base"], "max_episodes": 2 + kills}}
+    line = [sys.executable, str(ROOT / "scripts/study.py"), *words("run", raw, "--jobs", 2)]
+    random = np.random.default_rng(7)
+    for kill in [signal.SIGKILL] * kills + [signal.SIGTERM]:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-        for _ in range(moment):
-            process.stdout.readline()
-        time.sleep(1)
+        process.stdout.readline()
+        time.sleep(random.uniform(0.2, 2.5))
         process.send_signal(kill)
         process.communicate(timeout=120)
         assert process.returncode == (-9 if kill == signal.SIGKILL else 85)
         # at once again: trainings of the killed one may still be saving
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stdout
-    cut = results(tmp_path)
+    cut, cut_report = results(tmp_path), report_of(words, raw, tmp_path / "report")
     (tmp_path / "log").rename(tmp_path / "other")
-    assert command.main(words("run")) == 0
+    assert command.main(words("run", raw)) == 0
     assert cut == results(tmp_path)
+    assert cut_report == report_of(words, raw, tmp_path / "whole")
 
 
 def test_a_cell_that_fails(words, tmp_path, capsys):
