@@ -1,0 +1,112 @@
+"""Plays recorded runs back to a pilot: image by image, from a fresh state, as in flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Optional, Sequence
+
+import numpy as np
+
+from nav_pkg.core import DataError
+from nav_pkg.data.reader import Run
+from nav_pkg.learn.pilot import Pilot
+
+
+@dataclass(frozen=True)
+class Playback:
+    """A pilot's answers to the images of runs, beside the expert's.
+
+    Attributes:
+        labels: the expert's classes, int64 (frames,).
+        answers: the pilot's, int64 (frames,).
+        expert_yaw: the expert's yaw rates, float64 (frames,), rad/s.
+        yaw: the pilot's, float64 (frames,), rad/s.
+        flown: the classes that a pilot answered when the runs were recorded, -1 where none did, int64
+            (frames,).
+        first: whether a frame is the first one of its run, bool (frames,).
+    """
+
+    labels: np.ndarray
+    answers: np.ndarray
+    expert_yaw: np.ndarray
+    yaw: np.ndarray
+    flown: np.ndarray
+    first: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Where the answer is the expert's, bool (frames,)."""
+        return self.labels == self.answers
+
+    @property
+    def accuracy(self) -> float:
+        """Share of frames in which the pilot answers as the expert."""
+        return float(self.right.mean())
+
+    @property
+    def imitation_loss(self) -> float:
+        """Mean squared difference of the yaw rates, (rad/s)^2, as `metrics.scores`."""
+        return float(np.mean((self.yaw - self.expert_yaw) ** 2))
+
+    @property
+    def changes(self) -> np.ndarray:
+        """Where the expert's class is another one than in the frame before, bool (frames,)."""
+        return ~self.first & np.append(True, self.labels[1:] != self.labels[:-1])
+
+    def accuracy_where(self, frames: np.ndarray) -> Optional[float]:
+        """The accuracy in some of the frames; None where there are none."""
+        return float(self.right[frames].mean()) if frames.any() else None
+
+    @property
+    def changed_answers(self) -> float:
+        """Share of frames in which the pilot answers something else than in the frame before."""
+        changed = self.answers[1:] != self.answers[:-1]
+        return float(np.append(False, changed)[~self.first].mean()) if (~self.first).any() else 0.0
+
+    @property
+    def as_flown(self) -> Optional[float]:
+        """Share of frames in which the pilot answers as when the runs were recorded; None: none flew."""
+        known = self.flown >= 0
+        return float((self.flown == self.answers)[known].mean()) if known.any() else None
+
+
+def play(pilot: Pilot, run: Run, tick: Callable[[int], None] = lambda frames: None) -> Playback:
+    """Play a run back.
+
+    Args:
+        pilot: reset at the run's first frame.
+        run: its images and labels.
+        tick: called with the number of frames just answered.
+
+    Raises:
+        DataError: an image cannot be read, or an answer is not finite.
+    """
+    space, frames = pilot.action_space, run.frames
+    pilot.reset()
+    yaw = np.empty(len(run))
+    for index in range(len(run)):
+        yaw[index] = space.yaw(pilot.outputs(run.rgb(index))[None])[0]
+        tick(1)
+    if not np.isfinite(yaw).all():
+        raise DataError(f"{run.path}: the network's answers are not finite; the training diverged")
+    expert = np.asarray(frames["expert_yaw"], np.float64)
+    flown = np.asarray(frames["learner_yaw"], np.float64)
+    known = np.isfinite(flown)
+    return Playback(
+        labels=space.classes(expert),
+        answers=space.classes(yaw),
+        expert_yaw=expert,
+        yaw=yaw,
+        flown=np.where(known, space.classes(np.where(known, flown, 0.0)), -1),
+        first=np.arange(len(run)) == 0,
+    )
+
+
+def joined(parts: Sequence[Playback]) -> Playback:
+    """Several runs as one."""
+    return Playback(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("labels", "answers", "expert_yaw", "yaw", "flown", "first")
+        )
+    )
