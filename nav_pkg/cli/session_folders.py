@@ -131,7 +131,11 @@ class Folders:
             except DataError as error:
                 raise DataError(f"{error}; --owr begins anew") from None
             now = self._configuration
-            differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+            differing = [
+                key
+                for key in sorted({*before, *now} - {"summary_dir"})  # logs may be moved
+                if before.get(key) != now.get(key)
+            ]
             # A start that failed before its first run binds nobody.
             if differing and (recorded or RunLog(self.path).runs()):
                 key = differing[0]

@@ -41,6 +41,9 @@ def report(folder: StudyFolder) -> Document:
     document = Document(study.title, study.question)
     command = f"python scripts/study.py run {study.name} --scale {folder.scale}"
     document.add(Commands([command, command.replace(" run ", " report ")]), Text(counts_text(folder) + "."))
+    used = [seconds for seconds in map(folder.used, folder.cells) if seconds is not None]
+    if used:
+        document.add(Text(f"{len(used)} of the cells took {sum(used) / 3600:.2f} core hours."))
     differing = differences(folder)
     if differing:
         document.add(Text("Differs from the full study: " + "; ".join(differing) + "."))
@@ -106,11 +109,13 @@ def cells(folder: StudyFolder) -> Table:
     rows: List[Dict[str, Any]] = []
     for cell in folder.cells:
         state = folder.state(cell)
+        used = folder.used(cell)
         row = {"cell": cell.digest, "seed": cell.seed, "state": state.state, "error": state.error or None}
+        row["hours"] = used / 3600 if used is not None else None
         rows.append({**row, **cell.choices})
     axes = dict.fromkeys(axis for cell in folder.cells for axis in cell.choices)
     columns = [Column("cell", "log folder"), *(Column(axis, axis) for axis in axes)]
-    columns += [Column("seed", "seed"), Column("state", "state")]
+    columns += [Column("seed", "seed"), Column("state", "state"), Column("hours", "core hours", 3)]
     if any(row["error"] for row in rows):
         columns.append(Column("error", "last error line", prose=True))
     return Table(columns, rows)

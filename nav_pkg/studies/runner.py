@@ -8,6 +8,7 @@
                       it is done
   out/<hash>.txt      what its command printed
   failed/<hash>.json  exit code and last error line of a command that ended otherwise
+  used/<hash>.json    processor time of its commands, those of them whose end was seen
 ```
 
 Nothing else is kept. A kill at any moment costs what the trainings had not saved; the same command resumes.
@@ -21,11 +22,11 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg.core import EXIT_CHECKPOINTED, MISSING_WEIGHTS, DataError, UsageError
 from nav_pkg.data import files
-from nav_pkg.fields import an_object, table
+from nav_pkg.fields import an_object, number, table
 from nav_pkg.reading import read_json
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies.checkpoints import chosen
@@ -42,6 +43,7 @@ TAIL = 100_000
 """Bytes of a command's output in which its last error line is looked for."""
 CHECKPOINTS_FILE = "checkpoints.json"
 _STUDY = {"cells": table(an_object({})).required}
+_USED = {"core_seconds": number(0, 1e12).required}
 _CHECKPOINTS = {"checkpoints": table(an_object({})).required}
 
 
@@ -141,7 +143,7 @@ class StudyFolder:
                     "(the others' logs stay)"
                 )
         try:
-            for name in ("cells", "out", "failed"):
+            for name in ("cells", "out", "failed", "used"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise files.disk_error(self.folder, error, "--summary_dir") from error
@@ -188,6 +190,21 @@ class StudyFolder:
         error = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
         files.atomic_write(self._failed(cell), files.to_json({"code": code, "error": error}), "--summary_dir")
         return error
+
+    def add_used(self, cell: Cell, seconds: float) -> None:
+        """Add to the processor time of a cell's commands, in core seconds."""
+        total = (self.used(cell) or 0.0) + seconds
+        files.atomic_write(self._used(cell), files.to_json({"core_seconds": round(total, 1)}), "--summary_dir")
+
+    def used(self, cell: Cell) -> Optional[float]:
+        """Processor time of a cell's commands and of all that they started, core seconds; None: not known."""
+        try:
+            return read_json(self._used(cell), _USED)["core_seconds"]
+        except DataError:
+            return None
+
+    def _used(self, cell: Cell) -> Path:
+        return self.folder / "used" / f"{cell.digest}.json"
 
     def forget_failure(self, cell: Cell) -> None:
         """A cell is tried again."""
@@ -276,10 +293,12 @@ class Runner:
     def _look(self, digest: str) -> bool:
         """Whether a cell has failed by now."""
         cell, process, begin = self._running[digest]
-        code = process.poll()
-        if code is None:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if not ended:
             return False
+        process.returncode = code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         del self._running[digest]
+        self.folder.add_used(cell, usage.ru_utime + usage.ru_stime)
         seconds = time.monotonic() - begin
         what = f"{cell.digest} {cell.name}"
         if code == 0 and self.folder.state(cell).state == DONE:

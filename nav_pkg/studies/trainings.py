@@ -8,8 +8,6 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from nav_pkg import schemas
-from nav_pkg.reading import read_json_lines
 from nav_pkg.report import combine
 from nav_pkg.report.curves import read_results
 from nav_pkg.report.document import Data, Document, Figure, Head, Text
@@ -135,25 +133,9 @@ class Trainings:
             made.append((f"{self.study.name}_{_slug(label)}", f"{axis}: {label}", mine))
         return made
 
-    def hours(self) -> float:
-        """Core hours of all trainings: threads times the time that their episodes took, from timing.jsonl.
-
-        A training that was stopped has a gap between two lines, which is left out.
-        """
-        total = 0.0
-        for _, training in self.cells:
-            if training and (training.folder / "timing.jsonl").exists():
-                lines, _ = read_json_lines(training.folder / "timing.jsonl", schemas.TIMING)
-                steps = np.diff([line["time"] for line in lines if "time" in line])
-                if len(steps):
-                    usual = float(np.median(steps))  # the first episode's time is not there
-                    seconds = usual + float(steps[steps < 10 * usual].sum())
-                    total += seconds * ((training.results.get("config") or {}).get("threads") or 1)
-        return total / 3600
-
     def fill(self, document: Document) -> None:
         """Add what the trainings have shown."""
-        document.add(Text(f"The trainings took about {self.hours():.1f} core hours."), Head("Answer"))
+        document.add(Head("Answer"))
         lines = self.conclusions() or ["Too few cells are done to compare any."]
         document.add(*(Text(line, item=True) for line in lines))
         caption = "Mean and sample standard deviation over seeds."

@@ -98,6 +98,21 @@ def test_other_flags_are_named(tmp_path):
         folders(tmp_path, {"random_seed": 6}).open()
 
 
+def test_a_log_folder_that_was_moved_is_continued(tmp_path):
+    made = folders(tmp_path, {"random_seed": 5, "summary_dir": str(tmp_path / "log")})
+    made.open().append({"run": 0, "outcome": "timeout"})
+    made.close()
+    (tmp_path / "log").rename(tmp_path / "elsewhere")
+    moved = Folders(
+        tmp_path / "elsewhere/tag",
+        None,
+        {"random_seed": 5, "summary_dir": str(tmp_path / "elsewhere")},
+        SCHEDULE,
+    )
+    assert len(moved.open().runs()) == 1
+    moved.close()
+
+
 def test_a_failed_start_binds_nobody(tmp_path):
     made = folders(tmp_path)
     made.open()

@@ -90,6 +90,9 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
         re.M,
     )
     assert len(re.findall(r"^\| 0\.\d+ \| 2 of 2 \| \d+ \| [01]\.\d{4} ± ", text, re.M)) == 2
+    hours = re.search(r"^4 of the cells took (\d\.\d\d) core hours\.$", text, re.M)
+    cells = [float(each) for each in re.findall(r"\| (\d\.\d{3}) \|$", text, re.M)]
+    assert len(cells) == 4 and min(cells) > 0 and abs(sum(cells) - float(hours.group(1))) < 0.01
     assert (report / "rates/rates.png").exists() and "![rates](rates/rates.png)" in text
     # the cells of an extended study are trained, the others' logs stay
     more = {**RAW, "seeds": [1, 2, 3]}
@@ -105,8 +108,11 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
 def report_of(words, raw, folder):
     """The report's page and figures, without the times that it tells."""
     assert command.main(words("report", raw, "--output", folder)) == 0
-    page = re.sub(r"[\d.]+ core hours|\| [\d.]+ \|(?= `)", "", (folder / "rates.md").read_text())
-    return page, {path.name: path.read_bytes() for path in (folder / "rates").iterdir()}
+    page = (folder / "rates.md").read_text()
+    page = re.sub(r"^\d+ of the cells took .* core hours\.$|\| (\d+\.\d{3}|–) \|$", "", page, flags=re.M)
+    files = {path.name: path.read_bytes() for path in (folder / "rates").iterdir()}
+    files["cells.csv"] = re.sub(rb",[\d.]*$", b"", files["cells.csv"], flags=re.M)
+    return page, files
 
 
 def test_killed_anywhere_and_begun_again(words, tmp_path, data):
