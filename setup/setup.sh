@@ -218,4 +218,6 @@ step_gazebo
 step_condor
 step_build
 step_worlds
-say "done in $((SECONDS - started)) s; log: $NAV_LOG; next: source env.sh"
+places="Python environment $(venv_dir), build $NAV_REPO/build"
+[ "$PLATFORM" = noetic ] || places="Gazebo $NAV_PREFIX, $places"
+say "done in $((SECONDS - started)) s: $places; log: $NAV_LOG; in a shell of your own: source env.sh"

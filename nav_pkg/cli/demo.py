@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -297,6 +298,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser().parse_args(argv)
     begin = time.monotonic()
     demo = Demo(args)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the step that runs ends first
     preflight.check()
     try:
         page = demo.run()
@@ -304,5 +306,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if demo.steps:
             print(f"what was done so far lies in {demo.folder}", file=sys.stderr)
         raise
-    print(f"\n{(time.monotonic() - begin) / 60:.1f} minutes. The page: {page.resolve()}")
+    steps = sum(step["wall"] for step in demo.steps)
+    rest = time.monotonic() - begin - steps
+    print(f"\n{steps / 60:.1f} minutes for the steps, {rest:.0f} s for the page. The page: {page.resolve()}")
     return 0

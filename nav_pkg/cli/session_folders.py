@@ -84,7 +84,8 @@ class Folders:
         """Take the folder for this process; the system lets go of it when the process ends."""
         lock = files.lock_beside(folder)
         if lock is None:
-            raise UsageError(f"{folder} is in use by another session; wait for it or choose another -t")
+            flag = "--data_location" if folder == self.dataset else "-t"
+            raise UsageError(f"{folder} is in use by another session; wait for it or choose another {flag}")
         self._locks.append(lock)
 
     def begin_anew(self, dataset_too: bool) -> None:

@@ -87,7 +87,7 @@ def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) ->
     tail = _Tail()
     sys.stdout.flush()
     with tail.stream() as stderr:
-        stop_with_us = dying_with_parent(signal.SIGINT)  # it saves what it has
+        stop_with_us = dying_with_parent(signal.SIGTERM)  # it saves what it has
         process = subprocess.Popen(list(command), stderr=stderr, preexec_fn=stop_with_us)
     try:
         while process.poll() is None:

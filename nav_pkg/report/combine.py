@@ -124,10 +124,11 @@ def read_groups(trainings: Mapping[str, Sequence[Path]], tag: str) -> List[Group
 
 
 def notes_of(groups: Sequence[Group]) -> List[str]:
-    """What a reader of the figure has to know: single seeds, curves of different lengths, left out points."""
+    """What a reader of the figure has to know: seeds that stand alone, lengths that differ, what is left out."""
     notes = []
     for group in groups:
         notes += [note for curve in group.curves for note in curve.notes]
+        notes += [f"no test accuracy: {error}" for error in map(_damage, group.folders) if error]
         ends = [int(curve.steps[-1]) for curve in group.curves]
         if len(ends) == 1:
             notes.append(f"{group.name}: one seed, so no band")
@@ -187,11 +188,19 @@ def mean_std(values: Sequence[float], digits: int = 4) -> str:
 
 
 def _test_accuracy(folder: Path) -> Optional[float]:
-    try:
-        found = read_results(folder) if (folder / RESULTS_FILE).exists() else {}
-    except DataError:
+    if _damage(folder) or not (folder / RESULTS_FILE).exists():
         return None
-    return (found.get("test") or {}).get("accuracy")
+    return (read_results(folder).get("test") or {}).get("accuracy")
+
+
+def _damage(folder: Path) -> str:
+    """Why results.json cannot be read; empty where it can, or is not there."""
+    try:
+        if (folder / RESULTS_FILE).exists():
+            read_results(folder)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _thinned(points: np.ndarray, subsample: int) -> np.ndarray:

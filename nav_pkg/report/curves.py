@@ -51,7 +51,12 @@ def read_results(log_folder: PathLike) -> Dict[str, Any]:
     Raises:
         DataError: it is missing or damaged.
     """
-    return read_json(Path(log_folder) / RESULTS_FILE, schemas.RESULTS)
+    try:
+        return read_json(Path(log_folder) / RESULTS_FILE, schemas.RESULTS)
+    except DataError as error:
+        raise DataError(
+            f"{error}; remove it and run the training's command again, which writes it anew, or leave it out"
+        ) from None
 
 
 @style.styled

@@ -217,7 +217,7 @@ def _tiles(page: Page, story: Story) -> None:
             (f"{expert['successes']} of {expert['counted']}", "whole laps by the expert, recorded"),
             (f"{expert['frames']:,}", "frames recorded"),
             (f"{_number(pace, 1)} x", "real time, all flights"),
-            (f"{sum(s.wall for s in story.demo.steps) / 60:.0f} min", "for everything"),
+            (f"{sum(s.wall for s in story.demo.steps) / 60:.0f} min", "for all steps"),
         ]
     )
 

@@ -143,18 +143,24 @@ def _of_metrics(path: Path, tag: str, notes: List[str]) -> Scalar:
     decoder = msgspec.json.Decoder(line)
     steps: List[np.ndarray] = []
     values: List[np.ndarray] = []
-    damaged = 0
+    damaged = whole = 0
     for piece in _lines(path):
         records, bad = _decode(decoder, piece)
         damaged += bad
         steps_fit = [record for record in records if 0 <= record.updates < 1 << 63]
         damaged += len(records) - len(steps_fit)
+        whole += len(steps_fit)
         records = [record for record in steps_fit if record.scores is not None]
         if records:
             steps.append(np.array([record.updates for record in records], np.int64))
             values.append(np.array([record.scores.value for record in records], np.float64))
     if damaged:
         notes.append(f"{path}: {damaged} damaged lines: left out")
+    if damaged and not whole:
+        raise DataError(
+            f"{path}: none of its {damaged} lines can be read: leave it out, or run the training's command "
+            "again"
+        )
     if not steps:
         raise DataError(f"{path}: has no {tag}: no line holds {part!r} scores; train longer, or see --tags")
     return Scalar(np.concatenate(steps), np.concatenate(values))

@@ -149,8 +149,7 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
             "name": name,
             "seeds": each.values,
             "mean": each.mean,
-            "low": each.low,
-            "high": each.high,
+            **_limits(each),
         }
         for rank, (name, each) in enumerate(found, 1)
     ]
@@ -185,15 +184,20 @@ _DIFFERENCE = (
 )  # fmt: skip
 
 
-def _difference(pairs: Sequence[Tuple[float, float]]) -> Dict[str, float]:
+def _difference(pairs: Sequence[Tuple[float, float]]) -> Dict[str, Optional[float]]:
     interval = bootstrap_mean([b - a for a, b in pairs])
     return {
         "one": sum(a for a, _ in pairs) / len(pairs),
         "other": sum(b for _, b in pairs) / len(pairs),
         "difference": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
+        **_limits(interval),
     }
+
+
+def _limits(interval: Interval) -> Dict[str, Optional[float]]:
+    """The interval's ends; one value alone has none."""
+    several = interval.values > 1
+    return {"low": interval.low if several else None, "high": interval.high if several else None}
 
 
 Flights = Dict[Tuple[Any, ...], Mapping[str, Any]]

@@ -11,8 +11,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 import flask
 
+from nav_pkg.core import UsageError
 from nav_pkg.data.files import atomic_write, disk_error
 
+MARKER = "serve.json"
+"""Marks a folder that an export has made."""
 _LINK = re.compile(r'((?:href|src|data-source|data-images)=")(/[^"]*)"')
 
 
@@ -27,8 +30,14 @@ def export(app: flask.Flask, folder: Path) -> Path:
         The first page.
 
     Raises:
+        UsageError: the folder holds files that are not of an earlier export.
         DataError: the disk refuses.
     """
+    if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"--export {folder}: holds files but no {MARKER}: not made by serve.py; give another folder"
+        )
+    _write(folder / MARKER, b"{}\n")
     client = app.test_client()
     files: Dict[str, str] = {}
     left: List[str] = ["/"]
@@ -48,13 +57,16 @@ def export(app: flask.Flask, folder: Path) -> Path:
                 if not link.startswith("/compare"):
                     left.append(link)
             data = _relative(text, files[url]).encode()
-        path = folder / files[url]
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(path, error, "--export") from error
-        atomic_write(path, data, "--export")
+        _write(folder / files[url], data)
     return folder / "index.html"
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(path, error, "--export") from error
+    atomic_write(path, data, "--export")
 
 
 def _file(url: str, mimetype: str) -> str:

@@ -10,6 +10,8 @@ EXPERT = "esatv3_expert"
 LAPS = 12
 """Laps of the expert at least: two of them to validate and to test, about 24,000 frames to train on."""
 FRAMES_A_LAP = 2400
+RECORDED = "studies/recorded"
+"""Where the flights lie that a study's datasets are made of."""
 _SUBSET = re.compile(EXPERT + r"_(\d+)(K?)\Z")
 
 Command = List[str]
@@ -52,9 +54,9 @@ def recipe(name: str, there: bool, most: int = 0) -> Optional[List[Command]]:
 
 def _collected(name: str, flags: str, cleaning: str) -> List[Command]:
     session = (
-        f"-t studies/datasets/{name} -w esatv3 --alpha 1 --start route -ds --data_location collect/{name}"
+        f"-t studies/datasets/{name} -w esatv3 --alpha 1 --start route -ds --data_location {RECORDED}/{name}"
     )
-    clean = f"--sources collect/{name} --destination {name} --val_len 1 --test_len 1"
+    clean = f"--sources {RECORDED}/{name} --destination {name} --val_len 1 --test_len 1"
     return [
         ["run_script.py", *session.split(), *flags.split()],
         ["clean_dataset.py", *clean.split(), *cleaning.split()],

@@ -194,7 +194,9 @@ class StudyFolder:
     def add_used(self, cell: Cell, seconds: float) -> None:
         """Add to the processor time of a cell's commands, in core seconds."""
         total = (self.used(cell) or 0.0) + seconds
-        files.atomic_write(self._used(cell), files.to_json({"core_seconds": round(total, 1)}), "--summary_dir")
+        files.atomic_write(
+            self._used(cell), files.to_json({"core_seconds": round(total, 1)}), "--summary_dir"
+        )
 
     def used(self, cell: Cell) -> Optional[float]:
         """Processor time of a cell's commands and of all that they started, core seconds; None: not known."""

@@ -89,16 +89,18 @@ def test_what_would_be_ignored_or_cannot_be_is_refused(line, text):
     assert "\n" not in str(error.value)
 
 
-def test_threads_of_a_flight_do_not_spin():
+@pytest.mark.parametrize("words", [["--online"], ["--network", "tiny_net"]])
+def test_threads_do_not_spin(words):
     """What tells torch's threads so is read when torch is loaded."""
-    program = """
+    program = f"""
 import os, sys, types
 import nav_pkg.ros
 learner = types.ModuleType("learner")
 learner.main = lambda args, given: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules) or 0
 sys.modules["nav_pkg.ros.learner"] = nav_pkg.ros.learner = learner
-from nav_pkg.cli.main import main
-sys.exit(main(["--online"]))
+from nav_pkg.cli import early, main
+early.training = lambda args, given: sys.exit(learner.main(args, given))
+sys.exit(main.main({words}))
 """
     without = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     for environment, wanted in ((without, "passive"), ({**without, "OMP_WAIT_POLICY": "active"}, "active")):

@@ -72,6 +72,18 @@ def test_a_training_that_is_written_to_or_damaged(tmp_path, monkeypatch):
         assert found.notes == (f"{folder / 'metrics.jsonl'}: 3 damaged lines: left out",)
 
 
+def test_damaged_files_are_named(tmp_path):
+    folder = training(tmp_path / "a", [0.1, 0.2], test=0.5)
+    text = (folder / "results.json").read_text()
+    (folder / "results.json").write_text(text[:20])
+    (group,) = combine.read_groups({"a": [folder]}, TAG)
+    (note,) = (note for note in combine.notes_of([group]) if "results.json" in note)
+    assert note.startswith("no test accuracy: ") and "run the training's command again" in note
+    (folder / "metrics.jsonl").write_text(line(10, 0.1)[:40] + "\n")
+    with pytest.raises(DataError, match=r"metrics.jsonl: none of its 1 lines can be read"):
+        read_curve(folder, TAG)
+
+
 def test_much_is_read_in_several_processes(tmp_path, monkeypatch):
     folders = [training(tmp_path / str(i), [0.1 * i, 0.2]) for i in range(3)]
     alone = scalars.read_curves(folders, TAG)

@@ -101,6 +101,9 @@ def test_pairs_are_of_one_seed(logs, capsys):
     low, high = bootstrap_mean(differences)[1:3]
     assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high))
     training(logs / "c" / "seed_5", 5, 0.5)
+    assert run(logs, "rank", "c", "--metrics", "val_accuracy", "--format", "csv") == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert (row["mean"], row["low"], row["high"]) == ("0.5", "", "")  # one seed has no interval
     with pytest.raises(DataError, match="no seed in common: 123, 456, 789 and 5; train both"):
         run(logs, "compare", "a/low", "c")
 

@@ -150,6 +150,18 @@ def test_exported_pages_link_to_each_other(folders, tmp_path):
             assert (page.parent / unquote(link)).exists(), (page, link)
 
 
+def test_an_export_overwrites_nothing_but_an_export(folders, tmp_path):
+    app, site = make_app(Catalogue(*folders)), tmp_path / "site"
+    export(app, site)
+    export(app, site)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "index.html").write_text("mine")
+    with pytest.raises(UsageError, match="mine: holds files but no serve.json"):
+        export(app, mine)
+    assert (mine / "index.html").read_text() == "mine" and len(list(mine.iterdir())) == 1
+
+
 def test_the_command(tmp_path, folders):
     from nav_pkg.cli import serve
 
