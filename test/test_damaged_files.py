@@ -280,6 +280,8 @@ FILES = {
 
 MOST = 200
 """Entries that are changed in a file; a test is to be quick."""
+LARGE, MOST_OF_LARGE = 20_000, 60
+"""Bytes of a file that takes long to read, and the same for such a one."""
 
 VALUES = (
     {},
@@ -358,11 +360,12 @@ def damaged(good, write, seed):
         for _ in range(draw.randrange(1, 4)):
             noisy[draw.randrange(len(noisy))] = draw.randrange(256)
         yield bytes(noisy)
+    most = MOST if len(whole) < LARGE else MOST_OF_LARGE
     changes = list(itertools.product(paths_of(good), VALUES))
-    for path, item in draw.sample(changes, min(MOST, len(changes))):
+    for path, item in draw.sample(changes, min(most, len(changes))):
         yield write(put(good, path, item))
     keys = [path for path in paths_of(good) if path and isinstance(path[-1], str)]
-    for path in draw.sample(keys, min(MOST // 2, len(keys))):
+    for path in draw.sample(keys, min(most // 2, len(keys))):
         without = copy.deepcopy(good)
         place = without
         for key in path[:-1]:

@@ -1,7 +1,7 @@
 """Learning in flight, in the real simulator: a seed gives the same paths and weights, killed or not.
 
-Four kills by default, one of each process. `NAV_PKG_KILLS=30` makes more of them and
-`NAV_PKG_ONLINE_KILLS_RESULT` names a file for the counts (make bench).
+Two kills by default, of the session and the learner; test_kill.py kills others. `NAV_PKG_KILLS=30` makes
+more of them and `NAV_PKG_ONLINE_KILLS_RESULT` names a file for the counts (make bench).
 """
 
 import json
@@ -18,7 +18,7 @@ from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.learn import checkpoint
 
-KILLS = int(os.environ.get("NAV_PKG_KILLS", "4"))
+KILLS = int(os.environ.get("NAV_PKG_KILLS", "2"))
 pytestmark = pytest.mark.timeout(1500 + 90 * KILLS)
 
 TARGETS = {
