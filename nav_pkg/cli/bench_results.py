@@ -132,7 +132,7 @@ def study(bench: Bench) -> None:
     _write_dataset(data, "study", runs=4, frames=400)
     flags = {
         "network": "tiny_net", "dataset": "study", "discrete": True, "loss": "CrossEntropy",
-        "shifted_input": True, "max_episodes": STEPS // 100, "num_threads": 1,
+        "shifted_input": True, "max_episodes": STEPS // 100, "batch_size": 8, "num_threads": 1,
     }  # fmt: skip
     file = bench.work / "overhead.yaml"
     seeds = list(range(1, CELLS + 1))

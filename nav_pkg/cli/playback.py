@@ -62,13 +62,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     dataset = load_dataset(args.dataset, args.data_root)
     runs = dataset.require_runs() if args.part == "all" else dataset.split(args.part)
     if not runs:
-        raise DataError(f"{dataset.path}: no run to {args.part}; give another --part")
+        raise DataError(f"{dataset.path}: its {args.part}_set.txt is empty; give another --part")
     pilots = [Pilot.load(path, args.summary_dir) for path in args.checkpoint_path]
+    for path, pilot in zip(args.checkpoint_path, pilots):
+        if not pilot.action_space.discrete:
+            raise UsageError(f"--checkpoint_path {path}: regresses the yaw rate; give one of classes")
     rows: List[Dict[str, Any]] = []
     with Bar(len(pilots) * sum(map(len, runs)), "frames") as bar:
         for path, pilot in zip(args.checkpoint_path, pilots):
-            if not pilot.action_space.discrete:
-                raise UsageError(f"--checkpoint_path {path}: regresses the yaw rate; give one of classes")
             played = [play(pilot, run, bar.add) for run in runs]
             parts = list(zip([run.name for run in runs], played))
             for name, each in [*parts, ("all", joined(played))] if len(parts) > 1 else parts:
@@ -79,9 +80,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         "frames": len(each.labels),
                         "accuracy": each.accuracy,
                         "loss": each.imitation_loss,
-                        "stays": each.accuracy_where(~each.changes),
+                        "stays": each.accuracy_where(each.stays),
                         "changes": each.accuracy_where(each.changes),
-                        "expert": float(each.changes[~each.first].mean()) if len(each.labels) > 1 else None,
+                        "expert": each.changed_labels,
                         "pilot": each.changed_answers,
                         "flown": each.as_flown,
                     }

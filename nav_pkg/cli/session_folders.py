@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from nav_pkg.core import DataError, Outcome, UsageError
 from nav_pkg.data import files
@@ -131,12 +131,8 @@ class Folders:
                 before = files.read_json(file)
             except DataError as error:
                 raise DataError(f"{error}; --owr begins anew") from None
-            now = self._configuration
-            differing = [
-                key
-                for key in sorted({*before, *now} - {"summary_dir"})  # logs may be moved
-                if before.get(key) != now.get(key)
-            ]
+            before, now = _placeless(before), _placeless(self._configuration)
+            differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
             # A start that failed before its first run binds nobody.
             if differing and (recorded or RunLog(self.path).runs()):
                 key = differing[0]
@@ -229,6 +225,16 @@ class Folders:
         while self._locks:
             with contextlib.suppress(OSError):
                 os.close(self._locks.pop())
+
+
+def _placeless(configuration: Mapping[str, Any]) -> Dict[str, Any]:
+    """A configuration without the folder of all logs: a log folder may be moved."""
+    made = {key: value for key, value in configuration.items() if key != "summary_dir"}
+    learner = made.get("learner")
+    if isinstance(learner, list) and "--summary_dir" in learner:
+        place = learner.index("--summary_dir")
+        made["learner"] = learner[:place] + learner[place + 2 :]
+    return made
 
 
 def _unwritable(error: OSError) -> DataError:

@@ -107,7 +107,7 @@ def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) ->
 
 def _end(process: subprocess.Popen) -> None:
     """Wait for a command that was interrupted along with us; ask it once more, then kill it."""
-    for ask, limit in ((None, 1.0), (signal.SIGINT, 60.0), (signal.SIGKILL, 10.0)):
+    for ask, limit in ((None, 1.0), (signal.SIGTERM, 60.0), (signal.SIGKILL, 10.0)):
         if ask is not None:
             process.send_signal(ask)
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):

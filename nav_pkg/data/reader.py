@@ -323,7 +323,11 @@ def _is_run(path: Path) -> bool:
     return fmt.parse_run_name(path.name) is not None and os.path.isdir(path)
 
 
-def find_datasets(root: PathLike, depth: int = 4) -> list[Path]:
+DEEPEST_DATASET = 4
+"""Folders below the data root that are looked into for datasets."""
+
+
+def find_datasets(root: PathLike, depth: int = DEEPEST_DATASET) -> list[Path]:
     """All datasets below a folder, by path; datasets within datasets are not looked for."""
     root = Path(root)
     found: list[Path] = []

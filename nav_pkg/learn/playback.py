@@ -53,15 +53,25 @@ class Playback:
         """Where the expert's class is another one than in the frame before, bool (frames,)."""
         return ~self.first & np.append(True, self.labels[1:] != self.labels[:-1])
 
+    @property
+    def stays(self) -> np.ndarray:
+        """Where the expert's class is that of the frame before, bool (frames,)."""
+        return ~self.first & ~self.changes
+
     def accuracy_where(self, frames: np.ndarray) -> Optional[float]:
         """The accuracy in some of the frames; None where there are none."""
         return float(self.right[frames].mean()) if frames.any() else None
 
     @property
-    def changed_answers(self) -> float:
-        """Share of frames in which the pilot answers something else than in the frame before."""
-        changed = self.answers[1:] != self.answers[:-1]
-        return float(np.append(False, changed)[~self.first].mean()) if (~self.first).any() else 0.0
+    def changed_labels(self) -> Optional[float]:
+        """Share of frames in which the expert's class differs from the frame before's; None: no such frame."""
+        return float(self.changes[~self.first].mean()) if (~self.first).any() else None
+
+    @property
+    def changed_answers(self) -> Optional[float]:
+        """The same of the pilot's answers."""
+        changed = np.append(False, self.answers[1:] != self.answers[:-1])
+        return float(changed[~self.first].mean()) if (~self.first).any() else None
 
     @property
     def as_flown(self) -> Optional[float]:

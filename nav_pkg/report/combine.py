@@ -128,7 +128,8 @@ def notes_of(groups: Sequence[Group]) -> List[str]:
     notes = []
     for group in groups:
         notes += [note for curve in group.curves for note in curve.notes]
-        notes += [f"no test accuracy: {error}" for error in map(_damage, group.folders) if error]
+        errors = [error for _, error in map(_test_accuracy, group.folders) if error]
+        notes += [f"no test accuracy: {error}" for error in errors]
         ends = [int(curve.steps[-1]) for curve in group.curves]
         if len(ends) == 1:
             notes.append(f"{group.name}: one seed, so no band")
@@ -156,7 +157,7 @@ def combined_table(groups: Sequence[Group], tag: str) -> Table:
     rows = []
     for group in groups:
         best = np.min if falls(tag) else np.max
-        tests = [_test_accuracy(folder) for folder in group.folders]
+        tests = [accuracy for accuracy, _ in map(_test_accuracy, group.folders)]
         rows.append(
             {
                 "name": group.name,
@@ -187,20 +188,13 @@ def mean_std(values: Sequence[float], digits: int = 4) -> str:
     return mean if len(values) == 1 else f"{mean} ± {float(np.std(values, ddof=1)):.{digits}f}"
 
 
-def _test_accuracy(folder: Path) -> Optional[float]:
-    if _damage(folder) or not (folder / RESULTS_FILE).exists():
-        return None
-    return (read_results(folder).get("test") or {}).get("accuracy")
-
-
-def _damage(folder: Path) -> str:
-    """Why results.json cannot be read; empty where it can, or is not there."""
+def _test_accuracy(folder: Path) -> Tuple[Optional[float], str]:
+    """The test accuracy of a training, None where there is none; and why results.json cannot be read."""
     try:
-        if (folder / RESULTS_FILE).exists():
-            read_results(folder)
+        found = read_results(folder) if (folder / RESULTS_FILE).exists() else {}
     except DataError as error:
-        return str(error)
-    return ""
+        return None, str(error)
+    return (found.get("test") or {}).get("accuracy"), ""
 
 
 def _thinned(points: np.ndarray, subsample: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.data.paths import PathLike
-from nav_pkg.reading import read_json, read_json_lines
+from nav_pkg.reading import parse_object, read_json_lines, read_small
 from nav_pkg.report import style
 
 METRICS_FILE = "metrics.jsonl"
@@ -51,8 +51,10 @@ def read_results(log_folder: PathLike) -> Dict[str, Any]:
     Raises:
         DataError: it is missing or damaged.
     """
+    path = Path(log_folder) / RESULTS_FILE
+    data = read_small(path)
     try:
-        return read_json(Path(log_folder) / RESULTS_FILE, schemas.RESULTS)
+        return parse_object(data, path, schemas.RESULTS)
     except DataError as error:
         raise DataError(
             f"{error}; remove it and run the training's command again, which writes it anew, or leave it out"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -31,6 +33,7 @@ LONGEST = 1 << 24
 """Bytes of a line at most."""
 MUCH = 300_000_000
 """Bytes of files above which processes of their own are worth their start."""
+MOST_PROCESSES = 8
 
 _PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 _KEYS = {
@@ -117,11 +120,21 @@ def read_curves(folders: Sequence[Path], tag: str) -> List[Curve]:
     """
     files = [file for folder in folders for file in (folder / METRICS_FILE, *folder.glob(EVENTS))]
     size = sum(file.stat().st_size for file in files if file.is_file())
-    cores = min(len(os.sched_getaffinity(0)), len(folders))
-    if cores < 2 or size < MUCH:
-        return [read_curve(folder, tag) for folder in folders]
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(read_curve, folders, [tag] * len(folders)))
+    processes = min(len(os.sched_getaffinity(0)), len(folders), MOST_PROCESSES)
+    if processes > 1 and size >= MUCH:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # while they start: Ctrl-C is this process's
+        try:
+            pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+            found = pool.map(read_curve, folders, [tag] * len(folders))
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        try:
+            return list(found)
+        except BrokenProcessPool:  # killed, for memory perhaps; one by one takes the least
+            pass
+        finally:
+            pool.shutdown(wait=False)
+    return [read_curve(folder, tag) for folder in folders]
 
 
 def _without_lost(found: Scalar) -> Scalar:

@@ -11,9 +11,11 @@ from typing import Any, Dict, List, Optional, Sequence
 import flask
 import numpy as np
 
+from nav_pkg import schemas
 from nav_pkg.core import DataError, NavError
 from nav_pkg.data import format as fmt
 from nav_pkg.data.reader import Dataset, Run
+from nav_pkg.fields import NOTHING, either
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.reading import read_json
 from nav_pkg.report import combine, style
@@ -24,6 +26,7 @@ from nav_pkg.serve.catalogue import Catalogue, Entry, live
 from nav_pkg.world import load_plan
 
 TAG = "Loss_val_accuracy"
+_CONFIGURATION = {"world": either(schemas.LINE, NOTHING), "data_location": either(schemas.LINE, NOTHING)}
 PAGE = 100
 """Rows on a page of a list."""
 THUMBNAIL = 160
@@ -42,7 +45,8 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.after_request
     def harden(answer: flask.Response) -> flask.Response:
-        answer.headers["Content-Security-Policy"] = "default-src 'self'; img-src 'self' data:"
+        # a report's page has a policy of its own
+        answer.headers.setdefault("Content-Security-Policy", "default-src 'self'; img-src 'self' data:")
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 
@@ -317,7 +321,7 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
             percent=min(100, round(100 * (state.get("progress") or 0.0) / lap)) if lap else None,
             simulated=state.get("stamp"),
             image=_newest_image(catalogue, entry) is not None,
-            **{key: state[key] for key in ("x", "y") if key in state},
+            **({"x": state["x"], "y": state["y"]} if None not in (state.get("x"), state.get("y")) else {}),
         )
     return {"state": said, "runs": runs[-50:]}
 
@@ -325,7 +329,7 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
 def _configuration(folder: Path) -> Dict[str, Any]:
     """Of a session; empty where there is none that can be read."""
     try:
-        return read_json(folder / "run_conf.json")
+        return read_json(folder / "run_conf.json", _CONFIGURATION)
     except NavError:
         return {}
 

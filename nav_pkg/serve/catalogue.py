@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.data.format import DATASET_FILE
-from nav_pkg.data.reader import Dataset, find_datasets
+from nav_pkg.data.reader import DEEPEST_DATASET, Dataset, find_datasets
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.reading import read_json
 from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
@@ -32,8 +32,6 @@ MARKS = {
 """Files that tell what a log folder is of; the first that is there decides."""
 DEEPEST = 8
 """Folders below the folder of all logs that are looked into."""
-DATASETS_DEEPEST = 4
-"""The same below the folder of all datasets (`find_datasets`)."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,9 @@ class Catalogue:
         self._known: Dict[str, Tuple[Any, Entry]] = {}
 
     def datasets(self) -> List[str]:
-        """Names of all datasets."""
-        return [path.relative_to(self.data_root).as_posix() for path in find_datasets(self.data_root)]
+        """Names of all datasets that a page can hold."""
+        names = [path.relative_to(self.data_root).as_posix() for path in find_datasets(self.data_root)]
+        return [name for name in names if name.isprintable()]
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by its name.
@@ -78,8 +77,8 @@ class Catalogue:
             DataError: there is none of that name below the data root.
         """
         path = self.data_root
-        for part in _parts(name, DATASETS_DEEPEST, "dataset"):
-            if (path / DATASET_FILE).exists():
+        for part in _parts(name, DEEPEST_DATASET, "dataset"):
+            if path != self.data_root and os.path.lexists(path / DATASET_FILE):
                 raise DataError(f"{name}: no such dataset")  # a folder within one is its own
             path = path / part
         if not os.path.lexists(path / DATASET_FILE):
@@ -111,10 +110,10 @@ class Catalogue:
             if folder != self.summary_dir and _closed(_mark(folder)):
                 raise missing  # its subfolders are its own
             folder = folder / part
-            if folder.is_symlink():
+            if os.path.islink(folder):
                 raise missing
         mark = _mark(folder)
-        if mark is None or MARKS[mark] != kind or not tag.isprintable():
+        if mark is None or MARKS[mark] != kind:
             raise missing
         return self._entry(tag, mark)
 
@@ -167,7 +166,7 @@ def _parts(name: str, deepest: int, kind: str) -> List[str]:
         DataError: no name of a folder that a list would show.
     """
     parts = name.split("/")
-    if len(parts) > deepest or any(not part or part.startswith(".") or "\0" in part for part in parts):
+    if len(parts) > deepest or not name.isprintable() or any(not p or p.startswith(".") for p in parts):
         raise DataError(f"{name}: no such {kind}")
     return parts
 
@@ -217,7 +216,7 @@ def _facts(kind: str, folder: Path) -> Dict[str, Any]:
 
 
 def live(folder: Path) -> Optional[Dict[str, Any]]:
-    """What a running session says of itself: state, run, progress, lap, frames; None where none runs."""
+    """What a running session says of itself: state, run, progress, lap, place; None where none runs."""
     file = folder / "state.json"
     if not file.exists():
         return None
@@ -225,9 +224,7 @@ def live(folder: Path) -> Optional[Dict[str, Any]]:
         state = read_json(file, schemas.HEARTBEAT)
     except DataError:
         return None
-    if state.get("state") != "running" or not _runs(state.get("pid")):
-        return None
-    return state
+    return state if _runs(state.get("pid")) else None  # between two runs, too
 
 
 def _runs(pid: Any) -> bool:

@@ -12,7 +12,10 @@ from urllib.parse import quote, unquote, urlsplit
 import flask
 
 from nav_pkg.core import UsageError
-from nav_pkg.data.files import atomic_write, disk_error
+from nav_pkg.data.files import atomic_write, disk_error, to_json
+from nav_pkg.fields import a_list
+from nav_pkg.reading import read_json
+from nav_pkg.schemas import LINE
 
 MARKER = "serve.json"
 """Marks a folder that an export has made."""
@@ -33,13 +36,11 @@ def export(app: flask.Flask, folder: Path) -> Path:
         UsageError: the folder holds files that are not of an earlier export.
         DataError: the disk refuses.
     """
-    if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
-        raise UsageError(
-            f"--export {folder}: holds files but no {MARKER}: not made by serve.py; give another folder"
-        )
-    _write(folder / MARKER, b"{}\n")
+    before = _files_of(folder)
+    _write(folder / MARKER, to_json({"files": before}))
     client = app.test_client()
     files: Dict[str, str] = {}
+    written: List[str] = []
     left: List[str] = ["/"]
     while left:
         url = left.pop()
@@ -57,8 +58,34 @@ def export(app: flask.Flask, folder: Path) -> Path:
                 if not link.startswith("/compare"):
                     left.append(link)
             data = _relative(text, files[url]).encode()
+            data = data.replace(b'data-running="yes"', b'data-running="no"')  # nothing answers behind a file
         _write(folder / files[url], data)
+        written.append(files[url])
+    for name in set(before) - set(written):  # of what has been deleted since
+        (folder / name).unlink(missing_ok=True)
+    _write(folder / MARKER, to_json({"files": sorted(written)}))
     return folder / "index.html"
+
+
+def _files_of(folder: Path) -> List[str]:
+    """The files of an earlier export; none in a folder that is new or empty.
+
+    Raises:
+        UsageError: it holds other files, or links.
+        DataError: its list cannot be read.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return []
+    if not (folder / MARKER).exists():
+        raise UsageError(
+            f"--export {folder}: holds files but no {MARKER}: not made by serve.py; give another folder"
+        )
+    link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        raise UsageError(f"--export {folder}: {link} is a link; remove it, or give another folder")
+    files = read_json(folder / MARKER, {"files": a_list(LINE).required})["files"]
+    root = folder.resolve()
+    return [name for name in files if root in (folder / name).resolve().parents]
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -43,7 +43,8 @@ def report(folder: StudyFolder) -> Document:
     document.add(Commands([command, command.replace(" run ", " report ")]), Text(counts_text(folder) + "."))
     used = [seconds for seconds in map(folder.used, folder.cells) if seconds is not None]
     if used:
-        document.add(Text(f"{len(used)} of the cells took {sum(used) / 3600:.2f} core hours."))
+        hours = f"{sum(used) / 3600:.2f} core hours"
+        document.add(Text(f"{len(used)} of the cells took {hours}, without commands that were killed."))
     differing = differences(folder)
     if differing:
         document.add(Text("Differs from the full study: " + "; ".join(differing) + "."))

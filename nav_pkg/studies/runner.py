@@ -16,6 +16,7 @@ Nothing else is kept. A kill at any moment costs what the trainings had not save
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -199,7 +200,7 @@ class StudyFolder:
         )
 
     def used(self, cell: Cell) -> Optional[float]:
-        """Processor time of a cell's commands and of all that they started, core seconds; None: not known."""
+        """Processor time of a cell's commands and of what those waited for, core seconds; None: not known."""
         try:
             return read_json(self._used(cell), _USED)["core_seconds"]
         except DataError:
@@ -232,7 +233,7 @@ class Runner:
         jobs: int,
         memory: Callable[[Cell], float],
         limit: float,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = functools.partial(print, flush=True),
     ):
         self.folder, self.command, self.jobs = folder, command, jobs
         self.memory, self.limit, self.say = memory, limit, say
@@ -295,12 +296,10 @@ class Runner:
     def _look(self, digest: str) -> bool:
         """Whether a cell has failed by now."""
         cell, process, begin = self._running[digest]
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if not ended:
+        code = self._reap(cell, process)
+        if code is None:
             return False
-        process.returncode = code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         del self._running[digest]
-        self.folder.add_used(cell, usage.ru_utime + usage.ru_stime)
         seconds = time.monotonic() - begin
         what = f"{cell.digest} {cell.name}"
         if code == 0 and self.folder.state(cell).state == DONE:
@@ -316,14 +315,23 @@ class Runner:
         self.say(f"{what}: failed: {error}")
         return True
 
+    def _reap(self, cell: Cell, process: subprocess.Popen) -> Optional[int]:
+        """The exit code of a command that has ended, whose processor time is kept; None while it runs."""
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if not ended:
+            return None
+        process.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        self.folder.add_used(cell, usage.ru_utime + usage.ru_stime)
+        return process.returncode
+
     def _stop(self) -> None:
         """Let trainings that still run save what they have."""
         for _, process, _ in self._running.values():
             process.terminate()
         deadline = time.monotonic() + STOP_LIMIT
-        for _, process, _ in self._running.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        for cell, process, _ in self._running.values():
+            while self._reap(cell, process) is None:
+                if time.monotonic() > deadline:
+                    process.kill()
+                time.sleep(POLL)
         self._running.clear()

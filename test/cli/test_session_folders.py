@@ -98,17 +98,18 @@ def test_other_flags_are_named(tmp_path):
         folders(tmp_path, {"random_seed": 6}).open()
 
 
-def test_a_log_folder_that_was_moved_is_continued(tmp_path):
-    made = folders(tmp_path, {"random_seed": 5, "summary_dir": str(tmp_path / "log")})
+@pytest.mark.parametrize("learner", [[], ["--speed", "0.8"]])
+def test_a_log_folder_that_was_moved_is_continued(tmp_path, learner):
+    def configuration(logs):
+        words = ["--summary_dir", str(logs), *learner] if learner else []
+        return {"random_seed": 5, "summary_dir": str(logs), "learner": words}
+
+    made = folders(tmp_path, configuration(tmp_path / "log"))
     made.open().append({"run": 0, "outcome": "timeout"})
     made.close()
     (tmp_path / "log").rename(tmp_path / "elsewhere")
-    moved = Folders(
-        tmp_path / "elsewhere/tag",
-        None,
-        {"random_seed": 5, "summary_dir": str(tmp_path / "elsewhere")},
-        SCHEDULE,
-    )
+    place = tmp_path / "elsewhere"
+    moved = Folders(place / "tag", None, configuration(place), SCHEDULE)
     assert len(moved.open().runs()) == 1
     moved.close()
 

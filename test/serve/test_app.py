@@ -47,6 +47,11 @@ def folders(tmp_path_factory):
     (logs / "broken").mkdir()
     (logs / "broken/results.json").write_text("{")
     (logs / "elsewhere").symlink_to("/etc")
+    (logs / "flown").mkdir()
+    (logs / "flown/evaluation_conf.json").write_text("{}")
+    (logs / "flown/evaluation.html").write_text("<style>p {}</style><p>flown")
+    (data / b"\xff".decode("utf-8", "surrogateescape")).mkdir()
+    (data / b"\xff".decode("utf-8", "surrogateescape") / "dataset.json").write_text("{}")
     return data, logs
 
 
@@ -109,7 +114,7 @@ def test_trainings_are_compared(get):
         "/datasets/easy/00000_esatv3/", "/datasets/.easy/", "/logs/training/../../etc/",
         "/figure/compare.png", "/live/collect.jpg", "/datasets/..%2f..%2fetc/",
         "/page/training/tiny/seed_1/..%2f..%2fx.html",
-        "/figure/training/broken.png",
+        "/figure/training/broken.png", f"/logs/training/{300 * 'a'}/", f"/datasets/{300 * 'a'}/b/",
     ],
 )  # fmt: skip
 def test_what_is_not_there(get, url):
@@ -129,6 +134,9 @@ def test_a_session_that_runs(folders, tmp_path):
     state = {"run": 3, "state": "running", "stamp": 5.0, "progress": 20.0, "lap": 191.0, "pid": os.getpid()}
     (tmp_path / "state.json").write_text(json.dumps(state))
     assert live(tmp_path)["run"] == 3
+    for between in ("ended", "idle"):
+        (tmp_path / "state.json").write_text(json.dumps({**state, "state": between}))
+        assert live(tmp_path)["run"] == 3
     (tmp_path / "state.json").write_text(json.dumps({**state, "pid": 2**22 + 1}))
     assert live(tmp_path) is None
 
@@ -150,10 +158,41 @@ def test_exported_pages_link_to_each_other(folders, tmp_path):
             assert (page.parent / unquote(link)).exists(), (page, link)
 
 
+def test_a_reports_page_keeps_its_style(get):
+    answer = get("/page/evaluation/flown/evaluation.html")
+    assert "style-src 'unsafe-inline'" in answer.headers["Content-Security-Policy"]
+    assert "script" not in answer.headers["Content-Security-Policy"]
+
+
+def test_hostile_values_of_a_session(folders, get):
+    conf = folders[1] / "collect/run_conf.json"
+    for world in ("a\0b.json", 5, "../../etc/passwd", "x.json"):
+        conf.write_text(json.dumps({"world": world, "data_location": world, "create_dataset": True}))
+        assert "<line" not in get("/logs/session/collect/").get_data(as_text=True)
+    conf.unlink()
+
+
+def test_datasets_below_a_root_that_is_one(folders, tmp_path):
+    shutil.copytree(folders[0] / "easy", tmp_path / "easy")
+    (tmp_path / "dataset.json").write_text("{}")
+    catalogue = Catalogue(tmp_path, tmp_path / "log")
+    assert catalogue.datasets() == ["easy"] and len(catalogue.dataset("easy").runs) == 3
+
+
 def test_an_export_overwrites_nothing_but_an_export(folders, tmp_path):
     app, site = make_app(Catalogue(*folders)), tmp_path / "site"
     export(app, site)
+    (site / "stays.txt").write_text("mine")
+    gone = folders[1] / "gone"
+    training(gone / "seed_1")
     export(app, site)
+    assert (site / "logs/training/gone/seed_1/index.html").exists()
+    shutil.rmtree(gone)
+    export(app, site)
+    assert not (site / "logs/training/gone/seed_1/index.html").exists() and (site / "stays.txt").exists()
+    (site / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="link is a link; remove it"):
+        export(app, site)
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "index.html").write_text("mine")

@@ -70,7 +70,8 @@ def page(browser):
     page.set_default_timeout(1000 * LIMIT)
     page.on("console", lambda said: found.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("requestfailed", lambda request: found.append(request.url))
+    # one that is cut off by the next page is no failure
+    page.on("requestfailed", lambda it: found.append(it.url) if it.failure != "net::ERR_ABORTED" else None)
     page.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
     yield page
     page.close()

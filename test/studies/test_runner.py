@@ -90,9 +90,10 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
         re.M,
     )
     assert len(re.findall(r"^\| 0\.\d+ \| 2 of 2 \| \d+ \| [01]\.\d{4} ± ", text, re.M)) == 2
-    hours = re.search(r"^4 of the cells took (\d\.\d\d) core hours\.$", text, re.M)
-    cells = [float(each) for each in re.findall(r"\| (\d\.\d{3}) \|$", text, re.M)]
-    assert len(cells) == 4 and min(cells) > 0 and abs(sum(cells) - float(hours.group(1))) < 0.01
+    hours = re.search(r"^4 of the cells took (\d\.\d\d) core hours, ", text, re.M)
+    rows = (report / "rates/cells.csv").read_text().splitlines()[1:]
+    cells = [float(row.split(",")[-1]) for row in rows]
+    assert len(cells) == 4 and min(cells) > 0 and abs(sum(cells) - float(hours.group(1))) < 0.006
     assert (report / "rates/rates.png").exists() and "![rates](rates/rates.png)" in text
     # the cells of an extended study are trained, the others' logs stay
     more = {**RAW, "seeds": [1, 2, 3]}
@@ -109,7 +110,7 @@ def report_of(words, raw, folder):
     """The report's page and figures, without the times that it tells."""
     assert command.main(words("report", raw, "--output", folder)) == 0
     page = (folder / "rates.md").read_text()
-    page = re.sub(r"^\d+ of the cells took .* core hours\.$|\| (\d+\.\d{3}|–) \|$", "", page, flags=re.M)
+    page = re.sub(r"^\d+ of the cells took .* killed\.$|\| (\d+\.\d{3}|–) \|$", "", page, flags=re.M)
     files = {path.name: path.read_bytes() for path in (folder / "rates").iterdir()}
     files["cells.csv"] = re.sub(rb",[\d.]*$", b"", files["cells.csv"], flags=re.M)
     return page, files
@@ -123,11 +124,12 @@ def test_killed_anywhere_and_begun_again(words, tmp_path, data):
     random = np.random.default_rng(7)
     for kill in [signal.SIGKILL] * kills + [signal.SIGTERM]:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-        process.stdout.readline()
-        time.sleep(random.uniform(0.2, 2.5))
+        for _ in range(2):  # a cell has begun
+            process.stdout.readline()
+        time.sleep(random.uniform(0, 1.5))
         process.send_signal(kill)
         process.communicate(timeout=120)
-        assert process.returncode == (-9 if kill == signal.SIGKILL else 85)
+        assert process.returncode in (-9 if kill == signal.SIGKILL else 85, 0)  # 0: it was faster
         # at once again: trainings of the killed one may still be saving
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stdout

@@ -37,7 +37,7 @@ const live = document.getElementById("live");
 if (live && live.dataset.running === "yes") {
   let before = null;
   const here = document.getElementById("here"), flown = [];
-  setInterval(() => fetch(live.dataset.state).then((answer) => answer.json()).then((state) => {
+  const look = () => fetch(live.dataset.state).then((answer) => answer.json()).then((state) => {
     const set = (id, value) => { const at = document.getElementById(id); if (at && value !== undefined && value !== null) at.textContent = value; };
     set("run", state.run); set("percent", state.percent); set("outcomes", state.outcomes);
     set("simulated", state.simulated && state.simulated.toFixed(1));
@@ -52,6 +52,8 @@ if (live && live.dataset.running === "yes") {
     before = now;
     const view = document.getElementById("view");
     if (view && view.complete) view.src = live.dataset.image + "?" + now.wall;
-    if (!state.running) location.reload();
-  }), 1000);
+    if (state.running) setTimeout(look, 1000); // one at a time: answers keep their order
+    else location.reload();
+  });
+  look();
 }
