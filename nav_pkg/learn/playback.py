@@ -64,7 +64,7 @@ class Playback:
 
     @property
     def changed_labels(self) -> Optional[float]:
-        """Share of frames in which the expert's class differs from the frame before's; None: no such frame."""
+        """Share of frames whose label is not that of the frame before; None: no such frame."""
         return float(self.changes[~self.first].mean()) if (~self.first).any() else None
 
     @property
