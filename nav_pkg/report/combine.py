@@ -124,7 +124,7 @@ def read_groups(trainings: Mapping[str, Sequence[Path]], tag: str) -> List[Group
 
 
 def notes_of(groups: Sequence[Group]) -> List[str]:
-    """What a reader of the figure has to know: single seeds, lengths that differ, what is left out."""
+    """Notes for a reader of the figure: single seeds, different lengths, points and scores that lack."""
     notes = []
     for group in groups:
         notes += [note for curve in group.curves for note in curve.notes]
