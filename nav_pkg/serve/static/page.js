@@ -54,6 +54,6 @@ if (live && live.dataset.running === "yes") {
     if (view && view.complete) view.src = live.dataset.image + "?" + now.wall;
     if (state.running) setTimeout(look, 1000); // one at a time: answers keep their order
     else location.reload();
-  });
+  }).catch(() => setTimeout(look, 1000)); // the server may be back
   look();
 }
