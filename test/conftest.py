@@ -9,17 +9,20 @@ import pytest
 HERE = Path(__file__).parent
 SYSTEM = ("e2e", "cluster", "sim", "ros", "setup")
 """Folders whose tests need ROS, Gazebo or HTCondor, those that take longest first."""
+LONG = ("learn", "studies", "world")
+"""Folders of other tests that take long. They come next; the others are of short files."""
 LARGE = {"vgg16_net", "inception_net", "dense_net", "alex_net"}
 """Networks that take seconds a step: tests of one of them are slow."""
 WORLD = '<sdf version="1.6"><world name="w"><plugin name="p" filename="libnav_pkg_gazebo.so"/></world></sdf>'
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that need more than Python, and put them first, so that all cores end together."""
+    """Mark the tests that need more than Python, and put long ones first, so that all cores end together."""
+    folders = SYSTEM + LONG
 
     def place(item):
         folder = item.path.relative_to(HERE).parts[0]
-        return SYSTEM.index(folder) if folder in SYSTEM else len(SYSTEM)
+        return folders.index(folder) if folder in folders else len(folders)
 
     for item in items:
         if place(item) < len(SYSTEM):

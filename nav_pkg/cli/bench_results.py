@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import time
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from nav_pkg.cli.bench_memory import peak_resident
 from nav_pkg.core import Actor, Command, Frame, LearnerError, Pose, Velocity
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.report.curves import METRICS_FILE
@@ -101,7 +102,8 @@ def _measured(command: Sequence[Any]) -> Tuple[float, float]:
     peaks: Dict[int, float] = {}
     while process.poll() is None:
         for pid in [process.pid, *_children(process.pid)]:
-            peaks[pid] = max(peaks.get(pid, 0.0), _peak(pid))
+            with contextlib.suppress(OSError, AttributeError):  # it has just ended
+                peaks[pid] = max(peaks.get(pid, 0.0), peak_resident(str(pid)) * 1000)
         time.sleep(POLL)
     seconds = time.monotonic() - begin
     if process.returncode:
@@ -115,15 +117,6 @@ def _children(pid: int) -> List[int]:
     except OSError:
         return []
     return [each for child in map(int, below) for each in (child, *_children(child))]
-
-
-def _peak(pid: int) -> float:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    except OSError:
-        return 0.0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found.group(1)) * 1024 / 1e6 if found else 0.0
 
 
 def study(bench: Bench) -> None:

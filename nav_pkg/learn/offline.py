@@ -246,6 +246,8 @@ class _Session(Setup):
                 saved = time.monotonic()
                 cost = saved - begin
 
+        if trainer.finished(args.max_episodes):
+            say(f"trained already: {trainer.episode} episodes, {trainer.updates} gradient steps")
         while not trainer.finished(args.max_episodes):
             with _bar(trainer.steps, f"episode {trainer.episode + 1}", "batch") as bar:
                 bar.update(trainer.step)

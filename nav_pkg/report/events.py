@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,6 +25,8 @@ LARGEST_RECORD = 1 << 30
 """A length above this one is damage, not a record."""
 LARGEST_SCALAR = 4096
 """Bytes of an event that may hold scalars alone; larger ones are images, histograms and graphs."""
+ONE_BY_ONE = 256
+"""Records whose lengths are read one by one, to find their period."""
 KINDS_AT_ONCE = 200
 """Groups of events of one length (one group for each tag) that NumPy parses; more are parsed one by one."""
 
@@ -96,26 +98,63 @@ class _Piece:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[_Piece]:
-    rest, length_at = b"", struct.Struct("<Q").unpack_from
+    rest = b""
     while True:
         new = stream.read(PIECE)
         data = rest + new
-        starts: List[int] = []
-        lengths: List[int] = []
-        place, damaged = 0, False
-        while place + _BEFORE + _BEHIND <= len(data):
-            (length,) = length_at(data, place)
-            damaged = length > LARGEST_RECORD
-            if damaged or place + _BEFORE + length + _BEHIND > len(data):
-                break
-            starts.append(place + _BEFORE)
-            lengths.append(length)
-            place += _BEFORE + length + _BEHIND
+        starts, lengths, place, damaged = _records(data)
         rest = data[place:]
         whole = not damaged and (bool(new) or not rest)
-        yield _Piece(data, np.array(starts, np.int64), np.array(lengths, np.int64), whole)
+        yield _Piece(data, starts, lengths, whole)
         if damaged or not new:
             return
+
+
+def _records(data: bytes) -> Tuple[np.ndarray, np.ndarray, int, bool]:
+    """Whole records of a piece: where their data begins, its length, where they end, whether damage follows.
+
+    A training writes the same tags again and again, so the lengths of records mostly repeat with a period.
+    Once a period is seen, NumPy reads the lengths where it foretells them, up to the first that differs.
+    """
+    length_at, parts, place = struct.Struct("<Q").unpack_from, [np.empty((2, 0), np.int64)], 0
+    words = _words(data, "<u8")
+    while True:
+        seen: List[int] = []
+        begin = place
+        while len(seen) < ONE_BY_ONE and place + _BEFORE + _BEHIND <= len(data):
+            (length,) = length_at(data, place)
+            if length > LARGEST_RECORD or place + _BEFORE + length + _BEHIND > len(data):
+                break
+            seen.append(length)
+            place += _BEFORE + length + _BEHIND
+        lengths = np.array(seen, np.int64)
+        parts.append(np.array((begin + _starts(lengths), lengths)))
+        if len(seen) < ONE_BY_ONE:
+            starts, lengths = np.concatenate(parts, axis=1)
+            damaged = place + 8 <= len(data) and length_at(data, place)[0] > LARGEST_RECORD
+            return starts, lengths, place, damaged
+        period = next((n for n in range(1, ONE_BY_ONE // 2) if seen[n:] == seen[:-n]), None)
+        if period is not None:
+            sizes = lengths[-period:] + _BEFORE + _BEHIND
+            lengths = np.tile(lengths[-period:], (len(data) - place) // int(sizes.sum()))
+            starts = place + _starts(lengths)
+            right = words[starts - _BEFORE] == lengths.astype(np.uint64)
+            count = len(right) if right.all() else int(right.argmin())
+            parts.append(np.array((starts[:count], lengths[:count])))
+            if count:
+                place = int(starts[count - 1] + lengths[count - 1]) + _BEHIND
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    """Where the data of records that follow each other begins."""
+    ends = np.cumsum(lengths + _BEFORE + _BEHIND)
+    return ends - lengths - _BEHIND
+
+
+def _words(data: Any, kind: str) -> np.ndarray:
+    """A number (a NumPy type) at each byte of some data, whose last bytes begin none."""
+    size = np.dtype(kind).itemsize
+    return np.ndarray((max(0, len(data) - size + 1),), kind, data, strides=(1,))
 
 
 def _scalars(piece: _Piece) -> Iterator[_Part]:
@@ -167,11 +206,12 @@ def _alike(data: np.ndarray, places: np.ndarray, length: int, event: _Event) -> 
     free[event.value_at : event.value_at + 4] = True
     if event.step_at:
         free[slice(*event.step_at)] = True
-    fixed = np.flatnonzero(~free)
-    same = np.ones(len(places), bool)
-    template = data[places[0] : places[0] + length]
-    for column in fixed.tolist():
-        same &= data[places + column] == template[column]
+    words, same = _words(data, "<u8"), np.ones(len(places), bool)
+    for column in range(0, length, 8):
+        begin = min(column, length - 8)  # an event with a time has more than 8 bytes
+        mask = np.where(free[begin : begin + 8], 0, 255).astype(np.uint8).view("<u8")[0]
+        if mask:
+            same &= (words[places + begin] & mask) == (words[places[0] + begin] & mask)
     if event.step_at:
         first, behind = event.step_at
         for column in range(first, behind):
@@ -186,8 +226,7 @@ def _read_alike(data: np.ndarray, places: np.ndarray, event: _Event) -> Tuple[np
         for shift, column in enumerate(range(*event.step_at)):
             steps |= (data[places + column] & 127).astype(np.uint64) << np.uint64(7 * shift)
     assert event.value_at is not None
-    raw = data[places[:, None] + np.arange(event.value_at, event.value_at + 4)]
-    return steps.astype(np.int64), np.ascontiguousarray(raw).view("<f4")[:, 0].astype(np.float64)
+    return steps.astype(np.int64), _words(data, "<f4")[places + event.value_at].astype(np.float64)
 
 
 def _fields(data: bytes, begin: int, end: int) -> Iterator[Tuple[int, int, int, int]]:

@@ -58,13 +58,15 @@ points = st.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(points, st.integers(20, 400))
-def test_whatever_is_written_is_read(tmp_path_factory, points, piece):
+@given(points, st.integers(20, 400), st.sampled_from([4, 16, 256]), st.integers(1, 6))
+def test_whatever_is_written_is_read(tmp_path_factory, points, piece, one_by_one, times):
+    points = points * times  # with a period, which is foretold
     file = save(
         tmp_path_factory.mktemp("e") / "e", *(event(step, simple(tag, value)) for tag, step, value in points)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(events, "PIECE", piece)  # records lie across the pieces' borders
+        patch.setattr(events, "PIECE", piece * times)  # records lie across the pieces' borders
+        patch.setattr(events, "ONE_BY_ONE", one_by_one)
         found, whole = read_events(file)
     assert whole and set(found) == {tag for tag, _, _ in points}
     for tag, scalar in found.items():
