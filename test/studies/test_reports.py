@@ -119,6 +119,7 @@ def test_a_correlation_of_what_does_not_vary_is_none():
     assert low <= rho <= high and rho == pytest.approx(0.8286, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_networks_are_measured_as_a_study(tmp_path, capsys):
     load(tmp_path, "details", command="network_details.py", base={"seconds": 0.01, "ways": ["eager"]},
          grid={"network": {"tinyv3": {"network": "tinyv3_net"}}})  # fmt: skip
