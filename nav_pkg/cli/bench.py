@@ -315,7 +315,10 @@ class Bench:
 def _machine() -> str:
     gpu = "a GPU draws" if has_gpu() else "no GPU"
     today = datetime.date.today().isoformat()
-    return f"{os.cpu_count()} cores, {_processor()}, {platform.machine()}, {gpu}; {today}"
+    from nav_pkg.learn.arithmetic import vector_instructions  # with torch, which takes seconds
+
+    processor = " with ".join(filter(None, (_processor(), vector_instructions())))
+    return f"{os.cpu_count()} cores, {processor}, {platform.machine()}, {gpu}; {today}"
 
 
 def _processor() -> str:

@@ -134,6 +134,8 @@ class _Session(Setup):
             f"{len(train_samples)} frames to train, {len(val_samples)} to validate; "
             f"{self.arithmetic.device}, {self.threads} threads; log {where}"
         )
+        if self.arithmetic.warning:
+            say(f"warning: {self.arithmetic.warning}")
         if resumed:
             say(f"going on after {trainer.episode} episodes and {trainer.step} batches")
         try:

@@ -166,13 +166,14 @@ class OnlineLearner(Setup):
         every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
         room, size = self.replay.capacity, np.prod(self.replay.image_shape)
         cameras = "".join(f", {name} camera" for name in self.sides)
+        warning = self.arithmetic.warning
         return (
             f"{self.network} ({nets.parameter_count(self.net):,} parameters) learns in flight{cameras}: "
             f"{args.gradient_steps} gradient step(s) of {args.batch_size} {every}, {args.optimizer} "
             f"{args.learning_rate:g}; replay buffer: room for {room} frames "
             f"({room * size / 1e9:.2f} GB), {len(self.replay)} held; "
             f"{self.arithmetic.device}, {self.threads} threads; log {self.where}"
-        )
+        ) + (f"; warning: {warning}" if warning else "")
 
     # A run.
 

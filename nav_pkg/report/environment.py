@@ -61,6 +61,10 @@ def _processor() -> str:
                 break
     except OSError:
         pass
+    from nav_pkg.learn.arithmetic import vector_instructions  # with torch, which takes seconds
+
+    instructions = vector_instructions()
+    name += f" ({instructions})" if instructions else ""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {usable} logical cores"
 

@@ -16,7 +16,7 @@ import torch
 from nav_pkg.cli import learner_flags
 from nav_pkg.cli.main import main, parse
 from nav_pkg.core import DataError, LearnerError, UsageError
-from nav_pkg.learn import checkpoint, folder, offline
+from nav_pkg.learn import arithmetic, checkpoint, folder, offline
 from nav_pkg.learn.log import RunLog
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.samples import Samples
@@ -658,3 +658,17 @@ def test_the_command_ends_with_one_line_and_a_code(tmp_path):
         done = subprocess.run([sys.executable, str(SCRIPT), *argv], env=env, capture_output=True, text=True)
         assert done.returncode == code
         assert text in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "instructions, words, warned", [("AVX2", 1, True), ("AMX", 1, False), ("AVX2", 0, False)]
+)
+def test_bfloat16_on_a_processor_without_it_is_warned_of(
+    arguments, monkeypatch, capsys, instructions, words, warned
+):
+    monkeypatch.setattr(arithmetic, "vector_instructions", lambda: instructions)
+    line = arguments("--max_episodes", "1", "--max_steps", "1", "-t", "slow", *["--amp"] * words)
+    assert main(line) == 0
+    assert ("warning: --amp: this processor (AVX2) has no bfloat16" in capsys.readouterr().out) == warned
+    assert main(line) == 0
+    assert "trained already: 1 episodes, 1 gradient steps" in capsys.readouterr().out
