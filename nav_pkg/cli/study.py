@@ -23,7 +23,7 @@ from nav_pkg.cli import early, flags
 from nav_pkg.cli.learner_flags import whole
 from nav_pkg.cli.main import parse
 from nav_pkg.cluster import estimate
-from nav_pkg.core import ROOT, DataError, NavError, UsageError
+from nav_pkg.core import ROOT, DataError, NavError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import Dataset
@@ -52,6 +52,13 @@ def make_parser() -> flags.Parser:
     add("action", choices=("run", "status", "report", "list"), help="what to do")
     add("study", nargs="?", help="name of a study, its file (.yaml), or all")
     add("--scale", default="small", help="size at which it is run: full, small or smoke")
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="AXIS=CHOICE[,CHOICE]",
+        help="run only the cells of these choices now: 'network=tiny,squeeze' 'learning rate=0.1'",
+    )
     add("--jobs", type=whole(1, 256), help="trainings side by side; default: as many as there are cores")
     add(
         "--backend", choices=("local", "condor"), default="local", help="this machine, or one DAG on HTCondor"
@@ -80,6 +87,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f"study.py {args.action}: which study? There are "
             f"{', '.join(studies.names()) or 'none'}; `all` for all of them"
         )
+    if args.only and (args.action != "run" or args.study == "all" or args.backend == "condor"):
+        raise UsageError("--only chooses cells of one study that `run` runs on this machine")
     code = 0
     folders: List[StudyFolder] = []
     for name in studies.in_order() if args.study == "all" else [args.study]:
@@ -132,10 +141,9 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
         from nav_pkg.cli import dag, dag_study
 
         dag_study.check(folder)
+    chosen = selected(folder.cells, args.only)
     make_datasets(folder, root, args.summary_dir)
-    needs = {
-        cell.digest: checked(cell, words(folder, cell, root, args.summary_dir), root) for cell in folder.cells
-    }
+    needs = {cell.digest: checked(cell, words(folder, cell, root, args.summary_dir), root) for cell in chosen}
     folder.open(args.extend)
     if args.backend == "condor":
         # jobs run in other folders
@@ -154,10 +162,34 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
         return [sys.executable, str(ROOT / "scripts" / cell.command), *line]
 
     flags.hear_stops()
-    runner = Runner(folder, command, jobs, lambda cell: needs[cell.digest].memory, 0.8 * free_megabytes())
+    memory = 0.8 * free_megabytes()
+    runner = Runner(folder, chosen, command, jobs, lambda cell: needs[cell.digest].memory, memory)
     failed = runner.run()
     print(counts_text(folder))
     return EXIT_FAILED if failed else 0
+
+
+def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
+    """The cells that have the choices of --only: `AXIS=CHOICE[,CHOICE]`, each.
+
+    Raises:
+        UsageError: there is no such axis or choice.
+    """
+    found = list(cells)
+    for text in only:
+        axis, _, names = text.partition("=")
+        known = list(dict.fromkeys(cell.choices[axis] for cell in cells if axis in cell.choices))
+        if not known:
+            axes = list(dict.fromkeys(name for cell in cells for name in cell.choices))
+            raise UsageError(f"--only {text}: the study has no axis {axis!r}{nearest_name(axis, axes)}")
+        wanted = names.split(",")
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"--only {text}: {axis} is one of {', '.join(known)}, not {name!r}")
+        found = [cell for cell in found if cell.choices.get(axis) in wanted]
+    if not found:
+        raise UsageError(f"--only {' '.join(only)}: no cell of the study has all of these choices")
+    return found
 
 
 def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:

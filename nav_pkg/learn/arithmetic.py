@@ -12,7 +12,6 @@ from torch import nn
 
 from nav_pkg.core import UsageError
 
-
 _INSTRUCTIONS = (("amx_bf16", "AMX"), ("avx512bw", "AVX-512"), ("avx2", "AVX2"))
 """Flags of /proc/cpuinfo, the fastest for matrix products first."""
 

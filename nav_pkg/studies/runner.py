@@ -219,6 +219,7 @@ class Runner:
 
     Args:
         folder: its folder, open.
+        cells: those of its cells to run.
         command: the command of a cell.
         jobs: trainings at once.
         memory: MB that a cell takes.
@@ -229,13 +230,14 @@ class Runner:
     def __init__(
         self,
         folder: StudyFolder,
+        cells: Sequence[Cell],
         command: Callable[[Cell], List[str]],
         jobs: int,
         memory: Callable[[Cell], float],
         limit: float,
         say: Callable[[str], None] = functools.partial(print, flush=True),
     ):
-        self.folder, self.command, self.jobs = folder, command, jobs
+        self.folder, self.cells, self.command, self.jobs = folder, cells, command, jobs
         self.memory, self.limit, self.say = memory, limit, say
         self._running: Dict[str, Tuple[Cell, subprocess.Popen, float]] = {}
 
@@ -251,8 +253,8 @@ class Runner:
         lock = files.lock_beside(self.folder.folder)
         if lock is None:
             raise DataError(f"{self.folder.folder}: another process runs this study: wait for it")
-        left = [cell for cell in self.folder.cells if self.folder.state(cell).state != DONE]
-        total, failed = len(self.folder.cells), 0
+        left = [cell for cell in self.cells if self.folder.state(cell).state != DONE]
+        total, failed = len(self.cells), 0
         self.say(f"{self.folder.tag}: {total - len(left)} of {total} cells are done")
         try:
             patience = time.monotonic() + STOP_LIMIT

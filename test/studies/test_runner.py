@@ -144,9 +144,18 @@ def test_killed_anywhere_and_begun_again(words, tmp_path, data):
 
 def test_a_cell_that_fails(words, tmp_path, capsys):
     raw = {**RAW, "grid": {"rate": {"0.1": {}, "huge": {"learning_rate": 1e30}}}, "seeds": [1]}
+    assert command.main(words("run", raw, "--only", "rate=0.1")) == 0
+    out = capsys.readouterr().out
+    assert (
+        "1 of 2 cells are done" not in out and "2 cells: 1 done, 1 left" in out and out.count(": begun") == 1
+    )
     assert command.main(words("run", raw)) == command.EXIT_FAILED
     out = capsys.readouterr().out
-    assert "huge, seed 1: failed: error: " in out and "2 cells: 1 done, 1 failed" in out
+    assert (
+        "1 of 2 cells are done" in out
+        and "huge, seed 1: failed: error: " in out
+        and "2 cells: 1 done, 1 failed" in out
+    )
     assert command.main(words("status", raw)) == 0
     assert "failed" in capsys.readouterr().out
     assert command.main(words("run", raw)) == command.EXIT_FAILED
@@ -161,6 +170,14 @@ def test_what_is_refused_before_anything_is_made(words, tmp_path):
     ):
         with pytest.raises(kind, match=text):
             command.main(words("run", raw))
+    for only, text in (
+        ("rat=0.1", "the study has no axis 'rat'; did you mean 'rate'"),
+        ("rate=0.2", "rate is one of 0.1, 0.01, not '0.2'"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            command.main(words("run", RAW, "--only", only))
+    with pytest.raises(UsageError, match="--only chooses cells of one study"):
+        command.main(words("status", RAW, "--only", "rate=0.1"))
     assert not (tmp_path / "log").exists()
 
 
