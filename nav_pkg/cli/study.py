@@ -31,7 +31,7 @@ from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies import study as studies
 from nav_pkg.studies.commands import COMMANDS
 from nav_pkg.studies.datasets import EXPERT, frames_of, recipe
-from nav_pkg.studies.runner import Runner, StudyFolder
+from nav_pkg.studies.runner import RUNNING, Runner, StudyFolder
 from nav_pkg.studies.status import counts_text, status_table
 from nav_pkg.studies.study import Cell
 
@@ -39,6 +39,8 @@ EXIT_FAILED = 5
 """Some of the cells failed."""
 COLLECTION = 6 * 3600.0
 """Seconds that another study may take to make a dataset."""
+WATCHED = 2.0
+"""Seconds between two looks at a study."""
 DETAILS_MB = 4000.0
 """Memory that measuring a network takes, in MB."""
 
@@ -63,6 +65,7 @@ def make_parser() -> flags.Parser:
     add(
         "--backend", choices=("local", "condor"), default="local", help="this machine, or one DAG on HTCondor"
     )
+    add("--watch", action="store_true", help="status: follow the study until none of its cells runs")
     add("--extend", action="store_true", help="train the new cells of a study that has changed")
     add("--output", type=Path, help="folder of the report; default: report/ in the study's log folder")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
@@ -89,13 +92,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         )
     if args.only and (args.action != "run" or args.study == "all" or args.backend == "condor"):
         raise UsageError("--only chooses cells of one study that `run` runs on this machine")
+    if args.watch and (args.action != "status" or args.study == "all"):
+        raise UsageError("--watch follows one study: study.py status NAME --watch")
     code = 0
     folders: List[StudyFolder] = []
     for name in studies.in_order() if args.study == "all" else [args.study]:
         try:  # one after the other: one may fly what another has trained
             folder = StudyFolder(studies.load(name), args.scale, summary)
             if args.action == "status":
-                print(f"{status_table(folder).text()}\n{counts_text(folder)}")
+                status(folder, args.watch)
             elif args.action == "run":
                 code = run(folder, args, cluster) or code
             folders.append(folder)
@@ -107,6 +112,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.action == "report":
         code = write(folders, args, summary) or code
     return code
+
+
+def status(folder: StudyFolder, watch: bool) -> None:
+    """Print how far a study is; with `watch` again whenever that changes, until none of its cells runs."""
+    before = ""
+    while True:
+        text = f"{status_table(folder).text()}\n{counts_text(folder)}"
+        if text != before:
+            print("\033[H\033[J" * (watch and sys.stdout.isatty()) + text, flush=True)
+        before = text
+        if not watch or f" {RUNNING}" not in counts_text(folder):
+            return
+        time.sleep(WATCHED)
 
 
 def write(folders: Sequence[StudyFolder], args: argparse.Namespace, summary: Path) -> int:

@@ -27,6 +27,9 @@ BATCHES = (1, 8, 32, 128)
 """Batch sizes of which the best rate counts."""
 FEWEST, MOST = 20, 2000
 """Answers that are timed for a latency."""
+PATIENCE = 10
+"""A measurement that has taken as many times its time, and `LEAST` seconds, is content with three answers."""
+LEAST = 5.0
 AGREE = 0.10
 """The medians of two halves of the measurement differ by less, or the machine is noisy."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -211,7 +214,8 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
     Args:
         forward: answers a batch of inputs.
         example: inputs of batch 1.
-        seconds: to time for, half of them at batch 1; each batch size gets at least two answers.
+        seconds: to time for, half of them at batch 1; each batch size gets at least two answers. A slow
+            network takes longer: up to `PATIENCE` times as long for each batch size.
         batches: sizes to try.
     """
 
@@ -222,24 +226,29 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
             torch.cuda.synchronize()
         return time.perf_counter() - begin
 
+    patience = max(LEAST, PATIENCE * seconds)
     with torch.no_grad():
-        for _ in range(3):
-            once(example)  # the first ones make buffers, and compile
+        for number in range(3):  # the first ones make buffers, and compile
+            if once(example) > seconds and number:
+                break
         times: List[float] = []
-        end = time.perf_counter() + seconds / 2
-        while len(times) < MOST and (len(times) < FEWEST or time.perf_counter() < end):
+        begun = time.perf_counter()
+        while len(times) < MOST:
+            taken = time.perf_counter() - begun
+            if taken >= seconds / 2 and len(times) >= (3 if taken > patience else FEWEST):
+                break
             times.append(once(example))
         rates: Dict[int, float] = {1: 1 / statistics.median(times)}
         for batch in batches:
             if batch == 1:
                 continue
+            if batch * statistics.median(times) > 2 * patience:
+                break  # larger batches take minutes
             images = example.expand(batch, *example.shape[1:]).contiguous()
             once(images)  # it may compile for this size
             first = once(images)
             count = max(1, min(50, int(seconds / 2 / len(batches) / max(first, 1e-6))))
             rates[batch] = batch / statistics.median([first, *(once(images) for _ in range(count - 1))])
-            if first > 4 * seconds:
-                break  # larger batches take minutes
     half = len(times) // 2
     medians = statistics.median(times[:half]), statistics.median(times[half:])
     best = max(rates, key=lambda batch: rates[batch])
