@@ -32,6 +32,7 @@ def make_parser() -> flags.Parser:
     add("-m", "--checkpoint_path", nargs="+", required=True, help="checkpoints: log folders or files")
     add("--dataset", required=True, help="whose runs are played back")
     add("--part", choices=PARTS, default="val", help="runs of its list to validate, ..., or all its runs")
+    add("--csv", type=Path, help="file for the table, with all digits")
     add("--num_threads", type=whole(0, 1024), default=0, help="threads of a network; 0: as many as cores")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
@@ -51,6 +52,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     early.dataset(args.dataset, args.data_root)
     import torch
 
+    from nav_pkg.data.files import atomic_write
     from nav_pkg.data.progress import Bar
     from nav_pkg.data.reader import load_dataset
     from nav_pkg.learn.pilot import Pilot
@@ -99,5 +101,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         Column("pilot", "answers that change", 4),
         Column("flown", "answers as flown", 4),
     )
-    print(Table(columns, rows).text())
+    table = Table(columns, rows)
+    print(table.text())
+    if args.csv:
+        atomic_write(args.csv, table.csv(), "--csv")
     return 0

@@ -31,7 +31,11 @@ def test_a_pilot_answers_a_recorded_run_as_validation_does(tmp_path, data_root, 
     assert len(set(played.answers.tolist())) > 1  # it says something
     assert played.imitation_loss == pytest.approx(validated["imitation_loss"])
     capsys.readouterr()
-    assert command.main(["-m", "net", *places[:4], "--dataset", "easy", "--num_threads", "1"]) == 0
+    words = ["-m", "net", *places[:4], "--dataset", "easy", "--num_threads", "1"]
+    assert command.main([*words, "--csv", str(tmp_path / "played.csv")]) == 0
+    first, second = (tmp_path / "played.csv").read_text().splitlines()
+    held = dict(zip(first.split(","), second.split(",")))
+    assert float(held["accuracy"]) == validated["accuracy"] and held["run"] == run.name
     row = capsys.readouterr().out.splitlines()[-1].split()
     assert row[:4] == ["net", run.name, "90", f"{validated['accuracy']:.4f}"]
 
