@@ -26,11 +26,11 @@ PRETRAINED = (
 def page(write_dataset, tmp_path, monkeypatch):
     """Runs a line with `--max_episodes 2`, as a user does in the project's shell."""
     write_dataset(tmp_path / "data", runs=4, frames=100)
-    write_dataset(tmp_path / "data", name="short", runs=4, frames=30)
+    write_dataset(tmp_path / "data", name="short", runs=4, frames=20)
     monkeypatch.setenv("NAV_PKG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for source, frames, name in (("easy", 400, "esatv3_expert_200K"), ("short", 120, "esatv3_expert_500")):
+    for source, frames, name in (("easy", 400, "esatv3_expert_200K"), ("short", 80, "esatv3_expert_500")):
         argv = ["subset", source, "--frames", str(frames), "--destination", name]
         assert dataset.main([*argv, "--data_root", str(tmp_path / "data")]) == 0
 
