@@ -114,7 +114,7 @@ def _records(data: bytes) -> Tuple[np.ndarray, np.ndarray, int, bool]:
     """Whole records of a piece: where their data begins, its length, where they end, whether damage follows.
 
     A training writes the same tags again and again, so the lengths of records mostly repeat with a period.
-    Once a period is seen, NumPy reads the lengths where it foretells them, up to the first that differs.
+    Once a period is seen, NumPy reads the lengths at the predicted places, up to the first that differs.
     """
     length_at, parts, place = struct.Struct("<Q").unpack_from, [np.empty((2, 0), np.int64)], 0
     words = _words(data, "<u8")

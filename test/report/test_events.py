@@ -60,7 +60,7 @@ points = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(points, st.integers(20, 400), st.sampled_from([4, 16, 256]), st.integers(1, 6))
 def test_whatever_is_written_is_read(tmp_path_factory, points, piece, one_by_one, times):
-    points = points * times  # with a period, which is foretold
+    points = points * times  # lengths with a period
     file = save(
         tmp_path_factory.mktemp("e") / "e", *(event(step, simple(tag, value)) for tag, step, value in points)
     )
