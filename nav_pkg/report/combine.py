@@ -21,6 +21,8 @@ from nav_pkg.report.tables import Column, Table
 DRAWN = 2000
 """Points of a curve that are drawn at most: more than a figure has pixels."""
 MARKERS = "os^Dv"
+BESIDE = 4
+"""With more curves the legend stands beside the axes, where it hides none."""
 DASHES = ("-", "--", "-.", ":")
 
 SEED_FOLDER = re.compile(r"(?:seed_)?([0-9]+)\Z")
@@ -274,7 +276,8 @@ def combined_figure(rows: Sequence[Dict[str, Any]], tag: str, title: str) -> Any
     if title:
         axes.set_title(title)
     if len(names) > 1 or names != [""]:
-        axes.legend(ncols=1 + (len(names) - 1) // 12)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if len(names) > BESIDE else {}
+        axes.legend(ncols=1 + (len(names) - 1) // 12, **beside)
     return figure
 
 

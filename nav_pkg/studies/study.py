@@ -48,7 +48,7 @@ DIGEST = 10
 
 _KEYS = (
     *("title", "section", "question", "command", "base", "grid", "seeds", "scales", "checkpoints"),
-    *("published", "notes"),
+    *("tuned", "published", "notes"),
 )
 _SCALE_KEYS = ("base", "only", "grid", "seeds")
 PLACES = ("log_tag", "t", "summary_dir", "data_root", "owr", "random_seed", "dont_submit")
@@ -153,6 +153,7 @@ class Study:
         scales: by name.
         command: the script that its cells run.
         checkpoints: of other studies, to fly; None for none.
+        tuned: axes along which the report compares the other axes' choices at their best.
         published: what the published page says: text, or rows of a table.
         notes: what a reader of the page has to know.
     """
@@ -167,6 +168,7 @@ class Study:
     section: str = ""
     command: str = "main.py"
     checkpoints: Optional[Source] = None
+    tuned: Tuple[str, ...] = ()
     published: str = ""
     notes: str = ""
 
@@ -276,6 +278,10 @@ def parse(raw: Any, path: Path) -> Study:
     command = held.get("command", "main.py")
     if not isinstance(command, str) or command not in COMMANDS:
         raise DataError(f"{path}: command: {command!r}: must be one of {', '.join(COMMANDS)}")
+    tuned = held.get("tuned", [])
+    wrong = next((axis for axis in tuned if axis not in grid), None) if isinstance(tuned, list) else tuned
+    if wrong is not None:
+        raise DataError(f"{path}: tuned: {wrong!r}: must be a list of axes of the grid")
     texts = {}
     for key in ("title", "question", "section", "published", "notes"):
         texts[key] = held.get(key, "")
@@ -288,6 +294,7 @@ def parse(raw: Any, path: Path) -> Study:
         seeds=_seeds(held.get("seeds", [123]), path, "seeds"),
         scales=scales,
         command=command,
+        tuned=tuple(tuned),
         checkpoints=_source(held["checkpoints"], path) if "checkpoints" in held else None,
         **texts,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,9 +19,49 @@ from nav_pkg.studies.study import Cell, Study
 
 TAG = "Loss_val_accuracy"
 SHOWN = ("val_accuracy", "val_balanced_accuracy", "test_accuracy", "test_imitation_loss")
-COMPARED = ("val_accuracy", "test_accuracy")
+COMPARED = ("val_accuracy", "val_balanced_accuracy", "test_accuracy")
 MOST_CURVES = 8
 """Groups in one figure; of more there is a figure for each choice along the first axis."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A choice along an axis against the first one, in a setting of the other axes.
+
+    Attributes:
+        axis: the axis.
+        label: the choice.
+        first: the first choice.
+        setting: the choices along the other axes, as text.
+        tuned: the choice's best ones along the tuned axes, as text.
+        pairs: by seed, the choice's training and the first one's.
+    """
+
+    axis: str
+    label: str
+    first: str
+    setting: str
+    tuned: str
+    pairs: Dict[Any, Tuple[Training, Training]]
+
+    def differences(self, metric: str) -> Dict[Any, float]:
+        """A score of the choice minus the first one's, by seed; pairs without the score are left out."""
+        values = {seed: [one.metric(metric) for one in pair] for seed, pair in self.pairs.items()}
+        return {seed: one - other for seed, (one, other) in values.items() if None not in (one, other)}
+
+
+def _points(seeds: Dict[Any, List[float]]) -> Tuple[str, str]:
+    """The mean of differences by seed, in points, and its interval in words. A seed's are no sample each."""
+    mean, low, high, count = bootstrap_mean([float(np.mean(each)) for each in seeds.values()])
+    if count == 1:
+        return f"{100 * mean:+.1f}", "one seed, so no interval"
+    return f"{100 * mean:+.1f}", f"95 % interval {100 * low:+.1f} to {100 * high:+.1f} over {count} seeds"
+
+
+def _after(members: Sequence[Comparison]) -> str:
+    """` after 1,000 gradient steps` where all trainings took as many."""
+    steps = {one.metric("updates") for each in members for pair in each.pairs.values() for one in pair}
+    return f" after {steps.pop():,.0f} gradient steps" if len(steps) == 1 and None not in steps else ""
 
 
 class Trainings:
@@ -66,49 +106,88 @@ class Trainings:
         columns += [Column("seeds", "seeds"), Column("updates", "gradient steps", 0)]
         return Table(columns + [Column(metric, metric.replace("_", " ")) for metric in SHOWN], rows)
 
-    def conclusions(self) -> List[str]:
-        """How each choice along an axis differs from the first, paired by the other choices and the seed."""
-        said = []
+    def comparisons(self) -> List[Comparison]:
+        """Each choice along an axis against the first one, in each setting of the other axes.
+
+        Along the study's `tuned` axes a choice is taken at its best: the highest mean validation accuracy.
+        """
+        found = []
         for axis, choices in self.study.grid.items():
-            present = [
-                label for label in choices if any(cell.choices[axis] == label for cell, _ in self.cells)
-            ]
-            for label, metric in itertools.product(present[1:], COMPARED):
-                differences = self.differences(axis, present[0], label, metric)
-                if not differences:
+            there = {cell.choices[axis] for cell, _ in self.cells}
+            labels = [label for label in choices if label in there]
+            first = self._best(axis, labels[0])
+            for label in labels[1:]:
+                for setting, (tuned, trainings) in self._best(axis, label).items():
+                    against = first.get(setting, ("", {}))[1]
+                    seeds = [seed for seed in trainings if seed in against]
+                    if seeds:
+                        pairs = {seed: (trainings[seed], against[seed]) for seed in seeds}
+                        found.append(Comparison(axis, label, labels[0], setting, tuned, pairs))
+        return found
+
+    def _best(self, axis: str, label: str) -> Dict[str, Tuple[str, Dict[Any, Training]]]:
+        """By setting: a choice's best labels along the tuned axes, and its trainings there, by seed."""
+        tuned = [name for name in self.study.tuned if axis not in self.study.tuned]
+        groups: Dict[Tuple[str, str], Dict[Any, Training]] = {}
+        for cell, training in self.cells:
+            if cell.choices[axis] == label and training:
+                rest = {name: choice for name, choice in cell.choices.items() if name != axis}
+                best = ", ".join(rest.pop(name) for name in tuned)
+                groups.setdefault((", ".join(rest.values()), best), {})[cell.seed] = training
+
+        def accuracy(trainings: Dict[Any, Training]) -> float:
+            return float(np.mean([training.metric(SHOWN[0]) or 0.0 for training in trainings.values()]))
+
+        found: Dict[str, Tuple[str, Dict[Any, Training]]] = {}
+        for (setting, best), trainings in groups.items():
+            if setting not in found or accuracy(trainings) > accuracy(found[setting][1]):
+                found[setting] = (best, trainings)
+        return found
+
+    def conclusions(self) -> List[str]:
+        """The comparisons of each choice together: the mean over settings, with the seed as the unit."""
+        said = []
+        compared: Dict[Tuple[str, str], List[Comparison]] = {}
+        for each in self.comparisons():
+            compared.setdefault((each.axis, each.label), []).append(each)
+        for (axis, label), members in compared.items():
+            tuned = " and ".join(name for name in self.study.tuned if axis not in self.study.tuned)
+            what = f"{axis}: `{label}` against `{members[0].first}`"
+            what += f", each at its best {tuned}" if tuned else ""
+            for metric in COMPARED:
+                seeds: Dict[Any, List[float]] = {}
+                for each in members:
+                    for seed, value in each.differences(metric).items():
+                        seeds.setdefault(seed, []).append(value)
+                if not seeds:
                     continue
-                # the seed is the unit: pairs of one seed share its weights and order
-                mean, low, high, count = bootstrap_mean(
-                    [float(np.mean(each)) for each in differences.values()]
-                )
-                pairs = sum(map(len, differences.values()))
-                interval = (
-                    "one seed, so no interval"
-                    if count == 1
-                    else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f} over {count} seeds"
-                )
-                said.append(
-                    f"{axis}: `{label}` against `{present[0]}`: {100 * mean:+.1f} points of "
-                    f"{metric.replace('_', ' ')} ({interval}; {pairs} {'pair' if pairs == 1 else 'pairs'})"
-                )
+                points, interval = _points(seeds)
+                name = metric.replace("_", " ")
+                line = f"{what}: {points} points of {name}{_after(members)} ({interval}"
+                if len(members) > 1:
+                    signs = [np.mean(list(each.differences(metric).values() or [0])) > 0 for each in members]
+                    line += f"; better in {sum(signs)} of {len(members)} settings"
+                said.append(f"{line})")
         return said
 
-    def differences(self, axis: str, one: str, other: str, metric: str) -> Dict[Any, List[float]]:
-        """A score of one choice minus that of another, for all else alike, by seed."""
-
-        def key(cell: Cell) -> Tuple[Any, ...]:
-            return tuple(label for name, label in cell.choices.items() if name != axis) + (cell.seed,)
-
-        values: Dict[str, Dict[Tuple[Any, ...], float]] = {one: {}, other: {}}
-        for cell, training in self.cells:
-            value = training.metric(metric) if training else None
-            if cell.choices[axis] in values and value is not None:
-                values[cell.choices[axis]][key(cell)] = value
-        found: Dict[Any, List[float]] = {}
-        for pair, value in values[one].items():
-            if pair in values[other]:
-                found.setdefault(pair[-1], []).append(values[other][pair] - value)
-        return found
+    def comparison_table(self) -> Table:
+        """One row a comparison: choice, setting, best labels of tuned axes, differences to the first."""
+        rows = []
+        for each in self.comparisons():
+            row = {"axis": each.axis, "label": each.label, "first": each.first, "setting": each.setting}
+            row["tuned"] = each.tuned or None
+            for metric in COMPARED:
+                differences = each.differences(metric)
+                if differences:
+                    points, interval = _points({seed: [value] for seed, value in differences.items()})
+                    row[metric] = f"{points} ({interval})"
+            rows.append(row)
+        columns = [Column("axis", "axis"), Column("label", "choice"), Column("first", "against")]
+        columns += [Column("setting", "setting")] if any(row["setting"] for row in rows) else []
+        if self.study.tuned:
+            columns.append(Column("tuned", f"best {' and '.join(self.study.tuned)}"))
+        names = [Column(metric, f"{metric.replace('_', ' ')} [points]") for metric in COMPARED]
+        return Table([*columns, *names], rows)
 
     def figures(self) -> List[Tuple[str, str, List[combine.Group]]]:
         """Name, title and curves of each figure."""
@@ -138,6 +217,10 @@ class Trainings:
         document.add(Head("Answer"))
         lines = self.conclusions() or ["Too few cells are done to compare any."]
         document.add(*(Text(line, item=True) for line in lines))
+        comparisons = self.comparison_table()
+        if len(comparisons.rows) > len(self.study.grid) or self.study.tuned and comparisons.rows:
+            caption = "Paired by seed; the interval is of the mean over seeds."
+            document.add(Head("Comparisons"), Data(comparisons, "comparisons", caption))
         caption = "Mean and sample standard deviation over seeds."
         document.add(Head("Scores"), Data(self.table(), "scores", caption), Head("Curves"))
         for name, title, groups in self.figures():

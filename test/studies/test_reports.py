@@ -8,12 +8,14 @@ import yaml
 from nav_pkg.cli import main as learner
 from nav_pkg.cli import study as command
 from nav_pkg.core import DataError
+from nav_pkg.report.trainings import Training
 from nav_pkg.studies import study
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.datasets import recipe
 from nav_pkg.studies.flights import correlation_interval
 from nav_pkg.studies.report import report, write_index
 from nav_pkg.studies.runner import DONE, LEFT, StudyFolder
+from nav_pkg.studies.trainings import Trainings
 
 SCALES = {"small": {}}
 
@@ -152,3 +154,36 @@ def test_datasets_are_made_of_what_is_there():
     ]
     commands = [line[0] for line in recipe("esatv3_expert_500", False)]
     assert commands == ["run_script.py", "clean_dataset.py", "dataset.py"]
+
+
+def test_choices_are_compared_at_their_best_learning_rate(tmp_path):
+    raw = {
+        "title": "Inputs", "question": "?",
+        "base": {"network": "tinyv3_net", "dataset": "easy", "discrete": True},
+        "grid": {
+            "input": {"raw": {}, "shifted": {"shifted_input": True}},
+            "rate": {"0.1": {"learning_rate": 0.1}, "0.01": {"learning_rate": 0.01}},
+        },
+        "tuned": ["rate"], "seeds": [1, 2], "scales": {"small": {}},
+    }  # fmt: skip
+    values = {"raw, 0.1": 0.5, "raw, 0.01": 0.6, "shifted, 0.1": 0.8, "shifted, 0.01": 0.1}
+    folder = StudyFolder(study.parse(raw, tmp_path / "inputs.yaml"), "small", tmp_path)
+    trainings = Trainings(folder)
+    trainings.cells = [
+        (cell, Training(tmp_path, cell.seed, {"val": {"accuracy": values[cell.group] + 0.01 * cell.seed}}))
+        for cell in folder.cells
+    ]
+    assert trainings.conclusions() == [
+        "input: `shifted` against `raw`, each at its best rate: +20.0 points of val accuracy "
+        "(95 % interval +20.0 to +20.0 over 2 seeds)",
+        "rate: `0.01` against `0.1`: -30.0 points of val accuracy "
+        "(95 % interval -30.0 to -30.0 over 2 seeds; better in 1 of 2 settings)",
+    ]
+    rows = trainings.comparison_table().rows
+    assert [(row["label"], row["setting"], row["tuned"]) for row in rows] == [
+        ("shifted", "", "0.1"),
+        ("0.01", "raw", None),
+        ("0.01", "shifted", None),
+    ]
+    with pytest.raises(DataError, match="tuned: 'rat': must be a list of axes of the grid"):
+        study.parse({**raw, "tuned": ["rat"]}, tmp_path / "inputs.yaml")

@@ -86,7 +86,8 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
     text = (report / "rates.md").read_text()
     assert re.search(
-        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy \(95 % .* 2 seeds; 2 pairs\)$",
+        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy "
+        r"after \d+ gradient steps \(95 % .* 2 seeds\)$",
         text,
         re.M,
     )
