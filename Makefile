@@ -4,9 +4,8 @@ SHELL := /bin/bash
 .PHONY: help setup demo test test-fast bench lint pins clean
 
 # Test files side by side. A flight needs one core and a half. Threads that wait for others leave them the core.
-# Compiled Python is kept in build/: the tests start some thousand processes.
 JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
-PYTEST = OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(CURDIR)/build/pycache' python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'
