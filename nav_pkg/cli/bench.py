@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import bench_expert, bench_online, bench_results, flags
 from nav_pkg.core import ROOT, NavError, SimulatorError
+from nav_pkg.processor import processor_name
 from nav_pkg.sim.bare import real_time_ratio
 from nav_pkg.sim.display import has_gpu
 from nav_pkg.sim.graph import Port
@@ -315,17 +316,7 @@ class Bench:
 def _machine() -> str:
     gpu = "a GPU draws" if has_gpu() else "no GPU"
     today = datetime.date.today().isoformat()
-    from nav_pkg.learn.arithmetic import vector_instructions  # with torch, which takes seconds
-
-    processor = " with ".join(filter(None, (_processor(), vector_instructions())))
-    return f"{os.cpu_count()} cores, {processor}, {platform.machine()}, {gpu}; {today}"
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "processor unknown"
+    return f"{os.cpu_count()} cores, {processor_name()}, {platform.machine()}, {gpu}; {today}"
 
 
 LEARNING = ("train", "amp", "lstm", "long_run", "packing", "memory")

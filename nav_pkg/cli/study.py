@@ -118,11 +118,12 @@ def status(folder: StudyFolder, watch: bool) -> None:
     """Print how far a study is; with `watch` again whenever that changes, until none of its cells runs."""
     before = ""
     while True:
-        text = f"{status_table(folder).text()}\n{counts_text(folder)}"
+        counts = counts_text(folder)
+        text = f"{status_table(folder).text()}\n{counts}"
         if text != before:
             print("\033[H\033[J" * (watch and sys.stdout.isatty()) + text, flush=True)
         before = text
-        if not watch or f" {RUNNING}" not in counts_text(folder):
+        if not watch or f" {RUNNING}" not in counts:
             return
         time.sleep(WATCHED)
 

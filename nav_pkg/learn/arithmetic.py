@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable, ContextManager, Optional
 
 import torch
 from torch import nn
 
 from nav_pkg.core import UsageError
-
-_INSTRUCTIONS = (("amx_bf16", "AMX"), ("avx512bw", "AVX-512"), ("avx2", "AVX2"))
-"""Flags of /proc/cpuinfo, the fastest for matrix products first."""
-
-
-def vector_instructions() -> str:
-    """The x86 processor's fastest instructions for matrix products: AMX, AVX-512 or AVX2; else nothing."""
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return ""
-    return next((name for flag, name in _INSTRUCTIONS if flag in words), "")
+from nav_pkg.processor import vector_instructions
 
 
 @dataclass(frozen=True)

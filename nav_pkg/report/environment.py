@@ -12,6 +12,7 @@ from typing import List, Tuple
 
 import nav_pkg
 from nav_pkg.core import ROOT
+from nav_pkg.processor import processor_name
 
 PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg")
 
@@ -53,20 +54,8 @@ def _said(command: List[str], strict: bool = True) -> str:
 
 
 def _processor() -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    except OSError:
-        pass
-    from nav_pkg.learn.arithmetic import vector_instructions  # with torch, which takes seconds
-
-    instructions = vector_instructions()
-    name += f" ({instructions})" if instructions else ""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {usable} logical cores"
+    return f"{processor_name()}, {usable} logical cores"
 
 
 def _memory() -> str:

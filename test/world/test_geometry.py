@@ -12,7 +12,7 @@ from nav_pkg.world import load_plan
 pytestmark = pytest.mark.slow
 PLAN = load_plan("esatv3")
 SPACE = "{http://www.collada.org/2005/11/COLLADASchema}"
-POINTS = 100
+POINTS = 200
 TOLERANCE = 0.02
 
 
