@@ -200,7 +200,10 @@ class StudyFolder:
         )
 
     def used(self, cell: Cell) -> Optional[float]:
-        """Processor time of a cell's commands and of what those waited for, core seconds; None: not known."""
+        """Processor time of a cell's commands and of their children, core seconds; None: not known.
+
+        A damaged file counts as not known: the figure is a remark in the report, and no result depends on it.
+        """
         try:
             return read_json(self._used(cell), _USED)["core_seconds"]
         except DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -106,6 +107,7 @@ class Trainings:
         columns += [Column("seeds", "seeds"), Column("updates", "gradient steps", 0)]
         return Table(columns + [Column(metric, metric.replace("_", " ")) for metric in SHOWN], rows)
 
+    @functools.cached_property
     def comparisons(self) -> List[Comparison]:
         """Each choice along an axis against the first one, in each setting of the other axes.
 
@@ -148,7 +150,7 @@ class Trainings:
         """The comparisons of each choice together: the mean over settings, with the seed as the unit."""
         said = []
         compared: Dict[Tuple[str, str], List[Comparison]] = {}
-        for each in self.comparisons():
+        for each in self.comparisons:
             compared.setdefault((each.axis, each.label), []).append(each)
         for (axis, label), members in compared.items():
             tuned = " and ".join(name for name in self.study.tuned if axis not in self.study.tuned)
@@ -173,7 +175,7 @@ class Trainings:
     def comparison_table(self) -> Table:
         """One row a comparison: choice, setting, best labels of tuned axes, differences to the first."""
         rows = []
-        for each in self.comparisons():
+        for each in self.comparisons:
             row = {"axis": each.axis, "label": each.label, "first": each.first, "setting": each.setting}
             row["tuned"] = each.tuned or None
             for metric in COMPARED:
