@@ -6,6 +6,7 @@
   checkpoints.json    of a study that flies others' networks: which, chosen when it is first run
   cells/<hash>/       log folder of a cell; its result (results.json of a training), written last, says that
                       it is done
+  by_choice/          links to the cells: <choice>/<choice>/seed_<n>, for combine_results.py and for readers
   out/<hash>.txt      what its command printed
   failed/<hash>.json  exit code and last error line of a command that ended otherwise
   used/<hash>.json    processor time of its commands, those of them whose end was seen
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -42,10 +45,16 @@ STOP_LIMIT = 90.0
 POLL = 0.05
 TAIL = 100_000
 """Bytes of a command's output in which its last error line is looked for."""
+LINKS = "by_choice"
 CHECKPOINTS_FILE = "checkpoints.json"
 _STUDY = {"cells": table(an_object({})).required}
 _USED = {"core_seconds": number(0, 1e12).required}
 _CHECKPOINTS = {"checkpoints": table(an_object({})).required}
+
+
+def slug(text: str) -> str:
+    """A text as a part of a path: `SGD 0.1` is `SGD_0.1`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.") or "_"
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,22 @@ class StudyFolder:
             chosen_file = self.folder / CHECKPOINTS_FILE
             files.atomic_write(chosen_file, files.to_json({"checkpoints": self.checkpoints}), "--summary_dir")
         files.atomic_write(file, files.to_json(now), "--summary_dir")
+        try:
+            self._link()
+        except OSError as error:
+            raise files.disk_error(self.folder / LINKS, error, "--summary_dir") from error
+
+    def _link(self) -> None:
+        """Give each cell a readable path. Links are made anew, since the study may have been extended."""
+        shutil.rmtree(self.folder / LINKS, ignore_errors=True)
+        for cell in self.cells:
+            names = [slug(label) for label in cell.choices.values()]
+            names += [] if cell.seed is None else [f"seed_{cell.seed}"]
+            link = self.folder.joinpath(LINKS, *names)
+            if os.path.lexists(link):  # labels that differ in characters that a path cannot have
+                link = link.with_name(f"{link.name}_{cell.digest}")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(os.path.relpath(self.log(cell), link.parent))
 
     @staticmethod
     def _example(

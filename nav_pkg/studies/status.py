@@ -7,6 +7,8 @@ from collections import Counter
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.studies.runner import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, StudyFolder
 
+STATES = (RUNNING, FAILED, LEFT, UNAVAILABLE)
+"""What a cell may be but done."""
 COLUMNS = (
     Column("cell", "cell"),
     Column("group", "what"),
@@ -35,9 +37,7 @@ def status_table(folder: StudyFolder) -> Table:
 
 
 def counts_text(folder: StudyFolder) -> str:
-    """`20 cells: 12 done, 2 running, 6 left`."""
+    """`studies/tinyv2/small: 12 of 20 cells done, 2 running, 6 left`."""
     counts = Counter(folder.state(cell).state for cell in folder.cells)
-    said = ", ".join(
-        f"{counts[state]} {state}" for state in (DONE, RUNNING, FAILED, LEFT, UNAVAILABLE) if counts[state]
-    )
-    return f"{folder.tag}: {len(folder.cells)} cells: {said}"
+    others = "".join(f", {counts[state]} {state}" for state in STATES if counts[state])
+    return f"{folder.tag}: {counts[DONE]} of {len(folder.cells)} cells done{others}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -15,7 +14,7 @@ from nav_pkg.report.document import Data, Document, Figure, Head, Text
 from nav_pkg.report.intervals import bootstrap_mean
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.report.trainings import Training
-from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.runner import DONE, StudyFolder, slug
 from nav_pkg.studies.study import Cell, Study
 
 TAG = "Loss_val_accuracy"
@@ -52,11 +51,20 @@ class Comparison:
 
 
 def _points(seeds: Dict[Any, List[float]]) -> Tuple[str, str]:
-    """The mean of differences by seed, in points, and its interval in words. A seed's are no sample each."""
+    """The mean of differences by seed, in points, and ` (low to high)`, its interval; "" for one seed.
+
+    The seed is the unit of resampling: a seed's differences are averaged first.
+    """
     mean, low, high, count = bootstrap_mean([float(np.mean(each)) for each in seeds.values()])
-    if count == 1:
-        return f"{100 * mean:+.1f}", "one seed, so no interval"
-    return f"{100 * mean:+.1f}", f"95 % interval {100 * low:+.1f} to {100 * high:+.1f} over {count} seeds"
+    return f"{100 * mean:+.1f}", "" if count == 1 else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _settings(members: Sequence[Comparison], metric: str) -> str:
+    """` better in 2 of 3 settings` where there are several."""
+    if len(members) == 1:
+        return ""
+    signs = [np.mean(list(each.differences(metric).values() or [0])) > 0 for each in members]
+    return f" better in {sum(signs)} of {len(members)} settings"
 
 
 def _after(members: Sequence[Comparison]) -> str:
@@ -148,29 +156,32 @@ class Trainings:
 
     def conclusions(self) -> List[str]:
         """The comparisons of each choice together: the mean over settings, with the seed as the unit."""
-        said = []
         compared: Dict[Tuple[str, str], List[Comparison]] = {}
         for each in self.comparisons:
             compared.setdefault((each.axis, each.label), []).append(each)
-        for (axis, label), members in compared.items():
-            tuned = " and ".join(name for name in self.study.tuned if axis not in self.study.tuned)
-            what = f"{axis}: `{label}` against `{members[0].first}`"
-            what += f", each at its best {tuned}" if tuned else ""
-            for metric in COMPARED:
-                seeds: Dict[Any, List[float]] = {}
-                for each in members:
-                    for seed, value in each.differences(metric).items():
-                        seeds.setdefault(seed, []).append(value)
-                if not seeds:
-                    continue
+        return [line for members in compared.values() for line in self._conclusion(members)]
+
+    def _conclusion(self, members: Sequence[Comparison]) -> List[str]:
+        """The line about a choice in its settings; none where no score is known of both choices."""
+        axis, label, first = members[0].axis, members[0].label, members[0].first
+        tuned = " and ".join(name for name in self.study.tuned if axis not in self.study.tuned)
+        scores, counts = [], set()
+        for metric in COMPARED:
+            seeds: Dict[Any, List[float]] = {}
+            for each in members:
+                for seed, value in each.differences(metric).items():
+                    seeds.setdefault(seed, []).append(value)
+            if seeds:
                 points, interval = _points(seeds)
-                name = metric.replace("_", " ")
-                line = f"{what}: {points} points of {name}{_after(members)} ({interval}"
-                if len(members) > 1:
-                    signs = [np.mean(list(each.differences(metric).values() or [0])) > 0 for each in members]
-                    line += f"; better in {sum(signs)} of {len(members)} settings"
-                said.append(f"{line})")
-        return said
+                counts.add(len(seeds))
+                scores.append(f"{metric.replace('_', ' ')} {points}{interval}{_settings(members, metric)}")
+        if not scores:
+            return []
+        over = " to ".join(map(str, sorted(counts))) + " seeds"
+        how = "one seed, so no intervals" if counts == {1} else f"mean and 95 % interval over {over}"
+        best = f", each at its best {tuned}" if tuned else ""
+        what = f"{axis}: `{label}` against `{first}`{best}{_after(members)}"
+        return [f"{what}, in points ({how}): {', '.join(scores)}"]
 
     def comparison_table(self) -> Table:
         """One row a comparison: choice, setting, best labels of tuned axes, differences to the first."""
@@ -182,7 +193,7 @@ class Trainings:
                 differences = each.differences(metric)
                 if differences:
                     points, interval = _points({seed: [value] for seed, value in differences.items()})
-                    row[metric] = f"{points} ({interval})"
+                    row[metric] = points + interval
             rows.append(row)
         columns = [Column("axis", "axis"), Column("label", "choice"), Column("first", "against")]
         columns += [Column("setting", "setting")] if any(row["setting"] for row in rows) else []
@@ -211,7 +222,7 @@ class Trainings:
                 for cell, group in groups
                 if cell.choices[axis] == label
             ]
-            made.append((f"{self.study.name}_{_slug(label)}", f"{axis}: {label}", mine))
+            made.append((f"{self.study.name}_{slug(label)}", f"{axis}: {label}", mine))
         return made
 
     def fill(self, document: Document) -> None:
@@ -221,7 +232,7 @@ class Trainings:
         document.add(*(Text(line, item=True) for line in lines))
         comparisons = self.comparison_table()
         if len(comparisons.rows) > len(self.study.grid) or self.study.tuned and comparisons.rows:
-            caption = "Paired by seed; the interval is of the mean over seeds."
+            caption = "Paired by seed; 95 % bootstrap intervals of the mean over seeds, none for one seed."
             document.add(Head("Comparisons"), Data(comparisons, "comparisons", caption))
         caption = "Mean and sample standard deviation over seeds."
         document.add(Head("Scores"), Data(self.table(), "scores", caption), Head("Curves"))
@@ -230,7 +241,3 @@ class Trainings:
             caption = "Validation accuracy: mean over seeds, and a band of one standard deviation."
             figure = combine.combined_figure(rows, TAG, title)
             document.add(Figure(figure, name, combine.combined_csv(rows), caption))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.")

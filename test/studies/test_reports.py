@@ -127,7 +127,7 @@ def test_networks_are_measured_as_a_study(tmp_path, capsys):
          grid={"network": {"tinyv3": {"network": "tinyv3_net"}}})  # fmt: skip
     words = [str(tmp_path / "details.yaml"), "--scale", "small", "--summary_dir", str(tmp_path / "log")]
     assert command.main(["run", *words]) == 0
-    assert "1 cells: 1 done" in capsys.readouterr().out
+    assert "1 of 1 cells done" in capsys.readouterr().out
     assert command.main(["report", *words]) == 0
     text = (tmp_path / "log/studies/details/small/report/details.md").read_text()
     assert "- tinyv3_net: 511838 parameters, " in text and "## Speed" in text
@@ -174,10 +174,10 @@ def test_choices_are_compared_at_their_best_learning_rate(tmp_path):
         for cell in folder.cells
     ]
     assert trainings.conclusions() == [
-        "input: `shifted` against `raw`, each at its best rate: +20.0 points of val accuracy "
-        "(95 % interval +20.0 to +20.0 over 2 seeds)",
-        "rate: `0.01` against `0.1`: -30.0 points of val accuracy "
-        "(95 % interval -30.0 to -30.0 over 2 seeds; better in 1 of 2 settings)",
+        "input: `shifted` against `raw`, each at its best rate, in points (mean and 95 % interval over "
+        "2 seeds): val accuracy +20.0 (+20.0 to +20.0)",
+        "rate: `0.01` against `0.1`, in points (mean and 95 % interval over 2 seeds): val accuracy -30.0 "
+        "(-30.0 to -30.0) better in 1 of 2 settings",
     ]
     rows = trainings.comparison_table().rows
     assert [(row["label"], row["setting"], row["tuned"]) for row in rows] == [

@@ -68,9 +68,12 @@ def results(folder):
 def test_run_status_and_run_again(words, tmp_path, capsys):
     assert command.main(words("run", RAW, "--jobs", 2)) == 0
     out = capsys.readouterr().out
-    assert out.count(": begun") == 4 and "4 cells: 4 done" in out
+    assert out.count(": begun") == 4 and "4 of 4 cells done" in out
     before = results(tmp_path)
     assert len(before) == 4
+    links = tmp_path / "log/studies/rates/small/by_choice"
+    found = {str(path.relative_to(links)): path.resolve() for path in links.rglob("seed_*")}
+    assert len(found) == 4 and {path.name for path in found.values()} == set(before)
     assert command.main(words("run")) == 0
     out = capsys.readouterr().out
     assert "4 of 4 cells are done" in out and "begun" not in out and results(tmp_path) == before
@@ -86,8 +89,8 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
     text = (report / "rates.md").read_text()
     assert re.search(
-        r"^- rate: `0.01` against `0.1`: [+-][\d.]+ points of val accuracy "
-        r"after \d+ gradient steps \(95 % .* 2 seeds\)$",
+        r"^- rate: `0.01` against `0.1` after \d+ gradient steps, in points \(mean and 95 % interval over "
+        r"2 seeds\): val accuracy [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\), val balanced accuracy ",
         text,
         re.M,
     )
@@ -148,14 +151,16 @@ def test_a_cell_that_fails(words, tmp_path, capsys):
     assert command.main(words("run", raw, "--only", "rate=0.1")) == 0
     out = capsys.readouterr().out
     assert (
-        "1 of 2 cells are done" not in out and "2 cells: 1 done, 1 left" in out and out.count(": begun") == 1
+        "1 of 2 cells are done" not in out
+        and "1 of 2 cells done, 1 left" in out
+        and out.count(": begun") == 1
     )
     assert command.main(words("run", raw)) == command.EXIT_FAILED
     out = capsys.readouterr().out
     assert (
         "1 of 2 cells are done" in out
         and "huge, seed 1: failed: error: " in out
-        and "2 cells: 1 done, 1 failed" in out
+        and "1 of 2 cells done, 1 failed" in out
     )
     assert command.main(words("status", raw, "--watch")) == 0  # none of its cells runs
     assert "failed" in capsys.readouterr().out
