@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SYSTEM = ("e2e", "cluster", "sim", "ros", "setup")
+SYSTEM = ("e2e", "cluster", "golden", "sim", "ros", "setup")
 """Folders whose tests need ROS, Gazebo or HTCondor, those that take longest first."""
 LONG = ("learn", "studies", "world")
 """Folders of other tests that take long. They come next; the others are of short files."""
