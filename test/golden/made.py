@@ -43,7 +43,8 @@ SMALL = "--width 64 --height 48 --depth_width 32 --depth_height 24 --start route
 RECORDING = f"run_script.py -t recorded -ds -n 2 --noise ou --sigma_yaw 0.4 --random_seed 5 {SMALL}"
 ONLINE = (
     "run_script.py -t online -n 2 --random_seed 6 --online --network tinyv3_net --discrete "
-    f"--loss CrossEntropy --learning_rate 0.05 --batch_size 4 --min_buffer_size 4 --alpha 0.5 --num_threads 1 -ds --bag {SMALL}"
+    f"--loss CrossEntropy --learning_rate 0.05 --batch_size 4 --min_buffer_size 4 "
+    f"--alpha 0.5 --num_threads 1 -ds --bag {SMALL}"
 )
 
 
