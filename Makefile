@@ -1,7 +1,7 @@
 # nav_pkg's commands. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup demo test test-fast bench lint pins clean
+.PHONY: help setup demo test test-fast bench docs lint pins clean
 
 # Test files side by side. A flight needs one core and a half. Threads that wait for others leave them the core.
 JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-fast  lint and the quick ones of the tests that need neither ROS, Gazebo nor HTCondor'
 	@echo 'make lint    style, Python 3.8, import order of the layers, catkin_lint'
 	@echo 'make bench   measure; the result is bench/results.json and docs/performance.md'
+	@echo 'make docs    after a change of settings: write the tables in docs/ and graph.launch anew'
 	@echo 'make pins    after a change of setup/requirements*.txt: write the sums of all files anew'
 	@echo 'make clean   remove the build of this checkout (not the environment, not Gazebo)'
 
@@ -31,6 +32,9 @@ test-fast: setup
 
 bench: setup
 	@source ./env.sh && python scripts/bench.py
+
+docs: setup
+	@source ./env.sh && python -m nav_pkg.config.reference
 
 lint: setup
 	@source ./env.sh && setup/lint.sh

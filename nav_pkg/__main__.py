@@ -13,6 +13,7 @@ from typing import NoReturn, Optional, Sequence
 
 import nav_pkg
 from nav_pkg.cli import flags
+from nav_pkg.config.parser import called
 from nav_pkg.core import ROOT, UsageError, nearest_name
 from nav_pkg.start import open_standard_files
 
@@ -66,7 +67,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     module, rest = modules[name], words[1:]
     if module in FLIES and not {"-h", "--help"} & {*rest}:
         check_flight(name)
-    flags.called(f"{module}.py", f"nav_pkg {name}")
+    called(f"{module}.py", f"nav_pkg {name}")
     rest = [*IMPLIED.get(name, []), *rest]
     sys.argv[1:] = rest  # as the script's; some commands note it down
     return importlib.import_module(f"nav_pkg.cli.{module}").main(rest) or 0

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import UsageError
 from nav_pkg.sim.graph import sessions
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    p = flags.Parser(prog="attach.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="attach.py", description=__doc__.split("\n\n")[0])
     p.add_argument("tag", nargs="?", help="log folder of the session; the newest one when not given")
     p.add_argument("--list", action="store_true", help="list the running sessions")
     args = p.parse_args(argv)

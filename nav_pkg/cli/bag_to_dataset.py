@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.cli import flags
-from nav_pkg.data import bag, paths
+from nav_pkg.config import paths, types
+from nav_pkg.config.parser import Parser
+from nav_pkg.data import bag
 from nav_pkg.data.progress import progress
 
 
@@ -22,9 +23,9 @@ def _topic(text: str) -> tuple[str, str]:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
-    parser = flags.Parser(prog="bag_to_dataset.py", description=__doc__)
+    parser = Parser(prog="bag_to_dataset.py", description=__doc__)
     parser.add_argument("bags", nargs="+", metavar="BAG", help="ROS 1 bags (.bag, .bag.active), in order")
-    parser.add_argument("--dataset", type=flags.name, required=True, help="name of the dataset")
+    parser.add_argument("--dataset", type=types.name, required=True, help="name of the dataset")
     parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
     parser.add_argument("--owr", action="store_true", help="replace a dataset that exists")
     parser.add_argument(

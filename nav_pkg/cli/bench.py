@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import bench_expert, bench_online, bench_results, flags
+from nav_pkg.cli import bench_expert, bench_online, bench_results
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import ROOT, NavError, SimulatorError
 from nav_pkg.processor import processor_name
 from nav_pkg.sim.bare import real_time_ratio
@@ -330,7 +331,7 @@ MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    p = flags.Parser(prog="bench.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="bench.py", description=__doc__.split("\n\n")[0])
     p.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="measurements")
     p.add_argument("--laps", type=int, default=50, help="laps of the expert per direction, kind and delay")
     p.add_argument("--kills", type=int, default=30, help="processes to kill")

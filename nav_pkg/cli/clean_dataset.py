@@ -7,22 +7,23 @@ import math
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg.config import paths, types
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, Outcome, UsageError
-from nav_pkg.data import clean, paths
+from nav_pkg.data import clean
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of clean_dataset.py."""
-    parser = flags.Parser(prog="clean_dataset.py", description=__doc__)
+    parser = Parser(prog="clean_dataset.py", description=__doc__)
     add = parser.add_argument
     add("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
     add("--startswith", default="", help="take the datasets whose names begin like this")
     add("--endswith", default="", help="and end like this")
-    add("--sources", nargs="+", type=flags.name, default=None, help="take the datasets of these names alone")
-    add("--destination", type=flags.name, default="new_dataset", help="name of the dataset to make")
+    add("--sources", nargs="+", type=types.name, default=None, help="take the datasets of these names alone")
+    add("--destination", type=types.name, default="new_dataset", help="name of the dataset to make")
     add(
         "--outcomes",
         nargs="+",

@@ -12,12 +12,13 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import RETIRED as RETIRED_LEARNER
-from nav_pkg.cli.learner_flags import Flag, real, whole
-from nav_pkg.core import UsageError
+from nav_pkg.config import learner, session, types
+from nav_pkg.config.learner import RETIRED as RETIRED_LEARNER
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.types import real, whole
+from nav_pkg.core import UsageError, nearest_name
 
 RECORD, TRAIN, BOTH = "dag_create_data.py", "dag_train.py", "dag_train_and_evaluate.py"
 EVALUATE, ONLINE, DAGGER = "dag_evaluate.py", "dag_train_online.py", "dag_dagger.py"
@@ -33,16 +34,37 @@ LENIENT = "NAV_PKG_ALLOW_UNUSED_FLAGS"
 
 
 @dataclass(frozen=True)
-class ClusterFlag(Flag):
+class ClusterFlag:
     """A flag of the cluster's commands.
 
     Attributes:
+        name: with dashes.
+        help: one sentence.
+        default: None for flags that have none; False for switches.
+        type: converts the text; None for a switch.
+        short: a second spelling.
+        nargs: number of values, when not one; "+" for one or more.
+        choices: the values that are taken, when few.
+        group: heading in the help.
         commands: those that use it.
         instead: what to do in another command.
     """
 
+    name: str
+    help: str
+    default: Any = False
+    type: Optional[Callable[[str], Any]] = None
+    short: str = ""
+    nargs: Union[int, str, None] = None
+    choices: Optional[Tuple[str, ...]] = None
+    group: str = ""
     commands: Tuple[str, ...] = ALL
     instead: str = ""
+
+    @property
+    def key(self) -> str:
+        """The attribute that argparse stores the value under."""
+        return self.name.lstrip("-")
 
 
 def _folder(text: str) -> str:
@@ -78,7 +100,7 @@ _ON_TRAIN = "for models it is --wall_time_train"
 FLAGS: Tuple[ClusterFlag, ...] = (
     *_group(
         "what is done",
-        ClusterFlag("--log_tag", "log folder below --summary_dir; must be given", None, flags.name, "-t"),
+        ClusterFlag("--log_tag", "log folder below --summary_dir; must be given", None, types.name, "-t"),
         ClusterFlag("--summary_dir", "folder of all logs (environment NAV_PKG_LOG)", None, _folder),
         ClusterFlag("--data_root", "folder of all datasets (environment NAV_PKG_DATA)", None, _folder),
         ClusterFlag(
@@ -86,7 +108,7 @@ FLAGS: Tuple[ClusterFlag, ...] = (
         ),
         ClusterFlag("--owr", "remove what a DAG of this tag made, and begin anew"),
         ClusterFlag("--number_of_recorders", "recorder jobs", 10, whole(1, 9999), commands=(RECORD,)),
-        ClusterFlag("--destination", "dataset to make", "dag_dataset", flags.name, commands=(RECORD,)),
+        ClusterFlag("--destination", "dataset to make", "dag_dataset", types.name, commands=(RECORD,)),
         ClusterFlag(
             "--seeds",
             "seeds of the models, each in the folder seed_<seed>",
@@ -230,9 +252,9 @@ RETIRED: Dict[str, str] = {
 """Flags of earlier clusters' commands, and what to do instead."""
 
 
-def make_parser(command: str, about: str) -> flags.Parser:
+def make_parser(command: str, about: str) -> Parser:
     """The parser of a command's own flags."""
-    parser = flags.Parser(prog=command, description=about)
+    parser = Parser(prog=command, description=about)
     groups: Dict[str, Any] = {}
     for flag in (flag for flag in FLAGS if command in flag.commands):
         group = groups.setdefault(flag.group, None) or parser.add_argument_group(flag.group)
@@ -260,7 +282,7 @@ class Layer(NamedTuple):
     """
 
     script: str
-    parser: flags.Parser
+    parser: Parser
     set_here: Mapping[str, str] = {}
     only: Optional[Tuple[str, ...]] = None
 
@@ -273,11 +295,11 @@ class Layer(NamedTuple):
 
 def all_layers() -> List[Layer]:
     """All scripts that any command's jobs run."""
-    from nav_pkg.cli import clean_dataset, evaluate, main, session_flags
+    from nav_pkg.cli import clean_dataset, evaluate
 
     return [
-        Layer("run_script.py", session_flags.parser()),
-        Layer("main.py", main.make_parser()),
+        Layer("run_script.py", session.make_parser()),
+        Layer("main.py", learner.make_parser()),
         Layer("clean_dataset.py", clean_dataset.make_parser()),
         Layer("evaluate.py", evaluate.parser()),
     ]
@@ -301,7 +323,7 @@ def _count(action: argparse.Action, words: Sequence[str], known: Any) -> int:
 
 def route(
     command: str,
-    own: flags.Parser,
+    own: Parser,
     layers: Sequence[Layer],
     argv: Sequence[str],
     shared: Sequence[str] = (),
@@ -356,9 +378,7 @@ def route(
     return own.parse_args(mine), words
 
 
-def _unused(
-    command: str, own: flags.Parser, layers: Sequence[Layer], flag: str, lenient: bool
-) -> argparse.Action:
+def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenient: bool) -> argparse.Action:
     """The action of a flag that no job of a command uses; the error, or else a warning, names the right one.
 
     Raises:
@@ -387,7 +407,7 @@ def _unused(
             )
     if action is None:
         names = own.flags() + [name for layer in layers for name in layer.parser.flags()]
-        hint = flags.nearest_name(flag, names)
+        hint = nearest_name(flag, names)
         hint = hint if "did you mean" in hint else f"; see {command} --help"
         raise UsageError(f"{command}: unknown flag {flag!r}{hint}")
     if not lenient:

@@ -10,15 +10,15 @@ import re
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import whole
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import summary_dir
+from nav_pkg.config.types import whole
 from nav_pkg.core import UsageError
-from nav_pkg.data.paths import summary_dir
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of combine_results.py."""
-    p = flags.Parser(prog="combine_results.py", description=__doc__, formatter_class=_Help)
+    p = Parser(prog="combine_results.py", description=__doc__, formatter_class=_Help)
     add = p.add_argument
     add(
         "--log_folders",

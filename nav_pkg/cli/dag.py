@@ -15,14 +15,16 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from nav_pkg.cli import cluster_flags, flags, plan_files
+from nav_pkg.cli import cluster_flags, plan_files
 from nav_pkg.cli.cluster_flags import Layer
-from nav_pkg.cli.learner_flags import absolute_network
 from nav_pkg.cluster import begun, client, estimate, submit, transfer, write
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
+from nav_pkg.config import paths
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.types import absolute_network
 from nav_pkg.core import ROOT, DataError, UsageError
-from nav_pkg.data import files, paths
+from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
@@ -472,7 +474,7 @@ def refuse_existing(path: Path, flag: str) -> None:
         raise DataError(f"{path}: exists; choose another {flag}, or --owr to replace it")
 
 
-def layer(script: str, parser: flags.Parser, *set_here: str, **cures: str) -> Layer:
+def layer(script: str, parser: Parser, *set_here: str, **cures: str) -> Layer:
     """A script that jobs run, and the flags that the command sets itself."""
     table = {flag: "" for flag in set_here}
     table.update({f"--{key}": cure for key, cure in cures.items()})

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import clean_dataset, run_script, session_flags
-from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, refuse_existing, run
 from nav_pkg.cluster import estimate
+from nav_pkg.config import learner, session
 from nav_pkg.core import UsageError
 from nav_pkg.data import clean
 from nav_pkg.flight.schedule import Schedule
@@ -37,7 +37,7 @@ class CreateData(DagCommand):
     def layers(self) -> List[Any]:
         """run_script.py records, clean_dataset.py cleans; what main.py owns goes to the learner in flight."""
         return [
-            layer("run_script.py", session_flags.parser(), "--shard", "--data_location", "--shared_master"),
+            layer("run_script.py", session.make_parser(), "--shard", "--data_location", "--shared_master"),
             layer("clean_dataset.py", clean_dataset.make_parser(), *_SET_HERE),
             layer("main.py", learner.make_parser(), wall_time="give --wall_time_rec"),
         ]

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.cli import dagger, session_flags
-from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cli.dag_train import canonical, split_lengths
 from nav_pkg.cluster import estimate
+from nav_pkg.config import learner, session
 
 
 class Dagger(DagCommand):
@@ -32,7 +32,7 @@ class Dagger(DagCommand):
         """dagger.py takes its own flags, and tells those of run_script.py and main.py apart itself."""
         return [
             layer("dagger.py", dagger.parser(), random_seed="give --seeds"),
-            layer("run_script.py", session_flags.parser(), "--shard", "--shared_master"),
+            layer("run_script.py", session.make_parser(), "--shard", "--shared_master"),
             layer("main.py", learner.make_parser()),
         ]
 

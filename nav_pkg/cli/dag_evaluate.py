@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -23,6 +24,7 @@ from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cluster import estimate
 from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import PLAN_FILE, dag_folder
+from nav_pkg.config import session
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.flight.conditions import DIRECTIONS, labels
@@ -70,8 +72,8 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
     for world in args.worlds:
         line, _ = session_flags.split(["-m", "checkpoint", "--alpha", str(args.alpha), "-w", world, *rest])
         for delay in args.control_delays:
-            line.control_delay = delay
-            frames = max(frames, expected_frames(session_flags.schedule(line)))
+            flown = dataclasses.replace(line, control_delay=delay)
+            frames = max(frames, expected_frames(session_flags.schedule(flown)))
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
     count *= len(set(args.control_delays)) * len(set(args.perturbations))
     kept = frames if args.keep_images else estimate.EVALUATED_FRAMES
@@ -88,7 +90,7 @@ class Evaluate(DagCommand):
         """evaluate.py flies through run_script.py."""
         return [
             layer("evaluate.py", evaluate.parser()),
-            layer("run_script.py", session_flags.parser(), *FLOWN_BY_EVALUATE),
+            layer("run_script.py", session.make_parser(), *FLOWN_BY_EVALUATE),
         ]
 
     def check(self) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg.config import types
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import summary_dir
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.paths import summary_dir
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of dag_report.py."""
-    p = flags.Parser(prog="dag_report.py", description=__doc__)
+    p = Parser(prog="dag_report.py", description=__doc__)
     add = p.add_argument
-    add("-t", "--log_tag", type=flags.name, required=True, help="log folder that gets the report")
+    add("-t", "--log_tag", type=types.name, required=True, help="log folder that gets the report")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add(
         "--models",

@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from nav_pkg import schemas
-from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import real
 from nav_pkg.cluster import plan, pool, status
+from nav_pkg.config import types
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import summary_dir
+from nav_pkg.config.types import real
 from nav_pkg.core import UsageError
 from nav_pkg.data import files
-from nav_pkg.data.paths import summary_dir
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of dag_status.py."""
-    p = flags.Parser(prog="dag_status.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="dag_status.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
-    add("tag", nargs="?", type=flags.name, help="the DAG's tag")
-    add("-t", "--log_tag", type=flags.name, default=None, help="the same, as the other commands have it")
+    add("tag", nargs="?", type=types.name, help="the DAG's tag")
+    add("-t", "--log_tag", type=types.name, default=None, help="the same, as the other commands have it")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     how = p.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="print it once, on a terminal too")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from nav_pkg.cli import early
-from nav_pkg.cli import main as learner
 from nav_pkg.cli.dag import Asked, DagCommand
 from nav_pkg.cli.dag_evaluate import check_flights
 from nav_pkg.cli.dag_train import canonical, split_lengths
 from nav_pkg.cluster import estimate
+from nav_pkg.config import learner
 from nav_pkg.core import UsageError
 from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.study import Cell

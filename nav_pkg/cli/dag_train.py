@@ -9,13 +9,14 @@ Example:
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from nav_pkg.cli import early, learner_flags
-from nav_pkg.cli import main as learner
+from nav_pkg.cli import early
 from nav_pkg.cli.dag import Asked, DagCommand, layer, models, run
 from nav_pkg.cluster import estimate
+from nav_pkg.config import learner
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import places
@@ -136,10 +137,14 @@ class Train(DagCommand):
             return
         from nav_pkg.learn.setup import Setup
 
-        values = learner_flags.offline_values(self.training)
-        values.update(random_seed=self.models[0].seed, summary_dir=str(self.summary_dir), checkpoint_path="")
+        config = dataclasses.replace(
+            self.training,
+            random_seed=self.models[0].seed,
+            summary_dir=str(self.summary_dir),
+            checkpoint_path="",
+        )
         file = places.locate(self.training.checkpoint_path, self.summary_dir)
-        if Setup(values).scratch().save(file, replace=False):
+        if Setup(config).scratch().save(file, replace=False):
             print(f"{file}: was not there: made from seed {self.models[0].seed}")
 
     def configuration(self) -> Dict[str, Any]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence
 
-from nav_pkg.cli import evaluate, session_flags
+from nav_pkg.cli import evaluate
 from nav_pkg.cli.dag import Asked, layer, run
 from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights
 from nav_pkg.cli.dag_train import Model, Train
+from nav_pkg.config import session
 
 
 class TrainAndEvaluate(Train):
@@ -29,7 +30,7 @@ class TrainAndEvaluate(Train):
         return [
             *super().layers(),
             layer("evaluate.py", evaluate.parser(), "-m", checkpoint_path="each model flies itself"),
-            layer("run_script.py", session_flags.parser(), *FLOWN_BY_EVALUATE),
+            layer("run_script.py", session.make_parser(), *FLOWN_BY_EVALUATE),
         ]
 
     def check(self) -> None:

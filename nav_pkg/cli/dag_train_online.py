@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import main as learner
 from nav_pkg.cli import run_script, session_flags
 from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
 from nav_pkg.cli.dag_create_data import expected_frames
 from nav_pkg.cli.dag_train import canonical, split_lengths
 from nav_pkg.cluster import estimate
+from nav_pkg.config import learner, session
 from nav_pkg.core import UsageError
 
 
@@ -30,7 +30,7 @@ class TrainOnline(DagCommand):
         """run_script.py flies, main.py is its learner."""
         alone = ("--shard", "--shared_master", "--no_training", "--evaluation", "-e", "--data_location")
         return [
-            layer("run_script.py", session_flags.parser(), *alone, random_seed="give --seeds"),
+            layer("run_script.py", session.make_parser(), *alone, random_seed="give --seeds"),
             layer("main.py", learner.make_parser()),
         ]
 

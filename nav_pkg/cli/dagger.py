@@ -20,13 +20,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cli import early, flags, plan_files, session_flags
-from nav_pkg.cli import main as main_command
-from nav_pkg.cli.learner_flags import BY_KEY
 from nav_pkg.cli.steps import run_step
-from nav_pkg.core import ROOT, DataError, UsageError
+from nav_pkg.config import learner, session, types
+from nav_pkg.config.learner import SETTINGS
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import data_root, summary_dir
+from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
 from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, sweep, to_json
 from nav_pkg.data.format import DATASET_FILE
-from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
@@ -43,14 +44,14 @@ OURS += ("no_training", "checkpoint_path", "random_seed", "summary_dir", "data_r
 """Flags of run_script that the rounds decide, or that have a flag of the same name here."""
 
 
-def parser() -> flags.Parser:
+def parser() -> Parser:
     """The flags of dagger.py itself; those of run_script.py and of main.py's training are taken as well."""
-    p = flags.Parser(prog="dagger.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="dagger.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
     add(
         "-t",
         "--log_tag",
-        type=flags.name,
+        type=types.name,
         required=True,
         help="folder of all rounds, of logs and of datasets",
     )
@@ -94,7 +95,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[argparse.Namespace, List[str],
     """
     own = parser()
     args, rest = own.parse_known_args(sys.argv[1:] if argv is None else argv)
-    theirs = session_flags.parser()
+    theirs = session.make_parser()
     flight, training = theirs.parse_known_args(rest)
     words: List[str] = []
     for action in theirs._actions:
@@ -106,10 +107,14 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[argparse.Namespace, List[str],
         if action.dest in OURS:
             raise UsageError(f"dagger.py: {flag} is what the rounds decide: leave it out")
         words += [flag] if action.nargs == 0 else [flag, str(value)]
-    known = own.flags() + theirs.flags() + [flag.name for flag in BY_KEY.values() if flag.owner != "flight"]
+    known = (
+        own.flags()
+        + theirs.flags()
+        + [each.flag for each in SETTINGS.values() if each.about.effect != "flight"]
+    )
     for flag in (word.split("=")[0] for word in training if word.startswith("--")):
         if flag not in known:
-            hint = flags.nearest_name(flag, known)
+            hint = nearest_name(flag, known)
             raise UsageError(f"dagger.py: unknown flag {flag!r}{hint if 'did you mean' in hint else ''}")
     # the speeds are the expert's as well as the net's
     for key in ("speed", "turn_speed"):
@@ -145,7 +150,7 @@ class Rounds:
         base = load_dataset(args.dataset, args.data_root)
         if not base.split("val"):
             raise DataError(f"{base.path}: no runs to validate on: clean_dataset.py --val_len 1")
-        given = main_command.given(training)
+        given = learner.given(training)
         early.network(given.get("network"))
         early.checkpoint(args.checkpoint_path, args.summary_dir)
         self.net: List[List[str]] = []
@@ -165,7 +170,7 @@ class Rounds:
         self.own = self.net[0] if nets.code_of(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
-        main_command.parse(self.train(1)[2:])
+        learner.parse(self.train(1)[2:])
 
     # The commands of a round.
 

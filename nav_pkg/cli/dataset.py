@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from nav_pkg.cli import dataset_manage, dataset_training, flags
+from nav_pkg.cli import dataset_manage, dataset_training
+from nav_pkg.config import paths
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, UsageError, nearest_name
-from nav_pkg.data import files, info, paths, repair, verify, view
+from nav_pkg.data import files, info, repair, verify, view
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
@@ -41,10 +43,10 @@ _OTHERS = {
 }
 
 
-def _parser(action: Optional[str]) -> flags.Parser:
+def _parser(action: Optional[str]) -> Parser:
     if action is None:
         lines = [f"  {name:8}{about}" for name, about in _ABOUT.items()]
-        parser = flags.Parser(
+        parser = Parser(
             prog="dataset.py",
             description=f"{__doc__}\n\nactions:\n" + "\n".join(lines),
             epilog="`dataset.py ACTION --help` explains an action's flags.",
@@ -53,7 +55,7 @@ def _parser(action: Optional[str]) -> flags.Parser:
         parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help="one of the above")
         parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
         return parser
-    parser = flags.Parser(prog=f"dataset.py {action}", description=_ABOUT[action])
+    parser = Parser(prog=f"dataset.py {action}", description=_ABOUT[action])
     more = "; none lists all datasets" if action == "info" else ""
     if action not in ("subset", "gather"):  # which take several
         parser.add_argument(

@@ -7,27 +7,28 @@ import sys
 from pathlib import Path
 from typing import Any, Iterator
 
-from nav_pkg.cli import flags
 from nav_pkg.cluster.plan import PLAN_FILE
 from nav_pkg.cluster.status import has_ended
+from nav_pkg.config import paths, types
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import files, manage, paths
+from nav_pkg.data import files, manage
 from nav_pkg.data.reader import Dataset
 
 
-def add_remove_flags(parser: flags.Parser) -> None:
+def add_remove_flags(parser: Parser) -> None:
     """The flags of `dataset.py remove`, beside the dataset and --data_root."""
     _add_summary_dir(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask for the name")
 
 
-def add_rename_flags(parser: flags.Parser) -> None:
+def add_rename_flags(parser: Parser) -> None:
     """The flags of `dataset.py rename`, beside the dataset and --data_root."""
-    parser.add_argument("name", type=flags.name, help="the new name under --data_root")
+    parser.add_argument("name", type=types.name, help="the new name under --data_root")
     _add_summary_dir(parser)
 
 
-def _add_summary_dir(parser: flags.Parser) -> None:
+def _add_summary_dir(parser: Parser) -> None:
     parser.add_argument(
         "--summary_dir",
         type=Path,

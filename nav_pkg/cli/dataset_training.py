@@ -6,10 +6,12 @@ import argparse
 import time
 from collections import Counter
 
-from nav_pkg.cli import early, flags
-from nav_pkg.cli.learner_flags import network
+from nav_pkg.cli import early
+from nav_pkg.config import paths, types
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.types import network
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import files, pack, paths, statistics, subset
+from nav_pkg.data import files, pack, statistics, subset
 from nav_pkg.data import format as fmt
 from nav_pkg.data.gather import Gather
 from nav_pkg.data.links import LinkedDataset, make_datasets
@@ -18,7 +20,7 @@ from nav_pkg.data.progress import Bar, progress, say
 from nav_pkg.data.reader import Dataset, Run, load_dataset
 
 
-def add_subset_flags(parser: flags.Parser) -> None:
+def add_subset_flags(parser: Parser) -> None:
     """The flags of `dataset.py subset`, beside --data_root."""
     add = parser.add_argument
     add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
@@ -33,7 +35,7 @@ def add_subset_flags(parser: flags.Parser) -> None:
     )
     add(
         "--destination",
-        type=flags.name,
+        type=types.name,
         default=None,
         help="name of the one subset under --data_root; else beside the dataset, as NAME_10K, NAME_500",
     )
@@ -83,11 +85,11 @@ def run_subset(args: argparse.Namespace) -> int:
     return 0
 
 
-def add_merge_flags(parser: flags.Parser) -> None:
+def add_merge_flags(parser: Parser) -> None:
     """The flags of `dataset.py merge`, beside --data_root."""
     add = parser.add_argument
     add("--add", nargs="+", required=True, help="datasets whose runs are trained on as well")
-    add("--destination", type=flags.name, required=True, help="name of the new dataset under --data_root")
+    add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
     add("--owr", action="store_true", help="replace a dataset that exists")
 
 
@@ -111,11 +113,11 @@ def _warn(made: LinkedDataset) -> None:
         print(f"warning: {made.destination}: {line}")
 
 
-def add_gather_flags(parser: flags.Parser) -> None:
+def add_gather_flags(parser: Parser) -> None:
     """The flags of `dataset.py gather`, beside the recordings and --data_root."""
     add = parser.add_argument
     add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
-    add("--destination", type=flags.name, required=True, help="name of the new dataset under --data_root")
+    add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
     add("--owr", action="store_true", help="replace a dataset that exists")
 
 
@@ -140,7 +142,7 @@ def _usual(dataset: Dataset) -> list[int]:
     return sizes
 
 
-def add_stats_flags(parser: flags.Parser) -> None:
+def add_stats_flags(parser: Parser) -> None:
     """The flags of `dataset.py stats`, beside the dataset and --data_root."""
     parser.add_argument("--images", type=int, default=2000, help="images that the colours are taken from")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -155,7 +157,7 @@ def run_stats(args: argparse.Namespace) -> int:
     return 0
 
 
-def add_pack_flags(parser: flags.Parser) -> None:
+def add_pack_flags(parser: Parser) -> None:
     """The flags of `dataset.py pack`, beside the dataset and --data_root."""
     parser.add_argument(
         "--network", default="tiny_net", type=network, help="the network whose input size is packed for"

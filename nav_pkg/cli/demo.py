@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import early, flags, session_flags
-from nav_pkg.cli import main as main_command
-from nav_pkg.cli.learner_flags import network
+from nav_pkg.cli import early, session_flags
 from nav_pkg.cli.steps import Pace, run_step
+from nav_pkg.config import learner
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.types import network
 from nav_pkg.core import ROOT, DataError, NavError, UsageError
 from nav_pkg.data.files import atomic_write, lock_beside, to_json
 from nav_pkg.flight.runlog import RunLog
@@ -42,9 +43,9 @@ LEAST_RUNS = 3
 """Laps without which nothing can be learned: one each to train, validate and test."""
 
 
-def parser() -> flags.Parser:
+def parser() -> Parser:
     """The flags."""
-    p = flags.Parser(
+    p = Parser(
         prog="demo.py",
         description="Collect laps with the expert, clean, train, fly what was learned, and write a page.",
     )
@@ -160,7 +161,7 @@ class Demo:
             if own.alpha == 1:  # the checkpoint that flies is still to be made
                 session_flags.schedule(own)
                 session_flags.check_simulator(own)
-        main_command.parse(self.train()[2:])
+        learner.parse(self.train()[2:])
         from nav_pkg import nets  # torch takes seconds
 
         nets.canonical(self.args.network)

@@ -9,9 +9,9 @@ import ast
 from pathlib import Path
 from typing import Any, Collection, List, Mapping, Optional
 
+from nav_pkg.config import paths
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError, nearest_name
-from nav_pkg.data import paths
-from nav_pkg.data.paths import PathLike
 from nav_pkg.data.reader import find_datasets, load_dataset
 from nav_pkg.learn import folder, places
 

@@ -23,13 +23,16 @@ from tqdm import tqdm
 
 from nav_pkg import schemas
 from nav_pkg.cli import early, flags, lifesigns, plan_files, run_script, session_flags
-from nav_pkg.cli.learner_flags import MOST_THREADS, network, perturbation, real, whole
 from nav_pkg.cli.lifesigns import LifeSigns
 from nav_pkg.cli.session_pool import Job, run_jobs
-from nav_pkg.core import DataError, UsageError
+from nav_pkg.config import learner, session, types
+from nav_pkg.config.learner import MOST_THREADS
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import summary_dir
+from nav_pkg.config.types import network, perturbation, real, whole
+from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data.folders import file_sha256
-from nav_pkg.data.paths import summary_dir
 from nav_pkg.flight.conditions import DIRECTIONS, Condition, labels
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.report import evaluation as report
@@ -65,9 +68,9 @@ SET_HERE = {
 """Flags of run_script.py and main.py that this command sets itself, and its own ones for them."""
 
 
-def parser() -> flags.Parser:
+def parser() -> Parser:
     """The flags of evaluate itself; others of run_script.py are taken as well and passed on."""
-    p = flags.Parser(prog="evaluate.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="evaluate.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
     add(
         "-m",
@@ -77,7 +80,7 @@ def parser() -> flags.Parser:
         help="checkpoints: log folders, files, exported .onnx files",
     )
     add("--network", type=network, help="what they must hold; FILE.py:NAME for a network of your own")
-    add("-t", "--log_tag", type=flags.name, default="evaluation", help="log folder under --summary_dir")
+    add("-t", "--log_tag", type=types.name, default="evaluation", help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("-n", "--number_of_runs", type=whole(1, 10**6), default=3, help="runs per condition")
     add("--random_seed", type=whole(0, 2**32 - 1), default=123, help="seed of everything")
@@ -121,13 +124,13 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[Any, List[str]]:
     args, rest = own.parse_known_args(argv)
     args.summary_dir = args.summary_dir.expanduser().resolve()
     args.worlds = [absolute(world) for world in args.worlds]
-    known = own.flags() + session_flags.parser().flags() + session_flags.learner.make_parser().flags()
+    known = own.flags() + session.make_parser().flags() + learner.make_parser().flags()
     for flag in (word.split("=")[0] for word in rest if word.startswith("-")):
         if flag in SET_HERE:
             cure = f"give {SET_HERE[flag]}" if SET_HERE[flag] else "evaluate.py sets it; leave it out"
             raise UsageError(f"evaluate.py: {flag} is a single session's: {cure}")
         if flag.startswith("--") and flag not in known:
-            hint = flags.nearest_name(flag, known)
+            hint = nearest_name(flag, known)
             hint = hint if "did you mean" in hint else "; see evaluate.py --help"
             raise UsageError(f"evaluate.py: unknown flag {flag!r}{hint}")
     if args.jobs > 1 and "--shared_master" in rest:

@@ -13,16 +13,17 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from nav_pkg.cli import early, flags
-from nav_pkg.cli.learner_flags import network, real, whole
+from nav_pkg.cli import early
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import data_root, summary_dir
+from nav_pkg.config.types import network, real, whole
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.resize import resize
 
 
-def parser() -> flags.Parser:
+def parser() -> Parser:
     """The flags."""
-    p = flags.Parser(prog="export.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="export.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
     add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")

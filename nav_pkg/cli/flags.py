@@ -1,88 +1,19 @@
-"""Strict command lines and the way every command ends.
-
-A flag that nobody knows is an error with the nearest known name; abbreviations are not taken; an
-error that the user can mend is one line on stderr and an exit code, never a traceback.
-"""
+"""How every command ends: an error that the user can mend is one line on stderr and an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import io
 import os
-import re
 import select
 import signal
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
 
 from nav_pkg.cli import launched
-from nav_pkg.core import EXIT_CHECKPOINTED, DataError, NavError, UsageError, nearest_name
+from nav_pkg.core import EXIT_CHECKPOINTED, DataError, NavError, UsageError
 from nav_pkg.reading import printable
-
-_CALLED = ("", "")
-
-
-def called(script: str, name: str) -> None:
-    """Let a script's command name itself in usage and errors as what it was called by."""
-    global _CALLED
-    _CALLED = (script, name)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argparse parser that raises UsageError, takes no abbreviations and offers near names."""
-
-    def __init__(self, *args, **kwargs):
-        kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
-        if kwargs.get("prog") == _CALLED[0]:
-            kwargs["prog"] = _CALLED[1]
-        super().__init__(*args, **kwargs)
-
-    def flags(self) -> list[str]:
-        """All long flags, in order of declaration."""
-        return [o for action in self._actions for o in action.option_strings if o.startswith("--")]
-
-    def error(self, message: str) -> NoReturn:
-        """Turn argparse's complaint into a UsageError."""
-        raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")
-
-    def parse_args(self, args: Optional[Sequence[str]] = None, namespace=None):
-        """Parse; an unknown flag is a UsageError that names the nearest known one."""
-        for word in sys.argv[1:] if args is None else args:
-            try:
-                word.encode()
-            except UnicodeEncodeError:
-                raise UsageError(f"{self.prog}: {ascii(word)} is not UTF-8 text") from None
-        known, rest = self.parse_known_args(args, namespace)
-        if rest:
-            flag = rest[0].split("=")[0]
-            hint = nearest_name(flag, self.flags()) if flag.startswith("-") else ""
-            hint = hint if "did you mean" in hint else f"; see {self.prog} --help"
-            what = "flag" if flag.startswith("-") else "argument"
-            raise UsageError(f"{self.prog}: unknown {what} {flag!r}{hint}")
-        return known
-
-
-LONGEST_NAME, LONGEST_PATH = 200, 1000
-"""Characters of a name. File systems take 255 and 4096, of which suffixes and the folders above need some."""
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z")
-
-
-def name(text: str) -> str:
-    """An argparse type: a dataset, tag or run name; relative, and never leaving its folder."""
-    if len(text) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in text.split("/")):
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r}... is too long for a name (at most {LONGEST_NAME} characters between two '/', "
-            f"{LONGEST_PATH} in all)"
-        )
-    if not _NAME.match(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a name (letters, digits, '_', '-', '.', '+', with '/' between folders)"
-        )
-    return text
 
 
 class Terminated(KeyboardInterrupt):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.cli.flags import Parser
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import ROOT, UsageError
 from nav_pkg.world import FloorPlan, making
 from nav_pkg.world.plan_file import known_worlds, load_plan

@@ -14,19 +14,21 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import early, flags
-from nav_pkg.cli.learner_flags import real, whole
+from nav_pkg.cli import early
+from nav_pkg.config import types
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import summary_dir
+from nav_pkg.config.types import real, whole
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
-from nav_pkg.data.paths import summary_dir
 from nav_pkg.studies.commands import DETAILS_FILE
 
 WAYS = ("eager", "channels_last", "bfloat16", "compiled", "TorchScript", "ONNX Runtime", "OpenVINO")
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of network_details.py."""
-    p = flags.Parser(
+    p = Parser(
         prog="network_details.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = p.add_argument
@@ -46,7 +48,7 @@ def make_parser() -> flags.Parser:
         default="auto",
         help="auto: the CPU, and a GPU where there is one",
     )
-    add("-t", "--log_tag", type=flags.name, default="network_details", help="log folder under --summary_dir")
+    add("-t", "--log_tag", type=types.name, default="network_details", help="log folder under --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     return p
 

@@ -15,19 +15,18 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import early, flags
-from nav_pkg.cli.learner_flags import whole
+from nav_pkg.cli import early
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import data_root, summary_dir
+from nav_pkg.config.types import whole
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.paths import data_root, summary_dir
 
 PARTS = ("train", "val", "test", "all")
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of playback.py."""
-    p = flags.Parser(
-        prog="playback.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="playback.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("-m", "--checkpoint_path", nargs="+", required=True, help="checkpoints: log folders or files")
     add("--dataset", required=True, help="whose runs are played back")

@@ -15,14 +15,14 @@ from __future__ import annotations
 import shlex
 from typing import Optional, Sequence
 
-from nav_pkg.cli import flags
 from nav_pkg.cluster import pool as pools
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import UsageError
 
 
-def parser() -> flags.Parser:
+def parser() -> Parser:
     """The flags."""
-    p = flags.Parser(prog="pool.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="pool.py", description=__doc__.split("\n\n")[0])
     commands = p.add_subparsers(dest="command", metavar="start|stop|status|env")
     start = commands.add_parser("start", help="start the pool, unless it runs; returns when it takes jobs")
     start.add_argument("--cpus", type=int, default=0, help="processors for jobs; 0: all")

@@ -26,7 +26,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from nav_pkg.cli import flags
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 
@@ -34,9 +34,9 @@ LIMIT = 60.0
 """Seconds that the index may be silent."""
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of pretrained.py."""
-    p = flags.Parser(
+    p = Parser(
         prog="pretrained.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("network", nargs="+", help="alex_net or vgg16_net")

@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from nav_pkg.cli import flags
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import summary_dir
 from nav_pkg.core import UsageError
 from nav_pkg.data.files import atomic_write
-from nav_pkg.data.paths import summary_dir
 
 DEFAULT = (
     "val_accuracy",
@@ -28,11 +28,9 @@ DEFAULT = (
 FORMATS = ("text", "markdown", "csv", "latex")
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of results.py."""
-    p = flags.Parser(
-        prog="results.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="results.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("action", choices=("table", "rank", "compare"), help="what to make")
     add("log_folders", nargs="*", metavar="FOLDER", help="folders of logs; two to compare; none: all logs")

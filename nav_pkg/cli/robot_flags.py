@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Any, Dict, Mapping
 
+from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import declared
 from nav_pkg.core import UsageError
 from nav_pkg.flight.body import Body
 from nav_pkg.sim import description
 
-HEIGHT = 1.0
-"""Metres, where no flag and no robot says otherwise."""
-
 _FLIES_ONLY = ("z_pos", "sigma_y", "sigma_z")
 
 
-def take_robot_defaults(args: argparse.Namespace) -> None:
-    """Fill in the robot's own values where a flag was not given (None).
+def robot_defaults(values: Mapping[str, Any]) -> Dict[str, Any]:
+    """The robot's own values of the settings that were not given (None).
 
     Args:
-        args: has `robot`, `width`, `height`, `depth_width`, `depth_height`, `speed`, `turn_speed`, `z_pos`.
+        values: the settings of a session by key.
 
     Raises:
         UsageError: no such robot, or a flag that has no effect on it.
         DataError: not a robot file.
     """
-    robot = description.read_robot(args.robot)
+    robot = description.read_robot(values["robot"])
     body = Body.of(robot)
     if body.ground:
         for flag in _FLIES_ONLY:
-            if getattr(args, flag, None):
+            if values[flag]:
                 raise UsageError(
-                    f"--{flag} {getattr(args, flag):g} has no effect: {body.name} stays on the floor and "
+                    f"--{flag} {values[flag]:g} has no effect: {body.name} stays on the floor and "
                     "does not move sideways: leave it out"
                 )
     camera, depth = robot.get("camera") or {}, robot.get("depth") or {}
     own = {
-        "width": camera.get("width", 640),
-        "height": camera.get("height", 360),
-        "depth_width": depth.get("width", 160),
-        "depth_height": depth.get("height", 90),
+        "width": camera.get("width"),
+        "height": camera.get("height"),
+        "depth_width": depth.get("width"),
+        "depth_height": depth.get("height"),
         "speed": body.speed,
         "turn_speed": body.turn_speed,
-        "z_pos": HEIGHT,
     }
-    for flag, value in own.items():
-        if getattr(args, flag) is None:
-            setattr(args, flag, value)
+    found = {}
+    for key, each in declared(SessionConfig).items():
+        if each.about.of_robot and values[key] is None:
+            found[key] = each.default if own.get(key) is None else own[key]
+    return found

@@ -24,10 +24,11 @@ from typing import Any, Dict, List, Optional, Sequence
 from tqdm import tqdm
 
 from nav_pkg.cli import early, flags, lifesigns, plan_files
-from nav_pkg.cli import main as learner
 from nav_pkg.cli.lifesigns import LifeSigns
-from nav_pkg.cli.session_flags import SCRATCH_TAG, check_simulator, schedule, split
+from nav_pkg.cli.session_flags import check_simulator, schedule, split
 from nav_pkg.cli.session_folders import Folders
+from nav_pkg.config import learner
+from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import Schedule
@@ -55,12 +56,12 @@ class Session:
     """A session: its folders, its configuration, and the loop over graphs until all runs are flown.
 
     Args:
-        args: our flags.
+        args: the settings of run_script.py.
         learner_flags: those of main.py.
         check_only: check all flags and touch no folder; such a session does not fly.
     """
 
-    def __init__(self, args: Any, learner_flags: List[str], check_only: bool = False):
+    def __init__(self, args: SessionConfig, learner_flags: List[str], check_only: bool = False):
         self.args = args
         self.schedule = schedule(args)
         dataset = Path(args.data_root) / (args.data_location or args.log_tag)

@@ -14,17 +14,15 @@ import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.cli import flags
-from nav_pkg.cli.learner_flags import whole
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import data_root, summary_dir
+from nav_pkg.config.types import whole
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.paths import data_root, summary_dir
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of serve.py."""
-    p = flags.Parser(
-        prog="serve.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="serve.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("--port", type=whole(0, 65535), default=8080, help="port on 127.0.0.1; 0 for any that is free")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Optional, Sequence
 
-from nav_pkg.cli.flags import Parser
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import UsageError
 from nav_pkg.sim import preflight
 from nav_pkg.sim.description import Options

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
 from nav_pkg.cli import early, flags
-from nav_pkg.cli.learner_flags import whole
-from nav_pkg.cli.main import parse
 from nav_pkg.cluster import estimate
+from nav_pkg.config import session
+from nav_pkg.config.learner import parse
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.paths import data_root, summary_dir
+from nav_pkg.config.types import whole
 from nav_pkg.core import ROOT, DataError, NavError, UsageError, nearest_name
 from nav_pkg.data import files
-from nav_pkg.data.paths import data_root, summary_dir
 from nav_pkg.data.reader import Dataset
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies import study as studies
@@ -45,11 +47,9 @@ DETAILS_MB = 4000.0
 """Memory that measuring a network takes, in MB."""
 
 
-def make_parser() -> flags.Parser:
+def make_parser() -> Parser:
     """The parser of study.py."""
-    p = flags.Parser(
-        prog="study.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="study.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("action", choices=("run", "status", "report", "list"), help="what to do")
     add("study", nargs="?", help="name of a study, its file (.yaml), or all")
@@ -290,9 +290,7 @@ def checked(cell: Cell, line: Sequence[str], root: Path) -> Need:
         early.checkpoint(args.checkpoint_path[0], args.summary_dir)
         return Need(args.jobs, args.jobs * flying)
     if cell.command == "run_script.py":
-        from nav_pkg.cli import session_flags
-
-        session_flags.parser().parse_known_args(list(line))
+        session.make_parser().parse_known_args(list(line))
         return Need(1, flying)
     from nav_pkg.cli import network_details
 

@@ -24,6 +24,7 @@ from nav_pkg import schemas
 from nav_pkg.cluster import node
 from nav_pkg.cluster.home import Line
 from nav_pkg.cluster.transfer import pack_made
+from nav_pkg.config import paths
 from nav_pkg.core import (
     EXIT_CHECKPOINTED,
     EXIT_LAST,
@@ -33,7 +34,7 @@ from nav_pkg.core import (
     NavError,
     UsageError,
 )
-from nav_pkg.data import files, paths
+from nav_pkg.data import files
 from nav_pkg.fields import check_fields
 from nav_pkg.sim.children import dying_with_parent
 

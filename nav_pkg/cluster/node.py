@@ -11,8 +11,9 @@ import tarfile
 from pathlib import Path
 from typing import Iterator, Sequence
 
+from nav_pkg.config import paths
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import files, paths
+from nav_pkg.data import files
 from nav_pkg.data.format import DATASET_FILE, PARTIAL
 from nav_pkg.private import open_private, private_folder
 

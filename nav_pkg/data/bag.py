@@ -11,11 +11,11 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
 from nav_pkg.data import messages
 from nav_pkg.data.bagfile import Bag, Connection, Deserialiser
-from nav_pkg.data.paths import PathLike
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 TOPICS = {

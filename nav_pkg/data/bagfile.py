@@ -12,9 +12,9 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator, NamedTuple, Optional
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
 from nav_pkg.data import files
-from nav_pkg.data.paths import PathLike
 
 _MAGIC = b"#ROSBAG V2.0\n"
 _MESSAGE, _HEADER, _INDEX, _CHUNK, _CHUNK_INFO, _CONNECTION = 2, 3, 4, 5, 6, 7

@@ -7,11 +7,11 @@ from typing import Iterator, Optional
 
 import numpy as np
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import read_scan_header
-from nav_pkg.data.paths import PathLike
 
 
 class Frames:

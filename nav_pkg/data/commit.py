@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Optional
 
 from nav_pkg import fields
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, Outcome
 from nav_pkg.data import files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.paths import PathLike
 from nav_pkg.fields import Field
 
 SEAL = "sha256"

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Optional, Tuple
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
-from nav_pkg.data.paths import PathLike
 from nav_pkg.reading import (
     SMALL,
     open_regular,

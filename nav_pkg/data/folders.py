@@ -13,10 +13,10 @@ from typing import BinaryIO, Iterator, Optional
 
 import numpy as np
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.paths import PathLike
 
 START_FILE = "start.json"
 """What was known at a run's start; of no meaning beside a whole run.json."""

@@ -16,10 +16,11 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
+from nav_pkg.config import paths
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
-from nav_pkg.data import files, paths, progress
+from nav_pkg.data import files, progress
 from nav_pkg.data.packfile import Damaged, PackFile, PackLock, PackWriter
-from nav_pkg.data.paths import PathLike
 from nav_pkg.data.reader import Run
 from nav_pkg.data.seen import CommittedImages
 from nav_pkg.data.workers import POLL, Workers

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO, Callable, Iterator, Optional
 
 import numpy as np
 
+from nav_pkg.config import paths
 from nav_pkg.core import DataError
-from nav_pkg.data import files, paths
+from nav_pkg.data import files
 from nav_pkg.data.helper import Helper
 from nav_pkg.data.resize import RESIZE
 from nav_pkg.data.seen import CommittedImages

@@ -14,12 +14,13 @@ from typing import Optional
 import numpy as np
 
 from nav_pkg import fields
+from nav_pkg.config import paths
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, nearest_name
-from nav_pkg.data import codec, commit, files, paths, published
+from nav_pkg.data import codec, commit, files, published
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import file_sha256
-from nav_pkg.data.paths import PathLike
 
 
 class Run:

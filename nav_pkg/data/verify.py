@@ -10,13 +10,13 @@ from typing import Callable, Iterable, Optional
 
 import numpy as np
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
 from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import START_FILE, file_sha256, lock_partial
 from nav_pkg.data.looks import Look, look_at_all
-from nav_pkg.data.paths import PathLike
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 

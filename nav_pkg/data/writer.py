@@ -18,6 +18,7 @@ from typing import Callable, Mapping, Optional
 
 import numpy as np
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, Frame, Outcome
 from nav_pkg.data import codec, commit, files
 from nav_pkg.data import format as fmt
@@ -30,7 +31,6 @@ from nav_pkg.data.folders import (
     refuse_writers,
     scan_header,
 )
-from nav_pkg.data.paths import PathLike
 from nav_pkg.data.totals import BY_FRAME, Totals, without_totals
 
 THREADS = 1

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import List
 
+from nav_pkg.config.flight import START_MODES, FlightConfig
 from nav_pkg.control.delay import CommandDelay
 from nav_pkg.control.mixing import Mixer
 from nav_pkg.control.noise import make_noise
@@ -16,7 +17,7 @@ from nav_pkg.core import CONTROL_PERIOD_NS, Pose, UsageError
 from nav_pkg.flight.body import DRONE, Body
 from nav_pkg.flight.episode import Episode
 from nav_pkg.flight.flight import Flight
-from nav_pkg.flight.starts import MODES, start_pose
+from nav_pkg.flight.starts import start_pose
 from nav_pkg.world import load_plan
 
 
@@ -39,8 +40,8 @@ class RunPlan:
     evaluation: bool
 
 
-@dataclass
-class Schedule:
+@dataclass(frozen=True)
+class Schedule(FlightConfig):
     """The flights of a session.
 
     Attributes:
@@ -48,73 +49,12 @@ class Schedule:
         runs: number of runs in all.
         first_run: number of the first run still to be flown (the earlier ones are done).
         seed: of the session; run i has its own seed, a function of (seed, i) alone.
-        alpha: probability, per frame, that the expert's command is executed instead of the learner's.
-        alpha_schedule: how alpha changes from run to run: `constant`; `linear`: to `alpha_end` within
-            `alpha_runs` runs; `exponential`: times `alpha_decay` a run, not below `alpha_end` (the
-            beta of DAgger, Ross et al. 2011).
-        alpha_end: where alpha ends.
-        alpha_runs: runs that a linear change takes.
-        alpha_decay: factor of an exponential one.
-        epsilon: probability, per frame that the learner flies, of a random turn.
-        epsilon_decay: rate at which it falls with the runs, epsilon * exp(-epsilon_decay * run).
-        takeover_distance: metres from the route beyond which the expert takes over; 0: never.
-        takeover_clearance: metres to the nearest obstacle below which it does; 0: never.
-        expert: `bang_bang` or `continuous`.
-        speed: expert's forward speed, m/s.
-        turn_speed: expert's forward speed while turning, m/s.
-        z_pos: height, m.
-        control_delay: simulated seconds from an image to the command that answers it.
-        noise: `none`, `ou`, `uni` or `gau`, added to the executed command.
-        ou_theta: pull-back of the Ornstein-Uhlenbeck noise.
-        sigma_x: noise forward, m/s (likewise y, z; yaw in rad/s).
-        sigma_y: see sigma_x.
-        sigma_z: see sigma_x.
-        sigma_yaw: see sigma_x.
-        start: `varied` (seeded, near the world's start pose), `exact` (that pose; also `start`) or
-            `route` (seeded, along the route).
-        reverse: fly the route clockwise.
-        physics_step: the simulator's physics step, s; the control delay is a multiple of it.
-        max_duration: simulated seconds after which a run ends as timeout; 0: the world's own (see Body).
-        min_depth: nearest obstacle in metres that counts as a collision; 0: the robot's or the world's.
-        evaluation: every run is an evaluation.
-        evaluate_every: every N-th run is an evaluation; -1: none.
-        final_evaluation_runs: the last N runs are evaluations.
-        shard: `k/n`: only the runs k-1, k-1+n, k-1+2n, ...; empty: all.
     """
 
     world: str = "esatv3"
     runs: int = 1
     first_run: int = 0
     seed: int = 123
-    alpha: float = 1.0
-    alpha_schedule: str = "constant"
-    alpha_end: float = 0.0
-    alpha_runs: int = 10
-    alpha_decay: float = 0.5
-    epsilon: float = 0.0
-    epsilon_decay: float = 0.0
-    takeover_distance: float = 0.0
-    takeover_clearance: float = 0.0
-    expert: str = "bang_bang"
-    speed: float = 0.8
-    turn_speed: float = 0.8
-    z_pos: float = 1.0
-    control_delay: float = 0.1
-    noise: str = "none"
-    ou_theta: float = 0.05
-    sigma_x: float = 0.0
-    sigma_y: float = 0.0
-    sigma_z: float = 0.0
-    sigma_yaw: float = 0.0
-    start: str = "varied"
-    reverse: bool = False
-    physics_step: float = 0.005
-    max_duration: float = 0.0
-    min_depth: float = 0.0
-    evaluation: bool = False
-    evaluate_every: int = -1
-    final_evaluation_runs: int = 0
-    shard: str = ""
 
     def check(self) -> None:
         """Check every value.
@@ -163,7 +103,7 @@ class Schedule:
         demand(
             "evaluate_every", self.evaluate_every == -1 or self.evaluate_every > 0, "above 0, or -1 for none"
         )
-        demand("start", self.start in MODES, f"one of {', '.join(MODES)}")
+        demand("start", self.start in START_MODES, f"one of {', '.join(START_MODES)}")
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")
         self.numbers()

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 
+from nav_pkg.config.flight import START_MODES
 from nav_pkg.control.seeds import generator
 from nav_pkg.core import DataError, Pose, UsageError, nearest_name
 from nav_pkg.world import FloorPlan
-
-MODES = ("varied", "exact", "route", "start")
-"""How start poses are chosen; `start` is the earlier name of `exact`."""
-
-SAYS = "varied: seeded, near the world's start pose; exact: that pose; route: seeded, along the route"
-"""The modes in a line, for flags."""
 
 CLEARANCE = 0.6
 """Room round a start pose, metres: the collision limit of 0.5 m and a bit to turn in."""
@@ -54,8 +49,8 @@ def start_pose(plan: FloorPlan, seed: int, run: int, mode: str = "varied", rever
         UsageError: an unknown mode, a negative seed or run.
         DataError: no point of the route lies on the free floor.
     """
-    if mode not in MODES:
-        raise UsageError(f"no start mode is called {mode!r}{nearest_name(str(mode), list(MODES))}")
+    if mode not in START_MODES:
+        raise UsageError(f"no start mode is called {mode!r}{nearest_name(str(mode), list(START_MODES))}")
     about = math.pi if reverse else 0.0
     z = plan.floor + plan.spawn_height
     if mode == "route":

@@ -21,9 +21,9 @@ from torch import nn
 
 import nav_pkg
 from nav_pkg import nets
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error, fsync, open_regular, printable, temporary
-from nav_pkg.data.paths import PathLike
 from nav_pkg.fields import (
     NOTHING,
     OBJECT,

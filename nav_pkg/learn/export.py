@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 from nav_pkg import nets
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
-from nav_pkg.data.paths import PathLike
 from nav_pkg.learn.checkpoint import Checkpoint, versions
 from nav_pkg.learn.exported import SIDES, Description, open_exported
 from nav_pkg.learn.exported_files import KEY, SUFFIXES, with_checksum

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from nav_pkg import nets
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data.paths import PathLike
 from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint

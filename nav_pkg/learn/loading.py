@@ -8,9 +8,10 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 import numpy as np
 
+from nav_pkg.config import paths
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
-from nav_pkg.data import overlap, paths
+from nav_pkg.data import overlap
 from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.pack import Pack, open_packs
 from nav_pkg.data.reader import Dataset, Run

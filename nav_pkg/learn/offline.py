@@ -7,12 +7,13 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, Collection, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 import torch
 from tqdm import tqdm
 
 from nav_pkg import nets
+from nav_pkg.config.learner import RESUMES, LearnerConfig
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data.files import atomic_write, to_json
 from nav_pkg.data.reader import load_dataset
@@ -33,12 +34,11 @@ SAVE_SHARE = 0.02
 """Most of the time that saving may take: large networks are saved less often."""
 
 
-def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
-    """Train as the flags say.
+def train(config: LearnerConfig, stop: Stop) -> int:
+    """Train a network on a dataset.
 
     Args:
-        flags: values of the flags by key, complete.
-        free: keys that may differ when a log folder's training is resumed.
+        config: the settings of main.py.
         stop: tells when to save and leave.
 
     Returns:
@@ -48,8 +48,8 @@ def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
         NavError: with one line on what to do.
     """
     try:
-        session = _Session(flags, free, stop)
-        if session.args.create_scratch_checkpoint:
+        session = _Session(config, stop)
+        if session.config.create_scratch_checkpoint:
             session.create_scratch()
         else:
             session.run()
@@ -60,7 +60,7 @@ def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
         text = str(error)
         if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
             raise LearnerError(
-                f"out of memory: lower --batch_size ({flags['batch_size']}), or --time_length"
+                f"out of memory: lower --batch_size ({config.batch_size}), or --time_length"
             ) from error
         raise
     return 0
@@ -69,23 +69,23 @@ def train(flags: Mapping[str, Any], free: Collection[str], stop: Stop) -> int:
 class _Session(Setup):
     """One run of main.py: the parts and the steps between them, in order of need."""
 
-    def __init__(self, flags: Mapping[str, Any], free: Collection[str], stop: Stop):
-        super().__init__(flags)
-        self.flags, self.free, self.stop = dict(flags), free, stop
+    def __init__(self, config: LearnerConfig, stop: Stop):
+        super().__init__(config)
+        self.flags, self.stop = config.of_training(), stop
         if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
             self.flags["network"] = self.network
 
     def create_scratch(self) -> None:
         """Save fresh weights to the log folder."""
-        where = folder.open_folder(self.summary_dir, self.args.log_tag, self.args.owr)
+        where = folder.open_folder(self.summary_dir, self.config.log_tag, self.config.owr)
         if folder.can_resume(where):
             raise UsageError(f"{where / MODEL_FILE}: is there already: give --owr, or another --log_tag")
         self.scratch().save(where / MODEL_FILE)
-        say(f"fresh {self.network} from seed {self.args.random_seed}: {where / MODEL_FILE}")
+        say(f"fresh {self.network} from seed {self.config.random_seed}: {where / MODEL_FILE}")
 
     def run(self) -> None:
         """Train, or go on training, to the end."""
-        args = self.args
+        args = self.config
         dataset = load_dataset(args.dataset, args.data_root)
         splits = loading.Splits(dataset)
         for line in splits.warnings:
@@ -101,7 +101,7 @@ class _Session(Setup):
         }
         resumed: Optional[Checkpoint] = None
         if folder.can_resume(where):
-            before = folder.check_config(where, config, self.free)
+            before = folder.check_config(where, config, RESUMES)
             resumed = checkpoint.load(where, network=self.network)
             if not args.num_threads:
                 self.threads = config["threads"] = before.get("threads", self.threads)
@@ -157,7 +157,7 @@ class _Session(Setup):
         """Take over the optimiser state and the counts of a checkpoint that has been trained."""
         if not start.updates:
             return
-        args = self.args
+        args = self.config
         if not args.evaluate:
             for flag, most, done in (
                 ("max_episodes", args.max_episodes, start.episode),
@@ -173,7 +173,7 @@ class _Session(Setup):
 
     def recovery(self) -> Optional[Recovery]:
         """How recovery cameras are learned from; None when they are not."""
-        compensation = self.args.recovery_compensation
+        compensation = self.config.recovery_compensation
         return None if compensation is None else Recovery(compensation, self.space)
 
     def read(
@@ -185,7 +185,7 @@ class _Session(Setup):
         recovery: Optional[Recovery] = None,
     ) -> Samples:
         """The samples of a split, with progress where packs are made."""
-        args = self.args
+        args = self.config
         return loading.load_samples(
             splits.runs[part],
             self.preprocessing,
@@ -206,7 +206,7 @@ class _Session(Setup):
         start: Optional[Checkpoint],
     ) -> Trainer:
         """The trainer at its beginning."""
-        args = self.args
+        args = self.config
         if start:
             self.net.load_state_dict(start.model_state_dict)
         net = self.arithmetic.place(self.net)
@@ -237,7 +237,7 @@ class _Session(Setup):
 
     def loop(self, trainer: Trainer, log: RunLog, where: Path) -> None:
         """Episodes to the end, with a checkpoint now and then, at a stop and at the end."""
-        model, args = where / MODEL_FILE, self.args
+        model, args = where / MODEL_FILE, self.config
         saved, cost = time.monotonic(), 0.0
 
         def save(now: bool = False) -> None:

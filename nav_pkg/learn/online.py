@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from nav_pkg import nets, schemas
+from nav_pkg.config.learner import RESUMES_IN_FLIGHT, LearnerConfig
 from nav_pkg.core import Command, LearnerError, UsageError
 from nav_pkg.data.files import atomic_write, parse_object, to_json
 from nav_pkg.learn import checkpoint, determinism, folder
@@ -46,7 +47,7 @@ class OnlineLearner(Setup):
     """A network that learns while it flies.
 
     Args:
-        flags: values of main.py's flags by key, complete.
+        config: the settings of main.py.
         where: the log folder, which is this process' own.
         camera: width and height of the camera, pixels.
         sides: names of the robot's side cameras (`left`, `right`).
@@ -66,11 +67,9 @@ class OnlineLearner(Setup):
         DataError: a checkpoint, or the buffer's images, are missing or damaged.
     """
 
-    def __init__(
-        self, flags: Mapping[str, Any], where: Path, camera: Sequence[int], sides: Sequence[str] = ()
-    ):
-        super().__init__(flags, where)
-        self.where, self._flags = where, dict(flags)
+    def __init__(self, config: LearnerConfig, where: Path, camera: Sequence[int], sides: Sequence[str] = ()):
+        super().__init__(config, where)
+        self.where, self._flags = where, config.of_learning_in_flight()
         if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
             self._flags["network"] = self.network
         self._facts = flight_facts(camera)
@@ -86,20 +85,20 @@ class OnlineLearner(Setup):
         start = None if self.goes_on else self.start_weights(self._facts)
         resumed: Optional[Checkpoint] = None
         if self.goes_on:
-            folder.check_config(where, config, _FREE)
+            folder.check_config(where, config, RESUMES_IN_FLIGHT)
             resumed = resumable(where, self.network)
         self.replay = ReplayBuffer(
             capacity(self, self.sides, resumed),
             (*self.preprocessing.size, 3),
-            self.args.buffer_update_rule,
+            self.config.buffer_update_rule,
             cameras=1 + len(self.sides),
         )
         prefill = None
-        if self.args.prefill_dataset and not resumed:
+        if self.config.prefill_dataset and not resumed:
             prefill = Prefill(self, self.sides, camera, self.replay.capacity)
         folder.write_config(where, config)
         self._config = config
-        determinism.prepare(self.args.random_seed, self.threads)
+        determinism.prepare(self.config.random_seed, self.threads)
         if start:
             self.net.load_state_dict(start.model_state_dict)
         self.net = self.arithmetic.place(self.net).train()
@@ -108,11 +107,11 @@ class OnlineLearner(Setup):
         self._segments = Segments(where)
         self._method = self._make_method()
         self._plateau = PlateauDetector(
-            self.args.loss_window_length,
-            self.args.loss_window_mean_threshold,
-            self.args.loss_window_std_threshold,
+            self.config.loss_window_length,
+            self.config.loss_window_mean_threshold,
+            self.config.loss_window_std_threshold,
         )
-        self._mas = MemoryAwareSynapses(self._learned, self.args.continual_learning_lambda)
+        self._mas = MemoryAwareSynapses(self._learned, self.config.continual_learning_lambda)
         self.pilot = self._make_pilot()
         self.weights = threading.Lock()
         """Held while weights change, so that a command is of the weights before or after a step."""
@@ -125,11 +124,11 @@ class OnlineLearner(Setup):
         if resumed:
             with checkpoint.taken_over(str(where / MODEL_FILE)):
                 self._resume(resumed)
-        elif start and self.args.continue_training and start.optimizer_state_dict is not None:
-            with checkpoint.taken_over(f"--checkpoint_path {self.args.checkpoint_path}"):
+        elif start and self.config.continue_training and start.optimizer_state_dict is not None:
+            with checkpoint.taken_over(f"--checkpoint_path {self.config.checkpoint_path}"):
                 restore_optimizer(self._optimizer, start.optimizer_state_dict)
             self.updates = start.updates
-        self._log = RunLog(where, self.space.class_names(), self.args.tensorboard, len(self.runs))
+        self._log = RunLog(where, self.space.class_names(), self.config.tensorboard, len(self.runs))
         self._run: Optional[int] = None
         self._begin()
 
@@ -140,7 +139,7 @@ class OnlineLearner(Setup):
         how = self.method_flags
         if how.recurrent:
             zero = InitState("zero", 0)
-            return RecurrentMethod(*common, init_state=how.init_state if self.args.init_state else zero)
+            return RecurrentMethod(*common, init_state=how.init_state if self.config.init_state else zero)
         return FrameMethod(*common, how.n_frames)
 
     def _make_pilot(self) -> Pilot:
@@ -162,7 +161,7 @@ class OnlineLearner(Setup):
 
     def describe(self) -> str:
         """One line on what is learned and how."""
-        args = self.args
+        args = self.config
         every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
         room, size = self.replay.capacity, np.prod(self.replay.image_shape)
         cameras = "".join(f", {name} camera" for name in self.sides)
@@ -217,16 +216,16 @@ class OnlineLearner(Setup):
             raise LearnerError("a frame came before its run began")
         self.replay.add(pixels, expert.yaw, self._run, index)
         for camera, image in zip(self.sides, sides):
-            recovery = Recovery(self.args.recovery_compensation, self.space)
+            recovery = Recovery(self.config.recovery_compensation, self.space)
             self.replay.add(image, float(recovery.labels(expert.yaw, camera)), self._run, index)
         self.frames += 1
-        if self.frames % self.args.train_every_N_steps == 0 and self.ready:
+        if self.frames % self.config.train_every_N_steps == 0 and self.ready:
             self._learn()
 
     @property
     def ready(self) -> bool:
         """Whether the buffer suffices, and gradient steps are left."""
-        args, how = self.args, self.method_flags
+        args, how = self.config, self.method_flags
         if args.max_steps and self.updates >= args.max_steps:
             return False
         if len(self.replay) < max(args.batch_size, args.min_buffer_size):
@@ -238,7 +237,7 @@ class OnlineLearner(Setup):
     def _learn(self) -> None:
         """The gradient steps that a frame calls for."""
         begin = time.perf_counter()
-        for _ in range(self.args.gradient_steps):
+        for _ in range(self.config.gradient_steps):
             if self.ready:
                 self._gradient_step()
         if self.replay.rule == "empty":
@@ -246,7 +245,7 @@ class OnlineLearner(Setup):
         self.seconds["learn"] += time.perf_counter() - begin
 
     def _gradient_step(self) -> None:
-        args = self.args
+        args = self.config
         self._optimizer.zero_grad(set_to_none=True)
         frames, done = self._gradients()
         loss = float(done.loss)
@@ -270,7 +269,7 @@ class OnlineLearner(Setup):
             self._take_importance()
 
     def _gradients(self) -> Tuple[np.ndarray, Step]:
-        args, how = self.args, self.method_flags
+        args, how = self.config, self.method_flags
         if how.recurrent:
             windows = self.replay.windows(args.batch_size, how.time_length, args.random_seed, self.updates)
             return windows.frames, self._method.learn_from(windows)
@@ -396,7 +395,7 @@ class OnlineLearner(Setup):
             action_space=self.space,
             preprocessing=self.preprocessing,
             model_state_dict=plain_state(self.net),
-            optimizer=self.args.optimizer,
+            optimizer=self.config.optimizer,
             optimizer_state_dict=to_cpu(self._optimizer.state_dict()),
             episode=len(self.runs),
             updates=self.updates,
@@ -442,10 +441,6 @@ class OnlineLearner(Setup):
         self._mas.restore(progress["mas"])
         determinism.restore_random_states(loaded.random_states)
         say(f"going on after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
-
-
-_FREE = ("owr", "tensorboard", "export_buffer", "summary_dir", "data_root", "log_tag", "max_steps")
-"""Flags that may differ when a session goes on."""
 
 
 def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from nav_pkg import nets
+from nav_pkg.config.learner import SETTINGS, LearnerConfig
 from nav_pkg.core import UsageError
 from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.checkpoint import Checkpoint
@@ -18,11 +20,13 @@ from nav_pkg.learn.replay import frames_that_fit
 from nav_pkg.learn.setup import FLIGHT, Setup
 
 
-def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = None) -> Dict[str, Any]:
-    """The values of a learner's flags by key; what describes its net is the checkpoint's where not given.
+def learning_config(
+    args: LearnerConfig, given: Mapping[str, Any], where: Optional[Path] = None
+) -> LearnerConfig:
+    """The settings of a learner; what describes its network is the checkpoint's where it is not given.
 
     Args:
-        args: all flags of main.py, parsed.
+        args: the settings of main.py.
         given: those that stand on the command line, by key.
         where: the log folder that is resumed, whose own checkpoint then describes the net (the one
             that it began with may be gone); None at a beginning.
@@ -31,23 +35,22 @@ def learning_flags(args: Any, given: Mapping[str, Any], where: Optional[Path] = 
         UsageError: a flag contradicts the checkpoint.
         DataError: the checkpoint is damaged, or missing and no scratch that is yet to be made.
     """
-    values = {key: value for key, value in vars(args).items() if key not in _OF_THE_FLIGHT}
     if not args.checkpoint_path:
-        return values
+        return args
     path = args.checkpoint_path if where is None else str(where.resolve())
     file = checkpoint.locate(path, args.summary_dir)
     if not file.is_file() and Path(path).name == f"{args.network}_scratch":
-        return values
+        return args
     loaded = checkpoint.load(path, args.summary_dir, given.get("network"))
     check_given(loaded, given, path)
     held = {key: value for key, value in described_flags(loaded).items() if value is not None}
-    held.update({key: value for key, value in loaded.net_options.items() if key in values})
+    held.update({key: value for key, value in loaded.net_options.items() if key in SETTINGS})
     held["network"] = loaded.network
     if where is not None:
         # as the session was started: to the letter, since its configuration has to be the same
         before = folder.started_with(where)
         held = {key: before.get(key, value) for key, value in held.items()}
-    return {**values, **{key: value for key, value in held.items() if key not in given}}
+    return dataclasses.replace(args, **{key: value for key, value in held.items() if key not in given})
 
 
 def described_words(loaded: Checkpoint) -> List[List[str]]:
@@ -61,12 +64,8 @@ def described_words(loaded: Checkpoint) -> List[List[str]]:
     return words
 
 
-_OF_THE_FLIGHT = ("alpha", "pause_simulator", "no_training", "noise", "ou_theta")
-_OF_THE_FLIGHT += ("sigma_x", "sigma_y", "sigma_z", "sigma_yaw")
-
-
 def check(
-    args: Any,
+    args: LearnerConfig,
     given: Mapping[str, Any],
     camera: Sequence[int],
     sides: Sequence[str] = (),
@@ -75,23 +74,23 @@ def check(
     """Check the flags of a learner before a log folder is made or emptied, or a simulator started.
 
     Args:
-        args: as for `learning_flags`.
-        given: as for `learning_flags`.
+        args: as for `learning_config`.
+        given: as for `learning_config`.
         camera: width and height of the camera, pixels.
         sides: names of the robot's side cameras.
-        where: as for `learning_flags`.
+        where: as for `learning_config`.
 
     Raises:
         UsageError: flags that exclude each other, or contradict the checkpoint.
         DataError: a checkpoint is missing or damaged, or not to be gone on from with this camera.
     """
-    setup = Setup({**learning_flags(args, given, where), "owr": where is None}, where)
+    setup = Setup(dataclasses.replace(learning_config(args, given, where), owr=where is None), where)
     check_learner(setup)
     resumed = None if where is None else resumable(where, setup.network)
     sides = side_cameras(setup, sides)
     room = capacity(setup, sides, resumed)
     if resumed is None:
-        prefill = Prefill(setup, sides, camera, room) if setup.args.prefill_dataset else None
+        prefill = Prefill(setup, sides, camera, room) if setup.config.prefill_dataset else None
         setup.start_weights(flight_facts(camera), write=False)
         if prefill:
             prefill.read()  # packs are made while nobody waits for the learner
@@ -124,7 +123,7 @@ def side_cameras(setup: Setup, names: Sequence[str]) -> Tuple[str, ...]:
     Raises:
         UsageError: it has none, and they are asked for.
     """
-    compensation = setup.args.recovery_compensation
+    compensation = setup.config.recovery_compensation
     if compensation is None:
         return ()
     if not names:
@@ -146,7 +145,7 @@ _ONLY_CONTINUAL = {
 
 def check_learner(setup: Setup) -> None:
     """Raise UsageError for what learning in flight cannot do."""
-    args, network, spec = setup.args, setup.network, nets.spec(setup.network)
+    args, network, spec = setup.config, setup.network, nets.spec(setup.network)
     if args.buffer_update_rule == "hard" and spec.kind in ("recurrent", "frames"):
         raise UsageError(
             f"--buffer_update_rule hard: leaves gaps, and {network} learns frames that follow each other: "
@@ -188,7 +187,7 @@ def capacity(setup: Setup, sides: Sequence[str] = (), resumed: Optional[Checkpoi
     Raises:
         UsageError: memory does not hold so many, or they are too few to learn from.
     """
-    args, image_bytes = setup.args, int(np.prod(setup.preprocessing.size)) * 3
+    args, image_bytes = setup.config, int(np.prod(setup.preprocessing.size)) * 3
     fits = frames_that_fit(image_bytes)
     count = args.buffer_size
     if count == -1:

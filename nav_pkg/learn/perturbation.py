@@ -5,19 +5,12 @@ Each is written KIND:STRENGTH. The images that a recorder keeps are the camera's
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict
 
 import numpy as np
 
+from nav_pkg.config.types import parse_perturbation
 from nav_pkg.control.seeds import generator
-from nav_pkg.core import UsageError, nearest_name
-
-LIMITS: Dict[str, Tuple[float, str]] = {
-    "light": (0.95, "the share by which a run is darkened, or brightened until that share undoes it"),
-    "blur": (20.0, "standard deviation of the Gaussian blur, pixels"),
-    "noise": (1.0, "standard deviation of the noise on each channel of each pixel, black to white being 1"),
-}
-"""By kind: the largest strength, and what it means."""
 
 
 class Perturbation:
@@ -29,7 +22,7 @@ class Perturbation:
 
     Args:
         kind: `none`, `light`, `blur` or `noise`.
-        strength: above 0, as LIMITS says.
+        strength: above 0, as `nav_pkg.config.types.PERTURBATIONS` says.
     """
 
     def __init__(self, kind: str = "none", strength: float = 0.0):
@@ -46,23 +39,7 @@ class Perturbation:
         Raises:
             UsageError: an unknown kind, or a strength that can't be.
         """
-        kind, colon, number = text.partition(":")
-        if text == "none":
-            return Perturbation()
-        if kind not in LIMITS:
-            raise UsageError(f"no perturbation is called {kind!r}{nearest_name(kind, ['none', *LIMITS])}")
-        most, meaning = LIMITS[kind]
-        try:
-            strength = float(number)
-        except ValueError:
-            strength = 0.0
-        if not 0 < strength <= most:
-            what = repr(number) if colon else "missing"
-            raise UsageError(
-                f"perturbation {kind}: the strength is {what}; give {kind}:S with S above 0 and at most "
-                f"{most:g} ({meaning})"
-            )
-        return Perturbation(kind, strength)
+        return Perturbation(*parse_perturbation(text))
 
     def __str__(self) -> str:
         return "none" if self.kind == "none" else f"{self.kind}:{self.strength:g}"

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from nav_pkg import nets
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import Command, UsageError
-from nav_pkg.data.paths import PathLike
 from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from nav_pkg.config import paths
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
-from nav_pkg.data import paths
-from nav_pkg.data.paths import PathLike
 
 MODEL_FILE = "my-model"
 

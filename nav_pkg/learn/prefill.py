@@ -41,7 +41,7 @@ class Prefill:
     """
 
     def __init__(self, setup: Setup, sides: Sequence[str], camera: Sequence[int], room: int):
-        args, self._setup, self._cameras = setup.args, setup, 1 + len(sides)
+        args, self._setup, self._cameras = setup.config, setup, 1 + len(sides)
         dataset = load_dataset(args.prefill_dataset, args.data_root)
         self._runs, self._what = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
         self._check_cameras(sides, camera)
@@ -67,7 +67,7 @@ class Prefill:
 
     def read(self) -> Samples:
         """The images and labels of all frames; packs that lack are made, which may take minutes."""
-        args, setup = self._setup.args, self._setup
+        args, setup = self._setup.config, self._setup
         compensation = args.recovery_compensation
         recovery = None if compensation is None else Recovery(compensation, setup.space)
         return loading.load_samples(
@@ -82,7 +82,7 @@ class Prefill:
             [len(run) for run in self._runs],
             self.count,
             max(_SEQUENCE, 5 * seen) if seen > 1 else 1,
-            self._setup.args.random_seed,
+            self._setup.config.random_seed,
         )
         pixels = np.empty((1, *samples.image_shape), np.uint8)
         for run, indices in enumerate(chosen):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Mapping, Optional
 
 import torch
 from torch import nn
 
 from nav_pkg import nets
+from nav_pkg.config import paths
+from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import paths
 from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
@@ -33,7 +33,7 @@ class Setup:
     """The parts of a training, made before any data is read or a log folder is touched.
 
     Args:
-        flags: values of main.py's flags by key, complete.
+        config: the settings of main.py.
         where: the log folder, open already and emptied where that was asked for; None for that of the
             flags, which is still to be opened.
 
@@ -42,8 +42,8 @@ class Setup:
         DataError: ImageNet weights that are asked for are not there.
     """
 
-    def __init__(self, flags: Mapping[str, Any], where: Optional[Path] = None):
-        self.args = args = SimpleNamespace(**flags)
+    def __init__(self, config: LearnerConfig, where: Optional[Path] = None):
+        self.config = args = config
         # whatever can be refused is refused before data is read or a log folder is touched
         self.network = nets.canonical(args.network)
         self.method_flags = MethodFlags.from_flags(self.network, args)
@@ -97,7 +97,7 @@ class Setup:
 
     def build(self) -> nn.Module:
         """The network with the weights that training starts from when no checkpoint says others."""
-        args = self.args
+        args = self.config
         net = nets.build(self.network, outputs=self.space.outputs, seed=args.random_seed, **self.net_options)
         if args.checkpoint_path and (args.pretrained or args.pretrained_weights):
             raise UsageError(
@@ -140,7 +140,7 @@ class Setup:
             DataError: it is missing, damaged or of another network, or its training cannot go on with
                 images of this camera.
         """
-        args = self.args
+        args = self.config
         if not args.checkpoint_path:
             return None
         file = checkpoint.locate(args.checkpoint_path, self.summary_dir)
@@ -178,11 +178,11 @@ class Setup:
         was, now = start.dataset.get("camera"), facts["camera"]
         if not was or was == now:
             return
-        what, cure = f"--dataset {self.args.dataset}", "give a dataset of the same camera"
+        what, cure = f"--dataset {self.config.dataset}", "give a dataset of the same camera"
         if facts["name"] == FLIGHT:
             what, cure = "this flight", f"give --width {was[0]} --height {was[1]}"
         text = f"{file} was trained with a camera of {was[0]}x{was[1]}, {what} has one of {now[0]}x{now[1]}"
-        if self.args.continue_training or self.args.evaluate:
+        if self.config.continue_training or self.config.evaluate:
             raise DataError(f"{text}: {cure}")
         say(f"warning: {text}")
 

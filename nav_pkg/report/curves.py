@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 import numpy as np
 
 from nav_pkg import schemas
+from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
-from nav_pkg.data.paths import PathLike
 from nav_pkg.reading import parse_object, read_json_lines, read_small
 from nav_pkg.report import style
 

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Any, List, Sequence, Tuple
 
+from nav_pkg.config.paths import PathLike
 from nav_pkg.data.files import atomic_write, disk_error
-from nav_pkg.data.paths import PathLike
 from nav_pkg.report import style
 from nav_pkg.report.tables import Table
 

@@ -9,6 +9,7 @@ as on a robot, images are answered when they come, and another thread learns bes
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -25,19 +26,19 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import TwistStamped
 from std_srvs.srv import Trigger, TriggerResponse
 
-from nav_pkg.cli.learner_flags import BY_KEY
+from nav_pkg.config import paths
+from nav_pkg.config.learner import SETTINGS, LearnerConfig
 from nav_pkg.core import (
     LearnerError,
     NavError,
     SimulatorError,
     UsageError,
 )
-from nav_pkg.data import paths
 from nav_pkg.data.messages import command_from_twist, stamp_ns
 from nav_pkg.flight.latency import DEADLINE
 from nav_pkg.learn import determinism, exported, folder
 from nav_pkg.learn.online import OnlineLearner
-from nav_pkg.learn.online_flags import learning_flags
+from nav_pkg.learn.online_flags import learning_config
 from nav_pkg.learn.perturbation import Perturbation
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import Episode, LearnerStatus
@@ -474,7 +475,7 @@ class LearnerNode:
         return CheckpointResponse(success=True, message=f"loaded {request.path}")
 
 
-def main(args: Any, given: Mapping[str, Any]) -> int:
+def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
     """Fly, and learn unless told not to, until ROS shuts down (`main.py --online`).
 
     Args:
@@ -489,7 +490,7 @@ def main(args: Any, given: Mapping[str, Any]) -> int:
     learner = None
     if pilot is None:
         if not parameters.lockstep and not args.num_threads:
-            args.num_threads = 1  # flying and learning each take a core
+            args = dataclasses.replace(args, num_threads=1)  # flying and learning each take a core
         learner = make_learner(args, given, parameters, robot)
         print(learner.describe(), flush=True)
         pilot = learner.pilot
@@ -499,7 +500,7 @@ def main(args: Any, given: Mapping[str, Any]) -> int:
 
 
 def make_learner(
-    args: Any, given: Mapping[str, Any], parameters: Parameters, robot: topics.Robot
+    args: LearnerConfig, given: Mapping[str, Any], parameters: Parameters, robot: topics.Robot
 ) -> OnlineLearner:
     """The learner that the flags ask for, in its log folder.
 
@@ -511,23 +512,23 @@ def make_learner(
     if parameters.log_folder:  # of a session, which has opened it
         where = Path(parameters.log_folder)
         goes_on = where if folder.can_resume(where) else None
-        values = learning_flags(args, given, goes_on)
+        values = learning_config(args, given, goes_on)
     else:
-        values = learning_flags(args, given, folder.gone_on_with(summary, args.log_tag, args.owr))
+        values = learning_config(args, given, folder.gone_on_with(summary, args.log_tag, args.owr))
         where = folder.open_folder(summary, args.log_tag, args.owr)
     return OnlineLearner(values, where, parameters.camera(robot), sorted(robot.side_cameras))
 
 
-def refuse_the_supervisors(args: Any) -> None:
+def refuse_the_supervisors(args: LearnerConfig) -> None:
     """Raise UsageError for flags of mixing, which the learner's node has no part in."""
     for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
-        if getattr(args, flag) != BY_KEY[flag].default:
+        if getattr(args, flag) != SETTINGS[flag].default:
             raise UsageError(
                 f"main.py: --{flag} is the supervisor's; give it to run_script.py or graph.launch"
             )
 
 
-def load_pilot(args: Any, given: Mapping[str, Any]) -> Pilot:
+def load_pilot(args: LearnerConfig, given: Mapping[str, Any]) -> Pilot:
     """The pilot that the flags ask for; needs no master, so that wrong use is said whether one answers.
 
     Args:

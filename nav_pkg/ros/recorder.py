@@ -22,7 +22,7 @@ from nav_pkg.ros.images import image_to_array, kind_of
 from nav_pkg.ros.join import StampJoin
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parameters(topics.Sizes):
     """Private parameters of the recorder node: image sizes (see Sizes), and these.
 

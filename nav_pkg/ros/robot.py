@@ -47,7 +47,7 @@ class Robot:
         return "model" in self.description
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sizes:
     """Parameters that say which image sizes the simulator was started with.
 

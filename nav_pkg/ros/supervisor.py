@@ -57,7 +57,7 @@ COMMIT_LIMIT = 300.0
 """Wall seconds for a finished run to reach the disk."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parameters(Schedule, topics.Sizes):
     """Private parameters of the supervisor node: of the flights (Schedule), image sizes, and these.
 

@@ -13,9 +13,9 @@ import urllib.parse
 from pathlib import Path
 from typing import Dict, Mapping
 
+from nav_pkg.config.session import LOOPBACK
 from nav_pkg.core import ROOT, UsageError
 
-LOOPBACK = "127.0.0.1"
 LIBRARY = "libnav_pkg_listen.so"
 VARIABLE = "NAV_PKG_LISTEN"
 """Tells the library the address."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.cli import flags
+from nav_pkg.config import types
+from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, UsageError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -74,8 +76,8 @@ def test_errors_of_the_file_system(tmp_path, capsys):
 
 
 def test_words_that_no_file_could_hold():
-    parser = flags.Parser(prog="x.py")
-    parser.add_argument("--name", type=flags.name)
+    parser = Parser(prog="x.py")
+    parser.add_argument("--name", type=types.name)
     for word, why in (
         ("\udcff", r"x.py: '\\udcff' is not UTF-8 text"),
         ("a" * 201, "too long for a name"),

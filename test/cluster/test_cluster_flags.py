@@ -19,10 +19,9 @@ from nav_pkg.cli import (
     dag_train,
     dag_train_and_evaluate,
     dag_train_online,
-    learner_flags,
-    main,
 )
 from nav_pkg.cluster import write
+from nav_pkg.config import learner
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
 from nav_pkg.learn.setup import Setup
@@ -87,9 +86,9 @@ def planned(line):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A function that puts a model of fresh weights into a log folder."""
-    values = learner_flags.offline_values(main.parse(["--network", "tiny_net", "--discrete"]))
+    config = learner.parse(["--network", "tiny_net", "--discrete"])
     file = tmp_path_factory.mktemp("model") / "my-model"
-    Setup(values).scratch().save(file)
+    Setup(config).scratch().save(file)
 
     def put(folder):
         folder.mkdir(parents=True)

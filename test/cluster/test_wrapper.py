@@ -16,8 +16,9 @@ import pytest
 
 from nav_pkg.cluster import home, node
 from nav_pkg.cluster import job as jobs
+from nav_pkg.config import paths
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import files, paths
+from nav_pkg.data import files
 
 LIMIT = 240
 """Seconds that anything may take on a busy machine."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nav_pkg.cli.learner_flags import BY_KEY
+from nav_pkg.config.learner import SETTINGS
 from nav_pkg.control import HeightKeeper, Limits, Mixer, generator, make_noise, run_seed
 from nav_pkg.core import Actor, Command, UsageError
 from nav_pkg.flight.schedule import Schedule
@@ -201,11 +201,11 @@ def test_every_speed_that_is_accepted_is_flown():
     assert Mixer(1.0).mix(Command(x=fastest), None)[0].x == fastest
     for flag in ("speed", "turn_speed"):
         Schedule(**{flag: fastest}).check()
-        assert BY_KEY[flag].type(str(fastest)) == fastest
+        assert SETTINGS[flag].about.convert(str(fastest)) == fastest
         with pytest.raises(UsageError):
             Schedule(**{flag: fastest + 0.01}).check()
         with pytest.raises(argparse.ArgumentTypeError):
-            BY_KEY[flag].type(str(fastest + 0.01))
+            SETTINGS[flag].about.convert(str(fastest + 0.01))
     assert fastest >= 5
 
 

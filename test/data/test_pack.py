@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nav_pkg.config import paths
 from nav_pkg.core import DataError
-from nav_pkg.data import codec, files, helper, pack, packfile, paths, seen, workers
+from nav_pkg.data import codec, files, helper, pack, packfile, seen, workers
 from nav_pkg.data.pack import open_packs, remove_packs, verify_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.resize import decode_resized

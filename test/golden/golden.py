@@ -238,6 +238,7 @@ def flags(work: Work) -> Dict[str, List[str]]:
         told = {}
         for entry in entries:
             names = re.findall(r"(?:^|, )(--?[A-Za-z]\w*)", re.split(r"\s{2,}", entry)[0])
+            entry = entry.split("\n\n")[0]  # the last one of a group
             default = re.search(r"\(default:\s+(.*?)\)$", " ".join(entry.split()))
             told.update(dict.fromkeys(names, default.group(1) if default else ""))
         usage = " ".join(head.split())

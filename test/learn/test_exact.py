@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from nav_pkg import nets
-from nav_pkg.cli import learner_flags
-from nav_pkg.cli.main import parse
+from nav_pkg.config.learner import parse
 from nav_pkg.learn import determinism, offline
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.arithmetic import Arithmetic
@@ -65,8 +64,7 @@ def arguments(way, data_root, summary_dir, tag, threads):
 
 def train(argv, stop=None):
     args = parse(argv)
-    values = {flag.key: getattr(args, flag.key) for flag in learner_flags.FLAGS if flag.group != "flight"}
-    return offline.train(values, [flag.key for flag in learner_flags.FLAGS if flag.free], stop or Stop())
+    return offline.train(args, stop or Stop())
 
 
 def same_bytes(first, second):

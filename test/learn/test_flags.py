@@ -3,15 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli.learner_flags import BY_KEY, FLAGS
-from nav_pkg.cli.main import given, parse
+from nav_pkg.config.learner import given, parse
 from nav_pkg.core import UsageError
-
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
 
 
 def test_the_published_command_lines_parse():
@@ -120,23 +116,3 @@ def test_what_stands_on_the_command_line_and_what_is_a_default():
         "network": "tiny_net",
         "scale_means": [0.0, 0.0, 1.0],
     }
-
-
-def row(flag):
-    """The line of the documentation that describes a flag."""
-    names = f"`{flag.name}`" + (f", `{flag.short}`" if flag.short else "")
-    default = {"None": "", "False": "", "": "`''`"}.get(str(flag.default), str(flag.default))
-    if isinstance(flag.default, float):
-        default = f"{flag.default:g}"
-    about = flag.help + (": " + ", ".join(f"`{c}`" for c in flag.choices) if flag.choices else "")
-    where = {"training": " (offline only)", "flight": " (flight only)"}.get(flag.owner, "")
-    where = " (learning in flight only)" if flag.owner == "online" else where
-    return f"| {names} | {default} | {about.replace('|', chr(92) + '|')}{where} |"
-
-
-def test_the_documentation_says_what_the_flags_are():
-    assert len(BY_KEY) == len(FLAGS)
-    said = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `--")]
-    wanted = [row(flag) for flag in FLAGS]
-    assert [line for line in wanted if line not in said] == []
-    assert [line for line in said if line not in wanted and line.count("|") - line.count("\\|") == 4] == []

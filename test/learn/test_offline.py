@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nav_pkg.cli import learner_flags
-from nav_pkg.cli.main import main, parse
+from nav_pkg.cli.main import main
+from nav_pkg.config.learner import parse
 from nav_pkg.core import DataError, LearnerError, UsageError
 from nav_pkg.learn import arithmetic, checkpoint, folder, offline
 from nav_pkg.learn.log import RunLog
@@ -81,8 +81,7 @@ class Interrupt(Stop):
 def train(argv, stop=None):
     """As main.py does, with a stop of one's own."""
     args = parse(argv)
-    values = {flag.key: getattr(args, flag.key) for flag in learner_flags.FLAGS if flag.group != "flight"}
-    return offline.train(values, [flag.key for flag in learner_flags.FLAGS if flag.free], stop or Stop())
+    return offline.train(args, stop or Stop())
 
 
 def test_learns_an_easy_task_and_leaves_everything_behind(arguments, tmp_path, data_root, capsys):

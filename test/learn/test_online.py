@@ -4,19 +4,19 @@ import hashlib
 import json
 import shutil
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from nav_pkg.cli import learner_flags
-from nav_pkg.cli import main as command
+from nav_pkg.config import learner as command
 from nav_pkg.core import Command, DataError, LearnerError, UsageError
 from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import checkpoint, folder, online_flags, replay_file
 from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.online import OnlineLearner
-from nav_pkg.learn.online_flags import learning_flags
+from nav_pkg.learn.online_flags import learning_config
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.replay import ReplayBuffer
 
@@ -26,13 +26,13 @@ FAST = "--discrete --loss CrossEntropy --learning_rate 0.05 --batch_size 8 --num
 
 def flags(text="", network="tinyv3_net"):
     args = command.parse(["--online", "--network", network, *FAST.split(), *text.split()])
-    return vars(args)
+    return args
 
 
 def learner(where, text="", network="tinyv3_net", sides=(), **changed):
     where.mkdir(parents=True, exist_ok=True)
-    values = {**flags(text, network), "summary_dir": str(where.parent), **changed}
-    return OnlineLearner(values, where, CAMERA, sides)
+    config = replace(flags(text, network), summary_dir=str(where.parent), **changed)
+    return OnlineLearner(config, where, CAMERA, sides)
 
 
 def picture(side, number, size=128):
@@ -176,7 +176,7 @@ def test_side_cameras_are_learned_with_labels_that_turn_back(tmp_path):
 def prefilled(where, root, text="", network="tiny_net", sides=(), camera=(64, 36), dataset="easy"):
     where.mkdir(parents=True, exist_ok=True)
     values = flags(f"--prefill_dataset {dataset} --data_root {root} {text}", network)
-    return OnlineLearner({**values, "summary_dir": str(where.parent)}, where, camera, sides)
+    return OnlineLearner(replace(values, summary_dir=str(where.parent)), where, camera, sides)
 
 
 def test_a_buffer_is_filled_with_frames_of_a_dataset(tmp_path, data_root):
@@ -301,7 +301,7 @@ def resumed(tmp_path, *words, start="first"):
     goes_on = where if folder.can_resume(where) else None
     online_flags.check(args, given, CAMERA, (), goes_on)
     where.mkdir(exist_ok=True)
-    return OnlineLearner(learning_flags(args, given, goes_on), where, CAMERA)
+    return OnlineLearner(learning_config(args, given, goes_on), where, CAMERA)
 
 
 def test_it_goes_on_when_the_checkpoint_that_it_began_with_is_gone(tmp_path):
@@ -353,9 +353,10 @@ def test_it_goes_on_from_a_checkpoint(tmp_path):
     fly(first, 0)
     path = str(tmp_path / "first")
     words = ["--online", "--checkpoint_path", path, "--optimizer", "Adam", "--num_threads", "1"]
-    values = learning_flags(command.parse(words), command.given(words))
-    assert values["discrete"] and values["shifted_input"] and values["network"] == "tinyv3_net"
-    values.update(loss="CrossEntropy", summary_dir=str(tmp_path), continue_training=True, batch_size=8)
+    values = learning_config(command.parse(words), command.given(words))
+    assert values.discrete and values.shifted_input and values.network == "tinyv3_net"
+    changed = {"loss": "CrossEntropy", "continue_training": True, "batch_size": 8}
+    values = replace(values, summary_dir=str(tmp_path), **changed)
     (tmp_path / "second").mkdir()
     second = OnlineLearner(values, tmp_path / "second", CAMERA)
     assert (
@@ -467,4 +468,4 @@ def test_flags_by_where_they_matter():
     with pytest.raises(UsageError, match="--learning_rate has no effect in flight .*no_training"):
         command.parse(["--online", "--no_training", "--learning_rate", "0.1"])
     assert command.parse(["--online", "--prefill", "10"]).min_buffer_size == 10
-    assert "buffer_size" not in learner_flags.offline_values(command.parse([]))
+    assert "buffer_size" not in command.parse([]).of_training()

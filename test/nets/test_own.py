@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from nav_pkg import nets
-from nav_pkg.cli import learner_flags
-from nav_pkg.cli.main import parse
+from nav_pkg.config import types
+from nav_pkg.config.learner import parse
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.learn import checkpoint, export, exported, offline
 from nav_pkg.learn.pilot import Pilot
@@ -45,7 +45,7 @@ def fresh(tmp_path, file, *words):
     """A scratch checkpoint of the file's network."""
     line = ["--network", f"{file}:MyNet", "--create_scratch_checkpoint", "-t", "own", "--discrete", *words]
     args = parse([*line, "--summary_dir", str(tmp_path / "log")])
-    assert offline.train(learner_flags.offline_values(args), [], Stop()) == 0
+    assert offline.train(args, Stop()) == 0
     return tmp_path / "log" / "own"
 
 
@@ -166,7 +166,7 @@ def test_files_that_are_no_networks(tmp_path, text, message):
 def test_the_flag(tmp_path, file, monkeypatch):
     monkeypatch.chdir(file.parent)
     assert parse(["--network", "my_nets.py:MyNet"]).network == f"{file}:MyNet"
-    assert learner_flags.absolute_network(["-n", "1", "--network", "my_nets.py:MyNet"])[3] == f"{file}:MyNet"
+    assert types.absolute_network(["-n", "1", "--network", "my_nets.py:MyNet"])[3] == f"{file}:MyNet"
     for value, message in (
         ("no_nets.py:MyNet", "there is no file"),
         ("my_nets.txt:MyNet", "neither a network's name nor FILE.py:NAME"),

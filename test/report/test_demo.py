@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli import clean_dataset, demo, main, session_flags
+from nav_pkg.cli import clean_dataset, demo, session_flags
 from nav_pkg.cli.steps import Pace, StepFailed, run_step
+from nav_pkg.config import learner
 from nav_pkg.core import UsageError
 from nav_pkg.data.files import lock_beside
 
@@ -33,7 +34,7 @@ def test_the_command_lines_are_taken_by_their_own_parsers(argv):
     assert args.evaluation and args.alpha == 0 and args.checkpoint_path == demo.TRAINING
     cleaned = clean_dataset.make_parser().parse_args(plan.clean()[2:])
     assert cleaned.val_len == cleaned.test_len == 1
-    trained = main.parse(plan.train()[2:])
+    trained = learner.parse(plan.train()[2:])
     assert trained.discrete and trained.dataset == cleaned.destination == demo.CLEAN
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nav_pkg import nets
-from nav_pkg.cli import main
+from nav_pkg.config.learner import given, parse
 from nav_pkg.core import UsageError
 from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
@@ -31,9 +31,9 @@ def load(tmp_path):
 
     def run(*words):
         argv = ["--online", "--no_training", "--summary_dir", str(tmp_path), "--device", "cpu", *words]
-        args = main.parse(argv)
+        args = parse(argv)
         learner.refuse_the_supervisors(args)
-        return learner.load_pilot(args, main.given(argv))
+        return learner.load_pilot(args, given(argv))
 
     before = torch.get_num_threads()
     yield run

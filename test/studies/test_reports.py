@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from nav_pkg.cli import main as learner
 from nav_pkg.cli import study as command
+from nav_pkg.config import learner
 from nav_pkg.core import DataError
 from nav_pkg.report.trainings import Training
 from nav_pkg.studies import study

@@ -1,0 +1,52 @@
+"""A strict command line: an unknown flag is an error with the nearest known name, and none is shortened."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import NoReturn, Optional, Sequence
+
+from nav_pkg.core import UsageError, nearest_name
+
+_CALLED = ("", "")
+
+
+def called(script: str, name: str) -> None:
+    """Let a script's command name itself in usage and errors as what it was called by."""
+    global _CALLED
+    _CALLED = (script, name)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UsageError, takes no abbreviations and offers near names."""
+
+    def __init__(self, *args, **kwargs):
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        if kwargs.get("prog") == _CALLED[0]:
+            kwargs["prog"] = _CALLED[1]
+        super().__init__(*args, **kwargs)
+
+    def flags(self) -> list[str]:
+        """All long flags, in order of declaration."""
+        return [o for action in self._actions for o in action.option_strings if o.startswith("--")]
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's complaint into a UsageError."""
+        raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")
+
+    def parse_args(self, args: Optional[Sequence[str]] = None, namespace=None):  # type: ignore[override]
+        """Parse; an unknown flag is a UsageError that names the nearest known one."""
+        for word in sys.argv[1:] if args is None else args:
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                raise UsageError(f"{self.prog}: {ascii(word)} is not UTF-8 text") from None
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            flag = rest[0].split("=")[0]
+            hint = nearest_name(flag, self.flags()) if flag.startswith("-") else ""
+            hint = hint if "did you mean" in hint else f"; see {self.prog} --help"
+            what = "flag" if flag.startswith("-") else "argument"
+            raise UsageError(f"{self.prog}: unknown {what} {flag!r}{hint}")
+        return known
