@@ -14,13 +14,14 @@ LEAST_ADDRESSES = 800_000_000
 """Bytes of address space below which NumPy or PyTorch end their import with a traceback, or never."""
 
 
-def run(name: str) -> NoReturn:
+def run(name: str, package: str = "nav_pkg.cli") -> NoReturn:
     """Import a command and run it to its exit code.
 
     Args:
-        name: of its module in `nav_pkg.cli`.
+        name: of its module.
+        package: that its module is in.
     """
-    _run(name, "nav_pkg.cli.flags", f"nav_pkg.cli.{name}")
+    _run(name, "nav_pkg.cli.flags", f"{package}.{name}")
 
 
 def run_node(name: str) -> NoReturn:

@@ -9,4 +9,4 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from nav_pkg.start import run  # noqa: E402
 
 if __name__ == "__main__":
-    run("bench")
+    run("bench", "bench")

@@ -14,8 +14,7 @@ import torch
 import yaml
 
 from nav_pkg.cli import dag_status
-from nav_pkg.cli.session_folders import Folders
-from nav_pkg.cluster import begun, job, status
+from nav_pkg.cluster import existing_dag, job, status
 from nav_pkg.cluster.plan import Job, Plan
 from nav_pkg.core import NavError
 from nav_pkg.flight.body import Body
@@ -30,6 +29,7 @@ from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.nets import build
 from nav_pkg.report import curves, evaluation, models
 from nav_pkg.report.tables import runs_table
+from nav_pkg.session.folders import Folders
 from nav_pkg.sim import cameras, description
 from nav_pkg.world import load_plan
 from nav_pkg.world.plan_file import PLANS
@@ -194,7 +194,7 @@ def open_session(where):
 def read_spec(where):
     job.read_spec(where / "n.json")
     plan = make_plan(where.parent)
-    begun.changed(plan)
+    existing_dag.changed(plan)
 
 
 def make_plan(where):
@@ -223,11 +223,11 @@ class Here(Plan):
 
 def submit_dag(where):
     made = Here("dag_train.py", "t", where, where, where, (Job("n", "clean", ("clean_dataset.py",)),))
-    begun.state_of(made)
-    begun.differences(made)
-    begun.changed(made)
-    begun.make_rescue(made)
-    list(begun._outputs_before(made))
+    existing_dag.state_of(made)
+    existing_dag.differences(made)
+    existing_dag.changed(made)
+    existing_dag.make_rescue(made)
+    list(existing_dag._outputs_before(made))
 
 
 def look_at_state(where):

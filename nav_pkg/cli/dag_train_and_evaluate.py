@@ -9,67 +9,10 @@ Example:
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence
+from typing import Optional, Sequence
 
-from nav_pkg.cli import evaluate
-from nav_pkg.cli.dag import Asked, layer, run
-from nav_pkg.cli.dag_evaluate import FLOWN_BY_EVALUATE, check_flights
-from nav_pkg.cli.dag_train import Model, Train
-from nav_pkg.config import session
-
-
-class TrainAndEvaluate(Train):
-    """M models, each flown -> report."""
-
-    name = "dag_train_and_evaluate.py"
-    about = "Train a network from several seeds on a cluster, and fly each model."
-    shared = ("--speed", "--turn_speed", "--num_threads", "--network")
-
-    def layers(self) -> List[Any]:
-        """main.py trains, evaluate.py flies through run_script.py."""
-        return [
-            *super().layers(),
-            layer("evaluate.py", evaluate.parser(), "-m", checkpoint_path="each model flies itself"),
-            layer("run_script.py", session.make_parser(), *FLOWN_BY_EVALUATE),
-        ]
-
-    def check(self) -> None:
-        """Check the training's flags and the flights'."""
-        words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
-        self.flight = check_flights(self.name, words)
-        self.check_training(self.words["main.py"])  # which may import torch
-
-    def evaluate_job(self, model: Model) -> Asked:
-        """The flights of a trained model."""
-        tag = f"{self.tag}/{model.folder}"
-        words = [
-            "-t",
-            f"{tag}/evaluation",
-            "-m",
-            tag,
-            *self.words["evaluate.py"],
-            *self.words["run_script.py"],
-        ]
-        return self.asked(
-            "evaluate",
-            f"{model.node}_eva",
-            ["evaluate.py", *words],
-            self.flight.work(self.network),
-            wall_flag="wall_time_eva",
-            gpumem=self.given("gpumem_eva") or self.args.gpumem,
-            parents=(f"{model.node}_train",),
-            simulator=True,
-            checkpoints=(tag,),
-            outputs=(f"log/{tag}/evaluation",),
-            total=self.flight.runs,
-            unit="runs",
-        )
-
-    def jobs(self) -> List[Asked]:
-        """The trainings, the flights of each, and the report."""
-        trained = [self.train_job(model) for model in self.models]
-        flown = [self.evaluate_job(model) for model in self.models]
-        return [*trained, *flown, self.report_job(flown)]
+from nav_pkg.cluster.plans.base import run
+from nav_pkg.cluster.plans.train_and_evaluate import TrainAndEvaluate
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -9,99 +9,10 @@ Example:
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Optional, Sequence
 
-from nav_pkg.cli import run_script, session_flags
-from nav_pkg.cli.dag import Asked, DagCommand, frame_of, layer, models, run
-from nav_pkg.cli.dag_create_data import expected_frames
-from nav_pkg.cli.dag_train import canonical, split_lengths
-from nav_pkg.cluster import estimate
-from nav_pkg.config import learner, session
-from nav_pkg.core import UsageError
-
-
-class TrainOnline(DagCommand):
-    """M learners in flight -> report."""
-
-    name = "dag_train_online.py"
-    about = "Learn in flight from several seeds, on a cluster."
-
-    def layers(self) -> List[Any]:
-        """run_script.py flies, main.py is its learner."""
-        alone = ("--shard", "--shared_master", "--no_training", "--evaluation", "-e", "--data_location")
-        return [
-            layer("run_script.py", session.make_parser(), *alone, random_seed="give --seeds"),
-            layer("main.py", learner.make_parser()),
-        ]
-
-    def check(self) -> None:
-        """Check a session's flags, its checkpoint and what is learned."""
-        self.models = models(self.name, self.args)
-        line, learned = session_flags.split(self._session(*self.models[0]))
-        run_script.Session(line, learned, check_only=True)
-        if not line.learns:
-            raise UsageError(f"{self.name}: the flags say that nothing is learned: leave --no_training out")
-        self.flights = session_flags.schedule(line)
-        self.create_dataset = line.create_dataset
-        given = learner.given(learned)
-        self.checkpoint = line.checkpoint_path or given.get("checkpoint_path")
-        self.prefill = given.get("prefill_dataset")
-        self.prefilled = split_lengths(self.dataset(self.prefill))[0] if self.prefill else 0
-        self.buffer = int(given.get("buffer_size") or -1)
-        self.frame = frame_of(line)
-        self.network = canonical(given.get("network", "tiny_net"))
-
-    def _session(self, folder: str, seed: int) -> List[str]:
-        words = ["-t", f"{self.tag}/{folder}", "--random_seed", str(seed)]
-        own = [word for word in self.words["main.py"] if word != "--online"]
-        return [*words, *self.words["run_script.py"], *own, "--online"]
-
-    def configuration(self) -> Dict[str, Any]:
-        """The models and their flags."""
-        return {"flags": self.words, "models": [list(model) for model in self.models]}
-
-    def jobs(self) -> List[Asked]:
-        """The learners, and the report."""
-        flights, found = self.flights, []
-        rate = min(estimate.LEARNED_IN_FLIGHT, 0.5 * estimate.rate_of(self.network).frames)
-        frames = expected_frames(flights)
-        filled = flights.runs * frames + self.prefilled
-        work = estimate.flights(
-            flights.runs,
-            frames,
-            rate,
-            self.network,
-            kept=frames if self.create_dataset else 0,
-            frame=self.frame,
-            buffer=min(filled, self.buffer) if self.buffer > 0 else filled,
-        )
-        for number, (folder, seed) in enumerate(self.models):
-            outputs = [f"log/{self.tag}/{folder}"]
-            outputs += [f"data/{self.tag}/{folder}"] if self.create_dataset else []
-            found.append(
-                self.asked(
-                    "online",
-                    f"m_{number}_train",
-                    ["run_script.py", *self._session(folder, seed)],
-                    work,
-                    wall_flag="wall_time",
-                    gpumem=self.args.gpumem,
-                    simulator=True,
-                    datasets=(self.prefill,) if self.prefill else (),
-                    checkpoints=(self.checkpoint,) if self.checkpoint else (),
-                    outputs=tuple(outputs),
-                    total=flights.runs,
-                    unit="runs",
-                )
-            )
-        report = self.asked(
-            "report",
-            "report",
-            ["dag_report.py", "-t", self.tag, "--models", *(folder for folder, _ in self.models)],
-            estimate.Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(one.job.name for one in found),
-        )
-        return [*found, report]
+from nav_pkg.cluster.plans.base import run
+from nav_pkg.cluster.plans.train_online import TrainOnline
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

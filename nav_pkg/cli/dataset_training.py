@@ -6,7 +6,6 @@ import argparse
 import time
 from collections import Counter
 
-from nav_pkg.cli import early
 from nav_pkg.config import paths, types
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.types import network
@@ -18,6 +17,7 @@ from nav_pkg.data.links import LinkedDataset, make_datasets
 from nav_pkg.data.merge import Merge
 from nav_pkg.data.progress import Bar, progress, say
 from nav_pkg.data.reader import Dataset, Run, load_dataset
+from nav_pkg.learn import prechecks
 
 
 def add_subset_flags(parser: Parser) -> None:
@@ -178,7 +178,7 @@ def run_pack(args: argparse.Namespace) -> int:
     """Make, compare or remove the packs of a dataset's runs."""
     dataset = load_dataset(args.dataset, args.data_root)
     runs = _packed_runs(dataset)
-    early.network(args.network)
+    prechecks.network(args.network)
     from nav_pkg import nets  # torch takes seconds
 
     size = nets.spec(nets.canonical(args.network)).input_size

@@ -13,12 +13,12 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from nav_pkg.cli import early
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import data_root, summary_dir
 from nav_pkg.config.types import network, real, whole
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.resize import resize
+from nav_pkg.learn import prechecks
 
 
 def parser() -> Parser:
@@ -104,10 +104,10 @@ def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndar
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     args = parser().parse_args(argv)
-    early.network(args.network)
-    early.checkpoint(args.checkpoint_path, args.summary_dir)
+    prechecks.network(args.network)
+    prechecks.checkpoint(args.checkpoint_path, args.summary_dir)
     if args.dataset:
-        early.dataset(args.dataset, args.data_root)
+        prechecks.dataset(args.dataset, args.data_root)
     from nav_pkg.learn import checkpoint, export
     from nav_pkg.learn.exported import is_exported
     from nav_pkg.learn.exported_files import SUFFIXES

@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
 
-from nav_pkg.cli import launched
+from nav_pkg.config import launched
 from nav_pkg.core import EXIT_CHECKPOINTED, DataError, NavError, UsageError
 from nav_pkg.reading import printable
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Optional, Sequence
 
-from nav_pkg.cli import early
 from nav_pkg.config.learner import given, parse
+from nav_pkg.learn import prechecks
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -25,7 +25,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from nav_pkg.learn.stop import Stop
 
     with Stop(args.wall_time) as stop:  # listening before the slow import of torch
-        early.training(args, given(argv))
+        prechecks.training(args, given(argv))
         from nav_pkg.learn.offline import train
 
         return train(args, stop)

@@ -14,13 +14,13 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import early
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import summary_dir
 from nav_pkg.config.types import real, whole
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
+from nav_pkg.learn import prechecks
 from nav_pkg.studies.commands import DETAILS_FILE
 
 WAYS = ("eager", "channels_last", "bfloat16", "compiled", "TorchScript", "ONNX Runtime", "OpenVINO")
@@ -71,7 +71,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """
     args = make_parser().parse_args(argv)
     for name in args.network:
-        early.network(name)
+        prechecks.network(name)
     wrong = next((way for way in args.ways if way not in WAYS), None)
     if wrong:
         raise UsageError(f"--ways {wrong!r}: no such way{nearest_name(wrong, list(WAYS))}")

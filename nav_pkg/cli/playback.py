@@ -15,11 +15,11 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.cli import early
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import data_root, summary_dir
 from nav_pkg.config.types import whole
 from nav_pkg.core import DataError, UsageError
+from nav_pkg.learn import prechecks
 
 PARTS = ("train", "val", "test", "all")
 
@@ -47,8 +47,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """
     args = make_parser().parse_args(argv)
     for checkpoint in args.checkpoint_path:
-        early.checkpoint(checkpoint, args.summary_dir)
-    early.dataset(args.dataset, args.data_root)
+        prechecks.checkpoint(checkpoint, args.summary_dir)
+    prechecks.dataset(args.dataset, args.data_root)
     import torch
 
     from nav_pkg.data.files import atomic_write

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
-from nav_pkg.cli import early, flags
+from nav_pkg.cli import flags
 from nav_pkg.cluster import estimate
-from nav_pkg.config import session
+from nav_pkg.config import session as session_config
 from nav_pkg.config.learner import parse
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import data_root, summary_dir
@@ -29,6 +29,7 @@ from nav_pkg.config.types import whole
 from nav_pkg.core import ROOT, DataError, NavError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset
+from nav_pkg.learn import prechecks
 from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies import study as studies
 from nav_pkg.studies.commands import COMMANDS
@@ -157,9 +158,10 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
     """Check all cells, then run those that are left."""
     root = args.data_root.expanduser().resolve()
     if args.backend == "condor":
-        from nav_pkg.cli import dag, dag_study
+        from nav_pkg.cluster.plans.base import run as run_dag
+        from nav_pkg.cluster.plans.study import StudyDag, check
 
-        dag_study.check(folder)
+        check(folder)
     chosen = selected(folder.cells, args.only)
     make_datasets(folder, root, args.summary_dir)
     needs = {cell.digest: checked(cell, words(folder, cell, root, args.summary_dir), root) for cell in chosen}
@@ -170,7 +172,7 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
         source = str(Path(source).resolve()) if source.endswith((".yaml", ".yml")) else source
         places = ["--summary_dir", str(args.summary_dir.expanduser().resolve()), "--data_root", str(root)]
         line = ["-t", f"{folder.tag}/dag", *places, *cluster]
-        return dag.run(functools.partial(dag_study.StudyDag, folder, source), line)
+        return run_dag(functools.partial(StudyDag, folder, source), line)
     threads = max(need.threads for need in needs.values())
     jobs = args.jobs or max(1, len(os.sched_getaffinity(0)) // threads)
     if COMMANDS[folder.study.command].alone:
@@ -276,21 +278,21 @@ def checked(cell: Cell, line: Sequence[str], root: Path) -> Need:
     """
     if cell.command == "main.py":
         parsed = parse(line)
-        early.network(parsed.network)
-        early.dataset(parsed.dataset, root, True)
+        prechecks.network(parsed.network)
+        prechecks.dataset(parsed.dataset, root, True)
         data = Dataset(root / parsed.dataset)
         lengths = [sum(map(len, data.split(part))) for part in ("train", "val", "test")]
         work = estimate.training(parsed.network, vars(parsed), *lengths)
         return Need(parsed.num_threads or len(os.sched_getaffinity(0)), work.memory)
     flying = estimate.SIMULATOR_MB + estimate.LEARNER_MB
     if cell.command == "evaluate.py":
-        from nav_pkg.cli import evaluate
+        from nav_pkg.studies import evaluation
 
-        args, _ = evaluate.split(line)
-        early.checkpoint(args.checkpoint_path[0], args.summary_dir)
+        args, _ = evaluation.split(line)
+        prechecks.checkpoint(args.checkpoint_path[0], args.summary_dir)
         return Need(args.jobs, args.jobs * flying)
     if cell.command == "run_script.py":
-        session.make_parser().parse_known_args(list(line))
+        session_config.make_parser().parse_known_args(list(line))
         return Need(1, flying)
     from nav_pkg.cli import network_details
 

@@ -22,8 +22,8 @@ from typing import IO, Any, Dict, List, Optional, Sequence
 
 from nav_pkg import schemas
 from nav_pkg.cluster import node
-from nav_pkg.cluster.home import Line
 from nav_pkg.cluster.transfer import pack_made
+from nav_pkg.cluster.uplink import Uplink
 from nav_pkg.config import paths
 from nav_pkg.core import (
     EXIT_CHECKPOINTED,
@@ -186,9 +186,9 @@ class Wrapper:
         self.transfer = self.spec.get("transfer") or None
         base = self.scratch if self.transfer else self.path.parent.parent
         state = base / "state" / f"{self.spec['name']}.json"
-        self.line = Line(state, f"state/{state.name}") if self.transfer else None
-        if self.line:
-            self.line.fetch()
+        self.uplink = Uplink(state, f"state/{state.name}") if self.transfer else None
+        if self.uplink:
+            self.uplink.fetch()
         self.state = State(state, self.spec)
         self.tar = self.scratch / f"{self.spec['name']}.tar"
         self.asked = ""
@@ -252,8 +252,8 @@ class Wrapper:
             signal.signal(number, self._hear)
         self.temporary = self._make_temporary()
         self.state.write()
-        if self.line:
-            self.line.begin()
+        if self.uplink:
+            self.uplink.begin()
         code = 1
         try:
             if self.transfer:
@@ -271,8 +271,8 @@ class Wrapper:
             code = self._counted(self._send(code))
             words = {0: "done", EXIT_CHECKPOINTED: "checkpointed"}
             self.state.write(exit_code=code, status=words.get(code, "failed"))
-            if self.line:
-                self.line.end()
+            if self.uplink:
+                self.uplink.end()
             shutil.rmtree(self.temporary, ignore_errors=True)
             if self._own_scratch:
                 shutil.rmtree(self.scratch, ignore_errors=True)
@@ -294,9 +294,9 @@ class Wrapper:
         try:
             if self.transfer:
                 node.pack(self.tar, self.scratch, self.transfer.get("out") or [])
-                if self.line and self.asked and not self.asked.startswith(SENDING):
+                if self.uplink and self.asked and not self.asked.startswith(SENDING):
                     # HTCondor brings it to its queue, from which condor_rm deletes it
-                    self.line.bring(self.tar, f"transfer/{self.tar.name}")
+                    self.uplink.send_file(self.tar, f"transfer/{self.tar.name}")
             elif code == 0 and self.spec.get("pack"):
                 pack_made(self.path.parent.parent, self.spec["name"], self.spec["pack"])
         except NavError as error:

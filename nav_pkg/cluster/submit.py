@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List
 
 from nav_pkg import schemas
-from nav_pkg.cluster import begun
+from nav_pkg.cluster import existing_dag
 from nav_pkg.cluster.plan import STATUS_FILE, SUBMITTED_FILE, Plan
 from nav_pkg.cluster.status import has_ended
 from nav_pkg.core import SimulatorError, UsageError
@@ -101,7 +101,7 @@ def submit(plan: Plan) -> int:
         raise SimulatorError(f"HTCondor does not take the DAG {plan.file}: {error}") from error
     finally:
         os.chdir(before)
-    record = {"cluster": cluster, "time": time.time(), "rescue": len(begun.rescues(plan))}
+    record = {"cluster": cluster, "time": time.time(), "rescue": len(existing_dag.rescues(plan))}
     record["pool"] = os.environ.get("CONDOR_CONFIG", "")
     files.atomic_write(plan.folder / SUBMITTED_FILE, files.to_json(record), "--summary_dir")
     return cluster

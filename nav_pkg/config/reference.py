@@ -6,20 +6,24 @@ holds that each says what is declared. All other lines are left alone.
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
+from nav_pkg.config import cluster
+from nav_pkg.config.cluster import ClusterConfig
+from nav_pkg.config.evaluation import DaggerConfig, EvaluationConfig
 from nav_pkg.config.flight import FlightConfig
 from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.setting import Declared, declared
 from nav_pkg.core import ROOT
 
-FILES = ("launch/graph.launch", "docs/command_line.md", "docs/ros_interface.md")
+FILES = ("launch/graph.launch", "docs/command_line.md", "docs/ros_interface.md", "docs/architecture.md")
 REGION = re.compile(r"^(.*<!-- generated: (.+?) -->\n)(?:.*\n)*?(.*<!-- end -->\n)", re.MULTILINE)
 EFFECTS = {
     "training": " (offline only)",
@@ -28,29 +32,48 @@ EFFECTS = {
 }
 
 
-def flag_tables(config: type) -> List[str]:
-    """Tables of a configuration's flags, one for each group, under headings."""
+def flag_tables(config: type, users: Optional[Callable[[Declared], str]] = None) -> List[str]:
+    """Tables of a configuration's flags, one for each group, under headings where there are several.
+
+    Args:
+        config: the configuration.
+        users: who uses a setting, for a column of its own.
+    """
     groups: Dict[str, List[Declared]] = {}
     for each in declared(config).values():
         groups.setdefault(each.group, []).append(each)
     lines: List[str] = []
     for group, members in groups.items():
-        lines += [f"### {group}", "", "| flag | default | meaning |", "|---|---|---|"]
-        lines += [*map(_flag_row, members), ""]
+        lines += [f"### {group}", ""] if len(groups) > 1 else []
+        columns = ["flag", "default", *(["used by"] if users else []), "meaning"]
+        lines += [_row(*columns), f"|{'---|' * len(columns)}"]
+        lines += [_flag_row(each, [users(each)] if users else []) for each in members] + [""]
     return ["", *lines]
 
 
-def _flag_row(each: Declared) -> str:
+def used_by(each: Declared) -> str:
+    """The cluster's commands that use a setting, in short."""
+    names = cluster.users(each)
+    if names == cluster.ALL:
+        return "all"
+    return ", ".join(name.replace("dag_", "").replace(".py", "") for name in names)
+
+
+def _flag_row(each: Declared, more: List[str]) -> str:
     about = each.about
     names = ", ".join(f"`{name}`" for name in (each.flag, about.short) if name)
-    default = "the robot's own" if about.of_robot else _shown(each.default)
+    default = (
+        "the robot's own" if about.of_robot else "must be given" if about.required else _shown(each.default)
+    )
     text = about.help + (": " + ", ".join(f"`{choice}`" for choice in about.choices) if about.choices else "")
-    return _row(names, default, text + EFFECTS.get(about.effect, ""))
+    return _row(names, default, *more, text + EFFECTS.get(about.effect, ""))
 
 
 def _shown(value: Any) -> str:
     if value is None or value is False or isinstance(value, Path):
         return ""
+    if isinstance(value, tuple):
+        return " ".join(map(_shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value) or "`''`"
 
 
@@ -102,9 +125,40 @@ def launch_table(name: str) -> List[str]:
     return lines
 
 
+def imports() -> List[str]:
+    """A table of nav_pkg's packages, lowest first, each with those that it imports."""
+    found: Dict[str, Set[str]] = {}
+    for file in sorted((ROOT / "nav_pkg").rglob("*.py")):
+        room = file.relative_to(ROOT / "nav_pkg").parts[0].replace(".py", "")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if names == ["nav_pkg"] and isinstance(node, ast.ImportFrom):
+                names = [f"nav_pkg.{alias.name}" for alias in node.names]
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            others = {name.split(".")[1] for name in names if name.startswith("nav_pkg.")}
+            found.setdefault(room, set()).update(others - {room})
+    rooms = {room: others for room, others in found.items() if not room.startswith("__") and room != "start"}
+    ordered: List[str] = []
+    while len(ordered) < len(rooms):
+        left = [room for room in rooms if room not in ordered]
+        ready = sorted(room for room in left if rooms[room] & {*left} == set())
+        if not ready:
+            raise ValueError(f"packages import each other: {', '.join(sorted(left))}")
+        ordered.append(min(ready, key=lambda room: (len(rooms[room]), room)))
+    lines = ["| package | imports |", "|---|---|"]
+    for room in ordered:
+        imported = [other for other in ordered if other in rooms[room]]
+        lines.append(_row(f"`{room}`", ", ".join(f"`{other}`" for other in imported) or "nothing of nav_pkg"))
+    return lines
+
+
 REGIONS: Dict[str, Callable[[], Iterable[str]]] = {
+    "imports": imports,
     "flags of main.py": lambda: flag_tables(LearnerConfig),
     "flags of run_script.py": lambda: flag_tables(SessionConfig),
+    "flags of dag_*.py": lambda: flag_tables(ClusterConfig, used_by),
+    "flags of evaluate.py": lambda: flag_tables(EvaluationConfig),
+    "flags of dagger.py": lambda: flag_tables(DaggerConfig),
     "flight arguments": flight_arguments,
     "flight parameters": flight_parameters,
     "flight parameters of the supervisor": parameter_table,

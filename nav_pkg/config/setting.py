@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type, TypeVar, Union
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
 Config = TypeVar("Config")
 
@@ -39,7 +39,9 @@ class Setting:
         choices: the values that are taken, when few.
         effect: where it has an effect: `learner` (always), `learning` (wherever something is learned),
             `training` (offline only), `online` (learning in flight only) or `flight` (with --online only).
+        required: it has to be given.
         of_robot: its default in flight is the robot's own, out of the robot's file.
+        more: what else a command wants to know of it.
         resumes: where it may differ when it is resumed, since it does not change what is learned:
             `training` (offline), `flight` (learning in flight) or `both`; nowhere if empty.
     """
@@ -51,8 +53,10 @@ class Setting:
     nargs: Union[int, str, None] = None
     choices: Optional[Sequence[str]] = None
     effect: str = "learner"
+    required: bool = False
     of_robot: bool = False
     resumes: str = ""
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def setting(default: Any, help: str, convert: Optional[Callable[[str], Any]] = None, **more: Any) -> Any:
@@ -108,28 +112,39 @@ def declared(config: type) -> Dict[str, Declared]:
     return found
 
 
-def add_arguments(parser: argparse.ArgumentParser, config: type, only_given: bool = False) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    config: type,
+    only_given: bool = False,
+    keys: Optional[Collection[str]] = None,
+) -> None:
     """Declare a dataclass's settings on a parser, in groups. One `of_robot` is None where it is not given.
 
     Args:
         parser: the parser.
         config: the dataclass.
         only_given: leave flags that are not given out of the result, instead of their defaults.
+        keys: of the settings to declare; None for all.
     """
     groups: Dict[str, Any] = {}
     for each in declared(config).values():
+        if keys is not None and each.key not in keys:
+            continue
         if each.group not in groups:
             title = each.group[:1].lower() + each.group[1:]
             groups[each.group] = parser.add_argument_group(title)
         about = each.about
         text = about.help + (f" (the robot's own: {each.default:g})" if about.of_robot else "")
         options: Dict[str, Any] = {"help": text.replace("%", "%%"), "dest": each.key}
-        options["default"] = argparse.SUPPRESS if only_given else None if about.of_robot else each.default
+        default = list(each.default) if isinstance(each.default, tuple) else each.default
+        options["default"] = argparse.SUPPRESS if only_given else None if about.of_robot else default
         if about.convert is None:
             options["action"] = "store_true"
         else:
             options.update(type=about.convert, nargs=about.nargs, choices=about.choices)
             options["metavar"] = each.key.rsplit("_", 1)[-1].upper() if about.choices is None else None
+        if about.required:
+            options["required"] = True
         groups[each.group].add_argument(*each.names, **options)
 
 

@@ -5,9 +5,9 @@ reading, hashing, decoding, resizing and writing each of them waits for Python's
 a helper make 1.61 (two processes that did nothing but decode: 1.93). So all but one of the cores
 get a process each.
 
-A helper is a fresh interpreter: it inherits no memory, locks or signals of the process that asks, which
-may have torch loaded and a simulator to serve. It hears tasks as lines of JSON on its standard
-input, answers each with a line, and ends when that input does, so also when the other is killed.
+A helper is a fresh interpreter: it inherits no memory, locks or signals of its parent, which may have torch
+loaded and a simulator to serve. It reads tasks as lines of JSON from its standard input, answers each with
+a line, and ends when that input is closed, so also when the parent is killed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nav_pkg.core import DataError
 _READY = b"ready\n"
 
 
-class Gone(Exception):
+class WorkerLost(Exception):
     """The helper has ended or does not answer properly; its task is to be done again."""
 
 
@@ -50,26 +50,26 @@ class Helper:
         """Whether it has started and can be asked.
 
         Raises:
-            Gone: it could not start.
+            WorkerLost: it could not start.
         """
         if not self._ready and select.select([self._process.stdout], [], [], 0)[0]:
             if self._process.stdout.readline() != _READY:
-                raise Gone
+                raise WorkerLost
             self._ready = True
         return self._ready
 
     def ask(self, task: dict) -> dict:
-        """Give a task and wait for its answer; see `_Desk.do` for both.
+        """Give a task and wait for its answer; see `_PackWorker.do` for both.
 
         Raises:
-            Gone: there is no answer.
+            WorkerLost: there is no answer.
         """
         try:
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())
         except (OSError, ValueError) as error:
-            raise Gone from error
+            raise WorkerLost from error
 
     def close(self) -> None:
         """Let it end, after what it is at."""
@@ -83,7 +83,7 @@ class Helper:
         self._process.stdout.close()
 
 
-class _Desk:
+class _PackWorker:
     """The helper's side: does tasks one by one."""
 
     def __init__(self):
@@ -91,31 +91,31 @@ class _Desk:
         import simplejpeg  # noqa: F401
         from PIL import Image  # noqa: F401
 
-        from nav_pkg.data import packfile, seen
+        from nav_pkg.data import packfile, verified_images
         from nav_pkg.data.reader import Run
 
-        self._run, self._images_of, self._write = Run, seen.CommittedImages, packfile.write_frame
+        self._run, self._images_of, self._write = Run, verified_images.CommittedImages, packfile.write_frame
         self._at: tuple = ()
-        self._images: Optional[seen.CommittedImages] = None
+        self._images: Optional[verified_images.CommittedImages] = None
         self._descriptor = -1
 
     def do(self, task: dict) -> dict:
         """Decode frames of a run and write them to a file.
 
         Args:
-            task: run (path), camera, listed (of its `CommittedImages`), size (height, width), file, start
-                (byte of frame 0), first, last (frame after the last).
+            task: run (path), camera, manifest_sha256 (of its `CommittedImages`), size (height, width), file,
+                start (byte of frame 0), first, last (frame after the last).
 
         Returns:
             crc32: a list, one a frame; or error: a DataError's line; or errno: why the file could
             not be written.
         """
-        at = (task["run"], task["camera"], task["listed"], task["file"])
+        at = (task["run"], task["camera"], task["manifest_sha256"], task["file"])
         try:
             if at != self._at:
                 self.leave()
                 self._images = self._images_of(self._run(task["run"]), task["camera"])
-                if self._images.listed != task["listed"]:
+                if self._images.manifest_sha256 != task["manifest_sha256"]:
                     raise DataError(f"{task['run']}: changed meanwhile; see dataset.py verify")
                 self._descriptor = os.open(task["file"], os.O_WRONLY | os.O_CLOEXEC)
                 self._at = at
@@ -141,11 +141,11 @@ class _Desk:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    desk = _Desk()
+    worker = _PackWorker()
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        answers.write(json.dumps(desk.do(json.loads(line))).encode() + b"\n")
+        answers.write(json.dumps(worker.do(json.loads(line))).encode() + b"\n")
         answers.flush()
 
 

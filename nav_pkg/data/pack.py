@@ -22,7 +22,7 @@ from nav_pkg.core import DataError
 from nav_pkg.data import files, progress
 from nav_pkg.data.packfile import Damaged, PackFile, PackLock, PackWriter
 from nav_pkg.data.reader import Run
-from nav_pkg.data.seen import CommittedImages
+from nav_pkg.data.verified_images import CommittedImages
 from nav_pkg.data.workers import POLL, Workers
 
 PATIENCE = 1800.0
@@ -357,7 +357,7 @@ def _decode(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], 
         len(job.images),
         lambda i: writer.put(i, job.images.decode(i, job.size)),
         done,
-        lambda helper, first, last: writer.entrust(helper, job.images, first, last),
+        lambda helper, first, last: writer.submit(helper, job.images, first, last),
     )
     job.images.remember(job.pack.cache)
     job.known = True

@@ -22,7 +22,7 @@ from nav_pkg.core import DataError
 from nav_pkg.data import files
 from nav_pkg.data.helper import Helper
 from nav_pkg.data.resize import RESIZE
-from nav_pkg.data.seen import CommittedImages
+from nav_pkg.data.verified_images import CommittedImages
 
 WRITEBACK = 64
 """Frames after which the kernel is told to begin writing them out, so that the last flush is short."""
@@ -310,18 +310,18 @@ class PackWriter:
         if last % WRITEBACK == 0:
             files.start_writeback(self._descriptor)
 
-    def entrust(self, helper: Helper, images: CommittedImages, first: int, last: int) -> None:
+    def submit(self, helper: Helper, images: CommittedImages, first: int, last: int) -> None:
         """Let a helper decode and write frames `first` to `last` (exclusive).
 
         Raises:
             DataError: an image is not the one of its commit, or the file system refuses.
-            Gone: there is no helper any more.
+            WorkerLost: there is no helper any more.
         """
         answer = helper.ask(
             {
                 "run": str(images.run.path.absolute()),
                 "camera": images.camera,
-                "listed": images.listed,
+                "manifest_sha256": images.manifest_sha256,
                 "size": self.pack.size,
                 "file": str(self._beside.absolute()),
                 "start": self._start,

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, Callable, Deque, Iterator, Optional
 
-from nav_pkg.data.helper import Gone, Helper
+from nav_pkg.data.helper import Helper, WorkerLost
 
 POLL = 0.2
 """Seconds between two ticks while something is waited for."""
@@ -128,7 +128,7 @@ class Workers:
             ready = helper.ready()
             if ready:
                 helped(helper, first, last)
-        except Gone:
+        except WorkerLost:
             return False
         except BaseException:
             self._free.append(helper)

@@ -21,9 +21,9 @@ from nav_pkg.learn import checkpoint, determinism, folder, loading
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
 from nav_pkg.learn.log import RunLog, episode_line, say
 from nav_pkg.learn.method_flags import make_method
+from nav_pkg.learn.parts import TrainingParts
 from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.setup import Setup
 from nav_pkg.learn.stop import Stop, Stopped
 from nav_pkg.learn.trainer import Timing, Trainer
 
@@ -48,11 +48,11 @@ def train(config: LearnerConfig, stop: Stop) -> int:
         NavError: with one line on what to do.
     """
     try:
-        session = _Session(config, stop)
-        if session.config.create_scratch_checkpoint:
-            session.create_scratch()
+        training = OfflineTraining(config, stop)
+        if config.create_scratch_checkpoint:
+            training.create_scratch()
         else:
-            session.run()
+            training.run()
     except Stopped as reason:
         say(f"stopped by {reason}; run the same command (without --owr) to go on")
         return stop.exit_code
@@ -66,22 +66,29 @@ def train(config: LearnerConfig, stop: Stop) -> int:
     return 0
 
 
-class _Session(Setup):
-    """One run of main.py: the parts and the steps between them, in order of need."""
+class OfflineTraining:
+    """Offline training from its parts to results.json.
+
+    Args:
+        config: the settings of main.py.
+        stop: tells when to save and leave.
+    """
 
     def __init__(self, config: LearnerConfig, stop: Stop):
-        super().__init__(config)
-        self.flags, self.stop = config.of_training(), stop
-        if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
-            self.flags["network"] = self.network
+        self.config, self.stop = config, stop
+        self.parts = TrainingParts(config)
+        self.threads = self.parts.threads
+        self.flags = config.of_training()
+        if nets.code_of(self.parts.network):  # wherever the file lies: the checkpoint knows its content
+            self.flags["network"] = self.parts.network
 
     def create_scratch(self) -> None:
         """Save fresh weights to the log folder."""
-        where = folder.open_folder(self.summary_dir, self.config.log_tag, self.config.owr)
+        where = folder.open_folder(self.parts.summary_dir, self.config.log_tag, self.config.owr)
         if folder.can_resume(where):
             raise UsageError(f"{where / MODEL_FILE}: is there already: give --owr, or another --log_tag")
-        self.scratch().save(where / MODEL_FILE)
-        say(f"fresh {self.network} from seed {self.config.random_seed}: {where / MODEL_FILE}")
+        self.parts.scratch().save(where / MODEL_FILE)
+        say(f"fresh {self.parts.network} from seed {self.config.random_seed}: {where / MODEL_FILE}")
 
     def run(self) -> None:
         """Train, or go on training, to the end."""
@@ -90,19 +97,19 @@ class _Session(Setup):
         splits = loading.Splits(dataset)
         for line in splits.warnings:
             say(f"warning: {line}")
-        start = None if self.goes_on else self.start_weights(splits.facts)
-        where = folder.open_folder(self.summary_dir, args.log_tag, args.owr)
+        start = None if self.parts.goes_on else self.parts.start_weights(splits.facts)
+        where = folder.open_folder(self.parts.summary_dir, args.log_tag, args.owr)
         config = {
             "flags": self.flags,
             "dataset": splits.facts,
             "threads": self.threads,
-            "device": self.arithmetic.device,
+            "device": self.parts.arithmetic.device,
             "versions": checkpoint.versions(),
         }
         resumed: Optional[Checkpoint] = None
         if folder.can_resume(where):
             before = folder.check_config(where, config, RESUMES)
-            resumed = checkpoint.load(where, network=self.network)
+            resumed = checkpoint.load(where, network=self.parts.network)
             if not args.num_threads:
                 self.threads = config["threads"] = before.get("threads", self.threads)
             _warn_of_differences(before, config)
@@ -111,14 +118,14 @@ class _Session(Setup):
         determinism.prepare(args.random_seed, self.threads)
 
         if args.evaluate:
-            train_samples = loading.only_labels(splits.runs["train"], self.preprocessing, args.labels)
+            train_samples = loading.only_labels(splits.runs["train"], self.parts.preprocessing, args.labels)
         else:
             train_samples = self.read("train", splits, args.subsample, recovery=self.recovery())
         val_samples = self.read("val", splits)
         # what is wrong with the test set shows now, not at the end
         self.read("test", splits, in_memory=False)
         if not args.evaluate:
-            for line in loading.warnings(train_samples, self.space, self.preprocessing):
+            for line in loading.warnings(train_samples, self.parts.space, self.parts.preprocessing):
                 say(f"warning: {line}")
         trainer = self.trainer(train_samples, val_samples, splits.facts, start)
         if resumed:
@@ -128,14 +135,14 @@ class _Session(Setup):
             with checkpoint.taken_over(f"--checkpoint_path {args.checkpoint_path}"):
                 self.continue_training(trainer, start)
         before = 0 if resumed and not args.continue_training else trainer.before
-        log = RunLog(where, self.space.class_names(), args.tensorboard, trainer.episode, before)
+        log = RunLog(where, self.parts.space.class_names(), args.tensorboard, trainer.episode, before)
         say(
-            f"{self.network} ({nets.parameter_count(trainer.net):,} parameters) on {dataset.name}: "
+            f"{self.parts.network} ({nets.parameter_count(trainer.net):,} parameters) on {dataset.name}: "
             f"{len(train_samples)} frames to train, {len(val_samples)} to validate; "
-            f"{self.arithmetic.device}, {self.threads} threads; log {where}"
+            f"{self.parts.arithmetic.device}, {self.threads} threads; log {where}"
         )
-        if self.arithmetic.warning:
-            say(f"warning: {self.arithmetic.warning}")
+        if self.parts.arithmetic.warning:
+            say(f"warning: {self.parts.arithmetic.warning}")
         if resumed:
             say(f"going on after {trainer.episode} episodes and {trainer.step} batches")
         try:
@@ -174,7 +181,7 @@ class _Session(Setup):
     def recovery(self) -> Optional[Recovery]:
         """How recovery cameras are learned from; None when they are not."""
         compensation = self.config.recovery_compensation
-        return None if compensation is None else Recovery(compensation, self.space)
+        return None if compensation is None else Recovery(compensation, self.parts.space)
 
     def read(
         self,
@@ -188,7 +195,7 @@ class _Session(Setup):
         args = self.config
         return loading.load_samples(
             splits.runs[part],
-            self.preprocessing,
+            self.parts.preprocessing,
             source=args.labels,
             subsample=subsample,
             copy=args.copy_dataset,
@@ -208,26 +215,28 @@ class _Session(Setup):
         """The trainer at its beginning."""
         args = self.config
         if start:
-            self.net.load_state_dict(start.model_state_dict)
-        net = self.arithmetic.place(self.net)
-        how = self.method_flags
+            self.parts.net.load_state_dict(start.model_state_dict)
+        net = self.parts.arithmetic.place(self.parts.net)
+        how = self.parts.method_flags
         if args.evaluate:  # nothing is learned, so that no batch has to fit
             how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
-        method = make_method(how, net, self.arithmetic, self.preprocessing, self.criterion, train_samples)
+        method = make_method(
+            how, net, self.parts.arithmetic, self.parts.preprocessing, self.parts.criterion, train_samples
+        )
         if method.note:
             say(method.note)
         return Trainer(
-            network=self.network,
+            network=self.parts.network,
             net=net,
-            net_options=self.net_options,
-            action_space=self.space,
-            preprocessing=self.preprocessing,
-            arithmetic=self.arithmetic,
+            net_options=self.parts.net_options,
+            action_space=self.parts.space,
+            preprocessing=self.parts.preprocessing,
+            arithmetic=self.parts.arithmetic,
             method=method,
-            loss=self.criterion,
+            loss=self.parts.criterion,
             optimizer_name=args.optimizer,
-            make_optimizer=self.make_optimizer,
-            schedule=self.schedule,
+            make_optimizer=self.parts.make_optimizer,
+            schedule=self.parts.schedule,
             train=train_samples,
             val=val_samples,
             dataset=facts,
@@ -264,10 +273,10 @@ class _Session(Setup):
                     save(now=True)
                     say(f"saved {model} after {trainer.episode} episodes and {trainer.step} batches")
                     raise
-            timing = _timing(trainer.timing, self.arithmetic.device)
+            timing = _timing(trainer.timing, self.parts.arithmetic.device)
             # the line first: a checkpoint that knows of an episode must not lack its line
             log.append(record, timing)
-            say(episode_line(record, timing, self.space.class_names(), args.max_episodes))
+            say(episode_line(record, timing, self.parts.space.class_names(), args.max_episodes))
             save(now=trainer.finished(args.max_episodes))
 
     def test(self, trainer: Trainer, splits: loading.Splits) -> Optional[dict[str, Any]]:
@@ -291,11 +300,11 @@ class _Session(Setup):
         if test:
             log.test(test, trainer.updates)
         results = {
-            "network": self.network,
+            "network": self.parts.network,
             "parameters": nets.parameter_count(trainer.net),
             "episodes": trainer.episode,
             "updates": trainer.updates,
-            "classes": self.space.class_names(),
+            "classes": self.parts.space.class_names(),
             "train": last.get("train"),
             "val": val or last.get("val"),
             "test": test,

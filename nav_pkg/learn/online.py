@@ -31,19 +31,19 @@ from nav_pkg.learn.method import FrameMethod, Step, evaluating
 from nav_pkg.learn.metrics import majority_class, scores
 from nav_pkg.learn.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
 from nav_pkg.learn.optimizers import restore_optimizer, take_step
+from nav_pkg.learn.parts import TrainingParts, bins
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.replay import ReplayBuffer
 from nav_pkg.learn.replay_file import Segments
-from nav_pkg.learn.setup import Setup, bins
 from nav_pkg.learn.trainer import plain_state, to_cpu
 
 _REMEDY = "lower --learning_rate or give --clip 1; my-model is from the start of the run"
 
 
-class OnlineLearner(Setup):
+class OnlineLearner:
     """A network that learns while it flies.
 
     Args:
@@ -55,6 +55,8 @@ class OnlineLearner(Setup):
     Attributes:
         where: the log folder.
         runs: the runs that are learned from, by number: what `end_run` was told of each.
+        parts: what the settings ask for: network, loss, optimiser, preprocessing ...
+        net: the network that learns, where it is computed.
         pilot: flies the present weights.
         sides: the side cameras that are learned from, in the order of their images in `observe`.
         frames: frames learned from, in all.
@@ -68,42 +70,43 @@ class OnlineLearner(Setup):
     """
 
     def __init__(self, config: LearnerConfig, where: Path, camera: Sequence[int], sides: Sequence[str] = ()):
-        super().__init__(config, where)
-        self.where, self._flags = where, config.of_learning_in_flight()
-        if nets.code_of(self.network):  # wherever the file lies: the checkpoint knows its content
-            self._flags["network"] = self.network
+        self.config, self.where = config, where
+        self.parts = TrainingParts(config, where)
+        self._flags = config.of_learning_in_flight()
+        if nets.code_of(self.parts.network):  # wherever the file lies: the checkpoint knows its content
+            self._flags["network"] = self.parts.network
         self._facts = flight_facts(camera)
-        check_learner(self)
-        self.sides = side_cameras(self, sides)
-        config = {
+        check_learner(self.parts)
+        self.sides = side_cameras(self.parts, sides)
+        frozen = {
             "flags": self._flags,
             "dataset": self._facts,
-            "threads": self.threads,
-            "device": self.arithmetic.device,
+            "threads": self.parts.threads,
+            "device": self.parts.arithmetic.device,
             "versions": checkpoint.versions(),
         }
-        start = None if self.goes_on else self.start_weights(self._facts)
+        start = None if self.parts.goes_on else self.parts.start_weights(self._facts)
         resumed: Optional[Checkpoint] = None
-        if self.goes_on:
-            folder.check_config(where, config, RESUMES_IN_FLIGHT)
-            resumed = resumable(where, self.network)
+        if self.parts.goes_on:
+            folder.check_config(where, frozen, RESUMES_IN_FLIGHT)
+            resumed = resumable(where, self.parts.network)
         self.replay = ReplayBuffer(
-            capacity(self, self.sides, resumed),
-            (*self.preprocessing.size, 3),
+            capacity(self.parts, self.sides, resumed),
+            (*self.parts.preprocessing.size, 3),
             self.config.buffer_update_rule,
             cameras=1 + len(self.sides),
         )
         prefill = None
         if self.config.prefill_dataset and not resumed:
-            prefill = Prefill(self, self.sides, camera, self.replay.capacity)
-        folder.write_config(where, config)
-        self._config = config
-        determinism.prepare(self.config.random_seed, self.threads)
+            prefill = Prefill(self.parts, self.sides, camera, self.replay.capacity)
+        folder.write_config(where, frozen)
+        self._frozen = frozen
+        determinism.prepare(self.config.random_seed, self.parts.threads)
         if start:
-            self.net.load_state_dict(start.model_state_dict)
-        self.net = self.arithmetic.place(self.net).train()
+            self.parts.net.load_state_dict(start.model_state_dict)
+        self.net = self.parts.arithmetic.place(self.parts.net).train()
         self._learned = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
-        self._optimizer = self.make_optimizer(self._learned)
+        self._optimizer = self.parts.make_optimizer(self._learned)
         self._segments = Segments(where)
         self._method = self._make_method()
         self._plateau = PlateauDetector(
@@ -128,15 +131,22 @@ class OnlineLearner(Setup):
             with checkpoint.taken_over(f"--checkpoint_path {self.config.checkpoint_path}"):
                 restore_optimizer(self._optimizer, start.optimizer_state_dict)
             self.updates = start.updates
-        self._log = RunLog(where, self.space.class_names(), self.config.tensorboard, len(self.runs))
+        self._log = RunLog(where, self.parts.space.class_names(), self.config.tensorboard, len(self.runs))
         self._run: Optional[int] = None
         self._begin()
 
     # Parts.
 
     def _make_method(self) -> Any:
-        common = (self.net, self.arithmetic, self.preprocessing, self.criterion, None, self.replay)
-        how = self.method_flags
+        common = (
+            self.net,
+            self.parts.arithmetic,
+            self.parts.preprocessing,
+            self.parts.criterion,
+            None,
+            self.replay,
+        )
+        how = self.parts.method_flags
         if how.recurrent:
             zero = InitState("zero", 0)
             return RecurrentMethod(*common, init_state=how.init_state if self.config.init_state else zero)
@@ -145,12 +155,12 @@ class OnlineLearner(Setup):
     def _make_pilot(self) -> Pilot:
         """Flies a twin of the network that shares its weights, always in evaluation mode."""
         pilot = Pilot(
-            network=self.network,
+            network=self.parts.network,
             net=copy.deepcopy(self.net),
-            action_space=self.space,
-            preprocessing=self.preprocessing,
-            device=self.arithmetic.device,
-            n_frames=self.net_options.get("n_frames", 1),
+            action_space=self.parts.space,
+            preprocessing=self.parts.preprocessing,
+            device=self.parts.arithmetic.device,
+            n_frames=self.parts.net_options.get("n_frames", 1),
         )
         # shared last: a module that is moved may bring its weights to a place of their own (cuDNN's LSTM)
         for own, shared in zip(pilot.net.parameters(), self.net.parameters()):
@@ -165,13 +175,14 @@ class OnlineLearner(Setup):
         every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
         room, size = self.replay.capacity, np.prod(self.replay.image_shape)
         cameras = "".join(f", {name} camera" for name in self.sides)
-        warning = self.arithmetic.warning
+        warning = self.parts.arithmetic.warning
         return (
-            f"{self.network} ({nets.parameter_count(self.net):,} parameters) learns in flight{cameras}: "
+            f"{self.parts.network} ({nets.parameter_count(self.net):,} parameters) learns in flight"
+            f"{cameras}: "
             f"{args.gradient_steps} gradient step(s) of {args.batch_size} {every}, {args.optimizer} "
             f"{args.learning_rate:g}; replay buffer: room for {room} frames "
             f"({room * size / 1e9:.2f} GB), {len(self.replay)} held; "
-            f"{self.arithmetic.device}, {self.threads} threads; log {self.where}"
+            f"{self.parts.arithmetic.device}, {self.parts.threads} threads; log {self.where}"
         ) + (f"; warning: {warning}" if warning else "")
 
     # A run.
@@ -216,7 +227,7 @@ class OnlineLearner(Setup):
             raise LearnerError("a frame came before its run began")
         self.replay.add(pixels, expert.yaw, self._run, index)
         for camera, image in zip(self.sides, sides):
-            recovery = Recovery(self.config.recovery_compensation, self.space)
+            recovery = Recovery(self.config.recovery_compensation, self.parts.space)
             self.replay.add(image, float(recovery.labels(expert.yaw, camera)), self._run, index)
         self.frames += 1
         if self.frames % self.config.train_every_N_steps == 0 and self.ready:
@@ -225,7 +236,7 @@ class OnlineLearner(Setup):
     @property
     def ready(self) -> bool:
         """Whether the buffer suffices, and gradient steps are left."""
-        args, how = self.config, self.method_flags
+        args, how = self.config, self.parts.method_flags
         if args.max_steps and self.updates >= args.max_steps:
             return False
         if len(self.replay) < max(args.batch_size, args.min_buffer_size):
@@ -253,14 +264,14 @@ class OnlineLearner(Setup):
             raise LearnerError(f"the loss became {loss} at gradient step {self.updates + 1}: {_REMEDY}")
         if args.continual_learning:
             self._mas.add_gradients()
-        rate = None if self.schedule is None else self.schedule(self.updates)
+        rate = None if self.parts.schedule is None else self.parts.schedule(self.updates)
         with self.weights:
             take_step(self._optimizer, self._learned, args.clip, rate)
         self.updates += 1
         self.loss = loss
         labels = self.replay.yaw[frames]
         if self.replay.rule == "hard" or args.replay_priority == "loss":
-            each = self.criterion.each(done.outputs.cpu(), self.criterion.targets(labels))
+            each = self.parts.criterion.each(done.outputs.cpu(), self.parts.criterion.targets(labels))
             self.replay.learned(frames, each.numpy())
         self._outputs.append(done.outputs)
         self._labels.append(labels)
@@ -269,7 +280,7 @@ class OnlineLearner(Setup):
             self._take_importance()
 
     def _gradients(self) -> Tuple[np.ndarray, Step]:
-        args, how = self.config, self.method_flags
+        args, how = self.config, self.parts.method_flags
         if how.recurrent:
             windows = self.replay.windows(args.batch_size, how.time_length, args.random_seed, self.updates)
             return windows.frames, self._method.learn_from(windows)
@@ -286,17 +297,19 @@ class OnlineLearner(Setup):
     def _take_importance(self) -> None:
         """Memory aware synapses: importance over the whole buffer, frame by frame."""
         say(f"plateau after {self.updates} gradient steps: importance over {len(self.replay)} frames")
-        count = max(1, self.method_flags.n_frames)
-        recurrent = self.method_flags.recurrent
+        count = max(1, self.parts.method_flags.n_frames)
+        recurrent = self.parts.method_flags.recurrent
 
         def outputs(frame: int) -> torch.Tensor:
             past = self.replay.recent(np.array([frame]), count)[0]
             pixels = np.empty((len(past), *self.replay.image_shape), np.uint8)
             self.replay.gather(past, pixels)
-            images = self.preprocessing.normalise(torch.from_numpy(pixels).to(self.arithmetic.device))
+            images = self.parts.preprocessing.normalise(
+                torch.from_numpy(pixels).to(self.parts.arithmetic.device)
+            )
             if recurrent:
                 return self.net(images[None], None)[0]
-            return self.net(images[None] if self.method_flags.n_frames else images)
+            return self.net(images[None] if self.parts.method_flags.n_frames else images)
 
         # cuDNN gives no gradients of an LSTM in evaluation mode; torch's own kernels do
         with evaluating(self.net), torch.backends.cudnn.flags(enabled=not recurrent):
@@ -318,15 +331,15 @@ class OnlineLearner(Setup):
         record, timing = self._record(facts)
         self._log.append(record, timing)
         results = {
-            "network": self.network,
+            "network": self.parts.network,
             "parameters": nets.parameter_count(self.net),
             "episodes": len(self.runs),
             "frames": self.frames,
             "updates": self.updates,
-            "classes": self.space.class_names(),
+            "classes": self.parts.space.class_names(),
             "train": record.get("train"),
             "flight": record["flight"],
-            "config": self._config,
+            "config": self._frozen,
         }
         atomic_write(self.where / folder.RESULTS_FILE, to_json(results), "--summary_dir")
         self.save(self.where / MODEL_FILE, segments=True)
@@ -354,8 +367,10 @@ class OnlineLearner(Setup):
         if self._outputs:
             outputs = torch.cat(self._outputs).double().cpu().numpy()
             labels = np.concatenate(self._labels)
-            majority = majority_class(self.space, labels)
-            record["train"] = scores(self.space, outputs, labels, float(np.mean(self._losses)), majority)
+            majority = majority_class(self.parts.space, labels)
+            record["train"] = scores(
+                self.parts.space, outputs, labels, float(np.mean(self._losses)), majority
+            )
         frames, updates = (now - then for now, then in zip((self.frames, self.updates), self._before))
         timing = {f"{name}_seconds": round(value, 3) for name, value in self.seconds.items()}
         return record, {"frames": frames, "updates": updates, **timing}
@@ -389,11 +404,11 @@ class OnlineLearner(Setup):
                 "mas": self._mas.state(),
             }
         Checkpoint(
-            network=self.network,
-            outputs=self.space.outputs,
-            net_options=self.net_options,
-            action_space=self.space,
-            preprocessing=self.preprocessing,
+            network=self.parts.network,
+            outputs=self.parts.space.outputs,
+            net_options=self.parts.net_options,
+            action_space=self.parts.space,
+            preprocessing=self.parts.preprocessing,
             model_state_dict=plain_state(self.net),
             optimizer=self.config.optimizer,
             optimizer_state_dict=to_cpu(self._optimizer.state_dict()),
@@ -413,17 +428,17 @@ class OnlineLearner(Setup):
             DataError: missing, damaged, or of another network.
             UsageError: trained with another preprocessing or action space.
         """
-        loaded = checkpoint.load(path, self.summary_dir, self.network)
+        loaded = checkpoint.load(path, self.parts.summary_dir, self.parts.network)
         checkpoint.check_weights(self.net, loaded.model_state_dict, str(path))
         for what, own, other in (
-            ("preprocessing", self.preprocessing.state(), loaded.preprocessing.state()),
-            ("action space", bins(self.space), bins(loaded.action_space)),
+            ("preprocessing", self.parts.preprocessing.state(), loaded.preprocessing.state()),
+            ("action space", bins(self.parts.space), bins(loaded.action_space)),
         ):
             if own != other:
                 raise UsageError(f"{path}: was trained with {what} {other}, not {own}")
         with self.weights:
             self.net.load_state_dict(loaded.model_state_dict)
-            self._optimizer = self.make_optimizer(self._learned)
+            self._optimizer = self.parts.make_optimizer(self._learned)
 
     def _resume(self, loaded: Checkpoint) -> None:
         """Go on behind the last whole run."""

@@ -14,10 +14,10 @@ from nav_pkg.core import UsageError
 from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.log import say
+from nav_pkg.learn.parts import FLIGHT, TrainingParts
 from nav_pkg.learn.pilot import check_given, described_flags
 from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.replay import frames_that_fit
-from nav_pkg.learn.setup import FLIGHT, Setup
 
 
 def learning_config(
@@ -84,14 +84,14 @@ def check(
         UsageError: flags that exclude each other, or contradict the checkpoint.
         DataError: a checkpoint is missing or damaged, or not to be gone on from with this camera.
     """
-    setup = Setup(dataclasses.replace(learning_config(args, given, where), owr=where is None), where)
-    check_learner(setup)
-    resumed = None if where is None else resumable(where, setup.network)
-    sides = side_cameras(setup, sides)
-    room = capacity(setup, sides, resumed)
+    parts = TrainingParts(dataclasses.replace(learning_config(args, given, where), owr=where is None), where)
+    check_learner(parts)
+    resumed = None if where is None else resumable(where, parts.network)
+    sides = side_cameras(parts, sides)
+    room = capacity(parts, sides, resumed)
     if resumed is None:
-        prefill = Prefill(setup, sides, camera, room) if setup.config.prefill_dataset else None
-        setup.start_weights(flight_facts(camera), write=False)
+        prefill = Prefill(parts, sides, camera, room) if parts.config.prefill_dataset else None
+        parts.start_weights(flight_facts(camera), write=False)
         if prefill:
             prefill.read()  # packs are made while nobody waits for the learner
 
@@ -117,13 +117,13 @@ def resumable(where: Path, network: str) -> Checkpoint:
     return loaded
 
 
-def side_cameras(setup: Setup, names: Sequence[str]) -> Tuple[str, ...]:
+def side_cameras(parts: TrainingParts, names: Sequence[str]) -> Tuple[str, ...]:
     """The side cameras that are learned from, among those that the robot has.
 
     Raises:
         UsageError: it has none, and they are asked for.
     """
-    compensation = setup.config.recovery_compensation
+    compensation = parts.config.recovery_compensation
     if compensation is None:
         return ()
     if not names:
@@ -143,9 +143,9 @@ _ONLY_CONTINUAL = {
 """Flags that --continual_learning has, with their defaults."""
 
 
-def check_learner(setup: Setup) -> None:
+def check_learner(parts: TrainingParts) -> None:
     """Raise UsageError for what learning in flight cannot do."""
-    args, network, spec = setup.config, setup.network, nets.spec(setup.network)
+    args, network, spec = parts.config, parts.network, nets.spec(parts.network)
     if args.buffer_update_rule == "hard" and spec.kind in ("recurrent", "frames"):
         raise UsageError(
             f"--buffer_update_rule hard: leaves gaps, and {network} learns frames that follow each other: "
@@ -156,7 +156,7 @@ def check_learner(setup: Setup) -> None:
             raise UsageError(f"--replay_priority: {network} learns sequences: leave it out")
         if args.time_length == -1:
             raise UsageError("--time_length -1: whole runs are learned offline: give a number of frames")
-        if args.init_state and setup.method_flags.init_state.kind in ("full", "carried"):
+        if args.init_state and parts.method_flags.init_state.kind in ("full", "carried"):
             raise UsageError(
                 f"--init_state {' '.join(args.init_state)}: replayed windows begin with zero or burn_in N"
             )
@@ -176,18 +176,18 @@ def check_learner(setup: Setup) -> None:
                 raise UsageError(f"--{flag} has no effect without --continual_learning: add it")
 
 
-def capacity(setup: Setup, sides: Sequence[str] = (), resumed: Optional[Checkpoint] = None) -> int:
+def capacity(parts: TrainingParts, sides: Sequence[str] = (), resumed: Optional[Checkpoint] = None) -> int:
     """The frames that the replay buffer may hold.
 
     Args:
-        setup: of the learner.
+        parts: of the learner.
         sides: the side cameras that are learned from; their frames count like others.
         resumed: the checkpoint that is gone on from: it says what -1 came to at the start.
 
     Raises:
         UsageError: memory does not hold so many, or they are too few to learn from.
     """
-    args, image_bytes = setup.config, int(np.prod(setup.preprocessing.size)) * 3
+    args, image_bytes = parts.config, int(np.prod(parts.preprocessing.size)) * 3
     fits = frames_that_fit(image_bytes)
     count = args.buffer_size
     if count == -1:
@@ -203,9 +203,9 @@ def capacity(setup: Setup, sides: Sequence[str] = (), resumed: Optional[Checkpoi
     elif fits is not None and count > fits:
         raise UsageError(
             f"--buffer_size {count}: takes {count * image_bytes / 1e9:.1f} GB, and half of the free "
-            f"memory holds {fits} frames of {setup.network}: give fewer, or -1 for as many as fit"
+            f"memory holds {fits} frames of {parts.network}: give fewer, or -1 for as many as fit"
         )
-    how = setup.method_flags
+    how = parts.method_flags
     past = how.time_length - 1 if how.recurrent else max(0, how.n_frames - 1)
     least = max(args.batch_size, args.min_buffer_size) + past * (1 + len(sides))
     if count < least:

@@ -14,10 +14,10 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.learn import loading
 from nav_pkg.learn.log import say
+from nav_pkg.learn.parts import TrainingParts
 from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.replay import ReplayBuffer
 from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.setup import Setup
 
 _STREAM = 0x50524546
 """Keeps the choice apart from other draws with the same seed."""
@@ -30,7 +30,7 @@ class Prefill:
     """The frames that the flags ask for; nothing is read but what the checks need.
 
     Args:
-        setup: of the learner, whose --prefill_dataset is given.
+        parts: of the learner, whose --prefill_dataset is given.
         sides: the side cameras that are learned from.
         camera: width and height of the flight's camera, pixels.
         room: images that the buffer holds.
@@ -40,8 +40,8 @@ class Prefill:
         DataError: no such dataset, or one of other cameras.
     """
 
-    def __init__(self, setup: Setup, sides: Sequence[str], camera: Sequence[int], room: int):
-        args, self._setup, self._cameras = setup.config, setup, 1 + len(sides)
+    def __init__(self, parts: TrainingParts, sides: Sequence[str], camera: Sequence[int], room: int):
+        args, self._parts, self._cameras = parts.config, parts, 1 + len(sides)
         dataset = load_dataset(args.prefill_dataset, args.data_root)
         self._runs, self._what = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
         self._check_cameras(sides, camera)
@@ -67,22 +67,22 @@ class Prefill:
 
     def read(self) -> Samples:
         """The images and labels of all frames; packs that lack are made, which may take minutes."""
-        args, setup = self._setup.config, self._setup
+        args, parts = self._parts.config, self._parts
         compensation = args.recovery_compensation
-        recovery = None if compensation is None else Recovery(compensation, setup.space)
+        recovery = None if compensation is None else Recovery(compensation, parts.space)
         return loading.load_samples(
-            self._runs, setup.preprocessing, workers=args.num_threads, recovery=recovery
+            self._runs, parts.preprocessing, workers=args.num_threads, recovery=recovery
         )
 
     def fill(self, replay: ReplayBuffer) -> None:
         """Put the chosen frames into a buffer, each run's in order, under run numbers below 0."""
-        samples, how = self.read(), self._setup.method_flags
+        samples, how = self.read(), self._parts.method_flags
         seen = how.time_length if how.recurrent else how.n_frames
         chosen = choose(
             [len(run) for run in self._runs],
             self.count,
             max(_SEQUENCE, 5 * seen) if seen > 1 else 1,
-            self._setup.config.random_seed,
+            self._parts.config.random_seed,
         )
         pixels = np.empty((1, *samples.image_shape), np.uint8)
         for run, indices in enumerate(chosen):

@@ -117,7 +117,9 @@ class LearnerNode:
         self._note = ""
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._study = threading.RLock()  # free-running, the learner is at work while images are answered
+        self._learning_lock = (
+            threading.RLock()
+        )  # free-running, the learner is at work while images are answered
         self._stamp = 0
         self._sides = [robot.side_cameras[name] for name in learner.sides] if learner else []
         self._resets = 0  # beginnings and ends of runs; what comes from before one is dropped
@@ -391,7 +393,7 @@ class LearnerNode:
                 heard = None
             else:
                 self._join.forget(stamp)
-            with self._study:
+            with self._learning_lock:
                 current = heard is not None and resets == self._resets
                 if current and self._learned_run != resets:
                     self._learned_run = resets
@@ -431,7 +433,7 @@ class LearnerNode:
         self._resets += 1
         facts, self._ended = self._ended, None
         if self._learner is not None and facts and facts.get("outcome") != "sim_failure":
-            with self._study:
+            with self._learning_lock:
                 self._learner.end_run(facts)
 
     def _switch(self, on: bool) -> TriggerResponse:
@@ -449,12 +451,12 @@ class LearnerNode:
 
     def _quiet(self) -> Any:
         """The lock under which nothing is learned; free-running, images are answered meanwhile."""
-        return self._lock if self._lockstep else self._study
+        return self._lock if self._lockstep else self._learning_lock
 
     def _on_save(self, request: Any) -> CheckpointResponse:
         assert self._learner is not None
         default = self._learner.where / f"saved_{self._learner.updates:08d}"
-        where = Path(self._learner.summary_dir / request.path) if request.path else default
+        where = Path(self._learner.parts.summary_dir / request.path) if request.path else default
         if request.path and (where / folder.MODEL_FILE).exists():
             return CheckpointResponse(success=False, message=f"{where / folder.MODEL_FILE}: is there already")
         try:

@@ -14,7 +14,7 @@ from typing import Callable, Iterable, NoReturn, Tuple, Type, TypeVar
 import rosgraph
 import rospy
 
-from nav_pkg.cli import launched
+from nav_pkg.config import launched
 from nav_pkg.core import NavError, SimulatorError, UsageError, nearest_name
 
 Table = TypeVar("Table")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 import shlex
 import shutil
@@ -10,30 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli import (
-    cluster_flags,
-    dag,
-    dag_create_data,
-    dag_dagger,
-    dag_evaluate,
-    dag_train,
-    dag_train_and_evaluate,
-    dag_train_online,
-)
+from nav_pkg.cli import dag_train
 from nav_pkg.cluster import write
-from nav_pkg.config import learner
+from nav_pkg.cluster.plans import base, create_data, dagger, evaluate, train, train_and_evaluate, train_online
+from nav_pkg.config import cluster, learner
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
-from nav_pkg.learn.setup import Setup
+from nav_pkg.learn.parts import TrainingParts
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
-    "dag_create_data.py": dag_create_data,
-    "dag_train.py": dag_train,
-    "dag_train_and_evaluate.py": dag_train_and_evaluate,
-    "dag_evaluate.py": dag_evaluate,
-    "dag_train_online.py": dag_train_online,
-    "dag_dagger.py": dag_dagger,
+    "dag_create_data.py": create_data,
+    "dag_train.py": train,
+    "dag_train_and_evaluate.py": train_and_evaluate,
+    "dag_evaluate.py": evaluate,
+    "dag_train_online.py": train_online,
+    "dag_dagger.py": dagger,
 }
 DATASETS = ("esatv3_expert_200K", "esatv3_expert")
 
@@ -60,7 +51,7 @@ def folders(monkeypatch, tmp_path, data):
     shutil.copytree(data, tmp_path / "data")
     monkeypatch.setenv("NAV_PKG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path / "log"))
-    monkeypatch.delenv(cluster_flags.LENIENT, raising=False)
+    monkeypatch.delenv(cluster.LENIENT, raising=False)
     return tmp_path
 
 
@@ -88,7 +79,7 @@ def model(tmp_path_factory):
     """A function that puts a model of fresh weights into a log folder."""
     config = learner.parse(["--network", "tiny_net", "--discrete"])
     file = tmp_path_factory.mktemp("model") / "my-model"
-    Setup(config).scratch().save(file)
+    TrainingParts(config).scratch().save(file)
 
     def put(folder):
         folder.mkdir(parents=True)
@@ -158,7 +149,7 @@ def test_models_over_rates_and_seeds():
     tags = [job.command[2] for job in plan.jobs[:-1]]
     assert tags == ["t/lr_01/seed_123", "t/lr_01/seed_456", "t/lr_0001/seed_123", "t/lr_0001/seed_456"]
     assert words(plan, "m_2_train").endswith("--random_seed 123 --learning_rate 0.001")
-    assert [dag_train.rate_folder(rate) for rate in (0.5, 1.0, 1e-5, 10.0)] == [
+    assert [train.rate_folder(rate) for rate in (0.5, 1.0, 1e-5, 10.0)] == [
         "lr_05",
         "lr_1",
         "lr_000001",
@@ -232,8 +223,8 @@ def test_the_nets_of_the_last_round_are_flown(folders, model, written):
 
 def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsys, written):
     """Given again with the same flags, it ends as a training does that is done."""
-    monkeypatch.setattr(dag.submit, "in_queue", lambda folder: [])
-    monkeypatch.setattr(dag.begun, "is_done", lambda folder: True)
+    monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(base.existing_dag, "is_done", lambda folder: True)
     for line, made in (
         ("dag_train.py -t t --dataset esatv3_expert --seeds 5", "log/t/report.html"),
         ("dag_create_data.py -t c --number_of_recorders 1 --destination made", "data/made"),
@@ -244,7 +235,7 @@ def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsy
         plan, works = one.plan()
         written(plan)
         before = {path: path.stat().st_mtime_ns for path in folders.rglob("*")}
-        assert dag._write_and_submit(one, plan, works) == 0
+        assert base._write_and_submit(one, plan, works) == 0
         assert f"-t {plan.tag}: this DAG is done; what it made: {folders / made} " in capsys.readouterr().out
         changed = {path for path in folders.rglob("*") if path.stat().st_mtime_ns != before.get(path)}
         assert not {path for path in changed if path.is_file() and path.suffix != ".lock"}
@@ -277,7 +268,7 @@ def test_flags_of_before_that_do_nothing_are_passed_over_when_asked(capsys, monk
         planned(line)
     assert "--max_episodes 3" in words(planned(f"{line} --allow_unused_flags"), "m_0_train")
     assert "-ps is not needed: dag_train.py runs main.py; passed over" in capsys.readouterr().err
-    monkeypatch.setenv(cluster_flags.LENIENT, "1")
+    monkeypatch.setenv(cluster.LENIENT, "1")
     assert "--max_episodes 3" in words(planned(f"{line} --number_of_recorders 2"), "m_0_train")
     assert "--number_of_recorders belongs to dag_create_data.py" in capsys.readouterr().err
 
@@ -382,16 +373,16 @@ def test_light_jobs_have_no_wall_time():
 
 
 def test_owr_leaves_a_dataset_that_others_made(folders, samples, monkeypatch):
-    one = dag_create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
+    one = create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
     with one.folders():
         one.check()
     plan, works = one.plan()
     removed = []
-    monkeypatch.setattr(dag.submit, "in_queue", lambda folder: [])
-    monkeypatch.setattr(dag.begun, "begin_anew", removed.append)
+    monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(base.existing_dag, "begin_anew", removed.append)
     (folders / "data" / "c").mkdir()
     with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
-        dag._write_and_submit(one, plan, works)
+        base._write_and_submit(one, plan, works)
     assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         samples.edit(file.parent, source={"dataset": "c"})
@@ -483,7 +474,7 @@ def test_what_is_refused_before_anything_is_made(line, text, folders):
 
 
 def test_less_memory_than_expected_is_warned_of():
-    one = dag_train.Train(["-t", "t", "--dataset", "esatv3_expert", "--rammem", "0.5"])
+    one = train.Train(["-t", "t", "--dataset", "esatv3_expert", "--rammem", "0.5"])
     with one.folders():
         one.check()
     one.plan()
@@ -492,7 +483,7 @@ def test_less_memory_than_expected_is_warned_of():
 
 @pytest.mark.parametrize("more, warned", [([], True), (["--outcomes", "success", "timeout"], False)])
 def test_runs_that_can_not_be_whole_laps_are_warned_of(more, warned):
-    one = dag_create_data.CreateData(["-t", "t", "--destination", "d", "--max_duration", "40", *more])
+    one = create_data.CreateData(["-t", "t", "--destination", "d", "--max_duration", "40", *more])
     with one.folders():
         one.check()
     text = "--max_duration 40: ends before a whole lap (240 s)"
@@ -513,35 +504,16 @@ def test_every_network_can_be_estimated():
         assert abs(nets.registry.parameter_count(net) / 1e6 - rate.parameters) < 0.1
 
 
-def row(flag):
-    """The line of the documentation that describes a flag."""
-    names = f"`{flag.name}`" + (f", `{flag.short}`" if flag.short else "")
-    default = {"None": "", "False": "", "": "`''`"}.get(str(flag.default), str(flag.default))
-    if isinstance(flag.default, tuple):
-        default = " ".join(map(str, flag.default))
-    about = flag.help + (": " + ", ".join(f"`{c}`" for c in flag.choices) if flag.choices else "")
-    short = [re.sub(r"dag_|\.py", "", name) for name in flag.commands]
-    used = "all" if flag.commands == cluster_flags.ALL else ", ".join(short)
-    return f"| {names} | {default} | {used} | {about} |"
-
-
-def test_the_documentation_says_what_the_flags_are():
-    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
-    section = page.split("\n## The cluster's commands", 1)[1].split("\n### `dag_status.py`")[0]
-    said = [line for line in section.splitlines() if line.startswith("| `-")]
-    assert said == [row(flag) for flag in cluster_flags.FLAGS]
-
-
 def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkeypatch):
     """The destination is there since the tag's DAG has made it: that is not what is wrong."""
 
     def submitted(*more):
-        one = dag_create_data.CreateData(["-t", "c", "--destination", "made", *more])
+        one = create_data.CreateData(["-t", "c", "--destination", "made", *more])
         with one.folders():
             one.check()
         return one, *one.plan()
 
-    monkeypatch.setattr(dag.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
     one, plan, _ = submitted()
     (plan.folder).mkdir(parents=True)
     files.atomic_write(
@@ -551,4 +523,4 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
     (folders / "data" / "made").mkdir()
     one.check_places(goes_on=True)
     with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, not 0.5\)"):
-        dag._write_and_submit(*submitted("--speed", "0.5"))
+        base._write_and_submit(*submitted("--speed", "0.5"))

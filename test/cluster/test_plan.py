@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nav_pkg.cluster import begun, client, describe, estimate, scale, transfer, write
+from nav_pkg.cluster import client, describe, estimate, existing_dag, scale, transfer, write
 from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources, condor_path
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
@@ -256,20 +256,22 @@ def status(plan, **nodes):
 
 def test_a_tag_is_free_then_the_same_then_done(tmp_path):
     plan = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "4"]}})
-    assert begun.state_of(plan) == "nothing"
+    assert existing_dag.state_of(plan) == "nothing"
     write.write(plan)
-    assert begun.state_of(plan) == "same"
+    assert existing_dag.state_of(plan) == "same"
     other = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "5"]}})
-    assert begun.state_of(other) == "other"
-    assert begun.differences(other) == "--max_episodes 4, not 5"
+    assert existing_dag.state_of(other) == "other"
+    assert existing_dag.differences(other) == "--max_episodes 4, not 5"
     elsewhere = replace(plan, data_root=tmp_path / "elsewhere")
-    assert begun.state_of(elsewhere) == "other" and "--data_root" in begun.differences(elsewhere)
+    assert existing_dag.state_of(elsewhere) == "other" and "--data_root" in existing_dag.differences(
+        elsewhere
+    )
     travelling = replace(plan, hosts=Hosts(file_transfer=True))
-    assert begun.differences(travelling) == "--file_transfer False, not True"
+    assert existing_dag.differences(travelling) == "--file_transfer False, not True"
     status(plan, r0=5, r1=6, merge=7)
-    assert begun.state_of(plan) == "same"
+    assert existing_dag.state_of(plan) == "same"
     status(plan, r0=5, r1=5, merge=5)
-    assert begun.state_of(plan) == "done" and begun.state_of(other) == "other"
+    assert existing_dag.state_of(plan) == "done" and existing_dag.state_of(other) == "other"
 
 
 def submitted(plan):
@@ -283,12 +285,12 @@ def test_what_no_dag_has_made_stays(tmp_path):
     plan = plan_of(tmp_path, *jobs)
     mine = tmp_path / "log" / "a" / "b" / "seed_1"
     kept(mine, "config.json", "thesis.tex")
-    assert begun.state_of(plan) == "other" and begun.existing(plan) == mine
+    assert existing_dag.state_of(plan) == "other" and existing_dag.existing(plan) == mine
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
-        begun.begin_anew(plan)
+        existing_dag.begin_anew(plan)
     write.write(plan)  # with --dont_submit: it has not made it either
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
-        begun.begin_anew(plan)
+        existing_dag.begin_anew(plan)
     assert (mine / "thesis.tex").exists()
 
 
@@ -298,12 +300,12 @@ def test_what_stands_where_a_job_would_write(tmp_path):
     submitted(plan)
     kept(tmp_path / "log" / "a" / "b" / "seed_1", "config.json")
     kept(tmp_path / "log" / "a" / "b" / "kept", "notes.txt")
-    begun.begin_anew(plan)
-    assert begun.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
+    existing_dag.begin_anew(plan)
+    assert existing_dag.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
     submitted(plan)
     kept(tmp_path / "data" / "x", "holiday.jpg")
     with pytest.raises(UsageError, match="holds something else than what a job writes"):
-        begun.begin_anew(plan)
+        existing_dag.begin_anew(plan)
     assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
     shutil.rmtree(tmp_path / "data" / "x")
     for place, name, inner in (
@@ -314,17 +316,17 @@ def test_what_stands_where_a_job_would_write(tmp_path):
         kept(tmp_path / place, name, inner)
         lost = str((tmp_path / place / inner).parent)
         with pytest.raises(UsageError, match=f"{lost} lies in .*{place}, which would go"):
-            begun.begin_anew(plan)
+            existing_dag.begin_anew(plan)
         assert (tmp_path / place / inner).exists()
         shutil.rmtree(lost)
     lock = files.lock_beside(tmp_path / "log" / "a" / "b" / "seed_1")
     with pytest.raises(UsageError, match="seed_1 is in use by another process"):
-        begun.begin_anew(plan)  # a job that was removed saves there
+        existing_dag.begin_anew(plan)  # a job that was removed saves there
     os.close(lock)
-    begun.begin_anew(plan)
+    existing_dag.begin_anew(plan)
     kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
     with pytest.raises(UsageError, match="was not made by dag_train.py"):
-        begun.begin_anew(plan)
+        existing_dag.begin_anew(plan)
 
 
 def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
@@ -335,25 +337,25 @@ def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
         kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
     elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
     kept(tmp_path / "other" / "a" / "b" / "seed_2", "dataset.json")
-    begun.begin_anew(elsewhere)
+    existing_dag.begin_anew(elsewhere)
     assert not (tmp_path / "log/a/b/seed_2").exists()
     assert (tmp_path / "other/a/b/seed_2").exists() and (tmp_path / "data/a/b/seed_2").exists()
     submitted(plan_of(tmp_path, *jobs))
-    begun.begin_anew(plan_of(tmp_path, jobs[0]))
+    existing_dag.begin_anew(plan_of(tmp_path, jobs[0]))
     assert not any((tmp_path / "data/a/b").iterdir())
 
 
 def test_a_dag_that_was_cut_off_goes_on_from_its_status(tmp_path):
     plan = plan_of(tmp_path, *three())
     write.write(plan)
-    assert begun.make_rescue(plan) is None
+    assert existing_dag.make_rescue(plan) is None
     status(plan, r0=5, r1=3, merge=0)
-    first = begun.make_rescue(plan)
+    first = existing_dag.make_rescue(plan)
     assert first.name == "dag_file_a_b.rescue001" and first.read_text() == "DONE r0\n"
-    assert begun.make_rescue(plan) is None  # it has not been taken up yet
+    assert existing_dag.make_rescue(plan) is None  # it has not been taken up yet
     (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 1}')
     status(plan, r0=5, r1=5, merge=3)
-    assert begun.make_rescue(plan).read_text() == "DONE r0\nDONE r1\n"
+    assert existing_dag.make_rescue(plan).read_text() == "DONE r0\nDONE r1\n"
 
 
 def test_what_makes_its_output_anew_may_change_and_is_done_again(tmp_path):
@@ -363,16 +365,16 @@ def test_what_makes_its_output_anew_may_change_and_is_done_again(tmp_path):
     write.write(plan)
     status(plan, r0=5, r1=5, merge=5, verify=5)
     (plan.folder / "submitted.json").write_text('{"cluster": 1, "rescue": 0}')
-    assert begun.state_of(plan) == "done" and begun.changed(plan) == []
+    assert existing_dag.state_of(plan) == "done" and existing_dag.changed(plan) == []
     other_flights = replace(r0, command=("run_script.py", "--alpha", "0"))
-    assert begun.changed(plan_of(tmp_path, other_flights, r1, merge, verify)) == []
+    assert existing_dag.changed(plan_of(tmp_path, other_flights, r1, merge, verify)) == []
     other = plan_of(tmp_path, r0, r1, replace(merge, command=("dataset.py", "other")), verify)
-    assert begun.changed(other) == ["merge", "verify"] and begun.state_of(other) == "same"
-    rescue = begun.make_rescue(other)
+    assert existing_dag.changed(other) == ["merge", "verify"] and existing_dag.state_of(other) == "same"
+    rescue = existing_dag.make_rescue(other)
     assert rescue.read_text() == "DONE r0\nDONE r1\n"
     write.write(other)  # as with --dont_submit: the next submission knows nothing of what was before
-    assert begun.state_of(other) == "same" and begun.make_rescue(other) is None
-    assert begun.rescues(other)[-1] == rescue
+    assert existing_dag.state_of(other) == "same" and existing_dag.make_rescue(other) is None
+    assert existing_dag.rescues(other)[-1] == rescue
 
 
 @pytest.mark.parametrize(
@@ -402,10 +404,10 @@ def test_wall_times_that_have_passed_are_no_failures(tmp_path, completions, hour
 
 def test_one_submission_of_a_tag_at_a_time(tmp_path):
     plan = plan_of(tmp_path, *three())
-    with begun.locked(plan), pytest.raises(UsageError, match="being submitted by another process"):  # noqa: SIM117
-        with begun.locked(plan):
+    with existing_dag.locked(plan), pytest.raises(UsageError, match="being submitted by another process"):  # noqa: SIM117
+        with existing_dag.locked(plan):
             pass
-    with begun.locked(plan):
+    with existing_dag.locked(plan):
         pass
 
 

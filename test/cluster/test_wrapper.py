@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cluster import home, node
 from nav_pkg.cluster import job as jobs
+from nav_pkg.cluster import node, uplink
 from nav_pkg.config import paths
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
@@ -264,10 +264,10 @@ def test_what_sends_the_state_home_is_loaded_before_the_thread_that_does(tmp_pat
     monkeypatch.setenv("_CONDOR_CHIRP_CONFIG", str(tmp_path / "chirp"))
     loaded = []
     monkeypatch.setattr(
-        home.importlib, "import_module", lambda name: loaded.append((name, threading.current_thread()))
+        uplink.importlib, "import_module", lambda name: loaded.append((name, threading.current_thread()))
     )
-    monkeypatch.setattr(home.Line, "_keep", lambda self: loaded.append("sends"))
-    line = home.Line(tmp_path / "x.json", "state/x.json")
+    monkeypatch.setattr(uplink.Uplink, "_keep", lambda self: loaded.append("sends"))
+    line = uplink.Uplink(tmp_path / "x.json", "state/x.json")
     line.begin()
     line._thread.join(LIMIT)
     assert loaded == [("htcondor2.htchirp", threading.main_thread()), "sends"]

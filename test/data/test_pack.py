@@ -16,7 +16,7 @@ import pytest
 
 from nav_pkg.config import paths
 from nav_pkg.core import DataError
-from nav_pkg.data import codec, files, helper, pack, packfile, seen, workers
+from nav_pkg.data import codec, files, helper, pack, packfile, verified_images, workers
 from nav_pkg.data.pack import open_packs, remove_packs, verify_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.resize import decode_resized
@@ -72,7 +72,7 @@ def no_building(monkeypatch):
 
     def forbid():
         monkeypatch.setattr(packfile.PackWriter, "put", fail)
-        monkeypatch.setattr(seen.CommittedImages, "read", fail)
+        monkeypatch.setattr(verified_images.CommittedImages, "read", fail)
 
     return forbid
 
@@ -107,7 +107,7 @@ def test_each_size_has_its_packs_but_the_images_are_compared_once(dataset, cache
     right(runs, open_packs(runs, SIZE, cache))
     right(runs, open_packs(runs, (32, 48), cache), (32, 48))
     whole(cache, 6)
-    monkeypatch.setattr(seen.CommittedImages, "read", None)
+    monkeypatch.setattr(verified_images.CommittedImages, "read", None)
     right(runs, open_packs(runs, SIZE, cache))
 
 
@@ -199,8 +199,10 @@ def test_a_time_that_changed_alone_costs_a_comparison(dataset, cache, no_buildin
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
     os.utime(dataset / "00001_esatv3/RGB/0000000005.jpg")
-    read, names = seen.CommittedImages.read, set()
-    monkeypatch.setattr(seen.CommittedImages, "read", lambda s, i: (names.add(s.run.name), read(s, i))[1])
+    read, names = verified_images.CommittedImages.read, set()
+    monkeypatch.setattr(
+        verified_images.CommittedImages, "read", lambda s, i: (names.add(s.run.name), read(s, i))[1]
+    )
     right(runs, open_packs(runs, SIZE, cache))
     assert names == {"00001_esatv3"}
     no_building()
@@ -340,8 +342,10 @@ def test_ticks_count_the_frames(dataset, cache):
 
 def test_a_stop_is_heard_soon(samples, dataset, cache, monkeypatch):
     samples.run(dataset, 3, frames=200)
-    decode = seen.CommittedImages.decode
-    monkeypatch.setattr(seen.CommittedImages, "decode", lambda *a: (time.sleep(0.02), decode(*a))[1])
+    decode = verified_images.CommittedImages.decode
+    monkeypatch.setattr(
+        verified_images.CommittedImages, "decode", lambda *a: (time.sleep(0.02), decode(*a))[1]
+    )
     asked = time.monotonic() + 0.5
 
     def tick(_frames):
@@ -404,7 +408,7 @@ def test_a_cache_that_cannot_be_made_is_one_line(dataset, tmp_path):
 def test_packs_are_copied_from_another_cache(dataset, cache, tmp_path, monkeypatch):
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
-    monkeypatch.setattr(seen.CommittedImages, "read", None)  # the source knows them
+    monkeypatch.setattr(verified_images.CommittedImages, "read", None)  # the source knows them
     packs = open_packs(runs, SIZE, tmp_path / "node", source=cache)
     right(runs, packs)
     whole(tmp_path / "node", 3)
@@ -451,7 +455,9 @@ def test_packs_are_removed(dataset, cache):
     assert remove_packs(runs[:2], SIZE, cache) == (0, 0)
     lines = verify_packs(runs, SIZE, cache)
     assert len(lines) == 2 and all("has no pack of this size; dataset.py pack" in line for line in lines)
-    lock = packfile.PackLock.take(packfile.PackFile(cache, seen.CommittedImages(runs[2]).key(SIZE), 8, SIZE))
+    lock = packfile.PackLock.take(
+        packfile.PackFile(cache, verified_images.CommittedImages(runs[2]).key(SIZE), 8, SIZE)
+    )
     with pytest.raises(DataError, match=f"process {os.getpid()} on .* is making it"):
         remove_packs(runs, SIZE, cache)
     lock.release()
@@ -459,7 +465,7 @@ def test_packs_are_removed(dataset, cache):
 
 def held(run, cache):
     """The pack of a run, and its lock as another process holds it."""
-    made = packfile.PackFile(cache, seen.CommittedImages(run).key(SIZE), len(run), SIZE)
+    made = packfile.PackFile(cache, verified_images.CommittedImages(run).key(SIZE), len(run), SIZE)
     return made, packfile.PackLock.take(made)
 
 
@@ -517,7 +523,8 @@ CHILD = """
 import os, signal, sys, time
 root, dataset, cache, kind = sys.argv[1:5]
 sys.path.insert(0, root)
-from nav_pkg.data import pack, packfile, seen
+from nav_pkg.data import pack, packfile
+from nav_pkg.data import verified_images
 from nav_pkg.data.reader import Dataset
 runs = Dataset(dataset).runs
 if kind == "kill":
@@ -554,8 +561,8 @@ else:
         with open(kind, "a") as stream:
             stream.write(f"{os.getpid()} {self.pack.key}\\n")
     packfile.PackWriter.commit = counted
-    decode = seen.CommittedImages.decode
-    seen.CommittedImages.decode = lambda *a: (time.sleep(0.01), decode(*a))[1]
+    decode = verified_images.CommittedImages.decode
+    verified_images.CommittedImages.decode = lambda *a: (time.sleep(0.01), decode(*a))[1]
     while time.time() < float(sys.argv[5]):
         time.sleep(0.001)
     pack.open_packs(runs, (12, 20), cache)
@@ -598,7 +605,7 @@ def long_run(samples, dataset, monkeypatch):
 
     def wait_for_help(self, frames):
         get_help(self, frames)
-        with contextlib.suppress(helper.Gone):
+        with contextlib.suppress(helper.WorkerLost):
             while not all(one.ready() for one in self._helpers):
                 time.sleep(0.01)
 

@@ -204,7 +204,7 @@ def test_a_helper_decodes_the_camera_that_is_asked_for(dataset, tmp_path):
         time.sleep(0.02)
     try:
         writer = pack.PackWriter(place, pack.PackLock.take(place))
-        writer.entrust(helping, images, 0, len(images))
+        writer.submit(helping, images, 0, len(images))
         writer.commit()
     finally:
         helping.close()

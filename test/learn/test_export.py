@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from nav_pkg import nets
 from nav_pkg.cli import export as command
-from nav_pkg.cli import run_script, session_flags
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.resize import resize
 from nav_pkg.learn import checkpoint, export, exported, exported_files
@@ -21,6 +20,7 @@ from nav_pkg.learn.checkpoint import Checkpoint
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.tensor_resize import TensorResize, filter_weights
+from nav_pkg.session import arguments, session
 
 CAMERA = (90, 160)
 
@@ -254,7 +254,7 @@ def test_a_torchscript_file_is_not_run_before_it_is_trusted(attack, tmp_path):
     for use in (
         lambda: exported.load_pilot(file),
         lambda: exported.describe(file),
-        lambda: run_script.Session(*session_flags.split(line), check_only=True),
+        lambda: session.Session(*arguments.split(line), check_only=True),
     ):
         with pytest.raises(
             UsageError, match=re.escape(f"{file}: not loaded: a TorchScript file is a program")
@@ -263,7 +263,7 @@ def test_a_torchscript_file_is_not_run_before_it_is_trusted(attack, tmp_path):
     # nor is the camera, or another network, a reason to run it
     line += ["--trust_torchscript"]
     with pytest.raises(UsageError, match="exported for a camera of 160x90"):
-        run_script.Session(*session_flags.split(line), check_only=True)
+        session.Session(*arguments.split(line), check_only=True)
     with pytest.raises(DataError, match="holds tiny_net, not tinyv3_net"):
         exported.load_pilot(file, network="tinyv3_net", trust=True)
     assert victim.read_bytes() == b"x" * 64
@@ -433,8 +433,8 @@ def test_another_camera_is_refused_before_the_flight(tmp_path):
     with pytest.raises(
         UsageError, match="exported for a camera of 160x90, this one's is 640x360: give --width 160"
     ):
-        run_script.Session(*session_flags.split(line), check_only=True)
-    run_script.Session(*session_flags.split([*line, "--width", "160", "--height", "90"]), check_only=True)
+        session.Session(*arguments.split(line), check_only=True)
+    session.Session(*arguments.split([*line, "--width", "160", "--height", "90"]), check_only=True)
 
 
 def test_an_exported_file_is_no_checkpoint(tmp_path):

@@ -94,8 +94,9 @@ import nav_pkg.ros
 learner = types.ModuleType("learner")
 learner.main = lambda args, given: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules) or 0
 sys.modules["nav_pkg.ros.learner"] = nav_pkg.ros.learner = learner
-from nav_pkg.cli import early, main
-early.training = lambda args, given: sys.exit(learner.main(args, given))
+from nav_pkg.cli import main
+from nav_pkg.learn import prechecks
+prechecks.training = lambda args, given: sys.exit(learner.main(args, given))
 sys.exit(main.main({words}))
 """
     without = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}

@@ -419,7 +419,7 @@ def test_the_training_set_is_let_go_of_before_the_end(arguments, monkeypatch):
         gc.collect()
         return sum(type(one) is Samples for one in gc.get_objects())
 
-    monkeypatch.setattr(offline._Session, "test", lambda self, *a: alive.append(left()))
+    monkeypatch.setattr(offline.OfflineTraining, "test", lambda self, *a: alive.append(left()))
     before = left()
     assert train(arguments("-t", "a", "--max_episodes", "1", "--load_data_in_ram")) == 0
     assert alive == [before]

@@ -182,7 +182,7 @@ def prefilled(where, root, text="", network="tiny_net", sides=(), camera=(64, 36
 def test_a_buffer_is_filled_with_frames_of_a_dataset(tmp_path, data_root):
     one = prefilled(tmp_path / "all", data_root)
     assert (len(one.replay), one.frames, one.updates) == (270, 0, 0)
-    samples = load_samples(Dataset(data_root / "easy").split("train"), one.preprocessing)
+    samples = load_samples(Dataset(data_root / "easy").split("train"), one.parts.preprocessing)
     assert one.replay.yaw.tolist() == samples.yaw.tolist()
     shown, wanted = np.empty((2, 3, 128, 128, 3), np.uint8)
     one.replay.gather(np.array([0, 100, 269]), shown)

@@ -1,0 +1,1 @@
+"""Measurements: what the system promises, as ratios within one run."""

@@ -1,0 +1,363 @@
+"""bench: measure what the system promises, as ratios within one run.
+
+Writes bench/results.json ({name: {value, unit, command, detail}}) and docs/performance.md. A
+measurement that is not asked for keeps its earlier figure.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from bench import expert, online, results
+from nav_pkg.config.parser import Parser
+from nav_pkg.core import ROOT, NavError, SimulatorError
+from nav_pkg.processor import processor_name
+from nav_pkg.sim.bare import real_time_ratio
+from nav_pkg.sim.display import has_gpu
+from nav_pkg.sim.graph import Port
+from nav_pkg.sim.network import listening_on
+
+FULL = ("--width", 640, "--height", 360)
+
+TARGETS = {
+    "expert_success_forward": "1",
+    "expert_success_reverse": "1",
+    "nearest_obstacle": "never below 0.5 m",
+    "straight_fraction": "0.60 to 0.80",
+    "loop_over_bare": "at least 0.6",
+    "real_time_ratio": "at least 5",
+    "recorder_share": "under 0.15",
+    "same_bytes": "1",
+    "kills_survived": "30 of 30",
+    "data_wait_share": "under 0.03",
+    "pack_over_decode": "at least 0.85",
+    "pack_over_dataloader": "at least 3",
+    "train_rss_gb": "under 2",
+    "fbptt_memory_gb": "under 3.8",
+    "lstm_over_features": "at least 0.6",
+    "train_over_compute_": "at least 0.97",
+    "online_real_time_ratio": "at least 3",
+    "free_running_p99_ms": "under 33",
+    "online_kills_survived": "30 of 30",
+    "evaluation_jobs_2_over_1": "at least 1.5",
+    "amp_over_eager_tiny_net": "at least 1.2",
+    "amp_over_eager_alex_net": "at least 2",
+    "dag_writer_seconds": "under 10",
+    "dag_writer_mb": "under 500",
+    "combine_seconds": "under 5",
+    "combine_mb": "under 500",
+    "combine_events_seconds": "under 15",
+    "combine_events_mb": "under 500",
+    "study_overhead": "under 0.05",
+    "page_seconds": "under 2",
+}
+"""What each figure shall reach."""
+
+FAMILIES = ("train_over_compute_",)
+"""Beginnings of names whose figures shall all reach the same."""
+
+
+def target_of(name: str) -> str:
+    """What a figure shall reach; empty for nothing."""
+    return TARGETS.get(name) or next((TARGETS[key] for key in FAMILIES if name.startswith(key)), "")
+
+
+def missed(value: float, target: str) -> bool:
+    """Whether a figure does not reach its target, a text of TARGETS; an empty one is always reached."""
+    numbers = [float(text) for text in re.findall(r"\d+(?:\.\d+)?", target)]
+    if not numbers:
+        return False
+    if target.startswith("under"):
+        return not value < numbers[0]
+    if " to " in target:
+        return not numbers[0] <= value <= numbers[1]
+    return not value >= numbers[0]  # at least, never below, 30 of 30, 1
+
+
+class Bench:
+    """Runs the measurements; data and logs go to a work folder that is removed at the end."""
+
+    def __init__(self, output: Path, laps: int, kills: int, repeats: int):
+        self.work = output / "work"
+        self.file = output / "results.json"
+        self.laps, self.kills, self.repeats = laps, kills, repeats
+        self.results: Dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+
+    # What the measurements are made of.
+
+    def report(self, name: str, value: float, unit: str, command: str, detail: str) -> None:
+        """Keep a figure; it is on disk when this returns."""
+        self.results[name] = {
+            "value": value,
+            "unit": unit,
+            "command": command,
+            "detail": detail,
+            "machine": _machine(),
+        }
+        temporary = self.file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.results, indent=1, sort_keys=True) + "\n")
+        os.replace(temporary, self.file)
+        print(f"{name}: {value:.4g} {unit} ({detail})", flush=True)
+
+    def command(self, script: str, *arguments: Any) -> str:
+        """A command line as a user would type it."""
+        return " ".join(["python", f"scripts/{script}", *map(str, arguments)])
+
+    def script(self, name: str) -> Path:
+        """A command's file."""
+        return ROOT / "scripts" / name
+
+    def run(self, *arguments: Any, environment: Optional[Dict[str, str]] = None) -> None:
+        """Run a command of the project to its end."""
+        done = subprocess.run(
+            list(map(str, arguments)),
+            env=dict(os.environ, **(environment or {})),
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+        )
+        if done.returncode:
+            raise SimulatorError(f"'{' '.join(map(str, arguments))}' ended with exit code {done.returncode}")
+
+    def fly(self, tag: str, *arguments: Any) -> List[Dict[str, Any]]:
+        """Fly a session; its run log."""
+        folders = ("--summary_dir", self.work / "log", "--data_root", self.work / "data")
+        self.run(sys.executable, self.script("run_script.py"), "-t", tag, "--owr", *folders, *arguments)
+        lines = (self.work / "log" / tag / "runs.jsonl").read_text().splitlines()
+        return [run for run in map(json.loads, lines) if run["outcome"] != "sim_failure"]
+
+    # The measurements.
+
+    def loop(self) -> None:
+        """The collection loop at full size, recorded, not recorded, and the bare simulator, in turns."""
+        arguments = ("--number_of_runs", 1, "--start", "exact", "--max_duration", 120, *FULL)
+        speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": [], "plugin alone": []}
+        for number in range(self.repeats):
+            for kind, extra in (("recorded", ("-ds",)), ("not recorded", ())):
+                # A tag of its own: thousands of files deleted just before make new ones slow on ext4.
+                run = self.fly(f"loop{number}{len(extra)}", *arguments, *extra)[0]
+                speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
+            speeds["bare"].append(self.bare())
+            speeds["plugin alone"].append(self.plugin_alone())
+        middle = {kind: statistics.median(found) for kind, found in speeds.items()}
+        command = self.command("bench.py", "--only", "loop")
+        how = f"median of {self.repeats}, 640x360 RGB + 160x90 depth + scan at 10 Hz, {os.cpu_count()} cores"
+        self.report(
+            "real_time_ratio", middle["recorded"], "simulated s / wall s", command, f"recording on; {how}"
+        )
+        rates = ", ".join(f"{kind} {10 * speed:.1f}" for kind, speed in middle.items())
+        detail = f"frames/s: {rates}; {how}"
+        self.report("loop_over_bare", middle["recorded"] / middle["bare"], "ratio", command, detail)
+        self.report(
+            "recorder_share", 1 - middle["recorded"] / middle["not recorded"], "share", command, detail
+        )
+
+    def bare(self) -> float:
+        """Simulated seconds per wall second of bare `gzserver --lockstep`, free-running, same sensors."""
+        return real_time_ratio(world="esatv3", robot="drone", seconds=40.0)
+
+    def plugin_alone(self, seconds: float = 12.0) -> float:
+        """Simulated seconds per wall second of the simulator with the plugin, free-running, unheard.
+
+        Bare Gazebo draws with fourfold multisampling, which the plugin turns off: this is the
+        yardstick with the same drawing.
+        """
+        port = Port()
+        environment = listening_on(dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}"))
+        launch = [
+            "roslaunch",
+            "-p",
+            str(port.number),
+            "nav_pkg",
+            "sim.launch",
+            "lockstep:=false",
+            "real_time:=false",
+        ]
+
+        def simulated() -> float:
+            call = ["rosservice", "call", "/gazebo/get_world_properties"]
+            done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=30)
+            found = re.search(r"sim_time: ([\d.]+)", done.stdout)
+            return float(found.group(1)) if found else -1.0
+
+        with open(self.work / "plugin.log", "w") as log:
+            graph = subprocess.Popen(launch, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 90
+            while simulated() < 1:
+                if time.monotonic() > deadline or graph.poll() is not None:
+                    raise SimulatorError(f"sim.launch did not start (see {log.name})")
+                time.sleep(0.5)
+            begin, first = time.monotonic(), simulated()
+            time.sleep(seconds)
+            return (simulated() - first) / (time.monotonic() - begin)
+        finally:
+            graph.send_signal(signal.SIGINT)
+            graph.wait(timeout=60)
+            port.release()
+
+    def determinism(self) -> None:
+        """The same seed in two processes: every byte of rows, images and scans."""
+        arguments = (
+            "--random_seed",
+            77,
+            "--number_of_runs",
+            2,
+            "--start",
+            "route",
+            "--max_duration",
+            30,
+            "-ds",
+        )
+        arguments += ("--noise", "ou", "--sigma_yaw", 0.3, *FULL)
+        for tag in ("one", "two"):
+            self.fly(tag, *arguments)
+        one, two = (self._contents(self.work / "data" / tag) for tag in ("one", "two"))
+        same = [name for name in one if one[name] == two.get(name)]
+        detail = (
+            f"{len(same)} of {len(one)} files identical (frames.csv, images, scans), {len(two)} in the second"
+        )
+        value = len(same) / max(len(one), len(two))
+        self.report(
+            "same_bytes", value, "share of files", self.command("bench.py", "--only", "determinism"), detail
+        )
+
+    @staticmethod
+    def _contents(dataset: Path) -> Dict[str, bytes]:
+        kinds = (".csv", ".jpg", ".png", ".npy")
+        return {
+            str(p.relative_to(dataset)): p.read_bytes()
+            for p in sorted(dataset.rglob("*"))
+            if p.suffix in kinds
+        }
+
+    def kill(self) -> None:
+        """Kill -9 any process at random moments (the test of the same name, with more kills)."""
+        result = self.work / "kills.json"
+        environment = {"NAV_PKG_KILLS": str(self.kills), "NAV_PKG_KILLS_RESULT": str(result)}
+        self.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_kill.py", environment=environment)
+        found = json.loads(result.read_text())
+        bad = found["lost"] + found["changed"]
+        command = f"NAV_PKG_KILLS={self.kills} python -m pytest test/e2e/test_kill.py"
+        detail = (
+            f"{found['kills']} kills of simulator, recorder, supervisor, roscore; "
+            f"{found['runs']} runs committed, {bad} lost or changed"
+        )
+        self.report("kills_survived", found["kills"] if not bad else 0, "kills", command, detail)
+
+    def dag(self) -> None:
+        """Write, read back and check a DAG of 10,000 nodes."""
+        from nav_pkg.cluster import scale
+
+        made = scale.written(scale.synthetic(9700, 297, self.work / "dag"))
+        command = self.command("bench.py", "--only", "dag")
+        detail = f"{made.jobs} nodes, {made.files} files, a DAG file of {made.dag_bytes / 1e6:.1f} MB"
+        self.report("dag_writer_seconds", made.seconds, "s", command, detail)
+        self.report("dag_writer_mb", made.memory, "MB", command, f"added to the process; {detail}")
+
+    def learning(self, names: Sequence[str]) -> None:
+        """The measurements of learning, on three flights of two minutes that are flown for them."""
+        from bench import memory
+        from bench.learning import MEASUREMENTS as ON_FLIGHTS
+        from bench.learning import LearningBench
+
+        found = {
+            "memory": lambda: memory.memory(self.work),
+            "long_run": memory.long_run,
+        }
+        if set(names) & set(ON_FLIGHTS):
+            arguments = ("--number_of_runs", 3, "--start", "route", "--max_duration", 120, *FULL, "-ds")
+            self.fly("learning", *arguments)
+            bench = LearningBench(self.work / "data" / "learning", self.work)
+            found.update({name: functools.partial(run, bench) for name, run in ON_FLIGHTS.items()})
+        for name in names:
+            for figure in found[name]():
+                command = self.command("bench.py", "--only", name)
+                self.report(figure.name, figure.value, figure.unit, command, figure.detail)
+
+    def page(self) -> None:
+        """Write docs/performance.md from all figures."""
+        lines = [
+            "# Performance",
+            "",
+            "Written by `make bench` (`python scripts/bench.py`); do not edit by hand. "
+            "Ratios are formed within one run. Targets that are missed are marked.",
+        ]
+        for machine in sorted({row["machine"] for row in self.results.values()}):
+            lines += ["", f"## {machine}", "", "| figure | value | to reach | detail |", "|---|---|---|---|"]
+            for name, row in sorted(self.results.items()):
+                if row["machine"] == machine:
+                    target = target_of(name)
+                    target += " (**missed**)" if missed(row["value"], target) else ""
+                    value = f"{row['value']:.4g} {row['unit']}"
+                    lines.append(f"| {name} | {value} | {target} | {row['detail']} |")
+        lines += ["", "## Commands", ""]
+        lines += [f"- {name}: `{row['command']}`" for name, row in sorted(self.results.items())]
+        path = ROOT / "docs" / "performance.md"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("\n".join(lines) + "\n")
+        os.replace(temporary, path)
+        print(f"written: {self.file}, {path}")
+
+
+def _machine() -> str:
+    gpu = "a GPU draws" if has_gpu() else "no GPU"
+    today = datetime.date.today().isoformat()
+    return f"{os.cpu_count()} cores, {processor_name()}, {platform.machine()}, {gpu}; {today}"
+
+
+LEARNING = ("train", "amp", "lstm", "long_run", "packing", "memory")
+ELSEWHERE: Dict[str, Callable[[Bench], None]] = {
+    "expert": expert.expert,
+    **online.MEASUREMENTS,
+    **results.MEASUREMENTS,
+}
+MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command."""
+    p = Parser(prog="bench.py", description=__doc__.split("\n\n")[0])
+    p.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="measurements")
+    p.add_argument("--laps", type=int, default=50, help="laps of the expert per direction, kind and delay")
+    p.add_argument("--kills", type=int, default=30, help="processes to kill")
+    p.add_argument("--repeats", type=int, default=3, help="repetitions of the loop's measurement")
+    p.add_argument("--output", type=Path, default=ROOT / "bench", help="folder of results.json")
+    args = p.parse_args(argv)
+    bench = Bench(args.output, args.laps, args.kills, args.repeats)
+    measurements: Dict[str, Callable[[], None]] = {
+        name: functools.partial(ELSEWHERE[name], bench) if name in ELSEWHERE else getattr(bench, name)
+        for name in args.only
+        if name not in LEARNING
+    }
+    if set(args.only) & set(LEARNING):
+        measurements["learning"] = functools.partial(
+            bench.learning, [name for name in args.only if name in LEARNING]
+        )
+    failures = []
+    for name, measure in measurements.items():
+        try:
+            measure()
+        except NavError as error:  # the others still say something
+            failures.append(f"{name}: {error}")
+            print(f"error: {failures[-1]}", file=sys.stderr)
+    if args.output == ROOT / "bench":  # figures that go elsewhere are not the project's
+        bench.page()
+    shutil.rmtree(bench.work, ignore_errors=True)
+    if failures:
+        raise SimulatorError("; ".join(failures))
+    return 0

@@ -1,0 +1,86 @@
+"""What learning in flight costs: lock-step rates, free-running latency, kills; and evaluation in parallel."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Dict, List
+
+if TYPE_CHECKING:
+    from bench.bench import Bench
+
+LEARN = ("--online", "--network", "tiny_net", "--discrete", "--loss", "CrossEntropy", "--shifted_input")
+LEARN += ("--batch_size", 32, "--learning_rate", 0.01, "--alpha", 1, "--start", "route")
+
+
+def online(bench: Bench) -> None:
+    """Lock-step: frames a second while tiny_net learns, and where the time goes."""
+    arguments = (*LEARN, "--number_of_runs", 1, "--max_duration", 120)
+    command = bench.command("run_script.py", "-t", "online", *arguments)
+    run = bench.fly("online", *arguments)[0]
+    timing = json.loads((bench.work / "log" / "online" / "timing.jsonl").read_text().splitlines()[-1])
+    wall, simulated = run["wall_seconds"], run["simulated_seconds"]
+    learning, answering = timing["learn_seconds"] / wall, timing["command_seconds"] / wall
+    detail = (
+        f"one gradient step of 32 a frame, 640x360 camera: {run['frames'] / wall:.1f} frames/s; of the wall "
+        f"time {100 * learning:.0f} % are gradient steps, {100 * answering:.0f} % the net's answers, "
+        f"{100 * (1 - learning - answering):.0f} % simulator, ROS and resizing that learning does not overlap"
+    )
+    bench.report("online_real_time_ratio", simulated / wall, "simulated s / wall s", command, detail)
+
+
+def free_running(bench: Bench) -> None:
+    """Free-running: from image to command while gradient steps run beside it."""
+    arguments = (*LEARN, "--free_running", "--number_of_runs", 1, "--max_duration", 90)
+    command = bench.command("run_script.py", "-t", "free", *arguments)
+    run = bench.fly("free", *arguments)[0]
+    timing = json.loads((bench.work / "log" / "free" / "timing.jsonl").read_text().splitlines()[-1])
+    detail = (
+        f"p50 {1000 * run['inference_p50']:.1f} ms, {run['frames']} frames, {timing['updates']} gradient "
+        f"steps of 32 beside them, {run['deadline_misses']} answers later than the deadline, simulator on "
+        f"the same {os.cpu_count()} cores"
+    )
+    bench.report("free_running_p99_ms", 1000 * run["inference_p99"], "ms", command, detail)
+
+
+def online_kill(bench: Bench) -> None:
+    """Kill -9 of session, learner, supervisor or recorder while a net learns (the test, with more kills)."""
+    result = bench.work / "online_kills.json"
+    environment = {"NAV_PKG_KILLS": str(bench.kills), "NAV_PKG_ONLINE_KILLS_RESULT": str(result)}
+    bench.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_online.py", environment=environment)
+    found = json.loads(result.read_text())
+    command = f"NAV_PKG_KILLS={bench.kills} python -m pytest test/e2e/test_online.py"
+    detail = (
+        f"{found['kills']} kills in {found['runs']} runs, {found['updates']} gradient steps: frames, "
+        "metrics, replay buffer, weights and random states are those of an uninterrupted session, to the byte"
+    )
+    bench.report("online_kills_survived", found["kills"] if found["same"] else 0, "kills", command, detail)
+
+
+def evaluation(bench: Bench) -> None:
+    """Two simulators against one, over the same eight flights of a checkpoint."""
+    arguments = (*LEARN, "--number_of_runs", 1, "--max_duration", 20)
+    bench.fly("flown", *arguments)
+    walls: Dict[int, float] = {}
+    script = bench.script("evaluate.py")
+    common: List[Any] = ["--checkpoint_path", "flown", "--number_of_runs", 8, "--max_duration", 60]
+    # the expert flies, that no flight ends early; the net answers every frame all the same
+    common += ["--alpha", 1, "--summary_dir", bench.work / "log"]
+    for jobs in (1, 2):
+        begin = time.monotonic()
+        bench.run(sys.executable, script, "-t", f"jobs{jobs}", "--jobs", jobs, *common)
+        walls[jobs] = time.monotonic() - begin
+    command = bench.command("evaluate.py", "-t", "jobs2", "--jobs", 2, *common[:6])
+    times = f"{walls[1]:.0f} s with one simulator, {walls[2]:.0f} s with two"
+    detail = f"8 flights: {times}; start and page included"
+    bench.report("evaluation_jobs_2_over_1", walls[1] / walls[2], "ratio", command, detail)
+
+
+MEASUREMENTS = {
+    "online": online,
+    "free_running": free_running,
+    "online_kill": online_kill,
+    "evaluation": evaluation,
+}

@@ -1,0 +1,182 @@
+"""Whose each flag of the cluster's commands (dag_*.py) is.
+
+A command line of these commands holds flags of several layers: its own, and those of the scripts that its
+jobs run. Each is given to the layer that owns it, which checks it with its own parser before anything is
+submitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from nav_pkg.config import learner
+from nav_pkg.config import session as session_config
+from nav_pkg.config.cluster import LENIENT, MODELS, RETIRED, SETTINGS, make_parser, users
+from nav_pkg.config.evaluation import make_evaluation_parser
+from nav_pkg.config.learner import RETIRED as RETIRED_LEARNER
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.setting import Declared
+from nav_pkg.core import UsageError, nearest_name
+
+
+class Layer(NamedTuple):
+    """A script that jobs run.
+
+    Attributes:
+        script: its name.
+        parser: of its own flags.
+        set_here: flags that the command sets itself, and what to do about them.
+        only: flags of it that are taken; None for all.
+    """
+
+    script: str
+    parser: Parser
+    set_here: Mapping[str, str] = {}
+    only: Optional[Tuple[str, ...]] = None
+
+    def takes(self, flag: str) -> Optional[argparse.Action]:
+        """The action of a flag, or None when it is not this script's."""
+        if self.only is not None and flag not in self.only:
+            return None
+        return self.parser._option_string_actions.get(flag)
+
+
+def all_layers() -> List[Layer]:
+    """All scripts that any command's jobs run."""
+    from nav_pkg.config import cleaning
+
+    return [
+        Layer("run_script.py", session_config.make_parser()),
+        Layer("main.py", learner.make_parser()),
+        Layer("clean_dataset.py", cleaning.make_parser()),
+        Layer("evaluate.py", make_evaluation_parser()),
+    ]
+
+
+def _count(action: argparse.Action, words: Sequence[str], known: Any) -> int:
+    """How many words after a flag are its values."""
+    if action.nargs == 0:
+        return 0
+    if isinstance(action.nargs, int):
+        return min(action.nargs, len(words))
+    if action.nargs is None:
+        return min(1, len(words))
+    count = 0
+    for word in words:
+        if known(word.split("=")[0]) or (word.startswith("-") and not re.match(r"-[\d.]", word)):
+            break
+        count += 1
+    return count
+
+
+def route(
+    command: str,
+    own: Parser,
+    layers: Sequence[Layer],
+    argv: Sequence[str],
+    shared: Sequence[str] = (),
+) -> Tuple[argparse.Namespace, Dict[str, List[str]]]:
+    """Give every word of a command line to the layer that owns it.
+
+    Args:
+        command: the command's name.
+        own: the parser of its own flags, which come first.
+        layers: the scripts that its jobs run; a flag that several know is the first one's.
+        argv: the command line.
+        shared: flags that go to every layer that knows them.
+
+    Returns:
+        The command's own flags, and the words of each script as they were typed.
+
+    Raises:
+        UsageError: a flag that nobody knows, that no job uses, or that the command sets itself.
+    """
+    mine: List[str] = []
+    words: Dict[str, List[str]] = {layer.script: [] for layer in layers}
+    argv = list(argv)
+    lenient = "--allow_unused_flags" in argv or os.environ.get(LENIENT, "") not in ("", "0")
+    own_actions = own._option_string_actions
+
+    def known(flag: str) -> bool:
+        return flag in own_actions or any(layer.takes(flag) for layer in layers)
+
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        flag, joined, _ = word.partition("=")
+        at += 1
+        if not flag.startswith("-") or flag == "-":
+            raise UsageError(f"{command}: unknown argument {word!r}; see {command} --help")
+        owners = [layer for layer in layers if layer.takes(flag)]
+        action = own_actions.get(flag) or (owners[0].takes(flag) if owners else None)
+        if action is None:
+            action = _unused(command, own, layers, flag, lenient)
+            at += 0 if joined else _count(action, argv[at:], known)
+            continue
+        values = [] if joined else argv[at : at + _count(action, argv[at:], known)]
+        at += len(values)
+        if flag in own_actions:
+            mine += [word, *values]
+            continue
+        if flag in owners[0].set_here:
+            cure = owners[0].set_here[flag] or "leave it out"
+            raise UsageError(f"{command}: {flag} is what {command} sets for its jobs: {cure}")
+        for layer in owners if flag in shared else owners[:1]:
+            words[layer.script] += [word, *values]
+    return own.parse_args(mine), words
+
+
+def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenient: bool) -> argparse.Action:
+    """The action of a flag that no job of a command uses; the error, or else a warning, names the right one.
+
+    Raises:
+        UsageError: nobody knows the flag, or it is not to be passed over.
+    """
+    retired = RETIRED.get(flag) or RETIRED_LEARNER.get(flag)
+    not_needed = RETIRED.get(flag, "").startswith("is not needed: ")
+    if retired and not (lenient and not_needed):
+        raise UsageError(f"{command}: {flag} {retired}")
+    if retired:
+        print(f"warning: {command}: {flag} {retired}; passed over", file=sys.stderr)
+        return argparse.Action([flag], "", nargs=None)
+    action, text = None, ""
+    for other in SETTINGS.values():
+        if flag in other.names:
+            owners = ", ".join(users(other))
+            right = _right_one(command, other)
+            text = f"{flag} belongs to {owners}; no job of {command} uses it: {right}"
+            action = make_parser(users(other)[0], "")._option_string_actions[flag]
+    for layer in all_layers():
+        found = layer.parser._option_string_actions.get(flag)
+        if action is None and found is not None:
+            action, text = (
+                found,
+                f"{flag} belongs to {layer.script}, which no job of {command} runs: leave it out",
+            )
+    if action is None:
+        names = own.flags() + [name for layer in layers for name in layer.parser.flags()]
+        hint = nearest_name(flag, names)
+        hint = hint if "did you mean" in hint else f"; see {command} --help"
+        raise UsageError(f"{command}: unknown flag {flag!r}{hint}")
+    if not lenient:
+        raise UsageError(f"{command}: {text} (--allow_unused_flags passes it over)")
+    print(f"warning: {command}: {text}; passed over", file=sys.stderr)
+    return action
+
+
+def _right_one(command: str, other: Declared) -> str:
+    """What to give instead of another command's flag: this one's of the same family, if it has one."""
+    family = other.flag.rsplit("_", 1)[0] if other.flag.count("_") > 1 else other.flag
+    same = [
+        each.flag
+        for each in SETTINGS.values()
+        if command in users(each) and each.flag.startswith(family) and each is not other
+    ]
+    if family.startswith(("--wall_time", "--gpumem")) and same:
+        return f"give {' or '.join(same)}"
+    instead = other.about.more["instead"]
+    return instead if instead and command in MODELS else "leave it out"

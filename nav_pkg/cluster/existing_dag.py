@@ -1,0 +1,242 @@
+"""What the folder of a tag holds already: nothing, the same DAG, which is resumed, or something else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+from nav_pkg import schemas
+from nav_pkg.cluster.plan import LOCAL_KINDS, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE, Plan
+from nav_pkg.cluster.status import read_nodes
+from nav_pkg.core import UsageError
+from nav_pkg.data import files
+
+OURS = frozenset(
+    {
+        "run_conf.json",
+        "config.json",
+        "my-model",
+        "evaluation_conf.json",
+        "dagger.json",
+        "dataset.json",
+        "round_1",
+    }
+)
+"""Files that tell a job's log or recording from other folders."""
+
+
+def state_of(plan: Plan) -> str:
+    """What a tag's folder holds: `nothing`, the `same` DAG, `other` things, or a `done` DAG.
+
+    A done DAG some of whose jobs are to be done again (`changed`) is the same one, not yet done.
+
+    Raises:
+        DataError: plan.json is damaged.
+    """
+    file = plan.folder / PLAN_FILE
+    if not file.exists():
+        return "other" if any(path.exists() for path in _outputs(plan)) else "nothing"
+    before = files.read_json(file, schemas.PLAN)
+    same = before.get("command") == plan.command
+    same = same and all(before.get(name) == value for name, value in plan.places().items())
+    if not same or _by_flag(before.get("configuration")) != _configuration(plan):
+        return "other"
+    return "done" if is_done(plan.folder) and not changed(plan) else "same"
+
+
+def changed(plan: Plan) -> List[str]:
+    """The jobs whose command is another than at the last submission, and those that come after them.
+
+    Only of the kinds that make all they leave anew each time: others go on with what they have made, and
+    refuse other flags themselves.
+    """
+    found: Dict[str, None] = {}
+    for job in plan.jobs:
+        spec = plan.folder / "jobs" / f"{job.name}.json"
+        anew = job.kind in LOCAL_KINDS and spec.exists()
+        other = anew and files.read_json(spec, schemas.SPEC)["command"] != [*job.command]
+        if other or any(parent in found for parent in job.parents):
+            found[job.name] = None
+    return list(found)
+
+
+def _outputs(plan: Plan) -> Iterator[Path]:
+    roots = {"log": plan.summary_dir, "data": plan.data_root}
+    for place in (place for job in plan.jobs for place in job.outputs):
+        kind, _, name = place.partition("/")
+        yield roots[kind] / name
+
+
+def _outputs_before(plan: Plan) -> Iterator[Path]:
+    """What the jobs of the tag's last DAG wrote, of which there may be more; not in another data root."""
+    file = plan.folder / PLAN_FILE
+    submitted = file.exists() and (plan.folder / SUBMITTED_FILE).exists()
+    before = files.read_json(file, schemas.PLAN) if submitted else {}
+    roots = {"log": plan.summary_dir}
+    if before.get("data_root") == str(plan.data_root):
+        roots["data"] = plan.data_root
+    for place in (place for job in before.get("jobs") or [] for place in job.get("outputs") or []):
+        kind, _, name = place.partition("/")
+        if kind in roots and name and ".." not in Path(name).parts and not Path(name).is_absolute():
+            yield roots[kind] / name
+
+
+def differences(plan: Plan) -> str:
+    """How a tag's DAG differs from the plan, in a few words; empty when it has none."""
+    file = plan.folder / PLAN_FILE
+    if not file.exists():
+        return ""
+    before = files.read_json(file, schemas.PLAN)
+    if before.get("command") != plan.command:
+        return f"{before.get('command')}, not {plan.command}"
+    for name, value in plan.places().items():
+        if before.get(name) != value:
+            return f"--{name} {before.get(name)}, not {value}"
+    old, new = _by_flag(before.get("configuration")), _configuration(plan)
+    if old == new:
+        return ""
+    where, one, other = files.first_difference(old, new)
+    return f"{where[where.find('.-') + 1 :]} {one}, not {other}"  # a flag's name says whose it is
+
+
+def _configuration(plan: Plan) -> Any:
+    return _by_flag(json.loads(files.to_json(dict(plan.configuration))))
+
+
+def _by_flag(value: Any) -> Any:
+    """Command lines in a configuration as flags and their values; anything else as it is."""
+    if isinstance(value, dict):
+        return {key: _by_flag(item) for key, item in value.items()}
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return value
+    found: Dict[str, List[str]] = {}
+    name = ""
+    for word in value:
+        if re.match("--?[A-Za-z]", word):
+            name, equals, rest = word.partition("=")
+            found[name] = [rest] if equals else []
+        else:
+            found.setdefault(name, []).append(word)
+    return {name: " ".join(words) or True for name, words in found.items()}
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a DAG has come to its end and all of its nodes are done."""
+    nodes = read_nodes(folder / STATUS_FILE)
+    return bool(nodes) and all(node["status"] == "done" for node in nodes.values())
+
+
+def begin_anew(plan: Plan) -> None:
+    """Remove what the jobs of a tag's DAG made, and its files; nothing of a DAG that was never submitted.
+
+    Raises:
+        UsageError: something else stands there or within, or a process still writes there.
+    """
+    if not (plan.folder / PLAN_FILE).exists() and plan.folder.exists() and any(plan.folder.iterdir()):
+        raise UsageError(f"--owr: {plan.folder} was not made by {plan.command}; remove it yourself")
+    paths = [path for path in dict.fromkeys(_outputs_before(plan)) if path.exists() or path.is_symlink()]
+    for path in _outputs(plan):
+        if path.exists() and path not in paths:
+            raise UsageError(
+                f"--owr: {path} was not made by a DAG of -t {plan.tag}: move or remove it, or choose "
+                "another -t"
+            )
+    for path in paths:
+        if path.is_symlink() or not path.is_dir() or not _ours(path):
+            raise UsageError(f"--owr: {path} holds something else than what a job writes; remove it yourself")
+        for inner in _within(plan, path):
+            if not any(other in (inner, *inner.parents) for other in paths if path in other.parents):
+                raise UsageError(f"--owr: {inner} lies in {path}, which would go: move or remove it")
+    with contextlib.ExitStack() as locks:
+        for path in paths:
+            if plan.summary_dir in path.parents:
+                locks.callback(os.close, _lock(path))
+        for path in (plan.folder, *paths):
+            if path.exists():
+                files.remove_tree(path)
+
+
+def _lock(path: Path) -> int:
+    lock = files.lock_beside(path)
+    if lock is None:
+        raise UsageError(
+            f"--owr: {path} is in use by another process; a job that was removed may be saving there: try "
+            "again in two minutes"
+        )
+    return lock
+
+
+def _within(plan: Plan, path: Path) -> Iterator[Path]:
+    """Datasets, logs of trainings and DAGs below a folder that jobs wrote."""
+    if plan.data_root in path.parents:
+        yield from (file.parent for file in path.glob("*/**/dataset.json"))
+    else:
+        yield from (file.parent for file in path.glob("*/**/config.json"))
+        yield from (file.parent for file in path.glob(f"**/DAG/{PLAN_FILE}"))
+
+
+def _ours(path: Path) -> bool:
+    """Whether a folder is one that a job of ours made: a log, a recording, or empty."""
+    entries = [entry.name for entry in path.iterdir()]
+    return not entries or bool({*entries} & OURS)
+
+
+def existing(plan: Plan) -> Path:
+    """The first folder of a plan's jobs that is there already; the tag's when there is none."""
+    return next((path for path in _outputs(plan) if path.exists()), plan.summary_dir / plan.tag)
+
+
+@contextlib.contextmanager
+def locked(plan: Plan) -> Iterator[None]:
+    """Hold a tag's folder against a second submission at the same moment.
+
+    Raises:
+        UsageError: another process writes or submits the same tag.
+    """
+    try:
+        lock = files.lock_beside(plan.folder)
+    except OSError as error:
+        raise files.disk_error(plan.folder, error, "--summary_dir") from error
+    if lock is None:
+        raise UsageError(f"-t {plan.tag}: is being submitted by another process; wait, or choose another -t")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def rescues(plan: Plan) -> List[Path]:
+    """The rescue files of a DAG, the oldest first."""
+    return sorted(plan.folder.glob(f"{plan.file.name}.rescue*"))
+
+
+def make_rescue(plan: Plan) -> Optional[Path]:
+    """Write a rescue file where DAGMan's own would not do.
+
+    That is where a DAG was cut off without one (its host died): its nodes' status says what is done; and
+    where jobs are to be done again (`changed`).
+
+    Returns:
+        The file; None where the last one will do, or nothing is done yet.
+    """
+    record = plan.folder / SUBMITTED_FILE
+    taken = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
+    there, again = rescues(plan), changed(plan)
+    written = len(there) > taken  # by the last DAGMan
+    if written:
+        done = re.findall(r"^DONE (\S+)", files.read_text(there[-1]), re.MULTILINE)
+    else:
+        nodes = read_nodes(plan.folder / STATUS_FILE)
+        done = [name for name, node in nodes.items() if node["status"] == "done"]
+    if not done or (written and not again):
+        return None
+    file = plan.folder / f"{plan.file.name}.rescue{len(there) + 1:03d}"
+    lines = [f"DONE {name}\n" for name in done if name not in again]
+    files.atomic_write(file, "".join(lines), "--summary_dir")
+    if again:  # what it says of them no longer holds
+        (plan.folder / STATUS_FILE).unlink(missing_ok=True)
+    return file

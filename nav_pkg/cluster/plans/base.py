@@ -1,0 +1,482 @@
+"""What all of the cluster's commands do: check every flag, plan, estimate, write, submit, continue.
+
+A command (`dag_train.py` and the others) says which scripts its jobs run and which jobs there are; the
+rest is here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from nav_pkg.cluster import client, command_line, estimate, existing_dag, submit, transfer, write
+from nav_pkg.cluster.command_line import Layer
+from nav_pkg.cluster.estimate import Work
+from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
+from nav_pkg.config import cluster as cluster_config
+from nav_pkg.config import paths
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.types import absolute_network
+from nav_pkg.core import ROOT, DataError, UsageError
+from nav_pkg.data import files
+from nav_pkg.data.reader import Dataset, load_dataset
+from nav_pkg.session import plan_files
+from nav_pkg.sim import description
+from nav_pkg.sim.cameras import side_cameras
+from nav_pkg.world.plan_file import PLANS, absolute, is_plan_file
+
+CPUS = 2
+MOST_TAG = 180
+"""Characters of a tag: it is part of file names (`dag_file_TAG.dagman.out`), of which there are 255."""
+RETRIES = {"record": 4, "report": 3, "evaluate": 3, "online": 4}
+"""How often a kind of job is tried again that failed; 2 for others."""
+
+
+class PlannedJob(NamedTuple):
+    """A job and what it is expected to take."""
+
+    job: Job
+    work: Work
+
+
+class DagCommand:
+    """A command of the cluster; its subclasses say what the jobs are.
+
+    Attributes:
+        name: e.g. `dag_train.py`.
+        about: one sentence for its help.
+        shared: flags that go to every script that knows them.
+        free: own flags that may differ when a DAG is continued, beside those of hosts and resources.
+
+    Args:
+        argv: the command line.
+
+    Raises:
+        NavError: something is wrong with it.
+    """
+
+    name = ""
+    about = ""
+    shared: Tuple[str, ...] = ("--speed", "--turn_speed")
+    gpu_jobs = True
+
+    def __init__(self, argv: Sequence[str]):
+        own = cluster_config.make_parser(self.name, self.about)
+        if any(word in ("-h", "--help") for word in argv):
+            own.parse_args(["--help"])
+        self.args, self.words = command_line.route(self.name, own, self.layers(), argv, self.shared)
+        home = Path(self.args.home or ".").expanduser()
+        self.summary_dir = self._folder(home, self.args.summary_dir, paths.summary_dir())
+        self.data_root = self._folder(home, self.args.data_root, paths.data_root())
+        self.words = {script: self._portable(words) for script, words in self.words.items()}
+        self.tag: str = self.args.log_tag
+        if len(self.tag) > MOST_TAG:
+            raise UsageError(
+                f"{self.name}: -t {self.tag[:20]}...: a tag of {len(self.tag)} characters, which HTCondor's "
+                f"file names have to hold: at most {MOST_TAG}"
+            )
+        self.gpus = 0
+        self.warnings: List[str] = []
+
+    @staticmethod
+    def _folder(home: Path, given: Optional[str], default: Path) -> Path:
+        return (home / Path(given).expanduser() if given else default).resolve()
+
+    def _portable(self, words: Sequence[str]) -> List[str]:
+        """Words for jobs, which run in other folders, on other hosts: with paths that hold there.
+
+        Raises:
+            UsageError: a file of this host that does not go along.
+        """
+        found, flag = [], ""
+        for word in words:
+            if not word.startswith("-"):
+                found.append(self._portable_value(flag, word))
+                continue
+            flag, equals, value = word.partition("=")
+            found.append(f"{flag}={self._portable_value(flag, value)}" if equals else word)
+        return found
+
+    def _portable_value(self, flag: str, value: str) -> str:
+        path, travels = Path(value).expanduser(), self.args.file_transfer
+        if flag in ("-m", "--checkpoint_path") and (path.is_absolute() or ".." in path.parts):
+            path = Path(os.path.normpath(self.summary_dir / path))
+            if self.summary_dir in path.parents:
+                return str(path.relative_to(self.summary_dir))
+            if travels:
+                raise UsageError(
+                    f"{self.name}: {flag} {value}: with --file_transfer a checkpoint has to lie in the "
+                    f"folder of all logs, {self.summary_dir}: copy it there"
+                )
+            return str(path)
+        if flag == "--network" and ".py:" in value:
+            if travels:
+                raise UsageError(
+                    f"{self.name}: {flag} {value}: with --file_transfer a network goes along with the "
+                    "code: put "
+                    f"the file into {ROOT}/nav_pkg/nets and give the network's name"
+                )
+            return absolute_network([flag, value])[1]
+        if flag == "--robot" and value.endswith(".yaml"):
+            if travels:
+                raise UsageError(
+                    f"{self.name}: --robot {value}: with --file_transfer a robot goes along with the code: "
+                    f"put the file into {ROOT}/config/robot and give its name"
+                )
+            return str(path.resolve())
+        if flag in ("-w", "--world", "--worlds") and is_plan_file(value):
+            if travels:
+                raise UsageError(
+                    f"{self.name}: {flag} {value}: with --file_transfer a world goes along with the code: "
+                    f"put the file into {PLANS} and give its name"
+                )
+            return absolute(value)
+        return value
+
+    # What a command says of itself.
+
+    def layers(self) -> List[Layer]:
+        """The scripts that its jobs run."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check the scripts' flags with their own parsers, and what they read.
+
+        Raises:
+            NavError: a script would refuse them.
+        """
+        raise NotImplementedError
+
+    def jobs(self) -> List[PlannedJob]:
+        """The jobs, parents before children."""
+        raise NotImplementedError
+
+    def configuration(self) -> Dict[str, Any]:
+        """What must be the same for a DAG to be continued."""
+        return {"flags": self.words}
+
+    def check_places(self, goes_on: bool) -> None:
+        """Look at what stands where the jobs will write, before anything is removed for them.
+
+        Args:
+            goes_on: a DAG that was begun, whose jobs may have written there.
+
+        Raises:
+            NavError: it is not this DAG's to replace.
+        """
+
+    def prepare(self) -> None:
+        """Make what the jobs find there, once all is known to be good."""
+
+    def made(self) -> Path:
+        """Where the user looks first when the DAG is done."""
+        return self.summary_dir / self.tag / "report.html"
+
+    # Parts that commands share.
+
+    def given(self, flag: str) -> Any:
+        """An own flag's value, or None where the command has no such flag."""
+        return getattr(self.args, flag, None)
+
+    @contextlib.contextmanager
+    def folders(self) -> Iterator[None]:
+        """Let the scripts' own checks see the folders that the jobs will see."""
+        names = {"NAV_PKG_LOG": str(self.summary_dir), "NAV_PKG_DATA": str(self.data_root)}
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update(names)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+    def asked(self, kind: str, name: str, command: Sequence[Any], work: Work, **more: Any) -> PlannedJob:
+        """A job with the resources that the flags ask for, or that are estimated.
+
+        Args:
+            kind: of the job.
+            name: of its node.
+            command: script and arguments.
+            work: what it is expected to take.
+            more: other values of `Job`; `wall_flag` names the flag of its wall time, `gpumem` is the
+                memory of its GPUs in MB (none: it uses no GPU), `reads` the MB of datasets that are not
+                there yet.
+        """
+        reads = more.pop("reads", None)
+        flag = more.pop("wall_flag", "")
+        gpumem = more.pop("gpumem", None)
+        wall = self.given(flag) if flag else None
+        heavy = bool(flag)  # those of the light ones, which only read and write, are not the user's to say
+        if flag and wall:
+            estimate.check_wall_time(f"{self.name}: --{flag}", wall, work, f"a {kind} job")
+        if heavy:
+            self.warn(estimate.memory_warning(work, self.args.rammem or 0.0, f"a {kind} job"))
+        space = work
+        if heavy and self.args.file_transfer:  # tars lie beside what is in them
+            if reads is None:
+                reads = sum(self._megabytes(name) for name in more.get("datasets", ()))
+            space = dataclasses.replace(work, disk=2 * (work.disk + reads))
+        asks = estimate.resources(
+            space,
+            (self.args.cpus or CPUS) if heavy else 1,
+            (self.args.rammem or 0.0) if heavy else 0.0,
+            (self.args.diskmem or 0.0) if heavy else 0.0,
+            self.gpus if gpumem else 0,
+            gpumem or 0,
+        )
+        return PlannedJob(
+            Job(
+                name=name,
+                kind=kind,
+                command=tuple(map(str, command)),
+                resources=asks,
+                # light ones keep nothing: stopped, they would begin again and again
+                wall_time=float(wall or estimate.wall_time(work)) if heavy else 0.0,
+                retries=RETRIES.get(kind, 2),
+                seconds=round(work.seconds, 1),
+                **more,
+            ),
+            work,
+        )
+
+    def _megabytes(self, name: str) -> float:
+        return sum(map(len, self.dataset(name).runs)) * estimate.USUAL.megabytes
+
+    def warn(self, text: str) -> None:
+        """Keep a warning, once."""
+        if text and text not in self.warnings:
+            self.warnings.append(text)
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset that jobs will read.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        return load_dataset(name, self.data_root)
+
+    def _image(self, kind: str, image: str) -> str:
+        """An image by HTCondor's rule: what is neither docker://NAME nor .sif is a folder."""
+        if kind == "docker" and not image.startswith("docker://"):
+            if image.endswith(".sif"):
+                raise UsageError(f"{self.name}: --image {image} is Apptainer's: give -pe sing")
+            return f"docker://{image}"
+        if kind == "sing" and "://" not in image:
+            file = Path(image).expanduser().resolve()  # jobs begin in a folder of their own
+            if not file.exists():
+                raise UsageError(
+                    f"{self.name}: --image {file}: no such file; docs/cluster.md says how to build one; one "
+                    "of a registry begins with docker://"
+                )
+            return str(file)
+        return image
+
+    def plan(self) -> Tuple[Plan, Dict[str, Work]]:
+        """The checked plan, and what its jobs are expected to take.
+
+        Raises:
+            UsageError: HTCondor could not hold it.
+        """
+        asked = self.jobs()
+        args = self.args
+        container = args.python_environment != "virtualenv"
+        if container != bool(args.image):
+            raise UsageError(
+                f"{self.name}: --python_environment {args.python_environment} and --image "
+                f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
+            )
+        image = self._image(args.python_environment, args.image or "")
+        plan = Plan(
+            command=self.name,
+            tag=self.tag,
+            summary_dir=self.summary_dir,
+            data_root=self.data_root,
+            root=ROOT,
+            jobs=tuple(one.job for one in asked),
+            hosts=Hosts(
+                greenlist=self._hosts("greenlist"),
+                blacklist=self._hosts("blacklist"),
+                nice=not args.not_nice,
+                image=image,
+                file_transfer=args.file_transfer,
+                max_jobs=args.max_jobs,
+            ),
+            configuration=self._identified(self.configuration()),
+        )
+        plan.check()
+        return plan, {one.job.name: one.work for one in asked}
+
+    def _identified(self, configuration: Dict[str, Any]) -> Dict[str, Any]:
+        """With what the plan files hold, which may change before the same command is given again."""
+        plans = plan_files.digests(word for words in self.words.values() for word in words)
+        return {**configuration, "plans": plans} if plans else configuration
+
+    def _hosts(self, kind: str) -> Tuple[str, ...]:
+        given = tuple(getattr(self.args, kind) or ())
+        if given or not getattr(self.args, f"use_{kind}"):
+            return given
+        file = ROOT / "config" / "cluster" / f"{kind}.txt"
+        lines = files.read_text(file).splitlines() if file.exists() else []
+        hosts = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        if not hosts:
+            raise UsageError(f"{self.name}: --use_{kind}: {file} names no host: write some there, one a line")
+        return hosts
+
+
+def frame_of(line: argparse.Namespace) -> estimate.Frame:
+    """What the cameras of a session give each time.
+
+    Args:
+        line: run_script.py's flags.
+    """
+    images = 1 + len(side_cameras(description.read_robot(line.robot)))
+    return estimate.Frame(
+        images * line.width * line.height, line.depth_width * line.depth_height, bool(line.bag)
+    )
+
+
+def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:
+    """The models that a command trains: (folder, seed).
+
+    Raises:
+        UsageError: more models than seeds, or a seed or name twice.
+    """
+    seeds = list(args.seeds)
+    count = args.number_of_models or len(seeds)
+    if count > len(seeds):
+        raise UsageError(
+            f"{command}: --number_of_models {count} with {len(seeds)} seeds: two models of one seed are the "
+            "same model: give as many --seeds"
+        )
+    names = getattr(args, "model_names", None) or [f"seed_{seed}" for seed in seeds]
+    if len(names) < count:
+        raise UsageError(f"{command}: --model_names has {len(names)} names for {count} models: name each")
+    chosen = list(zip(names[:count], seeds[:count]))
+    for what, values in (("--seeds", seeds[:count]), ("--model_names", names[:count])):
+        for value in values:
+            if values.count(value) > 1:
+                raise UsageError(f"{command}: {what} {value} is given twice: each model needs its own")
+    return chosen
+
+
+def run(command: Callable[[Sequence[str]], DagCommand], argv: Optional[Sequence[str]] = None) -> int:
+    """Run a command of the cluster; returns the exit code."""
+    one: DagCommand = command(list(sys.argv[1:] if argv is None else argv))
+    with one.folders():
+        one.check()
+    args = one.args
+    if args.estimate:
+        one.gpus = args.gpunum or 0 if one.gpu_jobs else 0
+        plan, works = one.plan()
+        _say(estimate.table(plan, works), one.warnings)
+        return 0
+    if args.dont_submit:
+        client.offline()
+        one.gpus = args.gpunum or 0 if one.gpu_jobs else 0
+    else:
+        client.use(pool_environment())
+        one.gpus = _gpus(one)
+    plan, works = one.plan()
+    with existing_dag.locked(plan):
+        return _write_and_submit(one, plan, works)
+
+
+def _gpus(one: DagCommand) -> int:
+    if not one.gpu_jobs:
+        return 0
+    if one.args.gpunum is not None:
+        return int(one.args.gpunum)
+    return 1 if client.Machines.of_pool().gpus else 0
+
+
+def pool_environment() -> Dict[str, str]:
+    """CONDOR_CONFIG and PATH of the configured pool, or else of the personal one, which is started."""
+    from nav_pkg.cluster import pool
+
+    return pool.prefix_environment(pool.ensure_pool())
+
+
+def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
+    args = one.args
+    if args.dont_submit and (plan.folder / SUBMITTED_FILE).exists():
+        raise UsageError(
+            f"--dont_submit: the DAG of -t {plan.tag} was submitted, and may be running with the files that "
+            "this would write: choose another -t"
+        )
+    running = [] if args.dont_submit else submit.in_queue(plan.folder)
+    if running:
+        raise UsageError(
+            f"-t {plan.tag}: its DAG is in the queue (job {running[0]}): see dag_status.py -t {plan.tag}, or "
+            f"condor_rm {running[0]}"
+        )
+    if plan.hosts.file_transfer and not args.dont_submit:
+        submit.wait_for_removed(plan.folder)
+    state = existing_dag.state_of(plan)
+    if state != "other" or args.owr:
+        one.check_places(goes_on=state in ("same", "done"))
+    rescue: Optional[Path] = None
+    if state != "nothing" and args.owr:
+        existing_dag.begin_anew(plan)
+    elif state == "done":
+        print(f"-t {plan.tag}: this DAG is done; what it made: {one.made()} (--owr begins anew)")
+        return 0
+    elif state == "other":
+        how = existing_dag.differences(plan)
+        if not how:
+            raise UsageError(
+                f"{existing_dag.existing(plan)}: exists already, not made by a DAG of -t {plan.tag}; choose "
+                "another -t, or move it"
+            )
+        raise UsageError(
+            f"{plan.summary_dir / plan.tag}: holds another DAG ({how}); give the same flags to continue it, "
+            "--owr to begin anew, or another -t"
+        )
+    elif state == "same":
+        rescue = existing_dag.make_rescue(plan)
+    one.prepare()
+    transfer.pack(plan)
+    write.write(plan, retry=not args.dont_retry)
+    write.validate(plan)
+    _say(estimate.summary(plan, works), one.warnings)
+    print(f"{len(plan.jobs)} jobs: {plan.file}")
+    if args.dont_submit:
+        return 0
+    for line in client.Machines.of_pool().unfit(plan):
+        print(f"warning: {line}", file=sys.stderr)
+    cluster = submit.submit(plan)
+    done = len(files.read_text(rescue).splitlines()) if rescue else 0
+    more = f"; goes on after {done} jobs that are done" if done else ""
+    print(f"submitted: job {cluster}{more}; watch it with: python scripts/dag_status.py {plan.tag}")
+    return 0
+
+
+def _say(lines: Sequence[str], warnings: Sequence[str]) -> None:
+    print("\n".join(lines))
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def refuse_existing(path: Path, flag: str) -> None:
+    """Refuse a folder that is there.
+
+    Raises:
+        DataError: it is.
+    """
+    if path.exists():
+        raise DataError(f"{path}: exists; choose another {flag}, or --owr to replace it")
+
+
+def layer(script: str, parser: Parser, *set_here: str, **cures: str) -> Layer:
+    """A script that jobs run, and the flags that the command sets itself."""
+    table = {flag: "" for flag in set_here}
+    table.update({f"--{key}": cure for key, cure in cures.items()})
+    return Layer(script, parser, table)

@@ -1,0 +1,183 @@
+"""dag_create_data: recorders side by side on a cluster; what they fly becomes one dataset.
+
+The recorders share the runs of one session: run i is the same flight, and the dataset has the same bytes,
+whoever flies it. Their recordings are gathered under the tag, cleaned and split into --destination, and
+verified there.
+
+Example:
+    dag_create_data.py -t collect --number_of_recorders 4 --number_of_runs 2 --destination mine --val_len 1
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+from nav_pkg.cluster import estimate
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, refuse_existing
+from nav_pkg.config import cleaning as cleaning_config
+from nav_pkg.config import learner
+from nav_pkg.config import session as session_config
+from nav_pkg.core import UsageError
+from nav_pkg.data import clean
+from nav_pkg.flight.schedule import Schedule
+from nav_pkg.session import arguments
+from nav_pkg.session.session import Session
+from nav_pkg.world import load_plan
+
+_SET_HERE = ("--startswith", "--endswith", "--sources", "--again")
+"""Flags of clean_dataset.py that the command sets itself."""
+
+
+class CreateData(DagCommand):
+    """N recorders -> merge -> clean -> verify."""
+
+    name = "dag_create_data.py"
+    about = "Record a dataset with many simulators side by side, on a cluster."
+    shared = ("--random_seed",)
+    gpu_jobs = False
+
+    def layers(self) -> List[Any]:
+        """run_script.py records, clean_dataset.py cleans; what main.py owns goes to the learner in flight."""
+        return [
+            layer(
+                "run_script.py", session_config.make_parser(), "--shard", "--data_location", "--shared_master"
+            ),
+            layer("clean_dataset.py", cleaning_config.make_parser(), *_SET_HERE),
+            layer("main.py", learner.make_parser(), wall_time="give --wall_time_rec"),
+        ]
+
+    def check(self) -> None:
+        """Check a recorder's flags and the cleaning's; the destination must be free."""
+        line, learned = arguments.split(self._recorder(0, 1, checked=True))
+        if line.learns:
+            raise UsageError(
+                f"{self.name}: --online without --no_training learns, which needs its runs in order: see "
+                "dag_train_online.py"
+            )
+        Session(line, learned, check_only=True)
+        self.flights = arguments.schedule(line)
+        self.runs = line.number_of_runs
+        self.frame = frame_of(line)
+        self.checkpoint = line.checkpoint_path
+        cleaning = cleaning_config.parse([*self.words["clean_dataset.py"], *self._destination()])
+        for flag in ("dry_run",):
+            if getattr(cleaning, flag):
+                raise UsageError(f"{self.name}: --{flag}: is clean_dataset.py's alone; see --estimate")
+        lap = load_plan(self.flights.world).route.length / max(0.1, self.flights.speed)
+        if 0 < self.flights.max_duration < lap and cleaning.outcomes == ["success"]:
+            self.warn(
+                f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
+                "cleaning takes whole laps alone: give --outcomes timeout too"
+            )
+        made = Path(self.args.destination)
+        for other, what in (
+            (self.tag, "the tag, as which the recordings are gathered"),
+            (f"recorders/{self.tag}", "where the recorders write"),
+        ):
+            if made == Path(other) or made in Path(other).parents or Path(other) in made.parents:
+                raise UsageError(
+                    f"{self.name}: --destination {made}: {other} is {what}: choose another, not within it "
+                    "or around it"
+                )
+
+    def check_places(self, goes_on: bool) -> None:
+        """Refuse a destination that is there and not this DAG's."""
+        there = self.data_root / self.args.destination
+        if not self.args.owr and not goes_on:
+            refuse_existing(there, "--destination")
+        clean.refuse_others(there, [self.tag])
+
+    def made(self) -> Path:
+        """The cleaned dataset."""
+        return self.data_root / self.args.destination
+
+    def configuration(self) -> Dict[str, Any]:
+        """The flights, and how many recorders share them. How they are cleaned, and to where, may change."""
+        return {
+            "flags": {script: words for script, words in self.words.items() if script != "clean_dataset.py"},
+            "number_of_recorders": self.args.number_of_recorders,
+        }
+
+    def _destination(self) -> List[str]:
+        return ["--sources", self.tag, "--destination", self.args.destination]
+
+    def _recording(self, number: int) -> str:
+        return f"recorders/{self.tag}/r{number}"
+
+    def _recorder(self, number: int, runs: int, checked: bool = False) -> List[str]:
+        """The flags of a recorder.
+
+        Args:
+            number: of the recorder, from 0.
+            runs: of each recorder; --number_of_runs of all of them together is that many times their number.
+            checked: only for a check of the flags.
+        """
+        count = self.args.number_of_recorders
+        words = ["-t", f"{self.tag}/r{number}", "-ds", "--data_location", self._recording(number)]
+        words += [*self.words["run_script.py"], *self.words["main.py"]]
+        if not checked:
+            words += ["--number_of_runs", str(count * runs), "--shard", f"{number + 1}/{count}"]
+        return words
+
+    def jobs(self) -> List[PlannedJob]:
+        """Recorders, and what becomes of their recordings."""
+        count, frames = self.args.number_of_recorders, expected_frames(self.flights)
+        expert = self.flights.alpha >= 1
+        work = estimate.flights(
+            self.runs,
+            frames,
+            estimate.RECORDED if expert else estimate.FLOWN,
+            "" if expert else "tiny_net",
+            frame=self.frame,
+        )
+        recorders = [
+            self.asked(
+                "record",
+                f"r{number}",
+                ["run_script.py", *self._recorder(number, self.runs)],
+                work,
+                wall_flag="wall_time_rec",
+                simulator=True,
+                checkpoints=(self.checkpoint,) if self.checkpoint else (),
+                outputs=(f"log/{self.tag}/r{number}", f"data/{self._recording(number)}"),
+                total=self.runs,
+                unit="runs",
+            )
+            for number in range(count)
+        ]
+        names = tuple(one.job.name for one in recorders)
+        reading = estimate.cleaning(frames * count * self.runs)
+        recordings = [self._recording(number) for number in range(count)]
+        gather = ["dataset.py", "gather", *recordings, "--destination", self.tag, "--owr"]
+        cleaning = ["clean_dataset.py", *self.words["clean_dataset.py"], *self._destination(), "--again"]
+        linked = estimate.Work(15.0 + reading.files / 4000, 300.0, 10.0, 0.0, reading.files)
+        return [
+            *recorders,
+            self.asked("merge", "merge", gather, linked, parents=names, outputs=(f"data/{self.tag}",)),
+            self.asked(
+                "clean",
+                "clean",
+                cleaning,
+                reading,
+                parents=("merge",),
+            ),
+            self.asked(
+                "verify",
+                "verify",
+                ["dataset.py", "verify", self.args.destination],
+                estimate.Work(reading.seconds, 600.0, 10.0, 0.0, 0),
+                parents=("clean",),
+            ),
+        ]
+
+
+def expected_frames(flights: Schedule) -> int:
+    """Frames of a run that is expected to go well: a whole lap, unless the run ends before.
+
+    Args:
+        flights: the schedule whose run it is.
+    """
+    plan = load_plan(flights.world)
+    seconds = flights.max_duration or plan.limits["max_duration"]
+    return round(10 * min(seconds, plan.route.length / max(0.1, flights.speed)))

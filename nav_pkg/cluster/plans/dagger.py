@@ -1,0 +1,169 @@
+"""dag_dagger: rounds of DAgger on a cluster, from several seeds, each step of each round a job.
+
+Every seed has rounds of its own, those of dagger.py, in TAG/seed_<seed>: fly, add, learn, fly alone. What
+a job did is not done again when another one fails. At the end dagger.py makes each seed's table, and a
+report compares the last nets.
+
+Example:
+    dag_dagger.py -t d --dataset mine --checkpoint_path tiny/seed_123 --rounds 3 --runs 4 \
+        --loss CrossEntropy --learning_rate 0.01 --max_episodes 10
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence
+
+from nav_pkg.cluster import estimate
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.create_data import expected_frames
+from nav_pkg.cluster.plans.train import canonical, split_lengths
+from nav_pkg.config import learner
+from nav_pkg.config import session as session_config
+from nav_pkg.config.evaluation import make_dagger_parser
+from nav_pkg.session import arguments
+from nav_pkg.studies import dagger
+
+
+class Dagger(DagCommand):
+    """M chains of rounds -> report."""
+
+    name = "dag_dagger.py"
+    about = "Rounds of DAgger from several seeds, on a cluster."
+    shared = ()
+
+    def layers(self) -> List[Any]:
+        """dagger.py takes its own flags, and tells those of run_script.py and main.py apart itself."""
+        return [
+            layer("dagger.py", make_dagger_parser(), random_seed="give --seeds"),
+            layer("run_script.py", session_config.make_parser(), "--shard", "--shared_master"),
+            layer("main.py", learner.make_parser()),
+        ]
+
+    def check(self) -> None:
+        """Check all commands of all rounds, the dataset and the checkpoint."""
+        self.flags = [*self.words["dagger.py"], *self.words["run_script.py"], *self.words["main.py"]]
+        self.models = models(self.name, self.args)
+        self.rounds = {
+            folder: dagger.Rounds(*dagger.split(self._words(folder, seed))) for folder, seed in self.models
+        }
+        one = next(iter(self.rounds.values()))
+        line, _ = arguments.split(one.collect(1)[2:])
+        self.frames = expected_frames(arguments.schedule(line))
+        self.frame = frame_of(line)
+        self.training = learner.parse(one.train(1)[2:])
+        self.network = canonical(self.training.network)
+        self.lengths = split_lengths(self.dataset(one.args.dataset))
+
+    def _words(self, folder: str, seed: int) -> List[str]:
+        return ["-t", f"{self.tag}/{folder}", *self.flags, "--random_seed", str(seed)]
+
+    def prepare(self) -> None:
+        """Begin every seed's rounds, so that their folders are known to be dagger.py's."""
+        for rounds in self.rounds.values():
+            rounds.open()
+
+    def configuration(self) -> Dict[str, Any]:
+        """The seeds and their flags."""
+        return {"flags": self.flags, "models": [list(model) for model in self.models]}
+
+    def _chain(self, number: int, folder: str, rounds: dagger.Rounds) -> List[PlannedJob]:
+        """All steps of a seed, one after the other."""
+        args, found = rounds.args, []  # type: Any, List[PlannedJob]
+        train_frames, val_frames, test_frames = self.lengths
+        wall: Dict[str, Any] = {"wall_flag": "wall_time", "gpumem": self.args.gpumem}
+        flown = {"simulator": True, "unit": "runs"}
+
+        def step(kind: str, name: str, command: List[str], work: estimate.Work, **more: Any) -> None:
+            parents = (found[-1].job.name,) if found else ()
+            words = _without_places([_script(command[1]), *command[2:]])
+            found.append(self.asked(kind, f"m_{number}_{name}", words, work, parents=parents, **more))
+
+        for n in range(1, args.rounds + 1):
+            learned = train_frames + n * args.runs * self.frames
+            log = f"log/{self.tag}/{folder}/round_{n}"
+            data = f"data/{self.tag}/{folder}/round_{n}"
+            collected = estimate.flights(
+                args.runs, self.frames, estimate.FLOWN, self.network, frame=self.frame
+            )
+            step(
+                "record",
+                f"round_{n}_fly",
+                rounds.collect(n),
+                collected,
+                checkpoints=(rounds.flown_net(n),),
+                outputs=(f"{log}/collect", f"{data}/collected"),
+                total=args.runs,
+                **flown,
+                **wall,
+            )
+            linked = estimate.Work(15.0 + learned / 2000, 300.0, 10.0, 0.0, 2 * learned)
+            again = [*rounds.merge(n), "--owr"]  # tried again; the folder is this DAG's
+            step("merge", f"round_{n}_add", again, linked, outputs=(f"{data}/dataset",))
+            work = estimate.training(self.network, vars(self.training), learned, val_frames, test_frames)
+            step(
+                "train",
+                f"round_{n}_learn",
+                rounds.train(n),
+                work,
+                checkpoints=(rounds.first_net(n),),
+                outputs=(f"{log}/train",),
+                datasets=(f"{self.tag}/{folder}/round_{n}/dataset",),
+                copy_dataset=self.args.copy_dataset,
+                reads=(learned + val_frames + test_frames) * estimate.USUAL.megabytes,
+                total=self.training.max_episodes,
+                unit="episodes",
+                **wall,
+            )
+            alone = estimate.flights(
+                args.evaluation_runs, self.frames, estimate.FLOWN, self.network, kept=0, frame=self.frame
+            )
+            step(
+                "evaluate",
+                f"round_{n}_fly_alone",
+                rounds.evaluate(n),
+                alone,
+                checkpoints=(rounds.flown_net(n + 1),),
+                outputs=(f"{log}/evaluate",),
+                total=args.evaluation_runs,
+                **flown,
+                **wall,
+            )
+        words = self._words(folder, self.models[number][1])
+        whole = (f"log/{self.tag}/{folder}", f"data/{self.tag}/{folder}")
+        step(
+            "dagger",
+            "table",
+            ["", "dagger.py", *words],
+            estimate.Work(30.0, 500.0, 10.0, 0.0, 2),
+            outputs=whole,
+        )
+        return found
+
+    def jobs(self) -> List[PlannedJob]:
+        """The seeds' chains, and the report."""
+        chains = [self._chain(i, *item) for i, item in enumerate(self.rounds.items())]
+        last = [chain[-1].job.name for chain in chains]
+        ends = [f"{folder}/round_{rounds.args.rounds}/train" for folder, rounds in self.rounds.items()]
+        report = self.asked(
+            "report",
+            "report",
+            ["dag_report.py", "-t", self.tag, "--models", *ends],
+            estimate.Work(30.0, 500.0, 20.0, 0.0, 6),
+            parents=tuple(last),
+        )
+        return [*(one for chain in chains for one in chain), report]
+
+
+def _script(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _without_places(words: Sequence[str]) -> List[str]:
+    """The words without --summary_dir and --data_root, which jobs get by their environment."""
+    found, skip = [], False
+    for word in words:
+        if skip or word in ("--summary_dir", "--data_root"):
+            skip = not skip
+            continue
+        found.append(word)
+    return found

@@ -1,0 +1,195 @@
+"""dag_evaluate: fly checkpoints on a cluster, one job each, as evaluate.py does; a report compares them.
+
+The checkpoints are those of -m, or the models that a DAG left under the tag: all of them, or those of
+--seeds and --number_of_models. Of rounds of DAgger it is the last round's. The DAG's own tag is then
+TAG/evaluation.
+
+Example:
+    dag_evaluate.py -t tiny --number_of_runs 10 --directions both
+    dag_evaluate.py -t compared -m tiny/seed_123 alex/seed_123 --number_of_runs 10
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+from nav_pkg import schemas
+from nav_pkg.cluster import estimate
+from nav_pkg.cluster.estimate import Work
+from nav_pkg.cluster.plan import PLAN_FILE, dag_folder
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.create_data import expected_frames
+from nav_pkg.config import session as session_config
+from nav_pkg.config.cluster import SEEDS
+from nav_pkg.config.evaluation import make_evaluation_parser
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files
+from nav_pkg.flight.conditions import DIRECTIONS, labels
+from nav_pkg.learn import prechecks
+from nav_pkg.session import arguments
+from nav_pkg.studies import dagger as rounds_of_dagger
+from nav_pkg.studies import evaluation
+
+FLOWN_BY_EVALUATE = tuple(evaluation.SET_HERE)
+"""Flags of run_script.py that evaluate.py sets itself."""
+
+
+class Flights(NamedTuple):
+    """The flights of a model.
+
+    Attributes:
+        runs: how many in all conditions together.
+        frames: of each.
+        kept: of them, with their images.
+        frame: what the cameras give.
+    """
+
+    runs: int
+    frames: int
+    kept: int
+    frame: estimate.Frame
+
+    def work(self, network: str) -> Work:
+        """What they are expected to take."""
+        return estimate.flights(
+            self.runs, self.frames, estimate.FLOWN, network, kept=self.kept, frame=self.frame
+        )
+
+
+def check_flights(name: str, words: Sequence[str]) -> Flights:
+    """Check the flags of an evaluation whose checkpoint need not be there yet.
+
+    Args:
+        name: of the command.
+        words: for evaluate.py and run_script.py.
+
+    Raises:
+        UsageError: one of the scripts would refuse them.
+    """
+    args, rest = evaluation.split(["-m", "checkpoint", *words])
+    if args.jobs > 1:
+        raise UsageError(f"{name}: --jobs {args.jobs}: a job has one simulator: leave it out")
+    frames = 0
+    for world in args.worlds:
+        line, _ = arguments.split(["-m", "checkpoint", "--alpha", str(args.alpha), "-w", world, *rest])
+        for delay in args.control_delays:
+            flown = dataclasses.replace(line, control_delay=delay)
+            frames = max(frames, expected_frames(arguments.schedule(flown)))
+    count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
+    count *= len(set(args.control_delays)) * len(set(args.perturbations))
+    kept = frames if args.keep_images else estimate.EVALUATED_FRAMES
+    return Flights(count * args.number_of_runs, frames, kept, frame_of(line))
+
+
+class Evaluate(DagCommand):
+    """M checkpoints, each flown -> report."""
+
+    name = "dag_evaluate.py"
+    about = "Fly checkpoints on a cluster, one job each."
+
+    def layers(self) -> List[Any]:
+        """evaluate.py flies through run_script.py."""
+        return [
+            layer("evaluate.py", make_evaluation_parser()),
+            layer("run_script.py", session_config.make_parser(), *FLOWN_BY_EVALUATE),
+        ]
+
+    def check(self) -> None:
+        """Check the flights' flags, and that the checkpoints are there."""
+        words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
+        taken, given = self._checkpoints(words)
+        self.rest = taken
+        self.flights = check_flights(self.name, self.rest)
+        network = evaluation.split(["-m", "checkpoint", *self.rest])[0].network
+        prechecks.network(network)
+        for path in given:
+            prechecks.checkpoint(path, self.summary_dir)
+        chosen = list(labels(given).items()) if given else self._models()
+        from nav_pkg.learn import checkpoint  # torch takes seconds
+
+        self.flown: Dict[str, str] = {}
+        self.networks: Dict[str, str] = {}
+        for path, label in chosen:
+            self.networks[label] = checkpoint.load(path, self.summary_dir, network).network
+            self.flown[label] = path
+        if not given:
+            self.tag = f"{self.tag}/evaluation"
+
+    def _checkpoints(self, words: List[str]) -> Tuple[List[str], List[str]]:
+        """The words without -m and its values, and these values."""
+        import argparse
+
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("-m", "--checkpoint_path", nargs="+", default=[])
+        found, rest = parser.parse_known_args(words)
+        return rest, found.checkpoint_path
+
+    def _models(self) -> List[Tuple[str, str]]:
+        """Those that a training left under the tag: (log folder, name)."""
+        folders = self._trained() or [folder for folder, _ in models(self.name, self.args)]
+        if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # dagger.py's own
+            folders = ["."]
+        found = [self._model(folder) for folder in folders]
+        return [(f"{self.tag}/{folder}", folder) for folder in found]
+
+    def _model(self, folder: str) -> str:
+        """The folder of a model below the tag's: `folder`, or in it the last round of DAgger."""
+        log = self.summary_dir / self.tag / folder
+        if (log / rounds_of_dagger.STATE).exists():
+            rounds = [file.parts[-3] for file in log.glob("round_*/train/my-model")]
+            if rounds:
+                last = max(rounds, key=lambda name: int(name.rpartition("_")[2]))
+                return str(Path(folder, last, "train"))
+        elif (log / "my-model").exists():
+            return folder
+        raise DataError(
+            f"{log}: holds no model; see --seeds, --number_of_models, --summary_dir, or name checkpoints "
+            "with -m"
+        )
+
+    def _trained(self) -> List[str]:
+        """The folders of all models of the tag's DAG; none where flags choose, or there is no such DAG."""
+        plan_file = dag_folder(self.summary_dir, self.tag) / PLAN_FILE
+        chosen = self.args.number_of_models or list(self.args.seeds) != list(SEEDS)
+        if chosen or not plan_file.exists():
+            return []
+        configuration = files.read_json(plan_file, schemas.PLAN).get("configuration") or {}
+        models = configuration.get("models") or []
+        if not isinstance(models, list) or not all(isinstance(model, list) and model for model in models):
+            raise DataError(f"{plan_file}: configuration.models is no list of models; name them with -m")
+        return [str(model[0]) for model in models]
+
+    def configuration(self) -> Dict[str, Any]:
+        """The checkpoints, and the flags of their flights."""
+        return {"flags": self.rest, "checkpoints": list(self.flown.values())}
+
+    def jobs(self) -> List[PlannedJob]:
+        """The flights of each, and the report."""
+        flown = []
+        for number, (label, path) in enumerate(self.flown.items()):
+            tag = f"{self.tag}/{label}/evaluation"
+            flown.append(
+                self.asked(
+                    "evaluate",
+                    f"m_{number}_eva",
+                    ["evaluate.py", "-t", tag, "-m", path, *self.rest],
+                    self.flights.work(self.networks[label]),
+                    wall_flag="wall_time",
+                    gpumem=self.args.gpumem,
+                    simulator=True,
+                    checkpoints=(path,),
+                    outputs=(f"log/{tag}",),
+                    total=self.flights.runs,
+                    unit="runs",
+                )
+            )
+        report = self.asked(
+            "report",
+            "report",
+            ["dag_report.py", "-t", self.tag, "--models", *self.flown],
+            Work(30.0, 500.0, 20.0, 0.0, 6),
+            parents=tuple(one.job.name for one in flown),
+        )
+        return [*flown, report]

@@ -1,0 +1,107 @@
+"""One DAG of the cells of a study that are not done, and of its report (`study.py run --backend condor`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from nav_pkg.cluster import estimate
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob
+from nav_pkg.cluster.plans.evaluate import check_flights
+from nav_pkg.cluster.plans.train import canonical, split_lengths
+from nav_pkg.config import learner
+from nav_pkg.core import UsageError
+from nav_pkg.learn import prechecks
+from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.study import Cell
+
+KINDS = ("main.py", "evaluate.py")
+"""Commands of cells that a cluster runs."""
+
+
+def check(folder: StudyFolder) -> None:
+    """Refuse a study that a cluster does not run.
+
+    Raises:
+        UsageError: its cells collect, or measure the machine.
+    """
+    if folder.study.command not in KINDS:
+        raise UsageError(
+            f"--backend condor: study {folder.study.name} runs {folder.study.command}: give --backend local"
+        )
+
+
+class StudyDag(DagCommand):
+    """Cells -> report.
+
+    Args:
+        folder: the study's, open.
+        source: what study.py finds the study by, from any folder: its name, or the path of its file.
+        argv: flags of the cluster, and `-t`, `--summary_dir`, `--data_root`.
+    """
+
+    name = "study.py"
+    about = "Run a study on a cluster."
+
+    def __init__(self, folder: StudyFolder, source: str, argv: Sequence[str]):
+        self.study, self.source = folder, source
+        super().__init__(argv)
+
+    def layers(self) -> List[Any]:
+        """None: a cell's flags are the study's."""
+        return []
+
+    def check(self) -> None:
+        """Which cells are left; their flags were checked by study.py."""
+        self.cells = [cell for cell in self.study.cells if self.study.state(cell).state != DONE]
+
+    def configuration(self) -> Dict[str, Any]:
+        """All cells, done ones as well: the DAG of the same study is the same."""
+        return {"cells": [cell.digest for cell in self.study.cells]}
+
+    def made(self) -> Path:
+        """The report."""
+        return self.study.folder / "report" / f"{self.study.study.name}.html"
+
+    def jobs(self) -> List[PlannedJob]:
+        """The cells that are left, and the report."""
+        cells = [self._cell(cell) for cell in self.cells]
+        words = ["study.py", "report", self.source, "--scale", self.study.scale]
+        work = estimate.Work(60.0, 900.0, 50.0, 0.0, 50)
+        parents = tuple(one.job.name for one in cells)
+        return [*cells, self.asked("report", "report", words, work, parents=parents)]
+
+    def _cell(self, cell: Cell) -> PlannedJob:
+        tag = f"{self.study.tag}/cells/{cell.digest}"
+        command = [cell.command, "-t", tag, *cell.words]
+        name, outputs = f"c_{cell.digest}", (f"log/{tag}",)
+        if cell.command == "evaluate.py":
+            checkpoint = str(cell.flags["checkpoint_path"])
+            rest = {key: value for key, value in cell.flags.items() if key != "checkpoint_path"}
+            prechecks.checkpoint(checkpoint, self.summary_dir)
+            from nav_pkg.learn import checkpoint as checkpoints  # torch takes seconds
+
+            network = checkpoints.load(checkpoint, self.summary_dir).network
+            work = check_flights(self.name, Cell({}, None, rest).words).work(network)
+            more = {"simulator": True, "checkpoints": (checkpoint,)}
+            return self.asked("evaluate", name, command, work, outputs=outputs, **self._flags(), **more)
+        parsed = learner.parse(cell.words)
+        lengths = split_lengths(self.dataset(parsed.dataset))
+        work = estimate.training(canonical(parsed.network), vars(parsed), *lengths)
+        start = parsed.checkpoint_path
+        return self.asked(
+            "train",
+            name,
+            [*command, "--copy_dataset"] if self.args.copy_dataset else command,
+            work,
+            datasets=(parsed.dataset,),
+            checkpoints=(start,) if start else (),
+            copy_dataset=self.args.copy_dataset,
+            outputs=outputs,
+            total=parsed.max_episodes,
+            unit="episodes",
+            **self._flags(),
+        )
+
+    def _flags(self) -> Dict[str, Any]:
+        return {"wall_flag": "wall_time", "gpumem": self.args.gpumem}

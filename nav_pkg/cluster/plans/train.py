@@ -1,0 +1,212 @@
+"""dag_train: train a network from several seeds, and with several learning rates, on a cluster.
+
+Model i is trained by main.py with the i-th of --seeds in the log folder TAG/seed_<seed>; a report compares
+all of them. With --learning_rates there are as many models for each rate, in TAG/lr_<rate>/seed_<seed>.
+
+Example:
+    dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from nav_pkg.cluster import estimate
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, layer, models
+from nav_pkg.config import learner
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data.reader import Dataset
+from nav_pkg.learn import places, prechecks
+
+WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
+"""The flags that say how long a training may run."""
+
+
+class Model(NamedTuple):
+    """A model to train.
+
+    Attributes:
+        node: name of its node.
+        folder: its log folder, below the tag's.
+        seed: its seed.
+        rate: its learning rate; None for the one on the command line.
+    """
+
+    node: str
+    folder: str
+    seed: int
+    rate: Optional[float]
+
+
+def rate_folder(rate: float) -> str:
+    """The folder of a learning rate: 0.1 is lr_01, 0.001 is lr_0001."""
+    digits = format(Decimal(repr(rate)), "f")
+    whole, _, part = digits.partition(".")
+    return f"lr_{whole}{part.rstrip('0')}"
+
+
+class Train(DagCommand):
+    """M models -> report."""
+
+    name = "dag_train.py"
+    about = "Train a network from several seeds and with several learning rates, on a cluster."
+
+    def layers(self) -> List[Any]:
+        """main.py trains."""
+        return [
+            layer(
+                "main.py",
+                learner.make_parser(),
+                "--create_scratch_checkpoint",
+                "--evaluate",
+                random_seed="give --seeds",
+            )
+        ]
+
+    def check(self) -> None:
+        """Check main.py's flags, the dataset and the checkpoint."""
+        self.check_training(self.words["main.py"])
+
+    def check_training(self, words: Sequence[str]) -> None:
+        """Check the flags of a training, what it reads, and which models there are."""
+        args = self.args
+        self.wall_flag = self._wall_flag()
+        rates = args.learning_rates or [None]
+        if args.learning_rates and "learning_rate" in learner.given(words):
+            raise UsageError(f"{self.name}: --learning_rate and --learning_rates: give one of them")
+        self.training = learner.parse(words)
+        if self.training.online:
+            raise UsageError(f"{self.name}: --online: see dag_train_online.py, which learns in flight")
+        prechecks.network(self.training.network)
+        prechecks.dataset(self.training.dataset, self.data_root, "dataset" in learner.given(words))
+        prechecks.checkpoint(self.training.checkpoint_path, self.summary_dir, scratch=True)
+        self.network = canonical(self.training.network)
+        self.models: List[Model] = []
+        for rate in rates:
+            for folder, seed in models(self.name, args):
+                under = f"{rate_folder(rate)}/" if rate else ""
+                self.models.append(Model(f"m_{len(self.models)}", f"{under}{folder}", seed, rate))
+        folders = [model.folder for model in self.models]
+        for folder in folders:
+            if folders.count(folder) > 1:
+                raise UsageError(
+                    f"{self.name}: two models would lie in {self.tag}/{folder}: change --learning_rates"
+                )
+        self.source = self.dataset(self.training.dataset)
+        self.lengths = split_lengths(self.source)
+        if not self.lengths[1]:
+            raise DataError(
+                f"{self.source.path}/val_set.txt: no runs to validate on: clean_dataset.py --val_len 1, with "
+                "at least two runs"
+            )
+        self.network = canonical(self.training.network)
+        self.scratch = self._scratch()
+
+    def _wall_flag(self) -> str:
+        """The flag that the wall time of a training was given by.
+
+        Raises:
+            UsageError: it was given by more than one.
+        """
+        names = [name for name in WALL_FLAGS if self.given(name)]
+        if len(names) > 1:
+            flags = " and ".join(f"--{name}" for name in names)
+            raise UsageError(f"{self.name}: {flags} are the same here: give one of them")
+        if names == ["wall_time_rec"]:  # published command lines hold it
+            self.warn("--wall_time_rec is of recorders, of which there are none: taken as --wall_time_train")
+        return names[0] if names else WALL_FLAGS[0]
+
+    def _scratch(self) -> bool:
+        """Whether the checkpoint to begin with is a scratch to be made; refuse one that is missing."""
+        given = self.training.checkpoint_path
+        if not given:
+            return False
+        file = places.locate(given, self.summary_dir)
+        if file.is_file():
+            return False
+        if file.parent.name in (f"{self.network}_scratch", f"{self.training.network}_scratch"):
+            return True
+        raise DataError(f"--checkpoint_path {given}: {file} is missing; see --summary_dir")
+
+    def prepare(self) -> None:
+        """Make a scratch checkpoint that is missing, of the first seed, so that all models begin alike."""
+        if not self.scratch or (self.args.dont_submit and not self.args.file_transfer):
+            return
+        from nav_pkg.learn.parts import TrainingParts
+
+        config = dataclasses.replace(
+            self.training,
+            random_seed=self.models[0].seed,
+            summary_dir=str(self.summary_dir),
+            checkpoint_path="",
+        )
+        file = places.locate(self.training.checkpoint_path, self.summary_dir)
+        if TrainingParts(config).scratch().save(file, replace=False):
+            print(f"{file}: was not there: made from seed {self.models[0].seed}")
+
+    def configuration(self) -> Dict[str, Any]:
+        """The models and their flags."""
+        return {"flags": self.words, "models": [list(model[1:]) for model in self.models]}
+
+    def train_job(self, model: Model) -> PlannedJob:
+        """The training of a model."""
+        words = ["-t", f"{self.tag}/{model.folder}", *self.words["main.py"], "--random_seed", model.seed]
+        words += ["--learning_rate", repr(model.rate)] if model.rate else []
+        words += ["--copy_dataset"] if self.args.copy_dataset else []
+        work = estimate.training(self.network, vars(self.training), *self.lengths)
+        start = self.training.checkpoint_path
+        return self.asked(
+            "train",
+            f"{model.node}_train",
+            ["main.py", *words],
+            work,
+            wall_flag=self.wall_flag,
+            gpumem=self.given("gpumem_train") or self.args.gpumem,
+            datasets=(self.training.dataset,),
+            checkpoints=(start,) if start else (),
+            copy_dataset=self.args.copy_dataset,
+            outputs=(f"log/{self.tag}/{model.folder}",),
+            total=self.training.max_episodes,
+            unit="episodes",
+        )
+
+    def report_job(self, parents: Sequence[PlannedJob]) -> PlannedJob:
+        """The report on all models."""
+        folders = [model.folder for model in self.models]
+        return self.asked(
+            "report",
+            "report",
+            ["dag_report.py", "-t", self.tag, "--models", *folders],
+            estimate.Work(30.0, 500.0, 20.0, 0.0, 6),
+            parents=tuple(one.job.name for one in parents),
+        )
+
+    def jobs(self) -> List[PlannedJob]:
+        """The trainings, and the report."""
+        trained = [self.train_job(model) for model in self.models]
+        return [*trained, self.report_job(trained)]
+
+
+def canonical(network: str) -> str:
+    """A network's name, its alias resolved.
+
+    Raises:
+        UsageError: there is no such network.
+    """
+    prechecks.network(network)
+    if network in estimate.RATES:
+        return network
+    from nav_pkg import nets  # torch takes seconds
+
+    return nets.canonical(network)
+
+
+def split_lengths(dataset: Dataset) -> List[int]:
+    """Frames to train on, to validate on and to test on.
+
+    Raises:
+        DataError: the dataset has no split, or nothing to train on.
+    """
+    return [sum(len(one) for one in runs) for runs in dataset.splits().values()]

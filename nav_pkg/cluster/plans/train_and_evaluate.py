@@ -1,0 +1,72 @@
+"""dag_train_and_evaluate: train models on a cluster as dag_train.py does, and fly each as evaluate.py does.
+
+Model i is trained into TAG/seed_<seed> and then flown into TAG/seed_<seed>/evaluation; a report compares
+all of them. Flags of evaluate.py and of run_script.py go to the flights.
+
+Example:
+    dag_train_and_evaluate.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_runs 10
+"""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from nav_pkg.cluster.plans.base import PlannedJob, layer
+from nav_pkg.cluster.plans.evaluate import FLOWN_BY_EVALUATE, check_flights
+from nav_pkg.cluster.plans.train import Model, Train
+from nav_pkg.config import session as session_config
+from nav_pkg.config.evaluation import make_evaluation_parser
+
+
+class TrainAndEvaluate(Train):
+    """M models, each flown -> report."""
+
+    name = "dag_train_and_evaluate.py"
+    about = "Train a network from several seeds on a cluster, and fly each model."
+    shared = ("--speed", "--turn_speed", "--num_threads", "--network")
+
+    def layers(self) -> List[Any]:
+        """main.py trains, evaluate.py flies through run_script.py."""
+        return [
+            *super().layers(),
+            layer("evaluate.py", make_evaluation_parser(), "-m", checkpoint_path="each model flies itself"),
+            layer("run_script.py", session_config.make_parser(), *FLOWN_BY_EVALUATE),
+        ]
+
+    def check(self) -> None:
+        """Check the training's flags and the flights'."""
+        words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
+        self.flight = check_flights(self.name, words)
+        self.check_training(self.words["main.py"])  # which may import torch
+
+    def evaluate_job(self, model: Model) -> PlannedJob:
+        """The flights of a trained model."""
+        tag = f"{self.tag}/{model.folder}"
+        words = [
+            "-t",
+            f"{tag}/evaluation",
+            "-m",
+            tag,
+            *self.words["evaluate.py"],
+            *self.words["run_script.py"],
+        ]
+        return self.asked(
+            "evaluate",
+            f"{model.node}_eva",
+            ["evaluate.py", *words],
+            self.flight.work(self.network),
+            wall_flag="wall_time_eva",
+            gpumem=self.given("gpumem_eva") or self.args.gpumem,
+            parents=(f"{model.node}_train",),
+            simulator=True,
+            checkpoints=(tag,),
+            outputs=(f"log/{tag}/evaluation",),
+            total=self.flight.runs,
+            unit="runs",
+        )
+
+    def jobs(self) -> List[PlannedJob]:
+        """The trainings, the flights of each, and the report."""
+        trained = [self.train_job(model) for model in self.models]
+        flown = [self.evaluate_job(model) for model in self.models]
+        return [*trained, *flown, self.report_job(flown)]

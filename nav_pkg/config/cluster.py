@@ -1,0 +1,328 @@
+"""The settings of the cluster's commands (dag_*.py): models, wall times, resource requests, pool."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from nav_pkg.config import types
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.setting import Declared, add_arguments, declared, setting
+from nav_pkg.config.types import real, whole
+
+RECORD, TRAIN, BOTH = "dag_create_data.py", "dag_train.py", "dag_train_and_evaluate.py"
+EVALUATE, ONLINE, DAGGER = "dag_evaluate.py", "dag_train_online.py", "dag_dagger.py"
+STUDY = "study.py"
+ALL = (RECORD, TRAIN, BOTH, EVALUATE, ONLINE, DAGGER, STUDY)
+MODELS = (TRAIN, BOTH, ONLINE, DAGGER)
+"""Commands that train models, one for each of `--seeds`."""
+SEEDS = (123, 456, 789)
+"""Of the models, unless others are given."""
+
+LENIENT = "NAV_PKG_ALLOW_UNUSED_FLAGS"
+"""The environment's variable that stands for --allow_unused_flags."""
+
+
+def _folder(text: str) -> str:
+    if not text or "\n" in text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder's name")
+    return text
+
+
+def _host(text: str) -> str:
+    if not re.match(r"[A-Za-z0-9*][A-Za-z0-9.*_-]*\Z", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host's name")
+    return text
+
+
+def _model(text: str) -> str:
+    if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.+-]*\Z", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a model's name (letters, digits, '_', '-', '.', '+')"
+        )
+    if text in ("DAG", "evaluation", "report"):
+        raise argparse.ArgumentTypeError(f"{text!r} is another folder of the DAG's: choose another")
+    return text
+
+
+def _cluster(
+    default: Any,
+    help: str,
+    convert: Optional[Callable[[str], Any]] = None,
+    commands: Tuple[str, ...] = ALL,
+    instead: str = "",
+    **more: Any,
+) -> Any:
+    """A setting of the commands that use it; `instead`: what to do in another command."""
+    return setting(default, help, convert, more={"commands": commands, "instead": instead}, **more)
+
+
+_SECONDS = real(0, open_least=True)
+_WALL = "none: estimated"
+_ON_TRAIN = "for models it is --wall_time_train"
+
+
+@dataclass(frozen=True)
+class DagConfig:
+    """What is done."""
+
+    log_tag: Optional[str] = _cluster(
+        None,
+        "log folder below --summary_dir; must be given",
+        types.name,
+        short="-t",
+        required=True,
+    )
+    summary_dir: Optional[str] = _cluster(
+        None,
+        "folder of all logs (environment NAV_PKG_LOG)",
+        _folder,
+    )
+    data_root: Optional[str] = _cluster(
+        None,
+        "folder of all datasets (environment NAV_PKG_DATA)",
+        _folder,
+    )
+    home: Optional[str] = _cluster(
+        None,
+        "folder that a relative --summary_dir and --data_root lie in (here)",
+        _folder,
+    )
+    owr: bool = _cluster(
+        False,
+        "remove what a DAG of this tag made, and begin anew",
+    )
+    number_of_recorders: int = _cluster(
+        10,
+        "recorder jobs",
+        whole(1, 9999),
+        commands=(RECORD,),
+    )
+    destination: str = _cluster(
+        "dag_dataset",
+        "dataset to make",
+        types.name,
+        commands=(RECORD,),
+    )
+    seeds: Tuple[int, ...] = _cluster(
+        SEEDS,
+        "seeds of the models, each in the folder seed_<seed>",
+        whole(0, 2**32 - 1),
+        short="--random_numbers",
+        nargs="+",
+        commands=(*MODELS, EVALUATE),
+    )
+    number_of_models: Optional[int] = _cluster(
+        None,
+        "models: the first so many of --seeds (all)",
+        whole(1, 9999),
+        commands=(*MODELS, EVALUATE),
+    )
+    learning_rates: Optional[Tuple[float, ...]] = _cluster(
+        None,
+        "learning rates, each in the folder lr_<rate without its dot>, with all seeds",
+        real(0, open_least=True),
+        nargs="+",
+        commands=(TRAIN, BOTH),
+    )
+    model_names: Optional[Tuple[str, ...]] = _cluster(
+        None,
+        "folders of the models instead of seed_<seed>, one for each seed",
+        _model,
+        nargs="+",
+        commands=(TRAIN, BOTH),
+    )
+
+
+@dataclass(frozen=True)
+class WallTimeConfig:
+    """Time."""
+
+    wall_time_rec: Optional[float] = _cluster(
+        None,
+        f"seconds that a recorder may run ({_WALL}); in dag_train.py taken as --wall_time_train",
+        _SECONDS,
+        commands=(RECORD, TRAIN),
+        instead=_ON_TRAIN,
+    )
+    wall_time_train: Optional[float] = _cluster(
+        None,
+        f"seconds that the training of a model may run ({_WALL})",
+        _SECONDS,
+        commands=(TRAIN, BOTH),
+        instead="for recorders it is --wall_time_rec, elsewhere --wall_time",
+    )
+    wall_time_eva: Optional[float] = _cluster(
+        None,
+        f"seconds that the evaluation of a model may run ({_WALL})",
+        _SECONDS,
+        commands=(BOTH,),
+        instead="elsewhere it is --wall_time",
+    )
+    wall_time: Optional[float] = _cluster(
+        None,
+        f"seconds that a job may run ({_WALL}); in dag_train.py the same as --wall_time_train",
+        _SECONDS,
+        commands=(TRAIN, EVALUATE, ONLINE, DAGGER, STUDY),
+        instead="here it is --wall_time_rec, or --wall_time_train and --wall_time_eva",
+    )
+
+
+@dataclass(frozen=True)
+class ResourceConfig:
+    """What a job asks of its host."""
+
+    cpus: Optional[int] = _cluster(
+        None,
+        "processor cores (2)",
+        whole(1, 1024),
+    )
+    rammem: Optional[float] = _cluster(
+        None,
+        "memory, GB (estimated)",
+        real(0, 10000, open_least=True),
+    )
+    diskmem: Optional[float] = _cluster(
+        None,
+        "disk, GB (estimated)",
+        real(0, 100000, open_least=True),
+    )
+    gpunum: Optional[int] = _cluster(
+        None,
+        "GPUs of a job with a network (none: 1 where the pool has any, else 0)",
+        whole(0, 64),
+        commands=(*MODELS, EVALUATE, STUDY),
+    )
+    gpumem: int = _cluster(
+        1900,
+        "least memory of a GPU, MB",
+        whole(1),
+        commands=(*MODELS, EVALUATE, STUDY),
+    )
+    gpumem_train: Optional[int] = _cluster(
+        None,
+        "the same, of trainings alone",
+        whole(1),
+        commands=(BOTH,),
+    )
+    gpumem_eva: Optional[int] = _cluster(
+        None,
+        "the same, of evaluations alone",
+        whole(1),
+        commands=(BOTH,),
+    )
+    copy_dataset: bool = _cluster(
+        False,
+        "keep what is read of a dataset on the host's own disk, once a host",
+        commands=(TRAIN, BOTH, DAGGER, STUDY),
+    )
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """The pool."""
+
+    use_greenlist: bool = _cluster(
+        False,
+        "take the hosts of config/cluster/greenlist.txt alone",
+    )
+    greenlist: Optional[Tuple[str, ...]] = _cluster(
+        None,
+        "take these hosts alone",
+        _host,
+        nargs="+",
+    )
+    use_blacklist: bool = _cluster(
+        False,
+        "leave out the hosts of config/cluster/blacklist.txt",
+    )
+    blacklist: Optional[Tuple[str, ...]] = _cluster(
+        None,
+        "leave out these hosts",
+        _host,
+        nargs="+",
+    )
+    not_nice: bool = _cluster(
+        False,
+        "do not let everybody else's jobs go first",
+    )
+    dont_retry: bool = _cluster(
+        False,
+        "try nothing again that failed",
+    )
+    max_jobs: int = _cluster(
+        0,
+        "most jobs in the queue at once; 0 for no limit",
+        whole(0),
+    )
+    file_transfer: bool = _cluster(
+        False,
+        "let HTCondor bring all files: the hosts share no file system",
+    )
+    python_environment: str = _cluster(
+        "virtualenv",
+        "where jobs run: in the project's own set-up, or in a container (sing: Apptainer)",
+        str,
+        short="-pe",
+        choices=("virtualenv", "sing", "docker"),
+    )
+    image: Optional[str] = _cluster(
+        None,
+        "the container's image: a .sif file for sing, a name for docker",
+        _folder,
+    )
+
+
+@dataclass(frozen=True)
+class SubmissionConfig:
+    """Before anything is submitted."""
+
+    estimate: bool = _cluster(
+        False,
+        "print jobs, core-hours, memory, disk and times, and submit nothing",
+    )
+    dont_submit: bool = _cluster(
+        False,
+        "write and check HTCondor's files, and submit nothing",
+    )
+    allow_unused_flags: bool = _cluster(
+        False,
+        f"warn of a flag that no job uses, instead of refusing it (environment {LENIENT}=1)",
+    )
+
+
+@dataclass(frozen=True)
+class ClusterConfig(DagConfig, WallTimeConfig, ResourceConfig, PoolConfig, SubmissionConfig):
+    """All settings of the cluster's commands."""
+
+
+SETTINGS: Dict[str, Declared] = declared(ClusterConfig)
+"""By key."""
+
+
+def users(each: Declared) -> Tuple[str, ...]:
+    """The commands that use a setting."""
+    return each.about.more["commands"]
+
+
+RETIRED: Dict[str, str] = {
+    "--python_project": "is not needed: jobs run this checkout",
+    "-pp": "is not needed: jobs run this checkout",
+    "--python_script": "is not needed: dag_train.py runs main.py",
+    "-ps": "is not needed: dag_train.py runs main.py",
+    "--code_root": "is not needed: jobs run this checkout",
+    "--evaluate_after": "is dag_train_and_evaluate.py here",
+    "--remove_after": "is not there: remove what you do not need yourself",
+}
+"""Flags of earlier clusters' commands, and what to do instead."""
+
+
+def make_parser(command: str, about: str) -> Parser:
+    """The parser of a command's own flags."""
+    parser = Parser(prog=command, description=about)
+    add_arguments(
+        parser, ClusterConfig, keys=[key for key, each in SETTINGS.items() if command in users(each)]
+    )
+    return parser

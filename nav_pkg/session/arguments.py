@@ -1,0 +1,129 @@
+"""The flags of run_script.py: whose each one is, and the flights that they ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import List, Optional, Sequence, Tuple
+
+from nav_pkg.config import learner, types
+from nav_pkg.config import session as session_config
+from nav_pkg.config.flight import FlightConfig
+from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import from_values
+from nav_pkg.core import UsageError, nearest_name
+from nav_pkg.flight.schedule import Schedule
+from nav_pkg.session.robot_defaults import robot_defaults
+from nav_pkg.sim import description
+from nav_pkg.world import check_world
+from nav_pkg.world.plan_file import absolute
+
+MOST_RUNS = 10**6
+"""Of a session, which lists them. A run's name takes more, a person's patience does not."""
+NOT_IN_FOLDERS = ('"', "\\", "\n")
+"""What roslaunch's arguments and the XML in which they stand do not survive."""
+OTHERS = {
+    "clean_dataset.py": (
+        "--min_rgb",
+        "--max_rgb",
+        "--val_len",
+        "--test_len",
+        "--min_distance",
+        "--destination",
+    ),
+    "dag_create_data.py": ("--number_of_recorders", "--wall_time_rec", "--rammem"),
+}
+"""Flags that users of the cluster's commands give together with ours, and whose they are."""
+
+
+def split(argv: Optional[Sequence[str]]) -> Tuple[SessionConfig, List[str]]:
+    """Parse our flags; check the rest against the learner's.
+
+    Returns:
+        Our flags (`learns`: whether the learner is to learn), and those of the learner node.
+
+    Raises:
+        UsageError: a flag that neither knows.
+    """
+    own = session_config.make_parser()
+    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
+    parsed, rest = own.parse_known_args(types.absolute_network(argv))
+    values = {**vars(parsed), **robot_defaults(vars(parsed))}
+    # The nodes run in another folder: to them a relative path would mean another place.
+    for flag in ("summary_dir", "data_root"):
+        values[flag] = values[flag].expanduser().resolve()
+    values["world"] = absolute(values["world"])
+    for flag in ("summary_dir", "data_root", "world"):
+        for character in NOT_IN_FOLDERS:
+            if character in str(values[flag]):
+                raise UsageError(
+                    f"run_script.py: --{flag} {str(values[flag])!r}: roslaunch takes no path with "
+                    f"{character!r} in it: choose another"
+                )
+    for flag in (word.split("=")[0] for word in rest):
+        for owner, names in OTHERS.items():
+            if flag in names:
+                raise UsageError(f"run_script.py: {flag} belongs to {owner}; give it there")
+    known = learner.make_parser().flags()
+    for flag in (word.split("=")[0] for word in rest if word.startswith("--")):
+        if flag not in known:
+            hint = nearest_name(flag, own.flags() + known)
+            hint = hint if "did you mean" in hint else "; see run_script.py --help"
+            raise UsageError(f"run_script.py: unknown flag {flag!r}{hint}")
+    learns = "--online" in rest and not (values["no_training"] or values["evaluation"])
+    rest = ["--online", *(word for word in rest if word != "--online")]
+    if not learns:
+        rest.insert(1, "--no_training")
+    learner.parse(rest)
+    return from_values(SessionConfig, {**values, "learns": learns}), rest
+
+
+def schedule(args: SessionConfig) -> Schedule:
+    """The flights that the flags ask for, checked."""
+    if not 1 <= args.number_of_runs <= MOST_RUNS:
+        raise UsageError(f"--number_of_runs is {args.number_of_runs}; it must be between 1 and {MOST_RUNS}")
+    if not 0 <= args.final_evaluation_runs <= MOST_RUNS:
+        raise UsageError(
+            f"--final_evaluation_runs is {args.final_evaluation_runs}; it must be between 0 and {MOST_RUNS}"
+        )
+    if args.world.endswith((".world", ".sdf")):
+        check_world(description.find_world(args.world))
+        raise UsageError(
+            f"-w {args.world}: a flight needs a floor plan, which has the route: give a world's name or a "
+            "plan file (.json); simulator.py and sim.launch take world files"
+        )
+    made = Schedule(
+        world=args.world,
+        runs=args.number_of_runs + args.final_evaluation_runs,
+        seed=args.random_seed,
+        **{field.name: getattr(args, field.name) for field in dataclasses.fields(FlightConfig)},
+    )
+    made.check()
+    return made
+
+
+def check_simulator(args: SessionConfig) -> None:
+    """Refuse what the simulator would refuse.
+
+    Args:
+        args: run_script's flags.
+
+    Raises:
+        UsageError: a value that can't be.
+        DataError: a world or robot file that is not one.
+    """
+    options = description.Options(
+        world=args.world,
+        robot=args.robot,
+        seed=args.random_seed,
+        width=args.width,
+        height=args.height,
+        depth_width=args.depth_width,
+        depth_height=args.depth_height,
+        physics_step=args.physics_step,
+        listen=args.listen,
+    )
+    check_world(description.find_world(args.world))
+    description.compose(options)
+    if not (args.depth_width and args.depth_height):
+        raise UsageError("--depth_width and --depth_height: a flight needs depth images, 0 can't be")

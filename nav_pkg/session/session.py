@@ -1,0 +1,341 @@
+"""A session: runs that are flown in the simulator, watched and repeated until each one counts.
+
+It starts one ROS graph (simulator, expert, supervisor, and when asked learner, recorder, rosbag) on a
+ROS master and ports of its own, watches it, and starts it again when the simulator fails: that run
+is flown again with the same seed. The same command continues a session that was cut off.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+from tqdm import tqdm
+
+from nav_pkg.config import learner
+from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
+from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
+from nav_pkg.flight.body import Body
+from nav_pkg.flight.schedule import Schedule
+from nav_pkg.learn import places, prechecks
+from nav_pkg.learn.folder import can_resume
+from nav_pkg.learn.places import MODEL_FILE
+from nav_pkg.session import flight_progress, plan_files
+from nav_pkg.session.arguments import check_simulator, schedule
+from nav_pkg.session.flight_progress import FlightProgress
+from nav_pkg.session.folders import Folders
+from nav_pkg.sim import description
+from nav_pkg.sim.cameras import side_cameras
+from nav_pkg.sim.graph import Graph
+
+FAILURES_IN_A_ROW = 10
+FAILURES_AT_START = 3
+START_LIMIT = 180.0
+"""Wall seconds until the first frame of a graph."""
+STALL_LIMIT = 90.0
+"""Wall seconds without a new frame (or, at the end of a run, without its commit)."""
+SUSPENDED = 30.0
+"""Wall seconds without a look of our own: the machine or the job was suspended, and no limit was passed."""
+LEARN_LIMIT = 900.0
+"""Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
+COMMIT_LIMIT = 330.0
+
+
+class Session:
+    """A session: its folders, its configuration, and the loop over graphs until all runs are flown.
+
+    Args:
+        args: the settings of run_script.py.
+        learner_flags: those of main.py.
+        check_only: check all flags and touch no folder; such a session does not fly.
+    """
+
+    def __init__(self, args: SessionConfig, learner_flags: List[str], check_only: bool = False):
+        self.args = args
+        self.schedule = schedule(args)
+        dataset = Path(args.data_root) / (args.data_location or args.log_tag)
+        self.dataset = dataset if args.create_dataset else None
+        self.folder = Path(args.summary_dir) / args.log_tag
+        self._anew = args.owr or args.log_tag == SCRATCH_TAG
+        check_simulator(self.args)
+        self.learner_flags = self._learner(learner_flags)
+        if check_only:
+            return
+        # All flags are good: from here on folders are locked, made and, when asked for, deleted.
+        if self.args.learns and self.args.shard:
+            raise UsageError(f"--shard {self.args.shard}: a learner needs its runs in order: leave it out")
+        learned = self._learned if self.args.learns else None
+        body = Body.of(description.read_robot(args.robot))
+        self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned, body)
+        if self._anew:
+            self._keep_checkpoint()
+            own_name = args.log_tag == SCRATCH_TAG and args.data_location in (None, SCRATCH_TAG)
+            self.folders.begin_anew(dataset_too=args.owr or own_name)
+        self.log = self.folders.open()
+        # The nodes read a copy: the file may change or go while the session lasts, or before it is continued.
+        self._world = plan_files.keep(args.world, self.folder)
+        self.bar = tqdm(disable=True)
+
+    def _learner(self, given: List[str]) -> List[str]:
+        """The learner node's flags; empty when no learner is needed."""
+        s, checkpoint = self.schedule, self.args.checkpoint_path
+        alone = any(s.is_evaluation(run) for run in range(s.runs))
+        extra = [word for word in given if word not in ("--online", "--no_training")]
+        if not checkpoint and not self.args.learns:
+            if s.alpha < 1 or alone:
+                what = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
+                raise UsageError(
+                    f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
+                )
+            if extra:
+                print(f"no learner flies along (the expert alone): {' '.join(extra)} has no effect")
+            return []
+        own = {
+            "--summary_dir": self.args.summary_dir,
+            "--speed": self.args.speed,
+            "--turn_speed": self.args.turn_speed,
+            "--random_seed": self.args.random_seed,
+        }
+        if checkpoint:
+            own["--checkpoint_path"] = checkpoint
+        if self.args.learns:
+            own["--log_tag"] = self.args.log_tag
+            if learner.given(given).get("prefill_dataset"):
+                own["--data_root"] = self.args.data_root
+        words = [*(str(part) for pair in own.items() for part in pair), *given]
+        self._check_learner(words)
+        return words
+
+    def _check_learner(self, words: List[str]) -> None:
+        """Refuse a missing checkpoint, or one that the flags contradict, before anything is made."""
+        given = learner.given(words)
+        where = None if self._anew else self.folder
+        prechecks.flight(given, self.args.checkpoint_path, self.args, where)
+        from nav_pkg.learn import exported, online_flags  # torch takes seconds
+        from nav_pkg.learn.pilot import check_given
+
+        if self.args.learns:
+            sides = [camera.name for camera in side_cameras(description.read_robot(self.args.robot))]
+            camera = (self.args.width, self.args.height)
+            goes_on = can_resume(self.folder) and not self._anew
+            where = self.folder if goes_on else None
+            online_flags.check(learner.parse(words), given, camera, sides, where)
+            return
+        loaded = exported.describe(
+            self.args.checkpoint_path,
+            self.args.summary_dir,
+            given.get("network"),
+            given.get("trust_torchscript", False),
+        )
+        check_given(loaded, given, self.args.checkpoint_path)
+        size = (self.args.height, self.args.width)
+        if isinstance(loaded, exported.Description) and loaded.camera != size:
+            height, width = loaded.camera
+            raise UsageError(
+                f"{self.args.checkpoint_path}: was exported for a camera of {width}x{height}, this one's is "
+                f"{size[1]}x{size[0]}: give --width {width} --height {height}, or export it for this one"
+            )
+
+    def _keep_checkpoint(self) -> None:
+        """Refuse to empty the folder that the checkpoint lies in."""
+        if self.args.checkpoint_path:
+            file = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            if file.parent == self.folder.resolve():
+                raise UsageError(
+                    f"--checkpoint_path {self.args.checkpoint_path} lies in the log folder that is begun "
+                    f"anew (-t {self.args.log_tag}): give another -t, or leave --owr out"
+                )
+
+    def _learned(self) -> Dict[int, Dict[str, Any]]:
+        """The runs that the session's learner has learned from."""
+        if not (self.folder / MODEL_FILE).is_file():
+            return {}
+        from nav_pkg.learn import checkpoint as checkpoint_file
+        from nav_pkg.learn.online import read_runs
+
+        return read_runs(checkpoint_file.load(self.folder))
+
+    # Folders and configuration.
+
+    def _configuration(self) -> Dict[str, Any]:
+        """What must be the same for a session to be continued. More runs may be asked for."""
+        skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator", "listen"]
+        if not self.args.final_evaluation_runs:  # with them, the number decides which run is one
+            skip.append("number_of_runs")
+        made = {key: value for key, value in vars(self.args).items() if key not in skip}
+        made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
+        made["world"] = plan_files.described(self.args.world)
+        text = json.dumps(made)
+        # A cluster job's own folder has another name each time that it is tried.
+        scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
+        return json.loads(text.replace(json.dumps(scratch)[1:-1], "_CONDOR_SCRATCH_DIR") if scratch else text)
+
+    # Flying.
+
+    def fly(self) -> int:
+        """Fly until every run is flown; returns the exit code."""
+        numbers = self.schedule.numbers()
+        done = self._finished()
+        self.bar = flight_progress.bar(len(numbers), len(done), self.args.log_tag)
+        self.signs = FlightProgress(self.bar)
+        failures, starts = 0, []
+        shown = set(done)
+        while True:
+            done = self._finished()
+            left = [run for run in numbers if run not in done]
+            if not left:
+                break
+            reason = self._fly_graph(left[0], shown)
+            flown = len(self._finished()) - len(done)
+            if not reason:
+                continue
+            failures = 1 if flown else failures + 1
+            attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
+            self._print(f"simulator failure {attempt}: {reason}; flying that run again")
+            # Without a single frame, the same line thrice in a row is the machine, not chance.
+            starts = [] if self.log.state() else [*starts, reason]
+            same = starts[-FAILURES_AT_START:] == [reason] * FAILURES_AT_START
+            if failures >= FAILURES_IN_A_ROW or same:
+                raise SimulatorError(
+                    f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)"
+                )
+        self.signs.end()
+        self._summary()
+        return 0
+
+    def _finished(self) -> Dict[int, Dict[str, Any]]:
+        return self.folders.finished(self.log)
+
+    def _arguments(self, first_run: int) -> Dict[str, str]:
+        args = self.args
+        made = {field.name: getattr(self.schedule, field.name) for field in dataclasses.fields(Schedule)}
+        made.update(
+            first_run=first_run,
+            world=self._world,
+            robot=args.robot,
+            width=args.width,
+            height=args.height,
+            depth_width=args.depth_width,
+            depth_height=args.depth_height,
+            gui=args.graphics,
+            lockstep=not args.free_running,
+            log_folder=self.folder,
+        )
+        if self.dataset is not None:
+            made["dataset"] = self.dataset
+        if args.bag:
+            made["bag"] = self._bag(first_run)
+        if self.learner_flags:
+            if self.args.learns:
+                made["wait_limit"] = LEARN_LIMIT
+            made["learner_args"] = " ".join(shlex.quote(word) for word in self.learner_flags)
+        return {
+            key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in made.items()
+        }
+
+    def _bag(self, first_run: int) -> Path:
+        """A bag file that does not exist yet: one a graph."""
+        (self.folder / "bags").mkdir(exist_ok=True)
+        attempt = 0
+        while True:
+            path = self.folder / "bags" / f"{first_run:05d}_{attempt}.bag"
+            if not path.exists() and not path.with_suffix(".bag.active").exists():
+                return path
+            attempt += 1
+
+    def _fly_graph(self, first_run: int, shown: set) -> str:
+        """One graph, from its start to its end; why it failed, or an empty string."""
+        before = len(self.log.runs())
+        self.log.state_file.unlink(missing_ok=True)
+        shared = self.args.shared_master
+        graph = Graph(self._arguments(first_run), self.folder, not shared, self.args.listen)
+        try:
+            self._print(f"ROS master of this session: export ROS_MASTER_URI={graph.master}")
+            stalled = self._watch(graph, shown)
+        except BaseException:
+            graph.stop()
+            self._mark_aborted(before, first_run)
+            raise
+        failure = graph.failure()
+        graph.stop()
+        self._show(shown)
+        if len(self._finished()) >= len(self.schedule.numbers()):
+            return ""
+        reason = stalled or failure.line
+        if not stalled and failure.code in (UsageError.code, DataError.code, LearnerError.code):
+            kind: type = {2: UsageError, 3: DataError, 5: LearnerError}[failure.code]
+            raise kind(f"{failure.node}: {failure.line}")
+        self.folders.check_space()
+        self.folders.adopt(self.log)
+        runs = self.log.runs()
+        if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in runs[before:]):
+            number = min(run for run in self.schedule.numbers() if run not in self._finished())
+            self.log.append({"run": number, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
+        return reason
+
+    def _watch(self, graph: Graph, shown: set) -> str:
+        """Until the graph ends (empty string) or stands still (why)."""
+        begin = moved = looked = time.monotonic()
+        last: Any = None
+        size = -1
+        while graph.running:
+            time.sleep(0.1)
+            if self.log.size() != size:  # the whole log is read only when a run has been added
+                size = self.log.size()
+                self._show(shown)
+            state, now = self.log.state(), time.monotonic()
+            if now - looked > SUSPENDED:
+                self._print(f"suspended for {now - looked:.0f} s")
+                begin, moved = begin + now - looked, moved + now - looked
+            looked = now
+            key = None if state is None else (state["run"], state["state"], state["stamp"])
+            if key is not None and key != last:
+                last, moved = key, now
+            self.signs.look({"": state})
+            if key is None and now - begin > START_LIMIT:
+                return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
+            limit = LEARN_LIMIT + STALL_LIMIT if self.args.learns else STALL_LIMIT
+            if state is not None and state["state"] == "ended":
+                limit = max(limit, COMMIT_LIMIT)
+            if key is not None and now - moved > limit:
+                return f"the simulated clock stood still at {state['stamp']:.1f} s for {limit:g} s"
+        return ""
+
+    def _mark_aborted(self, before: int, first_run: int) -> None:
+        """The operator stopped us: the open run is aborted, if the supervisor did not say so itself."""
+        logged = {run["run"] for run in self.log.runs()[before:]}
+        state = self.log.state() or {"run": first_run, "state": "starting"}
+        if state["state"] != "ended" and state["run"] not in logged:
+            reason = f"stopped by the operator while {state['state']}"
+            self.log.append(
+                {"run": state["run"], "outcome": "aborted", "reason": reason, "interrupted": True}
+            )
+
+    def _show(self, shown: set) -> None:
+        for number, run in sorted(self._finished().items()):
+            if number not in shown:
+                shown.add(number)
+                self.bar.update(1)
+                self._print(
+                    f"run {number}: {run['outcome']} after {run.get('progress') or 0:.1f} m, "
+                    f"{run.get('frames', 0)} frames ({run.get('reason', '')})"
+                )
+
+    def _print(self, text: str) -> None:
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def _summary(self) -> None:
+        runs = list(self._finished().values())
+        counts: Dict[str, int] = {}
+        for run in runs:
+            counts[run["outcome"]] = counts.get(run["outcome"], 0) + 1
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+        where = f"; dataset {self.dataset}" if self.dataset is not None else ""
+        self._print(f"{len(runs)} runs: {outcomes}; log {self.folder}{where}")

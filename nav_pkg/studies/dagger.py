@@ -1,0 +1,330 @@
+"""DAgger: dataset aggregation (Ross, Gordon and Bagnell 2011): fly, add what was flown into, learn again.
+
+Each round flies with expert and net mixed, adds these flights with the expert's labels to the dataset,
+trains the net on all of it, and flies it alone. Every step is an ordinary command, printed before it runs,
+in a folder of its round; the same command goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from nav_pkg import schemas
+from nav_pkg.config import learner
+from nav_pkg.config import session as session_config
+from nav_pkg.config.evaluation import DaggerConfig, make_dagger_parser
+from nav_pkg.config.learner import SETTINGS
+from nav_pkg.config.setting import from_values
+from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
+from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, sweep, to_json
+from nav_pkg.data.format import DATASET_FILE
+from nav_pkg.data.reader import load_dataset
+from nav_pkg.flight.metrics import summary
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.learn import places, prechecks
+from nav_pkg.learn.folder import RESULTS_FILE
+from nav_pkg.session import arguments, plan_files
+from nav_pkg.session.steps import run_step
+from nav_pkg.world.plan_file import absolute
+
+STATE = "dagger.json"
+
+OURS = ("log_tag", "number_of_runs", "owr", "create_dataset", "data_location", "alpha", "alpha_schedule")
+OURS += ("alpha_end", "alpha_runs", "alpha_decay", "evaluation", "evaluate_every", "final_evaluation_runs")
+OURS += ("no_training", "checkpoint_path", "random_seed", "summary_dir", "data_root", "auto_go")
+"""Flags of run_script that the rounds decide, or that have a flag of the same name here."""
+
+
+def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[str]]:
+    """Parse our flags, and tell whose the others are.
+
+    Returns:
+        Our flags, the words for run_script.py, and those for main.py.
+
+    Raises:
+        UsageError: a flag that nobody knows, or that the rounds decide.
+    """
+    own = make_dagger_parser()
+    parsed, rest = own.parse_known_args(sys.argv[1:] if argv is None else argv)
+    theirs = session_config.make_parser()
+    flight, training = theirs.parse_known_args(rest)
+    words: List[str] = []
+    for action in theirs._actions:
+        value = getattr(flight, action.dest, None)
+        value = absolute(value) if action.dest == "world" else value
+        if not action.option_strings or action.dest == "help" or value == action.default:
+            continue
+        flag = action.option_strings[-1]
+        if action.dest in OURS:
+            raise UsageError(f"dagger.py: {flag} is what the rounds decide: leave it out")
+        words += [flag] if action.nargs == 0 else [flag, str(value)]
+    known = (
+        own.flags()
+        + theirs.flags()
+        + [each.flag for each in SETTINGS.values() if each.about.effect != "flight"]
+    )
+    for flag in (word.split("=")[0] for word in training if word.startswith("--")):
+        if flag not in known:
+            hint = nearest_name(flag, known)
+            raise UsageError(f"dagger.py: unknown flag {flag!r}{hint if 'did you mean' in hint else ''}")
+    # the speeds are the expert's as well as the net's
+    for key in ("speed", "turn_speed"):
+        if f"--{key}" in words:
+            training += [f"--{key}", str(getattr(flight, key))]
+    places = {key: getattr(parsed, key).expanduser().resolve() for key in ("summary_dir", "data_root")}
+    return from_values(DaggerConfig, {**vars(parsed), **places}), words, training
+
+
+class Rounds:
+    """The rounds of a command line.
+
+    Args:
+        args: our flags.
+        flight: words for run_script.py.
+        training: words for main.py.
+
+    Raises:
+        UsageError: flags that one of the commands would refuse, or other rounds in the folder.
+        DataError: dataset or checkpoint are missing.
+    """
+
+    def __init__(self, args: DaggerConfig, flight: List[str], training: List[str]):
+        self.args, self.flight, self.training = args, flight, training
+        for flag in ("rounds", "runs", "evaluation_runs"):
+            if getattr(args, flag) < 1:
+                raise UsageError(f"dagger.py: --{flag} {getattr(args, flag)} must be at least 1")
+        for flag in ("alpha", "alpha_decay"):
+            if not 0 <= getattr(args, flag) <= 1:
+                raise UsageError(f"dagger.py: --{flag} {getattr(args, flag)} must be between 0 and 1")
+        base = load_dataset(args.dataset, args.data_root)
+        if not base.split("val"):
+            raise DataError(f"{base.path}: no runs to validate on: clean_dataset.py --val_len 1")
+        given = learner.given(training)
+        prechecks.network(given.get("network"))
+        prechecks.checkpoint(args.checkpoint_path, args.summary_dir)
+        self.net: List[List[str]] = []
+        self.own: List[str] = []
+        # what any of the commands would refuse is refused before the first one
+        own, _ = arguments.split(self.collect(1)[2:])
+        arguments.schedule(own)
+        arguments.check_simulator(own)
+        from nav_pkg import nets  # torch takes seconds
+        from nav_pkg.learn import checkpoint as checkpoint_file
+        from nav_pkg.learn.online_flags import described_words
+        from nav_pkg.learn.pilot import check_given
+
+        loaded = checkpoint_file.load(args.checkpoint_path, args.summary_dir, given.get("network"))
+        self.net = described_words(loaded)
+        # a network of the user's own has to be given wherever it flies
+        self.own = self.net[0] if nets.code_of(loaded.network) else []
+        check_given(loaded, given, args.checkpoint_path)
+        self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
+        learner.parse(self.train(1)[2:])
+
+    # The commands of a round.
+
+    def _script(self, name: str) -> List[str]:
+        return [sys.executable, os.path.relpath(ROOT / "scripts" / name)]
+
+    def _places(self) -> List[str]:
+        return ["--summary_dir", str(self.args.summary_dir), "--data_root", str(self.args.data_root)]
+
+    def _tag(self, number: int, step: str) -> str:
+        return f"{self.args.log_tag}/round_{number}/{step}"
+
+    def alpha(self, number: int) -> float:
+        """Probability that the expert flies, per frame of a round (from 1)."""
+        return self.args.alpha * self.args.alpha_decay ** (number - 1)
+
+    def first_net(self, number: int) -> str:
+        """The checkpoint that a round's training begins with."""
+        return str(self.args.checkpoint_path) if self.args.from_start else self.flown_net(number)
+
+    def flown_net(self, number: int) -> str:
+        """The net that flies in a round: the last one's."""
+        return self._tag(number - 1, "train") if number > 1 else str(self.args.checkpoint_path)
+
+    def collect(self, number: int) -> List[str]:
+        """Expert and net fly together, and are recorded."""
+        a = self.args
+        return [
+            *self._script("run_script.py"),
+            *("-t", self._tag(number, "collect"), "-ds", "--data_location", self._tag(number, "collected")),
+            *("--number_of_runs", str(a.runs), "--alpha", f"{self.alpha(number):g}"),
+            *("--checkpoint_path", self.flown_net(number), "--random_seed", str(a.random_seed + number)),
+            *self._from_route(),
+            *self._places(),
+            *self.own,
+            *self.flight,
+        ]
+
+    def _from_route(self) -> List[str]:
+        return [] if "--start" in self.flight else ["--start", "route"]
+
+    def merge(self, number: int) -> List[str]:
+        """What has been flown so far becomes part of the training set."""
+        added = [self._tag(i, "collected") for i in range(1, number + 1)]
+        return [
+            *self._script("dataset.py"),
+            *("merge", self.args.dataset, "--add", *added, "--destination", self._tag(number, "dataset")),
+            *("--data_root", str(self.args.data_root)),
+        ]
+
+    def train(self, number: int) -> List[str]:
+        """The net learns from all of it."""
+        a = self.args
+        given = {word.split("=")[0] for word in self.training}
+        net = [word for words in self.net if words[0] not in given for word in words]
+        return [
+            *self._script("main.py"),
+            *("-t", self._tag(number, "train"), "--dataset", self._tag(number, "dataset")),
+            *("--checkpoint_path", self.first_net(number), "--random_seed", str(a.random_seed)),
+            *net,
+            *self._places(),
+            *self.training,
+        ]
+
+    def evaluate(self, number: int) -> List[str]:
+        """The net flies alone, from the same places in every round."""
+        a = self.args
+        return [
+            *self._script("run_script.py"),
+            *("-t", self._tag(number, "evaluate"), "-e", "--number_of_runs", str(a.evaluation_runs)),
+            *("--checkpoint_path", self._tag(number, "train"), "--random_seed", str(a.random_seed)),
+            *("--alpha", "0", *self._from_route(), *self._places(), *self.own, *self.flight),
+        ]
+
+    # Running them.
+
+    def run(self) -> None:
+        """Run all rounds, or what is left of them."""
+        lock = lock_beside(self.folder)
+        if lock is None:
+            raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
+        self.open()
+        sweep(self.folder)
+        rows = []
+        for number in range(1, self.args.rounds + 1):
+            self._step(
+                f"round {number}: fly", self.collect(number), self._flown(number, "collect", self.args.runs)
+            )
+            there = (self.data / f"round_{number}" / "dataset" / DATASET_FILE).exists()
+            self._step(f"round {number}: add", self.merge(number), there)
+            results = self.folder / f"round_{number}" / "train" / RESULTS_FILE
+            self._step(f"round {number}: learn", self.train(number), results.exists())
+            runs = self.args.evaluation_runs
+            self._step(
+                f"round {number}: fly alone", self.evaluate(number), self._flown(number, "evaluate", runs)
+            )
+            rows.append(self._row(number, read_json(results, schemas.RESULTS)))
+            self._save(rows)
+        print("\n" + _table(rows))
+        print(
+            f"\n{self.folder / STATE}; the last net: --checkpoint_path {self._tag(self.args.rounds, 'train')}"
+        )
+
+    def open(self) -> None:
+        """Begin, or go on with the same rounds.
+
+        Raises:
+            UsageError: the folder holds something else.
+        """
+        file = self.folder / STATE
+        if self.args.owr and file.exists():
+            begin = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            dataset = load_dataset(self.args.dataset, self.args.data_root).path.resolve()
+            for flag, place in (("checkpoint_path", begin), ("dataset", dataset)):
+                if self.folder.resolve() in place.parents or self.data.resolve() in place.parents:
+                    raise UsageError(
+                        f"--{flag} {place} lies in the rounds that --owr deletes: choose another -t"
+                    )
+            for folder in (self.folder, self.data):
+                if folder.exists():
+                    remove_tree(folder)
+        self._flags = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in vars(self.args).items()
+            if key not in ("owr", "rounds")
+        }
+        self._flags.update(flight=self.flight, training=self.training)
+        plans = plan_files.digests(self.flight)
+        if plans:
+            self._flags["world"] = plans
+        if file.exists():
+            before = read_json(file, schemas.DAGGER)["flags"]
+            for key, value in self._flags.items():
+                if before.get(key) != value:
+                    raise UsageError(
+                        f"{self.folder}: was begun with --{key} {before.get(key)!r}, not {value!r}: give "
+                        "the same flags to go on, --owr to begin anew, or another -t"
+                    )
+            return
+        for folder in (self.folder, self.data):
+            if folder.exists() and any(folder.iterdir()):
+                raise UsageError(f"{folder}: holds something else than rounds of DAgger; choose another -t")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._save([])
+
+    def _save(self, rows: List[Dict[str, Any]]) -> None:
+        atomic_write(
+            self.folder / STATE, to_json({"flags": self._flags, "rounds": rows}), chosen_by="--summary_dir"
+        )
+
+    def _flown(self, number: int, step: str, runs: int) -> bool:
+        folder = self.folder / f"round_{number}" / step
+        return (folder / "runs.jsonl").exists() and len(RunLog(folder).finished()) >= runs
+
+    def _step(self, title: str, command: List[str], done: bool) -> None:
+        if done:
+            print(f"== {title}: done ==", flush=True)
+            return
+        print(f"\n== {title} ==\n$ {shlex.join(['python', *command[1:]])}", flush=True)
+        run_step(command, title)
+
+    def _row(self, number: int, results: Dict[str, Any]) -> Dict[str, Any]:
+        def flights(step: str) -> Dict[str, Any]:
+            return summary(RunLog(self.folder / f"round_{number}" / step).finished().values())
+
+        flown, alone = flights("collect"), flights("evaluate")
+        val = results.get("val") or {}
+        actors = [
+            run["actors"] for run in RunLog(self.folder / f"round_{number}" / "collect").finished().values()
+        ]
+        frames = sum(sum(actor.values()) for actor in actors)
+        added = sum(
+            len(run) for run in load_dataset(self._tag(number, "dataset"), self.args.data_root).split("train")
+        )
+        return {
+            "round": number,
+            "alpha": self.alpha(number),
+            "flown": flown["frames"],
+            "expert_share": sum(actor["expert"] for actor in actors) / frames if frames else None,
+            "training_frames": added,
+            "updates": results.get("updates"),
+            "val_accuracy": val.get("accuracy"),
+            "val_balanced_accuracy": val.get("balanced_accuracy"),
+            "runs": alone["counted"],
+            "successes": alone["successes"],
+            "success_low": alone["success_low"],
+            "success_high": alone["success_high"],
+            "progress": alone["progress"],
+            "imitation_loss": alone["imitation_loss"],
+        }
+
+
+def _table(rows: Sequence[Dict[str, Any]]) -> str:
+    lines = ["round  alpha  frames  gradient steps  val accuracy  laps alone      imitation loss"]
+    for row in rows:
+        accuracy = "-" if row["val_accuracy"] is None else f"{row['val_accuracy']:.3f}"
+        loss = "-" if row["imitation_loss"] is None else f"{row['imitation_loss']:.3f}"
+        low, high = 100 * row["success_low"], 100 * row["success_high"]
+        laps = f"{row['successes']}/{row['runs']} ({low:.0f}-{high:.0f} %)"
+        lines.append(
+            f"{row['round']:5}  {row['alpha']:5.2f}  {row['training_frames']:6}  {row['updates'] or 0:14}  "
+            f"{accuracy:>12}  {laps:14}  {loss:>14}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,293 @@
+"""The demo: the whole path in one go: collect, clean, train, fly, report.
+
+Runs the ordinary commands as a user would, each printed before it runs, and ends with a page. All
+that it makes lies in one folder, which it may delete and make again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+from nav_pkg.config import learner
+from nav_pkg.config.parser import Parser
+from nav_pkg.config.types import network
+from nav_pkg.core import ROOT, DataError, UsageError
+from nav_pkg.data.files import atomic_write, lock_beside, to_json
+from nav_pkg.flight.runlog import RunLog
+from nav_pkg.learn import prechecks
+from nav_pkg.session import arguments
+from nav_pkg.session.steps import Pace, run_step
+
+MARKER = "demo.json"
+OURS = ("data", "log", "report", "report.html", MARKER)
+"""What the output folder holds; nothing else in it is ever deleted."""
+
+EXPERT, NOISY, CLEAN, TRAINING, FLIGHTS = "collect/expert", "collect/noisy", "clean", "train", "fly"
+
+NOISE = {"--noise": "ou", "--ou_theta": 0.1, "--sigma_y": 0.04, "--sigma_yaw": 0.1}
+"""Ornstein-Uhlenbeck noise on the executed command of the noisy laps: 0.09 m/s and 0.23 rad/s rms."""
+
+UNDISTURBED = 1
+"""Laps without noise; the first one, which is timed."""
+
+LEAST_RUNS = 3
+"""Laps without which nothing can be learned: one each to train, validate and test."""
+
+
+def parser() -> Parser:
+    """The flags."""
+    p = Parser(
+        prog="demo.py",
+        description="Collect laps with the expert, clean, train, fly what was learned, and write a page.",
+    )
+    add = p.add_argument
+    add("--runs", type=int, default=8, help=f"laps of the expert to collect, at least {LEAST_RUNS}")
+    add("--flights", type=int, default=3, help="flights of the trained network")
+    add("--seed", type=int, default=123, help="of everything")
+    add("--output", type=Path, default=Path("demo"), help="folder for everything that is made")
+    add("-w", "--world", default="esatv3", help="world, or plan file")
+    add("--width", type=int, default=160, help="camera width, pixels")
+    add("--height", type=int, default=120, help="camera height, pixels")
+    add("--time_limit", type=float, default=15.0, help="minutes that collecting may take")
+    add("--network", default="tiny_net", type=network, help="network to train")
+    add("--episodes", type=int, default=15, help="of training, up to 100 batches each")
+    add("--batch_size", type=int, default=64, help="frames in a batch")
+    add("--learning_rate", type=float, default=0.01, help="of SGD with momentum 0.9")
+    add("--max_duration", type=float, default=0.0, help="simulated seconds a run; 0: the world's own")
+    add("--quick", action="store_true", help="the least that goes all the way: 3 laps, 5 episodes, 1 flight")
+    return p
+
+
+class Demo:
+    """One demo: the commands, in order, and what was seen of them.
+
+    Args:
+        args: the parsed flags.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        default = parser().parse_args([])
+        for flag in ("runs", "flights"):
+            if args.quick and getattr(args, flag) != getattr(default, flag):
+                raise UsageError(
+                    f"demo.py: --{flag} has no effect with --quick, which says how many: leave it out"
+                )
+        if args.quick:
+            args.runs, args.flights, args.episodes = LEAST_RUNS, 1, min(args.episodes, 5)
+        for flag, least in (("runs", LEAST_RUNS), ("flights", 1), ("episodes", 1)):
+            if getattr(args, flag) < least:
+                raise UsageError(f"demo.py: --{flag} {getattr(args, flag)} must be at least {least}")
+        if args.time_limit <= 0:
+            raise UsageError(f"demo.py: --time_limit {args.time_limit:g} must be above 0 minutes")
+        self.args = args
+        self.folder = Path(args.output)
+        self.noisy_runs = args.runs - UNDISTURBED
+        self.steps: List[Dict[str, Any]] = []
+        self.notes: List[str] = []
+
+    # The commands.
+
+    def _script(self, name: str) -> List[str]:
+        return [sys.executable, os.path.relpath(ROOT / "scripts" / name)]
+
+    def _places(self) -> List[str]:
+        return ["--data_root", f"{self.folder / 'data'}", "--summary_dir", f"{self.folder / 'log'}"]
+
+    def _camera(self) -> List[str]:
+        a = self.args
+        return ["-w", a.world, "--width", str(a.width), "--height", str(a.height)] + (
+            ["--max_duration", f"{a.max_duration:g}"] if a.max_duration else []
+        )
+
+    def collect(self, tag: str, runs: int) -> List[str]:
+        """The expert flies so many laps from places along the route and is recorded."""
+        noise = [str(word) for pair in NOISE.items() for word in pair] if tag == NOISY else []
+        seed = self.args.seed + (1 if tag == NOISY else 0)
+        return [
+            *self._script("run_script.py"),
+            *("-t", tag, "-ds", "--number_of_runs", str(runs), "--alpha", "1", "--start", "route"),
+            *("--random_seed", str(seed), *noise, *self._camera(), *self._places()),
+        ]
+
+    def clean(self) -> List[str]:
+        """The good laps of both collections become one dataset; one is for validation, one for test."""
+        return [
+            *self._script("clean_dataset.py"),
+            *("--startswith", "collect/", "--destination", CLEAN, "--val_len", "1", "--test_len", "1"),
+            *("--random_seed", str(self.args.seed), "--data_root", f"{self.folder / 'data'}"),
+        ]
+
+    def train(self) -> List[str]:
+        """The network learns the expert's turns, in three classes."""
+        a = self.args
+        return [
+            *self._script("main.py"),
+            *("-t", TRAINING, "--network", a.network, "--discrete", "--dataset", CLEAN),
+            *("--loss", "CrossEntropy", "--optimizer", "SGD", "--momentum", "0.9"),
+            *("--learning_rate", f"{a.learning_rate:g}", "--batch_size", str(a.batch_size)),
+            *("--max_episodes", str(a.episodes), "--normalized_output"),
+            *("--shifted_input", "--tensorboard"),
+            *("--random_seed", str(a.seed), *self._places()),
+        ]
+
+    def fly(self) -> List[str]:
+        """The network flies alone from places along the route; recorded, to be looked at."""
+        a = self.args
+        return [
+            *self._script("run_script.py"),
+            *("-t", FLIGHTS, "-ds", "--number_of_runs", str(a.flights), "--alpha", "0", "-e"),
+            *("--start", "route", "--random_seed", str(a.seed + 2), "--checkpoint_path", TRAINING),
+            *("--network", a.network, "--discrete", *self._camera(), *self._places()),
+        ]
+
+    def check(self) -> None:
+        """Refuse what a step would refuse, before an earlier demo is deleted or an hour is spent.
+
+        Raises:
+            UsageError: a value that one of the commands does not take.
+        """
+        prechecks.network(self.args.network)
+        for command in (self.collect(NOISY, self.args.runs), self.fly()):
+            own, _ = arguments.split(command[2:])
+            if own.alpha == 1:  # the checkpoint that flies is still to be made
+                arguments.schedule(own)
+                arguments.check_simulator(own)
+        learner.parse(self.train()[2:])
+        from nav_pkg import nets  # torch takes seconds
+
+        nets.canonical(self.args.network)
+
+    # Running them.
+
+    def run(self) -> Path:
+        """Do it all; gives the path of the page."""
+        self.check()
+        try:
+            lock = lock_beside(self.folder)
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}; give another --output") from None
+        if lock is None:
+            raise UsageError(
+                f"--output {self.folder} is in use by another demo: wait for it, or give another"
+            )
+        try:
+            begin_anew(self.folder)
+            self._collect_all()
+            self._step("clean and split", self.clean())
+            self._step("train", self.train())
+            self._step("the network flies", self.fly(), tag=FLIGHTS)
+            return self._report()
+        finally:
+            os.close(lock)
+
+    def _step(self, title: str, command: List[str], tag: str = "") -> Dict[str, Any]:
+        shown = shlex.join(["python", *command[1:]])
+        print(f"\n== {title} ==\n$ {shown}", flush=True)
+        pace = Pace(self.folder / "log" / tag) if tag else None
+        wall = run_step(command, title, pace)
+        step: Dict[str, Any] = {"title": title, "command": shown, "wall": wall}
+        if pace is not None:
+            step.update(simulated=pace.simulated, watched=pace.wall)
+            if pace.wall > 0:
+                rate = pace.simulated / pace.wall
+                print(f"{10 * rate:.0f} frames/s, {rate:.1f} times real time while flying", flush=True)
+        self.steps.append(step)
+        self._save()
+        return step
+
+    def _save(self) -> None:
+        record = {"steps": self.steps, "notes": self.notes, "flags": vars(self.args)}
+        atomic_write(self.folder / MARKER, to_json(json.loads(json.dumps(record, default=str))), "--output")
+
+    def _collect_all(self) -> None:
+        """Collect as many laps as were asked for, or as fit the time: the first one tells."""
+        begin, limit = time.monotonic(), 60 * self.args.time_limit
+        first = self._step("collect: a lap of the expert", self.collect(EXPERT, 1), tag=EXPERT)
+        lap, start = first["watched"] or first["wall"], max(0.0, first["wall"] - first["watched"])
+        left = limit - (time.monotonic() - begin) - 2 * start
+        fit = max(LEAST_RUNS, 1 + int(left / lap))
+        runs, noisy = self.args.runs, self.noisy_runs
+        print(f"a lap takes {lap:.0f} s here, the start of the simulator {start:.0f} s", flush=True)
+        if fit < runs:
+            self._note(
+                f"A lap takes {lap:.0f} s on this machine: {fit} laps fit {self.args.time_limit:g} minutes, "
+                f"so {fit} instead of {runs} were collected."
+            )
+            runs = fit
+            noisy = runs - UNDISTURBED
+        self._step("collect: laps with noise", self.collect(NOISY, noisy), tag=NOISY)
+        failed = [
+            run["outcome"]
+            for tag in (EXPERT, NOISY)
+            for run in RunLog(self.folder / "log" / tag).finished().values()
+            if run["outcome"] != "success"
+        ]
+        if failed:
+            self._note(
+                f"{len(failed)} of the expert's {runs} runs ended early ({', '.join(sorted(set(failed)))}); "
+                "only whole laps are learned from."
+            )
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        print(text, flush=True)
+
+    def _report(self) -> Path:
+        from nav_pkg.report import demo_page
+
+        noise = f"Ornstein-Uhlenbeck noise, sigma_yaw {NOISE['--sigma_yaw']} rad/s a frame"
+        story = demo_page.Story(
+            demo_page.Demo(
+                folder=self.folder,
+                steps=[demo_page.Step(**step) for step in self.steps],
+                collections={EXPERT: "as the expert flies", NOISY: noise},
+                clean=CLEAN,
+                flights=FLIGHTS,
+                training=TRAINING,
+                world=self.args.world,
+                notes=self.notes,
+            )
+        )
+        page = demo_page.write(story)
+        for title, table in (
+            ("The network's flights", story.flights_table()),
+            ("Answers to frames with known labels", story.training_table()),
+            ("Time", story.speed_table()),
+        ):
+            print(f"\n{title}\n{table.text()}")
+        print(f"\n{story.sentence()}")
+        return page
+
+
+def begin_anew(folder: Path) -> None:
+    """Make the output folder, without what an earlier demo left in it.
+
+    Raises:
+        UsageError: it holds things but no demo's marker: somebody else's folder.
+        DataError: the file system refuses.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output {folder} is a file; give a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise UsageError(f"--output {folder} holds files but no {MARKER}: not made by the demo; give another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(folder / MARKER, "{}\n", "--output")
+        for name in OURS:
+            path = folder / name
+            if name == MARKER or path.is_symlink():
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}; give another --output") from None
