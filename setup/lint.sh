@@ -16,7 +16,7 @@ check() { # check NAME COMMAND...
 check 'ruff check' ruff check --output-format concise --quiet .
 check 'ruff format' ruff format --check --output-format concise .
 # vermin takes every .decode() for Python 2's of str.
-check 'Python 3.8 (vermin)' vermin --quiet --no-tips --no-parse-comments --exclude str.decode -t=3.8- --violations nav_pkg scripts test setup setup.py
+check 'Python 3.8 (vermin)' vermin --quiet --no-tips --no-parse-comments --exclude str.decode -t=3.8- --violations nav_pkg bench scripts test setup setup.py
 check 'import layers' lint-imports --no-cache --no-logo
 check 'types of the core (mypy)' mypy --no-error-summary
 # Of the workspace's folder, which has the package's name; the checkout may have another. Offline: Debian

@@ -87,12 +87,12 @@ class DagConfig:
     )
     home: Optional[str] = _cluster(
         None,
-        "folder that a relative --summary_dir and --data_root lie in (here)",
+        "folder of relative --summary_dir and --data_root (here)",
         _folder,
     )
     owr: bool = _cluster(
         False,
-        "remove what a DAG of this tag made, and begin anew",
+        "delete what a DAG of this tag made, and begin anew",
     )
     number_of_recorders: int = _cluster(
         10,
@@ -108,7 +108,7 @@ class DagConfig:
     )
     seeds: Tuple[int, ...] = _cluster(
         SEEDS,
-        "seeds of the models, each in the folder seed_<seed>",
+        "seeds of the models; each model has the folder seed_<seed>",
         whole(0, 2**32 - 1),
         short="--random_numbers",
         nargs="+",
@@ -116,20 +116,20 @@ class DagConfig:
     )
     number_of_models: Optional[int] = _cluster(
         None,
-        "models: the first so many of --seeds (all)",
+        "number of models: the first of --seeds (all)",
         whole(1, 9999),
         commands=(*MODELS, EVALUATE),
     )
     learning_rates: Optional[Tuple[float, ...]] = _cluster(
         None,
-        "learning rates, each in the folder lr_<rate without its dot>, with all seeds",
+        "learning rates; each has the folder lr_<rate without its dot> and all seeds",
         real(0, open_least=True),
         nargs="+",
         commands=(TRAIN, BOTH),
     )
     model_names: Optional[Tuple[str, ...]] = _cluster(
         None,
-        "folders of the models instead of seed_<seed>, one for each seed",
+        "names of the models' folders instead of seed_<seed>, one for each seed",
         _model,
         nargs="+",
         commands=(TRAIN, BOTH),
@@ -176,22 +176,22 @@ class ResourceConfig:
 
     cpus: Optional[int] = _cluster(
         None,
-        "processor cores (2)",
+        "processor cores to request (2)",
         whole(1, 1024),
     )
     rammem: Optional[float] = _cluster(
         None,
-        "memory, GB (estimated)",
+        "memory to request, GB (estimated)",
         real(0, 10000, open_least=True),
     )
     diskmem: Optional[float] = _cluster(
         None,
-        "disk, GB (estimated)",
+        "disk to request, GB (estimated)",
         real(0, 100000, open_least=True),
     )
     gpunum: Optional[int] = _cluster(
         None,
-        "GPUs of a job with a network (none: 1 where the pool has any, else 0)",
+        "GPUs to request for jobs with a network (1 where the pool has GPUs, else 0)",
         whole(0, 64),
         commands=(*MODELS, EVALUATE, STUDY),
     )
@@ -203,19 +203,19 @@ class ResourceConfig:
     )
     gpumem_train: Optional[int] = _cluster(
         None,
-        "the same, of trainings alone",
+        "like --gpumem, for training jobs only",
         whole(1),
         commands=(BOTH,),
     )
     gpumem_eva: Optional[int] = _cluster(
         None,
-        "the same, of evaluations alone",
+        "like --gpumem, for evaluation jobs only",
         whole(1),
         commands=(BOTH,),
     )
     copy_dataset: bool = _cluster(
         False,
-        "keep what is read of a dataset on the host's own disk, once a host",
+        "copy what is read of a dataset to the host's own disk, once for each host",
         commands=(TRAIN, BOTH, DAGGER, STUDY),
     )
 
@@ -226,51 +226,51 @@ class PoolConfig:
 
     use_greenlist: bool = _cluster(
         False,
-        "take the hosts of config/cluster/greenlist.txt alone",
+        "use only the hosts of config/cluster/greenlist.txt",
     )
     greenlist: Optional[Tuple[str, ...]] = _cluster(
         None,
-        "take these hosts alone",
+        "use only these hosts",
         _host,
         nargs="+",
     )
     use_blacklist: bool = _cluster(
         False,
-        "leave out the hosts of config/cluster/blacklist.txt",
+        "exclude the hosts of config/cluster/blacklist.txt",
     )
     blacklist: Optional[Tuple[str, ...]] = _cluster(
         None,
-        "leave out these hosts",
+        "exclude these hosts",
         _host,
         nargs="+",
     )
     not_nice: bool = _cluster(
         False,
-        "do not let everybody else's jobs go first",
+        "do not let other users' jobs go first (nice_user)",
     )
     dont_retry: bool = _cluster(
         False,
-        "try nothing again that failed",
+        "do not retry failed jobs",
     )
     max_jobs: int = _cluster(
         0,
-        "most jobs in the queue at once; 0 for no limit",
+        "jobs in the queue at once; 0: no limit",
         whole(0),
     )
     file_transfer: bool = _cluster(
         False,
-        "let HTCondor bring all files: the hosts share no file system",
+        "let HTCondor transfer all files: the hosts share no file system",
     )
     python_environment: str = _cluster(
         "virtualenv",
-        "where jobs run: in the project's own set-up, or in a container (sing: Apptainer)",
+        "environment of the jobs: the project's own set-up (virtualenv), or a container (sing: Apptainer)",
         str,
         short="-pe",
         choices=("virtualenv", "sing", "docker"),
     )
     image: Optional[str] = _cluster(
         None,
-        "the container's image: a .sif file for sing, a name for docker",
+        "container image: a .sif file for sing, a name for docker",
         _folder,
     )
 
@@ -281,11 +281,11 @@ class SubmissionConfig:
 
     estimate: bool = _cluster(
         False,
-        "print jobs, core-hours, memory, disk and times, and submit nothing",
+        "print jobs, core-hours, memory, disk and times; submit nothing",
     )
     dont_submit: bool = _cluster(
         False,
-        "write and check HTCondor's files, and submit nothing",
+        "write and check HTCondor's files; submit nothing",
     )
     allow_unused_flags: bool = _cluster(
         False,

@@ -31,20 +31,20 @@ class NetworkConfig:
 
     network: str = setting(
         "tiny_net",
-        "network to train or fly, see docs/learning.md, or FILE.py:NAME, one of your own; tinyv2, the "
-        "name of some published experiments, is tiny_net, which they ran on",
+        "network to train or to fly (docs/learning.md), or FILE.py:NAME for one of your own; tinyv2, a "
+        "name in published experiments, is tiny_net",
         types.network,
     )
-    n_frames: Optional[int] = setting(None, "frames that a network of several frames takes (5)", whole(1))
-    discrete: bool = setting(False, "classify the yaw rate into bins; else regress it")
+    n_frames: Optional[int] = setting(None, "frames that a multi-frame network takes at once (5)", whole(1))
+    discrete: bool = setting(False, "classify the yaw rate into bins instead of regressing it")
     stochastic: bool = setting(
         False,
-        "regress mean and variance of the yaw rate, and fly what is drawn from them",
+        "regress mean and variance of the yaw rate; in flight the yaw rate is drawn from them",
     )
-    action_quantity: int = setting(3, "number of bins over +-action_bound", whole(2))
+    action_quantity: int = setting(3, "number of bins between -action_bound and action_bound", whole(2))
     action_bound: float = setting(
         1.0,
-        "largest yaw rate, rad/s; labels are limited to it",
+        "largest yaw rate, rad/s; labels are clipped to it",
         real(0, open_least=True),
     )
     speed: Optional[float] = setting(None, f"forward speed when flying straight, m/s ({_SPEED})", real(0, 5))
@@ -55,18 +55,20 @@ class NetworkConfig:
     )
     dropout: Optional[float] = _learning(
         None,
-        "share of hidden units dropped while training, for networks that can",
+        "probability of dropping a hidden unit in training, for networks with dropout",
         real(0, 0.99),
     )
-    batch_norm: bool = _learning(False, "batch normalisation behind each convolution, for networks that can")
+    batch_norm: bool = _learning(
+        False, "batch normalisation after each convolution, for networks that support it"
+    )
     pretrained: bool = _learning(
         False,
-        "start from torchvision's ImageNet weights, out of torch's cache folder",
+        "start from torchvision's ImageNet weights in torch's cache folder",
     )
-    pretrained_weights: str = _learning("", "start from ImageNet weights in this file", str)
+    pretrained_weights: str = _learning("", "start from the ImageNet weights in this file", str)
     feature_extract: bool = _learning(
         False,
-        "learn the last layers only; the feature layers stay as they are",
+        "train the last layers only; the feature layers are frozen",
     )
 
 
@@ -81,41 +83,41 @@ class DataConfig:
         resumes="both",
     )
     dataset: str = _training("esatv3_expert_500", "dataset to train on: a name under --data_root", str)
-    subsample: int = _training(1, "keep every n-th frame of each training run", whole(1))
+    subsample: int = _training(1, "use every n-th frame of each training run", whole(1))
     load_data_in_ram: bool = _training(
         False,
-        "copy all images into memory instead of mapping packs",
+        "copy all images into memory instead of memory-mapping the packs",
         resumes="training",
     )
     copy_dataset: bool = _training(
         False,
-        "keep packs on this node's own disk (TMPDIR or /tmp)",
+        "keep packs on this host's own disk (TMPDIR or /tmp)",
         resumes="training",
     )
     labels: str = _training(
         "expert",
-        "whose command is learned: the expert's, or the one that was applied",
+        "labels: the expert's commands, or the commands that were applied",
         str,
         choices=("expert", "applied"),
     )
     recovery_compensation: Optional[float] = _learning(
         None,
-        "learn from recovery cameras too, whose labels are the expert's turned back by this much, rad/s "
-        "(none: the first camera alone)",
+        "learn from the recovery cameras too; their label is the expert's, turned back by this yaw "
+        "rate, rad/s (none: only the front camera)",
         real(0, open_least=True),
     )
-    normalized_output: bool = _learning(False, "balance left, straight and right in training batches")
-    shifted_input: bool = setting(False, "input x - 0.5, with x in [0, 1]")
-    scaled_input: bool = setting(False, "input (x - mean) / std per channel")
+    normalized_output: bool = _learning(False, "balance left, straight and right within each training batch")
+    shifted_input: bool = setting(False, "normalise input images to x - 0.5, with x in [0, 1]")
+    scaled_input: bool = setting(False, "normalise input images to (x - mean) / std for each channel")
     scale_means: Optional[Tuple[float, ...]] = setting(
         None,
-        "red, green, blue, for --scaled_input (0.5 0.46 0.42)",
+        "means of red, green, blue for --scaled_input (0.5 0.46 0.42)",
         real(-math.inf),
         nargs=3,
     )
     scale_stds: Optional[Tuple[float, ...]] = setting(
         None,
-        "red, green, blue, for --scaled_input (0.2575 0.239 0.218)",
+        "standard deviations of red, green, blue for --scaled_input (0.2575 0.239 0.218)",
         real(0, open_least=True),
         nargs=3,
     )
@@ -125,25 +127,25 @@ class DataConfig:
 class TrainingConfig:
     """Training."""
 
-    loss: str = _learning("MSE", "MSE or CrossEntropy", str)
-    optimizer: str = _learning("SGD", "one of torch.optim: SGD, Adam, Adadelta, ...", str)
-    learning_rate: float = _learning(0.1, "step size", real(0, open_least=True))
-    batch_size: int = _learning(64, "frames in a batch", whole(1))
-    max_steps: int = _learning(0, "gradient steps in all; 0 for no limit", whole(0), resumes="flight")
+    loss: str = _learning("MSE", "loss: MSE or CrossEntropy", str)
+    optimizer: str = _learning("SGD", "optimiser of torch.optim: SGD, Adam, Adadelta, ...", str)
+    learning_rate: float = _learning(0.1, "learning rate", real(0, open_least=True))
+    batch_size: int = _learning(64, "frames (recurrent networks: windows) in a batch", whole(1))
+    max_steps: int = _learning(0, "gradient steps in all; 0: no limit", whole(0), resumes="flight")
     weight_decay: float = _learning(0.0, "L2 penalty", real(0))
-    momentum: float = _learning(0.0, "for optimisers that have it", real(0))
-    clip: float = _learning(0.0, "largest norm of the gradient; 0 for no limit", real(0))
+    momentum: float = _learning(0.0, "momentum, for optimisers that have it", real(0))
+    clip: float = _learning(0.0, "largest norm of the gradient; 0: no limit", real(0))
     lr_schedule: str = _learning(
         "constant",
-        "how the step size changes",
+        "how the learning rate changes",
         str,
         choices=("constant", "step", "exponential", "cosine"),
     )
-    lr_decay: float = _learning(0.1, "factor of the schedule", real(0, 1, open_least=True))
-    lr_decay_every: int = _learning(0, "gradient steps of the schedule's factor", whole(0))
+    lr_decay: float = _learning(0.1, "factor of the learning rate schedule", real(0, 1, open_least=True))
+    lr_decay_every: int = _learning(0, "gradient steps between two applications of the factor", whole(0))
     max_episodes: int = _training(
         1000,
-        "episodes (up to 100 batches, then validation) in all",
+        "episodes in all; an episode is up to 100 batches and a validation",
         whole(1),
         resumes="training",
     )
@@ -160,7 +162,7 @@ class RecurrentConfig:
     )
     init_state: Optional[Tuple[str, ...]] = _learning(
         None,
-        "state that a shuffled window (WW-TBPTT) begins with: full, zero, carried, or burn_in N (offline "
+        "initial state of a shuffled window (WW-TBPTT): full, zero, carried, or burn_in N (offline "
         "carried, in flight zero)",
         str,
         nargs="+",
@@ -169,8 +171,8 @@ class RecurrentConfig:
         False,
         "slide the window along the runs (S-TBPTT) instead of shuffling windows",
     )
-    sliding_step_size: Optional[int] = _training(None, "frames that the window slides by (1)", whole(1))
-    accum_grads: bool = _training(False, "one gradient step a slide, by the mean of its gradients")
+    sliding_step_size: Optional[int] = _training(None, "frames by which the window slides (1)", whole(1))
+    accum_grads: bool = _training(False, "one gradient step for each slide, with the mean of its gradients")
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class LogConfig:
 
     checkpoint_path: str = setting(
         "",
-        "start from this checkpoint: a log folder or a file; '' for none; in flight also an exported "
+        "checkpoint to start from: a log folder or a file; '' for none; in flight also an exported "
         ".onnx file",
         str,
     )
@@ -196,13 +198,13 @@ class LogConfig:
         short="-t",
         resumes="flight",
     )
-    owr: bool = _learning(False, "remove what the log folder holds and start anew", resumes="both")
+    owr: bool = _learning(False, "delete the content of the log folder and start anew", resumes="both")
     tensorboard: bool = _learning(False, "write TensorBoard events", resumes="both")
-    continue_training: bool = _learning(False, "take over the checkpoint's optimiser state and counts, too")
-    create_scratch_checkpoint: bool = _training(False, "save fresh weights to the log folder and stop")
+    continue_training: bool = _learning(False, "also restore the checkpoint's optimiser state and counts")
+    create_scratch_checkpoint: bool = _training(False, "save the initial weights to the log folder and stop")
     evaluate: bool = _training(
         False,
-        "score --checkpoint_path on the validation and test set, and learn nothing",
+        "score --checkpoint_path on the validation and test set; nothing is trained",
     )
 
 
@@ -210,19 +212,19 @@ class LogConfig:
 class MachineConfig:
     """Machine."""
 
-    random_seed: int = setting(123, "of weights, order and noise", whole(0, 2**32 - 1))
-    device: str = setting("auto", "where to compute", str, choices=("auto", "cpu", "cuda", "gpu"))
+    random_seed: int = setting(123, "seed of weights, order and noise", whole(0, 2**32 - 1))
+    device: str = setting("auto", "device", str, choices=("auto", "cpu", "cuda", "gpu"))
     num_threads: int = setting(
         0,
-        "processor threads; 0 for all that this process may use",
+        "processor threads; 0: all that this process may use",
         whole(0, MOST_THREADS),
         resumes="training",
     )
-    amp: bool = _learning(False, "compute in bfloat16 where that is safe (torch.autocast)")
-    compile: bool = _training(False, "compile the network (torch.compile; the first batch takes a minute)")
+    amp: bool = _learning(False, "bfloat16 where that is safe (torch.autocast)")
+    compile: bool = _training(False, "torch.compile; the first batch takes a minute")
     wall_time: float = _training(
         0.0,
-        "seconds after which to save and exit with 85; 0 for no limit",
+        "seconds after which training saves and exits with 85; 0: no limit",
         real(0),
         resumes="training",
     )
@@ -236,19 +238,19 @@ class PilotConfig:
     alpha: float = _flight(0.0, "probability per frame that the expert's command is executed", real(0, 1))
     pause_simulator: bool = _flight(
         False,
-        "let simulated time wait for each answer (which lock-step always does)",
+        "accepted: lock-step always waits for every answer",
     )
-    no_training: bool = _flight(False, "fly and do not learn")
+    no_training: bool = _flight(False, "fly without learning")
     trust_torchscript: bool = _flight(
         False,
         "fly an exported .pt file that you made yourself: it is a program that runs with your rights",
     )
     perturbation: str = _flight(
         "none",
-        "what is done to images before the net sees them: none, light:S, blur:S or noise:S",
+        "perturbation of the network's input images: none, light:S, blur:S or noise:S",
         types.perturbation,
     )
-    noise: str = _flight("none", "noise on commands", str, choices=("none", "ou", "uni", "gau"))
+    noise: str = _flight("none", "noise on the executed command", str, choices=("none", "ou", "uni", "gau"))
     ou_theta: float = _flight(0.05, "pull of Ornstein-Uhlenbeck noise towards 0, per frame", real(0, 1))
     sigma_x: float = _flight(0.0, "noise on forward speed, m/s", real(0))
     sigma_y: float = _flight(0.0, "noise on sideward speed, m/s", real(0))
@@ -262,7 +264,7 @@ class ReplayConfig:
 
     buffer_size: int = _online(
         -1,
-        "frames in the replay buffer; -1 for as many as memory holds",
+        "frames in the replay buffer; -1: as many as memory holds",
         types.buffer_size,
     )
     min_buffer_size: int = _online(
@@ -273,35 +275,44 @@ class ReplayConfig:
     )
     prefill_dataset: str = _online(
         "",
-        "put frames of this dataset's training set into the buffer before the first run",
+        "fill the buffer with frames of this dataset's training set before the first run",
         str,
     )
-    prefill_frames: int = _online(0, "how many of them, drawn by the seed; 0 for as many as fit", whole(0))
+    prefill_frames: int = _online(
+        0, "number of these frames, drawn with the seed; 0: as many as fit", whole(0)
+    )
     buffer_update_rule: str = _online(
         "fifo",
-        "what makes room: the oldest frame goes, the one with the smallest loss goes (hard), or all go "
-        "once they were learned from (empty)",
+        "which frame makes room in a full buffer: fifo removes the oldest frame; hard removes the frame"
+        " with the smallest loss at its last update; empty removes all frames once they were learned "
+        "from",
         str,
         choices=("fifo", "hard", "empty"),
     )
     replay_priority: str = _online(
         "no",
-        "draw frames alike, or in proportion to their last loss",
+        "draw frames uniformly (no), or in proportion to their last loss",
         str,
         choices=("no", "loss"),
     )
-    gradient_steps: int = _online(1, "gradient steps a frame", whole(1))
-    train_every_N_steps: int = _online(1, "learn at every N-th frame only", whole(1))
+    gradient_steps: int = _online(1, "gradient steps for each frame", whole(1))
+    train_every_N_steps: int = _online(1, "learn only at every N-th frame", whole(1))
     export_buffer: bool = _online(
         False,
         "accepted: the buffer is always saved with the checkpoint",
         resumes="both",
     )
-    continual_learning: bool = _online(False, "hold weights that mattered for what was learned before (MAS)")
-    continual_learning_lambda: float = _online(1.0, "strength of that", real(0))
-    loss_window_length: int = _online(5, "losses that tell a plateau, at which importance is taken", whole(2))
+    continual_learning: bool = _online(
+        False, "keep weights that were important for earlier frames (memory aware synapses, MAS)"
+    )
+    continual_learning_lambda: float = _online(1.0, "weight of the MAS penalty", real(0))
+    loss_window_length: int = _online(
+        5, "number of losses in which a plateau is detected; importance is computed there", whole(2)
+    )
     loss_window_mean_threshold: float = _online(0.1, "largest mean of these losses on a plateau", real(0))
-    loss_window_std_threshold: float = _online(0.1, "largest standard deviation of them", real(0))
+    loss_window_std_threshold: float = _online(
+        0.1, "largest standard deviation of these losses on a plateau", real(0)
+    )
 
 
 @dataclass(frozen=True)
