@@ -117,8 +117,8 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience: it ends already
         what = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
-        goes_on = isinstance(stop, (Terminated, Interrupted))
-        _tell(f"{what}; run the same command to go on" if goes_on else what)
+        resumes = isinstance(stop, (Terminated, Interrupted))
+        _tell(f"{what}; run the same command to go on" if resumes else what)
         code = EXIT_CHECKPOINTED if isinstance(stop, Terminated) else 128 + signal.SIGINT
     except OSError as error:
         code = _failed_file(error)

@@ -115,7 +115,7 @@ def can_resume(folder: Path) -> bool:
     return (folder / MODEL_FILE).is_file()
 
 
-def gone_on_with(summary_dir: Path, tag: str, overwrite: bool) -> Optional[Path]:
+def resumable_folder(summary_dir: Path, tag: str, overwrite: bool) -> Optional[Path]:
     """The log folder of a tag where it holds a run to resume; None where one begins."""
     folder = summary_dir / tag
     return None if overwrite or tag == DEFAULT_TAG or not can_resume(folder) else folder

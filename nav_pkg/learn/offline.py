@@ -97,7 +97,7 @@ class OfflineTraining:
         splits = loading.Splits(dataset)
         for line in splits.warnings:
             say(f"warning: {line}")
-        start = None if self.parts.goes_on else self.parts.start_weights(splits.facts)
+        start = None if self.parts.resumes else self.parts.start_weights(splits.facts)
         where = folder.open_folder(self.parts.summary_dir, args.log_tag, args.owr)
         config = {
             "flags": self.flags,

@@ -85,9 +85,9 @@ class OnlineLearner:
             "device": self.parts.arithmetic.device,
             "versions": checkpoint.versions(),
         }
-        start = None if self.parts.goes_on else self.parts.start_weights(self._facts)
+        start = None if self.parts.resumes else self.parts.start_weights(self._facts)
         resumed: Optional[Checkpoint] = None
-        if self.parts.goes_on:
+        if self.parts.resumes:
             folder.check_config(where, frozen, RESUMES_IN_FLIGHT)
             resumed = resumable(where, self.parts.network)
         self.replay = ReplayBuffer(

@@ -90,8 +90,8 @@ class TrainingParts:
             )
         # a resumed training has its weights in my-model; the checkpoint it began with may be gone
         if where is None:
-            where = folder.gone_on_with(self.summary_dir, args.log_tag, args.owr)
-        self.goes_on = where is not None and folder.can_resume(where)
+            where = folder.resumable_folder(self.summary_dir, args.log_tag, args.owr)
+        self.resumes = where is not None and folder.can_resume(where)
         self.criterion = make_loss(args.loss, self.space)
         self.net = self.build()
 
@@ -104,7 +104,7 @@ class TrainingParts:
                 f"--pretrained: --checkpoint_path {args.checkpoint_path} names the weights to start "
                 "from: give one of them"
             )
-        if (args.pretrained or args.pretrained_weights) and not self.goes_on:
+        if (args.pretrained or args.pretrained_weights) and not self.resumes:
             file = Path(args.pretrained_weights).expanduser() if args.pretrained_weights else None
             say(f"ImageNet weights from {nets.load_pretrained(net, self.network, file, **self.net_options)}")
         if args.feature_extract:

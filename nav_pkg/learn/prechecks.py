@@ -83,7 +83,7 @@ def training(args: Any, given: Collection[str]) -> None:
         dataset(args.dataset, args.data_root, "dataset" in given)
     root = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
     # a resumed training has its weights in my-model; the checkpoint it began with may be gone
-    if args.evaluate or folder.gone_on_with(root, args.log_tag, args.owr) is None:
+    if args.evaluate or folder.resumable_folder(root, args.log_tag, args.owr) is None:
         checkpoint(args.checkpoint_path, root, scratch=not args.evaluate)
 
 

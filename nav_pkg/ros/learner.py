@@ -513,10 +513,10 @@ def make_learner(
     summary = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
     if parameters.log_folder:  # of a session, which has opened it
         where = Path(parameters.log_folder)
-        goes_on = where if folder.can_resume(where) else None
-        values = learning_config(args, given, goes_on)
+        resumes = where if folder.can_resume(where) else None
+        values = learning_config(args, given, resumes)
     else:
-        values = learning_config(args, given, folder.gone_on_with(summary, args.log_tag, args.owr))
+        values = learning_config(args, given, folder.resumable_folder(summary, args.log_tag, args.owr))
         where = folder.open_folder(summary, args.log_tag, args.owr)
     return OnlineLearner(values, where, parameters.camera(robot), sorted(robot.side_cameras))
 

@@ -123,8 +123,8 @@ class Session:
         if self.args.learns:
             sides = [camera.name for camera in side_cameras(description.read_robot(self.args.robot))]
             camera = (self.args.width, self.args.height)
-            goes_on = can_resume(self.folder) and not self._anew
-            where = self.folder if goes_on else None
+            resumes = can_resume(self.folder) and not self._anew
+            where = self.folder if resumes else None
             online_flags.check(learner.parse(words), given, camera, sides, where)
             return
         loaded = exported.describe(

@@ -386,7 +386,7 @@ def test_owr_leaves_a_dataset_that_others_made(folders, samples, monkeypatch):
     assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         samples.edit(file.parent, source={"dataset": "c"})
-    one.check_places(goes_on=False)
+    one.check_places(resumes=False)
 
 
 def test_files_of_a_dag_that_was_submitted_are_not_written_again(folders, capsys):
@@ -521,6 +521,6 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
         files.to_json({"command": plan.command, "configuration": plan.configuration, **plan.places()}),
     )
     (folders / "data" / "made").mkdir()
-    one.check_places(goes_on=True)
+    one.check_places(resumes=True)
     with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, not 0.5\)"):
         base._write_and_submit(*submitted("--speed", "0.5"))

@@ -298,10 +298,10 @@ def resumed(tmp_path, *words, start="first"):
     line = ["--online", "--checkpoint_path", start, "--loss", "CrossEntropy", "--batch_size", "8"]
     line += ["--num_threads", "1", "--summary_dir", str(tmp_path), "-t", "second", *words]
     args, given, where = command.parse(line), command.given(line), tmp_path / "second"
-    goes_on = where if folder.can_resume(where) else None
-    online_flags.check(args, given, CAMERA, (), goes_on)
+    resumes = where if folder.can_resume(where) else None
+    online_flags.check(args, given, CAMERA, (), resumes)
     where.mkdir(exist_ok=True)
-    return OnlineLearner(learning_config(args, given, goes_on), where, CAMERA)
+    return OnlineLearner(learning_config(args, given, resumes), where, CAMERA)
 
 
 def test_it_goes_on_when_the_checkpoint_that_it_began_with_is_gone(tmp_path):

@@ -161,11 +161,11 @@ class DagCommand:
         """What must be the same for a DAG to be continued."""
         return {"flags": self.words}
 
-    def check_places(self, goes_on: bool) -> None:
+    def check_places(self, resumes: bool) -> None:
         """Look at what stands where the jobs will write, before anything is removed for them.
 
         Args:
-            goes_on: a DAG that was begun, whose jobs may have written there.
+            resumes: a DAG that was begun, whose jobs may have written there.
 
         Raises:
             NavError: it is not this DAG's to replace.
@@ -422,7 +422,7 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
         submit.wait_for_removed(plan.folder)
     state = existing_dag.state_of(plan)
     if state != "other" or args.owr:
-        one.check_places(goes_on=state in ("same", "done"))
+        one.check_places(resumes=state in ("same", "done"))
     rescue: Optional[Path] = None
     if state != "nothing" and args.owr:
         existing_dag.begin_anew(plan)

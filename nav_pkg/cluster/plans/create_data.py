@@ -81,10 +81,10 @@ class CreateData(DagCommand):
                     "or around it"
                 )
 
-    def check_places(self, goes_on: bool) -> None:
+    def check_places(self, resumes: bool) -> None:
         """Refuse a destination that is there and not this DAG's."""
         there = self.data_root / self.args.destination
-        if not self.args.owr and not goes_on:
+        if not self.args.owr and not resumes:
             refuse_existing(there, "--destination")
         clean.refuse_others(there, [self.tag])
 
