@@ -57,12 +57,13 @@ def imported(tree, package):
 
 
 def sources():
-    return sorted(p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).parts[0] != "ros")
+    files = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "bench").rglob("*.py")]
+    return sorted(p for p in files if "ros" not in p.relative_to(PACKAGE.parent).parts[:2])
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE.parent)))
 def test_no_ros_outside_its_folder(path):
-    package = ["nav_pkg", *path.relative_to(PACKAGE).parts[:-1]]
+    package = [*path.relative_to(PACKAGE.parent).parts[:-1]]
     names = set(imported(ast.parse(path.read_text(encoding="utf-8")), package))
     assert sorted(name for name in names if is_ros(name)) == []
 
@@ -77,7 +78,7 @@ def test_the_walk_sees_every_kind_of_import():
 
 
 def test_import_layers():
-    """The contract in pyproject.toml (core <- ... <- cli, ros), as `lint-imports` checks it."""
+    """The contract in pyproject.toml (core <- ... <- ros, serve <- cli), as `lint-imports` checks it."""
     cli = pytest.importorskip("importlinter.cli")
     root = str(PACKAGE.parent)
     if root not in sys.path:
@@ -118,7 +119,7 @@ def newer_than_38(source):
 
 @pytest.mark.parametrize(
     "path",
-    sorted(p for folder in ("nav_pkg", "scripts") for p in (PACKAGE.parent / folder).rglob("*.py")),
+    sorted(p for folder in ("nav_pkg", "bench", "scripts") for p in (PACKAGE.parent / folder).rglob("*.py")),
     ids=lambda p: str(p.relative_to(PACKAGE.parent)),
 )
 def test_types_are_written_for_python_38(path):

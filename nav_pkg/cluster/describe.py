@@ -108,7 +108,7 @@ def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
         "transfer_input_files": "jobs/$(nav_name).json$(more_files)",
         "transfer_output_files": "$(nav_name).tar",
         "transfer_checkpoint_files": "$(nav_name).tar",
-        "want_io_proxy": "true",  # for the state that is sent home (home.py)
+        "want_io_proxy": "true",  # for the state that is sent to the submitting host (uplink.py)
         "transfer_output_remaps": '"$(nav_name).tar = transfer/$(nav_name).tar"',
     }
 

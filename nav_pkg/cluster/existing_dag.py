@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from nav_pkg import schemas
 from nav_pkg.cluster.plan import LOCAL_KINDS, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE, Plan
 from nav_pkg.cluster.status import read_nodes
+from nav_pkg.config.parser import by_flag
 from nav_pkg.core import UsageError
 from nav_pkg.data import files
 
@@ -113,15 +114,7 @@ def _by_flag(value: Any) -> Any:
         return {key: _by_flag(item) for key, item in value.items()}
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         return value
-    found: Dict[str, List[str]] = {}
-    name = ""
-    for word in value:
-        if re.match("--?[A-Za-z]", word):
-            name, equals, rest = word.partition("=")
-            found[name] = [rest] if equals else []
-        else:
-            found.setdefault(name, []).append(word)
-    return {name: " ".join(words) or True for name, words in found.items()}
+    return {name: " ".join(words) or True for name, words in by_flag(value).items()}
 
 
 def is_done(folder: Path) -> bool:

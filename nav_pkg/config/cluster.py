@@ -295,7 +295,7 @@ class SubmissionConfig:
 
 @dataclass(frozen=True)
 class ClusterConfig(DagConfig, WallTimeConfig, ResourceConfig, PoolConfig, SubmissionConfig):
-    """All settings of the cluster's commands."""
+    """All settings of the cluster's commands; each command has those that name it (`users`)."""
 
 
 SETTINGS: Dict[str, Declared] = declared(ClusterConfig)

@@ -13,6 +13,9 @@ from nav_pkg.config.paths import data_root, summary_dir
 from nav_pkg.config.setting import add_arguments, setting
 from nav_pkg.config.types import real, whole
 
+DIRECTIONS = ("both", "forward", "reverse")
+"""Names of directions along the route; `flight.conditions` says what each flies."""
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -28,14 +31,12 @@ class EvaluationConfig:
     summary_dir: Path = setting(summary_dir, "folder of all logs", Path)
     number_of_runs: int = setting(3, "runs per condition", whole(1, 10**6), short="-n")
     random_seed: int = setting(123, "seed of everything", whole(0, 2**32 - 1))
-    directions: str = setting(
-        "forward", "directions along the route", str, choices=("both", "forward", "reverse")
-    )
+    directions: str = setting("forward", "directions along the route", str, choices=DIRECTIONS)
     worlds: Tuple[str, ...] = setting(
         ("esatv3",),
         "worlds, or plan files (esatv3+7: with textures of seed 7)",
         str,
-        short="--world",
+        alias="--world",
         nargs="+",
     )
     control_delays: Tuple[float, ...] = setting(

@@ -8,7 +8,10 @@ from nav_pkg.config.setting import setting
 
 START_MODES = ("varied", "exact", "route", "start")
 """How start poses are chosen; `start` is the earlier name of `exact`."""
-_STARTS = "varied: seeded, near the world's start pose; exact: that pose; route: seeded, along the route"
+_STARTS = (
+    "varied: seeded, near the world's start pose; exact (earlier name: start): that pose; "
+    "route: seeded, along the route"
+)
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,15 @@ class FlightConfig:
         0.0, "simulated seconds after which a run ends as timeout; 0: the world's own", float
     )
     min_depth: float = setting(
-        0.0, "distance to the nearest obstacle that counts as a collision, m; 0: the world's own", float
+        0.0,
+        "distance to the nearest obstacle that counts as a collision, m; 0: the robot's or the world's own",
+        float,
     )
     evaluation: bool = setting(False, "every run is an evaluation: the learner flies alone", short="-e")
     evaluate_every: int = setting(-1, "every N-th run is an evaluation; -1: none", int)
-    final_evaluation_runs: int = setting(0, "evaluations after the other runs", int)
+    final_evaluation_runs: int = setting(
+        0, "the last N runs are evaluations; run_script.py flies them after --number_of_runs", int
+    )
     shard: str = setting("", "k/n: fly only every n-th run, from the k-th on; empty: all", str)
 
 

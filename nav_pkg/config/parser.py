@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from typing import NoReturn, Optional, Sequence
+from typing import Dict, Iterable, List, NoReturn, Optional, Sequence
 
 from nav_pkg.core import UsageError, nearest_name
 
@@ -50,3 +51,19 @@ class Parser(argparse.ArgumentParser):
             what = "flag" if flag.startswith("-") else "argument"
             raise UsageError(f"{self.prog}: unknown {what} {flag!r}{hint}")
         return known
+
+
+def by_flag(words: Iterable[str]) -> Dict[str, List[str]]:
+    """A command line as flags with their values: two that mean the same are equal, in whatever order.
+
+    A flag's value may stand behind `=`. Words before the first flag are kept under an empty name.
+    """
+    found: Dict[str, List[str]] = {}
+    name = ""
+    for word in words:
+        if re.match("--?[A-Za-z]", word):
+            name, equals, rest = word.partition("=")
+            found[name] = [rest] if equals else []
+        else:
+            found.setdefault(name, []).append(word)
+    return found

@@ -61,7 +61,7 @@ def used_by(each: Declared) -> str:
 
 def _flag_row(each: Declared, more: List[str]) -> str:
     about = each.about
-    names = ", ".join(f"`{name}`" for name in (each.flag, about.short) if name)
+    names = ", ".join(f"`{name}`" for name in (each.flag, about.short, about.alias) if name)
     default = (
         "the robot's own" if about.of_robot else "must be given" if about.required else _shown(each.default)
     )

@@ -1,4 +1,4 @@
-"""Settings as fields of frozen dataclasses, and what follows from them: argparse flags and command lines.
+"""Settings as fields of frozen dataclasses, and the argparse flags that follow from them.
 
 Example:
     @dataclass(frozen=True)
@@ -10,7 +10,6 @@ Example:
     parser = Parser(prog="fly.py")
     add_arguments(parser, Camera)
     camera = from_values(Camera, vars(parser.parse_args()))
-    to_argv(camera)  # ["--width", "640"], or nothing where it is the default
 
 Libraries were tried first: jsonargparse 4.40 takes switches and lists in another form (`--discrete true`),
 simple-parsing accepts shortened flags, tyro 1.0 does not tell which flags were given (`effect` needs that).
@@ -34,7 +33,8 @@ class Setting:
         help: one sentence, with the unit.
         convert: makes a value of a word, or raises argparse.ArgumentTypeError; None for a switch.
         flag: its long flag; that of the field's name where it is empty.
-        short: a second spelling.
+        short: a second spelling, which the help shows first.
+        alias: another one, which it shows last.
         nargs: number of values, when not one; "+" for one or more.
         choices: the values that are taken, when few.
         effect: where it has an effect: `learner` (always), `learning` (wherever something is learned),
@@ -50,6 +50,7 @@ class Setting:
     convert: Optional[Callable[[str], Any]] = None
     flag: str = ""
     short: str = ""
+    alias: str = ""
     nargs: Union[int, str, None] = None
     choices: Optional[Sequence[str]] = None
     effect: str = "learner"
@@ -94,7 +95,7 @@ class Declared:
     @property
     def names(self) -> List[str]:
         """All its spellings, as the help shows them."""
-        return [name for name in (self.about.short, self.flag) if name]
+        return [name for name in (self.about.short, self.flag, self.about.alias) if name]
 
 
 def declared(config: type) -> Dict[str, Declared]:
@@ -131,7 +132,8 @@ def add_arguments(
         if keys is not None and each.key not in keys:
             continue
         if each.group not in groups:
-            title = each.group[:1].lower() + each.group[1:]
+            acronym = each.group[1:2].isupper()
+            title = each.group if acronym else each.group[:1].lower() + each.group[1:]
             groups[each.group] = parser.add_argument_group(title)
         about = each.about
         text = about.help + (f" (the robot's own: {each.default:g})" if about.of_robot else "")
@@ -153,22 +155,3 @@ def from_values(config: Type[Config], values: Mapping[str, Any]) -> Config:
     known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     taken = {key: value for key, value in values.items() if key in known}
     return config(**{key: tuple(value) if isinstance(value, list) else value for key, value in taken.items()})
-
-
-def to_argv(config: Any, keys: Optional[Sequence[str]] = None) -> List[str]:
-    """A configuration as words of a command line.
-
-    Args:
-        config: the configuration.
-        keys: the settings that are written; None for those that differ from their defaults.
-    """
-    words: List[str] = []
-    for key, each in declared(type(config)).items():
-        value = getattr(config, key)
-        if value is None or (value == each.default if keys is None else key not in keys):
-            continue
-        if each.about.convert is None:
-            words += [each.flag] if value else []
-        else:
-            words += [each.flag, *map(str, value if isinstance(value, tuple) else [value])]
-    return words

@@ -26,7 +26,7 @@ from nav_pkg.core import DataError
 _READY = b"ready\n"
 
 
-class WorkerLost(Exception):
+class HelperLost(Exception):
     """The helper has ended or does not answer properly; its task is to be done again."""
 
 
@@ -50,26 +50,26 @@ class Helper:
         """Whether it has started and can be asked.
 
         Raises:
-            WorkerLost: it could not start.
+            HelperLost: it could not start.
         """
         if not self._ready and select.select([self._process.stdout], [], [], 0)[0]:
             if self._process.stdout.readline() != _READY:
-                raise WorkerLost
+                raise HelperLost
             self._ready = True
         return self._ready
 
     def ask(self, task: dict) -> dict:
-        """Give a task and wait for its answer; see `_PackWorker.do` for both.
+        """Give a task and wait for its answer; see `_HelperTasks.do` for both.
 
         Raises:
-            WorkerLost: there is no answer.
+            HelperLost: there is no answer.
         """
         try:
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())
         except (OSError, ValueError) as error:
-            raise WorkerLost from error
+            raise HelperLost from error
 
     def close(self) -> None:
         """Let it end, after what it is at."""
@@ -83,7 +83,7 @@ class Helper:
         self._process.stdout.close()
 
 
-class _PackWorker:
+class _HelperTasks:
     """The helper's side: does tasks one by one."""
 
     def __init__(self):
@@ -141,11 +141,11 @@ class _PackWorker:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    worker = _PackWorker()
+    tasks = _HelperTasks()
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        answers.write(json.dumps(worker.do(json.loads(line))).encode() + b"\n")
+        answers.write(json.dumps(tasks.do(json.loads(line))).encode() + b"\n")
         answers.flush()
 
 

@@ -315,7 +315,7 @@ class PackWriter:
 
         Raises:
             DataError: an image is not the one of its commit, or the file system refuses.
-            WorkerLost: there is no helper any more.
+            HelperLost: there is no helper any more.
         """
         answer = helper.ask(
             {

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, Callable, Deque, Iterator, Optional
 
-from nav_pkg.data.helper import Helper, WorkerLost
+from nav_pkg.data.helper import Helper, HelperLost
 
 POLL = 0.2
 """Seconds between two ticks while something is waited for."""
@@ -128,7 +128,7 @@ class Workers:
             ready = helper.ready()
             if ready:
                 helped(helper, first, last)
-        except WorkerLost:
+        except HelperLost:
             return False
         except BaseException:
             self._free.append(helper)

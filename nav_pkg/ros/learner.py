@@ -117,9 +117,8 @@ class LearnerNode:
         self._note = ""
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._learning_lock = (
-            threading.RLock()
-        )  # free-running, the learner is at work while images are answered
+        # Free-running, the learner learns while images are answered.
+        self._learning_lock = threading.RLock()
         self._stamp = 0
         self._sides = [robot.side_cameras[name] for name in learner.sides] if learner else []
         self._resets = 0  # beginnings and ends of runs; what comes from before one is dropped

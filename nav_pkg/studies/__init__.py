@@ -1,1 +1,1 @@
-"""Studies: grids of trainings over seeds, from one small file, run where there is room, reported as pages."""
+"""Sessions and trainings combined: evaluation, DAgger, the demo, and studies over grids and seeds."""

@@ -18,6 +18,7 @@ from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
 from nav_pkg.config.evaluation import DaggerConfig, make_dagger_parser
 from nav_pkg.config.learner import SETTINGS
+from nav_pkg.config.parser import by_flag
 from nav_pkg.config.setting import from_values
 from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
 from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, sweep, to_json
@@ -257,7 +258,11 @@ class Rounds:
         if file.exists():
             before = read_json(file, schemas.DAGGER)["flags"]
             for key, value in self._flags.items():
-                if before.get(key) != value:
+                was = before.get(key)
+                same = was == value
+                if key in ("flight", "training") and isinstance(was, list):
+                    same = by_flag(map(str, was)) == by_flag(value)  # the order of flags means nothing
+                if not same:
                     raise UsageError(
                         f"{self.folder}: was begun with --{key} {before.get(key)!r}, not {value!r}: give "
                         "the same flags to go on, --owr to begin anew, or another -t"

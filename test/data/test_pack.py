@@ -605,7 +605,7 @@ def long_run(samples, dataset, monkeypatch):
 
     def wait_for_help(self, frames):
         get_help(self, frames)
-        with contextlib.suppress(helper.WorkerLost):
+        with contextlib.suppress(helper.HelperLost):
             while not all(one.ready() for one in self._helpers):
                 time.sleep(0.01)
 

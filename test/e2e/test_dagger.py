@@ -58,8 +58,16 @@ def test_rounds(shell, first):
     assert len(merged.split("train")) == 5 and len(merged.split("val")) == 1
     assert {str(a) for run in merged.split("train")[1:] for a in run.frames.actor} == {"expert", "learner"}
     shell.run("dataset.py", "verify", "dagger/round_2/dataset", name="verify")
-    # nothing is done twice
+    # nothing is done twice; an earlier version kept the flags in another order
     begin = flown.read_bytes()
+    state = shell.log / "dagger" / "dagger.json"
+    held = json.loads(state.read_text())
+    words = held["flags"]["flight"]
+    held["flags"]["flight"] = [
+        word for place in range(len(words) - 2, -1, -2) for word in words[place : place + 2]
+    ]
+    assert held["flags"]["flight"] != words
+    state.write_text(json.dumps(held))
     out = shell.run("dagger.py", *DAGGER, name="again")
     assert out.count(": done ==") == 8 and flown.read_bytes() == begin
     out = shell.run("dagger.py", *DAGGER, "--alpha", 0.3, code=2, name="other")

@@ -22,6 +22,7 @@ from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
 from nav_pkg.config import cluster as cluster_config
 from nav_pkg.config import paths
 from nav_pkg.config.parser import Parser
+from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.types import absolute_network
 from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data import files
@@ -332,7 +333,7 @@ class DagCommand:
         return hosts
 
 
-def frame_of(line: argparse.Namespace) -> estimate.Frame:
+def frame_of(line: SessionConfig) -> estimate.Frame:
     """What the cameras of a session give each time.
 
     Args:

@@ -1,13 +1,4 @@
-"""dag_evaluate: fly checkpoints on a cluster, one job each, as evaluate.py does; a report compares them.
-
-The checkpoints are those of -m, or the models that a DAG left under the tag: all of them, or those of
---seeds and --number_of_models. Of rounds of DAgger it is the last round's. The DAG's own tag is then
-TAG/evaluation.
-
-Example:
-    dag_evaluate.py -t tiny --number_of_runs 10 --directions both
-    dag_evaluate.py -t compared -m tiny/seed_123 alex/seed_123 --number_of_runs 10
-"""
+"""Evaluations of checkpoints, one job each: the jobs of dag_evaluate.py, and their order."""
 
 from __future__ import annotations
 

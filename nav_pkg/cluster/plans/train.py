@@ -1,11 +1,4 @@
-"""dag_train: train a network from several seeds, and with several learning rates, on a cluster.
-
-Model i is trained by main.py with the i-th of --seeds in the log folder TAG/seed_<seed>; a report compares
-all of them. With --learning_rates there are as many models for each rate, in TAG/lr_<rate>/seed_<seed>.
-
-Example:
-    dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3
-"""
+"""Trainings of models, one job each: the jobs of dag_train.py, and their order."""
 
 from __future__ import annotations
 

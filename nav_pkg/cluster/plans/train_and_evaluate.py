@@ -1,11 +1,4 @@
-"""dag_train_and_evaluate: train models on a cluster as dag_train.py does, and fly each as evaluate.py does.
-
-Model i is trained into TAG/seed_<seed> and then flown into TAG/seed_<seed>/evaluation; a report compares
-all of them. Flags of evaluate.py and of run_script.py go to the flights.
-
-Example:
-    dag_train_and_evaluate.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_runs 10
-"""
+"""Trainings of models, and the evaluation of each: the jobs of dag_train_and_evaluate.py, and their order."""
 
 from __future__ import annotations
 

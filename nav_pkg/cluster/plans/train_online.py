@@ -1,11 +1,4 @@
-"""dag_train_online: learn in flight from several seeds on a cluster, one simulator and one net a job.
-
-Model i is run_script.py --online with the i-th of --seeds in the log folder TAG/seed_<seed>; a report
-compares all of them.
-
-Example:
-    dag_train_online.py -t online --discrete --loss CrossEntropy --number_of_runs 20 --alpha 0.5
-"""
+"""Models that learn in flight, one job each: the jobs of dag_train_online.py, and their order."""
 
 from __future__ import annotations
 
