@@ -128,7 +128,7 @@ class Work:
             "NAV_PKG_POOL": str(folder / "pool"),
             "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]),
             "OMP_NUM_THREADS": "1",
-            "COLUMNS": "120",
+            "COLUMNS": "9999",  # no line of a help is broken, least of all within a path
         }
         self._server = subprocess.Popen(
             [sys.executable, "-c", SERVER],
