@@ -17,7 +17,7 @@ from nav_pkg.studies.details import fill_details
 from nav_pkg.studies.flights import fill_flights
 from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.status import counts_text
-from nav_pkg.studies.study import Study
+from nav_pkg.studies.study import Cell, Study
 from nav_pkg.studies.trainings import Trainings
 
 FILL: Dict[str, Callable[[StudyFolder, Document], None]] = {
@@ -77,18 +77,19 @@ def differences(folder: StudyFolder) -> List[str]:
         said.append(f"seeds {', '.join(map(str, seeds))} instead of {', '.join(map(str, others))}")
     of_choices = {tuple(cell.choices.items()): cell.flags for cell in full}
     usual = full[0].flags
-    changed: Dict[str, Dict[str, List[str]]] = {}
+    changed: Dict[str, Dict[str, List[Cell]]] = {}
     for cell in folder.cells:
         flags = of_choices.get(tuple(cell.choices.items()), usual)
         for key in dict.fromkeys([*cell.flags, *flags]):
             now, before = cell.flags.get(key, "unset"), flags.get(key, "unset")
             if now != before and key not in ("random_seed", *_chosen(study)):
                 how = f"{now} instead of {before}"
-                changed.setdefault(key, {}).setdefault(how, []).append(cell.group)
+                changed.setdefault(key, {}).setdefault(how, []).append(cell)
     for key, ways in changed.items():
-        parts = []
-        for how, groups in ways.items():
-            parts.append(how if len(ways) == 1 else f"{how} ({_common(groups)})")
+        parts = [
+            how if len(cells) == len(folder.cells) else f"{how} ({_where(cells, folder.cells)})"
+            for how, cells in ways.items()
+        ]
         said.append(f"`{key}` {', '.join(parts)}")
     return said
 
@@ -98,11 +99,14 @@ def _chosen(study: Study) -> List[str]:
     return [key for choices in study.grid.values() for flags in choices.values() for key in flags]
 
 
-def _common(groups: Sequence[str]) -> str:
-    """The labels that all of some groups share; all of the groups where they share none."""
-    labels = [group.split(", ") for group in dict.fromkeys(groups)]
-    shared = [label for label in labels[0] if all(label in each for each in labels)]
-    return ", ".join(shared) or "; ".join(dict.fromkeys(groups))
+def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
+    """Which of the cells some are: the labels along one axis where these tell, else all their choices."""
+    groups = {cell.group for cell in some}
+    for axis in some[0].choices:
+        labels = dict.fromkeys(cell.choices[axis] for cell in some)
+        if {cell.group for cell in cells if cell.choices[axis] in labels} == groups:
+            return ", ".join(labels)
+    return "; ".join(dict.fromkeys(cell.group for cell in some))
 
 
 def cells(folder: StudyFolder) -> Table:

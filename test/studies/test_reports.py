@@ -13,7 +13,7 @@ from nav_pkg.studies import study
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.datasets import recipe
 from nav_pkg.studies.flights import correlation_interval
-from nav_pkg.studies.report import report, write_index
+from nav_pkg.studies.report import differences, report, write_index
 from nav_pkg.studies.runner import DONE, LEFT, StudyFolder
 from nav_pkg.studies.trainings import Trainings
 
@@ -187,3 +187,26 @@ def test_choices_are_compared_at_their_best_learning_rate(tmp_path):
     ]
     with pytest.raises(DataError, match="tuned: 'rat': must be a list of axes of the grid"):
         study.parse({**raw, "tuned": ["rat"]}, tmp_path / "inputs.yaml")
+
+
+def test_what_a_scale_changes_is_said(tmp_path):
+    raw = {
+        "title": "Inputs", "question": "?", "base": {"dataset": "easy", "batch_size": 100}, "seeds": [1],
+        "grid": {
+            "network": {"tiny": {"network": "tiny_net"}, "alex": {"network": "alex_net"}},
+            "rate": {"0.1": {"learning_rate": 0.1}, "0.01": {"learning_rate": 0.01}},
+        },
+        "scales": {
+            "full": {},
+            "small": {
+                "base": {"max_steps": 5},
+                "grid": {"network": {"alex": {"batch_size": 2}}, "rate": {"0.1": {"clip": 1}}},
+            },
+        },
+    }  # fmt: skip
+    folder = StudyFolder(study.parse(raw, tmp_path / "inputs.yaml"), "small", tmp_path)
+    assert differences(folder) == [
+        "`max_steps` 5 instead of unset",
+        "`clip` 1 instead of unset (0.1)",
+        "`batch_size` 2 instead of 100 (alex)",
+    ]
