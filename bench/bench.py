@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from bench import expert, online, results
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import ROOT, NavError, SimulatorError
-from nav_pkg.processor import processor_name
+from nav_pkg.machine import processor_name
 from nav_pkg.sim.bare import real_time_ratio
 from nav_pkg.sim.display import has_gpu
 from nav_pkg.sim.graph import Port

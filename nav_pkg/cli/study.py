@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,22 +25,19 @@ from nav_pkg.config.learner import parse
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import data_root, summary_dir
 from nav_pkg.config.types import whole
-from nav_pkg.core import ROOT, DataError, NavError, UsageError, nearest_name
-from nav_pkg.data import files
+from nav_pkg.core import ROOT, NavError, UsageError
 from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import prechecks
-from nav_pkg.sim.children import dying_with_parent
+from nav_pkg.machine import available_memory
 from nav_pkg.studies import study as studies
 from nav_pkg.studies.commands import COMMANDS
-from nav_pkg.studies.datasets import EXPERT, frames_of, recipe
+from nav_pkg.studies.datasets import make_datasets
 from nav_pkg.studies.runner import RUNNING, Runner, StudyFolder
 from nav_pkg.studies.status import counts_text, status_table
-from nav_pkg.studies.study import Cell
+from nav_pkg.studies.study import Cell, selected
 
 EXIT_FAILED = 5
 """Some of the cells failed."""
-COLLECTION = 6 * 3600.0
-"""Seconds that another study may take to make a dataset."""
 WATCHED = 2.0
 """Seconds between two looks at a study."""
 DETAILS_MB = 4000.0
@@ -164,7 +160,7 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
         check(folder)
     chosen = selected(folder.cells, args.only)
     make_datasets(folder, root, args.summary_dir)
-    needs = {cell.digest: checked(cell, words(folder, cell, root, args.summary_dir), root) for cell in chosen}
+    needs = {cell.digest: checked(cell, folder.words(cell, root, args.summary_dir), root) for cell in chosen}
     folder.open(args.extend)
     if args.backend == "condor":
         # jobs run in other folders
@@ -179,87 +175,15 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
         jobs = 1
 
     def command(cell: Cell) -> List[str]:
-        line = words(folder, cell, root, args.summary_dir)
+        line = folder.words(cell, root, args.summary_dir)
         return [sys.executable, str(ROOT / "scripts" / cell.command), *line]
 
     flags.hear_stops()
-    memory = 0.8 * free_megabytes()
+    memory = 0.8 * (available_memory() or math.inf) / 1e6
     runner = Runner(folder, chosen, command, jobs, lambda cell: needs[cell.digest].memory, memory)
     failed = runner.run()
     print(counts_text(folder))
     return EXIT_FAILED if failed else 0
-
-
-def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
-    """The cells that have the choices of --only: `AXIS=CHOICE[,CHOICE]`, each.
-
-    Raises:
-        UsageError: there is no such axis or choice.
-    """
-    found = list(cells)
-    for text in only:
-        axis, _, names = text.partition("=")
-        known = list(dict.fromkeys(cell.choices[axis] for cell in cells if axis in cell.choices))
-        if not known:
-            axes = list(dict.fromkeys(name for cell in cells for name in cell.choices))
-            raise UsageError(f"--only {text}: the study has no axis {axis!r}{nearest_name(axis, axes)}")
-        wanted = names.split(",")
-        for name in wanted:
-            if name not in known:
-                raise UsageError(f"--only {text}: {axis} is one of {', '.join(known)}, not {name!r}")
-        found = [cell for cell in found if cell.choices.get(axis) in wanted]
-    if not found:
-        raise UsageError(f"--only {' '.join(only)}: no cell of the study has all of these choices")
-    return found
-
-
-def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
-    """Collect what a study learns from, where it is missing and its making is known.
-
-    Raises:
-        DataError: a command of its making fails.
-    """
-    wanted = [cell.flags.get("dataset") for cell in folder.cells if cell.command == "main.py"]
-    names = list(dict.fromkeys(name for name in wanted if isinstance(name, str)))
-    missing = [name for name in names if not (root / name).exists()]
-    if not missing:
-        return
-    root.mkdir(parents=True, exist_ok=True)
-    lock = wait_for(root / "studies")
-    try:
-        for name in missing:
-            if (root / name).exists():  # another study has made it since
-                continue
-            most = max(map(frames_of, names))
-            for script, *more in recipe(name, (root / EXPERT).exists(), most) or ():
-                line = [*more, "--data_root", str(root)]
-                if script == "run_script.py":
-                    line += ["--summary_dir", str(summary.expanduser().resolve())]
-                print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
-                code = subprocess.run(
-                    [sys.executable, str(ROOT / "scripts" / script), *line],
-                    preexec_fn=dying_with_parent(signal.SIGTERM),
-                ).returncode
-                if code:
-                    raise DataError(f"dataset {name}: {script} ended with {code}: see what it said above")
-    finally:
-        os.close(lock)
-
-
-def wait_for(folder: Path) -> int:
-    """The lock of a folder, for which other studies may let this one wait.
-
-    Raises:
-        DataError: they hold it for longer than a large collection takes.
-    """
-    deadline = time.monotonic() + COLLECTION
-    while True:
-        lock = files.lock_beside(folder)
-        if lock is not None:
-            return lock
-        if time.monotonic() > deadline:
-            raise DataError(f"{folder}: another study has been making datasets for {COLLECTION / 3600:.0f} h")
-        time.sleep(1)
 
 
 class Need(NamedTuple):
@@ -298,17 +222,3 @@ def checked(cell: Cell, line: Sequence[str], root: Path) -> Need:
 
     network_details.make_parser().parse_args(line)
     return Need(1, DETAILS_MB)
-
-
-def words(folder: StudyFolder, cell: Cell, root: Path, summary: Path) -> List[str]:
-    """The command line of a cell."""
-    line = ["-t", f"{folder.tag}/cells/{cell.digest}", *cell.words]
-    line += ["--summary_dir", str(summary.expanduser().resolve())]
-    return [*line, "--data_root", str(root)] if cell.command in ("main.py", "run_script.py") else line
-
-
-def free_megabytes() -> float:
-    """Memory that programs may take now, in MB."""
-    with open("/proc/meminfo") as file:
-        found = dict(line.split(":", 1) for line in file)
-    return int(found["MemAvailable"].split()[0]) / 1000

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nav_pkg.core import UsageError
-from nav_pkg.processor import vector_instructions
+from nav_pkg.machine import vector_instructions
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import TURN_THRESHOLD
 from nav_pkg.learn.order import Windows
-from nav_pkg.learn.samples import available_memory
+from nav_pkg.machine import available_memory
 
 RULES = ("fifo", "hard", "empty")
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nav_pkg.core import DataError
+from nav_pkg.machine import available_memory
 
 _PORTION = 8
 """Images that are brought to the CPU at once: 0.4 MB of a small network's, 1.2 MB of a large one's."""
@@ -166,18 +167,6 @@ def _close(files: Sequence[Optional[int]]) -> None:
     for file in files:
         if file is not None:
             os.close(file)
-
-
-def available_memory() -> Optional[int]:
-    """Memory that this machine can still give, bytes; None where /proc does not tell."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
 
 
 class Feeder:

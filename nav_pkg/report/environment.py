@@ -12,7 +12,7 @@ from typing import List, Tuple
 
 import nav_pkg
 from nav_pkg.core import ROOT
-from nav_pkg.processor import processor_name
+from nav_pkg.machine import processor_name
 
 PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg")
 

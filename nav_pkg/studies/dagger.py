@@ -202,7 +202,7 @@ class Rounds:
     # Running them.
 
     def run(self) -> None:
-        """Run all rounds, or what is left of them."""
+        """Run all rounds; steps that are done are skipped."""
         lock = lock_beside(self.folder)
         if lock is None:
             raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
@@ -229,7 +229,7 @@ class Rounds:
         )
 
     def open(self) -> None:
-        """Begin, or go on with the same rounds.
+        """Begin, or resume the same rounds.
 
         Raises:
             UsageError: the folder holds something else.

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import List, Optional
+
+from nav_pkg.core import ROOT, DataError
+from nav_pkg.data import files
+from nav_pkg.sim.children import dying_with_parent
+from nav_pkg.studies.runner import StudyFolder
 
 EXPERT = "esatv3_expert"
 LAPS = 12
 """Laps of the expert at least: two of them to validate and to test, about 24,000 frames to train on."""
 FRAMES_A_LAP = 2400
+COLLECTION = 6 * 3600.0
+"""Seconds that another study may take to make a dataset."""
 RECORDED = "studies/recorded"
 """Where the flights lie that a study's datasets are made of."""
 _SUBSET = re.compile(EXPERT + r"_(\d+)(K?)\Z")
@@ -61,3 +74,57 @@ def _collected(name: str, flags: str, cleaning: str) -> List[Command]:
         ["run_script.py", *session.split(), *flags.split()],
         ["clean_dataset.py", *clean.split(), *cleaning.split()],
     ]
+
+
+def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
+    """Make the datasets that a study trains on, where they are missing and can be made.
+
+    Args:
+        folder: of the study.
+        root: the folder of all datasets.
+        summary: the folder of all logs.
+
+    Raises:
+        DataError: a command of its making fails.
+    """
+    wanted = [cell.flags.get("dataset") for cell in folder.cells if cell.command == "main.py"]
+    names = list(dict.fromkeys(name for name in wanted if isinstance(name, str)))
+    missing = [name for name in names if not (root / name).exists()]
+    if not missing:
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    lock = _wait_for(root / "studies")
+    try:
+        for name in missing:
+            if (root / name).exists():  # another study has made it since
+                continue
+            most = max(map(frames_of, names))
+            for script, *more in recipe(name, (root / EXPERT).exists(), most) or ():
+                line = [*more, "--data_root", str(root)]
+                if script == "run_script.py":
+                    line += ["--summary_dir", str(summary.expanduser().resolve())]
+                print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
+                code = subprocess.run(
+                    [sys.executable, str(ROOT / "scripts" / script), *line],
+                    preexec_fn=dying_with_parent(signal.SIGTERM),
+                ).returncode
+                if code:
+                    raise DataError(f"dataset {name}: {script} ended with {code}: see what it said above")
+    finally:
+        os.close(lock)
+
+
+def _wait_for(folder: Path) -> int:
+    """Wait for the lock of a folder, which another study may hold while it makes datasets.
+
+    Raises:
+        DataError: they hold it for longer than a large collection takes.
+    """
+    deadline = time.monotonic() + COLLECTION
+    while True:
+        lock = files.lock_beside(folder)
+        if lock is not None:
+            return lock
+        if time.monotonic() > deadline:
+            raise DataError(f"{folder}: another study has been making datasets for {COLLECTION / 3600:.0f} h")
+        time.sleep(1)

@@ -108,7 +108,7 @@ class Demo:
         )
 
     def collect(self, tag: str, runs: int) -> List[str]:
-        """The expert flies so many laps from places along the route and is recorded."""
+        """The expert flies laps from poses along the route, and is recorded."""
         noise = [str(word) for pair in NOISE.items() for word in pair] if tag == NOISY else []
         seed = self.args.seed + (1 if tag == NOISY else 0)
         return [

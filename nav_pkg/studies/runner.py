@@ -111,6 +111,20 @@ class StudyFolder:
         """The file that gets what a cell's training prints."""
         return self.folder / "out" / f"{cell.digest}.txt"
 
+    def words(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
+        """The command line of a cell, without its script.
+
+        Args:
+            cell: the cell.
+            data_root: the folder of all datasets.
+            summary_dir: the folder of all logs.
+        """
+        line = ["-t", f"{self.tag}/cells/{cell.digest}", *cell.words]
+        line += ["--summary_dir", str(summary_dir.expanduser().resolve())]
+        return (
+            [*line, "--data_root", str(data_root)] if cell.command in ("main.py", "run_script.py") else line
+        )
+
     def _failed(self, cell: Cell) -> Path:
         return self.folder / "failed" / f"{cell.digest}.json"
 

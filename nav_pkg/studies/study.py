@@ -218,6 +218,29 @@ class Study:
         return cells
 
 
+def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
+    """The cells that have the choices of --only: `AXIS=CHOICE[,CHOICE]`, each.
+
+    Raises:
+        UsageError: there is no such axis or choice.
+    """
+    found = list(cells)
+    for text in only:
+        axis, _, names = text.partition("=")
+        known = list(dict.fromkeys(cell.choices[axis] for cell in cells if axis in cell.choices))
+        if not known:
+            axes = list(dict.fromkeys(name for cell in cells for name in cell.choices))
+            raise UsageError(f"--only {text}: the study has no axis {axis!r}{nearest_name(axis, axes)}")
+        wanted = names.split(",")
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"--only {text}: {axis} is one of {', '.join(known)}, not {name!r}")
+        found = [cell for cell in found if cell.choices.get(axis) in wanted]
+    if not found:
+        raise UsageError(f"--only {' '.join(only)}: no cell of the study has all of these choices")
+    return found
+
+
 def names() -> List[str]:
     """The studies that there are."""
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from nav_pkg.processor import vector_instructions
+from nav_pkg.machine import vector_instructions
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-3

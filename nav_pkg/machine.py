@@ -1,9 +1,10 @@
-"""What the processor of this machine is and computes in."""
+"""What this machine is: processor, vector instructions, free memory."""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Optional
 
 _INSTRUCTIONS = (("amx_bf16", "AMX"), ("avx512bw", "AVX-512"), ("avx2", "AVX2"))
 """Flags of /proc/cpuinfo, the fastest for matrix products first."""
@@ -27,3 +28,15 @@ def processor_name() -> str:
     lines = (line.split(":", 1)[1].strip() for line in _facts().splitlines() if line.startswith("model name"))
     name = next(lines, platform.processor() or platform.machine())
     return " with ".join(filter(None, (name, vector_instructions())))
+
+
+def available_memory() -> Optional[int]:
+    """Memory that this machine can still give, bytes; None where /proc does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
