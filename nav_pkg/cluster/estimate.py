@@ -211,7 +211,7 @@ def training(
     if flags.get("create_scratch_checkpoint"):
         episodes = 0
     learned = episodes * steps_each * batch * window
-    scored = episodes * val_frames + test_frames
+    scored = (episodes * val_frames + test_frames) / int(flags.get("validation_subsample") or 1)
     memory = LEARNER_MB + 16 * rate.parameters + rate.memory * batch * window
     if flags.get("load_data_in_ram"):
         memory += (train_frames + val_frames + test_frames) * 3 * rate.side**2 / 1e6

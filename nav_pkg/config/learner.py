@@ -84,6 +84,7 @@ class DataConfig:
     )
     dataset: str = _training("esatv3_expert_500", "dataset to train on: a name under --data_root", str)
     subsample: int = _training(1, "use every n-th frame of each training run", whole(1))
+    validation_subsample: int = _training(1, "validate and test on every n-th frame of each run", whole(1))
     load_data_in_ram: bool = _training(
         False,
         "copy all images into memory instead of memory-mapping the packs",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Iterable, Optional
 
 from nav_pkg import schemas
+from nav_pkg.config.learner import SETTINGS
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import (
     atomic_write,
@@ -167,7 +168,8 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
     now = json.loads(to_json(config))
     remedy = "give the same, --owr to start anew, or another --log_tag"
     for flag, value in now["flags"].items():
-        was = before["flags"].get(flag, value)
+        # a run of an earlier version lacks the settings that came after it: it had their defaults
+        was = before["flags"].get(flag, SETTINGS[flag].default if flag in SETTINGS else value)
         if flag not in free and was != value:
             raise UsageError(
                 f"{folder}: was started with --{flag} {_show(was)}, not {_show(value)}: {remedy}"

@@ -97,11 +97,12 @@ class MethodFlags:
 def _check_recurrent(network: str, args: Any) -> None:
     if args.normalized_output:
         raise UsageError(f"--normalized_output balances frames, {network} learns sequences: leave it out")
-    if args.subsample != 1:
-        raise UsageError(
-            f"--subsample {args.subsample}: {network} flies every frame and has to learn from every frame: "
-            "leave it out (long runs fit in memory all the same)"
-        )
+    for flag, verb in (("subsample", "learn from"), ("validation_subsample", "be scored on")):
+        if getattr(args, flag) != 1:
+            raise UsageError(
+                f"--{flag} {getattr(args, flag)}: {network} flies every frame and has to {verb} every frame: "
+                "leave it out (long runs fit in memory all the same)"
+            )
     if not args.sliding_tbptt:
         for flag in ("sliding_step_size", "accum_grads"):
             if getattr(args, flag):

@@ -121,7 +121,7 @@ class OfflineTraining:
             train_samples = loading.only_labels(splits.runs["train"], self.parts.preprocessing, args.labels)
         else:
             train_samples = self.read("train", splits, args.subsample, recovery=self.recovery())
-        val_samples = self.read("val", splits)
+        val_samples = self.read("val", splits, args.validation_subsample)
         # what is wrong with the test set shows now, not at the end
         self.read("test", splits, in_memory=False)
         if not args.evaluate:
@@ -284,7 +284,8 @@ class OfflineTraining:
         if not splits.runs["test"]:
             say("no test set: results.json goes without")
             return None
-        return trainer.evaluate(self.read("test", splits), self.stop.check)
+        test = self.read("test", splits, self.config.validation_subsample)
+        return trainer.evaluate(test, self.stop.check)
 
     def finish(
         self,

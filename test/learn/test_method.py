@@ -35,6 +35,7 @@ PLAIN = {
     "accum_grads": False,
     "init_state": None,
     "subsample": 1,
+    "validation_subsample": 1,
 }
 
 
@@ -50,6 +51,7 @@ def flags(network, **given):
         ("tiny_nfc_net", {"init_state": ["zero"]}, "--init_state: tiny_nfc_net keeps no state"),
         ("tiny_LSTM_net", {"normalized_output": True}, "--normalized_output balances frames"),
         ("tiny_LSTM_net", {"subsample": 10}, "--subsample 10: tiny_LSTM_net flies every frame"),
+        ("tiny_LSTM_net", {"validation_subsample": 2}, "--validation_subsample 2: tiny_LSTM_net flies every"),
         ("tiny_LSTM_net", {"sliding_step_size": 2}, "no effect without --sliding_tbptt"),
         ("tiny_LSTM_net", {"accum_grads": True}, "no effect without --sliding_tbptt"),
         ("tiny_LSTM_net", {"init_state": ["zero"], "sliding_tbptt": True}, "carries states on: leave"),

@@ -286,6 +286,22 @@ def test_max_steps_ends_in_the_middle_of_an_episode(arguments, tmp_path):
     ]
 
 
+def test_validation_and_test_on_every_nth_frame(arguments, tmp_path):
+    base = ["-t", "a", "--max_steps", "2", "--validation_subsample", "4"]
+    assert train(arguments(*base)) == 0
+    results = json.loads((tmp_path / "a/results.json").read_text())
+    # one run of 90 frames each: frames 0, 4, ... 88
+    assert results["val"]["frames"] == results["test"]["frames"] == 23
+    assert results["train"]["frames"] == 60
+    # a run of a version without the setting used every frame
+    file = tmp_path / "a/config.json"
+    config = json.loads(file.read_text())
+    del config["flags"]["validation_subsample"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="was started with --validation_subsample 1, not 4"):
+        train(arguments(*base))
+
+
 @pytest.mark.slow
 def test_images_in_memory_or_on_the_nodes_own_disk_make_no_difference(
     arguments, tmp_path, whole, monkeypatch
