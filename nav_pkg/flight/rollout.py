@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
-from nav_pkg.control.delay import Segment
 from nav_pkg.control.expert import Expert
 from nav_pkg.control.seeds import run_seed
 from nav_pkg.core import Command, Frame, Observation, Outcome, Pose, SimulatorError, UsageError
 from nav_pkg.flight.episode import State
 from nav_pkg.flight.flight import Flight
 from nav_pkg.flight.starts import start_pose
+from nav_pkg.sim.protocol import Simulator
 
 Pilot = Callable[[Observation], Command]
 
 
 def fly(
-    simulator: Any,
+    simulator: Simulator,
     flight: Flight,
     expert: Expert,
     pilot: Pilot | None = None,
@@ -29,10 +29,7 @@ def fly(
     """Fly one run from reset to outcome.
 
     Args:
-        simulator: anything with `reset(pose, seed) -> Observation` and
-            `step(command) -> Observation`, one control period later. For a control delay that is
-            no whole number of periods it must also have `step_segments(segments) -> Observation`
-            (commands with durations in nanoseconds).
+        simulator: where.
         flight: decides; afterwards it knows the run.
         expert: answers every frame, also when the pilot flies.
         pilot: called with every frame's observation while running; None when only the expert flies.
@@ -46,16 +43,11 @@ def fly(
         Ctrl-C ends it as `aborted` and goes on upwards.
 
     Raises:
-        UsageError: a delay that the simulator cannot do.
+        UsageError: the expert goes round the route the other way than the episode counts.
     """
     reverse = flight.episode.reverse
     if expert.reverse != reverse:
         raise UsageError("the expert and the episode must go round the route the same way (reverse)")
-    if flight.delay.delay_ns % flight.delay.period_ns and not hasattr(simulator, "step_segments"):
-        raise UsageError(
-            f"this simulator takes control delays of whole periods of {flight.delay.period_ns / 1e9:g} s, "
-            f"not {flight.delay.seconds:g} s"
-        )
     pose = start_pose(flight.plan, seed, run, "exact", reverse) if pose is None else pose
     begun = False
     try:
@@ -73,7 +65,7 @@ def fly(
                 on_frame(decision.frame, observation)
             if decision.state is State.ENDED:
                 return flight.facts()
-            observation = _step(simulator, decision.segments)
+            observation = simulator.step(decision.segments)
     except SimulatorError as error:
         if not begun:
             raise
@@ -82,9 +74,3 @@ def fly(
     except KeyboardInterrupt:
         flight.abort("stopped by the operator")
         raise
-
-
-def _step(simulator: Any, segments: Sequence[Segment]) -> Observation:
-    if len(segments) == 1:
-        return simulator.step(segments[0][0])
-    return simulator.step_segments(segments)

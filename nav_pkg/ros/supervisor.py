@@ -1,8 +1,8 @@
 """The supervisor node: runs from idle to ended, one answered frame after the other.
 
-In lock-step simulated time stands still until every frame has been answered by the expert, the
-learner (when one flies) and, within a few frames, the recorder. Free-running, as on a robot, the
-frames come by themselves and an answer that is late counts as missing.
+In lock-step (`simulators.LockstepGazebo`) simulated time stands still until every frame has been answered
+by the expert, the learner (when one flies) and, within a few frames, the recorder. On a robot, or a
+simulator that runs freely (`simulators.LiveRobot`), an answer that is late counts as missing.
 """
 
 from __future__ import annotations
@@ -12,32 +12,13 @@ import math
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Set, Tuple
 
 import rospy
-from geometry_msgs.msg import Twist, TwistStamped
-from nav_msgs.msg import Odometry
-from sensor_msgs.msg import LaserScan
 from std_srvs.srv import Trigger, TriggerResponse
 
-from gazebo_msgs.msg import ContactsState, ModelState
-from gazebo_msgs.srv import SetModelState
-from nav_pkg.core import (
-    CONTROL_PERIOD_NS,
-    Command,
-    DataError,
-    NavError,
-    Observation,
-    Outcome,
-    SimulatorError,
-)
-from nav_pkg.data.messages import (
-    command_from_twist,
-    pose_from_odometry,
-    scan_to_array,
-    stamp_ns,
-    velocity_from_odometry,
-)
+from nav_pkg.core import CONTROL_PERIOD_NS, DataError, NavError, Observation, Outcome, SimulatorError
+from nav_pkg.data.messages import stamp_ns
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.flight import Decision, Flight
 from nav_pkg.flight.latency import Latencies
@@ -46,10 +27,8 @@ from nav_pkg.flight.schedule import RunPlan, Schedule
 from nav_pkg.msg import Episode, LearnerStatus, RecorderStatus
 from nav_pkg.ros import robot as topics
 from nav_pkg.ros import shell
-from nav_pkg.ros.convert import pose_message, twist_from_command
-from nav_pkg.ros.images import image_to_array, kind_of
-from nav_pkg.ros.join import StampJoin
-from nav_pkg.srv import Reset, Step
+from nav_pkg.ros.convert import twist_from_command
+from nav_pkg.ros.simulators import LiveRobot, LockstepGazebo, RosSimulator
 
 RECORDER_LAG = 8
 """Frames that the recorder may be behind: it encodes while the simulator goes on."""
@@ -92,7 +71,6 @@ class Supervisor:
         parameters.check()
         self._robot = topics.load_robot(parameters.robot)
         self._body = Body.of(self._robot.description)
-        self._step_ns = round(parameters.physics_step * 1e9)
         self._log = RunLog(parameters.log_folder) if parameters.log_folder else None
         self._abort = threading.Event()
         self._started = threading.Event()
@@ -102,38 +80,21 @@ class Supervisor:
         self._latencies = Latencies()
         self._learning: Dict[str, Any] = {}
 
-        self._teleport: Optional[rospy.ServiceProxy] = None
         self._learned: Optional[rospy.ServiceProxy] = None
         answers = [topics.EXPERT] + ([topics.LEARNER] if parameters.learner else [])
-        self._sensors = [self._robot.odometry, self._robot.depth, self._robot.scan, self._robot.contacts]
         self._answers = answers
-        self._join = StampJoin()
+        self._simulator = make_simulator(parameters, self._robot, answers)
         self._episode = rospy.Publisher(topics.EPISODE, Episode, queue_size=100)
-        self._command = rospy.Publisher(self._robot.command, Twist, queue_size=10)
         rospy.Service("~start", Trigger, self._on_start)
         rospy.Service("~abort", Trigger, self._on_abort)
-        for topic, kind in (
-            (self._robot.odometry, Odometry),
-            (self._robot.depth, kind_of(self._robot.depth)),
-            (self._robot.scan, LaserScan),
-            (self._robot.contacts, ContactsState),
-            *((topic, TwistStamped) for topic in answers),
-        ):
-            rospy.Subscriber(
-                topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
-            )
         if parameters.learner:
             rospy.Subscriber(topics.LEARNER_STATUS, LearnerStatus, self._on_learner, tcp_nodelay=True)
         if parameters.record:
             rospy.Subscriber(topics.RECORDER, RecorderStatus, self._on_recorder, tcp_nodelay=True)
         if parameters.bag:
             rospy.Subscriber(topics.BAG, RecorderStatus, self._on_bag, tcp_nodelay=True)
-        rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
 
-    # What the others say.
-
-    def _on_message(self, message, topic: str) -> None:
-        self._join.put(topic, stamp_ns(message.header.stamp), message)
+    # What other nodes publish and call.
 
     def _on_learner(self, status: LearnerStatus) -> None:
         self._latencies.add(status.latency)
@@ -167,11 +128,7 @@ class Supervisor:
         if self._p.learner:
             self._resets.append(shell.connect("/learner/reset", Trigger, limit))
             self._learned = shell.connect("/learner/end_run", Trigger, limit)
-        if self._p.lockstep:
-            self._step = shell.connect("/gazebo/step", Step, limit)
-            self._reset = shell.connect("/gazebo/reset", Reset, limit)
-        elif self._robot.simulated:  # simulated; a real robot stays where it is
-            self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
+        self._simulator.connect(limit)
         shell.wait_for_links(self._links(), limit)
         if self._p.wait_for_start:
             rospy.loginfo("waiting for the service %s", rospy.resolve_name("~start"))
@@ -183,19 +140,19 @@ class Supervisor:
         """Who must be connected to what before the first run (topic, node)."""
         robot = self._robot
         sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry, *robot.side_cameras.values()]
-        hears = {
-            rospy.get_name(): [*self._sensors, *self._answers],
+        subscribed = {
+            rospy.get_name(): self._simulator.topics,
             "/expert": [robot.scan, robot.odometry],
         }
         if self._p.learner:
-            hears["/learner"] = [robot.rgb, topics.EXPERT, topics.EPISODE]
+            subscribed["/learner"] = [robot.rgb, topics.EXPERT, topics.EPISODE]
         if self._p.record:
-            hears[rospy.get_name()].append(topics.RECORDER)
-            hears["/recorder"] = [*sensors, *self._answers, topics.EPISODE]
+            subscribed[rospy.get_name()].append(topics.RECORDER)
+            subscribed["/recorder"] = [*sensors, *self._answers, topics.EPISODE]
         if self._p.bag:
-            hears[rospy.get_name()].append(topics.BAG)
-            hears["/bag"] = [*sensors, *self._answers, topics.EPISODE]
-        return {(topic, node) for node, heard in hears.items() for topic in heard}
+            subscribed[rospy.get_name()].append(topics.BAG)
+            subscribed["/bag"] = [*sensors, *self._answers, topics.EPISODE]
+        return {(topic, node) for node, wanted in subscribed.items() for topic in wanted}
 
     # Flying.
 
@@ -222,17 +179,17 @@ class Supervisor:
         try:
             for reset in self._resets:
                 shell.call(reset)
-            stamp = self._place(plan)
-            observation = self._observe(stamp)
+            observation = self._simulator.reset(plan.start, plan.seed)
+            first = observation.stamp
             flight.begin(plan.run, self._p.seed, observation)
             while True:
                 decision = self._decide(flight, observation)
-                self._say(plan, flight, decision, observation.stamp)
+                self._publish(plan, flight, decision, observation.stamp)
                 if decision.outcome is not None:
                     break
-                self._wait_recorders(plan, decision, observation.stamp)
-                observation = self._observe(self._advance(decision, observation.stamp))
-                self._simulated = (observation.stamp - stamp) / 1e9
+                stamp, observation = observation.stamp, self._simulator.step(decision.segments)
+                self._simulated = (observation.stamp - first) / 1e9
+                self._wait_recorders(plan, decision, stamp)
         except NavError as error:
             self._end_badly(plan, flight, error)
             raise
@@ -243,80 +200,15 @@ class Supervisor:
             # Not the pilot's fault, and the next run would not be better off: begin with a new simulator.
             raise SimulatorError(f"run {plan.name}: {decision.reason}")
 
-    def _place(self, plan: RunPlan) -> int:
-        """Begin an episode at the run's start pose; the stamp of its first observation."""
-        if not self._p.lockstep:
-            now = self._join.wait_newer(-1, self._robot.odometry, self._p.start_limit)
-            if self._teleport is None:
-                return now
-            state = ModelState(model_name=self._robot.name, pose=pose_message(plan.start))
-            shell.call(self._teleport, state)
-            return self._arrived(plan, now)
-        reply = shell.call(self._reset, pose_message(plan.start), plan.seed, self._p.wait_limit)
-        return stamp_ns(reply.stamp)
-
-    def _arrived(self, plan: RunPlan, stamp: int) -> int:
-        """The stamp of the first observation at the start pose; those before it are of the old place."""
-        deadline = time.monotonic() + self._p.wait_limit
-        while time.monotonic() < deadline:
-            stamp = self._join.wait_newer(stamp, self._robot.odometry, self._p.wait_limit)
-            found = self._join.wait(stamp, [self._robot.odometry], self._p.wait_limit)
-            pose = pose_from_odometry(found[self._robot.odometry])
-            if math.dist(pose[:2], plan.start[:2]) < 0.3:
-                return stamp
-        raise SimulatorError(f"waited {self._p.wait_limit:g} s for the robot at its start pose")
-
-    def _advance(self, decision: Decision, stamp: int) -> int:
-        """Let one control period pass; the stamp of the next observation."""
-        if not self._p.lockstep:
-            return self._join.wait_newer(stamp, self._robot.odometry, self._p.wait_limit)
-        reached = stamp
-        for command, duration in decision.segments:
-            steps = duration // self._step_ns
-            reply = shell.call(self._step, twist_from_command(command), steps, self._p.wait_limit)
-            reached = stamp_ns(reply.stamp)
-        wanted = stamp + CONTROL_PERIOD_NS
-        if reached != wanted:
-            raise SimulatorError(
-                f"the simulator stands at {reached * 1e-9:.3f} s instead of {wanted * 1e-9:.3f} s; "
-                "does somebody else step it?"
-            )
-        return reached
-
-    def _observe(self, stamp: int) -> Observation:
-        messages = self._join.wait(stamp, self._sensors, self._p.wait_limit)
-        odometry = messages[self._robot.odometry]
-        return Observation(
-            stamp=stamp,
-            pose=pose_from_odometry(odometry),
-            velocity=velocity_from_odometry(odometry),
-            depth=image_to_array(messages[self._robot.depth]),
-            scan=scan_to_array(messages[self._robot.scan]),
-            contact=bool(messages[self._robot.contacts].states),
-        )
-
     def _decide(self, flight: Flight, observation: Observation) -> Decision:
-        answers = self._collect(observation.stamp)
+        answers = self._simulator.answers(observation.stamp)
         if self._abort.is_set():
             flight.abort("stopped by the operator")
         decision = flight.decide(observation, answers.get(topics.EXPERT), answers.get(topics.LEARNER))
-        self._join.forget(observation.stamp)
+        self._simulator.forget(observation.stamp)
         return decision
 
-    def _collect(self, stamp: int) -> Dict[str, Command]:
-        """The answers to a frame. Free-running, what has not come within half a period is missing."""
-        if self._p.lockstep:
-            messages = self._join.wait(stamp, self._answers, self._p.wait_limit)
-        else:
-            messages = {}
-            for topic in self._answers:
-                try:
-                    messages.update(self._join.wait(stamp, [topic], 0.5e-9 * CONTROL_PERIOD_NS))
-                except SimulatorError:
-                    continue  # late: Flight replaces it by zero and counts it
-        return {topic: command_from_twist(message.twist) for topic, message in messages.items()}
-
-    def _say(self, plan: RunPlan, flight: Flight, decision: Decision, stamp: int) -> None:
+    def _publish(self, plan: RunPlan, flight: Flight, decision: Decision, stamp: int) -> None:
         frame = decision.frame
         message = Episode(state=decision.state.value, run=plan.run, name=plan.name, index=-1, actor="none")
         message.header.stamp = shell.stamp_of(stamp)
@@ -335,7 +227,8 @@ class Supervisor:
                 # For whoever makes the dataset from a bag: the recorder's dataset.json.
                 facts["dataset"] = topics.dataset_description(self._robot, self._p)
             message.facts = json.dumps(facts, sort_keys=True)
-        self._command_robot(decision)
+        if decision.outcome is not None:
+            self._simulator.halt()
         self._episode.publish(message)
         if self._log:
             place = {"x": frame.pose.x, "y": frame.pose.y} if frame is not None else {}
@@ -351,22 +244,6 @@ class Supervisor:
                 **place,
                 **self._learning,
             )
-
-    def _command_robot(self, decision: Decision) -> None:
-        """Publish what the robot is to execute; free-running each command when its time comes."""
-        if self._p.lockstep:  # for whoever listens: /gazebo/step is what moves the robot
-            self._command.publish(twist_from_command(decision.segments[-1][0]))
-            return
-        offset = 0
-        for command, duration in decision.segments:
-            twist = twist_from_command(command)
-            if offset:
-                timer = threading.Timer(offset * 1e-9, self._command.publish, (twist,))
-                timer.daemon = True
-                timer.start()
-            else:
-                self._command.publish(twist)
-            offset += duration
 
     # The recorder keeps up, or nothing goes on.
 
@@ -431,7 +308,7 @@ class Supervisor:
         facts = dict(flight.facts(), outcome=outcome.value, reason=str(error), interrupted=interrupted)
         message = Episode(state=Episode.ENDED, run=plan.run, name=plan.name, index=-1, actor="none")
         message.outcome, message.facts = outcome.value, json.dumps(facts, sort_keys=True)
-        self._command.publish(Twist())  # free-running, and on a robot: nobody flies it now
+        self._simulator.halt()  # a robot would execute the last command for ever
         self._episode.publish(message)
         self._finish(plan, facts)
 
@@ -451,6 +328,13 @@ class Supervisor:
             facts.get("progress") or 0.0,
             facts.get("reason", ""),
         )
+
+
+def make_simulator(parameters: Parameters, robot: topics.Robot, answers: Sequence[str]) -> RosSimulator:
+    """What the supervisor flies, by `lockstep`."""
+    if parameters.lockstep:
+        return LockstepGazebo(robot, answers, parameters.wait_limit, parameters.physics_step)
+    return LiveRobot(robot, answers, parameters.wait_limit, parameters.start_limit)
 
 
 def main() -> None:

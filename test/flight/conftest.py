@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nav_pkg.control.seeds import generator
-from nav_pkg.core import CONTROL_PERIOD_NS, Observation, Pose, Velocity
+from nav_pkg.core import Observation, Pose, Velocity
 from nav_pkg.world import load_plan
 
 RAYS = 360
@@ -47,10 +47,7 @@ class Kinematic:
         self.wall = math.inf
         return self._observe()
 
-    def step(self, command):
-        return self.step_segments([(command, CONTROL_PERIOD_NS)])
-
-    def step_segments(self, segments):
+    def step(self, segments):
         for command, duration in segments:
             count = max(1, round(duration / 1e9 / SUBSTEP))
             h = duration / 1e9 / count

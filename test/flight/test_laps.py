@@ -74,7 +74,7 @@ def test_the_wrong_way_is_no_progress(plan, kinematic):
         decision = flight.decide(observation, backwards.command(observation.scan, observation.pose))
         if decision.state is State.ENDED:
             break
-        observation = simulator.step_segments(decision.segments)
+        observation = simulator.step(decision.segments)
     assert decision.outcome is Outcome.TIMEOUT
     assert episode.progress < 0.1
     assert episode.distance > 12
@@ -134,19 +134,12 @@ def test_pilot_alone_into_the_wall(plan, kinematic):
     assert facts["imitation_loss"] > 0
 
 
-def test_fractional_delay_needs_a_simulator_that_can(plan, kinematic):
+def test_a_delay_of_a_part_of_a_period(plan, kinematic):
     facts = fly(
         kinematic(), Flight(plan, Episode(plan, max_duration=5), None, CommandDelay(25_000_000)), Expert(plan)
     )
     assert facts["outcome"] == "timeout"
     assert facts["actors"][str(Actor.EXPERT)] == 50
-
-    class Coarse:
-        def reset(self, pose, seed):
-            raise AssertionError("must not be reached")
-
-    with pytest.raises(UsageError, match="whole periods"):
-        fly(Coarse(), Flight(plan, None, None, CommandDelay(25_000_000)), Expert(plan))
 
 
 def test_direction_must_agree(plan, kinematic):
@@ -156,14 +149,14 @@ def test_direction_must_agree(plan, kinematic):
 
 def test_a_failing_simulator_is_not_the_pilots_fault(plan, kinematic):
     simulator = kinematic()
-    step = simulator.step_segments
+    step = simulator.step
 
     def failing(segments):
         if simulator.stamp > 4e9:
             raise SimulatorError("the simulator died")
         return step(segments)
 
-    simulator.step_segments = failing
+    simulator.step = failing
     facts = fly(simulator, Flight(plan), Expert(plan))
     assert facts["outcome"] == "sim_failure"
     assert facts["reason"] == "the simulator died"

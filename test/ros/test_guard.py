@@ -66,7 +66,7 @@ if {name!r} == "expert":
     expert.ExpertNode(expert.Parameters())
     handed["/scan"](None, "scan")
 else:
-    learner.LearnerNode(None, robot.load_robot("drone"), 1)
+    learner.LiveLearner(None, robot.load_robot("drone"), 1)
     handed["/camera/rgb/image_raw"](None)
 """
     done = subprocess.run(

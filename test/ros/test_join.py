@@ -49,32 +49,6 @@ def test_forgotten_stamps_stay_forgotten():
     assert len(join) == 9
 
 
-def test_a_limit_holds_the_newest():
-    join = StampJoin(limit=5)
-    for stamp in range(100):
-        join.put("a", stamp, stamp)
-    assert len(join) == 5 and join.wait(95, ["a"], 0.1) == {"a": 95}
-
-
-def test_what_was_left_out_is_not_waited_for():
-    join = StampJoin()
-    join.put("a", 2, "a")
-    join.put("b", 1, "b")
-    begin = time.monotonic()
-    with pytest.raises(SimulatorError, match="a left out stamp"):
-        join.wait(1, ["a", "b"], 60.0, in_order=True)
-    assert time.monotonic() - begin < 30
-
-
-def test_time_set_back():
-    join = StampJoin()
-    join.put("a", 100, "old")
-    join.forget(100)
-    join.begin_anew()
-    join.put("a", 3, "new")
-    assert join.newest("a") == 3 and join.wait(3, ["a"], 0.1) == {"a": "new"}
-
-
 def test_close_ends_waits():
     join = StampJoin()
     threading.Timer(0.05, join.close, ("ROS shut down",)).start()

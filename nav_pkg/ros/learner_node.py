@@ -1,0 +1,274 @@
+"""What the learner node does in both modes: a command for every image, its status, its services.
+
+`nav_pkg.ros.lockstep_learner` and `nav_pkg.ros.live_learner` decide when an image is answered and when
+a frame is learned from. All learning happens in one worker thread, which runs one function at a time:
+callbacks and services only submit work to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+import numpy as np
+import rospy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import TwistStamped
+from std_srvs.srv import Trigger, TriggerResponse
+
+from nav_pkg.core import LearnerError, NavError
+from nav_pkg.data.messages import command_from_twist
+from nav_pkg.flight.latency import DEADLINE
+from nav_pkg.learn import folder
+from nav_pkg.learn.online import OnlineLearner
+from nav_pkg.learn.perturbation import Perturbation
+from nav_pkg.learn.pilot import Pilot
+from nav_pkg.msg import Episode, LearnerStatus
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+from nav_pkg.ros.convert import twist_from_command
+from nav_pkg.ros.guard import guarded
+from nav_pkg.ros.images import image_to_array, kind_of
+from nav_pkg.srv import Checkpoint, CheckpointResponse
+
+DIAGNOSED = 10
+"""Frames from one diagnostic message to the next."""
+WORK_LIMIT = 600.0
+"""Wall seconds that a service waits for the worker thread, which may be learning or saving."""
+END_LIMIT = 60.0
+"""Wall seconds that the service ~end_run waits for the run's last /episode."""
+SHOWN = ["network", "frames", "latency", "late", "learned", "updates", "buffer", "loss", "rate", "skipped"]
+"""Fields of the status that a diagnostic message repeats."""
+
+
+class LearnerNode:
+    """Answers every camera image with a command that bears its stamp; learns when it has a learner.
+
+    Args:
+        pilot: the network with its preprocessing and action space.
+        robot: the robot's topics.
+        seed: of the pilot's random draws, if it makes any.
+        learner: learns in flight; None for a network that flies as it is. Its pilot is `pilot`.
+        perturbation: what is done to images before the network sees them, as `--perturbation` takes it.
+        niceness: of the worker thread: 0 is that of all others, 19 yields to them most.
+    """
+
+    def __init__(
+        self,
+        pilot: Pilot,
+        robot: topics.Robot,
+        seed: int,
+        learner: Optional[OnlineLearner] = None,
+        perturbation: str = "none",
+        niceness: int = 0,
+    ):
+        self._pilot, self._seed, self._learner = pilot, seed, learner
+        self._perturbation = Perturbation.parse(perturbation)
+        self._answering = threading.Lock()  # the pilot's memory, and the perturbation's
+        self._frames = self._late = self._skipped = 0
+        self._note = ""
+        self._run: Optional[int] = None
+        self._evaluation = False
+        self._begun = (time.monotonic(), 0)
+        self._facts: Dict[str, Any] = {}  # of the run that has ended
+        self._ended = threading.Event()
+        # Linux's nice value is the thread's own
+        self._worker = ThreadPoolExecutor(1, "learner", os.nice, (niceness,))
+        self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
+        self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
+        self._diagnostics = rospy.Publisher(topics.DIAGNOSTICS, DiagnosticArray, queue_size=10)
+        self._sides = [robot.side_cameras[name] for name in learner.sides] if learner else []
+
+    def _subscribe(self, on_message: Callable[[Any, str], None]) -> List[rospy.Subscriber]:
+        """Subscribe to all but the front camera: the subscribers of the side cameras."""
+        on_message = guarded(on_message, LearnerError.code)
+        for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT, TwistStamped)):
+            rospy.Subscriber(topic, kind, on_message, topic, tcp_nodelay=True)
+        return [
+            rospy.Subscriber(
+                topic, kind_of(topic), on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+            )
+            for topic in self._sides
+        ]
+
+    def _advertise(self) -> None:
+        services: Dict[str, Any] = {"reset": self._on_reset, "end_run": self._on_end_run}
+        if self._learner is not None:
+            services.update(
+                start_learning=lambda _: self._do(self._switch, True),
+                pause_learning=lambda _: self._do(self._switch, False),
+                stop_learning=lambda _: self._do(self._stop),
+            )
+            for name, work in (("save", self._save), ("load", self._load)):
+                on_path = guarded(lambda request, work=work: self._do(work, request.path), LearnerError.code)
+                rospy.Service(f"~{name}", Checkpoint, on_path)
+        for name, handler in services.items():
+            rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
+
+    def _submit(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Let the worker thread do something; its failure ends the node."""
+        self._worker.submit(guarded(work, LearnerError.code), *arguments)
+
+    def _do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What the worker thread returns for some work."""
+        try:
+            return self._worker.submit(work, *arguments).result(WORK_LIMIT)
+        except FutureTimeout:
+            raise LearnerError(f"waited {WORK_LIMIT:g} s for the worker thread to learn or save") from None
+
+    # Answering.
+
+    def _answer(self, message: Any) -> Optional[np.ndarray]:
+        """Answer an image, under `_answering`; with a learner also its pixels at the network's input size."""
+        image = self._perturbation.apply(image_to_array(message))
+        begin = time.perf_counter()  # the perturbation is the test's, not the pilot's
+        pixels: Optional[np.ndarray] = None
+        if self._learner is not None:
+            pixels = self._pilot.preprocessing.resize(image)
+            command = self._learner.command_of(pixels)
+        else:
+            command = self._pilot.command(image)
+        answer = TwistStamped(header=message.header, twist=twist_from_command(command))
+        answer.header.frame_id = "base_link"
+        self._command.publish(answer)
+        latency = time.perf_counter() - begin
+        self._frames += 1
+        self._late += latency > DEADLINE
+        self._publish_status(answer.header, latency)
+        return pixels
+
+    def _publish_status(self, header: Any, latency: float) -> None:
+        status = LearnerStatus(
+            header=header,
+            network=self._pilot.network,
+            frames=self._frames,
+            latency=latency,
+            late=self._late,
+            note=self._note,
+            skipped=self._skipped,
+            loss=float("nan"),
+        )
+        learner = self._learner
+        if learner is not None:
+            since, updates = self._begun
+            status.learning = learner.learning and not self._evaluation
+            status.learned, status.updates = learner.frames, learner.updates
+            status.buffer = len(learner.replay)
+            status.loss = float("nan") if learner.loss is None else learner.loss
+            status.rate = (learner.updates - updates) / max(1e-9, time.monotonic() - since)
+        self._status.publish(status)
+        if self._frames % DIAGNOSED == 1:
+            self._publish_diagnostics(status)
+
+    def _publish_diagnostics(self, status: LearnerStatus) -> None:
+        """What rqt_robot_monitor and the like show: the status in words."""
+        message = DiagnosticArray()
+        message.header.stamp = rospy.Time.now()
+        message.status.append(
+            DiagnosticStatus(
+                level=DiagnosticStatus.WARN if status.note else DiagnosticStatus.OK,
+                name="learner",
+                message=status.note or ("learns" if status.learning else "flies"),
+                values=[KeyValue(key, str(getattr(status, key))) for key in SHOWN],
+            )
+        )
+        self._diagnostics.publish(message)
+
+    def _reset_pilot(self) -> None:
+        with self._answering:
+            self._pilot.reset(self._seed)
+
+    # A run, in the worker thread.
+
+    def _begin_run(self, episode: Episode) -> None:
+        """The first frame of a run tells its number, and whether it is an evaluation."""
+        assert self._learner is not None
+        self._run = episode.run
+        self._evaluation = bool(json.loads(episode.facts).get("evaluation")) if episode.facts else False
+        self._begun = (time.monotonic(), self._learner.updates)
+
+    def _learn(self, pixels: np.ndarray, messages: Mapping[str, Any], index: int) -> None:
+        """Learn from a frame: its image, the expert's command, the side cameras' images."""
+        assert self._learner is not None
+        sides = [self._pilot.preprocessing.resize(image_to_array(messages[topic])) for topic in self._sides]
+        self._learner.observe(pixels, command_from_twist(messages[topics.EXPERT].twist), index, sides)
+
+    def _end(self, episode: Episode) -> None:
+        self._facts = json.loads(episode.facts) if episode.facts else {}
+        self._ended.set()
+
+    def _finish_run(self) -> None:
+        self._drop_frames()
+        facts, self._facts = self._facts, {}
+        self._ended.clear()
+        if self._learner is not None and facts and facts.get("outcome") != "sim_failure":
+            self._learner.end_run(facts)
+
+    def _drop_frames(self) -> None:
+        """Forget the frames that wait to be learned from."""
+        raise NotImplementedError
+
+    # Services.
+
+    def _on_reset(self, _request: Any) -> TriggerResponse:
+        """A new episode begins: forget the past (recurrent state)."""
+        self._do(self._reset)
+        return TriggerResponse(success=True)
+
+    def _reset(self) -> None:
+        if self._ended.is_set():
+            self._finish_run()  # ~end_run was not called, and nothing that was learned may be lost
+        self._drop_frames()
+        self._run, self._evaluation = None, False
+        with self._answering:
+            self._pilot.reset(self._seed)
+            self._perturbation.reset(self._seed, rospy.get_param(topics.RUN, 0))
+
+    def _on_end_run(self, _request: Any) -> TriggerResponse:
+        """The run is over: what was learned is on disk when this answers."""
+        if self._learner is None:
+            return TriggerResponse(success=True)
+        if not self._ended.wait(END_LIMIT):
+            return TriggerResponse(
+                success=False, message=f"waited {END_LIMIT:g} s for the run's last {topics.EPISODE}"
+            )
+        self._do(self._finish_run)
+        return TriggerResponse(success=True)
+
+    def _switch(self, on: bool) -> TriggerResponse:
+        assert self._learner is not None
+        self._learner.learning = on
+        rospy.loginfo("learning %s", "resumes" if on else "pauses")
+        return TriggerResponse(success=True, message="learning" if on else "not learning")
+
+    def _stop(self) -> TriggerResponse:
+        """Learn no more, and write what was learned beside the session's own checkpoint."""
+        reply, saved = self._switch(False), self._save("")
+        return TriggerResponse(success=saved.success, message=f"{reply.message}; {saved.message}")
+
+    def _save(self, path: str) -> CheckpointResponse:
+        assert self._learner is not None
+        default = self._learner.where / f"saved_{self._learner.updates:08d}"
+        file = Path(self._learner.parts.summary_dir / path if path else default) / folder.MODEL_FILE
+        if path and file.exists():
+            return CheckpointResponse(success=False, message=f"{file}: exists already; give another path")
+        try:
+            self._learner.save(file)
+        except NavError as error:
+            return CheckpointResponse(success=False, message=str(error))
+        return CheckpointResponse(success=True, message=f"wrote {file}")
+
+    def _load(self, path: str) -> CheckpointResponse:
+        assert self._learner is not None
+        try:
+            self._learner.load(path)
+        except NavError as error:
+            return CheckpointResponse(success=False, message=str(error))
+        rospy.loginfo("loaded %s: it flies and learns from here", path)
+        return CheckpointResponse(success=True, message=f"loaded {path}")

@@ -1,0 +1,143 @@
+"""The learner node in lock-step: one frame after the other, so that what is learned depends on frames alone.
+
+An image is answered when the frame before it is settled: its /episode has come, and it was learned from
+if it is part of a run that is learned from.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional, Tuple
+
+import numpy as np
+import rospy
+
+from nav_pkg.core import LearnerError, SimulatorError
+from nav_pkg.data.messages import stamp_ns
+from nav_pkg.learn.online import OnlineLearner
+from nav_pkg.learn.pilot import Pilot
+from nav_pkg.msg import Episode
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+from nav_pkg.ros.guard import guarded
+from nav_pkg.ros.images import kind_of
+from nav_pkg.ros.learner_node import LearnerNode
+
+CONNECT_LIMIT = 120.0
+"""Wall seconds for the side cameras to be connected."""
+MESSAGE_LIMIT = 30.0
+"""Wall seconds that the expert's command and the side cameras' images may come after /episode."""
+
+
+class LockstepLearner(LearnerNode):
+    """Answers an image, waits for the supervisor's decision on it, learns, and takes the next image.
+
+    Args: see LearnerNode.
+    """
+
+    def __init__(
+        self,
+        pilot: Pilot,
+        robot: topics.Robot,
+        seed: int,
+        learner: Optional[OnlineLearner] = None,
+        perturbation: str = "none",
+    ):
+        super().__init__(pilot, robot, seed, learner, perturbation)
+        self._images: Deque[Any] = deque()
+        self._frame: Optional[Tuple[int, Optional[np.ndarray]]] = (
+            None  # stamp and pixels: answered, unsettled
+        )
+        self._messages: Dict[int, Dict[str, Any]] = {}  # by stamp and topic
+        self._settled = -1  # stamp of the last frame that was
+        self._timer: Optional[threading.Timer] = None
+        sides = self._subscribe(lambda message, topic: self._submit(self._on_message, message, topic))
+        rospy.Subscriber(
+            robot.rgb,
+            kind_of(robot.rgb),
+            guarded(lambda message: self._submit(self._on_image, message), LearnerError.code),
+            buff_size=shell.IMAGE_BUFFER,
+            tcp_nodelay=True,
+        )
+        # the supervisor waits for the services, and no frame may lack an image
+        shell.wait_until(
+            f"images on {', '.join(self._sides)}",
+            lambda: all(side.get_num_connections() for side in sides),
+            CONNECT_LIMIT,
+        )
+        self._advertise()
+
+    def _on_image(self, message: Any) -> None:
+        self._images.append(message)
+        self._proceed()
+
+    def _on_message(self, message: Any, topic: str) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        if stamp > self._settled:
+            self._messages.setdefault(stamp, {})[topic] = message
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """Settle frames and answer images as far as the messages that have come allow."""
+        while True:
+            if self._frame is None:
+                if not self._images:
+                    return
+                message = self._images.popleft()
+                with self._answering:
+                    self._frame = (stamp_ns(message.header.stamp), self._answer(message))
+            stamp, pixels = self._frame
+            if not self._settle(stamp, pixels):
+                return
+            self._frame, self._settled = None, stamp
+            self._messages = {s: of for s, of in self._messages.items() if s > stamp}
+
+    def _settle(self, stamp: int, pixels: Optional[np.ndarray]) -> bool:
+        """Do what is to be done with a frame; False when a message that this takes has not come."""
+        messages = self._messages.get(stamp, {})
+        episode = messages.get(topics.EPISODE)
+        if episode is None:
+            return False  # the supervisor has a limit for each of its own waits
+        if episode.state == Episode.IDLE:
+            # the take-off is no part of a run: a network with a memory must not have seen it
+            self._reset_pilot()
+        elif episode.state == Episode.ENDED:
+            self._end(episode)
+        elif self._learner is not None:
+            if episode.index == 0 and self._run != episode.run:
+                self._begin_run(episode)
+                self._learner.new_run(episode.run)
+            if not self._evaluation:
+                missing = [topic for topic in (topics.EXPERT, *self._sides) if topic not in messages]
+                self._limit(stamp, missing)
+                if missing:
+                    return False
+                assert pixels is not None
+                self._learn(pixels, messages, episode.index)
+        return True
+
+    def _limit(self, stamp: int, missing: List[str]) -> None:
+        """Limit the time that the missing messages of a frame may take."""
+        if missing and self._timer is None:
+            self._timer = threading.Timer(MESSAGE_LIMIT, self._submit, (self._give_up, stamp))
+            self._timer.daemon = True
+            self._timer.start()
+        elif not missing and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self, stamp: int) -> None:
+        if self._frame is None or self._frame[0] != stamp:
+            return
+        messages = self._messages.get(stamp, {})
+        missing = [topic for topic in (topics.EXPERT, *self._sides) if topic not in messages]
+        raise SimulatorError(
+            f"waited {MESSAGE_LIMIT:g} s for {', '.join(missing)} with stamp {stamp * 1e-9:.3f} s"
+        )
+
+    def _drop_frames(self) -> None:
+        self._limit(-1, [])
+        self._images.clear()
+        self._messages.clear()
+        self._frame = None

@@ -1,0 +1,234 @@
+"""What the supervisor flies: Gazebo in lock-step, or a robot (or Gazebo) that runs freely.
+
+Both are a `nav_pkg.sim.protocol.Simulator` over ROS topics, and bring the answers of expert and learner.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Dict, List, Optional, Sequence
+
+import rospy
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import LaserScan
+
+from gazebo_msgs.msg import ContactsState, ModelState
+from gazebo_msgs.srv import SetModelState
+from nav_pkg.control.delay import Segment
+from nav_pkg.core import CONTROL_PERIOD_NS, Command, Observation, Pose, SimulatorError
+from nav_pkg.data.messages import (
+    command_from_twist,
+    pose_from_odometry,
+    scan_to_array,
+    stamp_ns,
+    velocity_from_odometry,
+)
+from nav_pkg.ros import robot as topics
+from nav_pkg.ros import shell
+from nav_pkg.ros.convert import pose_message, twist_from_command
+from nav_pkg.ros.images import image_to_array, kind_of
+from nav_pkg.ros.join import StampJoin
+from nav_pkg.srv import Reset, Step
+
+ARRIVED = 0.3
+"""Metres from the start pose at which a robot that was placed there is taken to be there."""
+
+
+class RosSimulator:
+    """A robot's sensors by topics, joined by their exact stamp; subclasses move it.
+
+    Args:
+        robot: its topics.
+        answers: topics (TwistStamped) that answer every observation.
+        wait_limit: wall seconds for the messages of one stamp.
+    """
+
+    def __init__(self, robot: topics.Robot, answers: Sequence[str], wait_limit: float):
+        self._robot, self._answers, self._limit = robot, list(answers), wait_limit
+        self._sensors = [robot.odometry, robot.depth, robot.scan, robot.contacts]
+        self._join = StampJoin()
+        self._command = rospy.Publisher(robot.command, Twist, queue_size=10)
+        for topic, kind in (
+            (robot.odometry, Odometry),
+            (robot.depth, kind_of(robot.depth)),
+            (robot.scan, LaserScan),
+            (robot.contacts, ContactsState),
+            *((topic, TwistStamped) for topic in self._answers),
+        ):
+            rospy.Subscriber(
+                topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+            )
+        rospy.on_shutdown(self.close)
+
+    def _on_message(self, message, topic: str) -> None:
+        self._join.put(topic, stamp_ns(message.header.stamp), message)
+
+    @property
+    def topics(self) -> List[str]:
+        """The topics that must be connected before the first run."""
+        return [*self._sensors, *self._answers]
+
+    def connect(self, limit: float) -> None:
+        """Connect to the services that this needs.
+
+        Raises:
+            SimulatorError: one is not there within `limit` wall seconds.
+        """
+        raise NotImplementedError
+
+    def reset(self, pose: Pose, seed: int) -> Observation:
+        """See `Simulator.reset`."""
+        raise NotImplementedError
+
+    def step(self, segments: Sequence[Segment]) -> Observation:
+        """See `Simulator.step`."""
+        raise NotImplementedError
+
+    def answers(self, stamp: int) -> Dict[str, Command]:
+        """The answers to the observation of a stamp (ns), by topic; one that is missing is left out.
+
+        Raises:
+            SimulatorError: an answer that must come did not within the limit.
+        """
+        raise NotImplementedError
+
+    def forget(self, stamp: int) -> None:
+        """Let go of the messages up to a stamp, nanoseconds."""
+        self._join.forget(stamp)
+
+    def halt(self) -> None:
+        """Command the robot to stand still: the run has ended."""
+        self._command.publish(Twist())
+
+    def close(self) -> None:
+        """See `Simulator.close`: whoever waits gets a SimulatorError."""
+        self._join.close("ROS shut down")
+
+    def _observe(self, stamp: int) -> Observation:
+        messages = self._join.wait(stamp, self._sensors, self._limit)
+        odometry = messages[self._robot.odometry]
+        return Observation(
+            stamp=stamp,
+            pose=pose_from_odometry(odometry),
+            velocity=velocity_from_odometry(odometry),
+            depth=image_to_array(messages[self._robot.depth]),
+            scan=scan_to_array(messages[self._robot.scan]),
+            contact=bool(messages[self._robot.contacts].states),
+        )
+
+
+class LockstepGazebo(RosSimulator):
+    """Gazebo with the lock-step plugin: simulated time passes in `step` alone.
+
+    Args:
+        robot: see RosSimulator.
+        answers: see RosSimulator.
+        wait_limit: see RosSimulator; and wall seconds for a step.
+        physics_step: Gazebo's, seconds.
+    """
+
+    def __init__(self, robot: topics.Robot, answers: Sequence[str], wait_limit: float, physics_step: float):
+        super().__init__(robot, answers, wait_limit)
+        self._step_ns = round(physics_step * 1e9)
+        self._stamp = 0
+
+    def connect(self, limit: float) -> None:
+        """Connect to the plugin's services."""
+        self._step = shell.connect("/gazebo/step", Step, limit)
+        self._reset = shell.connect("/gazebo/reset", Reset, limit)
+
+    def reset(self, pose: Pose, seed: int) -> Observation:
+        """See `Simulator.reset`."""
+        reply = shell.call(self._reset, pose_message(pose), seed, self._limit)
+        self._stamp = stamp_ns(reply.stamp)
+        return self._observe(self._stamp)
+
+    def step(self, segments: Sequence[Segment]) -> Observation:
+        """See `Simulator.step`."""
+        # for rqt, bags and the like: what moves the robot is the service's argument
+        self._command.publish(twist_from_command(segments[-1][0]))
+        wanted = self._stamp + CONTROL_PERIOD_NS
+        for command, duration in segments:
+            steps = duration // self._step_ns
+            reply = shell.call(self._step, twist_from_command(command), steps, self._limit)
+            self._stamp = stamp_ns(reply.stamp)
+        if self._stamp != wanted:
+            raise SimulatorError(
+                f"the simulator stands at {self._stamp * 1e-9:.3f} s instead of {wanted * 1e-9:.3f} s; "
+                "does somebody else step it?"
+            )
+        return self._observe(self._stamp)
+
+    def answers(self, stamp: int) -> Dict[str, Command]:
+        """See RosSimulator: all answers must come."""
+        messages = self._join.wait(stamp, self._answers, self._limit)
+        return {topic: command_from_twist(message.twist) for topic, message in messages.items()}
+
+
+class LiveRobot(RosSimulator):
+    """A robot, or a Gazebo that runs freely: the newest observation counts, a late answer is missing.
+
+    Args:
+        robot: see RosSimulator.
+        answers: see RosSimulator.
+        wait_limit: see RosSimulator.
+        start_limit: wall seconds for the first odometry.
+    """
+
+    def __init__(self, robot: topics.Robot, answers: Sequence[str], wait_limit: float, start_limit: float):
+        super().__init__(robot, answers, wait_limit)
+        self._start_limit = start_limit
+        self._teleport: Optional[rospy.ServiceProxy] = None
+        self._stamp = -1
+
+    def connect(self, limit: float) -> None:
+        """Connect to Gazebo's service that places the robot; a real robot stays where it is."""
+        if self._robot.simulated:
+            self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
+
+    def reset(self, pose: Pose, seed: int) -> Observation:
+        """See `Simulator.reset`; nothing is seeded."""
+        self._stamp = self._join.wait_newer(-1, self._robot.odometry, self._start_limit)
+        if self._teleport is not None:
+            shell.call(self._teleport, ModelState(model_name=self._robot.name, pose=pose_message(pose)))
+            self._wait_for_arrival(pose)
+        return self._observe(self._stamp)
+
+    def _wait_for_arrival(self, pose: Pose) -> None:
+        """Wait for odometry of the start pose; what comes before is of the old place."""
+        deadline = time.monotonic() + self._limit
+        while time.monotonic() < deadline:
+            self._stamp = self._join.wait_newer(self._stamp, self._robot.odometry, self._limit)
+            found = self._join.wait(self._stamp, [self._robot.odometry], self._limit)
+            here = pose_from_odometry(found[self._robot.odometry])
+            if math.dist(here[:2], pose[:2]) < ARRIVED:
+                return
+        raise SimulatorError(f"waited {self._limit:g} s for the robot at its start pose")
+
+    def step(self, segments: Sequence[Segment]) -> Observation:
+        """See `Simulator.step`: each command is published when its time comes."""
+        offset = 0
+        for command, duration in segments:
+            twist = twist_from_command(command)
+            if offset:
+                timer = threading.Timer(offset * 1e-9, self._command.publish, (twist,))
+                timer.daemon = True
+                timer.start()
+            else:
+                self._command.publish(twist)
+            offset += duration
+        self._stamp = self._join.wait_newer(self._stamp, self._robot.odometry, self._limit)
+        return self._observe(self._stamp)
+
+    def answers(self, stamp: int) -> Dict[str, Command]:
+        """See RosSimulator: what has not come within half a control period is missing."""
+        messages = {}
+        for topic in self._answers:
+            try:
+                messages.update(self._join.wait(stamp, [topic], 0.5e-9 * CONTROL_PERIOD_NS))
+            except SimulatorError:
+                continue  # late: Flight replaces it by zero and counts it
+        return {topic: command_from_twist(message.twist) for topic, message in messages.items()}
