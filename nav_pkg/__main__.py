@@ -12,7 +12,7 @@ import sys
 from typing import NoReturn, Optional, Sequence
 
 import nav_pkg
-from nav_pkg.cli import flags
+from nav_pkg.cli.entry import run
 from nav_pkg.config.parser import called
 from nav_pkg.core import ROOT, UsageError, nearest_name
 from nav_pkg.start import open_standard_files
@@ -92,7 +92,7 @@ def check_flight(name: str) -> None:
 def entry() -> NoReturn:
     """What the installed program calls."""
     open_standard_files()
-    flags.run(main)
+    run(main)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def run(name: str, package: str = "nav_pkg.cli") -> NoReturn:
         name: of its module.
         package: that its module is in.
     """
-    _run(name, "nav_pkg.cli.flags", f"{package}.{name}")
+    _run(name, "nav_pkg.cli.entry", f"{package}.{name}")
 
 
 def run_node(name: str) -> NoReturn:

@@ -29,11 +29,17 @@ def make_parser() -> Parser:
     p = Parser(prog="dag_status.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
     add("tag", nargs="?", type=types.name, help="the DAG's tag")
-    add("-t", "--log_tag", type=types.name, default=None, help="the same, as the other commands have it")
+    add(
+        "-t",
+        "--log_tag",
+        type=types.name,
+        default=None,
+        help="the DAG's tag, spelled as in the other commands",
+    )
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     how = p.add_mutually_exclusive_group()
-    how.add_argument("--once", action="store_true", help="print it once, on a terminal too")
-    how.add_argument("--watch", action="store_true", help="follow it to its end, not on a terminal too")
+    how.add_argument("--once", action="store_true", help="print it once, also on a terminal")
+    how.add_argument("--watch", action="store_true", help="follow it to its end, also without a terminal")
     add("--all", action="store_true", help="print all nodes, not as many as fit the terminal")
     add("--every", type=real(0.1), default=2.0, help="seconds between two looks")
     return p
@@ -67,7 +73,7 @@ def _silence(dag: status.Dag, now: float) -> str:
         )
     if dag.silent(now):
         return (
-            f"nothing heard of DAGMan for {status.duration(dag.silent(now))}: does its pool run? "
+            f"no report from DAGMan for {status.duration(dag.silent(now))}: does its pool run? "
             "(condor_q, scripts/pool.py status)"
         )
     return ""

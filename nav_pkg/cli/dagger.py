@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import entry
 from nav_pkg.sim import preflight
 from nav_pkg.studies.dagger import Rounds, split
 
@@ -22,6 +22,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command."""
     rounds = Rounds(*split(argv))
     preflight.check(window="--graphics" in rounds.flight)
-    flags.hear_stops()
+    entry.raise_on_stop_signals()
     rounds.run()
     return 0

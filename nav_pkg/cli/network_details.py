@@ -1,9 +1,4 @@
-"""network_details.py: layers, parameters, multiply-adds, memory and speed of networks.
-
-Examples:
-    network_details.py
-    network_details.py --network tiny_net alex_net --ways eager "ONNX Runtime" --seconds 2
-"""
+"""network_details.py: layers, parameters, multiply-adds, memory and speed of networks."""
 
 from __future__ import annotations
 
@@ -11,46 +6,13 @@ import argparse
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from nav_pkg.config import types
-from nav_pkg.config.parser import Parser
-from nav_pkg.config.paths import summary_dir
-from nav_pkg.config.types import real, whole
+from nav_pkg.config.details import WAYS, make_parser
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.learn import prechecks
 from nav_pkg.studies.commands import DETAILS_FILE
-
-WAYS = ("eager", "channels_last", "bfloat16", "compiled", "TorchScript", "ONNX Runtime", "OpenVINO")
-
-
-def make_parser() -> Parser:
-    """The parser of network_details.py."""
-    p = Parser(
-        prog="network_details.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = p.add_argument
-    add("--network", nargs="+", default=[], help="networks to measure; default: all of nav_pkg's")
-    add(
-        "--ways",
-        nargs="+",
-        default=[],
-        metavar="WAY",
-        help=f"of computing them: {', '.join(WAYS)}; default: all",
-    )
-    add("--seconds", type=real(0.01, 3600), default=2.0, help="to time each way for")
-    add("--num_threads", type=whole(1, 256), default=1, help="processor threads")
-    add(
-        "--device",
-        choices=("auto", "cpu"),
-        default="auto",
-        help="auto: the CPU, and a GPU where there is one",
-    )
-    add("-t", "--log_tag", type=types.name, default="network_details", help="log folder under --summary_dir")
-    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    return p
 
 
 def _measure(name: str, args: argparse.Namespace) -> Dict[str, Any]:

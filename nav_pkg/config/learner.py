@@ -87,7 +87,7 @@ class DataConfig:
     validation_subsample: int = _training(1, "validate and test on every n-th frame of each run", whole(1))
     load_data_in_ram: bool = _training(
         False,
-        "copy all images into memory instead of memory-mapping the packs",
+        "copy all images into memory instead of reading them from the packs",
         resumes="training",
     )
     copy_dataset: bool = _training(

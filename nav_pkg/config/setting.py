@@ -136,7 +136,7 @@ def add_arguments(
             title = each.group if acronym else each.group[:1].lower() + each.group[1:]
             groups[each.group] = parser.add_argument_group(title)
         about = each.about
-        text = about.help + (f" (the robot's own: {each.default:g})" if about.of_robot else "")
+        text = about.help + (f" (the robot's own; drone: {each.default:g})" if about.of_robot else "")
         options: Dict[str, Any] = {"help": text.replace("%", "%%"), "dest": each.key}
         default = list(each.default) if isinstance(each.default, tuple) else each.default
         options["default"] = argparse.SUPPRESS if only_given else None if about.of_robot else default

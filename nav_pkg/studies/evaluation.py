@@ -43,7 +43,6 @@ FREE = ("number_of_runs", "shards", "keep_images")
 """What may differ when an evaluation is continued: no run depends on it."""
 
 SET_HERE = {
-    "--world": "--worlds",
     "-w": "--worlds",
     "--control_delay": "--control_delays",
     "--reverse": "--directions",

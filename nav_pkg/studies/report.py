@@ -6,10 +6,11 @@ in the times alone.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from nav_pkg.core import DataError
+from nav_pkg.core import DataError, NavError
 from nav_pkg.report.document import Commands, Data, Document, Head, Text
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.studies.collection import fill_collection
@@ -147,3 +148,27 @@ def write_index(folders: Sequence[StudyFolder], output: Path) -> Path:
             Text(f"{counts_text(folder)}. Tables, curves and cells: {folder.study.name}.md and .html")
         )
     return document.write(output, "index")
+
+
+def write_reports(folders: Sequence[StudyFolder], alone: bool, output: Path) -> int:
+    """Write reports and, unless one was asked for alone, their index; print where they are.
+
+    Returns:
+        The exit code: 0, or that of the last study that could not be reported.
+
+    Raises:
+        NavError: the one study that was asked for has nothing to report.
+    """
+    code, written = 0, []
+    for folder in folders:
+        try:
+            print(report(folder).write(output, folder.study.name))
+            written.append(folder)
+        except NavError as error:
+            if alone:
+                raise
+            print(f"error: {folder.study.name}: {error}", file=sys.stderr)
+            code = error.code
+    if not alone and written:
+        print(write_index(written, output))
+    return code

@@ -163,7 +163,7 @@ class StudyFolder:
                 new = [digest for digest in after if digest not in before]
                 raise UsageError(
                     f"{file}: the study has changed: {len(new)} cells are new, {len(gone)} are gone"
-                    f"{self._example(before, after, gone, new)}; give --extend to train the new ones "
+                    f"{self._example(before, after, gone, new)}; give --extend to run the new ones "
                     "(the others' logs stay)"
                 )
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
 
 from nav_pkg.report.tables import Column, Table
@@ -9,6 +11,8 @@ from nav_pkg.studies.runner import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, Stu
 
 STATES = (RUNNING, FAILED, LEFT, UNAVAILABLE)
 """What a cell may be but done."""
+WATCHED = 2.0
+"""Seconds between two looks at a study."""
 COLUMNS = (
     Column("cell", "cell"),
     Column("group", "what"),
@@ -41,3 +45,17 @@ def counts_text(folder: StudyFolder) -> str:
     counts = Counter(folder.state(cell).state for cell in folder.cells)
     others = "".join(f", {counts[state]} {state}" for state in STATES if counts[state])
     return f"{folder.tag}: {counts[DONE]} of {len(folder.cells)} cells done{others}"
+
+
+def print_status(folder: StudyFolder, watch: bool) -> None:
+    """Print how far a study is; with `watch` again whenever that changes, until none of its cells runs."""
+    before = ""
+    while True:
+        counts = counts_text(folder)
+        text = f"{status_table(folder).text()}\n{counts}"
+        if text != before:
+            print("\033[H\033[J" * (watch and sys.stdout.isatty()) + text, flush=True)
+        before = text
+        if not watch or f" {RUNNING}" not in counts:
+            return
+        time.sleep(WATCHED)

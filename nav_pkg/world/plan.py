@@ -87,7 +87,7 @@ class FloorPlan:
         waypoints: float64 (W, 2), cyclic, in the direction of travel.
         route: the same as a measured loop.
         start_pose: the ordinary start of a run.
-        start_positions: float64 (N, 2), further places to start from.
+        start_positions: float64 (N, 2), further places to start from; no flight uses them.
         spawn_height: height at which the robot is put down, metres.
         reached_distance: a waypoint counts as reached within this distance, metres.
         goto_weight: the share of waypoint following in the expert's turn.

@@ -494,7 +494,7 @@ def test_every_network_can_be_estimated():
     import torch
 
     from nav_pkg import nets
-    from nav_pkg.cluster.estimate import RATES
+    from nav_pkg.studies.workload import RATES
 
     assert set(RATES) <= set(nets.names())  # others' are estimated
     for name, rate in RATES.items():

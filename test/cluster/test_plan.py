@@ -23,6 +23,7 @@ from nav_pkg.cluster import client, describe, estimate, existing_dag, scale, tra
 from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources, condor_path
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
+from nav_pkg.studies import workload
 
 ROOT = Path(__file__).resolve().parents[2]
 client.offline()
@@ -566,36 +567,36 @@ def _add(tar, name):
 
 def test_estimates_follow_the_work():
     flags = {"batch_size": 64, "max_episodes": 10}
-    small = estimate.training("tiny_net", flags, 64000, 1000, 1000)
-    twice = estimate.training("tiny_net", {**flags, "max_episodes": 20}, 64000, 1000, 1000)
-    rate = estimate.RATES["tiny_net"].frames
+    small = workload.training("tiny_net", flags, 64000, 1000, 1000)
+    twice = workload.training("tiny_net", {**flags, "max_episodes": 20}, 64000, 1000, 1000)
+    rate = workload.RATES["tiny_net"].frames
     assert abs((twice.seconds - small.seconds) - (64000 + 10000 / 3) / rate) < 1e-6
-    assert estimate.training("tiny_net", {**flags, "max_steps": 100}, 64000, 0, 0).seconds < small.seconds
-    ram = estimate.training("tiny_net", {**flags, "load_data_in_ram": True}, 64000, 1000, 1000)
+    assert workload.training("tiny_net", {**flags, "max_steps": 100}, 64000, 0, 0).seconds < small.seconds
+    ram = workload.training("tiny_net", {**flags, "load_data_in_ram": True}, 64000, 1000, 1000)
     assert abs((ram.memory - small.memory) - 66000 * 3 * 128 * 128 / 1e6) < 1e-6
-    lstm = estimate.training(
+    lstm = workload.training(
         "tiny_LSTM_net", {**flags, "time_length": 20, "batch_size": 32}, 64000, 1000, 1000
     )
-    assert lstm.memory > estimate.training("tiny_LSTM_net", {**flags, "time_length": 5}, 64000, 0, 0).memory
-    flown = estimate.flights(10, 2400, estimate.RECORDED)
+    assert lstm.memory > workload.training("tiny_LSTM_net", {**flags, "time_length": 5}, 64000, 0, 0).memory
+    flown = workload.flights(10, 2400, workload.RECORDED)
     assert abs(flown.disk - (200 + 10 * 2400 * 0.065)) < 1e-9 and flown.files > 48000
-    large = estimate.flights(
-        10, 2400, estimate.RECORDED, frame=estimate.Frame(4 * 640 * 360, 4 * 160 * 90, bag=True)
+    large = workload.flights(
+        10, 2400, workload.RECORDED, frame=workload.Frame(4 * 640 * 360, 4 * 160 * 90, bag=True)
     )
     assert large.seconds > 2 * flown.seconds
     assert abs(large.disk - (200 + 24000 * (4 * 0.062 + 0.003 + 4 * (0.6912 + 0.0576) + 0.01))) < 1e-6
-    evaluated = estimate.flights(10, 2400, estimate.FLOWN, "tiny_net", kept=86)
+    evaluated = workload.flights(10, 2400, workload.FLOWN, "tiny_net", kept=86)
     assert abs(evaluated.disk - (200 + (860 + 2400) * 0.065)) < 1e-9
-    learned = [estimate.flights(1, 600, 30, "tiny_net", kept=0, buffer=n).memory for n in (0, 1000)]
+    learned = [workload.flights(1, 600, 30, "tiny_net", kept=0, buffer=n).memory for n in (0, 1000)]
     assert abs(learned[1] - learned[0] - 1000 * 3 * 128 * 128 / 1e6) < 1e-6
-    slow = estimate.flights(1, 600, estimate.FLOWN, "vgg16_net")
-    assert slow.seconds > estimate.flights(1, 600, estimate.FLOWN, "tiny_net").seconds
+    slow = workload.flights(1, 600, workload.FLOWN, "vgg16_net")
+    assert slow.seconds > workload.flights(1, 600, workload.FLOWN, "tiny_net").seconds
     assert estimate.wall_time(small) >= 3 * small.seconds and estimate.wall_time(small) % 60 == 0
 
 
 def test_sums_and_the_longest_chain(tmp_path):
     jobs = three()
-    works = {job.name: estimate.Work(100.0 * (i + 1), 1000, 500, 0, 3) for i, job in enumerate(jobs)}
+    works = {job.name: workload.Work(100.0 * (i + 1), 1000, 500, 0, 3) for i, job in enumerate(jobs)}
     assert estimate.longest(jobs, works) == 500
     total = estimate.totals(jobs, works)
     assert total["core_hours"] == (2 * 100 + 2 * 200 + 300) / 3600 and total["files"] == 9

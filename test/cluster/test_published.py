@@ -38,7 +38,7 @@ python() { printf '%s\\0' "$@" >>"$LINES"; printf '\\n\\0' >>"$LINES"; }
 RUN = """
 import importlib, json, os, sys, time
 import torch
-from nav_pkg.cli import flags
+from nav_pkg.cli import entry
 from nav_pkg.learn import offline
 from nav_pkg.nets import torchvision_compat
 
@@ -54,7 +54,7 @@ for line in json.load(open(file)):
         out = os.open(line["out"], os.O_WRONLY | os.O_CREAT)
         os.dup2(out, 1), os.dup2(out, 2)
         try:
-            flags.run(command.main, words)
+            entry.run(command.main, words)
         except SystemExit as end:
             sys.stdout.flush()
             os._exit(end.code)  # torch takes a second to be taken down

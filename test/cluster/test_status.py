@@ -151,7 +151,7 @@ def test_silence_is_told(folder, capsys):
         os.utime(file, (now - 1200, now - 1200))
     assert dag_status.main(["t", "--once", *root]) == 0
     said = capsys.readouterr().out
-    assert "nothing heard of it for 20 min" in said and "nothing heard of DAGMan for 20 min" in said
+    assert "no report from it for 20 min" in said and "no report from DAGMan for 20 min" in said
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 5, 0), ("report", 5, 0), dag=5)
     os.utime(folder / "nodes.status", (now - 1200, now - 1200))
     assert dag_status.main(["t", "--once", *root]) == 0  # a DAG that has ended has nothing to say

@@ -122,7 +122,7 @@ def test_a_file_size_limit_is_met_with_one_line(samples, dataset):
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
         "sys.path.insert(0, sys.argv[2]);"
-        "from nav_pkg.cli.flags import run;"
+        "from nav_pkg.cli.entry import run;"
         "from nav_pkg.data.writer import RunWriter; from nav_pkg.core import *;"
         "w = RunWriter(sys.argv[1], '00003_esatv3');"
         "f = lambda i: Frame(i, i * 10**8, Command(), None, Command(), Actor.EXPERT, Pose(0., 0., 0.),"

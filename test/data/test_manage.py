@@ -215,6 +215,6 @@ def test_the_actions_are_explained(capsys):
     with pytest.raises(SystemExit):
         command.main(["--help"])
     out = capsys.readouterr().out
-    for action in command._ACTIONS:
+    for action in command.ACTIONS:
         line = next(line for line in out.splitlines() if line.startswith(f"  {action} "))
         assert len(line.split()) > 5, line

@@ -37,7 +37,7 @@ UNSTEADY = {"versions", "threads", "sha256", "offline"}
 SERVER = """
 import json, os, runpy, sys
 import torch
-from nav_pkg.cli import flags
+from nav_pkg.cli import entry
 from nav_pkg.learn import exported, offline, online_flags
 torch.set_num_threads(1)
 for line in sys.stdin:

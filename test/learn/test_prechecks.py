@@ -170,7 +170,7 @@ def test_a_published_dataset_comes_with_the_commands_that_make_it(tmp_path):
     assert (args.number_of_runs - 2) * published.LAP >= 200_000 * 1.05
     assert args.create_dataset and args.data_location == "collect/esatv3_expert" and args.alpha == 1
     assert cleaning.make_parser().parse_args(clean.split()[2:]).destination == "esatv3_expert"
-    made = dataset._parser("subset").parse_args(subset.split()[3:])
+    made = dataset.make_parser("subset").parse_args(subset.split()[3:])
     assert made.frames == [200_000]
     for name, frames in (("esatv3_expert_10K", 10_000), ("esatv3_expert_500", 500)):
         assert published.remedy(name, tmp_path).split(" (docs")[0].endswith(f"--frames {frames}")

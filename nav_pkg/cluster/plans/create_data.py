@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List
 
-from nav_pkg.cluster import estimate
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, refuse_existing
 from nav_pkg.config import cleaning as cleaning_config
 from nav_pkg.config import learner
@@ -15,6 +14,7 @@ from nav_pkg.data import clean
 from nav_pkg.flight.schedule import Schedule
 from nav_pkg.session import arguments
 from nav_pkg.session.session import Session
+from nav_pkg.studies import workload
 from nav_pkg.world import load_plan
 
 _SET_HERE = ("--startswith", "--endswith", "--sources", "--again")
@@ -116,10 +116,10 @@ class CreateData(DagCommand):
         """Recorders, and what becomes of their recordings."""
         count, frames = self.args.number_of_recorders, expected_frames(self.flights)
         expert = self.flights.alpha >= 1
-        work = estimate.flights(
+        work = workload.flights(
             self.runs,
             frames,
-            estimate.RECORDED if expert else estimate.FLOWN,
+            workload.RECORDED if expert else workload.FLOWN,
             "" if expert else "tiny_net",
             frame=self.frame,
         )
@@ -139,11 +139,11 @@ class CreateData(DagCommand):
             for number in range(count)
         ]
         names = tuple(one.job.name for one in recorders)
-        reading = estimate.cleaning(frames * count * self.runs)
+        reading = workload.cleaning(frames * count * self.runs)
         recordings = [self._recording(number) for number in range(count)]
         gather = ["dataset.py", "gather", *recordings, "--destination", self.tag, "--owr"]
         cleaning = ["clean_dataset.py", *self.words["clean_dataset.py"], *self._destination(), "--again"]
-        linked = estimate.Work(15.0 + reading.files / 4000, 300.0, 10.0, 0.0, reading.files)
+        linked = workload.Work(15.0 + reading.files / 4000, 300.0, 10.0, 0.0, reading.files)
         return [
             *recorders,
             self.asked("merge", "merge", gather, linked, parents=names, outputs=(f"data/{self.tag}",)),
@@ -158,7 +158,7 @@ class CreateData(DagCommand):
                 "verify",
                 "verify",
                 ["dataset.py", "verify", self.args.destination],
-                estimate.Work(reading.seconds, 600.0, 10.0, 0.0, 0),
+                workload.Work(reading.seconds, 600.0, 10.0, 0.0, 0),
                 parents=("clean",),
             ),
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from nav_pkg.cluster import estimate
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
@@ -12,7 +11,7 @@ from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
 from nav_pkg.config.evaluation import make_dagger_parser
 from nav_pkg.session import arguments
-from nav_pkg.studies import dagger
+from nav_pkg.studies import dagger, workload
 
 
 class Dagger(DagCommand):
@@ -64,7 +63,7 @@ class Dagger(DagCommand):
         wall: Dict[str, Any] = {"wall_flag": "wall_time", "gpumem": self.args.gpumem}
         flown = {"simulator": True, "unit": "runs"}
 
-        def step(kind: str, name: str, command: List[str], work: estimate.Work, **more: Any) -> None:
+        def step(kind: str, name: str, command: List[str], work: workload.Work, **more: Any) -> None:
             parents = (found[-1].job.name,) if found else ()
             words = _without_places([_script(command[1]), *command[2:]])
             found.append(self.asked(kind, f"m_{number}_{name}", words, work, parents=parents, **more))
@@ -73,8 +72,8 @@ class Dagger(DagCommand):
             learned = train_frames + n * args.runs * self.frames
             log = f"log/{self.tag}/{folder}/round_{n}"
             data = f"data/{self.tag}/{folder}/round_{n}"
-            collected = estimate.flights(
-                args.runs, self.frames, estimate.FLOWN, self.network, frame=self.frame
+            collected = workload.flights(
+                args.runs, self.frames, workload.FLOWN, self.network, frame=self.frame
             )
             step(
                 "record",
@@ -87,10 +86,10 @@ class Dagger(DagCommand):
                 **flown,
                 **wall,
             )
-            linked = estimate.Work(15.0 + learned / 2000, 300.0, 10.0, 0.0, 2 * learned)
+            linked = workload.Work(15.0 + learned / 2000, 300.0, 10.0, 0.0, 2 * learned)
             again = [*rounds.merge(n), "--owr"]  # tried again; the folder is this DAG's
             step("merge", f"round_{n}_add", again, linked, outputs=(f"{data}/dataset",))
-            work = estimate.training(self.network, vars(self.training), learned, val_frames, test_frames)
+            work = workload.training(self.network, vars(self.training), learned, val_frames, test_frames)
             step(
                 "train",
                 f"round_{n}_learn",
@@ -100,13 +99,13 @@ class Dagger(DagCommand):
                 outputs=(f"{log}/train",),
                 datasets=(f"{self.tag}/{folder}/round_{n}/dataset",),
                 copy_dataset=self.args.copy_dataset,
-                reads=(learned + val_frames + test_frames) * estimate.USUAL.megabytes,
+                reads=(learned + val_frames + test_frames) * workload.USUAL.megabytes,
                 total=self.training.max_episodes,
                 unit="episodes",
                 **wall,
             )
-            alone = estimate.flights(
-                args.evaluation_runs, self.frames, estimate.FLOWN, self.network, kept=0, frame=self.frame
+            alone = workload.flights(
+                args.evaluation_runs, self.frames, workload.FLOWN, self.network, kept=0, frame=self.frame
             )
             step(
                 "evaluate",
@@ -125,7 +124,7 @@ class Dagger(DagCommand):
             "dagger",
             "table",
             ["", "dagger.py", *words],
-            estimate.Work(30.0, 500.0, 10.0, 0.0, 2),
+            workload.Work(30.0, 500.0, 10.0, 0.0, 2),
             outputs=whole,
         )
         return found
@@ -139,7 +138,7 @@ class Dagger(DagCommand):
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *ends],
-            estimate.Work(30.0, 500.0, 20.0, 0.0, 6),
+            workload.Work(30.0, 500.0, 20.0, 0.0, 6),
             parents=tuple(last),
         )
         return [*(one for chain in chains for one in chain), report]

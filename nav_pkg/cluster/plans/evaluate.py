@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from nav_pkg import schemas
-from nav_pkg.cluster import estimate
-from nav_pkg.cluster.estimate import Work
 from nav_pkg.cluster.plan import PLAN_FILE, dag_folder
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
@@ -21,7 +19,8 @@ from nav_pkg.flight.conditions import DIRECTIONS, labels
 from nav_pkg.learn import prechecks
 from nav_pkg.session import arguments
 from nav_pkg.studies import dagger as rounds_of_dagger
-from nav_pkg.studies import evaluation
+from nav_pkg.studies import evaluation, workload
+from nav_pkg.studies.workload import Work
 
 FLOWN_BY_EVALUATE = tuple(evaluation.SET_HERE)
 """Flags of run_script.py that evaluate.py sets itself."""
@@ -40,12 +39,12 @@ class Flights(NamedTuple):
     runs: int
     frames: int
     kept: int
-    frame: estimate.Frame
+    frame: workload.Frame
 
     def work(self, network: str) -> Work:
         """What they are expected to take."""
-        return estimate.flights(
-            self.runs, self.frames, estimate.FLOWN, network, kept=self.kept, frame=self.frame
+        return workload.flights(
+            self.runs, self.frames, workload.FLOWN, network, kept=self.kept, frame=self.frame
         )
 
 
@@ -70,7 +69,7 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
             frames = max(frames, expected_frames(arguments.schedule(flown)))
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
     count *= len(set(args.control_delays)) * len(set(args.perturbations))
-    kept = frames if args.keep_images else estimate.EVALUATED_FRAMES
+    kept = frames if args.keep_images else workload.EVALUATED_FRAMES
     return Flights(count * args.number_of_runs, frames, kept, frame_of(line))
 
 

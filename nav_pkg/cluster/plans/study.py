@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from nav_pkg.cluster import estimate
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob
 from nav_pkg.cluster.plans.evaluate import check_flights
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
 from nav_pkg.core import UsageError
 from nav_pkg.learn import prechecks
+from nav_pkg.studies import workload
 from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.study import Cell
 
@@ -67,7 +67,7 @@ class StudyDag(DagCommand):
         """The cells that are left, and the report."""
         cells = [self._cell(cell) for cell in self.cells]
         words = ["study.py", "report", self.source, "--scale", self.study.scale]
-        work = estimate.Work(60.0, 900.0, 50.0, 0.0, 50)
+        work = workload.Work(60.0, 900.0, 50.0, 0.0, 50)
         parents = tuple(one.job.name for one in cells)
         return [*cells, self.asked("report", "report", words, work, parents=parents)]
 
@@ -87,7 +87,7 @@ class StudyDag(DagCommand):
             return self.asked("evaluate", name, command, work, outputs=outputs, **self._flags(), **more)
         parsed = learner.parse(cell.words)
         lengths = split_lengths(self.dataset(parsed.dataset))
-        work = estimate.training(canonical(parsed.network), vars(parsed), *lengths)
+        work = workload.training(canonical(parsed.network), vars(parsed), *lengths)
         start = parsed.checkpoint_path
         return self.asked(
             "train",

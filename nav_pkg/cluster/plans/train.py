@@ -6,12 +6,12 @@ import dataclasses
 from decimal import Decimal
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from nav_pkg.cluster import estimate
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, layer, models
 from nav_pkg.config import learner
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import places, prechecks
+from nav_pkg.studies import workload
 
 WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
 """The flags that say how long a training may run."""
@@ -148,7 +148,7 @@ class Train(DagCommand):
         words = ["-t", f"{self.tag}/{model.folder}", *self.words["main.py"], "--random_seed", model.seed]
         words += ["--learning_rate", repr(model.rate)] if model.rate else []
         words += ["--copy_dataset"] if self.args.copy_dataset else []
-        work = estimate.training(self.network, vars(self.training), *self.lengths)
+        work = workload.training(self.network, vars(self.training), *self.lengths)
         start = self.training.checkpoint_path
         return self.asked(
             "train",
@@ -172,7 +172,7 @@ class Train(DagCommand):
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *folders],
-            estimate.Work(30.0, 500.0, 20.0, 0.0, 6),
+            workload.Work(30.0, 500.0, 20.0, 0.0, 6),
             parents=tuple(one.job.name for one in parents),
         )
 
@@ -189,7 +189,7 @@ def canonical(network: str) -> str:
         UsageError: there is no such network.
     """
     prechecks.network(network)
-    if network in estimate.RATES:
+    if network in workload.RATES:
         return network
     from nav_pkg import nets  # torch takes seconds
 

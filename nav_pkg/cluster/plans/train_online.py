@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from nav_pkg.cluster import estimate
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
@@ -13,6 +12,7 @@ from nav_pkg.config import session as session_config
 from nav_pkg.core import UsageError
 from nav_pkg.session import arguments
 from nav_pkg.session.session import Session
+from nav_pkg.studies import workload
 
 
 class TrainOnline(DagCommand):
@@ -58,10 +58,10 @@ class TrainOnline(DagCommand):
     def jobs(self) -> List[PlannedJob]:
         """The learners, and the report."""
         flights, found = self.flights, []
-        rate = min(estimate.LEARNED_IN_FLIGHT, 0.5 * estimate.rate_of(self.network).frames)
+        rate = min(workload.LEARNED_IN_FLIGHT, 0.5 * workload.rate_of(self.network).frames)
         frames = expected_frames(flights)
         filled = flights.runs * frames + self.prefilled
-        work = estimate.flights(
+        work = workload.flights(
             flights.runs,
             frames,
             rate,
@@ -93,7 +93,7 @@ class TrainOnline(DagCommand):
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *(folder for folder, _ in self.models)],
-            estimate.Work(30.0, 500.0, 20.0, 0.0, 6),
+            workload.Work(30.0, 500.0, 20.0, 0.0, 6),
             parents=tuple(one.job.name for one in found),
         )
         return [*found, report]

@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, to a command that goes on when it is given again."""
 
 
-def hear_stops() -> None:
+def raise_on_stop_signals() -> None:
     """Let SIGINT raise Interrupted and SIGTERM raise Terminated, from here on.
 
     SIGINT too: a shell that starts us in the background has it ignored.
@@ -99,8 +99,8 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     So are errors of the file system, whose line names the file: a path that is too long or no folder may
     show wherever one is first used.
 
-    A command that calls `hear_stops` exits with 85 on SIGTERM: run again to go on. One whose output nobody
-    reads any more (`| head`) ends there, and exits with 141 as other programs do: it may not be done.
+    A command that calls `raise_on_stop_signals` exits with 85 on SIGTERM; run again, it resumes. One whose
+    output nobody reads any more (`| head`) ends there, and exits with 141 as other programs do.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # stderr does so by itself; a file's name may be any bytes
         sys.stdout.reconfigure(errors="backslashreplace")

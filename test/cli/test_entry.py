@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.cli import flags
+from nav_pkg.cli import entry
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, UsageError
@@ -34,11 +34,11 @@ def handlers():
 )
 def test_stops(handlers, capsys, number, code, line):
     def command(_argv):
-        flags.hear_stops()
+        entry.raise_on_stop_signals()
         os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as end:
-        flags.run(command)
+        entry.run(command)
     assert end.value.code == code and capsys.readouterr().err == line
 
 
@@ -60,7 +60,7 @@ def test_errors(capsys):
         raise DataError("x.json: cut; make it again")
 
     with pytest.raises(SystemExit) as end:
-        flags.run(command)
+        entry.run(command)
     assert end.value.code == 3 and capsys.readouterr().err == "error: x.json: cut; make it again\n"
 
 
@@ -70,7 +70,7 @@ def test_errors_of_the_file_system(tmp_path, capsys):
 
     for name, why in (("x" * 300, "file name too long"), ("no", "no such file"), ("", "is a directory")):
         with pytest.raises(SystemExit) as end:
-            flags.run(command, [str(tmp_path / name)])
+            entry.run(command, [str(tmp_path / name)])
         said = capsys.readouterr().err
         assert end.value.code == 3 and said.count("\n") == 1 and why in said and str(tmp_path) in said
 

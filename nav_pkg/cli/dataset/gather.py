@@ -1,0 +1,30 @@
+"""Make one recording of several whose runs have different numbers: the shards of a session."""
+
+from __future__ import annotations
+
+import argparse
+
+from nav_pkg.config import types
+from nav_pkg.config.parser import Parser
+from nav_pkg.data.gather import Gather
+from nav_pkg.data.links import make_datasets
+from nav_pkg.data.progress import progress
+from nav_pkg.data.reader import load_dataset
+
+
+def add_flags(parser: Parser) -> None:
+    """The flags beside the recordings and --data_root."""
+    add = parser.add_argument
+    add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
+    add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
+    add("--owr", action="store_true", help="replace a dataset that exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make one recording of several."""
+    sources = [load_dataset(name, args.data_root) for name in args.dataset]
+    gathered = Gather(sources, args.data_root.expanduser() / args.destination)
+    make_datasets([gathered], args.owr, lambda items: progress(items, "runs"))
+    frames = sum(item.frames for item in gathered.taken)
+    print(f"{gathered.destination}: {len(gathered.taken)} runs, {frames} frames")
+    return 0

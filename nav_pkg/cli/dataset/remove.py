@@ -1,0 +1,48 @@
+"""Remove a dataset, after its name has been typed. Subsets of it keep their files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from nav_pkg.cli.dataset.references import add_summary_dir, tell_references
+from nav_pkg.config.parser import Parser
+from nav_pkg.core import DataError, UsageError
+from nav_pkg.data import files, manage
+from nav_pkg.data.reader import Dataset
+
+
+def add_flags(parser: Parser) -> None:
+    """The flags beside the dataset and --data_root."""
+    add_summary_dir(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask for the name")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove a dataset."""
+    root = args.data_root.expanduser()
+    files.sweep_removed(
+        (root / args.dataset).parent
+    )  # the same command again, after a kill, ends what it began
+    dataset = manage.managed(args.dataset, root)
+    what = _what(dataset)
+    with manage.alone(dataset.path):
+        pass  # told before anybody is asked
+    tell_references(dataset, args, root)
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{what}; nobody is asked without a terminal: add --yes to remove it")
+        print(what)
+        answer = input(f"Type {dataset.name} to remove it: ")
+        if answer != dataset.name:
+            raise UsageError(f"{dataset.path}: not removed, since {answer!r} is not its name")
+    manage.remove(dataset)
+    print(f"removed {what}")
+    return 0
+
+
+def _what(dataset: Dataset) -> str:
+    try:
+        return f"{dataset.path}: {len(dataset.runs)} runs, {sum(len(run) for run in dataset.runs)} frames"
+    except DataError as error:  # a damaged one can be removed, too
+        return f"{dataset.path} (damaged: {error})"

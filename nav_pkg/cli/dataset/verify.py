@@ -1,0 +1,37 @@
+"""Decode every image and compare everything with what was committed; exit code 3 on damage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from nav_pkg.config.parser import Parser
+from nav_pkg.core import DataError
+from nav_pkg.data import verify
+from nav_pkg.data.progress import progress
+from nav_pkg.data.reader import load_dataset
+
+
+def add_flags(parser: Parser) -> None:
+    """The flags beside the dataset and --data_root."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare a dataset with its sums and print what differs."""
+    report = verify.verify_dataset(
+        load_dataset(args.dataset, args.data_root, check=False), lambda runs: progress(runs, "runs")
+    )
+    problems = report.all_problems
+    if args.json:
+        print(json.dumps(json.loads(verify.dump(report)), indent=2))
+    else:
+        for line in report.notes + [note for item in report.runs for note in item.notes]:
+            print(f"note: {line}")
+        for line in report.warnings:
+            print(f"warning: {line}")
+        for line in problems:
+            print(f"problem: {line}")
+        bad = sum(bool(item.problems) for item in report.runs)
+        print(f"{len(report.runs)} runs, {bad} damaged, {len(problems)} problems")
+    return DataError.code if problems else 0

@@ -1,0 +1,35 @@
+"""Write a contact sheet or a film with the commands drawn in."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nav_pkg.config.parser import Parser
+from nav_pkg.core import UsageError, nearest_name
+from nav_pkg.data import view
+from nav_pkg.data.reader import load_dataset
+
+
+def add_flags(parser: Parser) -> None:
+    """The flags beside the dataset and --data_root."""
+    parser.add_argument("--run", default="", help="name of the run; the first when not given")
+    parser.add_argument("--output", type=Path, default=None, help=".jpg, .png, .gif or .mp4")
+    parser.add_argument("--frames", type=int, default=24, help="frames of a contact sheet")
+    parser.add_argument("--every", type=int, default=1, help="films show every n-th frame")
+    parser.add_argument("--depth", action="store_true", help="show depth instead of colours")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write pictures of a run."""
+    dataset = load_dataset(args.dataset, args.data_root)
+    runs = {run.name: run for run in dataset.require_runs()}
+    name = args.run or next(iter(runs))
+    if name not in runs:
+        raise UsageError(f"{dataset.path}: no run {name!r}{nearest_name(name, list(runs))}")
+    if args.frames < 1 or args.every < 1:
+        raise UsageError("--frames and --every must be at least 1")
+    output = args.output or Path(f"{dataset.name}_{name}.jpg")
+    view.view(runs[name], output, args.frames, args.every, args.depth)
+    print(output)
+    return 0

@@ -1,0 +1,253 @@
+"""What trainings and flights take: seconds, memory and disk, from measured rates.
+
+All rates are of two cores of a processor without a GPU. Another host takes more or less.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, NamedTuple, Optional
+
+
+class Rate(NamedTuple):
+    """What a network's training takes.
+
+    Attributes:
+        frames: a second, learned from (docs/performance.md, `train_over_compute_...`; those of
+            networks that stand there not are a like network's).
+        parameters: millions.
+        memory: MB a frame of a batch, of activations and their gradients (docs/scaling.md).
+        side: of its square input, pixels.
+        recurrent: learns sequences.
+    """
+
+    frames: float
+    parameters: float
+    memory: float
+    side: int
+    recurrent: bool = False
+
+
+RATES: Dict[str, Rate] = {
+    "alex_LSTM_net": Rate(82.1, 4.9, 4.9, 224, True),
+    "alex_net": Rate(79.6, 57.0, 5.0, 224),
+    "dense_net": Rate(9.7, 7.0, 158.0, 224),
+    "inception_net": Rate(7.2, 24.4, 110.0, 299),
+    "mobile_net": Rate(25.6, 2.2, 91.0, 224),
+    "res18_net": Rate(25.6, 11.2, 39.0, 224),
+    "squeeze_net": Rate(41.2, 0.7, 41.0, 224),
+    "tiny_LSTM_net": Rate(4684.3, 2.1, 0.6, 128, True),
+    "tiny_net": Rate(1904.9, 8.2, 0.9, 128),
+    "tiny_nfc_net": Rate(390.0, 4.0, 3.7, 128),
+    "tinyv3_3d_net": Rate(1000.0, 0.5, 2.2, 128),
+    "tinyv3_net": Rate(1904.9, 0.5, 0.4, 128),
+    "vgg16_net": Rate(3.5, 134.3, 89.0, 224),
+}
+"""Measured rates, on two cores; `rate_of` estimates those of other networks."""
+MULTIPLY_ADDS = 8e9
+"""A second, learned from: the least of all measured networks (mobile_net), for those not measured."""
+MOST_FRAMES = 1900.0
+"""A second, of one image each: reading and normalising it take their time, however small the network."""
+
+RECORDED = 126.9
+"""Frames a second that a recorder flies and writes (docs/performance.md, `real_time_ratio`)."""
+FLOWN = 60.0
+"""Frames a second of a net that flies and is recorded (`evaluation_jobs_2_over_1`: 8 x 600 in 80 s)."""
+LEARNED_IN_FLIGHT = 31.1
+"""Frames a second of a net that learns in flight, one gradient step a frame (`online_real_time_ratio`)."""
+SCORED = 3.0
+"""Frames are scored so many times as fast as they are learned from: no backward pass."""
+IMAGE_PIXELS, DEPTH_PIXELS = 640 * 360, 160 * 90
+"""Of the cameras that all of these rates are of."""
+IMAGE_MB, DEPTH_MB, ROW_MB = 0.053, 0.009, 0.003
+"""MB of a recorded frame's image, depth image, and scan and row (docs/scaling.md)."""
+IMAGE_SECONDS = 0.0042
+"""Seconds of a frame that go into making and recording its image, in proportion to the pixels
+(docs/performance.md: `real_time_ratio_small`, and the two rates beside `loop_over_bare`)."""
+LEAST_SECONDS = 0.0035
+"""Seconds of a frame without any image (docs/performance.md, `loop_over_bare`: plugin alone)."""
+EVALUATED_FRAMES = 86
+"""Frames of a flight whose images an evaluation keeps: its last 8 s and six along the way."""
+FILES_A_FRAME = 2
+"""An image and a depth image; a run has four files more."""
+START = 15.0
+"""Seconds from a job's start to its first frame: imports, and the simulator's start."""
+LEARNER_MB, SIMULATOR_MB = 900.0, 1500.0
+"""Memory of a learner without its network, and of a simulator with all of its nodes."""
+SAVED_EVERY = 30.0
+"""Seconds between two checkpoints of a training (nav_pkg/learn/offline.py)."""
+STEPS_AN_EPISODE = 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a training, a series of flights or another job takes.
+
+    Attributes:
+        seconds: expected.
+        memory: MB.
+        disk: MB that it writes.
+        interval: seconds of work that a stop may cost: the time between two checkpoints.
+        files: that it leaves behind.
+    """
+
+    seconds: float
+    memory: float
+    disk: float
+    interval: float
+    files: int = 10
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the cameras of a flight give each time.
+
+    Attributes:
+        pixels: of all images together.
+        depth_pixels: of the depth image.
+        bag: a rosbag takes them as well, uncompressed.
+    """
+
+    pixels: int = IMAGE_PIXELS
+    depth_pixels: int = DEPTH_PIXELS
+    bag: bool = False
+
+    @property
+    def megabytes(self) -> float:
+        """MB of a dataset."""
+        image, depth = self.pixels / IMAGE_PIXELS, self.depth_pixels / DEPTH_PIXELS
+        return image * IMAGE_MB + depth * DEPTH_MB + ROW_MB
+
+    @property
+    def bag_megabytes(self) -> float:
+        """MB of a rosbag: three bytes a pixel, four of depth, and the scan."""
+        return (3 * self.pixels + 4 * self.depth_pixels) / 1e6 + 0.01 if self.bag else 0.0
+
+    @property
+    def more_seconds(self) -> float:
+        """Seconds more, or less, than a frame of the usual cameras takes."""
+        return IMAGE_SECONDS * (self.pixels / IMAGE_PIXELS - 1)
+
+
+USUAL = Frame()
+
+
+@functools.lru_cache(maxsize=None)
+def rate_of(network: str) -> Rate:
+    """A network's rates: measured, or else from its parameters, multiply-adds and outputs of its layers.
+
+    Args:
+        network: its name in the registry.
+
+    Raises:
+        UsageError: no network has that name.
+    """
+    if network in RATES:
+        return RATES[network]
+    import torch  # takes seconds
+    from torch import nn
+
+    from nav_pkg import nets
+
+    spec, net = nets.spec(network), nets.build(network, seed=0).eval()
+    work, values = 0.0, 0.0
+
+    def count(module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal work, values
+        output = output[0] if isinstance(output, tuple) else output
+        if not isinstance(output, torch.Tensor) or any(True for _ in module.children()):
+            return
+        values += output.numel()
+        weights = sum(parameter.numel() for parameter in module.parameters())
+        # a kernel is used once for each place of its map, a matrix once
+        work += weights * (output.shape[-1] * output.shape[-2] if output.dim() == 4 else 1)
+
+    for module in net.modules():
+        module.register_forward_hook(count)
+    frames = (int(dict(spec.options)["n_frames"]),) if spec.kind == "frames" else ()
+    with torch.inference_mode():
+        image = torch.zeros(1, *(frames or ((1,) if spec.kind == "recurrent" else ())), 3, *spec.input_size)
+        net(image)
+    return Rate(
+        frames=min(MOST_FRAMES / math.prod(frames), MULTIPLY_ADDS / max(1.0, work)),
+        parameters=nets.parameter_count(net) / 1e6,
+        memory=2 * 4 * values / 1e6,  # with their gradients
+        side=max(spec.input_size),
+        recurrent=spec.kind == "recurrent",
+    )
+
+
+def training(
+    network: str, flags: Mapping[str, Any], train_frames: int, val_frames: int, test_frames: int
+) -> Work:
+    """The work of a training.
+
+    Args:
+        network: its name in the registry.
+        flags: values of main.py's flags.
+        train_frames: frames of the dataset to learn from; likewise to validate on and to test on.
+        val_frames: see train_frames.
+        test_frames: see train_frames.
+    """
+    rate = rate_of(network)
+    window = max(1, int(flags.get("time_length") or 10)) if rate.recurrent else 1
+    if int(flags.get("time_length") or 10) < 0 and rate.recurrent:
+        window = 2450  # whole runs
+    batch = int(flags["batch_size"])
+    kept = max(1, train_frames // int(flags.get("subsample") or 1))
+    steps_each = min(STEPS_AN_EPISODE, max(1, math.ceil(kept / (batch * window))))
+    episodes = int(flags["max_episodes"])
+    if flags.get("max_steps"):
+        episodes = min(episodes, math.ceil(int(flags["max_steps"]) / steps_each))
+    if flags.get("create_scratch_checkpoint"):
+        episodes = 0
+    learned = episodes * steps_each * batch * window
+    scored = (episodes * val_frames + test_frames) / int(flags.get("validation_subsample") or 1)
+    memory = LEARNER_MB + 16 * rate.parameters + rate.memory * batch * window
+    if flags.get("load_data_in_ram"):
+        memory += (train_frames + val_frames + test_frames) * 3 * rate.side**2 / 1e6
+    packs = (train_frames + val_frames + test_frames) * 3 * rate.side**2 / 1e6
+    disk = 200 + 4 * 8 * rate.parameters + packs
+    seconds = START + learned / rate.frames + scored / (SCORED * rate.frames)
+    return Work(seconds, memory, disk, SAVED_EVERY + START, 12)
+
+
+def flights(
+    runs: int,
+    frames: int,
+    rate: float,
+    network: str = "",
+    kept: Optional[int] = None,
+    frame: Frame = USUAL,
+    buffer: int = 0,
+) -> Work:
+    """The work of a session of flights.
+
+    Args:
+        runs: how many.
+        frames: of each.
+        rate: frames a second, `RECORDED`, `FLOWN` or `LEARNED_IN_FLIGHT`.
+        network: that flies; empty for the expert alone.
+        kept: frames of each run whose images stay on disk; None: all.
+        frame: what the cameras give.
+        buffer: frames that the learner's replay buffer holds, if it learns.
+    """
+    memory = SIMULATOR_MB
+    if network:
+        own = rate_of(network)
+        memory += LEARNER_MB + 16 * own.parameters + buffer * 3 * own.side**2 / 1e6
+        slower = RATES["tiny_net"].frames / own.frames
+        rate = min(rate, max(rate / slower * 10, 0.3 * own.frames)) if slower > 10 else rate
+    one = frames * max(1 / rate + frame.more_seconds, LEAST_SECONDS) + 1.0
+    kept = frames if kept is None else min(kept, frames)
+    whole = 0 < kept < frames  # one is, until it is thinned
+    disk = 200 + (runs * kept + frames * whole) * frame.megabytes + runs * frames * frame.bag_megabytes
+    files = runs * (FILES_A_FRAME * kept + 4) if kept else 10
+    return Work(START + runs * one, memory, disk, START + one, files + 8)
+
+
+def cleaning(frames: int) -> Work:
+    """The work of cleaning, merging and splitting recordings: every image is decoded once."""
+    return Work(START + frames / 400.0, 600.0, 100.0, 0.0, FILES_A_FRAME * frames)
