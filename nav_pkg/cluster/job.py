@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence
 
 from nav_pkg import schemas
+from nav_pkg.children import SuspensionWatch, start_child
 from nav_pkg.cluster import node
 from nav_pkg.cluster.transfer import pack_made
 from nav_pkg.cluster.uplink import Uplink
@@ -36,7 +37,6 @@ from nav_pkg.core import (
 )
 from nav_pkg.data import files
 from nav_pkg.fields import check_fields
-from nav_pkg.sim.children import dying_with_parent
 
 FORMAT = 1
 POLL = 0.25
@@ -329,14 +329,12 @@ class Wrapper:
             if self.asked:
                 return EXIT_CHECKPOINTED
         try:
-            self._process = process = subprocess.Popen(
-                [sys.executable, str(ROOT / "scripts" / script), *words],
+            self._process = process = start_child(
+                [sys.executable, ROOT / "scripts" / script, *words],
+                signal.SIGINT,
                 env=environment,
-                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
-                preexec_fn=dying_with_parent(signal.SIGINT),
             )
         except OSError as error:
             raise DataError(f"{script}: {error.strerror}") from None
@@ -386,7 +384,7 @@ class Wrapper:
 
     def _watch(self, process: subprocess.Popen, progress: Progress) -> None:
         """Until the command has ended: wall time, suspension, progress."""
-        begin = looked = time.monotonic()
+        begin, suspension = time.monotonic(), SuspensionWatch(SUSPENDED)
         before = _seconds_before()
         beaten, count = float("-inf"), 0
         wall = float(self.spec.get("wall_time") or 0)
@@ -398,10 +396,10 @@ class Wrapper:
         while process.poll() is None:
             time.sleep(POLL)
             now = time.monotonic()
-            if now - looked > SUSPENDED:
-                print(f"suspended for {now - looked:.0f} s", flush=True)
-                self.state.values["suspended"] += now - looked
-            looked = now
+            stood = suspension.look()
+            if stood:
+                print(f"suspended for {stood:.0f} s", flush=True)
+                self.state.values["suspended"] += stood
             if now - beaten > BEAT:
                 beaten, count = now, progress.count()
                 self.state.write(unit=progress.unit, **{progress.unit: count})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from nav_pkg.config import paths
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.format import DATASET_FILE, PARTIAL
+from nav_pkg.locks import flock
 from nav_pkg.private import open_private, private_folder
 
 
@@ -116,13 +116,12 @@ def shared_packs() -> Iterator[None]:
     packs = paths.node_dir()
     users = open_private(packs.parent / "users.lock", os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(users, fcntl.LOCK_SH)
+        flock(users, shared=True, wait=True)
         private_folder(packs, "TMPDIR")
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # another job has them still
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if flock(users):  # no other job has them
                 shutil.rmtree(packs, ignore_errors=True)
     finally:
         os.close(users)

@@ -8,7 +8,6 @@ CONDOR_CONFIG names, or that the machine is part of, is used as it is.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from typing import Dict, Iterator, List, Optional
 from nav_pkg.cluster import pool_config
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
+from nav_pkg.locks import flock
 
 MACHINE_CONFIG = Path("/etc/condor/condor_config")
 START_LIMIT = 60.0
@@ -220,17 +220,13 @@ class Pool:
             raise files.disk_error(self.folder, error, "NAV_PKG_POOL") from None
         with lock:
             deadline = time.monotonic() + STOP_LIMIT + START_LIMIT
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise PoolError(
-                            f"{self.folder}: another process has been starting or stopping this pool for "
-                            f"{STOP_LIMIT + START_LIMIT:g} s; end it and try again"
-                        ) from None
-                    time.sleep(0.1)
+            while flock(lock.fileno()) is False:
+                if time.monotonic() > deadline:
+                    raise PoolError(
+                        f"{self.folder}: another process has been starting or stopping this pool for "
+                        f"{STOP_LIMIT + START_LIMIT:g} s; end it and try again"
+                    )
+                time.sleep(0.1)
             yield
 
     # Start.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import Any, Iterable, Iterator, Optional, Tuple
 
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
+from nav_pkg.locks import flock, is_at, open_locked
 from nav_pkg.reading import (
     SMALL,
     open_regular,
@@ -172,27 +172,18 @@ def temporary(path: PathLike, ending: str = "") -> Iterator[Tuple[Path, int]]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{ending}")
     while True:
         fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        if _is_at(fd, beside):
+        flock(fd, wait=True)
+        if is_at(fd, beside):
             break
         os.close(fd)  # swept before it was locked, or another thread's, which has been renamed
     try:
         os.ftruncate(fd, 0)  # not before: another thread, or a process of this number elsewhere, may have it
         yield beside, fd
     finally:
-        if _is_at(fd, beside):
+        if is_at(fd, beside):
             with contextlib.suppress(OSError):
                 beside.unlink()
         os.close(fd)
-
-
-def _is_at(fd: int, path: Path) -> bool:
-    try:
-        there, own = os.lstat(path), os.fstat(fd)
-    except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
 
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp(\.\w+)?\Z")
@@ -220,8 +211,7 @@ def sweep(folder: PathLike, name: str = "") -> None:
 def _remove_if_left(path: Path) -> None:
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_uid == os.getuid() and _is_at(fd, path):
+        if flock(fd) and os.fstat(fd).st_uid == os.getuid() and is_at(fd, path):
             path.unlink()
     finally:
         os.close(fd)
@@ -291,21 +281,11 @@ def lock_beside(folder: PathLike) -> Optional[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     tries = 3  # `is_locked` of another process holds it for a moment
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            tries -= 1
-            if not tries:
-                return None
-            time.sleep(0.01)
-            continue
-        except OSError:
-            pass  # a file system without locks
-        if _is_at(descriptor, path):
-            return descriptor
-        os.close(descriptor)  # its last holder has removed it
+        opened = open_locked(path)
+        tries -= 1
+        if opened or not tries:
+            return opened[0] if opened else None
+        time.sleep(0.01)
 
 
 def is_locked(folder: PathLike) -> bool:
@@ -341,7 +321,7 @@ def remove_tree(path: PathLike) -> None:
         shutil.rmtree(away, ignore_errors=True)
         with contextlib.suppress(OSError):  # a link, or a file system without locks
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            flock(lock, shared=True)
         os.rename(path, away)
         away.unlink() if away.is_symlink() else shutil.rmtree(away)
     except OSError as error:
@@ -363,8 +343,8 @@ def sweep_removed(folder: PathLike) -> None:
         with contextlib.suppress(OSError):
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path)
+                if flock(lock):
+                    shutil.rmtree(path)
             finally:
                 os.close(lock)
 

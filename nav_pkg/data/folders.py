@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import os
@@ -17,6 +16,7 @@ from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
+from nav_pkg.locks import flock
 
 START_FILE = "start.json"
 """What was known at a run's start; of no meaning beside a whole run.json."""
@@ -36,15 +36,11 @@ def lock_partial(partial: PathLike, flag: str = "--dataset") -> int:
         DataError: when a living process writes this run.
     """
     fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if flock(fd) is False:
         os.close(fd)
         raise DataError(
             f"{partial}: another process is writing this run; wait for it or choose another {flag}"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
+        )
     return fd
 
 

@@ -7,7 +7,6 @@ last and says what the array must be. A pack without a fitting .json is none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import socket
@@ -23,6 +22,7 @@ from nav_pkg.data import files
 from nav_pkg.data.helper import Helper
 from nav_pkg.data.resize import RESIZE
 from nav_pkg.data.verified_images import CommittedImages
+from nav_pkg.locks import open_locked
 
 WRITEBACK = 64
 """Frames after which the kernel is told to begin writing them out, so that the last flush is short."""
@@ -201,24 +201,13 @@ class PackLock:
         """
         pack.folder.mkdir(parents=True, exist_ok=True)
         path = PackLock.path(pack)
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            sure = True
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return None
-            except OSError:
-                sure = False
-            with contextlib.suppress(FileNotFoundError):
-                # its last holder removes the file, so that the one we opened may be gone
-                if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
-                    with contextlib.suppress(OSError):  # only for those who wait
-                        os.ftruncate(descriptor, 0)
-                        os.write(descriptor, f"process {os.getpid()} on {_myself()}".encode())
-                    return PackLock(path, descriptor, sure)
-            os.close(descriptor)
+        opened = open_locked(path)
+        if opened is None:
+            return None
+        with contextlib.suppress(OSError):  # only for those who wait
+            os.ftruncate(opened[0], 0)
+            os.write(opened[0], f"process {os.getpid()} on {_myself()}".encode())
+        return PackLock(path, *opened)
 
     @staticmethod
     def holder(pack: PackFile) -> str:

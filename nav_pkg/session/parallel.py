@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
+from nav_pkg.children import start_child
 from nav_pkg.core import ROOT, DataError
 from nav_pkg.session.steps import StepFailed
-from nav_pkg.sim.children import dying_with_parent
 
 POLL = 0.25
 """Seconds between two looks."""
@@ -46,15 +46,13 @@ class _Running:
             job.output.parent.mkdir(parents=True, exist_ok=True)
             with open(job.output, "ab") as output:
                 self._begin = output.tell()
-                self.process = subprocess.Popen(
-                    [sys.executable, str(ROOT / "scripts" / "run_script.py"), *job.arguments],
-                    stdin=subprocess.DEVNULL,
+                # Ctrl-C reaches it from us alone: a second one would cut its own ending short.
+                self.process = start_child(
+                    [sys.executable, ROOT / "scripts" / "run_script.py", *job.arguments],
+                    signal.SIGINT,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=dict(os.environ, PYTHONUNBUFFERED="1"),
-                    # Ctrl-C reaches it from us alone: a second one would cut its own ending short.
-                    start_new_session=True,
-                    preexec_fn=dying_with_parent(signal.SIGINT),
                 )
         except OSError as error:
             raise DataError(f"{job.output}: {error.strerror}; make room on its disk") from None

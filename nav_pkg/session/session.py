@@ -18,6 +18,7 @@ from typing import Any, Dict, List
 
 from tqdm import tqdm
 
+from nav_pkg.children import SuspensionWatch
 from nav_pkg.config import learner
 from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
@@ -40,8 +41,6 @@ START_LIMIT = 180.0
 """Wall seconds until the first frame of a graph."""
 STALL_LIMIT = 90.0
 """Wall seconds without a new frame (or, at the end of a run, without its commit)."""
-SUSPENDED = 30.0
-"""Wall seconds without a look of our own: the machine or the job was suspended, and no limit was passed."""
 LEARN_LIMIT = 900.0
 """Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
 COMMIT_LIMIT = 330.0
@@ -281,7 +280,8 @@ class Session:
 
     def _watch(self, graph: Graph, shown: set) -> str:
         """Until the graph ends (empty string) or stands still (why)."""
-        begin = moved = looked = time.monotonic()
+        begin = moved = time.monotonic()
+        suspension = SuspensionWatch()
         last: Any = None
         size = -1
         while graph.running:
@@ -290,10 +290,10 @@ class Session:
                 size = self.log.size()
                 self._show(shown)
             state, now = self.log.state(), time.monotonic()
-            if now - looked > SUSPENDED:
-                self._print(f"suspended for {now - looked:.0f} s")
-                begin, moved = begin + now - looked, moved + now - looked
-            looked = now
+            stood = suspension.look()
+            if stood:
+                self._print(f"suspended for {stood:.0f} s")
+                begin, moved = begin + stood, moved + stood
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
                 last, moved = key, now

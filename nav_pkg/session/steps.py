@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from nav_pkg.children import dying_with_parent
 from nav_pkg.core import NavError
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.sim.children import dying_with_parent
 
 POLL = 0.25
 """Seconds between two looks at a step."""

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import List, Optional, Tuple
 from xml.etree import ElementTree
 
+from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.children import Child, interesting
 from nav_pkg.sim.description import PLUGIN, Options, compose, model_folder
 from nav_pkg.sim.display import Display, has_gpu
-from nav_pkg.sim.gazebo import LAUNCHER, free_port
+from nav_pkg.sim.gazebo import LAUNCHER, free_port, interesting
 from nav_pkg.sim.network import listening_on
 from nav_pkg.sim.scratch import Scratch
 

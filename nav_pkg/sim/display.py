@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
+from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.private import open_private
-from nav_pkg.sim.children import Child
 
 
 def has_gpu() -> bool:

@@ -11,10 +11,10 @@ import threading
 import time
 import xmlrpc.client
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
+from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.children import Child, interesting
 from nav_pkg.sim.description import PLUGIN, ROOT, Options, compose, model_folder
 from nav_pkg.sim.display import Display, has_gpu
 from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
@@ -73,6 +73,12 @@ def port_is_free(port: int, address: str = LOOPBACK) -> bool:
         except OSError:
             return False
     return True
+
+
+def interesting(lines: Sequence[str]) -> List[str]:
+    """Gazebo's lines without those that every start without a sound card prints."""
+    noise = ("ALSA lib", "AL lib", "OpenAL", "Audio will be disabled", "InitializeSockets", "XDG_RUNTIME_DIR")
+    return [line for line in lines if not any(word in line for word in noise)]
 
 
 class Gazebo:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
@@ -23,11 +22,12 @@ import time
 from pathlib import Path
 from typing import Dict, List, Optional, TextIO
 
+from nav_pkg.children import start_child
 from nav_pkg.core import DataError, SimulatorError, UsageError
+from nav_pkg.locks import flock
 from nav_pkg.private import open_private, private_folder
 from nav_pkg.reading import parse_object
 from nav_pkg.schemas import LINE
-from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.sim.keeper import PATIENCE, kill_marked
 from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
 
@@ -56,7 +56,8 @@ class Port:
                     open_private(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+"
                 )
                 name.bind(f"\0nav_pkg-port-{number}")
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if flock(lock.fileno()) is False:
+                    raise BlockingIOError
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", number))
@@ -97,9 +98,7 @@ def sessions() -> List[Dict[str, str]]:
         except OSError:  # a link, or gone
             continue
         with os.fdopen(opened) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:  # held by a session
+            if flock(lock.fileno(), shared=True) is False:  # held by a session
                 with contextlib.suppress(ValueError, DataError):  # not yet, or not whole
                     found.append(parse_object(lock.read(1 << 16), file, _SESSION))
     return found
@@ -141,14 +140,8 @@ class Graph:
         try:
             (folder / "ros").mkdir(parents=True, exist_ok=True)
             with open(self.log, "ab") as output:
-                self._process = subprocess.Popen(
-                    command,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=dying_with_parent(signal.SIGINT),
+                self._process = start_child(
+                    command, signal.SIGINT, env=environment, stdout=output, stderr=subprocess.STDOUT
                 )
         except OSError as error:
             raise DataError(f"{self.log}: {error.strerror}; make room on its disk") from None

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import List, Sequence
 
+from nav_pkg.children import dying_with_parent
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.children import dying_with_parent
 
 MARK = "NAV_PKG_GRAPH"
 """Variable in the environment of all processes of a graph."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import stat
@@ -11,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
+
+from nav_pkg.locks import flock
 
 _LOCK = ".lock"
 _YOUNG = 600.0
@@ -31,8 +31,7 @@ class Scratch:
             self.path = Path(tempfile.mkdtemp(prefix=prefix))
             # closed in programs that this process starts, so that none of them keeps it
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with contextlib.suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            flock(lock, wait=True)
             if (self.path / _LOCK).exists():
                 self._lock = lock
             else:  # another process swept it before it was locked
@@ -87,9 +86,7 @@ def _lock_of_left(path: Path) -> Optional[int]:
         return -1 if time.time() - found.st_mtime > _YOUNG else None
     except OSError:
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks
+    if not flock(lock):  # held, or a file system without locks
         os.close(lock)
         return None
     return lock

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
+from nav_pkg.children import dying_with_parent
 from nav_pkg.core import ROOT, DataError
 from nav_pkg.data import files
-from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies.runner import StudyFolder
 
 EXPERT = "esatv3_expert"

@@ -28,11 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from nav_pkg.children import dying_with_parent
 from nav_pkg.core import EXIT_CHECKPOINTED, MISSING_WEIGHTS, DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.fields import an_object, number, table
 from nav_pkg.reading import read_json
-from nav_pkg.sim.children import dying_with_parent
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.commands import COMMANDS
 from nav_pkg.studies.study import Cell, Study, load

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from nav_pkg import locks
 from nav_pkg.cli import clean_dataset
 from nav_pkg.cli import dataset as command
 from nav_pkg.core import UsageError
@@ -128,7 +129,7 @@ def test_names_that_begin_alike_do_not_stop_each_other(dataset, capsys):
     root = dataset.parent
     (root / ".made.v2.77.new").mkdir()
     lock = os.open(root / ".made.v2.77.new", os.O_RDONLY)
-    files.fcntl.flock(lock, files.fcntl.LOCK_EX)
+    locks.flock(lock)
     clean(root)
     act(root, "rename", "made", "other")
     assert (root / ".made.v2.77.new").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.sim.children import Child
+from nav_pkg.children import Child
 from nav_pkg.sim.description import ROOT, Options
 from nav_pkg.sim.gazebo import Gazebo, free_port, master_answers
 

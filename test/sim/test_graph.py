@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+from nav_pkg import children
 from nav_pkg.cli import attach
 from nav_pkg.core import DataError
-from nav_pkg.sim import children, graph, keeper
+from nav_pkg.sim import graph, keeper
 
 
 def test_ports_are_not_given_twice(capsys):
@@ -125,7 +126,7 @@ def test_a_child_loads_no_library_between_fork_and_exec(monkeypatch):
 
 SESSION = """
 import signal, subprocess, sys, time
-from nav_pkg.sim.children import dying_with_parent
+from nav_pkg.children import dying_with_parent
 keep = "import sys; from nav_pkg.sim import keeper as k; k.PATIENCE = 0.5; k.keep('k-test', sys.argv[1:])"
 subprocess.Popen([sys.executable, "-c", keep, *sys.argv[1:]], preexec_fn=dying_with_parent(signal.SIGINT))
 time.sleep(900)

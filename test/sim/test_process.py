@@ -13,8 +13,8 @@ import time
 import pytest
 from conftest import ROOM
 
+from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.children import Child
 from nav_pkg.sim.description import ROOT, Options
 from nav_pkg.sim.gazebo import Gazebo, free_port, master_answers
 

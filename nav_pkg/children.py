@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent."""
+"""Child processes that do not outlive their parent, and whether this process was suspended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import re
 import signal
 import subprocess
 import threading
-from typing import Callable, Deque, Dict, List, Optional, Sequence
+import time
+from typing import Any, Callable, Deque, Dict, Optional, Sequence
 
 _PRCTL = ctypes.CDLL(None).prctl
 """Found before any fork. When another thread loads a library at the moment of the fork, the child cannot load
@@ -42,6 +43,26 @@ def dying_with_parent(number: int) -> Callable[[], None]:
     return in_child
 
 
+def start_child(command: Sequence[object], ends_by: int = signal.SIGKILL, **options: Any) -> subprocess.Popen:
+    """Start a program without standard input, in a session of its own: Ctrl-C does not reach it.
+
+    Args:
+        command: program and arguments.
+        ends_by: the signal that it gets when this process dies, however that dies.
+        options: further ones of Popen.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=dying_with_parent(ends_by),
+        **options,
+    )
+
+
 class Child:
     """A program in a process group of its own that dies with this process.
 
@@ -66,15 +87,8 @@ class Child:
     ):
         self.lines: Deque[str] = collections.deque(maxlen=200)
         self._on_line = on_line
-        self.process = subprocess.Popen(
-            list(command),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=dying_with_parent(signal.SIGKILL),
-            pass_fds=pass_fds,
+        self.process = start_child(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=pass_fds
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -121,7 +135,18 @@ class Child:
         self.drain()
 
 
-def interesting(lines: Sequence[str]) -> List[str]:
-    """Gazebo's lines without those that every start without a sound card prints."""
-    noise = ("ALSA lib", "AL lib", "OpenAL", "Audio will be disabled", "InitializeSockets", "XDG_RUNTIME_DIR")
-    return [line for line in lines if not any(word in line for word in noise)]
+class SuspensionWatch:
+    """Tells whether this process stood still: a laptop was closed, a job suspended, a process stopped.
+
+    Args:
+        limit: wall seconds between two looks that mean so.
+    """
+
+    def __init__(self, limit: float = 30.0):
+        self._limit, self._looked = limit, time.monotonic()
+
+    def look(self) -> float:
+        """Seconds for which it stood still since the last look; 0 when it did not."""
+        now = time.monotonic()
+        gap, self._looked = now - self._looked, now
+        return gap if gap > self._limit else 0.0

@@ -1,0 +1,57 @@
+"""Advisory locks of files and folders (flock): the kernel releases them when their process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Optional, Tuple, Union
+
+
+def flock(descriptor: int, shared: bool = False, wait: bool = False) -> Optional[bool]:
+    """Lock an open file or folder until it is closed.
+
+    Args:
+        descriptor: of the file or folder.
+        shared: with others who lock it shared; else alone.
+        wait: until others release it.
+
+    Returns:
+        True: it is locked. False: another process holds it. None: the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def is_at(descriptor: int, path: Union[str, Path]) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        there, own = os.lstat(path), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
+
+def open_locked(path: Union[str, Path]) -> Optional[Tuple[int, bool]]:
+    """Open and lock a lock file; it is made when it is missing. Its holder may remove it.
+
+    Returns:
+        The descriptor, and False where the file system has no locks; None while another process holds it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        locked = flock(descriptor)
+        if locked is False:
+            os.close(descriptor)
+            return None
+        if is_at(descriptor, path):
+            return descriptor, locked is True
+        os.close(descriptor)  # its last holder has removed it meanwhile
