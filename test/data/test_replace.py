@@ -94,7 +94,7 @@ def test_a_killed_removal_is_ended_by_the_next(dataset, capsys):
     left = [path for path in root.iterdir() if path.name.endswith(".removed")]
     assert len(left) == 1 and not dataset.exists()
     lock = os.open(left[0], os.O_RDONLY)
-    files.fcntl.flock(lock, files.fcntl.LOCK_SH)  # as if it were under way
+    locks.flock(lock, shared=True)  # as if it were under way
     files.sweep_removed(root)
     assert left[0].exists()
     os.close(lock)
