@@ -6,7 +6,6 @@ rest is here.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import io
@@ -20,8 +19,10 @@ from nav_pkg.cluster.command_line import Layer
 from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
 from nav_pkg.config import cluster as cluster_config
 from nav_pkg.config import paths
+from nav_pkg.config.cluster import ClusterConfig
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import from_values
 from nav_pkg.config.types import absolute_network
 from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data import files
@@ -72,12 +73,13 @@ class DagCommand:
         own = cluster_config.make_parser(self.name, self.about)
         if any(word in ("-h", "--help") for word in argv):
             own.parse_args(["--help"])
-        self.args, self.words = command_line.route(self.name, own, self.layers(), argv, self.shared)
-        home = Path(self.args.home or ".").expanduser()
-        self.summary_dir = self._folder(home, self.args.summary_dir, paths.summary_dir())
-        self.data_root = self._folder(home, self.args.data_root, paths.data_root())
+        args, self.words = command_line.route(self.name, own, self.layers(), argv, self.shared)
+        self.config = from_values(ClusterConfig, vars(args))
+        home = Path(self.config.home or ".").expanduser()
+        self.summary_dir = self._folder(home, self.config.summary_dir, paths.summary_dir())
+        self.data_root = self._folder(home, self.config.data_root, paths.data_root())
         self.words = {script: self._portable(words) for script, words in self.words.items()}
-        self.tag: str = self.args.log_tag
+        self.tag: str = self.config.log_tag
         if len(self.tag) > MOST_TAG:
             raise UsageError(
                 f"{self.name}: -t {self.tag[:20]}...: a tag of {len(self.tag)} characters, which HTCondor's "
@@ -106,7 +108,7 @@ class DagCommand:
         return found
 
     def _portable_value(self, flag: str, value: str) -> str:
-        path, travels = Path(value).expanduser(), self.args.file_transfer
+        path, travels = Path(value).expanduser(), self.config.file_transfer
         if flag in ("-m", "--checkpoint_path") and (path.is_absolute() or ".." in path.parts):
             path = Path(os.path.normpath(self.summary_dir / path))
             if self.summary_dir in path.parents:
@@ -182,10 +184,6 @@ class DagCommand:
 
     # Parts that commands share.
 
-    def given(self, flag: str) -> Any:
-        """An own flag's value, or None where the command has no such flag."""
-        return getattr(self.args, flag, None)
-
     @contextlib.contextmanager
     def folders(self) -> Iterator[None]:
         """Let the scripts' own checks see the folders that the jobs will see."""
@@ -201,7 +199,7 @@ class DagCommand:
                 if value is not None:
                     os.environ[name] = value
 
-    def asked(self, kind: str, name: str, command: Sequence[Any], work: Work, **more: Any) -> PlannedJob:
+    def plan_job(self, kind: str, name: str, command: Sequence[Any], work: Work, **more: Any) -> PlannedJob:
         """A job with the resources that the flags ask for, or that are estimated.
 
         Args:
@@ -216,22 +214,22 @@ class DagCommand:
         reads = more.pop("reads", None)
         flag = more.pop("wall_flag", "")
         gpumem = more.pop("gpumem", None)
-        wall = self.given(flag) if flag else None
+        wall = getattr(self.config, flag) if flag else None
         heavy = bool(flag)  # those of the light ones, which only read and write, are not the user's to say
         if flag and wall:
             estimate.check_wall_time(f"{self.name}: --{flag}", wall, work, f"a {kind} job")
         if heavy:
-            self.warn(estimate.memory_warning(work, self.args.rammem or 0.0, f"a {kind} job"))
+            self.warn(estimate.memory_warning(work, self.config.rammem or 0.0, f"a {kind} job"))
         space = work
-        if heavy and self.args.file_transfer:  # tars lie beside what is in them
+        if heavy and self.config.file_transfer:  # tars lie beside what is in them
             if reads is None:
                 reads = sum(self._megabytes(name) for name in more.get("datasets", ()))
             space = dataclasses.replace(work, disk=2 * (work.disk + reads))
         asks = estimate.resources(
             space,
-            (self.args.cpus or CPUS) if heavy else 1,
-            (self.args.rammem or 0.0) if heavy else 0.0,
-            (self.args.diskmem or 0.0) if heavy else 0.0,
+            (self.config.cpus or CPUS) if heavy else 1,
+            (self.config.rammem or 0.0) if heavy else 0.0,
+            (self.config.diskmem or 0.0) if heavy else 0.0,
             self.gpus if gpumem else 0,
             gpumem or 0,
         )
@@ -289,14 +287,14 @@ class DagCommand:
             UsageError: HTCondor could not hold it.
         """
         asked = self.jobs()
-        args = self.args
-        container = args.python_environment != "virtualenv"
-        if container != bool(args.image):
+        config = self.config
+        container = config.python_environment != "virtualenv"
+        if container != bool(config.image):
             raise UsageError(
-                f"{self.name}: --python_environment {args.python_environment} and --image "
-                f"{args.image or 'not given'}: a container needs both, the project's own set-up neither"
+                f"{self.name}: --python_environment {config.python_environment} and --image "
+                f"{config.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
-        image = self._image(args.python_environment, args.image or "")
+        image = self._image(config.python_environment, config.image or "")
         plan = Plan(
             command=self.name,
             tag=self.tag,
@@ -307,10 +305,10 @@ class DagCommand:
             hosts=Hosts(
                 greenlist=self._hosts("greenlist"),
                 blacklist=self._hosts("blacklist"),
-                nice=not args.not_nice,
+                nice=not config.not_nice,
                 image=image,
-                file_transfer=args.file_transfer,
-                max_jobs=args.max_jobs,
+                file_transfer=config.file_transfer,
+                max_jobs=config.max_jobs,
             ),
             configuration=self._identified(self.configuration()),
         )
@@ -323,8 +321,8 @@ class DagCommand:
         return {**configuration, "plans": plans} if plans else configuration
 
     def _hosts(self, kind: str) -> Tuple[str, ...]:
-        given = tuple(getattr(self.args, kind) or ())
-        if given or not getattr(self.args, f"use_{kind}"):
+        given = tuple(getattr(self.config, kind) or ())
+        if given or not getattr(self.config, f"use_{kind}"):
             return given
         file = ROOT / "config" / "cluster" / f"{kind}.txt"
         lines = files.read_text(file).splitlines() if file.exists() else []
@@ -346,20 +344,20 @@ def frame_of(line: SessionConfig) -> workload.Frame:
     )
 
 
-def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:
+def models(command: str, config: ClusterConfig) -> List[Tuple[str, int]]:
     """The models that a command trains: (folder, seed).
 
     Raises:
         UsageError: more models than seeds, or a seed or name twice.
     """
-    seeds = list(args.seeds)
-    count = args.number_of_models or len(seeds)
+    seeds = list(config.seeds)
+    count = config.number_of_models or len(seeds)
     if count > len(seeds):
         raise UsageError(
             f"{command}: --number_of_models {count} with {len(seeds)} seeds: two models of one seed are the "
             "same model: give as many --seeds"
         )
-    names = getattr(args, "model_names", None) or [f"seed_{seed}" for seed in seeds]
+    names = config.model_names or [f"seed_{seed}" for seed in seeds]
     if len(names) < count:
         raise UsageError(f"{command}: --model_names has {len(names)} names for {count} models: name each")
     chosen = list(zip(names[:count], seeds[:count]))
@@ -372,64 +370,64 @@ def models(command: str, args: argparse.Namespace) -> List[Tuple[str, int]]:
 
 def run(command: Callable[[Sequence[str]], DagCommand], argv: Optional[Sequence[str]] = None) -> int:
     """Run a command of the cluster; returns the exit code."""
-    one: DagCommand = command(list(sys.argv[1:] if argv is None else argv))
-    with one.folders():
-        one.check()
-    args = one.args
-    if args.estimate:
-        one.gpus = args.gpunum or 0 if one.gpu_jobs else 0
-        plan, works = one.plan()
-        _say(estimate.table(plan, works), one.warnings)
+    dag = command(list(sys.argv[1:] if argv is None else argv))
+    with dag.folders():
+        dag.check()
+    config = dag.config
+    if config.estimate:
+        dag.gpus = config.gpunum or 0 if dag.gpu_jobs else 0
+        plan, works = dag.plan()
+        _say(estimate.table(plan, works), dag.warnings)
         return 0
-    if args.dont_submit:
+    if config.dont_submit:
         client.offline()
-        one.gpus = args.gpunum or 0 if one.gpu_jobs else 0
+        dag.gpus = config.gpunum or 0 if dag.gpu_jobs else 0
     else:
         client.use(pool_environment())
-        one.gpus = _gpus(one)
-    plan, works = one.plan()
+        dag.gpus = _gpus(dag)
+    plan, works = dag.plan()
     with existing_dag.locked(plan):
-        return _write_and_submit(one, plan, works)
+        return _write_and_submit(dag, plan, works)
 
 
-def _gpus(one: DagCommand) -> int:
-    if not one.gpu_jobs:
+def _gpus(dag: DagCommand) -> int:
+    if not dag.gpu_jobs:
         return 0
-    if one.args.gpunum is not None:
-        return int(one.args.gpunum)
+    if dag.config.gpunum is not None:
+        return int(dag.config.gpunum)
     return 1 if client.Machines.of_pool().gpus else 0
 
 
 def pool_environment() -> Dict[str, str]:
-    """CONDOR_CONFIG and PATH of the configured pool, or else of the personal one, which is started."""
+    """CONDOR_CONFIG and PATH of the configured pool, or else of the personal pool, which is started."""
     from nav_pkg.cluster import pool
 
     return pool.prefix_environment(pool.ensure_pool())
 
 
-def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
-    args = one.args
-    if args.dont_submit and (plan.folder / SUBMITTED_FILE).exists():
+def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
+    config = dag.config
+    if config.dont_submit and (plan.folder / SUBMITTED_FILE).exists():
         raise UsageError(
             f"--dont_submit: the DAG of -t {plan.tag} was submitted, and may be running with the files that "
             "this would write: choose another -t"
         )
-    running = [] if args.dont_submit else submit.in_queue(plan.folder)
+    running = [] if config.dont_submit else submit.in_queue(plan.folder)
     if running:
         raise UsageError(
             f"-t {plan.tag}: its DAG is in the queue (job {running[0]}): see dag_status.py -t {plan.tag}, or "
             f"condor_rm {running[0]}"
         )
-    if plan.hosts.file_transfer and not args.dont_submit:
+    if plan.hosts.file_transfer and not config.dont_submit:
         submit.wait_for_removed(plan.folder)
     state = existing_dag.state_of(plan)
-    if state != "other" or args.owr:
-        one.check_places(resumes=state in ("same", "done"))
+    if state != "other" or config.owr:
+        dag.check_places(resumes=state in ("same", "done"))
     rescue: Optional[Path] = None
-    if state != "nothing" and args.owr:
+    if state != "nothing" and config.owr:
         existing_dag.begin_anew(plan)
     elif state == "done":
-        print(f"-t {plan.tag}: this DAG is done; what it made: {one.made()} (--owr begins anew)")
+        print(f"-t {plan.tag}: this DAG is done; what it made: {dag.made()} (--owr begins anew)")
         return 0
     elif state == "other":
         how = existing_dag.differences(plan)
@@ -444,13 +442,13 @@ def _write_and_submit(one: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
         )
     elif state == "same":
         rescue = existing_dag.make_rescue(plan)
-    one.prepare()
+    dag.prepare()
     transfer.pack(plan)
-    write.write(plan, retry=not args.dont_retry)
+    write.write(plan, retry=not config.dont_retry)
     write.validate(plan)
-    _say(estimate.summary(plan, works), one.warnings)
+    _say(estimate.summary(plan, works), dag.warnings)
     print(f"{len(plan.jobs)} jobs: {plan.file}")
-    if args.dont_submit:
+    if config.dont_submit:
         return 0
     for line in client.Machines.of_pool().unfit(plan):
         print(f"warning: {line}", file=sys.stderr)

@@ -62,7 +62,7 @@ class CreateData(DagCommand):
                 f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
                 "cleaning takes whole laps alone: give --outcomes timeout too"
             )
-        made = Path(self.args.destination)
+        made = Path(self.config.destination)
         for other, what in (
             (self.tag, "the tag, as which the recordings are gathered"),
             (f"recorders/{self.tag}", "where the recorders write"),
@@ -75,24 +75,24 @@ class CreateData(DagCommand):
 
     def check_places(self, resumes: bool) -> None:
         """Refuse a destination that is there and not this DAG's."""
-        there = self.data_root / self.args.destination
-        if not self.args.owr and not resumes:
+        there = self.data_root / self.config.destination
+        if not self.config.owr and not resumes:
             refuse_existing(there, "--destination")
         clean.refuse_others(there, [self.tag])
 
     def made(self) -> Path:
         """The cleaned dataset."""
-        return self.data_root / self.args.destination
+        return self.data_root / self.config.destination
 
     def configuration(self) -> Dict[str, Any]:
         """The flights, and how many recorders share them. How they are cleaned, and to where, may change."""
         return {
             "flags": {script: words for script, words in self.words.items() if script != "clean_dataset.py"},
-            "number_of_recorders": self.args.number_of_recorders,
+            "number_of_recorders": self.config.number_of_recorders,
         }
 
     def _destination(self) -> List[str]:
-        return ["--sources", self.tag, "--destination", self.args.destination]
+        return ["--sources", self.tag, "--destination", self.config.destination]
 
     def _recording(self, number: int) -> str:
         return f"recorders/{self.tag}/r{number}"
@@ -105,7 +105,7 @@ class CreateData(DagCommand):
             runs: of each recorder; --number_of_runs of all of them together is that many times their number.
             checked: only for a check of the flags.
         """
-        count = self.args.number_of_recorders
+        count = self.config.number_of_recorders
         words = ["-t", f"{self.tag}/r{number}", "-ds", "--data_location", self._recording(number)]
         words += [*self.words["run_script.py"], *self.words["main.py"]]
         if not checked:
@@ -114,7 +114,7 @@ class CreateData(DagCommand):
 
     def jobs(self) -> List[PlannedJob]:
         """Recorders, and what becomes of their recordings."""
-        count, frames = self.args.number_of_recorders, expected_frames(self.flights)
+        count, frames = self.config.number_of_recorders, expected_frames(self.flights)
         expert = self.flights.alpha >= 1
         work = workload.flights(
             self.runs,
@@ -124,7 +124,7 @@ class CreateData(DagCommand):
             frame=self.frame,
         )
         recorders = [
-            self.asked(
+            self.plan_job(
                 "record",
                 f"r{number}",
                 ["run_script.py", *self._recorder(number, self.runs)],
@@ -146,18 +146,18 @@ class CreateData(DagCommand):
         linked = workload.Work(15.0 + reading.files / 4000, 300.0, 10.0, 0.0, reading.files)
         return [
             *recorders,
-            self.asked("merge", "merge", gather, linked, parents=names, outputs=(f"data/{self.tag}",)),
-            self.asked(
+            self.plan_job("merge", "merge", gather, linked, parents=names, outputs=(f"data/{self.tag}",)),
+            self.plan_job(
                 "clean",
                 "clean",
                 cleaning,
                 reading,
                 parents=("merge",),
             ),
-            self.asked(
+            self.plan_job(
                 "verify",
                 "verify",
-                ["dataset.py", "verify", self.args.destination],
+                ["dataset.py", "verify", self.config.destination],
                 workload.Work(reading.seconds, 600.0, 10.0, 0.0, 0),
                 parents=("clean",),
             ),

@@ -32,7 +32,7 @@ class Dagger(DagCommand):
     def check(self) -> None:
         """Check all commands of all rounds, the dataset and the checkpoint."""
         self.flags = [*self.words["dagger.py"], *self.words["run_script.py"], *self.words["main.py"]]
-        self.models = models(self.name, self.args)
+        self.models = models(self.name, self.config)
         self.rounds = {
             folder: dagger.Rounds(*dagger.split(self._words(folder, seed))) for folder, seed in self.models
         }
@@ -60,13 +60,13 @@ class Dagger(DagCommand):
         """All steps of a seed, one after the other."""
         args, found = rounds.args, []  # type: Any, List[PlannedJob]
         train_frames, val_frames, test_frames = self.lengths
-        wall: Dict[str, Any] = {"wall_flag": "wall_time", "gpumem": self.args.gpumem}
+        wall: Dict[str, Any] = {"wall_flag": "wall_time", "gpumem": self.config.gpumem}
         flown = {"simulator": True, "unit": "runs"}
 
         def step(kind: str, name: str, command: List[str], work: workload.Work, **more: Any) -> None:
             parents = (found[-1].job.name,) if found else ()
             words = _without_places([_script(command[1]), *command[2:]])
-            found.append(self.asked(kind, f"m_{number}_{name}", words, work, parents=parents, **more))
+            found.append(self.plan_job(kind, f"m_{number}_{name}", words, work, parents=parents, **more))
 
         for n in range(1, args.rounds + 1):
             learned = train_frames + n * args.runs * self.frames
@@ -98,7 +98,7 @@ class Dagger(DagCommand):
                 checkpoints=(rounds.first_net(n),),
                 outputs=(f"{log}/train",),
                 datasets=(f"{self.tag}/{folder}/round_{n}/dataset",),
-                copy_dataset=self.args.copy_dataset,
+                copy_dataset=self.config.copy_dataset,
                 reads=(learned + val_frames + test_frames) * workload.USUAL.megabytes,
                 total=self.training.max_episodes,
                 unit="episodes",
@@ -134,7 +134,7 @@ class Dagger(DagCommand):
         chains = [self._chain(i, *item) for i, item in enumerate(self.rounds.items())]
         last = [chain[-1].job.name for chain in chains]
         ends = [f"{folder}/round_{rounds.args.rounds}/train" for folder, rounds in self.rounds.items()]
-        report = self.asked(
+        report = self.plan_job(
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *ends],

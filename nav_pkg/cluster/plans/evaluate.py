@@ -118,7 +118,7 @@ class Evaluate(DagCommand):
 
     def _models(self) -> List[Tuple[str, str]]:
         """Those that a training left under the tag: (log folder, name)."""
-        folders = self._trained() or [folder for folder, _ in models(self.name, self.args)]
+        folders = self._trained() or [folder for folder, _ in models(self.name, self.config)]
         if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # dagger.py's own
             folders = ["."]
         found = [self._model(folder) for folder in folders]
@@ -142,7 +142,7 @@ class Evaluate(DagCommand):
     def _trained(self) -> List[str]:
         """The folders of all models of the tag's DAG; none where flags choose, or there is no such DAG."""
         plan_file = dag_folder(self.summary_dir, self.tag) / PLAN_FILE
-        chosen = self.args.number_of_models or list(self.args.seeds) != list(SEEDS)
+        chosen = self.config.number_of_models or list(self.config.seeds) != list(SEEDS)
         if chosen or not plan_file.exists():
             return []
         configuration = files.read_json(plan_file, schemas.PLAN).get("configuration") or {}
@@ -161,13 +161,13 @@ class Evaluate(DagCommand):
         for number, (label, path) in enumerate(self.flown.items()):
             tag = f"{self.tag}/{label}/evaluation"
             flown.append(
-                self.asked(
+                self.plan_job(
                     "evaluate",
                     f"m_{number}_eva",
                     ["evaluate.py", "-t", tag, "-m", path, *self.rest],
                     self.flights.work(self.networks[label]),
                     wall_flag="wall_time",
-                    gpumem=self.args.gpumem,
+                    gpumem=self.config.gpumem,
                     simulator=True,
                     checkpoints=(path,),
                     outputs=(f"log/{tag}",),
@@ -175,7 +175,7 @@ class Evaluate(DagCommand):
                     unit="runs",
                 )
             )
-        report = self.asked(
+        report = self.plan_job(
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *self.flown],

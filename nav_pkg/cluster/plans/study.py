@@ -69,7 +69,7 @@ class StudyDag(DagCommand):
         words = ["study.py", "report", self.source, "--scale", self.study.scale]
         work = workload.Work(60.0, 900.0, 50.0, 0.0, 50)
         parents = tuple(one.job.name for one in cells)
-        return [*cells, self.asked("report", "report", words, work, parents=parents)]
+        return [*cells, self.plan_job("report", "report", words, work, parents=parents)]
 
     def _cell(self, cell: Cell) -> PlannedJob:
         tag = f"{self.study.tag}/cells/{cell.digest}"
@@ -84,19 +84,19 @@ class StudyDag(DagCommand):
             network = checkpoints.load(checkpoint, self.summary_dir).network
             work = check_flights(self.name, Cell({}, None, rest).words).work(network)
             more = {"simulator": True, "checkpoints": (checkpoint,)}
-            return self.asked("evaluate", name, command, work, outputs=outputs, **self._flags(), **more)
+            return self.plan_job("evaluate", name, command, work, outputs=outputs, **self._flags(), **more)
         parsed = learner.parse(cell.words)
         lengths = split_lengths(self.dataset(parsed.dataset))
         work = workload.training(canonical(parsed.network), vars(parsed), *lengths)
         start = parsed.checkpoint_path
-        return self.asked(
+        return self.plan_job(
             "train",
             name,
-            [*command, "--copy_dataset"] if self.args.copy_dataset else command,
+            [*command, "--copy_dataset"] if self.config.copy_dataset else command,
             work,
             datasets=(parsed.dataset,),
             checkpoints=(start,) if start else (),
-            copy_dataset=self.args.copy_dataset,
+            copy_dataset=self.config.copy_dataset,
             outputs=outputs,
             total=parsed.max_episodes,
             unit="episodes",
@@ -104,4 +104,4 @@ class StudyDag(DagCommand):
         )
 
     def _flags(self) -> Dict[str, Any]:
-        return {"wall_flag": "wall_time", "gpumem": self.args.gpumem}
+        return {"wall_flag": "wall_time", "gpumem": self.config.gpumem}

@@ -64,7 +64,7 @@ class Train(DagCommand):
 
     def check_training(self, words: Sequence[str]) -> None:
         """Check the flags of a training, what it reads, and which models there are."""
-        args = self.args
+        args = self.config
         self.wall_flag = self._wall_flag()
         rates = args.learning_rates or [None]
         if args.learning_rates and "learning_rate" in learner.given(words):
@@ -103,7 +103,7 @@ class Train(DagCommand):
         Raises:
             UsageError: it was given by more than one.
         """
-        names = [name for name in WALL_FLAGS if self.given(name)]
+        names = [name for name in WALL_FLAGS if getattr(self.config, name)]
         if len(names) > 1:
             flags = " and ".join(f"--{name}" for name in names)
             raise UsageError(f"{self.name}: {flags} are the same here: give one of them")
@@ -125,7 +125,7 @@ class Train(DagCommand):
 
     def prepare(self) -> None:
         """Make a scratch checkpoint that is missing, of the first seed, so that all models begin alike."""
-        if not self.scratch or (self.args.dont_submit and not self.args.file_transfer):
+        if not self.scratch or (self.config.dont_submit and not self.config.file_transfer):
             return
         from nav_pkg.learn.parts import TrainingParts
 
@@ -147,19 +147,19 @@ class Train(DagCommand):
         """The training of a model."""
         words = ["-t", f"{self.tag}/{model.folder}", *self.words["main.py"], "--random_seed", model.seed]
         words += ["--learning_rate", repr(model.rate)] if model.rate else []
-        words += ["--copy_dataset"] if self.args.copy_dataset else []
+        words += ["--copy_dataset"] if self.config.copy_dataset else []
         work = workload.training(self.network, vars(self.training), *self.lengths)
         start = self.training.checkpoint_path
-        return self.asked(
+        return self.plan_job(
             "train",
             f"{model.node}_train",
             ["main.py", *words],
             work,
             wall_flag=self.wall_flag,
-            gpumem=self.given("gpumem_train") or self.args.gpumem,
+            gpumem=self.config.gpumem_train or self.config.gpumem,
             datasets=(self.training.dataset,),
             checkpoints=(start,) if start else (),
-            copy_dataset=self.args.copy_dataset,
+            copy_dataset=self.config.copy_dataset,
             outputs=(f"log/{self.tag}/{model.folder}",),
             total=self.training.max_episodes,
             unit="episodes",
@@ -168,7 +168,7 @@ class Train(DagCommand):
     def report_job(self, parents: Sequence[PlannedJob]) -> PlannedJob:
         """The report on all models."""
         folders = [model.folder for model in self.models]
-        return self.asked(
+        return self.plan_job(
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *folders],

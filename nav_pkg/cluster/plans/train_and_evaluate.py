@@ -43,13 +43,13 @@ class TrainAndEvaluate(Train):
             *self.words["evaluate.py"],
             *self.words["run_script.py"],
         ]
-        return self.asked(
+        return self.plan_job(
             "evaluate",
             f"{model.node}_eva",
             ["evaluate.py", *words],
             self.flight.work(self.network),
             wall_flag="wall_time_eva",
-            gpumem=self.given("gpumem_eva") or self.args.gpumem,
+            gpumem=self.config.gpumem_eva or self.config.gpumem,
             parents=(f"{model.node}_train",),
             simulator=True,
             checkpoints=(tag,),

@@ -31,7 +31,7 @@ class TrainOnline(DagCommand):
 
     def check(self) -> None:
         """Check a session's flags, its checkpoint and what is learned."""
-        self.models = models(self.name, self.args)
+        self.models = models(self.name, self.config)
         line, learned = arguments.split(self._session(*self.models[0]))
         Session(line, learned, check_only=True)
         if not line.learns:
@@ -74,13 +74,13 @@ class TrainOnline(DagCommand):
             outputs = [f"log/{self.tag}/{folder}"]
             outputs += [f"data/{self.tag}/{folder}"] if self.create_dataset else []
             found.append(
-                self.asked(
+                self.plan_job(
                     "online",
                     f"m_{number}_train",
                     ["run_script.py", *self._session(folder, seed)],
                     work,
                     wall_flag="wall_time",
-                    gpumem=self.args.gpumem,
+                    gpumem=self.config.gpumem,
                     simulator=True,
                     datasets=(self.prefill,) if self.prefill else (),
                     checkpoints=(self.checkpoint,) if self.checkpoint else (),
@@ -89,7 +89,7 @@ class TrainOnline(DagCommand):
                     unit="runs",
                 )
             )
-        report = self.asked(
+        report = self.plan_job(
             "report",
             "report",
             ["dag_report.py", "-t", self.tag, "--models", *(folder for folder, _ in self.models)],
