@@ -155,3 +155,17 @@ def from_values(config: Type[Config], values: Mapping[str, Any]) -> Config:
     known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     taken = {key: value for key, value in values.items() if key in known}
     return config(**{key: tuple(value) if isinstance(value, list) else value for key, value in taken.items()})
+
+
+def to_argv(values: Mapping[str, Any]) -> List[str]:
+    """Values by key as words of a command line.
+
+    True becomes the flag alone. False and None are left out. A list or tuple gives several words.
+    """
+    words: List[str] = []
+    for key, value in values.items():
+        if value is None or value is False:
+            continue
+        several = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
+        words += [f"--{key}", *map(str, several)]
+    return words

@@ -21,7 +21,7 @@ from nav_pkg import schemas
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
 from nav_pkg.config.evaluation import EvaluationConfig, make_evaluation_parser
-from nav_pkg.config.setting import from_values
+from nav_pkg.config.setting import from_values, to_argv
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.data.folders import file_sha256
@@ -200,27 +200,31 @@ class EvaluationRunner:
         args = self.args
         base = self.folder / condition.folder
         tag = base.relative_to(args.summary_dir)
-        words = ["-t", f"{tag}/shard_{k}", "--summary_dir", args.summary_dir]
-        words += ["-ds", "--data_root", base, "--data_location", f"flights_{k}"]
-        words += ["-n", args.number_of_runs, "--random_seed", args.random_seed]
-        words += [
-            "-w",
-            self._worlds[condition.world],
-            "--start",
-            "route",
-            "--control_delay",
-            condition.control_delay,
-        ]
-        words += ["-m", self._paths[condition.label], "--alpha", args.alpha]
-        words += ["--no_training", "--num_threads", args.num_threads]
-        words += ["--perturbation", condition.perturbation, "--shard", f"{k}/{n}"]
-        trust = args.trust_torchscript and exported.needs_trust(self._paths[condition.label])
-        words += ["--trust_torchscript"] if trust else []
-        words += ["--network", args.network] if args.network else []
-        words += ["--reverse"] if condition.direction == "reverse" else []
-        # An evaluation is flown without mixing and noise: only where neither was asked for.
-        words += [] if args.alpha or "--noise" in self.rest else ["--evaluation"]
-        return [*map(str, words), *self.rest]
+        checkpoint = self._paths[condition.label]
+        values = {
+            "log_tag": f"{tag}/shard_{k}",
+            "summary_dir": args.summary_dir,
+            "create_dataset": True,
+            "data_root": base,
+            "data_location": f"flights_{k}",
+            "number_of_runs": args.number_of_runs,
+            "random_seed": args.random_seed,
+            "world": self._worlds[condition.world],
+            "start": "route",
+            "control_delay": condition.control_delay,
+            "checkpoint_path": checkpoint,
+            "alpha": args.alpha,
+            "no_training": True,
+            "num_threads": args.num_threads,
+            "perturbation": condition.perturbation,
+            "shard": f"{k}/{n}",
+            "trust_torchscript": args.trust_torchscript and exported.needs_trust(checkpoint),
+            "network": args.network or None,
+            "reverse": condition.direction == "reverse",
+            # flown without mixing and noise: only where neither was asked for
+            "evaluation": not args.alpha and "--noise" not in self.rest,
+        }
+        return [*to_argv(values), *self.rest]
 
     # The folder.
 

@@ -37,6 +37,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from nav_pkg.config.setting import to_argv
 from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
 from nav_pkg.reading import read_yaml
 from nav_pkg.studies.commands import COMMANDS
@@ -83,7 +84,7 @@ class Cell:
     @property
     def digest(self) -> str:
         """The hash of its configuration."""
-        text = json.dumps([self.command, to_words(dict(sorted(self.flags.items())))])
+        text = json.dumps([self.command, to_argv(dict(sorted(self.flags.items())))])
         return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
 
     @property
@@ -94,18 +95,7 @@ class Cell:
     @property
     def words(self) -> List[str]:
         """Its configuration as flags of its command."""
-        return to_words(self.flags)
-
-
-def to_words(flags: Flags) -> List[str]:
-    """Flags as words of a command line: true is a switch, false is left out, a list gives several words."""
-    words: List[str] = []
-    for key, value in flags.items():
-        if value is False:
-            continue
-        values = value if isinstance(value, list) else [] if value is True else [value]
-        words += [f"--{key}", *map(str, values)]
-    return words
+        return to_argv(self.flags)
 
 
 @dataclass(frozen=True)

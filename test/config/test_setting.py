@@ -62,7 +62,7 @@ def test_the_help_is_in_groups(capsys):
         parsed("--help")
     text = capsys.readouterr().out
     assert "\ncamera:\n" in text and "\nHTCondor:\n" in text
-    assert "height, pixels (the robot's own: 360)" in text and "100 % as fast" in text
+    assert "height, pixels (the robot's own; drone: 360)" in text and "100 % as fast" in text
 
 
 def test_what_is_declared():

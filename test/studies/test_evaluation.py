@@ -110,9 +110,9 @@ def test_conditions_become_sessions(logs):
     made = command(logs, line)
     words = made._arguments(made.evaluation.conditions[1], 2, 3)
     flags = dict(zip(words[::1], words[1:]))
-    assert flags["-t"] == "evaluation/a/esatv3_reverse_delay0.2_noise0.1/shard_2"
+    assert flags["--log_tag"] == "evaluation/a/esatv3_reverse_delay0.2_noise0.1/shard_2"
     assert (flags["--shard"], flags["--perturbation"], flags["--max_duration"]) == ("2/3", "noise:0.1", "9")
-    assert {"--reverse", "--evaluation", "-ds"} <= set(words)
+    assert {"--reverse", "--evaluation", "--create_dataset"} <= set(words)
 
 
 def test_worlds_of_plan_files(logs, small_plan, tmp_path):
@@ -125,7 +125,7 @@ def test_worlds_of_plan_files(logs, small_plan, tmp_path):
     assert copy.read_bytes() == small_plan.read_bytes()
     for condition, world in zip(made.evaluation.conditions, ("esatv3", str(copy), f"{copy}+7")):
         words = made._arguments(condition, 1, 1)
-        assert words[words.index("-w") + 1] == world
+        assert words[words.index("--world") + 1] == world
         assert made.evaluation.plan(condition).name == condition.world
         assert condition.folder == f"a/{condition.world}_forward_delay0.1_none"
     os.close(made._lock)

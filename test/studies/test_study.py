@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from nav_pkg.config.setting import to_argv
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.studies import study
 
@@ -70,7 +71,7 @@ def test_a_cell_is_named_by_its_configuration_alone(load):
 
 def test_words():
     flags = {"network": "tiny_net", "discrete": True, "amp": False, "init_state": ["burn_in", 20], "lr": 0.1}
-    assert study.to_words(flags) == [
+    assert to_argv(flags) == [
         "--network", "tiny_net", "--discrete", "--init_state", "burn_in", "20", "--lr", "0.1",
     ]  # fmt: skip
 
