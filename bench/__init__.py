@@ -1,1 +1,1 @@
-"""Measurements: what the system promises, as ratios within one run."""
+"""Measurements of the system's promised performance, as ratios within one run."""

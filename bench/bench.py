@@ -64,19 +64,19 @@ TARGETS = {
     "study_overhead": "under 0.05",
     "page_seconds": "under 2",
 }
-"""What each figure shall reach."""
+"""Targets of the figures."""
 
 FAMILIES = ("train_over_compute_",)
-"""Beginnings of names whose figures shall all reach the same."""
+"""Name prefixes of figures with a common target."""
 
 
 def target_of(name: str) -> str:
-    """What a figure shall reach; empty for nothing."""
+    """The target of a figure; empty for none."""
     return TARGETS.get(name) or next((TARGETS[key] for key in FAMILIES if name.startswith(key)), "")
 
 
 def missed(value: float, target: str) -> bool:
-    """Whether a figure does not reach its target, a text of TARGETS; an empty one is always reached."""
+    """Whether a figure misses its target, a text of TARGETS; an empty target is never missed."""
     numbers = [float(text) for text in re.findall(r"\d+(?:\.\d+)?", target)]
     if not numbers:
         return False
@@ -98,10 +98,10 @@ class Bench:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
 
-    # What the measurements are made of.
+    # Helpers.
 
     def report(self, name: str, value: float, unit: str, command: str, detail: str) -> None:
-        """Keep a figure; it is on disk when this returns."""
+        """Store a figure; it is on disk when this returns."""
         self.results[name] = {
             "value": value,
             "unit": unit,
@@ -115,15 +115,19 @@ class Bench:
         print(f"{name}: {value:.4g} {unit} ({detail})", flush=True)
 
     def command(self, script: str, *arguments: Any) -> str:
-        """A command line as a user would type it."""
+        """Format a command line as a user would type it."""
         return " ".join(["python", f"scripts/{script}", *map(str, arguments)])
 
     def script(self, name: str) -> Path:
-        """A command's file."""
+        """Path of a script."""
         return ROOT / "scripts" / name
 
     def run(self, *arguments: Any, environment: Optional[Dict[str, str]] = None) -> None:
-        """Run a command of the project to its end."""
+        """Run a command of the project to its end.
+
+        Raises:
+            SimulatorError: it failed.
+        """
         done = subprocess.run(
             list(map(str, arguments)),
             env=dict(os.environ, **(environment or {})),
@@ -134,7 +138,7 @@ class Bench:
             raise SimulatorError(f"'{' '.join(map(str, arguments))}' ended with exit code {done.returncode}")
 
     def fly(self, tag: str, *arguments: Any) -> List[Dict[str, Any]]:
-        """Fly a session; its run log."""
+        """Fly a session; return its runs without failures of the simulator."""
         folders = ("--summary_dir", self.work / "log", "--data_root", self.work / "data")
         self.run(sys.executable, self.script("run_script.py"), "-t", tag, "--owr", *folders, *arguments)
         lines = (self.work / "log" / tag / "runs.jsonl").read_text().splitlines()
@@ -143,12 +147,12 @@ class Bench:
     # The measurements.
 
     def loop(self) -> None:
-        """The collection loop at full size, recorded, not recorded, and the bare simulator, in turns."""
+        """Measure the full-size collection loop in turns: recorded, unrecorded, bare Gazebo, plugin only."""
         arguments = ("--number_of_runs", 1, "--start", "exact", "--max_duration", 120, *FULL)
         speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": [], "plugin alone": []}
         for number in range(self.repeats):
             for kind, extra in (("recorded", ("-ds",)), ("not recorded", ())):
-                # A tag of its own: thousands of files deleted just before make new ones slow on ext4.
+                # A new tag each time: ext4 creates files slowly just after thousands of files were deleted.
                 run = self.fly(f"loop{number}{len(extra)}", *arguments, *extra)[0]
                 speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
             speeds["bare"].append(self.bare())
@@ -171,10 +175,10 @@ class Bench:
         return real_time_ratio(world="esatv3", robot="drone", seconds=40.0)
 
     def plugin_alone(self, seconds: float = 12.0) -> float:
-        """Simulated seconds per wall second of the simulator with the plugin, free-running, unheard.
+        """Simulated seconds per wall second of Gazebo with the plugin, free-running, without subscribers.
 
-        Bare Gazebo draws with fourfold multisampling, which the plugin turns off: this is the
-        yardstick with the same drawing.
+        Bare Gazebo renders with fourfold multisampling, which the plugin turns off. This is the reference
+        with the same rendering.
         """
         port = Port()
         environment = listening_on(dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}"))
@@ -211,7 +215,7 @@ class Bench:
             port.release()
 
     def determinism(self) -> None:
-        """The same seed in two processes: every byte of rows, images and scans."""
+        """Fly the same seed in two processes, and compare every byte of rows, images and scans."""
         arguments = (
             "--random_seed",
             77,
@@ -246,7 +250,7 @@ class Bench:
         }
 
     def kill(self) -> None:
-        """Kill -9 any process at random moments (the test of the same name, with more kills)."""
+        """Kill -9 processes at random moments (the test of the same name, with more kills)."""
         result = self.work / "kills.json"
         environment = {"NAV_PKG_KILLS": str(self.kills), "NAV_PKG_KILLS_RESULT": str(result)}
         self.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_kill.py", environment=environment)
@@ -260,7 +264,7 @@ class Bench:
         self.report("kills_survived", found["kills"] if not bad else 0, "kills", command, detail)
 
     def dag(self) -> None:
-        """Write, read back and check a DAG of 10,000 nodes."""
+        """Measure the time and memory to write, read back and check a DAG of 10,000 nodes."""
         from nav_pkg.cluster import scale
 
         made = scale.written(scale.synthetic(9700, 297, self.work / "dag"))
@@ -270,7 +274,7 @@ class Bench:
         self.report("dag_writer_mb", made.memory, "MB", command, f"added to the process; {detail}")
 
     def learning(self, names: Sequence[str]) -> None:
-        """The measurements of learning, on three flights of two minutes that are flown for them."""
+        """Run the measurements of learning, on three new flights of two minutes."""
         from bench import memory
         from bench.learning import MEASUREMENTS as ON_FLIGHTS
         from bench.learning import LearningBench
@@ -352,10 +356,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for name, measure in measurements.items():
         try:
             measure()
-        except NavError as error:  # the others still say something
+        except NavError as error:  # continue with the other measurements
             failures.append(f"{name}: {error}")
             print(f"error: {failures[-1]}", file=sys.stderr)
-    if args.output == ROOT / "bench":  # figures that go elsewhere are not the project's
+    if args.output == ROOT / "bench":  # only these figures are the project's own
         bench.page()
     shutil.rmtree(bench.work, ignore_errors=True)
     if failures:

@@ -1,7 +1,7 @@
-"""Laps of the expert in Gazebo: both directions, both kinds, control delays of 0 to 0.2 s.
+"""Laps of the expert in Gazebo: both directions, both kinds of expert, control delays of 0 to 0.2 s.
 
-Each condition is a session of its own whose log is kept, so that the same command continues where
-it was cut off.
+Each condition is its own session. Its log is kept, so that the same command resumes an interrupted
+measurement.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WORLD = "esatv3"
 SEED = 20
 CAMERA = ("--width", 160, "--height", 120)
 DELAYS = (0.1, 0.0, 0.2)
-"""Control delays in seconds, the default one first."""
+"""Control delays in seconds, the default first."""
 
 
 class Laps(NamedTuple):
-    """A condition of the laps."""
+    """A condition of the laps: direction, kind of expert, control delay."""
 
     direction: str
     kind: str
@@ -54,17 +54,17 @@ CONDITIONS = tuple(
 
 
 def flown(log: Path) -> List[Dict[str, Any]]:
-    """The runs of a session's log that say something about the expert: none that failed or was stopped."""
+    """The runs of a session's log that count: not aborted, and no failure of the simulator."""
     runs = RunLog(log).finished() if log.exists() else {}
     return [run for run in runs.values() if Outcome(run["outcome"]).counts]
 
 
 def fly(bench: Bench, laps: Laps) -> List[Dict[str, Any]]:
-    """Fly a condition's laps, or those that are missing; all of its runs."""
+    """Fly the missing laps of a condition; return all its runs."""
     folder = bench.file.parent / "laps"
     log = folder / laps.tag
     hashes = {run["world_hash"] for run in flown(log)}
-    # Laps of another route say nothing about this one.
+    # Laps of another route do not count: start again.
     anew = ["--owr"] if hashes - {load_plan(WORLD).digest} else []
     if anew or len(flown(log)) < bench.laps:
         words = ("-t", laps.tag, "--summary_dir", folder, *laps.arguments(bench.laps), *anew)
@@ -73,7 +73,7 @@ def fly(bench: Bench, laps: Laps) -> List[Dict[str, Any]]:
 
 
 def expert(bench: Bench) -> None:
-    """Laps of the expert from seeded places along the route, a figure for each direction."""
+    """Measure laps of the expert from seeded poses along the route, with a figure per direction."""
     runs = {laps: fly(bench, laps) for laps in CONDITIONS}
     command = bench.command("bench.py", "--only", "expert", "--laps", bench.laps)
     for direction in ("forward", "reverse"):

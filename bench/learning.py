@@ -1,7 +1,7 @@
-"""The measurements of learning: each a function of a folder to work in, with ratios within one run.
+"""The measurements of learning: each is a method that yields figures, as ratios within one run.
 
-Two things are compared by doing them in turns, because the machine's speed changes from minute to
-minute; of each the median counts.
+Two computations are compared in turns, because the machine's speed changes from minute to minute. The
+median of each counts.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ BATCHES = {
     "tiny_LSTM_net": 32,
     "alex_LSTM_net": 1,
 }
-"""The networks of the reproduced page at its batch sizes; alex_LSTM_net learns whole runs (F-BPTT)."""
+"""The networks of the reproduced page and its batch sizes; alex_LSTM_net learns whole runs (F-BPTT)."""
 
 WINDOW = 20
 """Frames in a window of tiny_LSTM_net."""
 
 
 class Figure(NamedTuple):
-    """A measured figure: name, value, unit, what it is made of."""
+    """A measured figure: name, value, unit, and details of the measurement."""
 
     name: str
     value: float
@@ -64,7 +64,7 @@ class Figure(NamedTuple):
 def alternate(
     first: Callable[[], Any], second: Callable[[], Any], rounds: int, warm: int = 1
 ) -> Tuple[float, float]:
-    """Seconds that two things take, done in turns: the medians."""
+    """Run two functions in turns; return the median seconds of each."""
     times: Tuple[List[float], List[float]] = ([], [])
     for number in range(rounds + warm):
         for function, found in zip((first, second), times):
@@ -76,7 +76,7 @@ def alternate(
 
 
 def rounds_for(function: Callable[[], Any], seconds: float, least: int = 3, most: int = 60) -> int:
-    """How often a thing can be done in some seconds."""
+    """How often a function can run within some seconds."""
     begin = time.perf_counter()
     function()
     return max(least, min(most, int(seconds / (time.perf_counter() - begin))))
@@ -90,7 +90,7 @@ def make_trainer(
     time_length: int = WINDOW,
     init_state: InitState = InitState(),  # noqa: B008 - frozen
 ) -> Trainer:
-    """A trainer as `main.py --discrete --loss CrossEntropy --shifted_input --optimizer SGD` makes it."""
+    """Make a trainer as `main.py --discrete --loss CrossEntropy --shifted_input --optimizer SGD` does."""
     spec, space = nets.spec(name), ActionSpace()
     options = nets.complete_options(name)
     arithmetic = Arithmetic(amp=amp)
@@ -122,7 +122,7 @@ def make_trainer(
 
 
 def train_step(trainer: Trainer) -> Callable[[], None]:
-    """A function that trains on the next batch, from episode to episode, without validation."""
+    """Make a function that trains on the next batch, across episodes, without validation."""
     trainer.net.train()
 
     def step() -> None:
@@ -134,10 +134,10 @@ def train_step(trainer: Trainer) -> Callable[[], None]:
 
 
 def resident_step(trainer: Trainer, shape: Sequence[int]) -> Callable[[], None]:
-    """The same arithmetic in plain PyTorch on one random batch in memory: forward, backward, SGD.
+    """Make the same step in plain PyTorch on one random batch in memory: forward, backward, SGD.
 
     Args:
-        trainer: whose network and optimiser are used.
+        trainer: its network and optimiser are used.
         shape: of the batch: (n, 3, height, width), or (sequences, time, 3, height, width).
     """
     arithmetic = trainer.method.arithmetic
@@ -163,12 +163,12 @@ def resident_step(trainer: Trainer, shape: Sequence[int]) -> Callable[[], None]:
 
 
 class LearningBench:
-    """Measures on a dataset of flights.
+    """Runs the measurements on a dataset of flights.
 
     Args:
         dataset: with runs of 640x360 images.
-        work: a folder on a disk with room for 10 GB.
-        seconds: that each comparison may take, about.
+        work: a folder on a disk with 10 GB of free space.
+        seconds: approximate duration of each comparison.
     """
 
     def __init__(self, dataset: Path, work: Path, seconds: float = 12.0):
@@ -187,11 +187,11 @@ class LearningBench:
         return load_samples(self.runs, Preprocessing(nets.spec(name).input_size))
 
     def train(self) -> Iterator[Figure]:
-        """Training from the pack over the same step on a resident batch, and the wait for data."""
+        """Compare training from the pack with a step on a resident batch; measure the wait for data."""
         for name in BATCHES:
             samples = self.samples(name)
             if name == "alex_LSTM_net":
-                # one run of a lap's length would take minutes a step: a part of one does the same work
+                # a run of a whole lap would take minutes per step; a part of it does the same work
                 samples = first_frames(samples, 240)
                 trainer = make_trainer(name, samples, time_length=-1)
                 shape: Tuple[int, ...] = (1, 240, 3, *nets.spec(name).input_size)
@@ -215,7 +215,7 @@ class LearningBench:
             gc.collect()
 
     def amp(self) -> Iterator[Figure]:
-        """bfloat16 over plain float32 in torch's default memory format, the same step in memory."""
+        """Compare bfloat16 with plain float32 in torch's default memory format, on a batch in memory."""
         for name in BATCHES:
             size = nets.spec(name).input_size
             samples = Samples([np.zeros((WINDOW, *size, 3), np.uint8)] * 32, [np.zeros(WINDOW)] * 32)
@@ -243,7 +243,7 @@ class LearningBench:
             gc.collect()
 
     def lstm(self) -> Iterator[Figure]:
-        """WW-TBPTT of tiny_LSTM_net over the bare features, for each initial state."""
+        """Compare WW-TBPTT of tiny_LSTM_net with its features only, for each initial state."""
         samples = self.samples("tiny_LSTM_net")
         count = BATCHES["tiny_LSTM_net"] * WINDOW
         net = nets.build("tiny_LSTM_net", seed=1)
@@ -276,7 +276,7 @@ class LearningBench:
         yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, in turns")
 
     def packing(self) -> Iterator[Figure]:
-        """Packing over the decoder, and training from the pack over a DataLoader on the JPEGs."""
+        """Compare packing with the decoder, and training from the pack with a DataLoader on the JPEGs."""
         size = nets.spec("tiny_net").input_size
         run = self.runs[0]
         data = [(run.path / name).read_bytes() for name in run.frames.rgb[:400]]
@@ -305,7 +305,7 @@ class LearningBench:
         yield from self.loader()
 
     def loader(self) -> Iterator[Figure]:
-        """Training tiny_net from the pack, and from a DataLoader of two workers over the JPEGs."""
+        """Compare training of tiny_net from the pack with a DataLoader of two workers on the JPEGs."""
         samples = self.samples("tiny_net")
         trainer = make_trainer("tiny_net", samples)
         step, steps = train_step(trainer), 60
@@ -331,15 +331,15 @@ class LearningBench:
 
 
 def first_frames(samples: Samples, count: int) -> Samples:
-    """The first frames of a training set's first run, as a run."""
+    """The first frames of the first run of a training set, as a run."""
     return Samples([samples.images[0][:count]], [samples.yaw[:count]])
 
 
 class JpegDataset(torch.utils.data.Dataset):
-    """What one writes without packs: JPEGs decoded and resized when they are asked for.
+    """A usual dataset without packs: JPEGs are decoded and resized on access.
 
     Args:
-        runs: whose images and labels it gives.
+        runs: runs with the images and labels.
     """
 
     def __init__(self, runs: Sequence[Run]):

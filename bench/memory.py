@@ -1,4 +1,4 @@
-"""The measurements of memory, each in a process of its own, whose peak is what counts."""
+"""The measurements of memory; each runs in its own process, whose peak counts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from nav_pkg.learn.samples import Samples
 FRAMES_200K = 200_000
 
 LAP = 2450
-"""Frames of a whole lap at 10 Hz, about."""
+"""Approximate number of frames of a whole lap at 10 Hz."""
 
 
 def peak_resident(process: str = "self") -> float:
-    """The largest resident memory that a process (its number) has had, GB.
+    """The peak resident memory of a process (`self` or its id), GB.
 
-    Not getrusage's, which a process inherits from the one that started it.
+    getrusage is not suitable: a process inherits its value from the parent.
 
     Raises:
         OSError: the process has ended.
@@ -37,7 +37,7 @@ def peak_resident(process: str = "self") -> float:
 
 
 def memory(work: Path) -> Iterator[Figure]:
-    """Resident memory of a training process on packs of 200,000 frames."""
+    """Measure the resident memory of a training process on packs of 200,000 frames."""
     folder = work / "200K"
     folder.mkdir()
     random = np.random.default_rng(1)
@@ -75,7 +75,7 @@ measure_memory(sys.argv[1])
 
 
 def measure_memory(folder: str) -> None:
-    """Train on packs in a folder and print the peak of resident memory, as JSON."""
+    """Train on the packs in a folder and print the peak of resident memory, as JSON."""
     determinism.prepare(123, determinism.cores())
     packs = [Pack(path) for path in sorted(Path(folder).glob("*.npy"))]
     random = np.random.default_rng(2)
@@ -102,7 +102,7 @@ def measure_memory(folder: str) -> None:
 
 
 def long_run() -> Iterator[Figure]:
-    """Memory of F-BPTT over a run of a whole lap of alex_LSTM_net, above the process's before."""
+    """Measure the memory of F-BPTT over a whole lap of alex_LSTM_net, above that of the process before it."""
     done = subprocess.run(
         [sys.executable, "-c", _LONG_RUN_CODE], capture_output=True, text=True, timeout=1800
     )
@@ -123,7 +123,7 @@ measure_long_run()
 
 
 def measure_long_run() -> None:
-    """Learn from one long run and print the peak of resident memory before and after, as JSON."""
+    """Learn from one long run; print the peaks of resident memory before and after, as JSON."""
     determinism.prepare(123, determinism.cores())
     random = np.random.default_rng(2)
     images = random.integers(0, 256, (LAP, 224, 224, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""What learning in flight costs: lock-step rates, free-running latency, kills; and evaluation in parallel."""
+"""Costs of learning in flight (lock-step rate, free-running latency, kills), and parallel evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEARN += ("--batch_size", 32, "--learning_rate", 0.01, "--alpha", 1, "--start", 
 
 
 def online(bench: Bench) -> None:
-    """Lock-step: frames a second while tiny_net learns, and where the time goes."""
+    """Lock-step: measure the rate while tiny_net learns, and the shares of the wall time."""
     arguments = (*LEARN, "--number_of_runs", 1, "--max_duration", 120)
     command = bench.command("run_script.py", "-t", "online", *arguments)
     run = bench.fly("online", *arguments)[0]
@@ -32,7 +32,7 @@ def online(bench: Bench) -> None:
 
 
 def free_running(bench: Bench) -> None:
-    """Free-running: from image to command while gradient steps run beside it."""
+    """Free-running: measure the latency from image to command during gradient steps."""
     arguments = (*LEARN, "--free_running", "--number_of_runs", 1, "--max_duration", 90)
     command = bench.command("run_script.py", "-t", "free", *arguments)
     run = bench.fly("free", *arguments)[0]
@@ -46,7 +46,7 @@ def free_running(bench: Bench) -> None:
 
 
 def online_kill(bench: Bench) -> None:
-    """Kill -9 of session, learner, supervisor or recorder while a net learns (the test, with more kills)."""
+    """Kill -9 session, learner, supervisor or recorder while a network learns (the test, with more kills)."""
     result = bench.work / "online_kills.json"
     environment = {"NAV_PKG_KILLS": str(bench.kills), "NAV_PKG_ONLINE_KILLS_RESULT": str(result)}
     bench.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_online.py", environment=environment)
@@ -60,13 +60,13 @@ def online_kill(bench: Bench) -> None:
 
 
 def evaluation(bench: Bench) -> None:
-    """Two simulators against one, over the same eight flights of a checkpoint."""
+    """Compare two simulators with one, over the same eight flights of a checkpoint."""
     arguments = (*LEARN, "--number_of_runs", 1, "--max_duration", 20)
     bench.fly("flown", *arguments)
     walls: Dict[int, float] = {}
     script = bench.script("evaluate.py")
     common: List[Any] = ["--checkpoint_path", "flown", "--number_of_runs", 8, "--max_duration", 60]
-    # the expert flies, that no flight ends early; the net answers every frame all the same
+    # the expert flies, so that no flight ends early; the network still answers every frame
     common += ["--alpha", 1, "--summary_dir", bench.work / "log"]
     for jobs in (1, 2):
         begin = time.monotonic()

@@ -1,4 +1,4 @@
-"""What tables, curves, studies and the local page cost."""
+"""Costs of tables, curves, studies and the local page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POLL = 0.02
 
 
 def curves(bench: Bench) -> None:
-    """combine_results.py over many long runs, as metrics.jsonl and as event files."""
+    """Measure combine_results.py on many long runs, as metrics.jsonl and as event files."""
     for kind, write, name in (
         ("jsonl", _metrics, "combine_seconds"),
         ("events", _events, "combine_events_seconds"),
@@ -62,7 +62,7 @@ def curves(bench: Bench) -> None:
 
 
 def _metrics(folder: Path) -> Path:
-    """A metrics.jsonl with lines as a training of three classes writes them, 700 bytes each."""
+    """Write a metrics.jsonl with lines as in a training of three classes, 700 bytes each."""
     draw = random.Random(1).random
     path = folder / METRICS_FILE
 
@@ -79,7 +79,7 @@ def _metrics(folder: Path) -> Path:
 
 
 def _events(folder: Path) -> Path:
-    """An event file with the six scalars of a training."""
+    """Write an event file with the six scalars of a training."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder))
@@ -92,7 +92,7 @@ def _events(folder: Path) -> Path:
 
 
 def _measured(command: Sequence[Any]) -> Tuple[float, float]:
-    """Seconds of a command, and the sum of the largest resident memory of each of its processes, MB.
+    """Run a command; return its seconds and the sum of its processes' peaks of resident memory, MB.
 
     Raises:
         LearnerError: it failed.
@@ -102,7 +102,7 @@ def _measured(command: Sequence[Any]) -> Tuple[float, float]:
     peaks: Dict[int, float] = {}
     while process.poll() is None:
         for pid in [process.pid, *_children(process.pid)]:
-            with contextlib.suppress(OSError, AttributeError):  # it has just ended
+            with contextlib.suppress(OSError, AttributeError):  # the process has just ended
                 peaks[pid] = max(peaks.get(pid, 0.0), peak_resident(str(pid)) * 1000)
         time.sleep(POLL)
     seconds = time.monotonic() - begin
@@ -120,7 +120,7 @@ def _children(pid: int) -> List[int]:
 
 
 def study(bench: Bench) -> None:
-    """Trainings one by one as cells of a study, and as commands of their own."""
+    """Compare trainings as cells of a study with the same trainings as single commands."""
     data, logs = bench.work / "data", bench.work / "log"
     _write_dataset(data, "study", runs=4, frames=400)
     flags = {
@@ -143,7 +143,7 @@ def study(bench: Bench) -> None:
         word for key, value in flags.items() for word in (f"--{key}", *([] if value is True else [value]))
     ]
     train = [sys.executable, bench.script("main.py"), *folders, *words]
-    _measured([*train, "-t", "warm", "--random_seed", 0])  # makes the packs
+    _measured([*train, "-t", "warm", "--random_seed", 0])  # creates the packs
     bare = sum(_measured([*train, "-t", f"bare/{seed}", "--random_seed", seed])[0] for seed in seeds)
     run = [sys.executable, bench.script("study.py"), "run", file, "--scale", "small", "--jobs", 1, *folders]
     seconds, _ = _measured(run)
@@ -155,7 +155,7 @@ def study(bench: Bench) -> None:
 
 
 def page(bench: Bench) -> None:
-    """The list of a dataset of many runs, by a server that has just started."""
+    """Measure the list of a dataset with many runs, from a server that has just started."""
     data, logs = bench.work / "listed", bench.work / "listed_log"
     logs.mkdir()
     _write_dataset(data, "many", runs=LISTED, frames=1)
@@ -191,7 +191,7 @@ def page(bench: Bench) -> None:
 
 
 def _write_dataset(root: Path, name: str, runs: int, frames: int) -> None:
-    """A dataset of noise, with two runs to validate and to test."""
+    """Write a dataset of noise, with one run for validation and one for test."""
     dataset = create_dataset(
         root / name, {"camera": {"width": 64, "height": 36}, "robot": "drone", "control_rate": 10}
     )

@@ -1,7 +1,7 @@
 """The command `nav_pkg`, which pip installs; also `python -m nav_pkg`.
 
-Its commands are those of scripts/ that one person at one machine uses, under short names; the scripts' own
-names are taken, too. Those that fly need ROS and Gazebo, all others Python alone.
+It runs those commands of scripts/ that a single user needs on a single machine, under short names. It also
+accepts the names of the scripts. The commands that fly need ROS and Gazebo, all others only Python.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ COMMANDS = {
     "collect": ("run_script", "record flights of the expert (needs ROS and Gazebo)"),
     "evaluate": ("evaluate", "fly checkpoints and measure them (needs ROS and Gazebo)"),
 }
-"""Name to module of nav_pkg.cli and help."""
+"""Command name -> (module of nav_pkg.cli, help text)."""
 FLIES = ("run_script", "evaluate")
 IMPLIED = {"collect": ["--create_dataset"]}
 
 
 def usage() -> str:
-    """What `nav_pkg --help` prints."""
+    """The help text of `nav_pkg --help`."""
     lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
         ["usage: nav_pkg COMMAND ...   (nav_pkg COMMAND --help describes its flags)", "", *lines, ""]
@@ -50,7 +50,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run a command by its name.
 
     Raises:
-        UsageError: there is no such command, or it flies and there is nothing to fly in.
+        UsageError: unknown command, or a command that flies without ROS or a checkout.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else ""
@@ -69,12 +69,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         check_flight(name)
     called(f"{module}.py", f"nav_pkg {name}")
     rest = [*IMPLIED.get(name, []), *rest]
-    sys.argv[1:] = rest  # as the script's; some commands note it down
+    sys.argv[1:] = rest  # like a script's; some commands store it
     return importlib.import_module(f"nav_pkg.cli.{module}").main(rest) or 0
 
 
 def check_flight(name: str) -> None:
-    """Look for what a flight needs.
+    """Check that ROS and the launch files are installed.
 
     Raises:
         UsageError: ROS or the package's launch files are missing.
@@ -90,7 +90,7 @@ def check_flight(name: str) -> None:
 
 
 def entry() -> NoReturn:
-    """What the installed program calls."""
+    """Entry point of the installed program."""
     open_standard_files()
     run(main)
 

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent, and whether this process was suspended."""
+"""Child processes that end with their parent, and detection of a suspended process."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import time
 from typing import Any, Callable, Deque, Dict, Optional, Sequence
 
 _PRCTL = ctypes.CDLL(None).prctl
-"""Found before any fork. When another thread loads a library at the moment of the fork, the child cannot load
-any: the loader ends it with 127 (`Inconsistency detected by ld.so`)."""
+"""Loaded before any fork. If another thread loads a library during the fork, the child cannot load any
+library: the loader ends it with exit code 127 (`Inconsistency detected by ld.so`)."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def dying_with_parent(number: int) -> Callable[[], None]:
-    """What a child is to do first so that it gets a signal when this process dies, however that dies.
+    """Make a `preexec_fn` that sends the child a signal when this process dies, however it dies.
 
-    A shell that started this process in the background has it ignore SIGINT, which children inherit:
-    the child heeds the signal again.
+    A shell that starts this process in the background makes it ignore SIGINT, and children inherit that. The
+    child therefore resets the signal to its default action.
 
     Args:
-        number: of the signal.
+        number: signal number.
 
     Returns:
-        For `Popen(preexec_fn=...)`.
+        The function for `Popen(preexec_fn=...)`.
     """
     parent = os.getpid()
 
@@ -37,19 +37,19 @@ def dying_with_parent(number: int) -> Callable[[], None]:
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
         _PRCTL(1, number)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before prctl was called
+        if os.getppid() != parent:  # the parent died before prctl was called
             os.kill(os.getpid(), number)
 
     return in_child
 
 
 def start_child(command: Sequence[object], ends_by: int = signal.SIGKILL, **options: Any) -> subprocess.Popen:
-    """Start a program without standard input, in a session of its own: Ctrl-C does not reach it.
+    """Start a program without standard input, in its own session: Ctrl-C does not reach it.
 
     Args:
         command: program and arguments.
-        ends_by: the signal that it gets when this process dies, however that dies.
-        options: further ones of Popen.
+        ends_by: the signal that the program gets when this process dies, however it dies.
+        options: further options of Popen.
 
     Raises:
         OSError: the program cannot be started.
@@ -64,9 +64,9 @@ def start_child(command: Sequence[object], ends_by: int = signal.SIGKILL, **opti
 
 
 class Child:
-    """A program in a process group of its own that dies with this process.
+    """A program in its own process group that dies with this process.
 
-    Its output is read line by line in a thread, without colour codes; the last 200 lines are kept.
+    A thread reads its output line by line and removes colour codes. The last 200 lines are kept.
 
     Args:
         command: program and arguments.
@@ -123,7 +123,7 @@ class Child:
         self._reader.join(seconds)
 
     def stop(self, number: int = signal.SIGINT, limit: float = 5.0) -> None:
-        """Ask the program to end, kill its whole group after `limit` seconds."""
+        """Send the signal `number` to the program; kill its whole group after `limit` seconds."""
         for sign, seconds in ((number, limit), (signal.SIGKILL, 10.0)):
             if self.running:
                 with contextlib.suppress(ProcessLookupError):
@@ -131,22 +131,22 @@ class Child:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.process.wait(seconds)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # what the program may have left in its group
+            os.killpg(self.process.pid, signal.SIGKILL)  # child processes that the program may have left
         self.drain()
 
 
 class SuspensionWatch:
-    """Tells whether this process stood still: a laptop was closed, a job suspended, a process stopped.
+    """Detects that this process was suspended: a closed laptop, a suspended job, a stopped process.
 
     Args:
-        limit: wall seconds between two looks that mean so.
+        limit: a longer gap between two calls of `look` counts as a suspension, wall seconds.
     """
 
     def __init__(self, limit: float = 30.0):
         self._limit, self._looked = limit, time.monotonic()
 
     def look(self) -> float:
-        """Seconds for which it stood still since the last look; 0 when it did not."""
+        """Return the seconds since the last call if this process was suspended in between, else 0."""
         now = time.monotonic()
         gap, self._looked = now - self._looked, now
         return gap if gap > self._limit else 0.0

@@ -1,4 +1,4 @@
-"""The words everyone speaks: poses, commands, observations, frames, outcomes, errors.
+"""The basic types of all packages: poses, commands, observations, frames, outcomes, errors.
 
 Plain types without ROS. Frames and units follow REP 103: metres, radians, seconds; x forward,
 y left, z up; the world frame is the Gazebo world. Simulated time is an integer number of
@@ -28,8 +28,8 @@ def _root() -> Path:
 
 
 ROOT = _root()
-"""Where worlds, models, robots, launch files and set-up lie: the checkout, or `share/nav_pkg` of a catkin
-install space. Where pip installed the library alone: the user's folder, into which worlds are made."""
+"""Folder of the worlds, models, robots, launch files and set-up: the checkout, or `share/nav_pkg` of a catkin
+install space. If pip installed only the library, it is a folder of the user, where worlds are generated."""
 
 CONTROL_PERIOD_NS = 100_000_000
 """One control period (10 Hz), the rate of the camera and of every command."""
@@ -45,20 +45,20 @@ class Outcome(str, enum.Enum):
     TIMEOUT = "timeout"
     """`max_duration` passed without a whole lap."""
     TRAPPED = "trapped"
-    """Less than 0.5 m of way in 10 s."""
+    """Less than 0.5 m of progress in 10 s."""
     UPSIDE_DOWN = "upside_down"
     """The robot tipped over."""
     ABORTED = "aborted"
     """The operator or a node stopped the run."""
     SIM_FAILURE = "sim_failure"
-    """The simulator failed; flown again with the same seed and never counted against the pilot."""
+    """The simulator failed. The run is repeated with the same seed and never counts against the pilot."""
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def counts(self) -> bool:
-        """Whether the run says something about the pilot."""
+        """Whether the run counts as a result of the pilot."""
         return self not in (Outcome.ABORTED, Outcome.SIM_FAILURE)
 
 
@@ -68,7 +68,7 @@ class Actor(str, enum.Enum):
     EXPERT = "expert"
     LEARNER = "learner"
     NONE = "none"
-    """Nobody's: the command was stale or not finite and was replaced by zero."""
+    """No actor: the command was stale or not finite, and zero replaced it."""
 
     def __str__(self) -> str:
         return self.value
@@ -133,14 +133,14 @@ class Velocity(NamedTuple):
 
 @dataclass(frozen=True)
 class Observation:
-    """What the robot's sensors say at one stamp. A sensor that the robot lacks is None.
+    """The sensor data of one stamp. A sensor that the robot lacks is None.
 
     Attributes:
         stamp: simulated time, nanoseconds.
         rgb: camera image, uint8 (height, width, 3), channels red, green, blue.
-        depth: depth image, float32 (height, width), metres; not finite where nothing returned.
-        scan: lidar ranges, float32 (rays,), metres, counter-clockwise; ray 0 points backwards
-            (-pi), the middle ray forwards; not finite where nothing returned.
+        depth: depth image, float32 (height, width), metres; not finite where there is no return.
+        scan: lidar ranges, float32 (rays,), metres, counter-clockwise. Ray 0 points backwards (-pi), the
+            middle ray forwards. Not finite where there is no return.
         pose: ground truth, world frame.
         velocity: ground truth, body frame.
         contact: whether the robot touched anything since the last observation.
@@ -157,10 +157,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class Frame:
-    """One row of a recorded run: what was seen at a stamp, and what was done about it.
+    """One row of a recorded run: the state at a stamp and the command that answers it.
 
-    The applied command is the one selected for this frame (after mixing, noise and limits). It
-    reaches the robot `control_delay` later, so that it always stands beside the image it answers.
+    `applied` is the command selected for this frame (after mixing, noise and limits). It reaches the robot
+    `control_delay` later, but is always stored with the image that it answers.
 
     Attributes:
         index: consecutive, from 0.
@@ -168,7 +168,7 @@ class Frame:
         expert: the expert's command.
         learner: the learner's command; None when no learner flies.
         applied: the command selected for the robot.
-        actor: whose command that is.
+        actor: who gave the applied command.
         pose: ground truth, world frame.
         velocity: ground truth, body frame.
         nearest: nearest obstacle, metres (nan when the robot has no depth camera).
@@ -188,16 +188,16 @@ class Frame:
 
 
 class NavError(Exception):
-    """An error that the user can do something about; its text is one line with the remedy.
+    """An error that the user can fix; its text is one line with the remedy.
 
-    The exit code is the class's: commands print the line and exit with it, without a traceback.
+    Commands print this line and exit with the class's exit code, without a traceback.
     """
 
     code = 1
 
 
 class UsageError(NavError):
-    """Wrong use: a flag, name or combination that can't be; do not retry."""
+    """Wrong use: an invalid flag, name or combination. Do not retry."""
 
     code = 2
 
@@ -209,7 +209,7 @@ class DataError(NavError):
 
 
 class SimulatorError(NavError):
-    """The simulator or the ROS graph failed; the same command may work when run again."""
+    """The simulator or the ROS graph failed. The same command may succeed when repeated."""
 
     code = 4
 
@@ -227,10 +227,10 @@ EXIT_LAST = 100
 
 
 def nearest_name(name: str, known: list[str]) -> str:
-    """A hint for an unknown name: `; did you mean 'x'?` or the list of all known names."""
+    """A hint for an unknown name: `; did you mean 'x'?`, or the list of all known names."""
     import difflib
 
-    lowered = {one.lower(): one for one in known}  # capitals count for nothing
+    lowered = {one.lower(): one for one in known}  # ignore case
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     if close:
         return f"; did you mean {lowered[close[0]]!r}?"
@@ -238,4 +238,4 @@ def nearest_name(name: str, known: list[str]) -> str:
 
 
 MISSING_WEIGHTS = "is missing: put torchvision's"
-"""In the error of a training whose ImageNet weights are not on this machine."""
+"""Part of the error text of a training whose ImageNet weights are not on this machine."""

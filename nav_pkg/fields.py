@@ -1,4 +1,4 @@
-"""What the entries of a JSON file must be: types, ranges, and one line that says which entry is not."""
+"""Validation of the entries of a JSON file: types, ranges, and one error line that names the wrong entry."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LARGEST = 1 << 64
 
 
 class Field(NamedTuple):
-    """What an entry must be.
+    """The rule for an entry.
 
     Attributes:
-        words: for people: `a whole number of 0 or more`.
-        fits: whether a value is that.
-        needed: whether the entry must be there. Null stands for an entry that is not known.
+        words: description for users: `a whole number of 0 or more`.
+        fits: returns whether a value matches the rule.
+        needed: whether the entry must be present and not null. Null stands for an unknown entry.
     """
 
     words: str
@@ -27,7 +27,7 @@ class Field(NamedTuple):
 
     @property
     def required(self) -> Field:
-        """The same, of an entry that must be there and known."""
+        """The same rule for an entry that must be present and not null."""
         return self._replace(needed=True)
 
 
@@ -42,13 +42,13 @@ def whole(least: float = -math.inf, most: float = math.inf) -> Field:
 
 
 def one_of(values: Iterable[str]) -> Field:
-    """One of some texts."""
+    """One of several texts."""
     known = list(values)
     return Field(f"one of {', '.join(known)}", lambda v: isinstance(v, str) and v in known)
 
 
 def a_list(item: Field, length: Optional[int] = None) -> Field:
-    """A list, each of whose items is such a value."""
+    """A list whose items all match a rule."""
     size = "" if length is None else f"{length} "
     return Field(
         f"a list of {size}values, each {item.words}",
@@ -57,7 +57,7 @@ def a_list(item: Field, length: Optional[int] = None) -> Field:
 
 
 def table(item: Field) -> Field:
-    """An object, each of whose values is such a value."""
+    """An object whose values all match a rule."""
     return Field(
         f"an object whose values are each {item.words}",
         lambda v: isinstance(v, dict) and all(item.fits(one) for one in v.values()),
@@ -65,7 +65,7 @@ def table(item: Field) -> Field:
 
 
 def an_object(fields: Mapping[str, Field], words: str = "") -> Field:
-    """An object whose entries are such values where they are there; `words` says so more shortly."""
+    """An object whose present entries match their rules; `words` is a shorter description."""
     entries = ", ".join(f"{name}: {field.words}" for name, field in fields.items())
     return Field(
         words or f"an object of {entries}",
@@ -74,7 +74,7 @@ def an_object(fields: Mapping[str, Field], words: str = "") -> Field:
 
 
 def either(*kinds: Field) -> Field:
-    """Any of some kinds."""
+    """A value that matches any of several rules."""
     return Field(" or ".join(kind.words for kind in kinds), lambda v: any(kind.fits(v) for kind in kinds))
 
 
@@ -85,15 +85,15 @@ NOTHING = Field("null", lambda v: v is None)
 
 
 def check_fields(value: Mapping[str, Any], fields: Mapping[str, Field], where: Any) -> None:
-    """Compare an object with what its entries must be.
+    """Check the entries of an object against their rules.
 
     Args:
         value: the object.
-        fields: by the entry's name. Entries that are not named here may be anything.
-        where: what was read, for the error.
+        fields: rules by entry name. Entries without a rule may hold anything.
+        where: what was read, for the error text.
 
     Raises:
-        DataError: an entry is missing or something else.
+        DataError: an entry is missing or does not match its rule.
     """
     wrong = wrong_fields(value, fields)
     if wrong:
@@ -101,7 +101,7 @@ def check_fields(value: Mapping[str, Any], fields: Mapping[str, Field], where: A
 
 
 def wrong_fields(value: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, str]:
-    """The entries that are missing or something else: name -> text (`frames is -1; it must be ...`)."""
+    """The missing or wrong entries: name -> text (`frames is -1; it must be ...`)."""
     found = {}
     for name, field in fields.items():
         if _wrong(value, name, field):
@@ -112,7 +112,7 @@ def wrong_fields(value: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[
 
 
 def shown(value: Any) -> str:
-    """A value as short JSON text for a message."""
+    """A value as short JSON text for an error message."""
     text = json.dumps(value, skipkeys=True, default=lambda other: type(other).__name__)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -139,10 +139,10 @@ def _bounds(least: float, most: float) -> str:
 
 
 def check_json(value: Any) -> None:
-    """Raise a ValueError for what no file of ours holds, whatever its fields.
+    """Raise a ValueError for content that none of our files contains.
 
-    That is: deeper nesting than any of them has, a number that is not finite or beyond 64 bits (which
-    arithmetic and printing stumble over), and text with half a surrogate pair (which cannot be printed).
+    It rejects deeper nesting than any of them has, numbers that are not finite or exceed 64 bits (arithmetic
+    and printing fail on them), and text with half a surrogate pair (which cannot be printed).
     """
     level = [value]
     for _ in range(_DEEPEST):

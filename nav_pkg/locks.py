@@ -1,4 +1,4 @@
-"""Advisory locks of files and folders (flock): the kernel releases them when their process ends."""
+"""Advisory locks of files and folders (flock). The kernel releases them when their process ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def flock(descriptor: int, shared: bool = False, wait: bool = False) -> Optional
 
     Args:
         descriptor: of the file or folder.
-        shared: with others who lock it shared; else alone.
-        wait: until others release it.
+        shared: take a shared lock; otherwise an exclusive lock.
+        wait: wait until the other processes release it.
 
     Returns:
-        True: it is locked. False: another process holds it. None: the file system has no locks.
+        True: locked. False: another process holds the lock. None: the file system has no locks.
     """
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
@@ -29,7 +29,7 @@ def flock(descriptor: int, shared: bool = False, wait: bool = False) -> Optional
 
 
 def is_at(descriptor: int, path: Union[str, Path]) -> bool:
-    """Whether an open file still has this name."""
+    """Whether a path still names this open file."""
     try:
         there, own = os.lstat(path), os.fstat(descriptor)
     except OSError:
@@ -38,13 +38,14 @@ def is_at(descriptor: int, path: Union[str, Path]) -> bool:
 
 
 def open_locked(path: Union[str, Path]) -> Optional[Tuple[int, bool]]:
-    """Open and lock a lock file; it is made when it is missing. Its holder may remove it.
+    """Open and lock a lock file; create it if it is missing. The process that holds it may remove it.
 
     Returns:
-        The descriptor, and False where the file system has no locks; None while another process holds it.
+        The descriptor, and whether it is locked (False: the file system has no locks). None if another
+        process holds the lock.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -54,4 +55,4 @@ def open_locked(path: Union[str, Path]) -> Optional[Tuple[int, bool]]:
             return None
         if is_at(descriptor, path):
             return descriptor, locked is True
-        os.close(descriptor)  # its last holder has removed it meanwhile
+        os.close(descriptor)  # the previous holder removed it in the meantime

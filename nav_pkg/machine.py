@@ -1,4 +1,4 @@
-"""What this machine is: processor, vector instructions, free memory."""
+"""Properties of this machine: processor, vector instructions, free memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 _INSTRUCTIONS = (("amx_bf16", "AMX"), ("avx512bw", "AVX-512"), ("avx2", "AVX2"))
-"""Flags of /proc/cpuinfo, the fastest for matrix products first."""
+"""Flags of /proc/cpuinfo; the fastest for matrix products first."""
 
 
 def _facts() -> str:
@@ -18,7 +18,7 @@ def _facts() -> str:
 
 
 def vector_instructions() -> str:
-    """The x86 processor's fastest instructions for matrix products: AMX, AVX-512 or AVX2; else nothing."""
+    """The x86 processor's fastest instructions for matrix products: AMX, AVX-512 or AVX2; else empty."""
     words = set(_facts().split())
     return next((name for flag, name in _INSTRUCTIONS if flag in words), "")
 
@@ -31,7 +31,7 @@ def processor_name() -> str:
 
 
 def available_memory() -> Optional[int]:
-    """Memory that this machine can still give, bytes; None where /proc does not tell."""
+    """Available memory of this machine in bytes; None if /proc does not state it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:

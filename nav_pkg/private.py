@@ -1,4 +1,4 @@
-"""Folders of this user's own in places where all may write: never another's, never behind a link."""
+"""Folders that belong to this user, in places where every user can write. Links are not followed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from nav_pkg.core import DataError
 
 
 def private_folder(path: Union[str, Path], variable: str) -> Path:
-    """Make a folder that this user alone may enter, or check one that is there.
+    """Create a folder that only this user can enter, or check an existing one.
 
-    The last part of the path is not followed: whoever may write beside it could make it a link to another
-    folder, or make the folder first, and so read or replace what is written.
+    The last part of the path is not followed if it is a link. Other users may be able to write to the parent
+    folder: they could put a link or their own folder there, and read or replace what is written.
 
     Args:
-        path: of the folder; the one that it lies in must exist.
-        variable: environment variable that chooses another place, for messages.
+        path: of the folder; its parent must exist.
+        variable: environment variable that selects another place, for error messages.
 
     Returns:
-        The path. The folder is a real one, owned by this user, of mode 0700.
+        The path. It is a real folder, owned by this user, with mode 0700.
 
     Raises:
-        DataError: it can't be made, or something of another user, a link or a file stands there.
+        DataError: it cannot be created, or the path is a link, a file or belongs to another user.
     """
     path = Path(path)
     try:
@@ -43,16 +43,16 @@ def private_folder(path: Union[str, Path], variable: str) -> Path:
 
 
 def open_private(path: Union[str, Path], flags: int) -> int:
-    """Open a file without following a link; made with mode 0600 where `flags` say so.
+    """Open a file without following a link. With O_CREAT, a new file gets mode 0600.
 
     Args:
         path: of the file, in a private folder.
-        flags: as of `os.open`.
+        flags: as in `os.open`.
 
     Returns:
         The file descriptor.
 
     Raises:
-        OSError: as of `os.open`; ELOOP where a link stands there.
+        OSError: as in `os.open`; ELOOP if the path is a link.
     """
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,7 +1,7 @@
-"""Read small files of any origin: ordinary ones alone, bounded, in UTF-8, JSON and YAML by a schema.
+"""Safe reading of small files of any origin: only regular files, limited size, UTF-8, JSON/YAML by schema.
 
-Whatever lies under the name (a folder, a FIFO, noise, a hundred thousand brackets), the answer is the
-content or a DataError of one line, at once.
+Whatever the path names (a folder, a FIFO, random bytes, deeply nested brackets), a function returns the
+content or raises a DataError of one line, without waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nav_pkg.fields import Field, check_fields, check_json
 PathLike = Union[str, "os.PathLike[str]"]
 
 SMALL = 64 << 20
-"""Bytes at most of a file that is read as a whole unless its reader says otherwise."""
+"""Default limit in bytes for a file that is read as a whole."""
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -44,26 +44,26 @@ def read_error(path: PathLike, error: Exception, remedy: str = "") -> DataError:
 
 
 def printable(text: str) -> str:
-    """A text for one line of a terminal: what cannot be printed is escaped."""
+    """A text for one line of a terminal, with unprintable characters escaped."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def open_regular(path: PathLike, remedy: str = "", follow: bool = True) -> BinaryIO:
-    """Open an ordinary file for reading. Nothing else is opened, and nothing is waited for.
+    """Open a regular file for reading. Anything else is refused, and the call never blocks.
 
     Args:
         path: the file.
-        remedy: ends the error's text, e.g. `; see dataset.py verify`.
-        follow: open what a symbolic link leads to; else a link is refused.
+        remedy: end of the error text, e.g. `; see dataset.py verify`.
+        follow: follow a symbolic link; otherwise refuse a link.
 
     Raises:
         DataError: it is missing, cannot be read, or is a folder, FIFO, socket or device.
     """
     try:
-        # a FIFO without a writer would make the call wait for one
+        # O_NONBLOCK: opening a FIFO without a writer would block
         fd = os.open(path, _READ if follow else _READ | os.O_NOFOLLOW)
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENXIO:  # what opening a socket gives
+        if isinstance(error, OSError) and error.errno == errno.ENXIO:  # result of opening a socket
             error = OSError(errno.ENXIO, "is a socket or device, not a file")
         if isinstance(error, OSError) and error.errno == errno.ELOOP and not follow:
             error = OSError(errno.ELOOP, "is a symbolic link, not a file")
@@ -81,22 +81,22 @@ def open_regular(path: PathLike, remedy: str = "", follow: bool = True) -> Binar
 
 
 def read_small(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> bytes:
-    """All bytes of an ordinary file.
+    """Read all bytes of a regular file.
 
     Args:
         path: the file.
-        limit: bytes that it may have at most.
-        remedy: ends the error's text.
+        limit: maximum size in bytes.
+        remedy: end of the error text.
         follow: as in `open_regular`.
 
     Raises:
-        DataError: as `open_regular`, or the file is larger.
+        DataError: as in `open_regular`, or the file is larger than `limit`.
     """
     with open_regular(path, remedy, follow) as stream:
         try:
             size = os.fstat(stream.fileno()).st_size
             parts, room = [], limit + 1 if size <= limit else 0
-            while room > 0:  # no more than there is at once, since a read takes the memory it asks for
+            while room > 0:  # at most the file's size at once: a read allocates what it requests
                 parts.append(stream.read(min(room, max(size, 0xFFFF) + 1)))
                 room -= len(parts[-1])
                 if not parts[-1]:
@@ -110,10 +110,10 @@ def read_small(path: PathLike, limit: int = SMALL, remedy: str = "", follow: boo
 
 
 def read_text(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool = True) -> str:
-    """The text of an ordinary file in UTF-8.
+    """Read the text of a regular file in UTF-8.
 
     Raises:
-        DataError: as `read_small`, or the bytes are no UTF-8; the text names the line.
+        DataError: as in `read_small`, or the bytes are not UTF-8; the error names the line.
     """
     data = read_small(path, limit, remedy, follow)
     try:
@@ -126,16 +126,16 @@ def read_text(path: PathLike, limit: int = SMALL, remedy: str = "", follow: bool
 
 
 def parse_json(data: Any, where: PathLike, non_finite: bool = False) -> Any:
-    """The value of JSON text, as far as our files use JSON.
+    """Parse JSON text, within the limits of our files.
 
     Args:
         data: bytes or text.
-        where: what is read, for the error: a file, and its line if it has several.
-        non_finite: take `NaN` and the like for null, which is what `to_json` writes for them.
+        where: what is read, for the error text: a file, and the line if it has several.
+        non_finite: read `NaN` and the like as null, as `to_json` writes them.
 
     Raises:
         DataError: not JSON, not UTF-8, nested too deep, a number that is not finite or too large for any
-            field (`NaN`, `1e999`), or text that UTF-8 cannot hold.
+            field (`NaN`, `1e999`), or text that UTF-8 cannot encode.
     """
     try:
         value = json.loads(data, parse_constant=(lambda _: None) if non_finite else None)
@@ -152,12 +152,12 @@ def read_json(path: PathLike, fields: Optional[Mapping[str, Field]] = None, limi
 
     Args:
         path: the file.
-        fields: what its entries must be; others may be there, too.
-        limit: bytes that it may have at most.
+        fields: rules of its entries; other entries are allowed.
+        limit: maximum size in bytes.
 
     Raises:
-        DataError: when the file is missing, cut or not a JSON object (see `parse_json`), or an entry is not
-            what it must be; the text names it.
+        DataError: the file is missing, truncated or not a JSON object (see `parse_json`), or an entry does
+            not match its rule; the error names the entry.
     """
     return parse_object(read_small(path, limit), path, fields)
 
@@ -165,7 +165,7 @@ def read_json(path: PathLike, fields: Optional[Mapping[str, Field]] = None, limi
 def parse_object(
     data: Any, where: PathLike, fields: Optional[Mapping[str, Field]] = None, non_finite: bool = False
 ) -> Dict[str, Any]:
-    """A JSON object out of bytes or text; arguments and errors as those of `parse_json` and `read_json`."""
+    """Parse a JSON object; arguments and errors as in `parse_json` and `read_json`."""
     return _object(parse_json(data, where, non_finite), where, fields)
 
 
@@ -181,23 +181,24 @@ def _object(
 def read_json_lines(
     path: PathLike, fields: Mapping[str, Field], strict: str = "", limit: int = SMALL
 ) -> Tuple[List[Dict[str, Any]], List[int]]:
-    """Read a file of JSON objects, one a line, as far as it can be read.
+    """Read a file of JSON objects, one per line, and skip unreadable lines.
 
     Args:
         path: the file.
-        fields: what the entries of each object must be.
-        strict: refuse a line that is JSON, but not such an object; the text ends the error.
-        limit: bytes that it may have at most.
+        fields: rules of the entries of each object.
+        strict: if not empty, refuse a line of valid JSON that does not match `fields`; the text ends the
+            error.
+        limit: maximum size in bytes.
 
     Returns:
-        The objects, in order, and the numbers (from 1) of the lines that are something else: damaged,
-        or cut by a crash. Empty lines are neither.
+        The objects, in order, and the numbers (from 1) of the unreadable lines: damaged, or truncated by a
+        crash. Empty lines are skipped.
 
     Raises:
-        DataError: the file is missing, cannot be read, or is larger, or what `strict` refuses.
+        DataError: the file is missing, cannot be read or is too large, or `strict` refuses a line.
     """
     found, unreadable = [], []
-    # not splitlines(), for which characters that a text may hold end lines, too
+    # not splitlines(): it also splits at characters that a JSON text may contain
     for number, line in enumerate(read_small(path, limit).split(b"\n"), 1):
         if not line.strip():
             continue
@@ -217,11 +218,11 @@ def read_json_lines(
 
 
 def read_yaml(path: PathLike, fields: Optional[Mapping[str, Field]] = None) -> Dict[str, Any]:
-    """Read a YAML file that holds a mapping of plain values, as JSON has them.
+    """Read a YAML file that holds a mapping of plain values, like a JSON object.
 
     Raises:
-        DataError: the file is missing, cannot be read, no YAML or something else, or an entry is not what it
-            must be; the text names it.
+        DataError: the file is missing, cannot be read or is not such a YAML file, or an entry does not match
+            its rule; the error names the entry.
     """
     import yaml
 
@@ -237,10 +238,10 @@ def read_yaml(path: PathLike, fields: Optional[Mapping[str, Field]] = None) -> D
 
 
 def _measure(value: Any, known: Dict[int, int], depth: int) -> int:
-    """How many values there are, where those that aliases repeat count each time; a ValueError for too many.
+    """Count the values; a value that YAML aliases repeat counts each time.
 
     Raises:
-        ValueError: too many or too deep, or something that JSON does not have (a date, a set, bytes).
+        ValueError: too many values, nested too deep, or a type that JSON does not have (date, set, bytes).
     """
     if depth > 64:
         raise ValueError("nested too deep")

@@ -1,7 +1,7 @@
-"""What the JSON and YAML files of logs, DAGs and robots hold: the entries that any command relies on.
+"""Schemas of the JSON and YAML files of logs, DAGs and robots: the entries that commands rely on.
 
-Entries that are not named here may be there as well, and null stands for what is not known, so that files
-of other versions stay readable. Datasets have schemas of their own (`nav_pkg.data`).
+Files may have further entries, and null stands for an unknown value. Files of other versions therefore stay
+readable. Datasets have their own schemas (`nav_pkg.data`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nav_pkg.fields import (
 Schema = Dict[str, Field]
 
 _COUNT = whole(0, 10**12)
-_REAL = number(-1e100, 1e100)  # of which sums and squares are numbers, too
+_REAL = number(-1e100, 1e100)  # sums and squares of it stay finite
 _LENGTH = number(0, 1e100)
 _SHARE = number(0, 1)
 _SIZE = whole(0, 100_000)
@@ -61,7 +61,7 @@ _SCORES: Schema = {
     "confusion": a_list(a_list(_COUNT)),
 }
 SCORES = an_object(_SCORES)
-"""What `learn.metrics.scores` gives, as far as it is known."""
+"""Result of `learn.metrics.scores`; every entry is optional."""
 
 _EPISODE_SCORES = an_object({**{key: field.required for key, field in _SCORES.items()}, "frames": _COUNT})
 
@@ -73,7 +73,7 @@ METRICS: Schema = {
 """A line of metrics.jsonl."""
 
 TIMING: Schema = {"episode": whole(1).required, "time": _REAL}
-"""A line of timing.jsonl; what else it has are numbers, too."""
+"""A line of timing.jsonl; its other entries are numbers."""
 
 CONFIG: Schema = {
     "flags": OBJECT.required,
@@ -82,7 +82,7 @@ CONFIG: Schema = {
     "device": LINE,
     "versions": table(LINE),
 }
-"""config.json of a training, and what results.json and evaluations repeat of it."""
+"""config.json of a training, and its copies in results.json and evaluations."""
 
 RESULTS: Schema = {
     "network": LINE,
@@ -185,7 +185,7 @@ EVALUATION: Schema = {
         )
     ),
 }
-"""evaluation.json, as far as it is read again."""
+"""evaluation.json: the entries that are read again."""
 
 # A DAG.
 
@@ -228,7 +228,7 @@ PLAN: Schema = {
 """plan.json of a DAG."""
 
 PLACES: Schema = {**PLAN, "data_root": LINE.required, "summary_dir": LINE.required}
-"""The same, where it has to say where the jobs' files lie."""
+"""plan.json, for readers that need the folders of the jobs' files."""
 
 SUBMITTED: Schema = {"cluster": whole(0), "rescue": whole(0, 10_000), "pool": LINE, "time": _REAL}
 """submitted.json of a DAG."""
@@ -260,4 +260,4 @@ ROBOT: Schema = {
     "command": an_object({"timeout": _LENGTH}),
     "guard": OBJECT,
 }
-"""A robot's YAML file; `cameras` and `runs` are checked where they are used."""
+"""A robot's YAML file. The code that uses `cameras` and `runs` checks them."""

@@ -1,4 +1,4 @@
-"""How every script begins, in a shell that may know nothing of nav_pkg: it needs nothing but Python."""
+"""The start of every script. It works in a shell without nav_pkg's set-up: it needs only Python."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathlib import Path
 from typing import NoReturn
 
 LEAST_ADDRESSES = 800_000_000
-"""Bytes of address space below which NumPy or PyTorch end their import with a traceback, or never."""
+"""Minimum address space, bytes. With less, the import of NumPy or PyTorch fails with a traceback or hangs."""
 
 
 def run(name: str, package: str = "nav_pkg.cli") -> NoReturn:
-    """Import a command and run it to its exit code.
+    """Import a command, run it, and exit with its exit code.
 
     Args:
-        name: of its module.
-        package: that its module is in.
+        name: name of its module.
+        package: package of the module.
     """
     _run(name, "nav_pkg.cli.entry", f"{package}.{name}")
 
 
 def run_node(name: str) -> NoReturn:
-    """Import a ROS node and run it to its exit code.
+    """Import a ROS node, run it, and exit with its exit code.
 
     Args:
-        name: of its module in `nav_pkg.ros`.
+        name: name of its module in `nav_pkg.ros`.
     """
     _run(name, "nav_pkg.ros.shell", f"nav_pkg.ros.{name}")
 
 
 def open_standard_files() -> None:
-    """Open what is closed of stdin, stdout and stderr on /dev/null.
+    """Open /dev/null for each of stdin, stdout and stderr that is closed.
 
-    The next file to be opened would get its number otherwise, and what a library prints would be written
+    Otherwise the next opened file would get its descriptor number, and output of a library could be written
     into a dataset.
     """
     while True:
@@ -68,7 +68,7 @@ def _run(name: str, runner: str, module: str) -> NoReturn:
         run_it = importlib.import_module(runner).run
         run_it(importlib.import_module(module).main)
     except ModuleNotFoundError as missing:
-        if os.environ.get("NAV_PKG_ROOT"):  # env.sh was sourced: then it is a fault
+        if os.environ.get("NAV_PKG_ROOT"):  # env.sh was sourced: then it is a bug
             raise
         root = Path(__file__).resolve().parents[1]
         print(
@@ -77,6 +77,6 @@ def _run(name: str, runner: str, module: str) -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(2)
-    except KeyboardInterrupt:  # while it was being imported
+    except KeyboardInterrupt:  # during the imports
         print("stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

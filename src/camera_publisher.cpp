@@ -67,7 +67,7 @@ void CameraPublisher::PublishDepth(const ros::Time& stamp) {
   if (depth_publisher_.getNumSubscribers() > 0) {
     std::string error;
     if (!reader_.Read(sensor_->Camera(), width, height, &depth_, &error)) {
-      // The board hears nothing, so that the step's reply names this topic.
+      // Nothing is reported to the board, so the step's reply names this topic as missing.
       if (!depth_failed_) gzerr << "[nav_pkg] no depth images: " << error << "\n";
       depth_failed_ = true;
       return;
@@ -92,11 +92,11 @@ void CameraPublisher::PublishDepth(const ros::Time& stamp) {
 }
 
 sensor_msgs::CameraInfo CameraPublisher::Info(unsigned width, unsigned height) const {
-  // A pinhole without distortion; the centre of pixel (0, 0) is at (0, 0), as in OpenCV.
+  // A pinhole camera without distortion; the centre of pixel (0, 0) is at (0, 0), as in OpenCV.
   const gazebo::rendering::CameraPtr camera = sensor_->Camera();
   const double half = camera->HFOV().Radian() / 2.0;
   const double focal = width / 2.0 / std::tan(half);
-  // The vertical field of view follows from the colour image's shape, whatever this image's is.
+  // The vertical field of view follows from the aspect ratio of the colour image, not of this image.
   const double focal_y = focal * (static_cast<double>(height) / width) *
                          (static_cast<double>(camera->ImageWidth()) / camera->ImageHeight());
   const double cx = (width - 1) / 2.0;

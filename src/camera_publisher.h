@@ -19,12 +19,12 @@ namespace nav_pkg {
 
 class CameraPublisher {
  public:
-  // Physics thread. Publishes every frame of `sensor` from now on, stamped with the simulated time
-  // of the poses that it shows. `number` tells the robot's cameras apart; 0 is the first one.
+  // Physics thread. From now on publishes every frame of `sensor`, stamped with the simulated time of the
+  // poses that it shows. `number` identifies the robot's camera; 0 is the first one.
   void Attach(const gazebo::sensors::CameraSensorPtr& sensor, const Config& config,
               ros::NodeHandle* node, FrameBoard* board, int number = 0);
   bool attached() const { return static_cast<bool>(sensor_); }
-  // Rendering thread, before the first frame: what belongs to that thread.
+  // Rendering thread, before the first frame: settings that belong to this thread.
   void Prepare();
   void Detach() { connection_.reset(); }
 

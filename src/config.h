@@ -1,4 +1,4 @@
-// What the plugin is told by its SDF element and, for the mode, by the ROS parameter server.
+// The plugin's settings: from its SDF element and, for the mode, from the ROS parameter server.
 #ifndef NAV_PKG_CONFIG_H
 #define NAV_PKG_CONFIG_H
 
@@ -10,7 +10,7 @@
 
 namespace nav_pkg {
 
-// A further colour camera of the robot, beside the one that gives colour and depth.
+// An additional colour camera of the robot, beside the one for colour and depth.
 struct SideCamera {
   std::string sensor;  // name in the model
   std::string rgb;     // topics
@@ -19,22 +19,22 @@ struct SideCamera {
   std::string optical_frame;
 };
 
-// The defaults are those of config/robot/drone.yaml, which nav_pkg.sim.description writes into the
-// <plugin> element of the run's own world. docs/simulator.md lists all elements.
+// The defaults are those of config/robot/drone.yaml, which nav_pkg.sim.description writes into the <plugin>
+// element of the run's world. docs/simulator.md lists all elements.
 struct Config {
   std::string robot = "drone";  // model name
-  bool ground = false;          // it stays on the floor; else it flies
-  bool lockstep = true;         // false: free-running; the parameter /gazebo/lockstep wins
+  bool ground = false;          // the robot stays on the floor; otherwise it flies
+  bool lockstep = true;         // false: free-running; the parameter /gazebo/lockstep has priority
   int depth_width = 160;        // pixels; 0: no depth images
   int depth_height = 90;
-  std::uint64_t seed = 0;       // of sensor noise until the first reset gives another
+  std::uint64_t seed = 0;       // of sensor noise until a reset sets another one
   double scan_noise = 0.01;     // m, standard deviation
   double command_timeout = 0.5; // s of simulated time, free-running: an older command counts as zero
-  double timeout = 30.0;        // s of wall time, for requests that name none
+  double timeout = 30.0;        // s of wall time, for requests without a timeout
   double clock_rate = 0.0;      // Hz; 0: each control period in lock-step, 100 Hz free-running
 
-  // Messages that a publisher keeps for a subscriber that is late. In lock-step the nodes that matter
-  // are waited for and nothing may be lost meanwhile; free-running, an old image is worth nothing.
+  // Queue size of publishers. In lock-step the nodes are waited for and no message may be lost; when
+  // free-running, an old image is useless.
   std::uint32_t queue() const { return lockstep ? 256 : 2; }
 
   std::string command = "/cmd_vel";

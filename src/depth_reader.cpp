@@ -20,7 +20,7 @@ constexpr unsigned kFloat = 0x1406;
 
 bool DepthReader::FindReadPixels(std::string* error) {
   if (read_pixels_) return true;
-  // The library that OGRE has loaded into this process, whatever its origin.
+  // The library that OGRE has loaded into this process, wherever it comes from.
   void* library = dlopen("libGL.so.1", RTLD_LAZY | RTLD_GLOBAL);
   if (library) read_pixels_ = reinterpret_cast<ReadPixels>(dlsym(library, "glReadPixels"));
   if (!read_pixels_) *error = "libGL.so.1 offers no glReadPixels";

@@ -17,7 +17,7 @@ bool Drone::Attach(const gazebo::physics::WorldPtr& world, const std::string& na
     model_.reset();
     return false;
   }
-  // Without this Gazebo drops the contacts of a pair that no Gazebo topic listens to.
+  // Without this Gazebo drops contacts of pairs without a subscriber on a Gazebo topic.
   world->Physics()->GetContactManager()->SetNeverDropContacts(true);
   link_->SetAutoDisable(false);
   height_ = link_->WorldPose().Pos().Z();
@@ -72,7 +72,7 @@ void Drone::CollectContacts() {
     if (contact.count == 0 || !contact.collision1 || !contact.collision2) continue;
     const bool first = contact.collision1->GetLink() == link_;
     if (!first && contact.collision2->GetLink() != link_) continue;
-    // The robot's collision is always named first.
+    // The robot's collision is always the first name.
     const auto* own = first ? contact.collision1 : contact.collision2;
     const auto* other = first ? contact.collision2 : contact.collision1;
     gazebo_msgs::ContactState state;

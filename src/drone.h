@@ -1,4 +1,4 @@
-// The robot as the physics thread sees it: state, forces, placing, contacts.
+// The robot in the physics thread: state, forces, placement, contacts.
 #ifndef NAV_PKG_DRONE_H
 #define NAV_PKG_DRONE_H
 
@@ -15,11 +15,11 @@
 
 namespace nav_pkg {
 
-// All methods belong to the physics thread.
+// All methods must be called in the physics thread.
 class Drone {
  public:
-  // Finds the model; false as long as the world has none of that name. `ground`: it drives on the
-  // floor, at the height where it stands now or is put by Place; else it flies.
+  // Finds the model; false while the world has no model of that name. `ground`: the robot drives on the
+  // floor, at its current height or that of the last Place; otherwise it flies.
   bool Attach(const gazebo::physics::WorldPtr& world, const std::string& name, bool ground);
   bool attached() const { return static_cast<bool>(link_); }
 
@@ -28,13 +28,13 @@ class Drone {
   // Applies the controller's wrench for the coming physics step.
   void Move();
 
-  // Puts the robot at a pose (world frame) at rest, with no force or torque left over.
+  // Places the robot at rest at a pose (world frame); clears all forces and torques.
   void Place(const ignition::math::Pose3d& pose);
 
-  // Whether the state is finite; physics that went wrong must not reach anybody silently.
+  // Whether the state is finite. A physics failure must not stay undetected.
   bool Finite() const;
 
-  // Adds the contacts of the physics step just done to those of the frame.
+  // Adds the contacts of the last physics step to those of the frame.
   void CollectContacts();
   void ClearContacts() { contacts_.clear(); }
   std::vector<gazebo_msgs::ContactState> Contacts() const;

@@ -1,4 +1,4 @@
-// Which sensor has published which stamp: what a step waits for.
+// Records which sensor has published which stamp; a step waits for all sensors.
 #ifndef NAV_PKG_FRAME_BOARD_H
 #define NAV_PKG_FRAME_BOARD_H
 
@@ -14,7 +14,7 @@ namespace nav_pkg {
 
 class FrameBoard {
  public:
-  // From now on each frame has to be published by this sensor (a topic name).
+  // From now on, every frame requires a message of this sensor (a topic name).
   void Expect(const std::string& sensor) {
     std::lock_guard<std::mutex> lock(mutex_);
     last_.emplace(sensor, -1);
@@ -26,8 +26,8 @@ class FrameBoard {
     changed_.notify_all();
   }
 
-  // Waits until all sensors have published this exact stamp. Returns an empty text or the names of
-  // those that have not.
+  // Waits until all sensors have published this exact stamp. Returns an empty text, or the names of the
+  // sensors that have not.
   std::string Wait(std::int64_t stamp_ns, Deadline deadline) {
     std::unique_lock<std::mutex> lock(mutex_);
     const auto missing = [&] {

@@ -25,7 +25,7 @@ void Gate::RunJobs(std::unique_lock<std::mutex>& lock) {
     } catch (const std::exception& error) {
       result = error.what();
     } catch (...) {
-      // Gazebo's own exceptions derive from nothing.
+      // Gazebo's own exceptions have no common base class.
       result = "Gazebo refused (see its output)";
     }
     lock.lock();
@@ -82,7 +82,7 @@ std::string Gate::Run(std::function<std::string()> work, Deadline deadline) {
       jobs_.erase(place);
       return "the physics thread did not answer in time (the world may be paused in Gazebo itself)";
     }
-    // It is being run at this moment, and may use what the caller holds: it has to end first.
+    // The job is running and may use the caller's data: wait for its end.
     to_clients_.wait(lock, [&] { return job->done; });
   }
   return job->done ? job->result : kStopped;

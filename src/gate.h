@@ -20,31 +20,31 @@ Deadline InSeconds(double seconds);
 
 // Holds the physics thread until a client grants it steps, and runs the clients' jobs in it.
 //
-// Holding the thread inside WorldUpdateBegin costs nothing per step, whereas pausing the world and
-// calling World::Step() costs about 50 ms a call. Jobs (teleport, spawn, properties) run in the
-// physics thread, so that they never race with it: while it is held, or at its next update.
-// All waits have a deadline, and once the world stops every wait ends.
+// Holding the thread inside WorldUpdateBegin costs nothing per step; pausing the world and calling
+// World::Step() costs about 50 ms per call. Jobs (teleport, spawn, properties) run in the physics thread:
+// while it is held, or at its next update. So they never race with it. All waits have a deadline, and all
+// waits end when the world stops.
 class Gate {
  public:
   // Physics thread. Runs the waiting jobs and returns when the next step may be taken.
-  // `running` tells whether the world still runs: it is asked at least every 50 ms, because Gazebo
-  // joins this thread when it shuts down and would wait for ever.
+  // `running` returns whether the world still runs. It is called at least every 50 ms, because Gazebo
+  // joins this thread at shutdown and would wait forever.
   void Pass(const std::function<bool()>& running);
 
-  // Grants `steps` steps and waits until they are all done and the thread is held again.
-  // Returns an empty text, or what went wrong; the steps not yet taken are then revoked.
+  // Grants `steps` steps and waits until all are done and the thread is held again. Returns an empty
+  // text or an error; after an error the remaining steps are revoked.
   std::string Step(std::uint64_t steps, Deadline deadline);
 
   // Runs `job` in the physics thread and waits for it. The job returns an empty text or an error.
   std::string Run(std::function<std::string()> job, Deadline deadline);
 
-  // Lock-step: hold whenever no step is granted. Paused does the same while free-running.
+  // Lock-step: hold the thread while no step is granted. Paused does the same when free-running.
   void SetLockstep(bool on);
   void SetPaused(bool on);
   bool lockstep() const;
   bool paused() const;
 
-  // Lets the thread go for good; all clients get an error.
+  // Releases the thread permanently; all clients get an error.
   void Stop();
 
  private:

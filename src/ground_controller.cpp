@@ -23,7 +23,7 @@ FloorWrench GroundController::Update(const VelocityCommand& command, double heig
   const Vector3d own = heading.RotateVectorReverse(velocity);
   const double turning = orientation.RotateVector(angular_velocity).Z();
 
-  // The heading frame turns: without the terms with `turning` the robot would skid outwards in curves.
+  // The heading frame rotates: without the terms with `turning` the robot would skid outwards in curves.
   const double forward =
       Limit(gains_.forward_rate * (command.linear.X() - own.X()), gains_.max_acceleration) - turning * own.Y();
   const double sideways = Limit(turning * own.X() - gains_.sideways_rate * own.Y(), gains_.max_grip);
@@ -33,7 +33,7 @@ FloorWrench GroundController::Update(const VelocityCommand& command, double heig
   FloorWrench wrench;
   wrench.force = heading.RotateVector(Vector3d(forward, sideways, upwards)) * mass;
 
-  // The rotation that takes the robot's own vertical to the floor's, body frame.
+  // The rotation from the robot's vertical axis to that of the floor, body frame.
   const Vector3d up = orientation.RotateVector(Vector3d::UnitZ);
   Vector3d tilt = up.Cross(Vector3d::UnitZ);
   const double sine = tilt.Length();

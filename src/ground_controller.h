@@ -9,14 +9,14 @@
 
 namespace nav_pkg {
 
-// What the floor does to the robot: a force in the world frame (N) and a torque in the body frame (N m).
+// Effect of the floor on the robot: a force in the world frame (N), a torque in the body frame (N m).
 struct FloorWrench {
   ignition::math::Vector3d force;
   ignition::math::Vector3d torque;
 };
 
 struct GroundGains {
-  double forward_rate = 8.0;            // 1/s: acceleration wanted per m/s of error
+  double forward_rate = 8.0;            // 1/s: desired acceleration per m/s of error
   double sideways_rate = 20.0;          // 1/s: how soon the wheels stop a slip
   double yaw_rate = 8.0;                // 1/s: angular acceleration per rad/s of error
   double max_acceleration = 2.5;        // m/s^2
@@ -25,16 +25,16 @@ struct GroundGains {
   double stiffness = 30.0;              // rad/s, natural frequency of height, roll and pitch (damping 1)
 };
 
-// A differential drive without its wheels. Forward and turning speed follow the command with the limits
-// of a TurtleBot3 Burger's own motion planner (2.5 m/s^2, 3.2 rad/s^2); there is no sideways
-// motion but slip, which the wheels stop. The floor is a stiff, damped spring that holds height, roll and
-// pitch: the robot's model has no gravity and does not touch the floor, so that whatever it touches is
-// an obstacle, and equal commands give equal bytes. Without memory, as VelocityController.
+// A differential drive without wheels. Forward and turning speed follow the command within the limits of a
+// TurtleBot3 Burger's motion planner (2.5 m/s^2, 3.2 rad/s^2). The only sideways motion is slip, which the
+// wheels stop. The floor is a stiff, damped spring that holds height, roll and pitch: the robot's model has
+// no gravity and does not touch the floor. Therefore every contact is an obstacle, and equal commands give
+// equal bytes. Without state, like VelocityController.
 class GroundController {
  public:
   explicit GroundController(const GroundGains& gains = GroundGains()) : gains_(gains) {}
 
-  // height is that of the model's origin on the floor (m); pose and velocity in the world frame, angular
+  // `height` is that of the model's origin on the floor (m); pose and velocity in the world frame, angular
   // velocity in the body frame, mass in kg, inertia (diagonal, body frame) in kg m^2.
   FloorWrench Update(const VelocityCommand& command, double height, const ignition::math::Pose3d& pose,
                      const ignition::math::Vector3d& velocity,

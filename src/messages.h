@@ -1,4 +1,4 @@
-// Gazebo's types to and from ROS messages.
+// Conversion between Gazebo's types and ROS messages.
 #ifndef NAV_PKG_MESSAGES_H
 #define NAV_PKG_MESSAGES_H
 
@@ -46,7 +46,7 @@ inline ignition::math::Vector3d FromMessage(const geometry_msgs::Vector3& v) {
 
 inline bool Finite(const geometry_msgs::Vector3& v) { return FromMessage(v).IsFinite(); }
 
-// A quaternion of zeros (a message left empty) means no rotation; any other is normalised.
+// A quaternion of zeros (an empty message) means no rotation; any other is normalised.
 inline ignition::math::Pose3d FromMessage(const geometry_msgs::Pose& pose) {
   ignition::math::Quaterniond rotation(pose.orientation.w, pose.orientation.x, pose.orientation.y,
                                        pose.orientation.z);

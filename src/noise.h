@@ -1,4 +1,4 @@
-// Sensor noise as a pure function of (seed, frame, index), independent of threads and of history.
+// Sensor noise as a pure function of (seed, frame, index), independent of threads and history.
 #ifndef NAV_PKG_NOISE_H
 #define NAV_PKG_NOISE_H
 
@@ -16,8 +16,8 @@ inline std::uint64_t Mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// A sample of the standard normal distribution (Box-Muller) for a counter.
-// The global generator of Gazebo is no choice: its threads share it, so that its order is chance.
+// A sample of the standard normal distribution (Box-Muller) for a counter. Gazebo's global generator is
+// not suitable: several threads share it, so the order of its samples is random.
 inline double Gaussian(std::uint64_t seed, std::uint64_t frame, std::uint64_t index) {
   const std::uint64_t key = Mix(Mix(Mix(seed) ^ frame) ^ index);
   const double scale = 1.0 / 9007199254740992.0;  // 2^-53

@@ -32,7 +32,7 @@ ros::Time Stamp(std::int64_t ns) {
   return time;
 }
 
-// The names that the visuals of a model's links will have in the rendering scene.
+// The names of the visuals of a model's links in the rendering scene.
 void VisualNames(const gazebo::physics::ModelPtr& model, std::vector<std::string>* names) {
   for (const auto& link : model->GetLinks()) {
     const sdf::ElementPtr element = link->GetSDF();
@@ -44,7 +44,7 @@ void VisualNames(const gazebo::physics::ModelPtr& model, std::vector<std::string
   for (const auto& nested : model->NestedModels()) VisualNames(nested, names);
 }
 
-// The line that the process control looks for; then Gazebo is asked to end, as by Ctrl-C.
+// Prints the line that nav_pkg.sim.gazebo looks for, then ends Gazebo as Ctrl-C does.
 void Fail(const std::string& text) {
   std::fprintf(stderr, "[nav_pkg] fatal: %s\n", text.c_str());
   kill(getpid(), SIGINT);
@@ -53,7 +53,7 @@ void Fail(const std::string& text) {
 }  // namespace
 
 LockstepPlugin::~LockstepPlugin() {
-  // The spinner waits for running callbacks, and those for the gate and the board.
+  // The spinner waits for running callbacks, which in turn wait for the gate and the board.
   gate_.Stop();
   board_.Stop();
   connections_.clear();
@@ -68,7 +68,7 @@ LockstepPlugin::~LockstepPlugin() {
 void LockstepPlugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr element) {
   world_ = world;
   config_ = Config::Read(element);
-  // Here, so that the rendering thread never sees this list grow.
+  // Filled here, so that this list never grows while the rendering thread reads it.
   for (std::size_t i = 0; i < config_.side_cameras.size(); ++i) side_cameras_.emplace_back(new CameraPublisher);
   seed_ = config_.seed;
   now_ns_ = Nanoseconds(world->SimTime());
@@ -88,8 +88,8 @@ void LockstepPlugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr eleme
     return gate_.Run(std::move(job), InSeconds(config_.timeout));
   };
   const auto after_change = [this](const std::function<bool()>& done) {
-    // Gazebo inserts and removes models at the end of an update: in lock-step, one in which
-    // nothing moves; otherwise the next one.
+    // Gazebo inserts and removes models at the end of an update: in lock-step that of a null step,
+    // otherwise that of the next update.
     const Deadline deadline = InSeconds(config_.timeout);
     while (true) {
       bool finished = false;
@@ -120,11 +120,11 @@ void LockstepPlugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr eleme
   connections_.push_back(Events::ConnectWorldUpdateEnd([this] { OnUpdateEnd(); }));
   connections_.push_back(Events::ConnectPreRender([this] { OnPreRender(); }));
 
-  // Three threads: one may wait in a step while others answer questions.
+  // Three threads: one may wait in a step while the others answer requests.
   spinner_.reset(new ros::AsyncSpinner(3, &queue_));
   spinner_->start();
   state_.PublishClock(Stamp(now_ns_));
-  // Not through Gazebo's console, which keeps messages in a buffer: the process control waits for this.
+  // Not through Gazebo's console, which buffers messages: nav_pkg.sim.gazebo waits for this line.
   std::fprintf(stderr, "[nav_pkg] ready: %s, physics step %g ms, robot %s\n",
                config_.lockstep ? "lock-step" : "free-running", StepNs() * 1e-6,
                drone_.attached() ? config_.robot.c_str() : "none");
@@ -135,7 +135,7 @@ bool LockstepPlugin::StartRos() {
     ros::M_string remappings;
     ros::init(remappings, "gazebo", ros::init_options::NoSigintHandler);
   }
-  // Without these two a master that is not there would be waited for without end.
+  // Limits for a missing master: roscpp would wait for it without end.
   ros::master::setRetryTimeout(ros::WallDuration(5.0));
   const Deadline deadline = InSeconds(15.0);
   while (!ros::master::check()) {
@@ -183,14 +183,14 @@ std::int64_t LockstepPlugin::StepNs() const {
 
 void LockstepPlugin::OnUpdateBegin() {
   if (null_step_) {
-    // Undo what the update in which nothing moved did to the time: Gazebo has added two steps since.
+    // Undo the effect of the null step on the time: Gazebo has added two steps since then.
     null_step_ = false;
     world_->SetPhysicsEnabled(true);
     world_->SetSimTime(world_->SimTime() - gazebo::common::Time(world_->Physics()->GetMaxStepSize()));
   }
   if (!scene_ready_ && camera_.attached() && Clock::now() < scene_deadline_ && world_->Running()) {
-    // Gazebo answers its renderer's questions about the world at the end of an update: held here,
-    // it never would. So updates go on in which nothing moves until all can be seen.
+    // Gazebo answers the renderer's requests about the world at the end of an update; while this thread
+    // is held, it never would. Therefore null steps continue until the scene is complete.
     BeginNullStep();
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return;
@@ -222,7 +222,7 @@ void LockstepPlugin::OnUpdateEnd() {
   const bool due = now % period == 0;
   const double rate = config_.clock_rate > 0.0 ? config_.clock_rate : gate_.lockstep() ? 0.0 : 100.0;
   const bool tick = rate > 0.0 && (now - last_clock_ns_ >= 1e9 / rate - 1.0 || now < last_clock_ns_);
-  // The clock first: who sees a frame shall not see an older time.
+  // The clock first: a subscriber that gets a frame must not see an older time.
   if (due || tick) {
     state_.PublishClock(Stamp(now));
     last_clock_ns_ = now;
@@ -248,7 +248,7 @@ void LockstepPlugin::OnPreRender() {
 }
 
 std::string LockstepPlugin::WaitForScene(Deadline deadline) {
-  // Gazebo sends the world to its renderer piece by piece; images before the end lack objects.
+  // Gazebo sends the world to its renderer piece by piece; earlier images would lack objects.
   while (!scene_ready_ && camera_.attached()) {
     if (Clock::now() > deadline) {
       std::lock_guard<std::mutex> lock(scene_mutex_);
@@ -321,7 +321,7 @@ std::string LockstepPlugin::PlaceAtRest(const Pose3d& pose, std::uint64_t seed) 
   seed_ = seed;
   pin_ = pose;
   pinned_ = true;
-  // Whatever else moves goes back to where it began.
+  // All other moving models return to their initial poses.
   for (const auto& model : world_->Models()) {
     if (model->IsStatic() || model == drone_.model()) continue;
     model->Reset();
@@ -330,7 +330,7 @@ std::string LockstepPlugin::PlaceAtRest(const Pose3d& pose, std::uint64_t seed) 
   drone_.SetCommand(VelocityCommand());
   drone_.Place(pose);
   drone_.ClearContacts();
-  // ODE's solver draws the order of its constraints from a generator of its own.
+  // ODE's solver permutes its constraints with its own random generator.
   world_->Physics()->SetSeed(static_cast<std::uint32_t>(seed));
   const std::int64_t period = period_ns_;
   episode_ns_ = ((now_ns_ + period - 1) / period + 1) * period;

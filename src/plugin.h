@@ -29,9 +29,9 @@
 
 namespace nav_pkg {
 
-// Three kinds of threads meet here. The physics thread runs OnUpdateBegin, OnUpdateEnd and all jobs
-// given to the gate; the main thread renders (OnPreRender, CameraPublisher); the spinner's threads
-// run the service callbacks, which touch the world only through the gate.
+// Three kinds of threads: the physics thread runs OnUpdateBegin, OnUpdateEnd and all jobs given to the
+// gate. The main thread renders (OnPreRender, CameraPublisher). The spinner's threads run the service
+// callbacks, which access the world only through the gate.
 class LockstepPlugin : public gazebo::WorldPlugin {
  public:
   LockstepPlugin() = default;
@@ -44,18 +44,18 @@ class LockstepPlugin : public gazebo::WorldPlugin {
   void OnPreRender();
 
   bool StartRos();
-  void Attach();  // physics thread: finds the robot and its sensors; no harm when called again
+  void Attach();  // physics thread: finds the robot and its sensors; may be called again
 
   bool OnStep(Step::Request& request, Step::Response& reply);
   bool OnReset(Reset::Request& request, Reset::Response& reply);
   bool OnSetLockstep(std_srvs::SetBool::Request& request, std_srvs::SetBool::Response& reply);
   void OnCommand(const geometry_msgs::Twist::ConstPtr& message);
 
-  // Takes steps up to each sensor's due time and waits there for all sensors. Empty or an error.
+  // Steps up to each due time of the sensors and waits there for all of them. Returns empty or an error.
   std::string Advance(std::uint64_t steps, Deadline deadline);
   std::string PlaceAtRest(const ignition::math::Pose3d& pose, std::uint64_t seed);
   std::string WaitForScene(Deadline deadline);
-  // An update in which nothing moves and no time passes, for what Gazebo does only between updates.
+  // A null step: nothing moves and no time passes. Needed for what Gazebo does only between updates.
   void BeginNullStep();  // physics thread
   std::string NullStep(Deadline deadline);
   Deadline DeadlineOf(double seconds) const { return InSeconds(seconds > 0 ? seconds : config_.timeout); }
@@ -71,7 +71,7 @@ class LockstepPlugin : public gazebo::WorldPlugin {
   StatePublisher state_;
   std::unique_ptr<WorldServices> services_;
 
-  // Simulated time after the last step, and the sensors' period; integers, so that they compare.
+  // Simulated time after the last step, and the sensors' period. Integers compare exactly.
   std::atomic<std::int64_t> now_ns_{0};
   std::atomic<std::int64_t> period_ns_{100000000};
   std::int64_t last_clock_ns_ = -1;
@@ -81,18 +81,18 @@ class LockstepPlugin : public gazebo::WorldPlugin {
   std::int64_t episode_ns_ = 0;  // stamp of the episode's frame 0
   bool pinned_ = false;          // held at rest by a reset
   ignition::math::Pose3d pin_;
-  bool null_step_ = false;       // the present update is one in which nothing moves
+  bool null_step_ = false;       // the current update is a null step
   bool was_finite_ = true;
   Deadline scene_deadline_;
 
-  // The last command heard on the topic (free-running only).
+  // The last command received on the topic (free-running only).
   std::mutex command_mutex_;
   VelocityCommand command_;
   std::int64_t command_ns_ = -1;
 
   std::mutex client_mutex_;  // one step, reset or spawn at a time
 
-  // Rendering thread: the visuals that the scene still lacks.
+  // Rendering thread: the visuals that are still missing in the scene.
   std::vector<std::string> missing_visuals_;
   std::atomic<bool> scene_ready_{false};
   std::mutex scene_mutex_;

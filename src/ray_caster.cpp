@@ -22,7 +22,7 @@ bool RayCaster::Attach(const gazebo::physics::WorldPtr& world, const gazebo::phy
   link_ = link;
   sensor_ = sensor;
   space_ = ode->GetSpaceId();
-  // In no space: physics never sees it.
+  // In no space: physics ignores it.
   ray_ = dCreateRay(nullptr, sensor->RangeMax());
   dGeomRaySetClosestHit(ray_, 1);
   ranges_.resize(sensor->RayCount());

@@ -7,7 +7,7 @@
 #include <gazebo/physics/physics.hh>
 #include <gazebo/sensors/RaySensor.hh>
 
-// Types of Gazebo's copy of ODE, without its headers.
+// Types of Gazebo's copy of ODE; its headers are not needed.
 struct dxGeom;
 struct dxSpace;
 
@@ -15,9 +15,9 @@ namespace nav_pkg {
 
 // Casts the rays of a Gazebo ray sensor against the world's collision shapes.
 //
-// Gazebo's own MultiRayShape is not used: on meshes it takes any hit, not the nearest, and now and
-// then it reports the robot's own hull, not the same rays in two equal flights. Here each ray asks
-// for the nearest hit and the robot itself is left out.
+// Gazebo's MultiRayShape is not suitable: on meshes it takes any hit, not the nearest one. At times it
+// also reports the robot's own hull, for different rays in two equal flights. Here each ray takes the
+// nearest hit and ignores the robot.
 class RayCaster {
  public:
   RayCaster() = default;
@@ -25,12 +25,12 @@ class RayCaster {
   RayCaster(const RayCaster&) = delete;
   RayCaster& operator=(const RayCaster&) = delete;
 
-  // False when the world's physics engine is not ODE.
+  // Returns false if the world's physics engine is not ODE.
   bool Attach(const gazebo::physics::WorldPtr& world, const gazebo::physics::LinkPtr& link,
               const gazebo::sensors::RaySensorPtr& sensor);
 
-  // Physics thread. One range (m) a ray, counter-clockwise from the smallest angle; inf for no hit
-  // within the sensor's maximum.
+  // Physics thread. One range (m) per ray, counter-clockwise from the smallest angle; inf without a hit
+  // within the sensor's maximum range.
   const std::vector<double>& Cast();
 
  private:

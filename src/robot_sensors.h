@@ -1,4 +1,4 @@
-// The robot's sensors, as Gazebo has them.
+// The robot's sensors in Gazebo.
 #ifndef NAV_PKG_ROBOT_SENSORS_H
 #define NAV_PKG_ROBOT_SENSORS_H
 
@@ -14,20 +14,20 @@
 namespace nav_pkg {
 
 struct RobotSensors {
-  gazebo::sensors::CameraSensorPtr camera;  // of colour and depth; null when there is none
-  gazebo::sensors::RaySensorPtr laser;      // null when there is none
-  // In the order of Config::side_cameras; null where the model has none of that name.
+  gazebo::sensors::CameraSensorPtr camera;  // for colour and depth; null if there is none
+  gazebo::sensors::RaySensorPtr laser;      // null if there is none
+  // In the order of Config::side_cameras; null if the model has no camera of that name.
   std::vector<gazebo::sensors::CameraSensorPtr> side_cameras;
 
-  // The sensors whose scoped names begin with `prefix`. The camera is the first one that is not
-  // named as a side camera.
+  // Finds the sensors whose scoped names begin with `prefix`. The camera is the first one that is not a
+  // side camera by name.
   static RobotSensors Find(const std::string& prefix, const Config& config);
 
-  // Where the cameras that there are stand on the robot.
+  // Poses and frame names of the existing cameras.
   std::vector<MountedCamera> Mounted(const Config& config) const;
 };
 
-// The settings by which a side camera publishes: its own names, and no depth images.
+// The publishing settings of a side camera: its own names, and no depth images.
 Config SideConfig(const Config& config, const SideCamera& side);
 
 }  // namespace nav_pkg

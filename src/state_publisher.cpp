@@ -109,8 +109,8 @@ void StatePublisher::PublishState(const ros::Time& stamp) {
 
 void StatePublisher::PublishScan(const ros::Time& stamp, std::uint64_t seed, std::uint64_t frame) {
   if (scan_.getNumSubscribers() == 0) return;
-  // The rays are cast here and now, against the poses of this very step. Gazebo's own sensor thread
-  // would do it some time later; the sensor is therefore not "always on" in the model.
+  // The rays are cast here, against the poses of this step. Gazebo's own sensor thread would cast them
+  // some time later; therefore the sensor is not "always on" in the model.
   const std::vector<double>& ranges = rays_.Cast();
   const int rays = static_cast<int>(ranges.size());
   sensor_msgs::LaserScan message;
@@ -124,8 +124,8 @@ void StatePublisher::PublishScan(const ros::Time& stamp, std::uint64_t seed, std
   message.ranges.resize(rays);
   for (int i = 0; i < rays; ++i) {
     double range = ranges[i];
-    // REP 117: nothing within the range is +inf. What is too near reads as the
-    // smallest range. The noise must not make a return out of nothing.
+    // REP 117: +inf if there is no return within the range. A return below the smallest range reads as
+    // the smallest range. Noise must not create a return.
     if (std::isfinite(range)) {
       range += config_.scan_noise * Gaussian(seed, frame, static_cast<std::uint64_t>(i));
       if (range >= laser_->RangeMax()) range = std::numeric_limits<double>::infinity();

@@ -1,4 +1,4 @@
-// Everything that is published from the physics thread: clock, state, scan, contacts, frames.
+// Publisher of all messages from the physics thread: clock, state, scan, contacts, frames.
 #ifndef NAV_PKG_STATE_PUBLISHER_H
 #define NAV_PKG_STATE_PUBLISHER_H
 
@@ -23,19 +23,19 @@ struct MountedCamera {
   std::string optical_frame;
 };
 
-// All methods belong to the physics thread.
+// All methods must be called in the physics thread.
 class StatePublisher {
  public:
   void Start(const gazebo::physics::WorldPtr& world, const Config& config, ros::NodeHandle* node);
 
-  // Announces the robot's sensors; cameras and the laser may be missing.
+  // Advertises the robot's sensors; cameras and the laser may be missing.
   void Attach(Drone* drone, const gazebo::sensors::RaySensorPtr& laser,
               const std::vector<MountedCamera>& cameras);
 
   void PublishClock(const ros::Time& stamp);
 
-  // Publishes one frame: what is true after the physics step that ended at `stamp`.
-  // seed and frame select the noise.
+  // Publishes one frame: the state after the physics step that ended at `stamp`. `seed` and `frame` select
+  // the noise.
   void PublishFrame(const ros::Time& stamp, std::uint64_t seed, std::uint64_t frame);
 
  private:

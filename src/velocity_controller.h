@@ -14,14 +14,14 @@ struct VelocityCommand {
   double yaw_rate = 0.0;
 };
 
-// What the rotors do, body frame: a thrust along z (N) and torques (N m).
+// Thrust along z (N) and torques (N m) of the rotors, body frame.
 struct Wrench {
   double thrust = 0.0;
   ignition::math::Vector3d torque;
 };
 
 struct ControllerGains {
-  double horizontal_rate = 4.0;   // 1/s: acceleration wanted per m/s of horizontal velocity error
+  double horizontal_rate = 4.0;   // 1/s: desired acceleration per m/s of horizontal velocity error
   double vertical_rate = 5.0;     // 1/s
   double yaw_rate = 7.0;          // 1/s: angular acceleration per rad/s of yaw rate error
   double attitude_frequency = 30.0;  // rad/s, natural frequency of the attitude loop (damping 1)
@@ -31,10 +31,10 @@ struct ControllerGains {
   double max_torque = 2.0;        // N m, per axis
 };
 
-// A cascade without memory: velocity error -> wanted acceleration -> wanted thrust vector ->
-// attitude error -> torques. The reduced attitude control (thrust direction apart from yaw) follows
-// the idea of Lee, Leok, McClamroch, "Geometric tracking control of a quadrotor UAV on SE(3)"
-// (CDC 2010). Having no integrators, it has no state that a reset could forget.
+// A cascade without state: velocity error -> desired acceleration -> desired thrust vector -> attitude
+// error -> torques. The reduced attitude control (thrust direction separate from yaw) follows the idea of
+// Lee, Leok, McClamroch, "Geometric tracking control of a quadrotor UAV on SE(3)" (CDC 2010). Without
+// integrators, a reset has no state to clear.
 class VelocityController {
  public:
   explicit VelocityController(const ControllerGains& gains = ControllerGains()) : gains_(gains) {}

@@ -47,8 +47,8 @@ void WorldServices::Stop() {
   gazebo_node_.reset();
 }
 
-// Free-running: the world stops at the next update. In lock-step it stands still between steps
-// anyway, and a step is taken even when paused, as Gazebo's own stepping does.
+// Free-running: the world stops at the next update. In lock-step it stands still between steps anyway,
+// and a step is executed even when paused, as with Gazebo's own stepping.
 bool WorldServices::Pause(std_srvs::Empty::Request&, std_srvs::Empty::Response&) {
   gate_->SetPaused(true);
   return true;
@@ -73,8 +73,8 @@ bool WorldServices::ResetWorld(std_srvs::Empty::Request&, std_srvs::Empty::Respo
   return run_([this] { return RestoreModels(); }).empty();
 }
 
-// As gazebo_ros's, but simulated time goes on: a clock that runs backwards breaks every node that
-// is waiting for a time, and stamps would no longer be unique.
+// Like gazebo_ros, but simulated time continues. A clock that runs backwards breaks every node that waits
+// for a time, and stamps would not be unique.
 bool WorldServices::ResetSimulation(std_srvs::Empty::Request&, std_srvs::Empty::Response&) {
   std::lock_guard<std::mutex> one(*client_mutex_);
   return run_([this] {
@@ -198,7 +198,7 @@ bool WorldServices::Delete(gazebo_msgs::DeleteModel::Request& request,
   const std::string name = request.model_name;
   std::string error;
   if (name == config_.robot) {
-    // The camera, the laser and the controller hold on to it.
+    // The camera, the laser and the controller hold references to it.
     error = "DeleteModel: '" + name + "' is the robot; end the simulator instead";
   } else {
     error = run_([&]() -> std::string {
@@ -274,7 +274,7 @@ bool WorldServices::SetPhysics(gazebo_msgs::SetPhysicsProperties::Request& reque
              std::to_string(period_()) + " s";
     }
     const auto physics = world_->Physics();
-    // Gazebo adds a step to the time before it asks the plugins: that one is still of the old size.
+    // Gazebo adds a step to the time before it calls the plugins: this step still has the old size.
     world_->SetSimTime(world_->SimTime() - gazebo::common::Time(physics->GetMaxStepSize()) +
                        gazebo::common::Time(request.time_step));
     physics->SetMaxStepSize(request.time_step);

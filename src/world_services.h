@@ -1,4 +1,4 @@
-// The gazebo_msgs interface that ROS users know, answered through the gate.
+// The gazebo_msgs interface of gazebo_ros, implemented through the gate.
 #ifndef NAV_PKG_WORLD_SERVICES_H
 #define NAV_PKG_WORLD_SERVICES_H
 
@@ -25,13 +25,13 @@
 
 namespace nav_pkg {
 
-// Services and topics under /gazebo with gazebo_ros's names, types and meaning. What differs is
-// said at each: in lock-step the world stands still between steps whatever pause says.
+// Services and topics under /gazebo with gazebo_ros's names, types and meaning. Comments at the methods
+// state the differences. In lock-step the world stands still between steps, paused or not.
 class WorldServices {
  public:
-  // Runs a job in the physics thread; empty or an error.
+  // Runs a job in the physics thread; returns empty or an error.
   using Runner = std::function<std::string(std::function<std::string()>)>;
-  // Lets Gazebo insert or remove models until the question is answered with yes; empty or an error.
+  // Lets Gazebo insert or remove models until the function returns true; returns empty or an error.
   using Settler = std::function<std::string(const std::function<bool()>&)>;
 
   WorldServices(const gazebo::physics::WorldPtr& world, const Config& config, ros::NodeHandle* node,

@@ -1,1 +1,1 @@
-"""One module a command: flags, help, exit codes."""
+"""One module per command: flags, help, exit codes."""

@@ -22,7 +22,7 @@ def _topic(text: str) -> tuple[str, str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Run the command."""
     parser = Parser(prog="bag_to_dataset.py", description=__doc__)
     parser.add_argument("bags", nargs="+", metavar="BAG", help="ROS 1 bags (.bag, .bag.active), in order")
     parser.add_argument("--dataset", type=types.name, required=True, help="name of the dataset")

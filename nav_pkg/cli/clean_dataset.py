@@ -1,4 +1,4 @@
-"""clean_dataset.py: make a training dataset out of recordings: good runs, cut, split by run."""
+"""clean_dataset.py: make a training dataset from recordings: select good runs, cut them, split by run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _sources(args: argparse.Namespace, root: Path) -> dict[str, Dataset]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Run the command."""
     args = parse(argv)
     root = args.data_root.expanduser()
     if not root.is_dir():

@@ -62,7 +62,7 @@ def make_parser() -> Parser:
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """The example keeps its line."""
+    """Keeps the line break before the example."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -80,7 +80,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         )
     if args.cutend < -1:
         raise UsageError(f"--cutend {args.cutend}: give a gradient step, or -1 for all")
-    from nav_pkg.report import combine  # matplotlib and its friends take a second
+    from nav_pkg.report import combine  # matplotlib takes a second
 
     mother = args.mother_dir.expanduser()
     trainings = {name: combine.members(mother / folder) for name, folder in zip(names, args.log_folders)}

@@ -1,8 +1,8 @@
-"""dag_dagger: rounds of DAgger on a cluster, from several seeds, each step of each round a job.
+"""dag_dagger: rounds of DAgger on a cluster, from several seeds; each step of each round is a job.
 
-Every seed has rounds of its own, those of dagger.py, in TAG/seed_<seed>: fly, add, learn, fly alone. What
-a job did is not done again when another one fails. At the end dagger.py makes each seed's table, and a
-report compares the last nets.
+Every seed has its own rounds, like those of dagger.py, in TAG/seed_<seed>: fly, add, train, evaluate. A
+finished job is not repeated when another job fails. At the end dagger.py makes the table of each seed, and a
+report compares the last networks.
 
 Example:
     dag_dagger.py -t d --dataset mine --checkpoint_path tiny/seed_123 --rounds 3 --runs 4 \

@@ -1,7 +1,7 @@
-"""dag_evaluate: fly checkpoints on a cluster, one job each, as evaluate.py does; a report compares them.
+"""dag_evaluate: fly checkpoints on a cluster as evaluate.py does, one job each; a report compares them.
 
-The checkpoints are those of -m, or the models that a DAG left under the tag: all of them, or those of
---seeds and --number_of_models. Of rounds of DAgger it is the last round's. The DAG's own tag is then
+The checkpoints are those of -m, or the models that a DAG has written under the tag: all of them, or those of
+--seeds and --number_of_models. For rounds of DAgger it is the last round. The tag of this DAG is then
 TAG/evaluation.
 
 Example:

@@ -12,7 +12,7 @@ from nav_pkg.core import DataError, UsageError
 
 
 def make_parser() -> Parser:
-    """The parser of dag_report.py."""
+    """Make the parser of dag_report.py."""
     p = Parser(prog="dag_report.py", description=__doc__)
     add = p.add_argument
     add("-t", "--log_tag", type=types.name, required=True, help="log folder that gets the report")

@@ -25,7 +25,7 @@ from nav_pkg.data import files
 
 
 def make_parser() -> Parser:
-    """The parser of dag_status.py."""
+    """Make the parser of dag_status.py."""
     p = Parser(prog="dag_status.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
     add("tag", nargs="?", type=types.name, help="the DAG's tag")
@@ -46,7 +46,7 @@ def make_parser() -> Parser:
 
 
 def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
-    """The DAG as it stands, as lines of text."""
+    """The current state of a DAG as lines of text."""
     nodes = dag.look()
     counted = ", ".join(f"{number} {word}" for word, number in status.counts(nodes).items())
     left = status.seconds_left(nodes, now)
@@ -63,7 +63,7 @@ def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
 
 
 def _silence(dag: status.Dag, now: float) -> str:
-    """Why what stands there may not be so: its pool does not run, or nothing was heard for long."""
+    """A warning of a possibly stale state: the pool does not run, or DAGMan has not reported for long."""
     record = dag.folder / plan.SUBMITTED_FILE
     config = files.read_json(record, schemas.SUBMITTED).get("pool") if record.exists() else None
     own = pool.Pool(Path(config).parent) if config else None
@@ -80,14 +80,14 @@ def _silence(dag: status.Dag, now: float) -> str:
 
 
 def ended(dag: status.Dag) -> bool:
-    """Whether nothing more will happen by itself: all is done, or DAGMan has given up."""
+    """Whether the DAG has ended: all nodes are done, or DAGMan has stopped."""
     if all(node.status == "done" for node in dag.nodes.values()):
         return True
     return status.has_ended(dag.folder)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the command: 0 when the DAG is done or runs, 1 when it ended with failures."""
+    """Run the command: return 0 if the DAG is done or runs, 1 if it ended with failures."""
     args = make_parser().parse_args(argv)
     tag = args.tag or args.log_tag
     if not tag:

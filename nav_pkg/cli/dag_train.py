@@ -1,7 +1,7 @@
 """dag_train: train a network from several seeds, and with several learning rates, on a cluster.
 
-Model i is trained by main.py with the i-th of --seeds in the log folder TAG/seed_<seed>; a report compares
-all of them. With --learning_rates there are as many models for each rate, in TAG/lr_<rate>/seed_<seed>.
+main.py trains model i with the i-th of --seeds in the log folder TAG/seed_<seed>; a report compares all
+models. With --learning_rates each rate gets this number of models, in TAG/lr_<rate>/seed_<seed>.
 
 Example:
     dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3

@@ -1,7 +1,7 @@
 """dag_train_and_evaluate: train models on a cluster as dag_train.py does, and fly each as evaluate.py does.
 
-Model i is trained into TAG/seed_<seed> and then flown into TAG/seed_<seed>/evaluation; a report compares
-all of them. Flags of evaluate.py and of run_script.py go to the flights.
+Model i is trained in TAG/seed_<seed>, and its flights go to TAG/seed_<seed>/evaluation; a report compares
+all models. Flags of evaluate.py and run_script.py apply to the flights.
 
 Example:
     dag_train_and_evaluate.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_runs 10

@@ -1,7 +1,7 @@
-"""dag_train_online: learn in flight from several seeds on a cluster, one simulator and one net a job.
+"""dag_train_online: learn in flight from several seeds on a cluster; each job has one simulator and network.
 
 Model i is run_script.py --online with the i-th of --seeds in the log folder TAG/seed_<seed>; a report
-compares all of them.
+compares all models.
 
 Example:
     dag_train_online.py -t online --discrete --loss CrossEntropy --number_of_runs 20 --alpha 0.5

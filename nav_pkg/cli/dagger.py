@@ -1,8 +1,8 @@
-"""dagger.py: dataset aggregation (Ross, Gordon and Bagnell 2011): fly, add what was flown into, learn again.
+"""dagger.py: dataset aggregation (Ross, Gordon and Bagnell 2011): fly, add the flights, train, repeat.
 
-Each round flies with expert and net mixed, adds these flights with the expert's labels to the dataset,
-trains the net on all of it, and flies it alone. Every step is an ordinary command, printed before it runs,
-in a folder of its round; the same command goes on where it was cut off.
+Each round flies with a mixture of expert and network, adds these flights with the expert's labels to the
+dataset, trains the network on all data, and flies the network without the expert. Every step is an ordinary
+command, printed before it runs, in a folder of its round. The same command resumes an interrupted run.
 
 Example:
     dagger.py -t my_dagger --dataset esatv3_expert --checkpoint_path my_training --rounds 3 --runs 2 \
@@ -19,7 +19,7 @@ from nav_pkg.studies.dagger import Rounds, split
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Run the command."""
     rounds = Rounds(*split(argv))
     preflight.check(window="--graphics" in rounds.flight)
     entry.raise_on_stop_signals()

@@ -1,7 +1,7 @@
-"""demo.py: the whole path in one go: collect, clean, train, fly, report.
+"""demo.py: the whole pipeline in one command: collect, clean, train, fly, report.
 
-Runs the ordinary commands as a user would, each printed before it runs, and ends with a page. All
-that it makes lies in one folder, which it may delete and make again.
+It runs the ordinary commands, prints each before it runs, and ends with a page. All output goes to one
+folder, which the command may delete and create again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from nav_pkg.studies.demo import Demo, parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Run the command."""
     args = parser().parse_args(argv)
     begin = time.monotonic()
     demo = Demo(args)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the step that runs ends first
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the running step ends first
     preflight.check()
     try:
         page = demo.run()

@@ -1,4 +1,4 @@
-"""How every command ends: an error that the user can mend is one line on stderr and an exit code."""
+"""The end of every command: an error that the user can fix becomes one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from nav_pkg.reading import printable
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: a cluster wants the machine back. What is done is on disk, and the same command goes on."""
+    """SIGTERM, e.g. when a cluster evicts the job. All progress is on disk; the same command resumes."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, to a command that goes on when it is given again."""
+    """Ctrl-C in a command that resumes when it is repeated."""
 
 
 def raise_on_stop_signals() -> None:
-    """Let SIGINT raise Interrupted and SIGTERM raise Terminated, from here on.
+    """From now on, raise Interrupted on SIGINT and Terminated on SIGTERM.
 
-    SIGINT too: a shell that starts us in the background has it ignored.
+    SIGINT needs it too: a shell that starts this process in the background makes it ignore SIGINT.
     """
 
     def stop(number: int, _frame: object) -> NoReturn:
@@ -38,7 +38,7 @@ def raise_on_stop_signals() -> None:
 
 
 def os_error(error: OSError) -> str:
-    """The line for an error of the file system."""
+    """The error line for a file system error."""
     name = printable(
         os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
     )
@@ -47,13 +47,13 @@ def os_error(error: OSError) -> str:
 
 
 def _tell(line: str) -> None:
-    """Print a line on stderr, if somebody takes it: what it says is not worth losing the exit code."""
+    """Print a line on stderr; ignore a failure, so that the exit code is kept."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
 def _let_go() -> None:
-    """Let stdout and stderr lead nowhere if they take nothing: the interpreter's end would fail at them."""
+    """Redirect stdout and stderr to /dev/null if they cannot be written: Python's exit would fail on them."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -62,10 +62,10 @@ def _let_go() -> None:
 
 
 def _failed_file(error: OSError) -> int:
-    """Print the line for an error of the file system, or of what is printed to; its exit code.
+    """Print the line for an error of the file system or of the output; return its exit code.
 
     Raises:
-        OSError: it is of something else.
+        OSError: any other error.
     """
     if error.filename is not None:
         _tell(f"error: {os_error(error)}")
@@ -76,7 +76,7 @@ def _failed_file(error: OSError) -> int:
         errno.ENOSPC,
         errno.EDQUOT,
         errno.EFBIG,
-    ):  # files have names: it is most likely stdout
+    ):  # other files have names: most likely stdout
         reason = (error.strerror or str(error)).lower()
         _tell(f"error: cannot write to the standard output: {reason}; make room there")
         code = DataError.code
@@ -86,7 +86,7 @@ def _failed_file(error: OSError) -> int:
 
 
 def _unread() -> bool:
-    """Whether stdout or stderr is a pipe that nobody reads any more."""
+    """Whether stdout or stderr is a pipe without a reader."""
     poll = select.poll()
     for number in (1, 2):
         poll.register(number, 0)
@@ -94,28 +94,28 @@ def _unread() -> bool:
 
 
 def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) -> NoReturn:
-    """Run a command's main and exit: 0 or its own code; NavErrors as one line; 130 on Ctrl-C.
+    """Run a command's main and exit: 0 or its own code; 130 on Ctrl-C.
 
-    So are errors of the file system, whose line names the file: a path that is too long or no folder may
-    show wherever one is first used.
+    A NavError becomes one line, and so does a file system error, whose line names the file. (A path that is
+    too long or not a folder may fail wherever it is first used.)
 
-    A command that calls `raise_on_stop_signals` exits with 85 on SIGTERM; run again, it resumes. One whose
-    output nobody reads any more (`| head`) ends there, and exits with 141 as other programs do.
+    A command that calls `raise_on_stop_signals` exits with 85 on SIGTERM, and resumes when it is run again.
+    If the reader of its output is gone (`| head`), a command ends with 141, as other programs do.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # stderr does so by itself; a file's name may be any bytes
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr does by default; file names may be any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         launched.check()
         try:
             code = command(argv)
-        except SystemExit as end:  # argparse's, of --help
+        except SystemExit as end:  # from argparse's --help
             code = end.code
         sys.stdout.flush()
     except NavError as error:
         _tell(f"error: {error}")
         code = error.code
     except KeyboardInterrupt as stop:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience: it ends already
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process is already ending
         what = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
         resumes = isinstance(stop, (Terminated, Interrupted))
         _tell(f"{what}; run the same command to go on" if resumes else what)
@@ -123,10 +123,10 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     except OSError as error:
         code = _failed_file(error)
     except RuntimeError as error:
-        if "home directory" in str(error):  # pathlib's, of ~ without HOME, or of ~NAME
+        if "home directory" in str(error):  # from pathlib: ~ without HOME, or ~NAME
             _tell("error: a path begins with ~ or ~NAME, but there is no such user, or no HOME; write it out")
             code = UsageError.code
-        elif str(error).startswith("Symlink loop"):  # Path.resolve's of ELOOP before Python 3.13
+        elif str(error).startswith("Symlink loop"):  # from Path.resolve on ELOOP, before Python 3.13
             _tell(f"error: {printable(str(error))}; check this path")
             code = DataError.code
         else:

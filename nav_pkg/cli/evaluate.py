@@ -1,8 +1,8 @@
-"""evaluate.py: fly checkpoints under all combinations of conditions and report how well they fly.
+"""evaluate.py: fly checkpoints under all combinations of conditions, and report the results.
 
-Every run starts from a seeded pose along the route, and the net flies alone. The flights are
-recorded; what is measured of them goes to evaluation.json, evaluation.csv and evaluation.html in
-the log folder. The same command continues an evaluation that was cut off.
+Every run starts at a seeded pose along the route, and the network flies without the expert. The flights are
+recorded; the measures go to evaluation.json, evaluation.csv and evaluation.html in the log folder. The same
+command resumes an interrupted evaluation.
 
 Examples:
     evaluate.py -m tiny/first tiny/second -n 10 --control_delays 0 0.1 0.2 --jobs 2

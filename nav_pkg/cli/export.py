@@ -22,7 +22,7 @@ from nav_pkg.learn import prechecks
 
 
 def parser() -> Parser:
-    """The flags."""
+    """Make the parser."""
     p = Parser(prog="export.py", description=__doc__.split("\n\n")[0])
     add = p.add_argument
     add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
@@ -52,7 +52,7 @@ def parser() -> Parser:
 
 
 def _camera(args: argparse.Namespace, trained_on: Optional[Sequence[int]]) -> Tuple[int, int]:
-    """Height and width of the images that the file takes; `trained_on` is width and height."""
+    """Height and width of the exported file's input images; `trained_on` is (width, height)."""
     if (args.width is None) != (args.height is None):
         raise UsageError("export.py: give both --width and --height, or neither")
     if args.width is not None:
@@ -77,7 +77,7 @@ def _read(file: Path) -> np.ndarray:
 
 
 def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndarray]:
-    """Images to compare answers on, consecutive frames of a run."""
+    """Images for the comparison of answers: given files, or consecutive frames of a run."""
     from nav_pkg.data.reader import load_dataset
 
     if args.images:
@@ -96,13 +96,13 @@ def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndar
         raise DataError(
             f"{error} (the dataset of the training; --dataset or --images give other images to compare on)"
         ) from error
-    # the middle of the longest run rather than its start, where the robot just begins to move
+    # the middle of the longest run: at its start the robot is just beginning to move
     first = max(0, (len(run) - args.frames) // 2)
     return [run.rgb(i) for i in range(first, min(first + args.frames, len(run)))]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Run the command."""
     args = parser().parse_args(argv)
     prechecks.network(args.network)
     prechecks.checkpoint(args.checkpoint_path, args.summary_dir)

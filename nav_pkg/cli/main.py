@@ -11,12 +11,12 @@ from nav_pkg.learn import prechecks
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run; returns the exit code."""
+    """Run the command; return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     args = parse(argv)
-    # Before torch is loaded: its threads, when they wait for each other, would else spin, on cores that
-    # others need. tiny_net in lock-step on two cores: 2.9 times real time, spinning 1.8; offline beside
-    # other programs (load 20): 44 frames/s, spinning 20.
+    # Before torch is loaded: otherwise its waiting threads spin on cores that other processes need.
+    # tiny_net in lock-step on two cores: 2.9 times real time, with spinning 1.8. Offline beside other
+    # programs (load 20): 44 frames/s, with spinning 20.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if args.online:
         import nav_pkg.ros.learner
@@ -24,7 +24,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return nav_pkg.ros.learner.main(args, given(argv))
     from nav_pkg.learn.stop import Stop
 
-    with Stop(args.wall_time) as stop:  # listening before the slow import of torch
+    with Stop(args.wall_time) as stop:  # handle signals before the slow import of torch
         prechecks.training(args, given(argv))
         from nav_pkg.learn.offline import train
 

@@ -20,7 +20,7 @@ WORLD = "a world's name (esatv3; esatv3+7: with textures of seed 7), or a plan f
 
 
 def parser() -> Parser:
-    """The command's flags."""
+    """Make the parser."""
     flags = Parser(prog="make_world.py", description=__doc__.split("\n\n")[0])
     flags.add_argument("world", nargs="?", help=WORLD)
     flags.add_argument("-w", "--world", dest="world_flag", metavar="WORLD", help="the same as a flag")
@@ -56,7 +56,7 @@ def _where_sessions_look(plan: FloorPlan) -> Path:
 
 
 def _warn(plan: FloorPlan) -> None:
-    """Name the places where a pilot that follows the route comes needlessly near a wall."""
+    """Warn of points where the route is unnecessarily close to a wall."""
     for spot in tight_spots(plan):
         (x, y), place = spot.better, f"({spot.x:.2f}, {spot.y:.2f})"
         print(

@@ -28,8 +28,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Measure, print the tables, and write details.json and the tables as CSV into the log folder.
 
     Raises:
-        UsageError: no such network or way.
-        DataError: the disk refuses.
+        UsageError: no such network or way of computation.
+        DataError: a file cannot be written, or a measuring process was killed.
     """
     args = make_parser().parse_args(argv)
     for name in args.network:
@@ -41,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from nav_pkg.report.details import published_table, speed_table, structure_table
 
     found: List[Dict[str, Any]] = []
-    # each in a process of its own: what one has taken of the memory is not free for the next to take
+    # each network in its own process: memory of a former one would not be free for the next one
     for name in args.network or nets.names():
         print(f"{name} ...", flush=True)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -25,7 +25,7 @@ PARTS = ("train", "val", "test", "all")
 
 
 def make_parser() -> Parser:
-    """The parser of playback.py."""
+    """Make the parser of playback.py."""
     p = Parser(prog="playback.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("-m", "--checkpoint_path", nargs="+", required=True, help="checkpoints: log folders or files")
@@ -39,7 +39,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Print a table with a row for each run and checkpoint.
+    """Print a table with a row per run and checkpoint.
 
     Raises:
         UsageError: a flag is wrong, or a network regresses the yaw rate.

@@ -21,7 +21,7 @@ from nav_pkg.core import UsageError
 
 
 def parser() -> Parser:
-    """The flags."""
+    """Make the parser."""
     p = Parser(prog="pool.py", description=__doc__.split("\n\n")[0])
     commands = p.add_subparsers(dest="command", metavar="start|stop|status|env")
     start = commands.add_parser("start", help="start the pool, unless it runs; returns when it takes jobs")
@@ -35,7 +35,7 @@ def parser() -> Parser:
 
 
 def status() -> int:
-    """Print the state of the pool; 0 when it answers, else 4."""
+    """Print the state of the pool; return 0 if it runs, else the code of PoolError."""
     other, own = pools.configured(), pools.Pool()
     where = f"the pool of {other}" if other else f"the personal pool in {own.folder}"
     if not other and own.pid is None:

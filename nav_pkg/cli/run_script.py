@@ -1,4 +1,4 @@
-"""run_script.py: fly a number of runs in the simulator, watched and repeated until each one counts.
+"""run_script.py: fly runs in the simulator, monitored, and repeated until each one counts.
 
 Examples:
     run_script.py -t collect -w esatv3 --random_seed 512 --owr -ds --number_of_runs 2 --alpha 1

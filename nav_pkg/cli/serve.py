@@ -21,7 +21,7 @@ from nav_pkg.core import DataError, UsageError
 
 
 def make_parser() -> Parser:
-    """The parser of serve.py."""
+    """Make the parser of serve.py."""
     p = Parser(prog="serve.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add("--port", type=whole(0, 65535), default=8080, help="port on 127.0.0.1; 0 for any that is free")
@@ -35,8 +35,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Serve until Ctrl-C, or export.
 
     Raises:
-        UsageError: the port is taken, or Flask is not installed.
-        DataError: a folder is not there.
+        UsageError: the port is in use, or Flask is not installed.
+        DataError: neither the data root nor the log folder exists.
     """
     args = make_parser().parse_args(argv)
     root, logs = args.data_root.expanduser().resolve(), args.summary_dir.expanduser().resolve()

@@ -16,7 +16,7 @@ from nav_pkg.sim.network import LOOPBACK
 
 
 def parser() -> Parser:
-    """The command's flags."""
+    """Make the parser."""
     flags = Parser(prog="simulator.py", description=__doc__)
     add = flags.add_argument
     add(
@@ -43,7 +43,7 @@ def parser() -> Parser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the command: 0 after SIGINT or SIGTERM; SimulatorError when the simulator fails."""
+    """Run the command: return 0 after SIGINT or SIGTERM; raise SimulatorError if the simulator fails."""
     given = sys.argv[1:] if argv is None else list(argv)
     # roslaunch appends __name:=... and __log:=... to the arguments of every node.
     args = parser().parse_args([argument for argument in given if ":=" not in argument])
@@ -85,11 +85,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 class _Interrupted(Exception):
-    """A signal came while the simulator was starting or stopping."""
+    """A signal arrived during the start or the end of the simulator."""
 
 
 def _interrupt(stop: threading.Event) -> None:
-    """The first signal ends the wait; it also breaks off a start that may take long."""
+    """On the first signal, end the wait; it also interrupts a slow start."""
     if not stop.is_set():
         stop.set()
         raise _Interrupted

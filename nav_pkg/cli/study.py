@@ -1,4 +1,4 @@
-"""study.py: run a study (a grid of trainings over seeds, or of flights), show its progress, report it."""
+"""study.py: run a study (a grid of trainings over seeds, or of flights), show its progress, report on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nav_pkg.studies.status import counts_text, print_status
 from nav_pkg.studies.study import selected
 
 EXIT_FAILED = 5
-"""Some of the cells failed."""
+"""Exit code if some cells failed."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -47,7 +47,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     code = 0
     folders: List[StudyFolder] = []
     for name in studies.in_order() if args.study == "all" else [args.study]:
-        try:  # one after the other: one may fly what another has trained
+        try:  # in order: a study may fly what an earlier one has trained
             folder = StudyFolder(studies.load(name), args.scale, summary)
             if args.action == "status":
                 print_status(folder, args.watch)
@@ -69,7 +69,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = ()) -> int:
-    """Check all cells, then run those that are left."""
+    """Check all selected cells, then run those that are not done."""
     root = args.data_root.expanduser().resolve()
     if args.backend == "condor":
         from nav_pkg.cluster.plans.base import run as run_dag
@@ -81,7 +81,7 @@ def run(folder: StudyFolder, args: argparse.Namespace, cluster: Sequence[str] = 
     needs = {cell.digest: needs_of(cell, folder.words(cell, root, args.summary_dir), root) for cell in chosen}
     folder.open(args.extend)
     if args.backend == "condor":
-        # jobs run in other folders
+        # jobs run in other folders: make paths absolute
         source = folder.study.name if args.study == "all" else args.study
         source = str(Path(source).resolve()) if source.endswith((".yaml", ".yml")) else source
         places = ["--summary_dir", str(args.summary_dir.expanduser().resolve()), "--data_root", str(root)]

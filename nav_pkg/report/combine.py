@@ -19,28 +19,28 @@ from nav_pkg.report.scalars import Curve, falls, is_training, read_curves, score
 from nav_pkg.report.tables import Column, Table
 
 DRAWN = 2000
-"""Points of a curve that are drawn at most: more than a figure has pixels."""
+"""Maximum number of drawn points of a curve: more than a figure has pixels."""
 MARKERS = "os^Dv"
 BESIDE = 4
-"""With more curves the legend stands beside the axes, where it hides none."""
+"""With more curves than this, the legend is beside the axes, where it hides no curve."""
 DASHES = ("-", "--", "-.", ":")
 
 SEED_FOLDER = re.compile(r"(?:seed_)?([0-9]+)\Z")
-"""Name of a seed's log folder: `seed_123`, or a number of the predecessor."""
+"""Name of a seed's log folder: `seed_123`, or a number as in the predecessor."""
 
 
 def members(folder: Path) -> List[Path]:
-    """The trainings that a `--log_folders` entry names.
+    """Find the trainings that an entry of `--log_folders` names.
 
     Args:
-        folder: the log folder of a training; or a folder of them, one for each seed (`seed_123`, or `0`,
-            `1` of the predecessor); or the number of one of those (`2` is the third seed, smallest first).
+        folder: the log folder of a training; or a folder with one log folder per seed (`seed_123`, or `0`,
+            `1` as in the predecessor); or an index into such a folder (`2`: the third seed, smallest first).
 
     Returns:
         Their log folders, by seed.
 
     Raises:
-        DataError: there is none.
+        DataError: no training found.
     """
     if is_training(folder):
         return [folder]
@@ -76,12 +76,12 @@ def _by_number(folder: Path) -> List[Path]:
 
 @dataclass(frozen=True)
 class Group:
-    """The trainings that are one curve of the figure: the same but for their seed.
+    """The trainings of one curve of the figure, which differ only in their seed.
 
     Attributes:
         name: in the legend.
         folders: their log folders.
-        curves: of one scalar, in the same order.
+        curves: their curves of one scalar, in the same order.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Group:
     curves: Tuple[Curve, ...]
 
     def cut(self, steps: int) -> Group:
-        """The group up to a number of gradient steps."""
+        """Return the group, cut after a number of gradient steps."""
         curves = tuple(
             Curve(curve.steps[kept], curve.values[kept], curve.notes)
             for curve in self.curves
@@ -104,8 +104,8 @@ class Group:
         """Mean and standard deviation over seeds.
 
         Returns:
-            Gradient steps that all curves span, float64 (n,); means (n,); sample standard deviations (n,),
-            0 for one seed. Between its points a curve is linear.
+            The gradient steps that all curves span, float64 (n,); the means (n,); the sample standard
+            deviations (n,), 0 for one seed. Curves are interpolated linearly.
         """
         first = max(int(curve.steps[0]) for curve in self.curves)
         last = min(int(curve.steps[-1]) for curve in self.curves)
@@ -117,7 +117,7 @@ class Group:
 
 
 def read_groups(trainings: Mapping[str, Sequence[Path]], tag: str) -> List[Group]:
-    """The curves of a scalar of trainings, which are given by group."""
+    """Read the curves of a scalar; `trainings` maps each group to its log folders."""
     curves = iter(read_curves([folder for folders in trainings.values() for folder in folders], tag))
     return [
         Group(name, tuple(folders), tuple(next(curves) for _ in folders))
@@ -126,7 +126,7 @@ def read_groups(trainings: Mapping[str, Sequence[Path]], tag: str) -> List[Group
 
 
 def notes_of(groups: Sequence[Group]) -> List[str]:
-    """Notes for a reader of the figure: single seeds, different lengths, points and scores that lack."""
+    """Notes for readers of the figure: single seeds, different lengths, missing points and scores."""
     notes = []
     for group in groups:
         notes += [note for curve in group.curves for note in curve.notes]
@@ -144,10 +144,10 @@ def notes_of(groups: Sequence[Group]) -> List[str]:
 
 
 def combined_table(groups: Sequence[Group], tag: str) -> Table:
-    """One row a group: mean and sample standard deviation over seeds.
+    """Make one row per group: mean and sample standard deviation over seeds.
 
-    `best` is the largest value of a curve (the smallest of a loss); `area` is the area under the curve,
-    divided by the steps that it spans: the mean value while training.
+    `best` is the largest value of a curve (the smallest of a loss). `area` is the area under the curve
+    divided by the number of steps that it spans, i.e. the mean value during training.
     """
     columns = (
         Column("name", "trainings"),
@@ -177,7 +177,7 @@ def combined_table(groups: Sequence[Group], tag: str) -> Table:
 
 
 def area(curve: Curve) -> float:
-    """The area under a curve (trapezoids), divided by the steps that it spans."""
+    """The area under a curve (trapezoids), divided by the number of steps that it spans."""
     if len(curve.steps) == 1:
         return float(curve.values[0])
     widths = np.diff(curve.steps)
@@ -185,13 +185,13 @@ def area(curve: Curve) -> float:
 
 
 def mean_std(values: Sequence[float], digits: int = 4) -> str:
-    """`0.8942 ± 0.0031` over seeds; the value alone for one."""
+    """Format mean and standard deviation: `0.8942 ± 0.0031`; a single value without deviation."""
     mean = f"{float(np.mean(values)):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {float(np.std(values, ddof=1)):.{digits}f}"
 
 
 def _test_accuracy(folder: Path) -> Tuple[Optional[float], str]:
-    """The test accuracy of a training, None where there is none; and why results.json cannot be read."""
+    """The test accuracy of a training (None if unknown), and the error if results.json cannot be read."""
     try:
         found = read_results(folder) if (folder / RESULTS_FILE).exists() else {}
     except DataError as error:
@@ -200,14 +200,14 @@ def _test_accuracy(folder: Path) -> Tuple[Optional[float], str]:
 
 
 def _thinned(points: np.ndarray, subsample: int) -> np.ndarray:
-    """Every `subsample`-th point and the last one, and no more than are drawn."""
+    """Every `subsample`-th point and the last one, but not more than DRAWN."""
     every = max(subsample, -(-len(points) // DRAWN))
     kept = points[::every]
     return kept if not len(points) or (len(points) - 1) % every == 0 else np.concatenate([kept, points[-1:]])
 
 
 def drawn(group: Group, subsample: int = 1, each: bool = False) -> List[Dict[str, Any]]:
-    """The points of a group's curves in the figure: rows of trainings, step, value, deviation."""
+    """The drawn points of a group's curves: rows of name, seed, step, value, deviation."""
     rows: List[Dict[str, Any]] = []
     if each:
         for folder, curve in zip(group.folders, group.curves):
@@ -225,7 +225,7 @@ def drawn(group: Group, subsample: int = 1, each: bool = False) -> List[Dict[str
 
 
 def combined_csv(rows: Sequence[Dict[str, Any]]) -> str:
-    """The data behind the figure."""
+    """The data of the figure as CSV."""
     out = io.StringIO()
     writer = csv.DictWriter(out, ["name", "seed", "step", "value", "deviation"], lineterminator="\n")
     writer.writeheader()
@@ -235,9 +235,9 @@ def combined_csv(rows: Sequence[Dict[str, Any]]) -> str:
 
 @style.styled
 def combined_figure(rows: Sequence[Dict[str, Any]], tag: str, title: str) -> Any:
-    """The curves, each with a band of one standard deviation over seeds where there are several.
+    """Draw the curves, with a band of one standard deviation over seeds where a group has several.
 
-    Groups differ in colour, dashes and marker, so that print and any colour vision tell them apart.
+    Groups differ in colour, dashes and marker: print and any colour vision can tell them apart.
     """
     figure, axes = style.new_figure(8.0, 4.6)
     names = list(dict.fromkeys(row["name"] for row in rows))
@@ -298,22 +298,22 @@ def write(
     cutend: int = -1,
     each: bool = False,
 ) -> str:
-    """Write the figure of a scalar as PNG and SVG, the data behind it as CSV, and the table as Markdown.
+    """Write the figure of a scalar as PNG and SVG, its data as CSV, and the table as Markdown.
 
     Args:
         tag: the scalar.
-        trainings: log folders by name; those of a name are one group.
-        stem: path of the files without their ending; its folder is made when missing.
+        trainings: name of a group -> its log folders.
+        stem: path of the files without suffix; its folder is created if missing.
         title: of the figure.
         subsample: draw every n-th point.
-        cutend: gradient step at which curves end; -1 for where they end.
+        cutend: last gradient step of the curves; -1 for no limit.
         each: draw each seed instead of their mean.
 
     Returns:
-        The table, notes and the files' places, as text.
+        The table, the notes and the paths of the files, as text.
 
     Raises:
-        DataError: a training has no such scalar, or the disk refuses.
+        DataError: a training has no such scalar, or a file cannot be written.
         UsageError: a curve has no point up to `cutend`.
     """
     groups = read_groups(trainings, tag)

@@ -1,4 +1,4 @@
-"""Learning curves and confusion matrices out of a training's log folder."""
+"""Learning curves and confusion matrices from a training's log folder."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _CURVES = ("loss", "accuracy", "balanced_accuracy", "majority_accuracy", "imitat
 
 
 def read_metrics(log_folder: PathLike) -> List[Dict[str, Any]]:
-    """The episodes of a training, in order; a last line that a crash cut short is left out.
+    """Read the episodes of a training, in order, without a last line that a crash truncated.
 
     Args:
-        log_folder: with metrics.jsonl: one JSON object a line, with `episode`, `updates` and the
+        log_folder: with metrics.jsonl: one JSON object per line, with `episode`, `updates` and the
             scores `train` and `val`.
 
     Raises:
-        DataError: the file is missing, holds no episode, or a line is something else.
+        DataError: the file is missing, holds no episode, or a line is damaged.
     """
     path = Path(log_folder) / METRICS_FILE
     found, unreadable = read_json_lines(path, schemas.METRICS)
-    # Only lines of whole episodes have both parts' scores.
+    # Only complete episodes have the scores of both parts.
     records = [record for record in found if record.get("train") and record.get("val")]
-    if unreadable and unreadable[0] <= len(found):  # there are others behind it
+    if unreadable and unreadable[0] <= len(found):  # lines follow: not truncated by a crash
         raise DataError(
             f"{path}: line {unreadable[0]} is damaged; run the training's command again (without --owr), "
             "which keeps the others"
@@ -46,7 +46,7 @@ def read_metrics(log_folder: PathLike) -> List[Dict[str, Any]]:
 
 
 def read_results(log_folder: PathLike) -> Dict[str, Any]:
-    """results.json of a finished training.
+    """Read results.json of a finished training.
 
     Raises:
         DataError: it is missing or damaged.
@@ -63,7 +63,7 @@ def read_results(log_folder: PathLike) -> Dict[str, Any]:
 
 @style.styled
 def curves_figure(records: Sequence[Mapping[str, Any]]) -> Any:
-    """Loss and accuracy by gradient step: training, validation, and the majority baseline."""
+    """Draw loss and accuracy by gradient step: training, validation, and the majority baseline."""
     figure, (left, right) = style.new_figure(9.0, 3.4, ncols=2)
     steps = [record["updates"] for record in records]
     marker = "o" if len(records) < 40 else None
@@ -91,7 +91,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def curves_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """The data behind the curves, one row an episode."""
+    """The data of the curves as CSV, one row per episode."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [f"{part}_{key}" for part in ("train", "val") for key in _CURVES]
@@ -104,10 +104,10 @@ def curves_csv(records: Sequence[Mapping[str, Any]]) -> str:
 
 @style.styled
 def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> Any:
-    """Confusion matrices side by side: rows are the expert's class, columns the network's, in frames.
+    """Draw confusion matrices side by side, in frames: rows are the expert's class, columns the network's.
 
     Args:
-        matrices: by title.
+        matrices: title -> matrix.
         classes: names, in order.
     """
     figure, axes = style.new_figure(3.1 * len(matrices), 3.1, ncols=len(matrices), squeeze=False)
@@ -137,7 +137,7 @@ def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: S
 
 
 def confusion_csv(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> str:
-    """The data behind the matrices: part, expert's class, network's class, frames."""
+    """The data of the matrices as CSV: part, expert's class, network's class, frames."""
     out = io.StringIO()
     out.write("part,expert,network,frames\n")
     for part, matrix in matrices.items():

@@ -1,7 +1,7 @@
-"""The page of `make demo`: what was flown, learned and flown again, with all its numbers.
+"""The page of `make demo`: collection, training and the network's flights, with all numbers.
 
-Everything comes from what the commands left in the output folder: datasets, run logs, the training's
-log folder, and the steps' own record (their command lines and what was measured while they ran).
+All content comes from the output folder: datasets, run logs, the training's log folder, and the record of
+the steps (their command lines and measurements).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from nav_pkg.world import load_plan
 
 @dataclass
 class Step:
-    """A command that was run.
+    """An executed command.
 
     Attributes:
-        title: what it does, a few words.
-        command: its line, as it can be typed.
-        wall: how long it took, seconds.
-        simulated: simulated seconds that were watched while it flew; 0 when it does not fly.
-        watched: wall seconds that these took.
+        title: what it does, in a few words.
+        command: its command line.
+        wall: duration, wall seconds.
+        simulated: simulated seconds that were measured during its flights; 0 without flights.
+        watched: wall seconds of that measurement.
     """
 
     title: str
@@ -53,22 +53,22 @@ class Step:
 
     @property
     def ratio(self) -> Optional[float]:
-        """Simulated time over wall time while flying; None when it does not fly."""
+        """Simulated time over wall time in flight; None without flights."""
         return self.simulated / self.watched if self.watched > 0 else None
 
 
 @dataclass
 class Demo:
-    """What the demo did.
+    """Inputs of the demo's page.
 
     Attributes:
         folder: the output folder.
         steps: in order.
-        collections: names of the recorded datasets and what was special about each.
+        collections: names of the recorded datasets, each with its special settings.
         clean: name of the cleaned dataset.
         flights: name of the dataset of the network's flights.
         training: log tag of the training.
-        notes: sentences about what went otherwise than planned.
+        notes: sentences about deviations from the plan.
         world: name or plan file of the world; empty: that of the flights.
     """
 
@@ -83,20 +83,20 @@ class Demo:
 
     @property
     def data(self) -> Path:
-        """The folder of all its datasets."""
+        """The folder of its datasets."""
         return self.folder / "data"
 
     @property
     def log(self) -> Path:
-        """The folder of all its logs."""
+        """The folder of its logs."""
         return self.folder / "log"
 
 
 class Story:
-    """All that a demo left, read once.
+    """All data that a demo has written, read once.
 
     Raises:
-        DataError: something is missing or damaged.
+        DataError: a part is missing or damaged.
     """
 
     def __init__(self, demo: Demo):
@@ -116,14 +116,14 @@ class Story:
         self.majority = majority_class(self.space, np.concatenate(self.labels["train"]))
         self.in_flight = flights.agreement(self.flown, self.space, self.majority)
 
-    # Tables, for the terminal and the page alike.
+    # Tables of the terminal and the page.
 
     def flights_table(self) -> Table:
-        """The network's flights."""
+        """Table of the network's flights."""
         return runs_table([run.facts for run in self.flown])
 
     def collection_table(self) -> Table:
-        """The expert's flights, of all collections."""
+        """Table of the expert's flights, of all collections."""
         facts = []
         for name, runs in self.collected.items():
             short = name.rsplit("/", 1)[-1]
@@ -133,7 +133,7 @@ class Story:
         return Table(columns, table.rows, table.total)
 
     def training_table(self) -> Table:
-        """How well the network answers the recorded frames, and those that it flew into."""
+        """Table of the network's scores on recorded frames and on frames of its own flights."""
         names = {"val": "validation run", "test": "test run"}
         rows = {names[part]: scores for part, scores in self.scores.items()}
         if self.in_flight:
@@ -141,7 +141,7 @@ class Story:
         return scores_table(rows, self.classes)
 
     def speed_table(self) -> Table:
-        """How fast each step was."""
+        """Table of the steps' durations and speeds."""
         columns = (
             Column("step", "step"),
             Column("wall", "wall time [s]", 0),
@@ -161,7 +161,7 @@ class Story:
         return Table(columns, rows, total)
 
     def sentence(self) -> str:
-        """The result of the flights in a sentence."""
+        """A sentence that summarises the network's flights."""
         said = summary([run.facts for run in self.flown])
         laps = [f"{run.facts.get('laps') or 0:.2f}" for run in self.flown]
         many = ", ".join(laps[:-1]) + " and " + laps[-1] if len(laps) > 1 else laps[0]
@@ -179,7 +179,7 @@ def _checkpoint(folder: Path) -> Tuple[ActionSpace, str]:
 
 
 def write(story: Story) -> Path:
-    """Write report.html, and its data beside it, into the demo's folder; gives its path."""
+    """Write report.html and its data files into the demo's folder; return its path."""
     demo = story.demo
     first = story.flown[0]
     plan = load_plan(demo.world or first.world)
@@ -374,7 +374,7 @@ def _method(page: Page, story: Story) -> None:
 
 
 def _frames_csv(frames: Sequence[Tuple[Run, int]]) -> str:
-    """Which frames are shown: run, frame, seconds, commands, file."""
+    """The shown frames as CSV: run, frame, seconds, commands, progress, file."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["run", "frame", "seconds", "expert_yaw", "applied_yaw", "progress", "file"])

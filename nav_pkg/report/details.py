@@ -1,4 +1,4 @@
-"""Tables of what networks are made of and how fast they are, beside the published figures."""
+"""Tables of the structure and speed of networks, and a comparison with the published figures."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Published(NamedTuple):
     """A row of the published table ("Gather specifications").
 
     Attributes:
-        features: feature layers.
-        decisions: decision layers.
-        parameters: as printed there; millions are cut off, not rounded.
+        features: number of feature layers.
+        decisions: number of decision layers.
+        parameters: as printed; millions are truncated, not rounded.
         gpu_mb: memory on the GPU, MB.
-        gpu: frames a second on a Titan X.
-        cpu: frames a second on the processor.
-        difference: why ours differs.
+        gpu: frames per second on a Titan X.
+        cpu: frames per second on the processor.
+        difference: the reason why our numbers differ.
     """
 
     features: int
@@ -67,12 +67,12 @@ PUBLISHED: Dict[str, Published] = {
 
 
 def printed_parameters(count: int) -> str:
-    """Parameters as the published table prints them: below a million in full, else in whole millions."""
+    """Number of parameters as in the published table: in full below a million, else in whole millions."""
     return str(count) if count < 10**6 else f"{count // 10**6}*10^6"
 
 
 def structure_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a network: layers, parameters, multiply-adds and memory."""
+    """Make one row per network: layers, parameters, multiply-adds and memory."""
     columns = (
         Column("network", "network"),
         Column("feature_layers", "feature layers", 0),
@@ -97,7 +97,7 @@ def structure_table(found: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def speed_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a network, device and way: latency at batch 1, and the best rate."""
+    """Make one row per network, device and way of computation: latency at batch 1, and the best rate."""
     columns = (
         Column("network", "network"),
         Column("device", "device"),
@@ -125,7 +125,7 @@ def speed_table(found: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def published_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Ours beside the published row, for the networks that stand there."""
+    """Compare our numbers with the published ones, for the networks of the published table."""
     columns = (
         Column("network", "network"),
         Column("features", "feature layers, published / ours"),

@@ -1,4 +1,4 @@
-"""A report that is written once and read as Markdown, as one HTML file or as a PDF."""
+"""A report that is built once and written as Markdown, as one HTML file and as a PDF."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from nav_pkg.report.tables import Table
 PAPER = (8.27, 11.69)
 """A4 in inches."""
 MARGIN, LINE = 0.7, 0.165
-"""Of a PDF page, and between its lines, in inches."""
+"""Margin of a PDF page, and height of a 9-point line, in inches."""
 CHARACTERS = 98
-"""Of a line of text on a PDF page."""
+"""Characters in a 9-point line of a PDF page."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A section begins."""
+    """The heading of a section."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, or an item of a list; `code` stands between backquotes."""
+    """A paragraph or a list item; backquotes mark `code`."""
 
     text: str
     item: bool = False
@@ -38,14 +38,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Commands:
-    """Command lines, to be copied."""
+    """Command lines to copy."""
 
     lines: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Data:
-    """A table, kept as `<name>.csv` as well."""
+    """A table, also written as `<name>.csv`."""
 
     table: Table
     name: str
@@ -54,7 +54,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Figure:
-    """A matplotlib figure, kept as `<name>.png`, and the data behind it as `<name>.csv`."""
+    """A matplotlib figure, written as `<name>.png`, with its data as `<name>.csv`."""
 
     figure: Any
     name: str
@@ -71,7 +71,7 @@ class Document:
 
     Attributes:
         title: of the report.
-        lead: one sentence below it.
+        lead: one sentence below the title.
         blocks: its parts.
     """
 
@@ -80,18 +80,18 @@ class Document:
     blocks: List[Block] = field(default_factory=list)
 
     def add(self, *blocks: Block) -> None:
-        """Add parts at the end."""
+        """Append parts."""
         self.blocks.extend(blocks)
 
     def markdown(self, folder: str) -> str:
-        """The report as Markdown; figures and data are looked for in `folder`."""
+        """The report as Markdown, with links to figures and data in `folder`."""
         out = [f"# {self.title}", ""] + ([self.lead, ""] if self.lead else [])
         for before, block in zip([None, *self.blocks], self.blocks):
             if isinstance(block, Head):
                 out += [f"## {block.text}", ""]
             elif isinstance(block, Text):
                 if block.item and isinstance(before, Text) and before.item:
-                    out.pop()  # items of one list stand together
+                    out.pop()  # keep the items of a list together
                 out += [f"- {block.text}" if block.item else block.text, ""]
             elif isinstance(block, Commands):
                 out += ["```bash", *block.lines, "```", ""]
@@ -118,7 +118,7 @@ class Document:
         return page
 
     def pdf(self) -> bytes:
-        """The report as a PDF: pages of text and tables, each figure on a page of its own size."""
+        """The report as a PDF: pages of text and tables, then each figure on a page of its own size."""
         from matplotlib.backends.backend_pdf import PdfPages
 
         out = io.BytesIO()
@@ -147,15 +147,15 @@ class Document:
         """Write `<stem>.md`, `.html` and `.pdf`, and figures and data into `<stem>/`.
 
         Args:
-            output: the folder; made when missing.
+            output: the folder; created if missing.
             stem: name of the files.
-            chosen_by: the flag that chose the folder.
+            chosen_by: the flag that selected the folder, for error messages.
 
         Returns:
-            The HTML file.
+            Path of the HTML file.
 
         Raises:
-            DataError: the disk refuses.
+            DataError: a file cannot be written.
         """
         folder = output / stem
         try:
@@ -172,7 +172,7 @@ class Document:
 
 
 class _Paper:
-    """Pages of text, filled from top to bottom."""
+    """PDF pages, filled with text from top to bottom."""
 
     def __init__(self, pages: Any):
         self.pages = pages
@@ -202,7 +202,7 @@ class _Paper:
         self._page, self._top = Sheet(figsize=PAPER), PAPER[1] - MARGIN
 
     def write(self, text: str, size: float, above: int = 0) -> None:
-        """A paragraph of running text."""
+        """Add a paragraph."""
         for _ in range(above):
             self._line("", 9, "sans-serif")
         for line in textwrap.wrap(text, int(CHARACTERS * 9 / size)):
@@ -210,7 +210,7 @@ class _Paper:
         self._line("", 5, "sans-serif")
 
     def fixed(self, lines: Sequence[str]) -> None:
-        """Lines of fixed width, as small as the longest one asks for."""
+        """Add lines in a fixed-width font, small enough for the longest line."""
         longest = max(map(len, lines), default=1)
         size = min(7.5, 7.5 * 108 / max(1, longest))
         for line in lines:
@@ -218,7 +218,7 @@ class _Paper:
         self._line("", 5, "sans-serif")
 
     def close(self) -> None:
-        """The last page, then the figures."""
+        """Write the last page, then the figures."""
         if self._page is not None:
             self.pages.savefig(self._page)
         for figure in self.figures:

@@ -1,4 +1,4 @@
-"""On what something was computed: versions, machine, date."""
+"""Facts about the software and the machine of a result: versions, machine, date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg
 
 
 def environment() -> List[Tuple[str, str]]:
-    """What and on what: (name, value) in reading order; a thing that is not there is left out."""
+    """Versions and machine as (name, value) in reading order, without those that are not available."""
     rows = [
         ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("nav_pkg", _with_commit(nav_pkg.__version__)),
@@ -44,7 +44,7 @@ def _with_commit(version: str) -> str:
 
 
 def _said(command: List[str], strict: bool = True) -> str:
-    """The first line that a program prints; nothing when it is not there or (strict) fails."""
+    """The first output line of a program; empty if it is not installed or (strict) fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.SubprocessError):
@@ -91,7 +91,7 @@ def _ros() -> str:
 
 def _gazebo() -> str:
     for program in (ROOT / "setup" / "gzserver", Path("gzserver")):
-        line = _said([str(program), "--version"], strict=False)  # it ends with 255 all the same
+        line = _said([str(program), "--version"], strict=False)  # it always exits with 255
         if line.startswith("Gazebo"):
             return line.replace("Gazebo multi-robot simulator, ", "")
     return ""

@@ -1,7 +1,7 @@
-"""The result of an evaluation: from the flights in its folder to evaluation.json, tables and points.
+"""The result of an evaluation: from the flights in its folder to evaluation.json and tables.
 
-Everything but `timing` follows from what the flights recorded, and has the same bytes for the same
-seed, whatever the machine, the number of simulators and the interruptions.
+All entries except `timing` follow from the recorded flights. They have the same bytes for the same seed on
+any machine, with any number of simulators and with or without interruptions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CONFIGURATION = "evaluation_conf.json"
 RESULT, TABLE, PAGE = "evaluation.json", "evaluation.csv", "evaluation.html"
 FORMAT_VERSION = 1
 LAST_SECONDS = 8.0
-"""How much of the end of a run keeps all its images."""
+"""Seconds at the end of a run of which all images are kept."""
 SPREAD = 6
-"""Images kept beside those, evenly over the run."""
+"""Number of further images that are kept, evenly spread over the run."""
 
 OFFLINE = ("accuracy", "balanced_accuracy", "imitation_loss")
-"""Scores of a checkpoint's results.json that are compared with its flights."""
+"""Scores in a checkpoint's results.json that are compared with its flights."""
 ONLINE = ("success_rate", "imitation_loss", "collision_free_distance")
-"""Measures of its flights that they are compared with."""
+"""Measures of the flights in that comparison."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Flown:
     Attributes:
         number: of the run.
         facts: its description.
-        run: the recorded run; None where it ended before its first frame.
+        run: the recorded run; None if it ended before its first frame.
     """
 
     number: int
@@ -56,16 +56,16 @@ class Flown:
 
     @property
     def name(self) -> str:
-        """Its name, e.g. 00003_esatv3."""
+        """Name of the run, e.g. 00003_esatv3."""
         return str(self.facts["name"])
 
 
 class Evaluation:
-    """An evaluation's folder.
+    """The folder of an evaluation.
 
     Args:
         folder: the folder.
-        configuration: what it evaluates; None reads what the folder holds.
+        configuration: its configuration; None reads it from the folder.
 
     Attributes:
         conditions: in order.
@@ -85,17 +85,17 @@ class Evaluation:
         )
 
     def plan(self, condition: Condition) -> FloorPlan:
-        """The floor plan of a condition's world: its copy in the folder, or the package's own.
+        """The floor plan of a condition's world: its copy in the folder, or that of the package.
 
         Raises:
-            UsageError, DataError: it is not there, or is no plan.
+            UsageError, DataError: it is missing or invalid.
         """
         name, plus, seed = condition.world.partition("+")
         copy = self.folder / "worlds" / f"{name}.json"
         return load_plan(f"{copy}{plus}{seed}" if copy.exists() else condition.world)
 
     def shards(self, condition: Condition) -> Iterator[Tuple[Path, Path]]:
-        """Log folder and dataset of each of the sessions that fly a condition."""
+        """Log folder and dataset of each session of a condition."""
         base = self.folder / condition.folder
         for k in range(1, self.configuration["shards"] + 1):
             yield base / f"shard_{k}", base / f"flights_{k}"
@@ -116,17 +116,19 @@ class Evaluation:
                 run: Optional[Run] = Run(dataset / str(facts["name"]))
                 if not (run.path / "run.json").exists():
                     if facts.get("frames"):
-                        continue  # recorded, but lost: flown again
+                        continue  # the recording is lost: fly it again
                     run = None
                 found[number] = Flown(number, facts if run is None else run.facts, run)
         return [found[n] for n in sorted(found) if n < self.configuration["number_of_runs"]]
 
     def pictures(self, condition: Condition, flown: Flown) -> Pictures:
-        """The images kept of a run."""
+        """The stored images of a run."""
         return Pictures(self.folder / condition.folder / "pictures" / flown.name)
 
     def keep(self, condition: Condition, flown: Flown) -> None:
-        """Keep the images of a finished run that the page may show; take the others out of it.
+        """Copy the images of a finished run that the page may show, and remove the others from the run.
+
+        With `keep_images` the run keeps all its images.
 
         Raises:
             DataError: the run is damaged, or the disk is full.
@@ -144,7 +146,7 @@ class Evaluation:
 
 
 class _NoFrames:
-    """The columns of a run that ended before its first frame."""
+    """Empty columns of a run that ended before its first frame."""
 
     x = y = applied_yaw = np.empty(0)
     stamp = np.empty(0, np.int64)
@@ -152,7 +154,7 @@ class _NoFrames:
 
 
 def result(evaluation: Evaluation) -> Dict[str, Any]:
-    """The whole result: plain JSON types.
+    """Compute the whole result, in plain JSON types.
 
     Raises:
         DataError: a run is missing or damaged.
@@ -212,7 +214,7 @@ def result(evaluation: Evaluation) -> Dict[str, Any]:
 
 def _timing(evaluation: Evaluation, condition: Condition, wanted: int) -> Dict[str, Any]:
     log = [run for run in evaluation.log(condition) if run["run"] < wanted]
-    last = {run["run"]: run for run in log if counted([run])}  # of a run flown twice, the later one
+    last = {run["run"]: run for run in log if counted([run])}  # of a repeated run, the last one
     failures = [run for run in log if run["outcome"] == "sim_failure"]
     made = measures.timing([*failures, *last.values()])
     keys = ("inference_p50", "inference_p99", "inference_frames", "deadline_misses")
@@ -222,10 +224,10 @@ def _timing(evaluation: Evaluation, condition: Condition, wanted: int) -> Dict[s
 
 
 def relation(checkpoints: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
-    """How offline scores and flights go together: Spearman's rank correlation over checkpoints.
+    """Relate offline scores to flights: Spearman's rank correlation over checkpoints.
 
     Args:
-        checkpoints: by label, with `offline` scores (or None) and `measures` of all their flights.
+        checkpoints: label -> `offline` scores (or None) and `measures` of all its flights.
     """
     known = [entry for entry in checkpoints.values() if entry.get("offline")]
     return {
@@ -241,13 +243,13 @@ def relation(checkpoints: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def offline_scores(folder: Path) -> Optional[Dict[str, Any]]:
-    """The scores in a training's results.json: of the test set, else of the validation set.
+    """Read the scores in a training's results.json: of the test set, else of the validation set.
 
     Args:
         folder: the checkpoint's log folder.
 
     Returns:
-        `part`, `frames` and OFFLINE; None where there is no results.json or it has no scores.
+        `part`, `frames` and OFFLINE; None without results.json or without scores.
     """
     file = Path(folder) / "results.json"
     if not os.path.lexists(file):
@@ -291,7 +293,7 @@ COLUMNS = (
 
 
 def table(made: Mapping[str, Any]) -> Table:
-    """One row a condition."""
+    """Make one row per condition."""
     rows = []
     for condition in made["conditions"]:
         said, times = condition["measures"], made["timing"][condition["folder"]]
@@ -312,7 +314,7 @@ def _success(said: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def checkpoints_table(made: Mapping[str, Any]) -> Table:
-    """One row a checkpoint: its offline scores beside what all its flights say together."""
+    """Make one row per checkpoint: its offline scores and the measures over all its flights."""
     columns = (
         Column("checkpoint", "checkpoint"),
         Column("network", "network"),
@@ -337,7 +339,7 @@ def checkpoints_table(made: Mapping[str, Any]) -> Table:
 
 
 def relation_table(made: Mapping[str, Any]) -> Table:
-    """One row an offline score: its rank correlation with each measure of flight."""
+    """Make one row per offline score: its rank correlation with each measure of the flights."""
     columns = (
         Column("offline", "offline"),
         Column("points", "checkpoints", 0),

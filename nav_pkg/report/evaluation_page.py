@@ -1,4 +1,4 @@
-"""The page of an evaluation: the table, the paths, how flights ended, where the networks look."""
+"""The page of an evaluation: tables, paths, ends of flights, saliency maps."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from nav_pkg.report.tables import NOTHING, Column, Table, runs_table
 from nav_pkg.world import FloorPlan
 
 PLANS, STRIPS, VIDEOS, SALIENT = 12, 12, 4, 6
-"""Most of each that a page shows: plans a figure, ends of flights, films, images a checkpoint."""
+"""Maximum numbers on a page: plans per figure, ends of flights, films, images per checkpoint."""
 FILM_SECONDS = 8.0
 BEFORE_END = (2.5, 2.0, 1.5, 1.0, 0.5, 0.0)
-"""Seconds before the end at which a strip has an image."""
+"""Seconds before the end of a flight of the images in a strip."""
 
 
 class _One(NamedTuple):
-    """A flight and the condition that it was flown under."""
+    """A flight and its condition."""
 
     condition: Condition
     flown: Flown
 
 
 class _Story:
-    """All that a page shows, read once."""
+    """All data of a page, read once."""
 
     def __init__(self, evaluation: Evaluation, made: Mapping[str, Any]):
         self.evaluation, self.made = evaluation, made
@@ -49,14 +49,14 @@ class _Story:
         }
 
     def ones(self) -> Iterator[_One]:
-        """All flights that have frames."""
+        """All flights with frames."""
         for condition, flights in self.flights.items():
             for flown in flights:
                 if flown.run is not None and len(flown.run):
                     yield _One(condition, flown)
 
     def failed(self) -> List[_One]:
-        """One flight after the other that did not end well: the first of each condition, then the second."""
+        """The flights that failed: first the first one of each condition, then the second ones, and so on."""
         by_condition: Dict[Condition, List[_One]] = {}
         for one in self.ones():
             outcome = Outcome(one.flown.facts["outcome"])
@@ -66,14 +66,14 @@ class _Story:
         return [ones[i] for i in range(most) for ones in by_condition.values() if i < len(ones)]
 
     def image(self, one: _One, index: int) -> np.ndarray:
-        """A kept image as the network saw it (noise: another draw of the same strength)."""
+        """A stored image as the network saw it (noise: another sample of the same strength)."""
         rgb = self.evaluation.pictures(one.condition, one.flown).rgb(index)
         perturbation = Perturbation.parse(one.condition.perturbation)
         perturbation.reset(self.evaluation.configuration["random_seed"], one.flown.number)
         return perturbation.apply(rgb)
 
     def annotated(self, one: _One, index: int, title: str, width: int = 320) -> Any:
-        """A kept image with the expert's and the network's command drawn in."""
+        """A stored image with the expert's and the network's command drawn in."""
         frames = one.flown.run.frames  # type: ignore[union-attr]
         return images.annotated(
             self.image(one, index),
@@ -86,15 +86,15 @@ class _Story:
 
 
 def write(evaluation: Evaluation, made: Mapping[str, Any], checkpoints: Mapping[str, Path]) -> Path:
-    """Write the page, and its data beside it, into the evaluation's folder; gives its path.
+    """Write the page and its data files into the evaluation's folder; return its path.
 
     Args:
         evaluation: with all its flights.
-        made: its result, as `nav_pkg.report.evaluation.result` gives it.
-        checkpoints: the files of the checkpoints, by label.
+        made: its result, from `nav_pkg.report.evaluation.result`.
+        checkpoints: label -> file of the checkpoint.
 
     Raises:
-        DataError: an image is damaged, or the file system refuses.
+        DataError: an image is damaged, or a file cannot be written.
     """
     story = _Story(evaluation, made)
     worlds = " and ".join(evaluation.configuration["worlds"])
@@ -187,7 +187,7 @@ def _xy(flown: Flown) -> np.ndarray:
 def _plans(
     paths: Mapping[Condition, Sequence[floorplan.Flown]], worlds: Mapping[Condition, FloorPlan]
 ) -> Any:
-    """Small plans side by side, one a condition, with one legend of outcomes."""
+    """Draw small plans side by side, one per condition, each with a legend of its outcomes."""
     from matplotlib.lines import Line2D
 
     columns = min(len(paths), 2)
@@ -242,7 +242,7 @@ def _relation(page: Page, made: Mapping[str, Any]) -> None:
         page.text("No checkpoint has a results.json beside it, so there is nothing to compare flights with.")
         return
     if len(known) < 2:
-        return  # the table says all that one point could
+        return  # one point would add nothing to the table
     page.figure(
         _scatter(known),
         "offline_online",
@@ -333,7 +333,7 @@ def _csv(one: _One, indices: Sequence[int]) -> str:
 
 
 def _films(page: Page, story: _Story) -> None:
-    """The end of one flight of each checkpoint: the first that failed, else the first."""
+    """Add the end of one flight per checkpoint: the first that failed, else the first."""
     chosen: Dict[str, _One] = {}
     for one in [*story.failed(), *story.ones()]:
         chosen.setdefault(one.condition.label, one)
@@ -385,7 +385,7 @@ def _saliency(page: Page, story: _Story, checkpoints: Mapping[str, Path]) -> Non
         if not flights:
             continue
         if is_exported(checkpoints[label]):
-            continue  # a program without layers to look at
+            continue  # a program without accessible layers
         saliency = Saliency(checkpoint_file.load(checkpoints[label].resolve()))
         if saliency.layer:
             shown.append((label, saliency, _salient(story, flights)))
@@ -416,15 +416,15 @@ def _saliency(page: Page, story: _Story, checkpoints: Mapping[str, Path]) -> Non
 
 
 def _salient(story: _Story, flights: Sequence[_One]) -> List[Tuple[_One, int]]:
-    """Images of a checkpoint's flights: half where they ended early, half along the way."""
+    """Select images of a checkpoint's flights: half before early ends, half along the way."""
     ends = [one for one in story.failed() if one in flights][: SALIENT // 2]
-    # Half a second before the end, when something could still be done.
+    # Half a second before the end, when the network could still react.
     picked = [(one, max(0, len(one.flown.run) - 6)) for one in ends]  # type: ignore[arg-type]
     for one in flights:
         kept = story.evaluation.pictures(one.condition, one.flown)
         frames = one.flown.run.frames  # type: ignore[union-attr]
         early = [i for i in kept.indices if i < len(frames) - 10 * result.LAST_SECONDS] or kept.indices
-        # Turns first: straight on says little.
+        # Turns first: straight flight shows little.
         early.sort(key=lambda i: (-abs(float(frames.expert_yaw[i])), i))
         picked += [(one, i) for i in early[:2]]
     known = {_key(one): one for one in flights}

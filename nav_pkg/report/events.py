@@ -1,12 +1,12 @@
-"""Scalars of TensorBoard event files, read in pieces: those of this project and of any other tool.
+"""Reads scalars of TensorBoard event files in pieces: files of this project and of any other tool.
 
 An event file is a sequence of records (tensorflow/core/lib/io/record_writer.h): the length of the data
 (uint64, little endian), 4 bytes of checksum, the data (an Event of tensorflow/core/util/event.proto) and
-4 bytes of checksum. The checksums (CRC-32C) are not compared: in Python that would take a hundred times as
-long as the rest. A file that is cut or damaged gives the records before that place.
+4 bytes of checksum. The checksums (CRC-32C) are not verified: in Python this would take a hundred times as
+long as the rest. Of a truncated or damaged file, the records before that position are read.
 
-Most events hold one scalar and differ from each other in time, step and value alone, so NumPy reads many at
-once. All others (several values, TensorFlow 2's tensors) are read one by one.
+Most events hold one scalar and differ only in time, step and value, so NumPy parses many at once. All other
+events (several values, TensorFlow 2's tensors) are parsed one by one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import numpy as np
 from nav_pkg.reading import PathLike, open_regular
 
 PIECE = 1 << 24
-"""Bytes that are read at once."""
+"""Bytes of one read."""
 LARGEST_RECORD = 1 << 30
-"""A length above this one is damage, not a record."""
+"""Maximum length of a record, bytes; a larger length means damage."""
 LARGEST_SCALAR = 4096
-"""Bytes of an event that may hold scalars alone; larger ones are images, histograms and graphs."""
+"""Maximum length of an event with scalars, bytes; larger events are images, histograms and graphs."""
 ONE_BY_ONE = 256
 """Records whose lengths are read one by one, to find their period."""
 KINDS_AT_ONCE = 200
-"""Groups of events of one length (one group for each tag) that NumPy parses; more are parsed one by one."""
+"""Groups of events of equal length (one group per tag) that NumPy parses; others are parsed one by one."""
 
 _BEFORE, _BEHIND = 12, 4
-"""Bytes of a record around its data."""
+"""Bytes of a record before and behind its data."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """Wire types of protocol buffers."""
 _STEP, _SUMMARY = 2, 5
@@ -41,13 +41,13 @@ _TAG, _SIMPLE_VALUE, _TENSOR = 1, 2, 8
 _DTYPE, _CONTENT, _FLOATS, _DOUBLES = 1, 4, 5, 6
 """Fields of a TensorProto."""
 _TYPES = {1: "<f4", 2: "<f8"}
-"""Of a TensorProto's dtype."""
+"""NumPy types by a TensorProto's dtype."""
 
 _Part = Tuple[bytes, np.ndarray, np.ndarray]
 
 
 class Scalar(NamedTuple):
-    """The points of a tag, in the order in which they were written.
+    """The points of a tag, in the order of the file.
 
     Attributes:
         steps: int64 (n,).
@@ -59,17 +59,17 @@ class Scalar(NamedTuple):
 
 
 def read_events(path: PathLike, tags: Optional[Sequence[str]] = None) -> Tuple[Dict[str, Scalar], bool]:
-    """The scalars of an event file.
+    """Read the scalars of an event file.
 
     Args:
         path: the file.
         tags: the tags to read; None for all.
 
     Returns:
-        The points by tag, and whether the file is whole. A file that is still written to may not be.
+        The points by tag, and whether the file is complete. A file may be incomplete while it is written.
 
     Raises:
-        DataError: it is missing, or no ordinary file.
+        DataError: it is missing, or not a regular file.
     """
     wanted = None if tags is None else {tag.encode() for tag in tags}
     found: Dict[bytes, List[Tuple[np.ndarray, np.ndarray]]] = {}
@@ -89,7 +89,7 @@ def _joined(parts: List[Tuple[np.ndarray, np.ndarray]]) -> Scalar:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a file: its bytes, where the data of each record begins, its length, and what follows."""
+    """A part of a file: its bytes, start and length of each record's data, and whether it ends completely."""
 
     data: bytes
     starts: np.ndarray
@@ -111,10 +111,13 @@ def _pieces(stream: BinaryIO) -> Iterator[_Piece]:
 
 
 def _records(data: bytes) -> Tuple[np.ndarray, np.ndarray, int, bool]:
-    """Whole records of a piece: where their data begins, its length, where they end, whether damage follows.
+    """Find the complete records of a piece.
 
-    A training writes the same tags again and again, so the lengths of records mostly repeat with a period.
-    Once a period is seen, NumPy reads the lengths at the predicted places, up to the first that differs.
+    A training writes the same tags repeatedly, so the lengths of the records mostly have a period. Once a
+    period is found, NumPy reads the lengths at the predicted positions, up to the first that differs.
+
+    Returns:
+        Start of each record's data, its length, end of the last record, whether damage follows.
     """
     length_at, parts, place = struct.Struct("<Q").unpack_from, [np.empty((2, 0), np.int64)], 0
     words = _words(data, "<u8")
@@ -146,20 +149,20 @@ def _records(data: bytes) -> Tuple[np.ndarray, np.ndarray, int, bool]:
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
-    """Where the data of records that follow each other begins."""
+    """Start offsets of the data of consecutive records."""
     ends = np.cumsum(lengths + _BEFORE + _BEHIND)
     return ends - lengths - _BEHIND
 
 
 def _words(data: Any, kind: str) -> np.ndarray:
-    """A number (a NumPy type) at each byte of some data, whose last bytes begin none."""
+    """A view of the number (of a NumPy type) that starts at each byte of the data."""
     size = np.dtype(kind).itemsize
     return np.ndarray((max(0, len(data) - size + 1),), kind, data, strides=(1,))
 
 
 def _scalars(piece: _Piece) -> Iterator[_Part]:
     """The scalars of a piece; those of one tag in the order of the file."""
-    order: List[Tuple[int, bytes, int, float]] = []  # of events read one by one: place, tag, step, value
+    order: List[Tuple[int, bytes, int, float]] = []  # place, tag, step, value of single events
     parts: Dict[bytes, List[Tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     data = np.frombuffer(piece.data, np.uint8)
     for length in np.unique(piece.lengths).tolist():
@@ -190,7 +193,7 @@ def _scalars(piece: _Piece) -> Iterator[_Part]:
 
 
 class _Event(NamedTuple):
-    """An event: its scalars, and where step and value lie if it holds a single simple value."""
+    """An event: its scalars, and the positions of step and value if it holds a single simple value."""
 
     step: int
     values: List[Tuple[bytes, float]]
@@ -199,9 +202,9 @@ class _Event(NamedTuple):
 
 
 def _alike(data: np.ndarray, places: np.ndarray, length: int, event: _Event) -> np.ndarray:
-    """Which events differ from the first one in time, step and value alone; bool (n,)."""
+    """Which events differ from the first one only in time, step and value; bool (n,)."""
     free = np.zeros(length, bool)
-    free[1:9] = True  # the time, the first field of every event (checked: its key is compared)
+    free[1:9] = True  # the time, the first field of every event (its key is compared)
     assert event.value_at is not None
     free[event.value_at : event.value_at + 4] = True
     if event.step_at:
@@ -230,7 +233,7 @@ def _read_alike(data: np.ndarray, places: np.ndarray, event: _Event) -> Tuple[np
 
 
 def _fields(data: bytes, begin: int, end: int) -> Iterator[Tuple[int, int, int, int]]:
-    """The fields of a message: number, wire type, and where the value begins and ends; ends at damage."""
+    """The fields of a message: number, wire type, start and end of the value; stops at damage."""
     while begin < end:
         key, begin = _varint(data, begin, end)
         kind = key & 7
@@ -255,7 +258,7 @@ def _varint(data: bytes, place: int, end: int) -> Tuple[int, int]:
         if data[place - 1] < 128:
             return value, place
         shift += 7
-    return 0, end + 1  # cut
+    return 0, end + 1  # truncated
 
 
 def _event(data: bytes) -> _Event:
@@ -281,7 +284,7 @@ def _event(data: bytes) -> _Event:
 
 
 def _value(data: bytes, begin: int, end: int) -> Tuple[bytes, Optional[float], Optional[int]]:
-    """A Summary.Value: tag, scalar (None for anything else), and the place of a simple value."""
+    """Parse a Summary.Value: tag, scalar (None for any other content), position of a simple value."""
     tag, value, place = b"", None, None
     for number, kind, first, behind in _fields(data, begin, end):
         if (number, kind) == (_TAG, _BYTES):
@@ -294,7 +297,7 @@ def _value(data: bytes, begin: int, end: int) -> Tuple[bytes, Optional[float], O
 
 
 def _tensor(data: bytes, begin: int, end: int) -> Optional[float]:
-    """The value of a TensorProto of one float or double; None for any other."""
+    """The value of a TensorProto with a single float or double; None for any other."""
     kind, content = 0, b""
     for number, wire, first, behind in _fields(data, begin, end):
         if (number, wire) == (_DTYPE, _VARINT):

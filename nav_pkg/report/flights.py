@@ -1,4 +1,4 @@
-"""What recorded flights say beyond their descriptions: agreement with the expert, turns over time."""
+"""Evaluation of recorded flights: agreement with the expert, turns over time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nav_pkg.report import style
 
 
 def agreement(runs: Sequence[Run], space: ActionSpace, majority: int) -> Optional[Dict[str, Any]]:
-    """How often the network chose the expert's class in flight, frame by frame.
+    """Compare the network's class with the expert's in flight, frame by frame.
 
-    The same measures as `nav_pkg.learn.metrics.scores`, on the states that the network itself flew
-    into; without a loss, since only commands are recorded in flight.
+    The measures are those of `nav_pkg.learn.metrics.scores`, on the states of the network's own flights,
+    but without a loss, since only commands are recorded in flight.
 
     Args:
         runs: flights with a learner's commands.
@@ -26,7 +26,7 @@ def agreement(runs: Sequence[Run], space: ActionSpace, majority: int) -> Optiona
         majority: the most frequent class of the training set.
 
     Returns:
-        The scores; None when no frame has both commands.
+        The scores; None if no frame has both commands.
     """
     pairs = [_turns(run) for run in runs]
     expert = np.concatenate([pair[0] for pair in pairs]) if pairs else np.empty(0)
@@ -58,14 +58,14 @@ def _turns(run: Run) -> tuple:
 def turns_figure(
     runs: Sequence[Run], who: str, seconds: float, titles: Sequence[str], last: bool = False
 ) -> Any:
-    """The expert's turn and another one over time, one strip a run.
+    """Draw the expert's turn and another turn over time, one strip per run.
 
     Args:
         runs: at least one.
         who: `learner` or `applied`.
-        seconds: how much of each run is shown.
+        seconds: duration of the shown part of each run.
         titles: of the strips.
-        last: the run's end instead of a stretch from its middle.
+        last: show the end of the run instead of a part from its middle on.
     """
     figure, axes = style.new_figure(9.0, 1.2 + 1.15 * len(runs), nrows=len(runs), squeeze=False)
     colour = style.BLUE if who == "learner" else style.APPLIED
@@ -91,7 +91,7 @@ _WHO = {"learner": "network", "applied": "executed"}
 
 
 def _classes(yaw: np.ndarray) -> np.ndarray:
-    """Right, straight, left as -1, 0, 1: the classes of three bins."""
+    """The classes of three bins: right, straight, left as -1, 0, 1."""
     return np.where(yaw > 0.5, 1, np.where(yaw <= -0.5, -1, 0))
 
 
@@ -103,7 +103,7 @@ def _window(run: Run, seconds: float, last: bool) -> tuple:
 
 
 def turns_csv(runs: Sequence[Run], seconds: float, last: bool = False) -> str:
-    """The data behind the strips: run, time, the expert's, the learner's and the executed turn."""
+    """The data of the strips as CSV: run, time, the three turns, nearest obstacle, progress."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["run", "seconds", "expert_yaw", "learner_yaw", "applied_yaw", "nearest", "progress"])
@@ -119,7 +119,7 @@ def turns_csv(runs: Sequence[Run], seconds: float, last: bool = False) -> str:
 
 
 def last_indices(run: Run, count: int, seconds: float) -> List[int]:
-    """Frames evenly over a run's last seconds, the very last one among them."""
+    """Indices of frames evenly spread over a run's last seconds, including the last frame."""
     stamps = run.frames.stamp
     first = int(np.searchsorted(stamps, stamps[-1] - round(seconds * 1e9)))
     return sorted({round(i) for i in np.linspace(first, len(run) - 1, count)})

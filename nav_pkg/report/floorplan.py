@@ -1,4 +1,4 @@
-"""Drawing flights: a world's floor plan seen from above, with its route and what was flown."""
+"""Drawings of flights: a world's floor plan from above, with its route and flown paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WALLS = {
     "radiator": ("#b8a94a", 2.4),
     "blue_window_panel": ("#3a78c2", 2.8),
 }
-"""Colour and line width of each kind of wall."""
+"""Kind of wall -> (colour, line width)."""
 
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 
@@ -32,7 +32,7 @@ class Flown:
 
     Attributes:
         name: of the run.
-        label: what stands in the legend.
+        label: text in the legend.
         xy: float64 (frames, 2), metres, world frame; may be empty.
         outcome: how the run ended.
     """
@@ -48,7 +48,7 @@ class Flown:
 
         Args:
             run: with its frames.
-            label: None for name, outcome and laps.
+            label: text in the legend; empty for name, outcome and laps.
         """
         frames = run.frames
         laps = run.facts.get("laps")
@@ -57,12 +57,12 @@ class Flown:
 
 
 def draw_plan(axes: Any, plan: FloorPlan, route: bool = True) -> None:
-    """Draw a floor plan: the free floor, every kind of wall, and the route with its direction.
+    """Draw a floor plan: the free floor, all kinds of walls, and the route with its direction.
 
     Args:
         axes: of matplotlib.
         plan: the world.
-        route: whether to draw it.
+        route: draw the route.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.patches import PathPatch
@@ -105,14 +105,14 @@ def _closed(ring: np.ndarray) -> Any:
 
 
 def draw_paths(axes: Any, paths: Iterable[Flown], numbers: bool = True) -> None:
-    """Draw flown paths, coloured by outcome: a numbered ring where each starts, a cross where it ends.
+    """Draw flown paths, coloured by outcome, with a numbered ring at the start and a cross at the end.
 
-    The end of a whole lap is a filled ring instead; a collision has a large cross of its colour.
+    The end of a whole lap is a filled dot; the cross of a collision is larger.
 
     Args:
         axes: of matplotlib.
-        paths: in order; equal outcomes differ by their dashes.
-        numbers: whether the start poses bear numbers (from 1).
+        paths: in order; paths of the same outcome differ in their dashes.
+        numbers: draw the numbered rings (from 1).
     """
     seen: dict = {}
     for number, path in enumerate(paths, 1):
@@ -144,7 +144,7 @@ def draw_paths(axes: Any, paths: Iterable[Flown], numbers: bool = True) -> None:
 
 @style.styled
 def flights_figure(plan: FloorPlan, paths: Sequence[Flown], numbers: bool = True) -> Any:
-    """A figure of a plan with flown paths and a legend in the block of rooms inside the loop."""
+    """Draw a plan with flown paths and a legend inside the loop of the route."""
     figure, axes = style.new_figure(9.0, 6.9)
     draw_plan(axes, plan)
     draw_paths(axes, paths, numbers)
@@ -157,7 +157,7 @@ def flights_figure(plan: FloorPlan, paths: Sequence[Flown], numbers: bool = True
 
 
 def paths_csv(paths: Sequence[Flown]) -> str:
-    """The data behind the figure: run, outcome, frame, x, y."""
+    """The data of the figure as CSV: run, outcome, frame, x, y."""
     out = io.StringIO()
     out.write("run,outcome,frame,x,y\n")
     for path in paths:
@@ -168,7 +168,7 @@ def paths_csv(paths: Sequence[Flown]) -> str:
 
 
 def lap_offsets(run: Run, plan: FloorPlan) -> np.ndarray:
-    """How far left of the route a run flew, frame by frame: float64 (frames,), metres."""
+    """Signed distance of a run to the left of the route, per frame: float64 (frames,), metres."""
     offsets: List[float] = []
     near = None
     for x, y in zip(run.frames.x, run.frames.y):

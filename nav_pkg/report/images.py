@@ -1,4 +1,4 @@
-"""Camera images for a page, drawn by OpenCV: commands drawn in, several side by side, films."""
+"""Camera images for a page, drawn with OpenCV: images with commands, contact sheets, films."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nav_pkg.report import style
 
 JPEG_QUALITY = 88
 _FRACTION = 4
-"""Bits of the fraction of a pixel in OpenCV's coordinates."""
+"""Fractional bits of OpenCV's pixel coordinates."""
 
 
 def annotated(
@@ -25,17 +25,17 @@ def annotated(
     width: int = 320,
     second: str = "applied",
 ) -> np.ndarray:
-    """A camera image with two arrows from its lower middle: what the expert would do, what was done.
+    """Draw two arrows into a camera image: the expert's command and a second one.
 
-    An arrow leans to the side of its turn, by 45 degrees at 1 rad/s; straight up is straight on.
+    An arrow leans to the side of its turn, by 45 degrees at 1 rad/s; straight up means no turn.
 
     Args:
         rgb: uint8 (height, width, 3).
         expert_yaw: rad/s, counter-clockwise; nan for none.
-        applied_yaw: likewise.
-        title: stands at the top; ASCII, as OpenCV's letters are.
+        applied_yaw: the second command, likewise.
+        title: text at the top; ASCII, because OpenCV's fonts are.
         width: of the result, pixels.
-        second: what the second command is called.
+        second: name of the second command.
 
     Returns:
         uint8 (height, width, 3), RGB.
@@ -103,10 +103,10 @@ def frame_picture(run: Run, index: int, title: str = "", width: int = 320) -> np
 
 
 def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 6) -> bytes:
-    """Pictures of one size side by side as one JPEG, in rows.
+    """Arrange pictures of one size in rows, as one JPEG.
 
     Raises:
-        ValueError: there is no picture.
+        ValueError: no picture given.
     """
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")
@@ -122,7 +122,7 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 6) -> bytes:
 
 
 def jpeg(picture: np.ndarray) -> bytes:
-    """A picture, uint8 (height, width, 3) in RGB order, as JPEG."""
+    """Encode a picture, uint8 (height, width, 3) in RGB order, as JPEG."""
     import cv2
 
     how = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
@@ -130,11 +130,11 @@ def jpeg(picture: np.ndarray) -> bytes:
 
 
 def mp4(pictures: Sequence[np.ndarray], period: float = 0.1) -> bytes:
-    """Pictures of one size as a film.
+    """Encode pictures of one size as a film.
 
     Args:
         pictures: uint8 (height, width, 3), RGB, at least one.
-        period: seconds between two.
+        period: seconds between two pictures.
     """
     with tempfile.TemporaryDirectory(prefix="nav_pkg-film-") as folder:
         path = Path(folder) / "film.mp4"
@@ -143,10 +143,10 @@ def mp4(pictures: Sequence[np.ndarray], period: float = 0.1) -> bytes:
 
 
 def sample_indices(run: Run, count: int) -> List[int]:
-    """Frames spread evenly over a run, each the nearest one to its place that has a turn now and then.
+    """Select frames evenly spread over a run; every other one shows a turn.
 
-    Every other frame is taken from those in which the expert turns (|yaw| > 0.5 rad/s), so that a
-    few images show both: labels are straight most of the time.
+    Each second frame is the nearest one in which the expert turns (|yaw| > 0.5 rad/s). A few images then
+    show both cases, although most labels are straight.
     """
     total = len(run)
     places = [round((k + 0.5) * total / count) for k in range(count)]

@@ -1,6 +1,6 @@
-"""Bootstrap intervals over seeds: where the mean over many more seeds may lie.
+"""Bootstrap intervals over seeds: the likely range of the mean over many more seeds.
 
-The unit of resampling is the seed (or the pair of runs): frames of one training are not independent.
+The unit of resampling is the seed (or the pair of runs), because frames of one training are not independent.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from nav_pkg.core import UsageError
 
 RESAMPLES = 10_000
 EXACT = 6
-"""Up to this many values every resample is formed (6^6 = 46,656), so that nothing is random."""
+"""Up to this many values, every resample is enumerated (6^6 = 46,656) and nothing is random."""
 
 
 class Interval(NamedTuple):
-    """A mean and its interval; low and high are the mean where there is one value alone."""
+    """A mean and its interval; for a single value, low and high equal the mean."""
 
     mean: float
     low: float
@@ -27,19 +27,19 @@ class Interval(NamedTuple):
 
 
 def bootstrap_mean(values: Sequence[float], confidence: float = 0.95, seed: int = 0) -> Interval:
-    """The mean of values and its percentile bootstrap interval.
+    """Compute the mean of values and its percentile bootstrap interval.
 
     B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7 (1979). For a paired
-    comparison give the differences. Three seeds tell little: the interval is never wider than the values
-    lie apart.
+    comparison, pass the differences. With three seeds the interval is not reliable: it never exceeds the
+    range of the values.
 
     Args:
-        values: one for each seed or pair.
+        values: one per seed or pair.
         confidence: in (0, 1).
-        seed: of the resamples, where there are more than `EXACT` values.
+        seed: of the resamples, for more than `EXACT` values.
 
     Raises:
-        UsageError: no value.
+        UsageError: no value given.
     """
     given = np.asarray(values, np.float64)
     if not len(given):

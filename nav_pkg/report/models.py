@@ -1,4 +1,4 @@
-"""Models side by side: what each learned, how each flew, and how far the seeds are apart."""
+"""Comparison of models: scores of their trainings, measures of their flights, and spread over seeds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_log(folder: Path) -> bool:
 
 
 def find(folder: Path) -> Dict[str, Path]:
-    """The trainings below a log folder; where there are none, its evaluations and flights."""
+    """Find the trainings below a log folder; if it has none, its evaluations, else its flights."""
     for names in ((curves.RESULTS_FILE,), (RESULT,), (RUNS,)):
         found = sorted({file.parent for name in names for file in folder.rglob(name)})
         if found:
@@ -53,18 +53,18 @@ def find(folder: Path) -> Dict[str, Path]:
 
 
 def locate(name: str, folder: Path, summary_dir: Path) -> Path:
-    """The log folder that is meant: below the report's, else below that of all logs, else a path."""
+    """Find a log folder by name: below the report's folder, else below that of all logs, else as a path."""
     places = (folder / name, summary_dir / name, Path(name).expanduser())
     return next((place for place in places if is_log(place) or is_log(place / "evaluation")), places[0])
 
 
 def rows_of(model: str, folder: Path) -> List[Dict[str, Any]]:
-    """What is known of a model; `problem` says what is missing.
+    """Collect the scores and measures of a model; `problem` names missing data.
 
     Args:
         model: its name in the table.
-        folder: its log folder: of a training (with flights in `evaluation/` or beside), of flights, or of
-            an evaluation, which has a row for each of its checkpoints.
+        folder: its log folder: of a training (with flights in `evaluation/` or in the same folder), of
+            flights, or of an evaluation, which gives one row per checkpoint.
     """
     results, inner, outer = folder / curves.RESULTS_FILE, folder / "evaluation" / RESULT, folder / RESULT
     made: Dict[str, Any] = {"model": model}
@@ -113,7 +113,7 @@ def _measured(measures: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def table(rows: Sequence[Dict[str, Any]]) -> Table:
-    """All models, and below them mean and deviation of what is a number."""
+    """Make the table of all models, with the means of the numbers in the last row."""
     total: Dict[str, Any] = {"model": "mean"}
     for column in COLUMNS:
         values = [one[column.key] for one in rows if isinstance(one.get(column.key), (int, float))]
@@ -126,7 +126,7 @@ def table(rows: Sequence[Dict[str, Any]]) -> Table:
 
 
 def spread(rows: Sequence[Mapping[str, Any]], key: str) -> str:
-    """Mean and standard deviation over the models, e.g. `87.2 +- 0.6 %`; a dash when nothing is known."""
+    """Mean and standard deviation over the models, e.g. `87.2 ± 0.6 %`; a dash if no value is known."""
     values = [float(one[key]) for one in rows if isinstance(one.get(key), (int, float))]
     if not values:
         return NOTHING
@@ -135,7 +135,7 @@ def spread(rows: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def curves_of(models: Mapping[str, Path]) -> Tuple[Dict[str, List[Mapping[str, Any]]], List[str]]:
-    """The episodes of the models that have a curve, and the names of those that have a single point."""
+    """The episodes of the models with several episodes, and the names of the models with only one."""
     found: Dict[str, List[Mapping[str, Any]]] = {}
     points: List[str] = []
     for name, folder in models.items():
@@ -180,18 +180,18 @@ def _csv(episodes: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
-    """Write report.html, its data and report.json into a log folder.
+    """Write report.html, its data files and report.json into a log folder.
 
     Args:
-        folder: the log folder that gets the report; made when missing.
+        folder: the log folder of the report; created if missing.
         tag: its name.
-        models: the models' log folders, by their names in the table.
+        models: name in the table -> log folder of the model.
 
     Returns:
         The table of all models.
 
     Raises:
-        DataError: nothing is known of any model, or the disk refuses.
+        DataError: no data of any model, or a file cannot be written.
     """
     rows = [one for name, path in models.items() for one in rows_of(name, path)]
     if all(len(one) == 2 and "problem" in one for one in rows):

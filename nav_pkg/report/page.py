@@ -1,7 +1,7 @@
-"""A report page: one HTML file that holds everything it shows, and the data behind it as CSV beside.
+"""A report page: one self-contained HTML file, and its data as CSV files in a folder beside it.
 
-Nothing is loaded from anywhere: the style is in the file, pictures are in it as base64. It can be
-sent by mail, and read without a network and on a phone.
+The page loads nothing: the style is inline, and pictures are embedded as base64. It can be sent by mail, and
+read without a network and on a phone.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ code { font: .92em ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
 
 
 class Page:
-    """A page under construction: parts are added in reading order, then it is written.
+    """Builder of a page: parts are added in reading order, then the page is written.
 
     Args:
         title: of the page.
-        lead: one sentence below it.
+        lead: one sentence below the title.
     """
 
     def __init__(self, title: str, lead: str = ""):
@@ -77,7 +77,7 @@ class Page:
         self._data: List[Tuple[str, str]] = []
 
     def tiles(self, tiles: Sequence[Tuple[str, str]]) -> None:
-        """The most important numbers, each with what it is."""
+        """Add the most important numbers, each with its meaning."""
         inner = "".join(
             f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(what)}</span></div>'
             for value, what in tiles
@@ -85,35 +85,35 @@ class Page:
         self._parts.append(f'<div class="tiles">{inner}</div>')
 
     def head(self, text: str) -> None:
-        """A section begins."""
+        """Begin a section."""
         anchor = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
         self._heads.append((anchor, text))
         self._parts.append(f'<h2 id="{anchor}">{html.escape(text)}</h2>')
 
     def text(self, text: str, note: bool = False) -> None:
-        """A paragraph; `code` stands between backquotes. A note is set off."""
+        """Add a paragraph; backquotes mark `code`. A note is highlighted."""
         body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
         self._parts.append(f"<p{' class=note' if note else ''}>{body}</p>")
 
     def commands(self, lines: Sequence[str]) -> None:
-        """Command lines, to be copied."""
+        """Add command lines to copy."""
         self._parts.append(f"<pre>{html.escape(chr(10).join(lines))}</pre>")
 
     def table(self, table: Table, name: str, caption: str = "") -> None:
-        """A table, and its data as `<name>.csv`."""
+        """Add a table, and its data as `<name>.csv`."""
         self._data.append((f"{name}.csv", table.csv()))
         self._parts.append(
             f"<figure>{table.html()}<figcaption>{self._caption(caption, name)}</figcaption></figure>"
         )
 
     def figure(self, picture: Any, name: str, data: str, caption: str) -> None:
-        """A picture with its caption, and the data behind it as `<name>.csv`.
+        """Add a picture with its caption, and its data as `<name>.csv`.
 
         Args:
             picture: a matplotlib figure, or the bytes of a PNG, a JPEG or a film (mp4).
-            name: of the CSV file, without its ending.
+            name: of the CSV file, without suffix.
             data: the CSV.
-            caption: what it shows.
+            caption: description of the picture.
         """
         self._data.append((f"{name}.csv", data))
         content = picture if isinstance(picture, bytes) else style.png(picture)
@@ -132,7 +132,7 @@ class Page:
         return f"{text} Data: <code>{name}.csv</code>."
 
     def html(self) -> str:
-        """The whole page."""
+        """The page as HTML."""
         links = "".join(f'<a href="#{anchor}">{html.escape(text)}</a>' for anchor, text in self._heads)
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -149,10 +149,10 @@ class Page:
 
         Args:
             path: `report.html` gives `report.html` and `report/*.csv`.
-            chosen_by: the flag that chooses where.
+            chosen_by: the flag that selects the place, for error messages.
 
         Raises:
-            DataError: the file system refuses.
+            DataError: a file cannot be written.
         """
         path = Path(path)
         folder = path.with_suffix("")

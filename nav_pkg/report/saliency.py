@@ -1,4 +1,4 @@
-"""Where a network looks: class activation maps by gradients (Grad-CAM).
+"""Saliency maps of a network: gradient-weighted class activation maps (Grad-CAM).
 
 R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization" (ICCV 2017), equations 1 and 2, at the network's last convolution.
@@ -17,13 +17,13 @@ from nav_pkg.learn.checkpoint import Checkpoint
 
 
 class Saliency:
-    """The saliency maps of a checkpoint's network.
+    """Computes saliency maps of a checkpoint's network.
 
     Args:
         loaded: the checkpoint.
 
     Attributes:
-        layer: name of the convolution looked at; empty for a network without one.
+        layer: name of the used convolution; empty for a network without one.
     """
 
     def __init__(self, loaded: Checkpoint):
@@ -37,16 +37,20 @@ class Saliency:
         self.layer, self._module = found[-1] if found else ("", None)
 
     def map(self, rgb: np.ndarray) -> Tuple[np.ndarray, float]:
-        """What of an image speaks for the network's answer to it.
+        """Compute which parts of an image contribute to the network's answer.
 
-        A network of several frames sees the image in all of them, one with a state has none yet.
+        A network with several input frames gets the image as every frame; a recurrent one starts without a
+        state.
 
         Args:
             rgb: uint8 (height, width, 3).
 
         Returns:
-            float64 (height, width) in [0, 1], the largest being 1 (all 0 where nothing speaks for
-            the answer), and the answer, rad/s.
+            float64 (height, width) in [0, 1] with a maximum of 1 (all 0 if no part contributes), and the
+            answer in rad/s.
+
+        Raises:
+            ValueError: the network has no convolution.
         """
         if self._module is None:
             raise ValueError("a network without convolutions has no such map")
@@ -55,7 +59,7 @@ class Saliency:
 
         def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
             kept.append(output)
-            return output.clone()  # what follows may change it in place
+            return output.clone()  # later layers may change it in place
 
         hook = self._module.register_forward_hook(keep)
         try:
@@ -81,14 +85,14 @@ class Saliency:
         return self._net(image)[0]
 
     def _spoken_for(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The chosen class' output; of a regressed turn its size, to the side that it goes."""
+        """The output to differentiate: that of the chosen class, or the magnitude of a regressed turn."""
         if self._space.discrete:
             return outputs[outputs.argmax()]
         return outputs[0].abs()
 
 
 def overlay(rgb: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """An image with a saliency map over it: what matters is bright, the rest dimmed.
+    """Blend an image with a saliency map: salient parts are bright, the rest is dimmed.
 
     Args:
         rgb: uint8 (height, width, 3).

@@ -1,8 +1,8 @@
-"""A scalar of a training by gradient step, out of its log folder.
+"""Reads a scalar of a training by gradient step from its log folder.
 
-It is read from metrics.jsonl, or where there is none from TensorBoard's event files, which also the
-predecessor and other tools write. Both are read in pieces. Points of work that was lost and done again are
-left out: where a step comes again, all earlier points from that step on go.
+The source is metrics.jsonl or, without it, TensorBoard's event files, which the predecessor and other tools
+also write. Both are read in pieces. Points of lost work that was repeated are dropped: when a step occurs
+again, all earlier points from that step on are dropped.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from nav_pkg.report.events import Scalar, read_events
 _NOT_FINITE = re.compile(rb"-?\b(?:NaN|Infinity)\b")
 EVENTS = "events.out.tfevents.*"
 PIECE = 1 << 20
-"""Bytes of metrics.jsonl that are read at once: they stay in the processor's cache."""
+"""Bytes of metrics.jsonl per read; this size fits into the processor's cache."""
 LONGEST = 1 << 24
-"""Bytes of a line at most."""
+"""Maximum length of a line, bytes."""
 MUCH = 300_000_000
-"""Bytes of files above which processes of their own are worth their start."""
+"""Total file size in bytes from which several processes are faster, despite their start."""
 MOST_PROCESSES = 8
 
 _PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
@@ -46,7 +46,7 @@ _KEYS = {
     "loss": "loss",
 }
 FALLING = ("imitation_loss", "loss")
-"""Scores that are better the smaller they are."""
+"""Scores for which smaller values are better."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Curve:
     """A scalar of one training.
 
     Attributes:
-        steps: gradient steps, growing, int64 (n,).
+        steps: gradient steps, increasing, int64 (n,).
         values: float64 (n,), finite.
-        notes: what was left out, in words.
+        notes: texts about dropped points.
     """
 
     steps: np.ndarray
@@ -67,7 +67,7 @@ class Curve:
 def score_of(tag: str) -> Optional[Tuple[str, str]]:
     """The part (train, val, test) and score that a TensorBoard tag names; None for any other tag.
 
-    `Loss_val_accuracy`, the predecessor's later `validation_accuracy` and `val_accuracy` are the same.
+    `Loss_val_accuracy`, the predecessor's later `validation_accuracy` and `val_accuracy` are equivalent.
     """
     part, _, key = tag.split("Loss_", 1)[-1].partition("_")
     return (_PARTS[part], _KEYS[key]) if part in _PARTS and key in _KEYS else None
@@ -80,19 +80,19 @@ def falls(tag: str) -> bool:
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a folder is the log folder of a training, with anything to read."""
+    """Whether a folder is the log folder of a training that has written metrics or event files."""
     return os.path.lexists(folder / METRICS_FILE) or any(folder.glob(EVENTS))
 
 
 def read_curve(folder: Path, tag: str) -> Curve:
-    """A scalar of a training.
+    """Read a scalar of a training.
 
     Args:
         folder: its log folder.
-        tag: TensorBoard's name of it, such as `Loss_val_accuracy`.
+        tag: TensorBoard's name of the scalar, such as `Loss_val_accuracy`.
 
     Raises:
-        DataError: nothing to read is there, it has no such scalar, or no finite value of it.
+        DataError: no file to read, no such scalar, or no finite value of it.
     """
     notes: List[str] = []
     metrics = folder / METRICS_FILE
@@ -113,16 +113,16 @@ def read_curve(folder: Path, tag: str) -> Curve:
 
 
 def read_curves(folders: Sequence[Path], tag: str) -> List[Curve]:
-    """A scalar of several trainings, in processes of their own on all cores where there is much to read.
+    """Read a scalar of several trainings; large files are read by several processes.
 
     Raises:
-        DataError: as `read_curve`, of the first of them that cannot be read.
+        DataError: as in `read_curve`, for the first training that cannot be read.
     """
     files = [file for folder in folders for file in (folder / METRICS_FILE, *folder.glob(EVENTS))]
     size = sum(file.stat().st_size for file in files if file.is_file())
     processes = min(len(os.sched_getaffinity(0)), len(folders), MOST_PROCESSES)
     if processes > 1 and size >= MUCH:
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # while they start: Ctrl-C is this process's
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # for the children, which inherit it
         try:
             pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
             found = pool.map(read_curve, folders, [tag] * len(folders))
@@ -130,7 +130,7 @@ def read_curves(folders: Sequence[Path], tag: str) -> List[Curve]:
             signal.signal(signal.SIGINT, handler)
         try:
             return list(found)
-        except BrokenProcessPool:  # killed, for memory perhaps; one by one takes the least
+        except BrokenProcessPool:  # killed, perhaps out of memory: read one by one
             pass
         finally:
             pool.shutdown(wait=False)
@@ -180,9 +180,9 @@ def _of_metrics(path: Path, tag: str, notes: List[str]) -> Scalar:
 
 
 def _lines(path: Path) -> Iterator[memoryview]:
-    """Whole lines, many at once, in a buffer that the next ones overwrite.
+    """Read complete lines, many at once, into a buffer that the next lines overwrite.
 
-    A last line that is not ended may still be written, and is left out.
+    A last line without an end may still be written, and is dropped.
     """
     buffer = bytearray(PIECE)
     held = 0
@@ -207,7 +207,7 @@ def _lines(path: Path) -> Iterator[memoryview]:
 
 
 def _decode(decoder: Any, piece: memoryview) -> Tuple[List[Any], int]:
-    """The records of lines, and how many lines are none. A line may hold NaN, which JSON does not know."""
+    """Decode lines: the records, and the number of damaged lines. Lines may hold NaN, which is not JSON."""
     try:
         return decoder.decode_lines(piece), 0
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -228,7 +228,7 @@ def _of_events(folder: Path, tag: str, notes: List[str]) -> Scalar:
     score = score_of(tag)
     parts: List[Scalar] = []
     others: Dict[str, None] = {}
-    for file in files:  # their names begin with the time
+    for file in files:  # sorted by time: their names begin with it
         found, whole = read_events(file)
         if not whole:
             notes.append(f"{file}: cut or still written to: read as far as it is whole")

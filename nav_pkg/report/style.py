@@ -1,6 +1,6 @@
-"""How figures look: colours, sizes, and the way from a matplotlib figure to a picture in a page.
+"""Style of all figures: colours, sizes, and conversion of a matplotlib figure to a picture.
 
-Colours are Okabe and Ito's, which people with any colour vision can tell apart ("Color Universal
+The colours are those of Okabe and Ito, which people with any colour vision can distinguish ("Color Universal
 Design", 2008).
 """
 
@@ -15,7 +15,7 @@ BLUE, GREEN, ORANGE, RED = "#0072b2", "#009e73", "#e69f00", "#d55e00"
 SKY, PINK = "#56b4e9", "#cc79a7"
 
 EXPERT, APPLIED = GREEN, ORANGE
-"""What the expert would do, and what the robot was told to do, in every figure and image."""
+"""Colours of the expert's and of the executed command in every figure and image."""
 
 OUTCOMES: Dict[str, str] = {
     "success": BLUE,
@@ -48,12 +48,12 @@ SETTINGS: Dict[str, Any] = {
 
 
 def outcome_colour(outcome: str) -> str:
-    """The colour of an outcome; grey for one that nobody knows."""
+    """The colour of an outcome; grey for an unknown one."""
     return OUTCOMES.get(outcome, GREY)
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator: everything that the function draws follows SETTINGS."""
+    """Decorator: the function draws with SETTINGS."""
 
     @functools.wraps(draw)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -67,12 +67,12 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 @styled
 def new_figure(width: float = 9.0, height: float = 4.0, **layout: Any) -> Any:
-    """A matplotlib Figure without a window, and its axes (as `Figure.subplots` gives them).
+    """Create a matplotlib Figure without a window, and its axes (as `Figure.subplots` returns them).
 
     Args:
         width: inches.
         height: inches.
-        **layout: rows, columns and whatever else `Figure.subplots` takes.
+        **layout: further arguments of `Figure.subplots`: rows, columns, ...
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def new_figure(width: float = 9.0, height: float = 4.0, **layout: Any) -> Any:
 
 @styled
 def png(figure: Any) -> bytes:
-    """A figure as PNG."""
+    """Encode a figure as PNG."""
     out = io.BytesIO()
     figure.savefig(out, format="png", facecolor="white")
     return out.getvalue()
@@ -92,7 +92,7 @@ def png(figure: Any) -> bytes:
 
 @styled
 def svg(figure: Any) -> bytes:
-    """A figure as SVG, the same bytes for the same figure."""
+    """Encode a figure as SVG; the same figure gives the same bytes."""
     from matplotlib import rc_context
 
     out = io.BytesIO()

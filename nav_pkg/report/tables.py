@@ -1,4 +1,4 @@
-"""Tables: rows of plain values that print as text, stand in a page and are saved as CSV alike."""
+"""Tables: rows of plain values that can be printed as text, put on a page and saved as CSV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nav_pkg.learn.action import ActionSpace
 from nav_pkg.report.style import outcome_colour
 
 NOTHING = "–"
-"""What stands where a value is not known."""
+"""Text for an unknown value."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Column:
 
     Attributes:
         key: of the rows' values.
-        title: its head, with the unit.
+        title: its heading, with the unit.
         digits: decimals of numbers; None for text and whole numbers.
-        percent: numbers are shares and shown in percent.
-        where: shown in `text` (a terminal), on a `page`, and always in the CSV.
-        prose: sentences, which may take several lines.
+        percent: the numbers are shares, shown in percent.
+        where: shown in `text` (a terminal) or on a `page`; the CSV has all columns.
+        prose: sentences, which may wrap.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Column:
     prose: bool = False
 
     def show(self, value: Any) -> str:
-        """A value as text; a dash where nothing is known."""
+        """Format a value as text; a dash if it is unknown."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return NOTHING
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -51,7 +51,7 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        """Whether it is set flush right."""
+        """Whether the column is right-aligned."""
         return self.digits is not None
 
 
@@ -61,8 +61,8 @@ class Table:
 
     Attributes:
         columns: in order.
-        rows: values by column key; a missing one shows as a dash.
-        total: a last row that says something about all others; None for none.
+        rows: values by column key; a missing one is shown as a dash.
+        total: a last row that summarises the others; None for none.
     """
 
     columns: Sequence[Column]
@@ -76,7 +76,7 @@ class Table:
         return [c for c in self.columns if where in c.where]
 
     def text(self) -> str:
-        """For a terminal: aligned columns, a rule under the head and above the total."""
+        """The table for a terminal: aligned columns, a rule below the heading and above the total."""
         columns = self._shown("text")
         lines = [[c.title for c in columns]]
         lines += [[c.show(row.get(c.key)) for c in columns] for row in self._all()]
@@ -95,7 +95,7 @@ class Table:
         return "\n".join(out)
 
     def html(self) -> str:
-        """For a page: a table element that scrolls sideways where it is wider than the screen."""
+        """The table for a page: an element that scrolls sideways if it is wider than the screen."""
         head = "".join(f"<th{_side(c)}>{html.escape(c.title)}</th>" for c in self._shown("page"))
         body = "".join(self._row(row) for row in self.rows)
         foot = f"<tfoot>{self._row(self.total)}</tfoot>" if self.total else ""
@@ -112,14 +112,14 @@ class Table:
         return f"<tr>{''.join(cells)}</tr>"
 
     def markdown(self) -> str:
-        """For a Markdown page: the columns of `text`."""
+        """The table as Markdown, with the columns of `text`."""
         columns = self._shown("text")
         lines = [[column.title for column in columns], [_rule(column) for column in columns]]
         lines += [[_cell(column.show(row.get(column.key))) for column in columns] for row in self._all()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def latex(self) -> str:
-        """A LaTeX tabular (package booktabs): the columns of `text`."""
+        """The table as a LaTeX tabular (package booktabs), with the columns of `text`."""
         columns = self._shown("text")
         rows = [[_latex(column.show(row.get(column.key))) for column in columns] for row in self._all()]
         head = " & ".join(_latex(column.title) for column in columns)
@@ -129,7 +129,7 @@ class Table:
         return "\n".join([*begin, *lines, "\\bottomrule", "\\end{tabular}"])
 
     def csv(self) -> str:
-        """All columns with the unrounded values, by key; empty where nothing is known."""
+        """All columns as CSV with unrounded values, by key; empty for unknown values."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([c.key for c in self.columns])
@@ -143,7 +143,7 @@ def _rule(column: Column) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text in a cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
@@ -153,7 +153,7 @@ _LATEX.update({"<": "\\textless{}", ">": "\\textgreater{}", "±": "$\\pm$", NOTH
 
 
 def _latex(text: str) -> str:
-    """Text in a LaTeX table."""
+    """Escape text for a LaTeX table."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
@@ -173,14 +173,14 @@ RUN_COLUMNS = (
     Column("imitation_loss", "imitation loss", 3),
     Column("reason", "why it ended", where=()),
 )
-"""Of a run's description; the imitation loss is (rad/s)^2, per frame."""
+"""Columns of a run's description; the imitation loss is in (rad/s)^2, per frame."""
 
 
 def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a run, as `Flight.facts` describes it; the last row is what they say together.
+    """Make one row per run from its description (`Flight.facts`); the last row summarises all runs.
 
-    Means are over the runs that count (neither aborted nor failed by the simulator), the nearest
-    obstacle is the smallest of all, the imitation loss is over frames.
+    Means are over the runs that count (neither aborted nor failed by the simulator). The nearest obstacle is
+    the minimum over these runs, the imitation loss the mean over frames.
     """
     rows = [{c.key: run.get(c.key) for c in RUN_COLUMNS} for run in runs]
     for row, run in zip(rows, runs):
@@ -196,7 +196,7 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def rate_text(said: Mapping[str, Any]) -> str:
-    """A summary's success rate with its interval: `success rate 67 % (95 % interval 21 to 94 %)`."""
+    """Format a summary's success rate: `success rate 67 % (95 % interval 21 to 94 %)`."""
     if not said["counted"]:
         return "no run counts"
     return (
@@ -206,11 +206,11 @@ def rate_text(said: Mapping[str, Any]) -> str:
 
 
 def scores_table(scores: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Table:
-    """One row a part of the dataset (or a flight): how well a network answers frames with known labels.
+    """Make one row per part of the dataset (or per set of flights): a network's scores on labelled frames.
 
     Args:
-        scores: by the row's name; as `nav_pkg.learn.metrics.scores` gives them.
-        classes: the classes' names, in the order of `recall`.
+        scores: row name -> scores, from `nav_pkg.learn.metrics.scores`.
+        classes: names of the classes, in the order of `recall`.
     """
     columns: Tuple[Column, ...] = (
         Column("part", "frames of"),
@@ -230,11 +230,11 @@ def scores_table(scores: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
 
 
 def labels_table(parts: Mapping[str, Sequence[np.ndarray]], space: ActionSpace) -> Table:
-    """The balance of the labels: one row a part, with the share of each class.
+    """Make one row per part with the share of each class among its labels.
 
     Args:
-        parts: by name; the expert's yaw rates of each run, float (frames,), rad/s.
-        space: its classes.
+        parts: name -> the expert's yaw rates of each run, float (frames,), rad/s.
+        space: defines the classes.
     """
     names = space.class_names()
     columns = (

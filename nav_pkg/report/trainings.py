@@ -21,7 +21,7 @@ METRICS: Dict[str, Tuple[str, ...]] = {
     **{f"{part}_{score}": (part, score) for part in ("val", "test", "train") for score in _SCORES},
     **{key: (key,) for key in ("parameters", "episodes", "updates")},
 }
-"""Where results.json holds each metric."""
+"""Metric -> its path in results.json."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Training:
 
     Attributes:
         folder: its log folder.
-        seed: of its configuration, else of the folder's name.
+        seed: from its configuration, else from the folder's name.
         results: results.json.
     """
 
@@ -39,7 +39,7 @@ class Training:
     results: Mapping[str, Any]
 
     def metric(self, name: str) -> Optional[float]:
-        """The value of one of `METRICS`; None where it is not known."""
+        """The value of one of `METRICS`; None if unknown."""
         value: Any = self.results
         for key in METRICS[name]:
             value = (value or {}).get(key)
@@ -47,28 +47,28 @@ class Training:
 
 
 def check_metric(name: str) -> None:
-    """Refuse a metric that is not one of `METRICS`.
+    """Check that a metric is one of `METRICS`.
 
     Raises:
-        UsageError: with the nearest one.
+        UsageError: unknown metric; the text names the nearest one.
     """
     if name not in METRICS:
         raise UsageError(f"{name!r}: no such metric{nearest_name(name, list(METRICS))}")
 
 
 def falling(metric: str) -> bool:
-    """Whether a metric is better the smaller it is."""
+    """Whether smaller values of a metric are better."""
     return metric.endswith("loss") or metric == "parameters"
 
 
 def find(folder: Path) -> Dict[str, List[Training]]:
-    """The finished trainings below a folder, those that differ in their seed alone together.
+    """Find the finished trainings below a folder, and group those that differ only in their seed.
 
     Returns:
-        By the folder's name below `folder`, without `seed_N`.
+        Group name -> trainings; the name is the folder's path below `folder`, without `seed_N`.
 
     Raises:
-        DataError: there is none, or a results.json is damaged.
+        DataError: no training found, or a results.json is damaged.
     """
     found: Dict[str, List[Training]] = {}
     for file in sorted(folder.rglob(RESULTS_FILE)):
@@ -88,10 +88,10 @@ def find(folder: Path) -> Dict[str, List[Training]]:
 def table(
     groups: Mapping[str, Sequence[Training]], metrics: Sequence[str], sort: Optional[str] = None
 ) -> Table:
-    """One row a group: mean and sample standard deviation of each metric over seeds.
+    """Make one row per group: mean and sample standard deviation of each metric over seeds.
 
     Args:
-        groups: as `find` gives them.
+        groups: from `find`.
         metrics: of `METRICS`.
         sort: metric to sort by, the best first; None keeps the order.
     """
@@ -126,7 +126,11 @@ def _values(trainings: Sequence[Training], metric: str) -> List[float]:
 
 
 def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
-    """Groups by their mean over seeds, the best first, with bootstrap intervals of the mean."""
+    """Rank groups by their mean over seeds, the best first, with bootstrap intervals of the mean.
+
+    Raises:
+        DataError: no training has the metric.
+    """
     found: List[Tuple[str, Interval]] = []
     for name, trainings in groups.items():
         known = _values(trainings, metric)
@@ -157,10 +161,10 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
 
 
 def compare_trainings(one: Sequence[Training], other: Sequence[Training], metrics: Sequence[str]) -> Table:
-    """The differences between two groups of trainings, paired by seed: other minus one.
+    """Compare two groups of trainings, paired by seed: differences other minus one.
 
     Raises:
-        DataError: they have no seed in common.
+        DataError: no common seed.
     """
     by_seed = {training.seed: training for training in other}
     pairs = [(training, by_seed[training.seed]) for training in one if training.seed in by_seed]
@@ -195,7 +199,7 @@ def _difference(pairs: Sequence[Tuple[float, float]]) -> Dict[str, Optional[floa
 
 
 def _limits(interval: Interval) -> Dict[str, Optional[float]]:
-    """The interval's ends; one value alone has none."""
+    """The ends of an interval; None for a single value."""
     several = interval.values > 1
     return {"low": interval.low if several else None, "high": interval.high if several else None}
 
@@ -204,17 +208,18 @@ Flights = Dict[Tuple[Any, ...], Mapping[str, Any]]
 
 
 def flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
-    """The flights of an evaluation's checkpoint, or of a session, that count.
+    """Read the flights that count, of an evaluation's checkpoint or of a session.
 
     Args:
         folder: with evaluation.json, or runs.jsonl.
-        checkpoint: its label, where the evaluation has several.
+        checkpoint: its label, if the evaluation has several.
 
     Returns:
-        By what they are paired on: world, condition, the run's seed and start pose.
+        Pairing key (world, condition, the run's seed and start pose) -> flight.
 
     Raises:
-        DataError: there are none, or the checkpoint is not among them.
+        DataError: no flights, or an unknown checkpoint.
+        UsageError: several checkpoints, and none is chosen.
     """
     file = folder / "evaluation.json"
     if not file.exists():
@@ -242,12 +247,12 @@ def _pair(condition: Mapping[str, Any], run: Mapping[str, Any]) -> Tuple[Any, ..
 
 
 def compare_flights(one: Flights, other: Flights) -> Table:
-    """Two pilots over the flights that both flew from the same pose with the same seed: second minus first.
+    """Compare two pilots over the flights of both with the same pose and seed: second minus first.
 
     Whole laps have a Wilson interval for each pilot; mean differences have bootstrap intervals over pairs.
 
     Raises:
-        DataError: they have no such flight in common.
+        DataError: no common flight.
     """
     shared = [key for key in one if key in other]
     if not shared:

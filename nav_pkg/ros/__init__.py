@@ -1,1 +1,1 @@
-"""Node shells: messages to core types and back. The only place that imports rospy."""
+"""ROS nodes: they convert messages to core types and back. Only this package imports rospy."""

@@ -28,7 +28,7 @@ from nav_pkg.ros import shell
 from nav_pkg.sim import cameras
 
 SLOTS = 512
-"""Messages that may wait to be written; then receiving stops and the publishers' queues fill."""
+"""Messages that may wait to be written. Then callbacks block, and the publishers' queues fill."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Parameters:
 
 
 class BagWriter:
-    """Writes every message as it came over the wire, in the order of arrival."""
+    """Writes every message as received, in the order of arrival."""
 
     def __init__(self, parameters: Parameters):
         if not parameters.bag:
@@ -83,7 +83,7 @@ class BagWriter:
         self._queue.put((topic, message, rospy.Time.now()))
 
     def spin(self) -> None:
-        """Write until ROS shuts down; what has arrived by then is written before the bag is closed."""
+        """Write until ROS shuts down; write all received messages before the bag is closed."""
         try:
             while not (rospy.is_shutdown() and self._queue.empty()):
                 try:
@@ -93,11 +93,11 @@ class BagWriter:
             self._bag.close()
             os.replace(self._active, self._path)
         except OSError as error:
-            # What is in the file can be read as far as it goes: it keeps the name that says so.
+            # The file is readable up to this point; it keeps the name that marks it as incomplete.
             raise DataError(f"{self._active}: {error.strerror}; make room on its disk") from None
 
     def _write(self, topic: str, message: genpy.Message, arrived: rospy.Time) -> None:
-        if not isinstance(message, rospy.AnyMsg):  # /clock, which rospy itself hears with its type
+        if not isinstance(message, rospy.AnyMsg):  # /clock: rospy itself subscribes to it with its type
             self._bag.write(topic, message, arrived)
             return
         header = message._connection_header
@@ -110,7 +110,7 @@ class BagWriter:
             self._count(topic, message)
 
     def _count(self, topic: str, message: rospy.AnyMsg) -> None:
-        """Report a stamp when all that a frame needs is written."""
+        """Publish a stamp when all messages of its frame are written."""
         sequence, seconds, nanoseconds = struct.unpack_from("<III", message._buff)
         stamp = seconds * 1_000_000_000 + nanoseconds
         here = self._frames.setdefault(stamp, set())

@@ -1,4 +1,4 @@
-"""Core types to ROS messages (the other way, which bags share, is nav_pkg.data.messages)."""
+"""Conversion of core types to ROS messages. `nav_pkg.data.messages` has the inverse, which bags use too."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Parameters:
 
 
 class ExpertNode:
-    """Answers every pair of scan and odometry that bear the same stamp."""
+    """Publishes a command for every pair of scan and odometry with the same stamp."""
 
     def __init__(self, parameters: Parameters):
         if parameters.expert not in ("bang_bang", "continuous"):
@@ -71,7 +71,7 @@ class ExpertNode:
         rospy.Subscriber(robot.odometry, Odometry, on_message, "odometry", tcp_nodelay=True)
 
     def _on_reset(self, _request) -> TriggerResponse:
-        """A new episode begins: the next frame decides at which waypoint to begin."""
+        """Begin a new episode: the next frame selects the first waypoint."""
         with self._lock:
             self._fresh = True
             self._pairs.clear()

@@ -1,9 +1,8 @@
 """Callbacks that end their node when they fail.
 
-rospy runs callbacks in threads of its own and only logs what they raise: the node lives on without an
-answer, and half a minute later the supervisor reports a frame that never came, as if the simulator had
-failed. A guarded callback says at once what went wrong and ends the process with an exit code that
-tells whose failure it is.
+rospy runs callbacks in its own threads and only logs their exceptions. The node continues without an answer,
+and half a minute later the supervisor reports a missing frame, as if the simulator had failed. A guarded
+callback prints the error at once and ends the process with the exit code of the failed part.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from nav_pkg.core import NavError, SimulatorError
 
 
 def guarded(callback: Callable[..., Any], code: Optional[int] = None) -> Callable[..., Any]:
-    """A callback (of a topic, a service or a timer) whose failure ends the process at once.
+    """Wrap a callback (of a topic, a service or a timer): its failure ends the process at once.
 
-    A NavError is printed as one `error:` line. Anything else is a bug: its traceback is printed, and
-    then a line likewise. While ROS shuts down nothing is said: connections break then, as they should.
+    A NavError is printed as one `error:` line. Any other exception is a bug: its traceback is printed, and
+    then such a line. While ROS shuts down nothing is printed, because broken connections are normal then.
 
     Args:
         callback: the function.
-        code: the exit code, whatever fails (LearnerError.code in the learner); None takes a NavError's
-            own code, and SimulatorError's for anything else.
+        code: the exit code for every failure (LearnerError.code in the learner). None: a NavError's own
+            code, and that of SimulatorError for other exceptions.
 
     Returns:
         A function with the same arguments and result.
@@ -47,10 +46,10 @@ def guarded(callback: Callable[..., Any], code: Optional[int] = None) -> Callabl
 
 
 def fail(error: Exception, code: Optional[int] = None) -> NoReturn:
-    """Say what failed and end the process at once, from any thread.
+    """Print the error and end the process at once, from any thread.
 
     Args:
-        error: what was raised; call it where the error is handled.
+        error: the exception; call this function inside its `except` block.
         code: as for `guarded`.
     """
     if isinstance(error, NavError):
@@ -62,5 +61,5 @@ def fail(error: Exception, code: Optional[int] = None) -> NoReturn:
         text, own = f"{what} (a bug: the traceback is above)", SimulatorError.code
     print(f"error: {text}", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    # sys.exit would end this thread alone.
+    # sys.exit would end only this thread.
     os._exit(own if code is None else code)

@@ -66,7 +66,7 @@ class Parameters:
 
 
 class Guardian:
-    """Publishes one command a period, whatever happens, and a zero command last."""
+    """Publishes one command per period under all conditions, and a zero command at the end."""
 
     def __init__(self, parameters: Parameters):
         if parameters.button < 0 or parameters.rate <= 0:
@@ -91,7 +91,7 @@ class Guardian:
         self._network = ""
         self._late = 0
         self._resets = 0
-        # one, so that a robot that is slow to listen gets the present command, not an old one
+        # queue_size=1: a subscriber that is slow gets the newest command, not an old one
         self._command = rospy.Publisher(robot.command, Twist, queue_size=1, tcp_nodelay=True)
         self._diagnostics = rospy.Publisher(topics.DIAGNOSTICS, DiagnosticArray, queue_size=10)
         rospy.on_shutdown(self._stop)
@@ -103,7 +103,7 @@ class Guardian:
             rospy.Subscriber(topic, kind, self._safely(callback), queue_size=10, tcp_nodelay=True)
 
     def _safely(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """A callback whose failure stops the robot before it ends the node."""
+        """Wrap a callback: its failure stops the robot, then ends the node."""
 
         def call(message: Any) -> None:
             try:
@@ -137,8 +137,8 @@ class Guardian:
 
     def spin(self) -> None:
         """Publish until ROS shuts down."""
-        # In a thread: rospy's signal handler interrupts the main one anywhere, calls `_stop` there, and would
-        # wait for a lock that the same thread holds, or let a command through that was decided before.
+        # In a thread: rospy's signal handler runs `_stop` in the main thread, at any point of its code. There
+        # it would wait for a lock that this thread itself holds, or an older decision would be sent after it.
         thread = threading.Thread(target=self._safely(lambda _: self._publish()), args=(None,), daemon=True)
         thread.start()
         while not rospy.is_shutdown():
@@ -164,16 +164,16 @@ class Guardian:
                 told = now
             due += self._period
             wait = due - time.monotonic()
-            if wait < -self._period:  # the machine was busy: go on from here rather than catch up
+            if wait < -self._period:  # the machine was busy: continue from now, do not catch up
                 self._late += 1
                 due = time.monotonic()
-            # in wall time: a simulated clock that stands still must not keep a zero command back
+            # wall time: a simulated clock that stands still must not delay a zero command
             time.sleep(max(wait, 0.0))
 
     def _say(self, decision: Decision) -> None:
         if decision.reason is None:
             rospy.loginfo("guardian: the learner flies")
-        elif decision.reason is Reason.LIMITED:  # comes and goes with every turn
+        elif decision.reason is Reason.LIMITED:  # alternates in every turn
             rospy.logwarn_throttle(10.0, f"guardian: {SAID[decision.reason]}")
         else:
             rospy.logwarn(f"guardian: {SAID[decision.reason]}")
@@ -201,7 +201,7 @@ class Guardian:
         self._diagnostics.publish(message)
 
     def _stop(self) -> None:
-        """Zero is the last command, and it is on its way when this returns."""
+        """Publish zero as the last command; it has been sent when this returns."""
         with self._lock:
             self._ended = True
         for _ in range(3):
@@ -210,7 +210,7 @@ class Guardian:
         self._stopped.set()
 
     def report(self) -> None:
-        """Say how the flight went, once it has ended, and write it down."""
+        """Print a summary of the flight after its end, and write it to a file."""
         self._stopped.wait(timeout=5.0)
         guard = self._guard
         facts = {

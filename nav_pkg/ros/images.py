@@ -1,7 +1,7 @@
-"""Image messages to arrays, by cv_bridge: the way of every node.
+"""Conversion of image messages to arrays with cv_bridge, for all nodes.
 
-What cv_bridge leaves out is done before it: rows that are padded (its Python face takes the data as if
-there were no padding, and so gives a slanted image), and data that is too short, which is one clear error.
+Two cases are handled before cv_bridge. It ignores row padding in Python, which gives a sheared image. Data
+that is too short raises one clear error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from nav_pkg.data.messages import require_colours, require_whole, rows_of
 
 _BRIDGE = CvBridge()
 _KINDS: dict = {}
-"""By encoding: type and channels, which cv_bridge looks up anew each time."""
+"""Encoding -> (type, channels). Cached, because cv_bridge looks them up for every image."""
 _AS_THEY_ARE = ("rgb8", "8UC3", "mono8", "8UC1", "32FC1", "16UC1", "mono16")
 
 
 def kind_of(topic: str) -> Type:
-    """The message type of an image topic: image_transport's name for JPEG and PNG ends in /compressed."""
+    """The message type of an image topic; the topics of JPEG and PNG images end in /compressed."""
     return CompressedImage if topic.endswith("/compressed") else Image
 
 
@@ -32,16 +32,16 @@ def image_to_array(message: Any) -> np.ndarray:
     """The pixels of a sensor_msgs/Image or CompressedImage.
 
     Args:
-        message: an image of any encoding that cv_bridge converts to rgb8; or rgb8, 8UC3, 8UC1, mono8,
-            32FC1, 16UC1 or mono16, which stay as they are. With any row step and byte order. Or a
-            compressed one, JPEG or PNG of 8 bits a channel.
+        message: an Image of an encoding that cv_bridge converts to rgb8, or of rgb8, 8UC3, 8UC1, mono8,
+            32FC1, 16UC1 or mono16, which are not converted; any row step and byte order. Or a
+            CompressedImage: JPEG or PNG with 8 bits per channel.
 
     Returns:
         (height, width) for one channel, else (height, width, 3) in RGB order, in native byte order. It
         may be a read-only view of the message's data.
 
     Raises:
-        DataError: for another encoding, or data that is shorter than height and step say, or damaged.
+        DataError: another encoding, or data that is damaged or shorter than height times step.
     """
     if not hasattr(message, "encoding"):
         return _decoded(message)

@@ -10,11 +10,11 @@ from nav_pkg.core import SimulatorError
 
 
 class StampJoin:
-    """Collects one message a channel and stamp; callers wait for a stamp to be complete.
+    """Collects one message per channel and stamp. Callers wait until a stamp is complete.
 
-    Thread-safe: ROS callbacks put, one consumer waits. Nothing is dropped for being early or late;
-    what is older than a stamp that was taken is forgotten, so that memory stays bounded by how far
-    the producers run ahead (in lock-step: one frame).
+    Thread-safe: ROS callbacks put messages, one consumer waits. Early and late messages are kept. `forget`
+    drops a stamp and all older messages, which bounds the memory by the distance that the producers are
+    ahead (in lock-step: one frame).
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class StampJoin:
                 self._changed.notify_all()
 
     def close(self, reason: str) -> None:
-        """Make every present and later wait fail with this reason."""
+        """Make all present and later calls of `wait` fail with this reason."""
         with self._changed:
             self._closed = reason
             self._changed.notify_all()
@@ -41,11 +41,11 @@ class StampJoin:
 
         Args:
             stamp: nanoseconds.
-            channels: the channels that must be there.
-            limit: wall seconds to wait at most.
+            channels: the required channels.
+            limit: maximum wall seconds to wait.
 
         Raises:
-            SimulatorError: time ran out, or the join was closed; names the missing channels.
+            SimulatorError: the time ran out (the text names the missing channels), or the join was closed.
         """
         wanted = list(channels)
         deadline = time.monotonic() + limit
@@ -65,7 +65,7 @@ class StampJoin:
                 self._changed.wait(min(left, 1.0))
 
     def wait_newer(self, stamp: int, channel: str, limit: float) -> int:
-        """The newest stamp of a channel that is later than the given one (free-running mode).
+        """The newest stamp of a channel after the given stamp (free-running mode).
 
         Raises:
             SimulatorError: as in `wait`.
@@ -86,13 +86,13 @@ class StampJoin:
                 self._changed.wait(min(left, 1.0))
 
     def forget(self, stamp: int) -> None:
-        """Forget this stamp and everything before it."""
+        """Drop the messages of this stamp and of all earlier ones."""
         with self._changed:
             self._taken = max(self._taken, stamp)
             for old in [s for s in self._frames if s <= stamp]:
                 del self._frames[old]
 
     def __len__(self) -> int:
-        """Number of stamps held."""
+        """Number of stamps with stored messages."""
         with self._changed:
             return len(self._frames)

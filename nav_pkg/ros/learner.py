@@ -1,4 +1,4 @@
-"""The learner node's start: from the flags of `main.py --online` and its parameters to a node that flies."""
+"""Start of the learner node: from the flags of `main.py --online` and the parameters to a running node."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Parameters:
 
 
 def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
-    """Fly, and learn unless told not to, until ROS shuts down (`main.py --online`).
+    """Fly, and learn unless --no_training is given, until ROS shuts down (`main.py --online`).
 
     Args:
         args: the learner's parsed flags.
-        given: values of the flags that stand on the command line, by key.
+        given: values of the flags on the command line, by key.
     """
     refuse_the_supervisors(args)
     pilot = load_pilot(args, given) if args.no_training else None
@@ -62,7 +62,7 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
     learner = None
     if pilot is None:
         if not parameters.lockstep and not args.num_threads:
-            args = dataclasses.replace(args, num_threads=1)  # flying and learning each take a core
+            args = dataclasses.replace(args, num_threads=1)  # flying and learning each use a core
         learner = make_learner(args, given, parameters, robot)
         print(learner.describe(), flush=True)
         pilot = learner.pilot
@@ -75,14 +75,14 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
 def make_learner(
     args: LearnerConfig, given: Mapping[str, Any], parameters: Parameters, robot: topics.Robot
 ) -> OnlineLearner:
-    """The learner that the flags ask for, in its log folder.
+    """Create the learner that the flags describe, in its log folder.
 
     Raises:
         UsageError: flags that contradict each other, the checkpoint or the log folder.
         DataError: a checkpoint is missing or damaged.
     """
     summary = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
-    if parameters.log_folder:  # of a session, which has opened it
+    if parameters.log_folder:  # of a session, which has created it
         where = Path(parameters.log_folder)
         resumes = where if folder.can_resume(where) else None
         values = learning_config(args, given, resumes)
@@ -93,7 +93,7 @@ def make_learner(
 
 
 def refuse_the_supervisors(args: LearnerConfig) -> None:
-    """Raise UsageError for flags of mixing, which the learner's node has no part in."""
+    """Raise UsageError for flags of command mixing and noise: they belong to the supervisor."""
     for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
         if getattr(args, flag) != SETTINGS[flag].default:
             raise UsageError(
@@ -102,19 +102,19 @@ def refuse_the_supervisors(args: LearnerConfig) -> None:
 
 
 def load_pilot(args: LearnerConfig, given: Mapping[str, Any]) -> Pilot:
-    """The pilot that the flags ask for; needs no master, so that wrong use is said whether one answers.
+    """Load the pilot that the flags describe. It needs no ROS master, so wrong use is reported without one.
 
     Args:
         args: as for `main`.
         given: as for `main`.
 
     Raises:
-        UsageError: a flag that contradicts the checkpoint.
+        UsageError: a flag contradicts the checkpoint.
         DataError: the checkpoint is missing, damaged or of another network.
     """
     if not args.checkpoint_path:
         raise UsageError("main.py: --online --no_training needs --checkpoint_path, the checkpoint that flies")
-    # before the pilot: an exported file takes the number of threads when it is opened
+    # before the pilot: an exported file reads the number of threads when it is opened
     torch.set_num_threads(args.num_threads or determinism.cores())
     return exported.load_pilot(
         args.checkpoint_path,

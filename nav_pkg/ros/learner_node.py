@@ -1,8 +1,8 @@
-"""What the learner node does in both modes: a command for every image, its status, its services.
+"""The part of the learner node that both modes share: a command for every image, its status, its services.
 
-`nav_pkg.ros.lockstep_learner` and `nav_pkg.ros.live_learner` decide when an image is answered and when
-a frame is learned from. All learning happens in one worker thread, which runs one function at a time:
-callbacks and services only submit work to it.
+`nav_pkg.ros.lockstep_learner` and `nav_pkg.ros.live_learner` decide when an image is answered and when the
+node learns from a frame. One worker thread does all learning, one function at a time. Callbacks and services
+only submit work to it.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from nav_pkg.ros.images import image_to_array, kind_of
 from nav_pkg.srv import Checkpoint, CheckpointResponse
 
 DIAGNOSED = 10
-"""Frames from one diagnostic message to the next."""
+"""Frames between two diagnostic messages."""
 WORK_LIMIT = 600.0
 """Wall seconds that a service waits for the worker thread, which may be learning or saving."""
 END_LIMIT = 60.0
 """Wall seconds that the service ~end_run waits for the run's last /episode."""
 SHOWN = ["network", "frames", "latency", "late", "learned", "updates", "buffer", "loss", "rate", "skipped"]
-"""Fields of the status that a diagnostic message repeats."""
+"""Fields of the status that a diagnostic message contains."""
 
 
 class LearnerNode:
-    """Answers every camera image with a command that bears its stamp; learns when it has a learner.
+    """Publishes a command with the same stamp for every camera image; learns if it has a learner.
 
     Args:
         pilot: the network with its preprocessing and action space.
         robot: the robot's topics.
         seed: of the pilot's random draws, if it makes any.
-        learner: learns in flight; None for a network that flies as it is. Its pilot is `pilot`.
-        perturbation: what is done to images before the network sees them, as `--perturbation` takes it.
-        niceness: of the worker thread: 0 is that of all others, 19 yields to them most.
+        learner: learns in flight; its pilot is `pilot`. None: the network does not learn.
+        perturbation: applied to images before the network gets them, in the format of `--perturbation`.
+        niceness: of the worker thread: 0 is normal, 19 the lowest priority.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LearnerNode:
     ):
         self._pilot, self._seed, self._learner = pilot, seed, learner
         self._perturbation = Perturbation.parse(perturbation)
-        self._answering = threading.Lock()  # the pilot's memory, and the perturbation's
+        self._answering = threading.Lock()  # guards the memory of the pilot and of the perturbation
         self._frames = self._late = self._skipped = 0
         self._note = ""
         self._run: Optional[int] = None
@@ -78,7 +78,7 @@ class LearnerNode:
         self._begun = (time.monotonic(), 0)
         self._facts: Dict[str, Any] = {}  # of the run that has ended
         self._ended = threading.Event()
-        # Linux's nice value is the thread's own
+        # on Linux each thread has its own nice value
         self._worker = ThreadPoolExecutor(1, "learner", os.nice, (niceness,))
         self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
@@ -86,7 +86,7 @@ class LearnerNode:
         self._sides = [robot.side_cameras[name] for name in learner.sides] if learner else []
 
     def _subscribe(self, on_message: Callable[[Any, str], None]) -> List[rospy.Subscriber]:
-        """Subscribe to all but the front camera: the subscribers of the side cameras."""
+        """Subscribe to /episode, the expert and the side cameras; return the side cameras' subscribers."""
         on_message = guarded(on_message, LearnerError.code)
         for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT, TwistStamped)):
             rospy.Subscriber(topic, kind, on_message, topic, tcp_nodelay=True)
@@ -112,11 +112,11 @@ class LearnerNode:
             rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
 
     def _submit(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Let the worker thread do something; its failure ends the node."""
+        """Submit work to the worker thread; its failure ends the node."""
         self._worker.submit(guarded(work, LearnerError.code), *arguments)
 
     def _do(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """What the worker thread returns for some work."""
+        """Run work in the worker thread and return its result."""
         try:
             return self._worker.submit(work, *arguments).result(WORK_LIMIT)
         except FutureTimeout:
@@ -125,9 +125,9 @@ class LearnerNode:
     # Answering.
 
     def _answer(self, message: Any) -> Optional[np.ndarray]:
-        """Answer an image, under `_answering`; with a learner also its pixels at the network's input size."""
+        """Publish the command for an image (hold `_answering`). With a learner, return its resized pixels."""
         image = self._perturbation.apply(image_to_array(message))
-        begin = time.perf_counter()  # the perturbation is the test's, not the pilot's
+        begin = time.perf_counter()  # the perturbation belongs to the test, not to the pilot
         pixels: Optional[np.ndarray] = None
         if self._learner is not None:
             pixels = self._pilot.preprocessing.resize(image)
@@ -167,7 +167,7 @@ class LearnerNode:
             self._publish_diagnostics(status)
 
     def _publish_diagnostics(self, status: LearnerStatus) -> None:
-        """What rqt_robot_monitor and the like show: the status in words."""
+        """Publish the status for rqt_robot_monitor and similar tools."""
         message = DiagnosticArray()
         message.header.stamp = rospy.Time.now()
         message.status.append(
@@ -187,14 +187,14 @@ class LearnerNode:
     # A run, in the worker thread.
 
     def _begin_run(self, episode: Episode) -> None:
-        """The first frame of a run tells its number, and whether it is an evaluation."""
+        """Store the run's number and whether it is an evaluation, from its first frame."""
         assert self._learner is not None
         self._run = episode.run
         self._evaluation = bool(json.loads(episode.facts).get("evaluation")) if episode.facts else False
         self._begun = (time.monotonic(), self._learner.updates)
 
     def _learn(self, pixels: np.ndarray, messages: Mapping[str, Any], index: int) -> None:
-        """Learn from a frame: its image, the expert's command, the side cameras' images."""
+        """Learn from a frame: its image, the expert's command, the images of the side cameras."""
         assert self._learner is not None
         sides = [self._pilot.preprocessing.resize(image_to_array(messages[topic])) for topic in self._sides]
         self._learner.observe(pixels, command_from_twist(messages[topics.EXPERT].twist), index, sides)
@@ -211,19 +211,19 @@ class LearnerNode:
             self._learner.end_run(facts)
 
     def _drop_frames(self) -> None:
-        """Forget the frames that wait to be learned from."""
+        """Drop the frames that wait to be learned from."""
         raise NotImplementedError
 
     # Services.
 
     def _on_reset(self, _request: Any) -> TriggerResponse:
-        """A new episode begins: forget the past (recurrent state)."""
+        """Begin a new episode: reset the recurrent state."""
         self._do(self._reset)
         return TriggerResponse(success=True)
 
     def _reset(self) -> None:
         if self._ended.is_set():
-            self._finish_run()  # ~end_run was not called, and nothing that was learned may be lost
+            self._finish_run()  # ~end_run was not called: the learned state must not be lost
         self._drop_frames()
         self._run, self._evaluation = None, False
         with self._answering:
@@ -231,7 +231,7 @@ class LearnerNode:
             self._perturbation.reset(self._seed, rospy.get_param(topics.RUN, 0))
 
     def _on_end_run(self, _request: Any) -> TriggerResponse:
-        """The run is over: what was learned is on disk when this answers."""
+        """End the run: the learned state is on disk when the reply is sent."""
         if self._learner is None:
             return TriggerResponse(success=True)
         if not self._ended.wait(END_LIMIT):
@@ -248,7 +248,7 @@ class LearnerNode:
         return TriggerResponse(success=True, message="learning" if on else "not learning")
 
     def _stop(self) -> TriggerResponse:
-        """Learn no more, and write what was learned beside the session's own checkpoint."""
+        """Stop learning, and save the learned state beside the session's own checkpoint."""
         reply, saved = self._switch(False), self._save("")
         return TriggerResponse(success=saved.success, message=f"{reply.message}; {saved.message}")
 

@@ -1,7 +1,7 @@
-"""The learner node on a robot, or on a simulator that runs freely: answers at once, learns beside.
+"""The learner node on a robot or a free-running simulator: it answers at once and learns in parallel.
 
-Images are answered in rospy's thread as they come. The worker thread learns from the frames of a run in
-the order of /episode. It skips what it cannot keep up with.
+rospy's thread answers images as they arrive. The worker thread learns from the frames of a run in the order
+of /episode, and skips frames if it is too slow.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from nav_pkg.ros.images import kind_of
 from nav_pkg.ros.learner_node import LearnerNode
 
 BACKLOG = 20
-"""Frames that may wait to be learned from; older ones are skipped."""
+"""Maximum number of frames that wait to be learned from; older ones are skipped."""
 HELD = 3 * BACKLOG
-"""Stamps whose messages are held: images that belong to no run are never asked for."""
+"""Maximum number of stamps whose messages are kept: images outside a run would accumulate."""
 LATE = 5.0
-"""Wall seconds that a frame's messages may come after its /episode."""
+"""Wall seconds after /episode for the other messages of a frame."""
 PATIENCE = 50
-"""Frames after which an expert, or a supervisor, of which no message has come is not there."""
+"""Frames without any message of the expert or the supervisor, after which it counts as absent."""
 NICENESS = 10
-"""Of the worker thread: flying goes first where both want the processor."""
+"""Nice value of the worker thread: flying has priority over learning."""
 ANSWERED = "image"
-"""Channel of the images that were answered, at the network's input size."""
+"""Channel of the answered images, at the network's input size."""
 
 
 class LiveLearner(LearnerNode):
-    """Answers the newest image at once; learns from the frames whose messages are all there.
+    """Answers the newest image at once; learns from frames whose messages are complete.
 
     Args: see LearnerNode.
     """
@@ -53,10 +53,10 @@ class LiveLearner(LearnerNode):
     ):
         super().__init__(pilot, robot, seed, learner, perturbation, NICENESS)
         self._stamp = 0  # of the last image
-        self._came: Set[str] = set()  # topics of which a message has come
+        self._came: Set[str] = set()  # topics with at least one message
         self._messages: Dict[int, Dict[str, Any]] = {}  # by stamp and channel
         self._newest: Dict[str, int] = {}  # stamp by channel
-        self._pending: Deque[Tuple[Episode, float]] = deque()  # to be learned from, with the time it came
+        self._pending: Deque[Tuple[Episode, float]] = deque()  # frames to learn from, with their arrival time
         self._scheduled = False
         self._new_run = False
         self._subscribe(self._on_message)
@@ -64,7 +64,7 @@ class LiveLearner(LearnerNode):
             robot.rgb,
             kind_of(robot.rgb),
             guarded(self._on_image, LearnerError.code),
-            queue_size=1,  # only the newest image is worth an answer
+            queue_size=1,  # only the newest image needs an answer
             buff_size=shell.IMAGE_BUFFER,
             tcp_nodelay=True,
         )
@@ -75,7 +75,7 @@ class LiveLearner(LearnerNode):
     def _on_image(self, message: Any) -> None:
         stamp = stamp_ns(message.header.stamp)
         with self._answering:
-            if stamp < self._stamp:  # time was set back (a simulator or a bag restarted): so is the run
+            if stamp < self._stamp:  # time was set back (a simulator or a bag restarted): a new run
                 self._pilot.reset(self._seed)
             self._stamp = stamp
             pixels = self._answer(message)
@@ -98,7 +98,7 @@ class LiveLearner(LearnerNode):
     # In the worker thread.
 
     def _take(self, channel: str, stamp: int, message: Any) -> None:
-        """Hold a message until its frame is learned from."""
+        """Keep a message until its frame is learned from."""
         if stamp < self._newest.get(channel, -1):  # time was set back
             self._drop_frames()
             self._messages.clear()
@@ -115,7 +115,7 @@ class LiveLearner(LearnerNode):
         self._schedule()
 
     def _wait_for(self, episode: Episode) -> None:
-        """Let a frame wait for its messages. A frame of a run whose beginning is unknown does not."""
+        """Queue a frame until its messages arrive. Runs whose first frame was missed are ignored."""
         if self._learner is None:
             return
         if episode.index == 0:
@@ -129,7 +129,7 @@ class LiveLearner(LearnerNode):
         self._pending.append((episode, time.monotonic()))
 
     def _schedule(self) -> None:
-        """Learn from the next frame after all messages that have come by now are taken."""
+        """Submit the learning of the next frame, behind all messages that have arrived by now."""
         if self._pending and not self._scheduled:
             self._scheduled = True
             self._submit(self._learn_next)
@@ -142,10 +142,10 @@ class LiveLearner(LearnerNode):
             stamp = stamp_ns(episode.header.stamp)
             messages = self._messages.get(stamp, {})
             missing = [channel for channel in channels if channel not in messages]
-            # channels give their stamps in order and may leave some out
+            # each channel's stamps are in order, but may have gaps
             lost = any(self._newest.get(channel, -1) > stamp for channel in missing)
             if missing and not lost and time.monotonic() - since < LATE:
-                return  # the next message looks again
+                return  # the next message triggers another attempt
             self._pending.popleft()
             if missing:
                 self._skipped += 1

@@ -1,7 +1,7 @@
-"""The learner node in lock-step: one frame after the other, so that what is learned depends on frames alone.
+"""The learner node in lock-step: one frame after the other, so learning depends only on the frames.
 
-An image is answered when the frame before it is settled: its /episode has come, and it was learned from
-if it is part of a run that is learned from.
+An image is answered when the previous frame is settled: its /episode has arrived, and the node has learned
+from the frame if it belongs to a run with learning.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from nav_pkg.ros.images import kind_of
 from nav_pkg.ros.learner_node import LearnerNode
 
 CONNECT_LIMIT = 120.0
-"""Wall seconds for the side cameras to be connected."""
+"""Wall seconds to connect to the side cameras."""
 MESSAGE_LIMIT = 30.0
-"""Wall seconds that the expert's command and the side cameras' images may come after /episode."""
+"""Wall seconds after /episode for the expert's command and the side cameras' images."""
 
 
 class LockstepLearner(LearnerNode):
-    """Answers an image, waits for the supervisor's decision on it, learns, and takes the next image.
+    """Answers an image, waits for the supervisor's decision, learns, and takes the next image.
 
     Args: see LearnerNode.
     """
@@ -47,10 +47,10 @@ class LockstepLearner(LearnerNode):
         super().__init__(pilot, robot, seed, learner, perturbation)
         self._images: Deque[Any] = deque()
         self._frame: Optional[Tuple[int, Optional[np.ndarray]]] = (
-            None  # stamp and pixels: answered, unsettled
+            None  # stamp and pixels of the answered, unsettled frame
         )
         self._messages: Dict[int, Dict[str, Any]] = {}  # by stamp and topic
-        self._settled = -1  # stamp of the last frame that was
+        self._settled = -1  # stamp of the last settled frame
         self._timer: Optional[threading.Timer] = None
         sides = self._subscribe(lambda message, topic: self._submit(self._on_message, message, topic))
         rospy.Subscriber(
@@ -60,7 +60,7 @@ class LockstepLearner(LearnerNode):
             buff_size=shell.IMAGE_BUFFER,
             tcp_nodelay=True,
         )
-        # the supervisor waits for the services, and no frame may lack an image
+        # the supervisor waits for the services: advertise them only when no image can be missed
         shell.wait_until(
             f"images on {', '.join(self._sides)}",
             lambda: all(side.get_num_connections() for side in sides),
@@ -79,7 +79,7 @@ class LockstepLearner(LearnerNode):
             self._proceed()
 
     def _proceed(self) -> None:
-        """Settle frames and answer images as far as the messages that have come allow."""
+        """Settle frames and answer images until a message is missing."""
         while True:
             if self._frame is None:
                 if not self._images:
@@ -94,13 +94,13 @@ class LockstepLearner(LearnerNode):
             self._messages = {s: of for s, of in self._messages.items() if s > stamp}
 
     def _settle(self, stamp: int, pixels: Optional[np.ndarray]) -> bool:
-        """Do what is to be done with a frame; False when a message that this takes has not come."""
+        """Process an answered frame; return False if a required message has not arrived."""
         messages = self._messages.get(stamp, {})
         episode = messages.get(topics.EPISODE)
         if episode is None:
-            return False  # the supervisor has a limit for each of its own waits
+            return False  # the supervisor limits each of its own waits
         if episode.state == Episode.IDLE:
-            # the take-off is no part of a run: a network with a memory must not have seen it
+            # the take-off is not part of a run: a recurrent network must not have seen it
             self._reset_pilot()
         elif episode.state == Episode.ENDED:
             self._end(episode)
@@ -118,7 +118,7 @@ class LockstepLearner(LearnerNode):
         return True
 
     def _limit(self, stamp: int, missing: List[str]) -> None:
-        """Limit the time that the missing messages of a frame may take."""
+        """Start or cancel the time limit for the missing messages of a frame."""
         if missing and self._timer is None:
             self._timer = threading.Timer(MESSAGE_LIMIT, self._submit, (self._give_up, stamp))
             self._timer.daemon = True

@@ -40,7 +40,7 @@ class Parameters(topics.Sizes):
 
 
 class Recorder:
-    """Takes frames in the order of /episode, each when all its messages are there."""
+    """Records frames in the order of /episode, each when all its messages have arrived."""
 
     def __init__(self, parameters: Parameters):
         if not parameters.dataset:
@@ -77,8 +77,8 @@ class Recorder:
         self._join.put(topic, stamp_ns(message.header.stamp), message)
 
     def spin(self) -> None:
-        """Record until ROS shuts down; a run that is open then is closed as aborted."""
-        # Frames that wait for messages of a simulator that has gone must not hold up the end.
+        """Record until ROS shuts down; close an open run as aborted."""
+        # Frames that wait for messages of a dead simulator must not delay the end.
         rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
         try:
             while not (rospy.is_shutdown() and self._episodes.empty()):
@@ -99,7 +99,7 @@ class Recorder:
                 status.committed = self._close(episode)
         except NavError as error:
             self._abort(Outcome.ABORTED, str(error))
-            if not isinstance(error, SimulatorError):  # the simulator's failure is not the disk's
+            if not isinstance(error, SimulatorError):  # not the recorder's failure
                 status.error = str(error)
                 self._status.publish(status)
             raise
@@ -134,7 +134,7 @@ class Recorder:
         )
 
     def _close(self, episode: Episode) -> bool:
-        """The run ended: commit it, or close it as what it is. True when it is committed."""
+        """End the run: commit it, or close it as aborted or failed. Return whether it is committed."""
         if self._writer is None:
             return False
         self._facts = json.loads(episode.facts)

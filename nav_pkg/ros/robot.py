@@ -1,4 +1,4 @@
-"""The robot file: topic names and sensors of a robot, and the fixed topics of the nodes."""
+"""The robot file (topic names and sensors of a robot) and the fixed topics of the nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORDER = "/recorder/status"
 BAG = "/bag/status"
 LEARNER_STATUS = "/learner/status"
 RUN = "/nav_pkg/run"
-"""A parameter: the number of the present run."""
+"""ROS parameter: the number of the current run."""
 DIAGNOSTICS = "/diagnostics"
 
 TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")
@@ -26,9 +26,9 @@ _TOPIC = re.compile(r"/?[A-Za-z]\w*(/\w+)*\Z")
 
 @dataclass(frozen=True)
 class Robot:
-    """A robot's name, its topics (empty where it has none) and the whole content of its file.
+    """A robot's name, its topics (empty where it has none) and the content of its file.
 
-    `side_cameras` are the topics of its side cameras, by name (`left`, `right`).
+    `side_cameras` maps the names of its side cameras (`left`, `right`) to their topics.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Robot:
 
     @property
     def simulated(self) -> bool:
-        """Whether the file names a model, which a simulator can place; a real robot has none."""
+        """Whether the file names a model for the simulator; that of a real robot does not."""
         return "model" in self.description
 
 
@@ -65,8 +65,8 @@ class Sizes:
 
 
 def dataset_description(robot: Robot, sizes: Sizes) -> dict:
-    """What dataset.json says of a dataset recorded with a robot."""
-    own = {key: value for key, value in robot.description.items() if key != "guard"}  # of fly.launch alone
+    """The content of dataset.json for a dataset that is recorded with a robot."""
+    own = {key: value for key, value in robot.description.items() if key != "guard"}  # for fly.launch only
     camera, depth = dict(own["camera"]), dict(own["depth"])
     camera.update(width=sizes.width or camera["width"], height=sizes.height or camera["height"])
     depth.update(width=sizes.depth_width or depth["width"], height=sizes.depth_height or depth["height"])
@@ -87,11 +87,11 @@ def load_robot(name: str, needs: Sequence[str] = TOPICS) -> Robot:
 
     Args:
         name: the name or path.
-        needs: the topics, among `TOPICS`, without which the node can't do; a robot may lack others.
+        needs: the topics, among `TOPICS`, that the node requires; the robot may lack others.
 
     Raises:
         UsageError: no such robot.
-        DataError: the file is not readable, lacks a topic that is needed, or has one that is no name.
+        DataError: the file is not readable, lacks a required topic, or a topic name is invalid.
     """
     content = description.read_robot(name)
     topics = {key: content["topics"].get(key) or "" for key in TOPICS}

@@ -1,4 +1,4 @@
-"""What every node needs: strict parameters, waiting with a limit, a clean end."""
+"""Common functions of all nodes: parameters with checks, waiting with a limit, a clean exit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nav_pkg.core import NavError, SimulatorError, UsageError, nearest_name
 Table = TypeVar("Table")
 
 IMAGE_BUFFER = 2**24
-"""Bytes a subscriber reads at once: rospy's default of 64 KiB makes large images late."""
+"""Read buffer of a subscriber in bytes; rospy's default of 64 KiB delays large images."""
 
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
@@ -29,7 +29,7 @@ def start(name: str, limit: float = 30.0) -> None:
     """Initialise the node; the master must answer within the limit (wall seconds).
 
     Raises:
-        SimulatorError: no master.
+        SimulatorError: the master does not answer.
     """
     deadline = time.monotonic() + limit
     while not rosgraph.is_master_online():
@@ -40,12 +40,12 @@ def start(name: str, limit: float = 30.0) -> None:
             )
         time.sleep(0.1)
     rospy.init_node(name)
-    # rospy logs every publisher that leaves as a warning when a run ends; that is normal here.
+    # rospy logs a warning for every publisher that leaves; that is normal at the end of a run.
     logging.getLogger("rosout").setLevel(logging.INFO)
 
 
 def parameters(table: Type[Table]) -> Table:
-    """The node's private parameters as a dataclass; its defaults are the parameters' defaults.
+    """Read the node's private parameters into a dataclass, whose defaults are those of the parameters.
 
     Raises:
         UsageError: an unknown parameter (with the nearest known name) or a value of another type.
@@ -78,10 +78,10 @@ def _convert(value, kind: str):
 
 
 def wait_until(what: str, ready: Callable[[], bool], limit: float) -> None:
-    """Wait (wall time) until something is so.
+    """Wait (wall time) until `ready` returns true.
 
     Raises:
-        SimulatorError: not within the limit, or ROS shut down meanwhile; says what was waited for.
+        SimulatorError: not within the limit, or ROS shut down meanwhile; the text names `what`.
     """
     deadline = time.monotonic() + limit
     while not ready():
@@ -93,15 +93,15 @@ def wait_until(what: str, ready: Callable[[], bool], limit: float) -> None:
 
 
 def wait_for_links(links: Iterable[Tuple[str, str]], limit: float) -> None:
-    """Wait until nodes are connected to topics, so that not even the first message is missed.
+    """Wait until nodes are connected to topics, so that they get even the first message.
 
     Args:
-        links: pairs of topic and name of the subscribing node. That the node has registered with
-            the master is not enough: the publisher must have the connection.
+        links: pairs of topic and name of the subscribing node. The node's registration with the master is
+            not enough: the publisher must have the connection.
         limit: wall seconds.
 
     Raises:
-        SimulatorError: not within the limit; names the links that are missing.
+        SimulatorError: not within the limit; the text names the missing links.
     """
     master = rosgraph.Master(rospy.get_name())
     missing = sorted(set(links))
@@ -115,7 +115,7 @@ def wait_for_links(links: Iterable[Tuple[str, str]], limit: float) -> None:
                 with xmlrpc.client.ServerProxy(master.lookupNode(node)) as api:
                     present |= {(link[4], link[1]) for link in api.getBusInfo(rospy.get_name())[2]}
         except (OSError, xmlrpc.client.Error, rosgraph.MasterException):
-            return False  # a node that is just coming up
+            return False  # a node is still starting
         missing[:] = [link for link in missing if link not in present]
         return not missing
 
@@ -127,7 +127,11 @@ def wait_for_links(links: Iterable[Tuple[str, str]], limit: float) -> None:
 
 
 def connect(service: str, kind: type, limit: float) -> rospy.ServiceProxy:
-    """A persistent connection to a service that must be there within the limit (wall seconds)."""
+    """Connect persistently to a service, which must be available within the limit (wall seconds).
+
+    Raises:
+        SimulatorError: the service is not available within the limit.
+    """
     try:
         rospy.wait_for_service(service, timeout=limit)
     except rospy.ROSException:
@@ -139,7 +143,7 @@ def call(proxy: rospy.ServiceProxy, *request):
     """Call a service whose reply has `success` and `message` (or gazebo_msgs' `status_message`).
 
     Raises:
-        SimulatorError: the connection broke or the reply says that it failed.
+        SimulatorError: the connection broke, or the reply reports a failure.
     """
     try:
         reply = proxy(*request)
@@ -152,7 +156,7 @@ def call(proxy: rospy.ServiceProxy, *request):
 
 
 def stamp_of(nanoseconds: int) -> rospy.Time:
-    """A ROS time from nanoseconds, exactly."""
+    """Convert nanoseconds to a ROS time, exactly."""
     return rospy.Time(*divmod(nanoseconds, 1_000_000_000))
 
 
@@ -171,12 +175,12 @@ def run(node: Callable[[], None]) -> NoReturn:
     except NavError as error:
         code = error.code
         if rospy.is_shutdown() and isinstance(error, SimulatorError):
-            code = 0  # torn down from outside while waiting: not this node's failure
+            code = 0  # shut down from outside while waiting: not this node's failure
         else:
             print(f"error: {error}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     rospy.signal_shutdown("done")
     sys.stdout.flush()
-    # Threads of rospy that hang in a dead connection must not keep the process.
+    # rospy threads that hang in a dead connection must not keep the process alive.
     os._exit(code)

@@ -1,6 +1,6 @@
-"""What the supervisor flies: Gazebo in lock-step, or a robot (or Gazebo) that runs freely.
+"""The simulators of the supervisor: Gazebo in lock-step, or a free-running robot (or Gazebo).
 
-Both are a `nav_pkg.sim.protocol.Simulator` over ROS topics, and bring the answers of expert and learner.
+Both implement `nav_pkg.sim.protocol.Simulator` over ROS topics, and return the answers of expert and learner.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from nav_pkg.ros.join import StampJoin
 from nav_pkg.srv import Reset, Step
 
 ARRIVED = 0.3
-"""Metres from the start pose at which a robot that was placed there is taken to be there."""
+"""Maximum distance in metres from the start pose at which a placed robot counts as arrived."""
 
 
 class RosSimulator:
-    """A robot's sensors by topics, joined by their exact stamp; subclasses move it.
+    """The sensor topics of a robot, joined by their exact stamp. Subclasses move the robot.
 
     Args:
         robot: its topics.
-        answers: topics (TwistStamped) that answer every observation.
+        answers: topics (TwistStamped) with an answer to every observation.
         wait_limit: wall seconds for the messages of one stamp.
     """
 
@@ -72,10 +72,10 @@ class RosSimulator:
         return [*self._sensors, *self._answers]
 
     def connect(self, limit: float) -> None:
-        """Connect to the services that this needs.
+        """Connect to the required services.
 
         Raises:
-            SimulatorError: one is not there within `limit` wall seconds.
+            SimulatorError: a service is not available within `limit` wall seconds.
         """
         raise NotImplementedError
 
@@ -88,23 +88,23 @@ class RosSimulator:
         raise NotImplementedError
 
     def answers(self, stamp: int) -> Dict[str, Command]:
-        """The answers to the observation of a stamp (ns), by topic; one that is missing is left out.
+        """The answers to the observation of a stamp (ns), by topic, without those that are missing.
 
         Raises:
-            SimulatorError: an answer that must come did not within the limit.
+            SimulatorError: a required answer did not arrive within the limit.
         """
         raise NotImplementedError
 
     def forget(self, stamp: int) -> None:
-        """Let go of the messages up to a stamp, nanoseconds."""
+        """Drop the messages up to a stamp, nanoseconds."""
         self._join.forget(stamp)
 
     def halt(self) -> None:
-        """Command the robot to stand still: the run has ended."""
+        """Publish a zero command at the end of a run."""
         self._command.publish(Twist())
 
     def close(self) -> None:
-        """See `Simulator.close`: whoever waits gets a SimulatorError."""
+        """See `Simulator.close`: pending waits raise a SimulatorError."""
         self._join.close("ROS shut down")
 
     def _observe(self, stamp: int) -> Observation:
@@ -121,12 +121,12 @@ class RosSimulator:
 
 
 class LockstepGazebo(RosSimulator):
-    """Gazebo with the lock-step plugin: simulated time passes in `step` alone.
+    """Gazebo with the lock-step plugin: simulated time advances only in `step`.
 
     Args:
         robot: see RosSimulator.
         answers: see RosSimulator.
-        wait_limit: see RosSimulator; and wall seconds for a step.
+        wait_limit: see RosSimulator; also wall seconds for a step.
         physics_step: Gazebo's, seconds.
     """
 
@@ -148,7 +148,7 @@ class LockstepGazebo(RosSimulator):
 
     def step(self, segments: Sequence[Segment]) -> Observation:
         """See `Simulator.step`."""
-        # for rqt, bags and the like: what moves the robot is the service's argument
+        # only for rqt, bags and the like: the service's argument moves the robot
         self._command.publish(twist_from_command(segments[-1][0]))
         wanted = self._stamp + CONTROL_PERIOD_NS
         for command, duration in segments:
@@ -163,13 +163,13 @@ class LockstepGazebo(RosSimulator):
         return self._observe(self._stamp)
 
     def answers(self, stamp: int) -> Dict[str, Command]:
-        """See RosSimulator: all answers must come."""
+        """See RosSimulator: all answers are required."""
         messages = self._join.wait(stamp, self._answers, self._limit)
         return {topic: command_from_twist(message.twist) for topic, message in messages.items()}
 
 
 class LiveRobot(RosSimulator):
-    """A robot, or a Gazebo that runs freely: the newest observation counts, a late answer is missing.
+    """A robot or a free-running Gazebo: uses the newest observation; a late answer is missing.
 
     Args:
         robot: see RosSimulator.
@@ -185,12 +185,12 @@ class LiveRobot(RosSimulator):
         self._stamp = -1
 
     def connect(self, limit: float) -> None:
-        """Connect to Gazebo's service that places the robot; a real robot stays where it is."""
+        """Connect to Gazebo's service that places the robot; a real robot is not moved."""
         if self._robot.simulated:
             self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
 
     def reset(self, pose: Pose, seed: int) -> Observation:
-        """See `Simulator.reset`; nothing is seeded."""
+        """See `Simulator.reset`; nothing is seeded, and a real robot is not moved."""
         self._stamp = self._join.wait_newer(-1, self._robot.odometry, self._start_limit)
         if self._teleport is not None:
             shell.call(self._teleport, ModelState(model_name=self._robot.name, pose=pose_message(pose)))
@@ -198,7 +198,7 @@ class LiveRobot(RosSimulator):
         return self._observe(self._stamp)
 
     def _wait_for_arrival(self, pose: Pose) -> None:
-        """Wait for odometry of the start pose; what comes before is of the old place."""
+        """Wait for odometry near the start pose; earlier messages show the old place."""
         deadline = time.monotonic() + self._limit
         while time.monotonic() < deadline:
             self._stamp = self._join.wait_newer(self._stamp, self._robot.odometry, self._limit)
@@ -209,7 +209,7 @@ class LiveRobot(RosSimulator):
         raise SimulatorError(f"waited {self._limit:g} s for the robot at its start pose")
 
     def step(self, segments: Sequence[Segment]) -> Observation:
-        """See `Simulator.step`: each command is published when its time comes."""
+        """See `Simulator.step`: each command is published at its time within the period."""
         offset = 0
         for command, duration in segments:
             twist = twist_from_command(command)
@@ -224,7 +224,7 @@ class LiveRobot(RosSimulator):
         return self._observe(self._stamp)
 
     def answers(self, stamp: int) -> Dict[str, Command]:
-        """See RosSimulator: what has not come within half a control period is missing."""
+        """See RosSimulator: an answer later than half a control period is missing."""
         messages = {}
         for topic in self._answers:
             try:

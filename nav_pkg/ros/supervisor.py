@@ -31,9 +31,9 @@ from nav_pkg.ros.convert import twist_from_command
 from nav_pkg.ros.simulators import LiveRobot, LockstepGazebo, RosSimulator
 
 RECORDER_LAG = 8
-"""Frames that the recorder may be behind: it encodes while the simulator goes on."""
+"""Maximum lag of the recorder in frames: it encodes while the simulator continues."""
 COMMIT_LIMIT = 300.0
-"""Wall seconds for a finished run to reach the disk."""
+"""Wall seconds until a finished run is on disk."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Parameters(Schedule, topics.Sizes):
 
 
 class Supervisor:
-    """Flies the runs of a schedule, one after the other."""
+    """Flies the runs of a schedule in order."""
 
     def __init__(self, parameters: Parameters):
         self._p = parameters
@@ -94,11 +94,11 @@ class Supervisor:
         if parameters.bag:
             rospy.Subscriber(topics.BAG, RecorderStatus, self._on_bag, tcp_nodelay=True)
 
-    # What other nodes publish and call.
+    # Topics and services.
 
     def _on_learner(self, status: LearnerStatus) -> None:
         self._latencies.add(status.latency)
-        if status.updates:  # json has no nan
+        if status.updates:  # JSON has no NaN
             loss = status.loss if math.isfinite(status.loss) else None
             self._learning = {"loss": loss, "updates": status.updates}
 
@@ -120,7 +120,7 @@ class Supervisor:
         self._abort.set()
         return TriggerResponse(success=True, message="the present run ends as aborted")
 
-    # The graph comes up.
+    # Start of the graph.
 
     def _connect(self) -> None:
         limit = self._p.start_limit
@@ -137,7 +137,7 @@ class Supervisor:
                     raise SimulatorError("ROS shut down while waiting for ~start")
 
     def _links(self) -> Set[Tuple[str, str]]:
-        """Who must be connected to what before the first run (topic, node)."""
+        """The required connections before the first run: (topic, node)."""
         robot = self._robot
         sensors = [robot.rgb, robot.depth, robot.scan, robot.odometry, *robot.side_cameras.values()]
         subscribed = {
@@ -157,11 +157,11 @@ class Supervisor:
     # Flying.
 
     def fly(self) -> None:
-        """Fly all runs; returns when the last one is on disk.
+        """Fly all runs; return when the last one is on disk.
 
         Raises:
             SimulatorError: the simulator or a node did not answer within its limit.
-            DataError: the recorder could not record.
+            DataError: the recorder failed to record.
         """
         self._connect()
         for plan in self._p.runs_to_fly(self._body):
@@ -173,7 +173,7 @@ class Supervisor:
         self._abort.clear()
         self._begin, self._simulated = time.monotonic(), 0.0
         self._latencies.clear()
-        rospy.set_param(topics.RUN, plan.run)  # the learner's perturbation of images is a function of it
+        rospy.set_param(topics.RUN, plan.run)  # the learner's image perturbation depends on it
         flight = self._p.flight(plan, self._body)
         decision: Optional[Decision] = None
         try:
@@ -197,7 +197,7 @@ class Supervisor:
             self._wait_end(plan, decision, observation.stamp)
         self._finish(plan, flight.facts())
         if decision.outcome is Outcome.SIM_FAILURE:
-            # Not the pilot's fault, and the next run would not be better off: begin with a new simulator.
+            # Not the pilot's failure, but the next run would fail, too: the session starts a new simulator.
             raise SimulatorError(f"run {plan.name}: {decision.reason}")
 
     def _decide(self, flight: Flight, observation: Observation) -> Decision:
@@ -224,7 +224,7 @@ class Supervisor:
         if message.index == 0 or message.outcome:
             facts = flight.facts()
             if message.index == 0:
-                # For whoever makes the dataset from a bag: the recorder's dataset.json.
+                # The recorder's dataset.json, for a dataset that is made from a bag.
                 facts["dataset"] = topics.dataset_description(self._robot, self._p)
             message.facts = json.dumps(facts, sort_keys=True)
         if decision.outcome is not None:
@@ -245,10 +245,10 @@ class Supervisor:
                 **self._learning,
             )
 
-    # The recorder keeps up, or nothing goes on.
+    # Waiting for the recorder and the bag.
 
     def _wait_recorders(self, plan: RunPlan, decision: Decision, stamp: int) -> None:
-        """Recorder and bag may be RECORDER_LAG frames behind, not more."""
+        """Wait until recorder and bag are at most RECORDER_LAG frames behind."""
         if self._p.record and decision.frame is not None and decision.frame.index >= RECORDER_LAG:
             behind = decision.frame.index - RECORDER_LAG
             self._wait_status(
@@ -262,7 +262,7 @@ class Supervisor:
             )
 
     def _wait_end(self, plan: RunPlan, decision: Decision, last: int) -> None:
-        """The run is over: wait until it is committed, its last frame in the bag, what was learned saved."""
+        """Wait until the ended run is committed and complete in the bag, and the learned state is saved."""
         if self._p.record and decision.outcome.counts:
             self._wait_status(
                 lambda: self._taken(plan.name, committed=True) >= -1,
@@ -273,12 +273,12 @@ class Supervisor:
             self._wait_status(
                 lambda: self._bagged >= last, f"the bag to hold all of {plan.name}", COMMIT_LIMIT
             )
-        # last, so that what the learner knows of is on disk everywhere
+        # last: a run that the learner has saved must already be on disk everywhere else
         if self._learned is not None and decision.outcome is not Outcome.SIM_FAILURE:
             shell.call(self._learned)
 
     def _taken(self, name: str, committed: bool = False) -> int:
-        """Index of the newest frame of a run that the recorder has taken (or committed); -2: none."""
+        """Index of the newest frame of a run that the recorder has recorded (or committed); -2: none."""
         status = self._recorder
         if status is None or status.name != name or (committed and not status.committed):
             return -2
@@ -300,7 +300,7 @@ class Supervisor:
     # The end of a run.
 
     def _end_badly(self, plan: RunPlan, flight: Flight, error: NavError) -> None:
-        """The run can't go on: say so to the recorder, if it still hears, and to the run log."""
+        """Report a failed run to the recorder, if it still receives messages, and to the run log."""
         outcome = Outcome.SIM_FAILURE if isinstance(error, SimulatorError) else Outcome.ABORTED
         if rospy.is_shutdown():
             outcome = Outcome.ABORTED
@@ -308,13 +308,13 @@ class Supervisor:
         facts = dict(flight.facts(), outcome=outcome.value, reason=str(error), interrupted=interrupted)
         message = Episode(state=Episode.ENDED, run=plan.run, name=plan.name, index=-1, actor="none")
         message.outcome, message.facts = outcome.value, json.dumps(facts, sort_keys=True)
-        self._simulator.halt()  # a robot would execute the last command for ever
+        self._simulator.halt()  # a robot would execute the last command forever
         self._episode.publish(message)
         self._finish(plan, facts)
 
     def _finish(self, plan: RunPlan, facts: Dict[str, Any]) -> None:
         facts = dict(facts, run=plan.run, name=plan.name)
-        # Here alone, not in run.json: what a seed records has the same bytes on every machine.
+        # Only here, not in run.json: the same seed records the same bytes on every machine.
         facts["wall_seconds"] = round(time.monotonic() - self._begin, 3)
         facts["simulated_seconds"] = self._simulated
         facts.update(self._latencies.facts())
@@ -331,7 +331,7 @@ class Supervisor:
 
 
 def make_simulator(parameters: Parameters, robot: topics.Robot, answers: Sequence[str]) -> RosSimulator:
-    """What the supervisor flies, by `lockstep`."""
+    """The simulator that `lockstep` selects."""
     if parameters.lockstep:
         return LockstepGazebo(robot, answers, parameters.wait_limit, parameters.physics_step)
     return LiveRobot(robot, answers, parameters.wait_limit, parameters.start_limit)

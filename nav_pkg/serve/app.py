@@ -1,4 +1,4 @@
-"""The pages, as a Flask application: made on the server, read-only."""
+"""The Flask application: read-only pages, rendered on the server."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from nav_pkg.world import load_plan
 TAG = "Loss_val_accuracy"
 _CONFIGURATION = {"world": either(schemas.LINE, NOTHING), "data_location": either(schemas.LINE, NOTHING)}
 PAGE = 100
-"""Rows on a page of a list."""
+"""Rows per page of a list."""
 THUMBNAIL = 160
-"""Width of a preview, pixels."""
+"""Width of a preview image, pixels."""
 
 
 def make_app(catalogue: Catalogue) -> flask.Flask:
-    """The application.
+    """Create the application.
 
     Args:
-        catalogue: what it shows.
+        catalogue: the datasets and logs to show.
     """
     app = flask.Flask(__name__)
     app.jinja_env.globals.update(kinds=("training", "session", "evaluation", "study", "dag"))
@@ -45,14 +45,14 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.after_request
     def harden(answer: flask.Response) -> flask.Response:
-        # a report's page has a policy of its own
+        # the page of a report has its own policy
         answer.headers.setdefault("Content-Security-Policy", "default-src 'self'; img-src 'self' data:")
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 
     @app.before_request
     def refuse_others() -> Optional[Any]:
-        # A page elsewhere may give its own name to 127.0.0.1 (DNS rebinding); it is not answered.
+        # DNS rebinding: a foreign page may map its own name to 127.0.0.1. Such requests are refused.
         host = flask.request.host.rsplit(":", 1)[0]
         if host not in ("127.0.0.1", "localhost", "[::1]"):
             return flask.Response("only for this machine\n", 403, mimetype="text/plain")
@@ -194,7 +194,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
             raise _missing("an image of this session")
         try:
             data = newest.read_bytes()
-        except OSError as error:  # its run has ended since
+        except OSError as error:  # its run has ended in the meantime
             raise _missing("an image of this session") from error
         return flask.Response(data, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
 
@@ -269,7 +269,7 @@ def _image(run: Run, index: int, small: bool) -> flask.Response:
 
 
 def _plan(world: str) -> Optional[Dict[str, Any]]:
-    """A world's floor plan as an SVG shows it: walls by colour, and the box around it."""
+    """The data of a world's floor plan for an SVG: walls with colours, and the bounding box."""
     try:
         plan = load_plan(world)
     except NavError:
@@ -327,7 +327,7 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
 
 
 def _configuration(folder: Path) -> Dict[str, Any]:
-    """Of a session; empty where there is none that can be read."""
+    """Read a session's configuration; empty if it cannot be read."""
     try:
         return read_json(folder / "run_conf.json", _CONFIGURATION)
     except NavError:
@@ -335,7 +335,7 @@ def _configuration(folder: Path) -> Dict[str, Any]:
 
 
 def _newest_image(catalogue: Catalogue, entry: Entry) -> Optional[Path]:
-    """The latest whole image of the run that a session records now."""
+    """Path of the latest complete image of the run that a session is recording."""
     conf = _configuration(catalogue.folder(entry))
     location = conf.get("data_location") or entry.tag
     dataset = catalogue.data_root / str(location)

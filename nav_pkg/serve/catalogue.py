@@ -1,6 +1,7 @@
-"""What lies in the folders of datasets and logs: found by looking, nothing kept between two looks but sizes.
+"""The list of datasets and logs, from a scan of their folders.
 
-Everything is read when a page asks for it. What cannot be read is listed with its error.
+Every request scans the folders again. Facts of a log folder are cached until its main files change. Entries
+that cannot be read are listed with their error.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ MARKS = {
     "evaluation_conf.json": "evaluation",
     "study.json": "study",
     "plan.json": "dag",
-    "runs.jsonl": "session",  # before those of a training: a session that learns in flight has both
+    "runs.jsonl": "session",  # before the files of a training: a session that learns in flight has both
     "state.json": "session",
     METRICS_FILE: "training",
     RESULTS_FILE: "training",
 }
-"""Files that tell what a log folder is of; the first that is there decides."""
+"""File name -> kind of its log folder; the first existing file decides."""
 DEEPEST = 8
-"""Folders below the folder of all logs that are looked into."""
+"""Maximum depth of the scan below the folder of all logs."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something in the folder of all logs.
+    """An item in the folder of all logs.
 
     Attributes:
         kind: one of `KINDS`.
         tag: its path below the folder of all logs.
         changed: Unix time of the last change of its main file.
-        facts: what a list shows of it, by column.
-        error: why it cannot be read.
+        facts: its values in a list, by column.
+        error: the reason if it cannot be read.
     """
 
     kind: str
@@ -54,7 +55,7 @@ class Entry:
 
 
 class Catalogue:
-    """Datasets and logs.
+    """Finds datasets and logs.
 
     Args:
         data_root: the folder of all datasets.
@@ -66,27 +67,27 @@ class Catalogue:
         self._known: Dict[str, Tuple[Any, Entry]] = {}
 
     def datasets(self) -> List[str]:
-        """Names of all datasets that a page can hold."""
+        """Names of all datasets, without names that a page cannot show."""
         names = [path.relative_to(self.data_root).as_posix() for path in find_datasets(self.data_root)]
         return [name for name in names if name.isprintable()]
 
     def dataset(self, name: str) -> Dataset:
-        """A dataset by its name.
+        """Find a dataset by name.
 
         Raises:
-            DataError: there is none of that name below the data root.
+            DataError: no such dataset below the data root.
         """
         path = self.data_root
         for part in _parts(name, DEEPEST_DATASET, "dataset"):
             if path != self.data_root and os.path.lexists(path / DATASET_FILE):
-                raise DataError(f"{name}: no such dataset")  # a folder within one is its own
+                raise DataError(f"{name}: no such dataset")  # a folder inside a dataset belongs to it
             path = path / part
         if not os.path.lexists(path / DATASET_FILE):
             raise DataError(f"{name}: no such dataset")
         return Dataset(path, check=False)
 
     def entries(self, kind: str = "") -> List[Entry]:
-        """What lies in the folder of all logs, the latest first.
+        """Scan the folder of all logs; the latest entry first.
 
         Args:
             kind: one of `KINDS`; empty for all.
@@ -99,16 +100,16 @@ class Catalogue:
         return sorted(found, key=lambda entry: (-entry.changed, entry.tag))
 
     def entry(self, kind: str, tag: str) -> Entry:
-        """One of them.
+        """Find an entry by kind and tag.
 
         Raises:
-            DataError: there is none of that kind and tag.
+            DataError: no such entry.
         """
         missing = DataError(f"{tag}: no such {kind}")
         folder = self.summary_dir
         for part in _parts(tag, DEEPEST, kind):
             if folder != self.summary_dir and _closed(_mark(folder)):
-                raise missing  # its subfolders are its own
+                raise missing  # its subfolders belong to it
             folder = folder / part
             if os.path.islink(folder):
                 raise missing
@@ -118,11 +119,11 @@ class Catalogue:
         return self._entry(tag, mark)
 
     def folder(self, entry: Entry) -> Path:
-        """Its log folder."""
+        """The log folder of an entry."""
         return self.summary_dir / entry.tag
 
     def _walk(self, folder: Path, depth: int) -> Iterator[Tuple[str, str]]:
-        """Tags of log folders, each with the file that tells its kind; links are not followed."""
+        """Tags of log folders, each with the file that determines its kind; links are not followed."""
         try:
             with os.scandir(folder) as scan:
                 entries = {entry.name: entry for entry in scan}
@@ -131,16 +132,16 @@ class Catalogue:
         mark = next((mark for mark in MARKS if mark in entries), None)
         if mark and folder != self.summary_dir:
             tag = folder.relative_to(self.summary_dir).as_posix()
-            if tag.isprintable():  # no page can hold others
+            if tag.isprintable():  # a page cannot show other tags
                 yield tag, mark
             if _closed(mark):
-                return  # its subfolders are its own
+                return  # its subfolders belong to it
         for name in sorted(entries):
             if depth and not name.startswith(".") and entries[name].is_dir(follow_symlinks=False):
                 yield from self._walk(folder / name, depth - 1)
 
     def _entry(self, tag: str, mark: str) -> Entry:
-        """An entry, read again only where its main file has changed."""
+        """Create an entry; read its files only if they have changed."""
         path = self.summary_dir / tag / mark
         kind = MARKS[mark]
         found = [_stat(path.with_name(name)) for name in (mark, RESULTS_FILE, "evaluation.json")]
@@ -153,17 +154,17 @@ class Catalogue:
             return known[1]
         try:
             entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent))
-        except (DataError, KeyError, TypeError) as error:  # of a file that is no such thing
+        except (DataError, KeyError, TypeError) as error:  # the files have another content
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
         return entry
 
 
 def _parts(name: str, deepest: int, kind: str) -> List[str]:
-    """The folders of a name below the root.
+    """Split a name into folders below the root.
 
     Raises:
-        DataError: no name of a folder that a list would show.
+        DataError: a list would not show a folder of this name.
     """
     parts = name.split("/")
     if len(parts) > deepest or not name.isprintable() or any(not p or p.startswith(".") for p in parts):
@@ -172,12 +173,12 @@ def _parts(name: str, deepest: int, kind: str) -> List[str]:
 
 
 def _mark(folder: Path) -> Optional[str]:
-    """The file that tells what a log folder is of."""
+    """The file that determines the kind of a log folder."""
     return next((mark for mark in MARKS if os.path.lexists(folder / mark)), None)
 
 
 def _closed(mark: Optional[str]) -> bool:
-    """Whether subfolders of a log folder belong to it alone."""
+    """Whether the subfolders of a log folder belong to it."""
     return mark is not None and MARKS[mark] in ("training", "session")
 
 
@@ -216,7 +217,7 @@ def _facts(kind: str, folder: Path) -> Dict[str, Any]:
 
 
 def live(folder: Path) -> Optional[Dict[str, Any]]:
-    """What a running session says of itself: state, run, progress, lap, place; None where none runs."""
+    """The heartbeat of a running session: state, run, progress, lap, place; None if it does not run."""
     file = folder / "state.json"
     if not file.exists():
         return None
@@ -224,7 +225,7 @@ def live(folder: Path) -> Optional[Dict[str, Any]]:
         state = read_json(file, schemas.HEARTBEAT)
     except DataError:
         return None
-    return state if _runs(state.get("pid")) else None  # between two runs, too
+    return state if _runs(state.get("pid")) else None  # also between two runs
 
 
 def _runs(pid: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The pages as files: everything that links lead to from the first page, with links made relative."""
+"""Export of the pages as files: all pages that the first page links to, with relative links."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from nav_pkg.reading import read_json
 from nav_pkg.schemas import LINE
 
 MARKER = "serve.json"
-"""Marks a folder that an export has made."""
+"""Marks a folder that an export has created."""
 _LINK = re.compile(r'((?:href|src|data-source|data-images)=")(/[^"]*)"')
 
 
 def export(app: flask.Flask, folder: Path) -> Path:
-    """Write all pages below a folder.
+    """Write all pages into a folder.
 
     Args:
         app: the application.
-        folder: made when missing.
+        folder: created if missing.
 
     Returns:
-        The first page.
+        Path of the first page.
 
     Raises:
-        UsageError: the folder holds files that are not of an earlier export.
-        DataError: the disk refuses.
+        UsageError: the folder holds files that no export has written.
+        DataError: a file cannot be written.
     """
     before = _files_of(folder)
     _write(folder / MARKER, to_json({"files": before}))
@@ -58,17 +58,17 @@ def export(app: flask.Flask, folder: Path) -> Path:
                 if not link.startswith("/compare"):
                     left.append(link)
             data = _relative(text, files[url]).encode()
-            data = data.replace(b'data-running="yes"', b'data-running="no"')  # nothing answers behind a file
+            data = data.replace(b'data-running="yes"', b'data-running="no"')  # no live data in an export
         _write(folder / files[url], data)
         written.append(files[url])
-    for name in set(before) - set(written):  # of what has been deleted since
+    for name in set(before) - set(written):  # of entries that were deleted since
         (folder / name).unlink(missing_ok=True)
     _write(folder / MARKER, to_json({"files": sorted(written)}))
     return folder / "index.html"
 
 
 def _files_of(folder: Path) -> List[str]:
-    """The files of an earlier export; none in a folder that is new or empty.
+    """List the files of an earlier export; none for a folder that is new or empty.
 
     Raises:
         UsageError: it holds other files, or links.
@@ -97,7 +97,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _file(url: str, mimetype: str) -> str:
-    """The file of an address: a folder's is its index.html, a query is part of the name."""
+    """File name of an address: index.html for a folder; a query becomes part of the name."""
     parts = urlsplit(url)
     path = unquote(parts.path).lstrip("/")
     if path.endswith("/") or not path:
@@ -113,7 +113,7 @@ def _relative(text: str, here: str) -> str:
 
     def change(match: re.Match[str]) -> str:
         target = _file(html.unescape(match.group(2)), "")
-        # quoted, and beginning with a dot: a folder may be called javascript:x
+        # quoted, and beginning with a dot: a folder may have a name like javascript:x
         link = quote(posixpath.relpath(target, folder or "."))
         return f'{match.group(1)}{html.escape(link if link.startswith(".") else f"./{link}")}"'
 

@@ -1,4 +1,4 @@
-"""What plain Gazebo does with the same world and sensors: the yardstick of the lock-step loop."""
+"""Real-time factor of plain Gazebo with the same world and sensors, as a reference for the lock-step loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nav_pkg.sim.network import listening_on
 from nav_pkg.sim.scratch import Scratch
 
 SETTLED = 5.0
-"""Wall seconds after which we look: before its first image Gazebo simulates without waiting for any."""
+"""Wall seconds before the measurement begins: Gazebo does not wait for images before the first one."""
 
 DEPTH_CAMERA = """<sensor name="depth" type="depth">
   <pose>{pose}</pose><always_on>true</always_on><update_rate>{rate}</update_rate>
@@ -32,9 +32,9 @@ DEPTH_CAMERA = """<sensor name="depth" type="depth">
 
 
 def bare_world(options: Options, pose: str) -> str:
-    """The SDF text of a run's world without our plugin: all sensors are Gazebo's own and always on.
+    """The SDF text of a run's world without our plugin: only Gazebo's own sensors, always on.
 
-    The robot hangs in the air at a pose (`x y z roll pitch yaw`), where its camera sees the world.
+    The robot stays in the air, without gravity, at `pose` (`x y z roll pitch yaw`).
     """
     root = ElementTree.fromstring(compose(options))
     world = root.find("world")
@@ -79,18 +79,18 @@ def real_time_ratio(
     pose: str = "-50 -3 1 0 0 0",
     options: Optional[Options] = None,
 ) -> float:
-    """Simulated over wall seconds of `gzserver --lockstep`, running as fast as it can, no ROS, no client.
+    """Measure simulated over wall seconds of `gzserver --lockstep` at full speed, without ROS and clients.
 
     Args:
         world: as in Options.
         robot: as in Options.
         seconds: simulated seconds to measure.
         limit: wall seconds for everything.
-        pose: of the robot, which hangs there in the air (`x y z roll pitch yaw`).
-        options: sizes, rates and the physics step; None: the robot file's.
+        pose: of the robot, which stays in the air there (`x y z roll pitch yaw`).
+        options: sizes, rates and the physics step; None: those of the robot file.
 
     Raises:
-        SimulatorError: it did not start, or not enough time was simulated within the limit.
+        SimulatorError: it did not start, or did not simulate enough time within the limit.
     """
     options = replace(options or Options(), world=world, robot=robot, lockstep=False)
     deadline = time.monotonic() + limit
@@ -101,7 +101,7 @@ def real_time_ratio(
             display = Display(around, folder)
             file = folder / "bare.world"
             file.write_text(bare_world(options, pose))
-            gz = folder / "gz"  # the launcher starts the program that it is called by
+            gz = folder / "gz"  # the launcher starts the program whose name it is called by
             gz.symlink_to(LAUNCHER)
             environment = {**around, **display.environment}
             environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{free_port()}"
@@ -129,7 +129,7 @@ def real_time_ratio(
 
 
 def _samples(lines: List[str]) -> List[Tuple[float, float]]:
-    """(simulated, wall) seconds out of `gz stats -p` (factor, simulated, wall, paused), once settled."""
+    """Parse `gz stats -p` (factor, simulated, wall, paused) to (simulated, wall) seconds after SETTLED."""
     found = []
     for line in lines:
         parts = [part.strip() for part in line.split(",")]

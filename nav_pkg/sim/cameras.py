@@ -1,8 +1,8 @@
-"""Side cameras of a robot: what its file says of them, and what the simulator is told.
+"""Side cameras of a robot: parse them from the robot file, and add them to the simulator.
 
-A side camera stands where the first camera stands and is turned to the left or to the right. What it
-sees is what the first one would see if the robot were turned that far: recovery data, recorded
-without ever leaving the way.
+A side camera has the position of the first camera and is turned to the left or to the right. Its image is
+what the first camera would show if the robot turned by that angle: recovery data, recorded without leaving
+the route.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from nav_pkg.core import DataError, nearest_name
 
 SIDES = {"left": 1, "right": -1}
-"""The names that a side camera can have, and the sign of its yaw (REP 103: left is positive)."""
+"""Allowed names of a side camera -> sign of its yaw (REP 103: left is positive)."""
 
 _TEXTS = {
     "rgb": "/camera_{}/rgb/image_raw",
@@ -28,7 +28,7 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class SideCamera:
-    """A further colour camera.
+    """An additional colour camera.
 
     Attributes:
         name: `left` or `right`.
@@ -46,18 +46,18 @@ class SideCamera:
 
     @property
     def sensor(self) -> str:
-        """Its name in the model."""
+        """Name of its sensor in the model."""
         return f"camera_{self.name}"
 
 
 def side_cameras(robot: Dict[str, Any]) -> Tuple[SideCamera, ...]:
-    """The side cameras of a robot file, by name.
+    """Parse the side cameras of a robot file, sorted by name.
 
     Args:
         robot: the file's content.
 
     Raises:
-        DataError: an entry of `cameras` is not as it has to be.
+        DataError: an entry of `cameras` is invalid.
     """
     entries = robot.get("cameras") or {}
     where = f"robot {robot.get('name')}: cameras"
@@ -84,7 +84,7 @@ def side_cameras(robot: Dict[str, Any]) -> Tuple[SideCamera, ...]:
 
 
 def add_sensors(model: ElementTree.Element, cameras: Tuple[SideCamera, ...]) -> None:
-    """Add the side cameras to a robot's <model>: copies of its camera, turned.
+    """Add the side cameras to a robot's <model> as turned copies of its camera.
 
     Raises:
         DataError: the model has no camera to copy.
@@ -102,7 +102,7 @@ def add_sensors(model: ElementTree.Element, cameras: Tuple[SideCamera, ...]) -> 
             if pose is None:
                 pose = ElementTree.SubElement(sensor, "pose")
             numbers = [float(word) for word in (pose.text or "0 0 0 0 0 0").split()]
-            # Fixed axes: yaw is the last of the three turns, about the robot's own vertical axis.
+            # Fixed axes: yaw is the last of the three rotations, about the robot's own vertical axis.
             numbers[5] += math.radians(camera.yaw)
             pose.text = " ".join(f"{number:.12g}" for number in numbers)
             link.append(sensor)
@@ -111,7 +111,7 @@ def add_sensors(model: ElementTree.Element, cameras: Tuple[SideCamera, ...]) -> 
 
 
 def plugin_elements(cameras: Tuple[SideCamera, ...]) -> List[ElementTree.Element]:
-    """The <camera> elements of the plugin's <plugin>."""
+    """The <camera> elements of the <plugin> element."""
     elements = []
     for camera in cameras:
         element = ElementTree.Element("camera")

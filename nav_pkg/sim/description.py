@@ -1,7 +1,7 @@
-"""A run's own world file: a world, a robot and the plugin's settings put together as one SDF text.
+"""Composes the world file of a run: one SDF text from a world, a robot and the plugin's settings.
 
-The robot's model is written into the world in place of its <include>, so that camera size, rates and
-the physics step are those of the run, and nothing in the checkout changes.
+The robot's model replaces its <include>. Camera size, rates and the physics step are therefore those of the
+run, and no file in the checkout changes.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ PLUGIN = "libnav_pkg_gazebo.so"
 
 @dataclass(frozen=True)
 class Options:
-    """What a simulator is started with.
+    """Settings of a simulator.
 
     Attributes:
         world: name of a world (worlds/NAME.world), or path of a plan file or world file.
         robot: name of a robot (config/robot/NAME.yaml) or path of a robot file.
         seed: of Gazebo's random numbers, and of sensor noise until the first reset.
-        width, height: of the camera, pixels; None: the robot file's.
-        rate: of all sensors, Hz; None: the robot file's.
-        depth_width, depth_height: of the depth image, pixels; 0: none; None: the robot file's.
+        width, height: of the camera, pixels; None: those of the robot file.
+        rate: of all sensors, Hz; None: that of the robot file.
+        depth_width, depth_height: of the depth image, pixels; 0: no depth image; None: those of the robot
+            file.
         physics_step: seconds; the sensors' period has to be a multiple of it.
-        lockstep: time goes on only with /gazebo/step; otherwise it runs freely.
-        real_time: free-running only: as fast as a clock on the wall, not as fast as possible.
-        gui: show Gazebo's window on the present X display.
+        lockstep: simulated time advances only by /gazebo/step; otherwise it runs freely.
+        real_time: only without lockstep: run in real time, not as fast as possible.
+        gui: show Gazebo's window on the current X display.
         listen: IPv4 address of this machine that the simulator listens on.
     """
 
@@ -60,7 +61,7 @@ class Options:
     listen: str = LOOPBACK
 
     def check(self) -> None:
-        """Raise UsageError for a value that can't be."""
+        """Check all values; raise UsageError for an invalid one."""
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed has to be 0 to {2**32 - 1}, not {self.seed}")
         for flag in ("width", "height"):
@@ -79,14 +80,14 @@ class Options:
 
 
 def find_world(world: str) -> Path:
-    """The file of a world.
+    """Find the file of a world, and generate it if necessary.
 
-    One of the package lies in worlds/, and has to be what its floor plan gives. One with other textures
-    (NAME+SEED), or of a plan file elsewhere, is made in the user's cache unless it is there, in 4 s.
+    A world of the package is in worlds/ and must match its floor plan. A world with other textures
+    (NAME+SEED), or of a plan file elsewhere, is generated in the user's cache if it is not there (4 s).
 
     Raises:
         UsageError: no such world.
-        DataError: the floor plan is wrong, or the world on disk is not what it gives.
+        DataError: the floor plan is wrong, or the world on disk does not match it.
     """
     if not is_plan_file(world) and (world.endswith((".world", ".sdf")) or "/" in world):
         path = Path(world).expanduser()
@@ -96,7 +97,7 @@ def find_world(world: str) -> Path:
     name, seed = split_name(world)
     path = ROOT / "worlds" / f"{world}.world"
     if not is_plan_file(world) and name not in known_worlds():
-        if path.is_file():  # a file of the user's own, without a plan
+        if path.is_file():  # a world file of the user, without a plan
             return path
         known = sorted({file.stem for file in (ROOT / "worlds").glob("*.world")} | set(known_worlds()))
         raise UsageError(f"unknown world {world!r}{nearest_name(world, known)}")
@@ -109,7 +110,7 @@ def find_world(world: str) -> Path:
     return path
 
 
-# Looking takes 0.1 s, and once is enough for a process.
+# The check takes 0.1 s; once per process is enough.
 
 
 @functools.lru_cache(maxsize=None)
@@ -123,11 +124,11 @@ def _checked(name: str, _digest: str, root: Path) -> None:
 
 
 def load_robot(robot: str) -> Dict[str, Any]:
-    """The content of a robot file that can be simulated.
+    """Read a robot file of a simulated robot.
 
     Raises:
         UsageError: no such robot.
-        DataError: not a robot file, or one of a real robot.
+        DataError: not a robot file, or that of a real robot.
     """
     content = read_robot(robot)
     if "model" not in content:
@@ -136,7 +137,7 @@ def load_robot(robot: str) -> Dict[str, Any]:
 
 
 def read_robot(robot: str) -> Dict[str, Any]:
-    """The content of a robot file, of a simulated or a real robot.
+    """Read a robot file of a simulated or a real robot.
 
     Raises:
         UsageError: no such robot.
@@ -146,7 +147,7 @@ def read_robot(robot: str) -> Dict[str, Any]:
 
 
 def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
-    """The content of a robot file, upon that of its `base`; `above` are the files whose base it is."""
+    """Read a robot file merged over its `base`; `above`: the robots that lead to it through `base`."""
     folder = ROOT / "config" / "robot"
     path = Path(robot).expanduser() if robot.endswith(".yaml") else folder / f"{robot}.yaml"
     if robot in above:
@@ -165,7 +166,7 @@ def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
 
 
 def _upon(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
-    """A mapping's entries over those of another; mappings within are put together likewise."""
+    """Merge a mapping over another one, recursively."""
     made = dict(base)
     for key, value in own.items():
         both = isinstance(value, dict) and isinstance(made.get(key), dict)
@@ -174,7 +175,7 @@ def _upon(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _known(value: Dict[str, Any]) -> Dict[str, Any]:
-    """A mapping without its nulls: what is not known is not there."""
+    """A mapping without its nulls (unknown values), recursively."""
     return {
         key: _known(item) if isinstance(item, dict) else item
         for key, item in value.items()
@@ -199,7 +200,7 @@ def _parse(path: Path, what: str) -> ElementTree.Element:
 
 
 def _set(element: ElementTree.Element, path: str, value: Any) -> None:
-    """Set the text of a descendant, made when it is not there."""
+    """Set the text of a descendant element; create missing elements."""
     for name in path.split("/"):
         child = element.find(name)
         if child is None:
@@ -214,10 +215,10 @@ def _path_of(model: str) -> Path:
 
 
 def robot_model(options: Options, description: Dict[str, Any]) -> ElementTree.Element:
-    """The robot's <model> with this run's camera and rates.
+    """The robot's <model> with the camera and rates of this run.
 
     Raises:
-        UsageError, DataError: the model file is missing or no model.
+        UsageError, DataError: the model file is missing or not a model.
     """
     path = _path_of(str(description["model"]))
     model = _parse(path, "robot model").find("model")
@@ -242,7 +243,7 @@ def robot_model(options: Options, description: Dict[str, Any]) -> ElementTree.El
 
 
 def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree.Element:
-    """The plugin's <plugin> element (docs/simulator.md lists what may stand in it)."""
+    """The <plugin> element of the plugin (docs/simulator.md lists its settings)."""
     plugin = ElementTree.Element("plugin", name="nav_pkg", filename=PLUGIN)
     depth = description.get("depth") or {}
 
@@ -269,10 +270,10 @@ def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree
 
 
 def compose(options: Options) -> str:
-    """The SDF text of a run's world.
+    """Compose the SDF text of a run's world.
 
     Raises:
-        UsageError, DataError: a value, the world, the robot or its model can't be used.
+        UsageError, DataError: a setting, the world, the robot or its model is invalid.
     """
     options.check()
     path = find_world(options.world)
@@ -283,7 +284,7 @@ def compose(options: Options) -> str:
     description = load_robot(options.robot)
     model = robot_model(options, description)
 
-    # The place of the robot is that of the include that names a robot, or else its model's own.
+    # The robot's pose is that of the <include> that names a robot; without one, that of its model.
     names = {"drone", str(description["name"]), _path_of(str(description["model"])).parent.name}
     place = None
     for include in list(world.findall("include")):
@@ -293,7 +294,7 @@ def compose(options: Options) -> str:
             world.remove(include)
     if place:
         words = place.split()
-        if is_ground(description):  # worlds say where a drone stands; on the floor is the model's own height
+        if is_ground(description):  # worlds state a drone's height; on the floor, the model's own holds
             words[2] = (model.findtext("pose") or "0 0 0").split()[2]
         _set(model, "pose", " ".join(words))
     world.append(model)
@@ -314,5 +315,5 @@ def compose(options: Options) -> str:
 
 
 def model_folder(world: Union[str, Path]) -> Path:
-    """The folder of models that belongs to a world file (../models beside worlds/)."""
+    """The folder of models of a world file (models/ beside worlds/)."""
     return find_world(str(world)).parent.parent / "models"

@@ -1,4 +1,4 @@
-"""The X display that a camera needs: one of our own, which nobody else may use, or the present one."""
+"""The X display that a camera needs: a private one (Xvfb), or the current one."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def display_answers(display: str) -> bool:
     """Whether an X server listens on a local display."""
     number = display.split(":")[-1].split(".")[0]
     if not display.startswith(":"):
-        return bool(number)  # a remote display: left to the program to find out
+        return bool(number)  # a remote display: the program itself checks it
     return Path(f"/tmp/.X11-unix/X{number}").exists()
 
 
 def usable_display(environment: Mapping[str, str], present: bool) -> str:
-    """The present X display where it is to be used; else an empty string.
+    """The current X display if it should be used, else an empty string.
 
     Args:
-        environment: whose DISPLAY may be used.
-        present: somebody wants to look at a window.
+        environment: its DISPLAY is the current display.
+        present: the current display is required, to show a window.
 
     Raises:
-        UsageError: a window is wanted, and there is no display.
+        UsageError: a window is required, and there is no display.
     """
     here = environment.get("DISPLAY", "")
     answers = bool(here) and display_answers(here)
@@ -51,7 +51,7 @@ def usable_display(environment: Mapping[str, str], present: bool) -> str:
 
 
 def x_server(environment: Mapping[str, str]) -> str:
-    """The path of Xvfb.
+    """Find Xvfb and return its path.
 
     Raises:
         UsageError: it is not installed.
@@ -63,10 +63,10 @@ def x_server(environment: Mapping[str, str]) -> str:
 
 
 def _write_authority(path: Path) -> None:
-    """Write a file of X's authorities with a secret of our own, which no other user may read.
+    """Write an X authority file with a new secret; only this user can read it.
 
-    The format is libXau's: family, address, display number, name of the method, data; lengths in two bytes,
-    big-endian. The family 65535 and an empty number hold for any display: the server chooses its number.
+    The format is libXau's: family, address, display number, method name, data; each length is two bytes,
+    big-endian. Family 65535 and an empty number match any display, since the server chooses its number.
     """
     parts = (b"", b"", b"MIT-MAGIC-COOKIE-1", secrets.token_bytes(16))
     entry = struct.pack(">H", 0xFFFF) + b"".join(struct.pack(">H", len(part)) + part for part in parts)
@@ -75,20 +75,21 @@ def _write_authority(path: Path) -> None:
 
 
 class Display:
-    """An X display of our own (Xvfb on a free number), or the present one.
+    """A private X display (Xvfb on a free number), or the current one.
 
-    Cameras draw through GLX, which needs an X server even where nobody looks.
+    Cameras render through GLX, which needs an X server even without a window.
 
     Args:
-        environment: the environment whose DISPLAY may be used.
-        folder: private folder of the caller's, for the file by which our own server knows its clients.
-        present: use the present display (somebody wants to look at a window).
+        environment: its DISPLAY is the current display.
+        folder: private folder of the caller, for the authority file of the private server.
+        present: use the current display, to show a window.
+        limit: wall seconds for the start of the server.
 
     Attributes:
-        environment: what programs need to use it: DISPLAY, and of our own server XAUTHORITY.
+        environment: variables that its clients need: DISPLAY, and XAUTHORITY for the private server.
 
     Raises:
-        UsageError: no X server program, or no present display.
+        UsageError: Xvfb is not installed, or there is no current display.
         SimulatorError: the server did not start.
     """
 
@@ -103,7 +104,7 @@ class Display:
         _write_authority(authority)
         read, write = os.pipe()
         try:
-            # The server writes the number of the display that it found free.
+            # The server writes the number of the free display that it found.
             command = [program, "-displayfd", str(write), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
             command += ["-auth", str(authority), "-noreset", "+extension", "GLX"]
             self._server = Child(command, environment, pass_fds=[write])
@@ -135,10 +136,10 @@ class Display:
 
     @property
     def running(self) -> bool:
-        """Whether the display can still be used, as far as we know."""
+        """Whether the private server runs; always true for the current display."""
         return self._server is None or self._server.running
 
     def close(self) -> None:
-        """End our own server."""
+        """Stop the private server."""
         if self._server is not None:
             self._server.stop(signal.SIGTERM)

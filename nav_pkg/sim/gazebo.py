@@ -1,4 +1,4 @@
-"""Start and stop one Gazebo with the lock-step plugin, and say in one line why it failed."""
+"""Start and stop one Gazebo with the lock-step plugin, and report a failure in one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAUNCHER = ROOT / "setup" / "gzserver"
 
 _READY = "[nav_pkg] ready"
 _FATAL = "[nav_pkg] fatal: "
-_CAUSES = (  # what Gazebo prints, and what it means
+_CAUSES = (  # what Gazebo prints -> what it means
     (r"Unable to start server\[(bind: )?Address already in use", "Gazebo's port {port} is in use"),
     (
         r"Unable to open display|Can't open display|Unable to create the rendering window",
@@ -36,7 +36,7 @@ _CAUSES = (  # what Gazebo prints, and what it means
 
 
 class _Transport(xmlrpc.client.Transport):
-    """XML-RPC with a time limit: a master that hangs must not hang us."""
+    """XML-RPC with a time limit, for a master that hangs."""
 
     def __init__(self, limit: float):
         super().__init__()
@@ -49,7 +49,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 def master_answers(uri: str, limit: float = 3.0) -> bool:
-    """Whether a ROS master is there."""
+    """Whether a ROS master answers at a URI."""
     try:
         xmlrpc.client.ServerProxy(uri, transport=_Transport(limit)).getPid("/nav_pkg_simulator")
     except (OSError, xmlrpc.client.Error, http.client.HTTPException, ValueError):
@@ -58,14 +58,14 @@ def master_answers(uri: str, limit: float = 3.0) -> bool:
 
 
 def free_port(address: str = LOOPBACK) -> int:
-    """A TCP port that was free a moment ago."""
+    """A TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
 
 
 def port_is_free(port: int, address: str = LOOPBACK) -> bool:
-    """Whether nobody listens on a TCP port of an address of this host."""
+    """Whether no process listens on a TCP port of an address of this host."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -76,24 +76,24 @@ def port_is_free(port: int, address: str = LOOPBACK) -> bool:
 
 
 def interesting(lines: Sequence[str]) -> List[str]:
-    """Gazebo's lines without those that every start without a sound card prints."""
+    """Gazebo's output lines without those that every start without a sound card prints."""
     noise = ("ALSA lib", "AL lib", "OpenAL", "Audio will be disabled", "InitializeSockets", "XDG_RUNTIME_DIR")
     return [line for line in lines if not any(word in line for word in noise)]
 
 
 class Gazebo:
-    """One gzserver with its X display, on ports of its own. Nothing of it survives this process.
+    """One gzserver with its X display, on its own ports. All its processes end with this process.
 
     Args:
         options: what to simulate.
         port: of Gazebo's own master; None: a free one.
-        limit: seconds that starting may take.
+        limit: seconds for the start.
         on_line: called with each line that Gazebo prints (in another thread).
         launcher: the program that starts gzserver with its environment.
 
     Raises:
-        SimulatorError: it did not start; the text says why.
-        UsageError, DataError: the options, the world or the robot can't be used.
+        SimulatorError: it did not start; the text gives the reason.
+        UsageError, DataError: the options, the world or the robot are invalid.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Gazebo:
                 try:
                     self._start()
                     break
-                except _PortTaken:  # somebody else was quicker
+                except _PortTaken:  # another process took the port first
                     if port is not None or attempt == 2:
                         raise
             if options.gui:
@@ -144,8 +144,8 @@ class Gazebo:
         environment = {**self._around, **self._display.environment}
         environment["GAZEBO_MASTER_URI"] = f"http://{self._options.listen}:{self.port}"
         environment["IGN_PARTITION"] = f"nav_pkg-{os.getpid()}-{self.port}"
-        # Gazebo keeps made shaders in a folder of the system's temporary one, which another simulator
-        # may be writing at the same time and another user may own.
+        # Gazebo stores compiled shaders in a folder in the system's temporary folder. Another simulator may
+        # write there at the same time, and another user may own it.
         environment["TMP"] = environment["TMPDIR"] = str(self._folder.path)
         folders = [str(model_folder(self._options.world)), environment.get("GAZEBO_MODEL_PATH", "")]
         environment["GAZEBO_MODEL_PATH"] = ":".join(folder for folder in folders if folder)
@@ -173,13 +173,13 @@ class Gazebo:
             self._fatal = line.split(_FATAL, 1)[1]
         elif _READY in line:
             self._ready.set()
-        elif "Failed to load plugin" in line and PLUGIN in line:  # gzserver goes on without it
+        elif "Failed to load plugin" in line and PLUGIN in line:  # gzserver continues without it
             self._fatal = f"the plugin did not load: {line.split(PLUGIN + ':')[-1].strip()}; run 'make setup'"
         if self._on_line is not None and interesting([line]):
             self._on_line(line)
 
     def _cause(self) -> str:
-        """The most telling line that Gazebo has printed."""
+        """The printed line that best explains a failure."""
         assert self._server is not None
         if self._fatal:
             return self._fatal
@@ -232,12 +232,12 @@ class Gazebo:
 
     @property
     def process(self) -> int:
-        """The process number of gzserver."""
+        """Process id of gzserver."""
         assert self._server is not None
         return self._server.process.pid
 
     def close(self) -> None:
-        """End all processes; harmless when called again."""
+        """Stop all processes. Further calls do nothing."""
         if self._window is not None:
             self._window.stop()
         if self._server is not None:
@@ -254,4 +254,4 @@ class Gazebo:
 
 
 class _PortTaken(SimulatorError):
-    """Another Gazebo has the port."""
+    """Another Gazebo uses the port."""

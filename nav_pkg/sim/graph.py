@@ -1,7 +1,7 @@
-"""One ROS graph as a child process: roslaunch on a port of its own, watched and cleaned up.
+"""One ROS graph as a child process: roslaunch on its own port, monitored and cleaned up.
 
-Every process of the graph carries a mark in its environment, so that nothing survives the graph,
-whichever of its processes was killed; not even when the session itself is (see `keeper`).
+Every process of the graph has a mark in its environment. All marked processes are killed at the end, even
+if roslaunch, a node or the session itself was killed (see `keeper`).
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
 
 FIRST_PORT, PORTS = 21311, 2000
 _NOT_THE_PORT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE)
-"""Errors that the next port would meet as well."""
+"""Errors that every other port would cause, too."""
 _SESSION = {"master": LINE.required, "folder": LINE.required, "address": LINE}
 
 
 class Port:
-    """A free TCP port for a ROS master, ours for as long as this object lives.
+    """A free TCP port for a ROS master, reserved while this object lives.
 
-    Another session may not bind it between our look and the master's start: the port is held by a
-    name among the host's sockets, which all users and cluster jobs with temporary folders of their own
-    see. A file in the temporary folder says what runs there.
+    The reservation keeps other sessions away between the check of the port and the master's start. It is an
+    abstract Unix socket name: all users of the host see it, and so do cluster jobs with their own temporary
+    folders. A file in the temporary folder describes the session on the port.
     """
 
     def __init__(self):
@@ -73,13 +73,13 @@ class Port:
         raise SimulatorError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS} for a ROS master")
 
     def describe(self, session: Dict[str, str]) -> None:
-        """Say beside the port what runs there, for `sessions`."""
+        """Store a description of the session on this port, for `sessions`."""
         self._lock.truncate(0)
         self._lock.write(json.dumps(session))
         self._lock.flush()
 
     def release(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._lock.close()
         self._name.close()
 
@@ -89,17 +89,17 @@ def _ports() -> Path:
 
 
 def sessions() -> List[Dict[str, str]]:
-    """The sessions of this user on this host, oldest first: `master` (URI), `folder` (log), `address`."""
+    """List this user's sessions on this host, oldest first: `master` (URI), `folder` (log), `address`."""
     found = []
     files = list(private_folder(_ports(), "TMPDIR").glob("*")) if os.path.lexists(_ports()) else []
     for file in sorted(files, key=lambda file: file.lstat().st_mtime):
         try:
             opened = open_private(file, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:  # a link, or gone
+        except OSError:  # a link, or removed
             continue
         with os.fdopen(opened) as lock:
-            if flock(lock.fileno(), shared=True) is False:  # held by a session
-                with contextlib.suppress(ValueError, DataError):  # not yet, or not whole
+            if flock(lock.fileno(), shared=True) is False:  # a session holds it
+                with contextlib.suppress(ValueError, DataError):  # not yet written, or incomplete
                     found.append(parse_object(lock.read(1 << 16), file, _SESSION))
     return found
 
@@ -110,7 +110,7 @@ class Graph:
     Args:
         arguments: the launch file's arguments.
         folder: log folder; roslaunch's output goes to `graph.log`, the nodes' logs to `ros/`.
-        private: on a ROS master of its own; otherwise on the one that ROS_MASTER_URI names.
+        private: start a separate ROS master; otherwise use that of ROS_MASTER_URI.
         listen: address of this machine that all its processes listen on.
     """
 
@@ -152,7 +152,7 @@ class Graph:
         return self._process.poll() is None
 
     def stop(self, limit: float = PATIENCE + 15.0) -> None:
-        """End the graph: ask once, then kill what is left. Nothing of it runs when this returns."""
+        """Stop the graph: send SIGINT, then kill the processes that remain. None runs when this returns."""
         deadline = time.monotonic() + limit
         if self.running:
             self._process.send_signal(signal.SIGINT)
@@ -164,23 +164,23 @@ class Graph:
             self._port.release()
 
     def output(self) -> str:
-        """What this graph has printed so far."""
+        """The output of this graph so far."""
         with open(self.log, "rb") as log:
             log.seek(self._begin)
             return log.read().decode(errors="replace")
 
     def failure(self) -> Failure:
-        """Why the graph ended by itself, from what its nodes printed."""
+        """The reason why the graph ended by itself, from the output of its nodes."""
         return Failure(self.output())
 
 
 class Failure:
-    """The first death in a graph.
+    """The first node of a graph that died.
 
     Attributes:
-        node: name of the node that died first; empty when none did.
+        node: name of the node that died first; empty if none did.
         code: its exit code (negative: the signal that killed it), or None.
-        line: the last `error:` line of that moment, or a sentence made from node and code.
+        line: the last `error:` line before its death, or a sentence made from node and code.
     """
 
     def __init__(self, output: str):

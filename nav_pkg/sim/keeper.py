@@ -1,7 +1,7 @@
-"""Keeps a ROS graph: runs roslaunch, and leaves nothing of the graph behind, whoever dies first.
+"""Runs roslaunch and kills all remaining processes of its graph when roslaunch or the session ends.
 
-A roslaunch that is interrupted while it starts its nodes may leave some of them, and the ROS master, to
-themselves; and a session that is killed cannot look after them. So a process of its own does.
+An interrupted roslaunch that is still starting nodes may leave nodes and the ROS master running. A session
+that is killed cannot clean up. Therefore a separate process does:
 
     python -m nav_pkg.sim.keeper MARK COMMAND ...
 """
@@ -20,16 +20,16 @@ from nav_pkg.children import dying_with_parent
 from nav_pkg.core import SimulatorError
 
 MARK = "NAV_PKG_GRAPH"
-"""Variable in the environment of all processes of a graph."""
+"""Environment variable of all processes of a graph."""
 
 PATIENCE = 20.0
-"""Seconds that roslaunch has to end its nodes (it gives them 15 to heed SIGINT)."""
+"""Seconds for roslaunch to stop its nodes (it waits 15 s after SIGINT)."""
 
 _POLL = 0.05
 
 
 def marked(mark: str) -> List[int]:
-    """The process numbers of all processes that carry a mark."""
+    """Process ids of all processes with a mark."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for entry in os.listdir("/proc"):
@@ -45,10 +45,10 @@ def marked(mark: str) -> List[int]:
 
 
 def kill_marked(mark: str, limit: float = 10.0) -> None:
-    """Kill all processes that carry a mark; none of them runs when this returns.
+    """Kill all processes with a mark. None of them runs when this returns.
 
     Raises:
-        SimulatorError: they do not die.
+        SimulatorError: they do not end within the limit.
     """
     deadline = time.monotonic() + limit
     while True:
@@ -66,7 +66,7 @@ def kill_marked(mark: str, limit: float = 10.0) -> None:
 
 
 def keep(mark: str, command: Sequence[str]) -> int:
-    """Run a command until it ends or this process is asked to (SIGINT, SIGTERM); then nothing marked is left.
+    """Run a command until it ends or this process gets SIGINT or SIGTERM, then kill all marked processes.
 
     Returns:
         The command's exit code.

@@ -1,8 +1,8 @@
-"""Which address the processes of a session listen on: this machine's own (loopback) unless told otherwise.
+"""The address that all processes of a session listen on: loopback by default.
 
-ROS and Gazebo have no passwords: anyone who reaches their ports may steer the robot, read what is recorded
-and, through ROS parameters and services, more. GAZEBO_IP, IGN_IP and ROS_IP only change what processes say
-of themselves; what they bind to is the business of a small library that is preloaded (src/listen).
+ROS and Gazebo have no authentication. Whoever reaches their ports can steer the robot, read the recorded
+data and, through ROS parameters and services, do more. GAZEBO_IP, IGN_IP and ROS_IP change only the address
+that processes advertise. A small preloaded library (src/listen) sets the address that they bind to.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from nav_pkg.core import ROOT, UsageError
 
 LIBRARY = "libnav_pkg_listen.so"
 VARIABLE = "NAV_PKG_LISTEN"
-"""Tells the library the address."""
+"""Environment variable that passes the address to the library."""
 
 
 def check_address(address: str) -> str:
-    """An address that `--listen` may name.
+    """Check the address of `--listen`, and return it.
 
     Raises:
         UsageError: it is no IPv4 address of this machine.
@@ -52,10 +52,10 @@ def is_here(address: str) -> bool:
 
 
 def check_master(uri: str, address: str) -> None:
-    """Refuse a simulator that the ROS master's machine could not reach.
+    """Refuse a simulator that the ROS master's machine cannot reach.
 
     Raises:
-        UsageError: the master is on another machine, and the simulator would listen on loopback alone.
+        UsageError: the master is on another machine, and the simulator would listen only on loopback.
     """
     host = urllib.parse.urlsplit(uri).hostname or "localhost"
     if not ipaddress.IPv4Address(address).is_loopback:
@@ -63,7 +63,7 @@ def check_master(uri: str, address: str) -> None:
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET)}
     except (OSError, UnicodeError):
-        return  # the caller reports a master that can't be reached
+        return  # the caller reports an unreachable master
     if found and not any(is_here(str(one)) for one in found):
         raise UsageError(
             f"the ROS master {uri} is on another machine, which does not reach {address}: give --listen and "
@@ -72,12 +72,12 @@ def check_master(uri: str, address: str) -> None:
 
 
 def library_folder(environment: Mapping[str, str]) -> Path:
-    """Where the preloaded library is.
+    """Find the folder of the preloaded library.
 
     Raises:
-        UsageError: it is not built.
+        UsageError: the library is not built.
     """
-    # That of the workspace in use, as setup/gzserver takes the plugin; else the checkout's own.
+    # First the current catkin workspace (setup/gzserver finds the plugin likewise), then the checkout's own.
     prefixes = environment.get("CMAKE_PREFIX_PATH", "").split(":")
     prefixes += [str(ROOT / "build" / ".ws" / "devel"), str(ROOT / "../..")]  # ROOT: PREFIX/share/nav_pkg
     for prefix in filter(None, prefixes):
@@ -87,19 +87,19 @@ def library_folder(environment: Mapping[str, str]) -> Path:
 
 
 def listening_on(environment: Mapping[str, str], address: str = LOOPBACK) -> Dict[str, str]:
-    """An environment whose processes bind to one address of this machine and name it to others.
+    """Make an environment whose processes bind to one address of this machine and advertise it.
 
     Args:
-        environment: that of the processes without it.
+        environment: the base environment.
         address: IPv4.
 
     Raises:
         UsageError: the library is not built.
     """
     made = dict(environment)
-    made.pop("ROS_HOSTNAME", None)  # goes before ROS_IP
+    made.pop("ROS_HOSTNAME", None)  # it would override ROS_IP
     made["ROS_IP"] = made["GAZEBO_IP"] = made["IGN_IP"] = made[VARIABLE] = address
-    # By its name, since a path in LD_PRELOAD may hold no space.
+    # By name: a path in LD_PRELOAD must not contain a space.
     folders = [str(library_folder(environment)), *made.get("LD_LIBRARY_PATH", "").split(":")]
     made["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(filter(None, folders)))
     loaded = [word for word in made.get("LD_PRELOAD", "").replace(":", " ").split() if word != LIBRARY]

@@ -1,4 +1,4 @@
-"""What a simulator needs of its machine, looked at before it starts: what no second try would mend."""
+"""Checks of this machine before a simulator starts: faults that a retry would not remove."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from nav_pkg.sim.network import library_folder
 FILES = 256
 """Open files that a process may need; gzserver had 58 in a flight with a recorder."""
 ADDRESSES = 4 * 1024**3
-"""Bytes of address space that gzserver needs: 2 GB on two cores, and more threads of a renderer on more."""
+"""Bytes of address space that gzserver needs: 2 GB on two cores, more with the renderer's further threads."""
 DATA = 1024**3
-"""Bytes of private memory that gzserver may ask for: 0.5 GB on two cores."""
+"""Bytes of private memory that gzserver may request: 0.5 GB on two cores."""
 MEMORY = 1024**3
 """Bytes of memory that a session needs without a learner."""
 TEMPORARY = 32 * 1024**2
-"""Bytes in the temporary folder: the run's world, shaders, what X keeps."""
+"""Bytes in the temporary folder: the run's world, shaders, files of the X server."""
 
 
 def check(environment: Optional[Mapping[str, str]] = None, window: bool = False) -> None:
-    """Refuse to start a simulator where it can't run.
+    """Refuse to start a simulator where it cannot run.
 
     A soft limit of open files that is too low is raised for this process and its children.
 
     Args:
-        environment: of the simulator; None: this process's.
-        window: Gazebo's window is wanted.
+        environment: of the simulator; None: that of this process.
+        window: Gazebo's window is requested.
 
     Raises:
-        UsageError: what is missing, and what to do.
+        UsageError: a requirement is missing; the text gives the remedy.
     """
     environment = os.environ if environment is None else environment
     _check_home(environment)
@@ -74,7 +74,7 @@ def _check_temporary(environment: Mapping[str, str]) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, 65536)
         free = shutil.disk_usage(folder).free
-    except OSError as error:  # also where there is no temporary folder at all
+    except OSError as error:  # also without any temporary folder
         where = f"TMPDIR={given}" if given else "temporary files"
         raise UsageError(
             f"{where}: {error.strerror or error}; make room, or set TMPDIR to another folder"
@@ -114,7 +114,7 @@ def _check_limits() -> None:
 
 
 def _group_limit(root: Path = Path("/sys/fs/cgroup")) -> Optional[int]:
-    """The memory limit of this process's control group, bytes; None: none is known."""
+    """The memory limit of this process's control group in bytes; None if unknown."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -134,6 +134,6 @@ def _group_limit(root: Path = Path("/sys/fs/cgroup")) -> Optional[int]:
             for name in names:
                 try:
                     found.append(int((folder / name).read_text()))
-                except (OSError, ValueError):  # not there, or "max"
+                except (OSError, ValueError):  # no such file, or "max"
                     continue
     return min(found) if found else None

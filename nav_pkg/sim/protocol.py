@@ -1,4 +1,4 @@
-"""What every simulator offers, whatever it is made of."""
+"""The interface of all simulators."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from nav_pkg.core import Observation, Pose
 
 
 class Simulator(Protocol):
-    """A robot in a world that is flown one control period after the other.
+    """A robot in a world, advanced one control period at a time.
 
-    The same seed and the same commands after a reset give the same observations, byte for byte,
-    within one simulator and across simulators of the same kind. (A real robot, which is flown over this
-    protocol too, promises no such thing.) All methods raise SimulatorError when the simulator fails or
-    does not answer in time.
+    The same seed and the same commands after a reset give the same observations, byte for byte, within one
+    simulator and across simulators of the same kind. (A real robot, which uses this protocol too, does not
+    guarantee this.) All methods raise SimulatorError if the simulator fails or does not answer in time.
     """
 
     def reset(self, pose: Pose, seed: int) -> Observation:
-        """Begin an episode: the robot at rest at a pose (world frame), all sensor noise seeded.
+        """Begin an episode: place the robot at rest at a pose (world frame), and seed all sensor noise.
 
         Returns:
-            The first observation at the new pose. Its stamp is a multiple of the control period;
-            simulated time goes on and never runs backwards.
+            The first observation at the new pose. Its stamp is a multiple of the control period. Simulated
+            time continues and never runs backwards.
         """
 
     def step(self, segments: Sequence[Segment]) -> Observation:
@@ -33,8 +32,8 @@ class Simulator(Protocol):
                 nanoseconds, in order; together one control period.
 
         Returns:
-            The observation at the end of the period, one control period after the one before.
+            The observation at the end of the period, one control period after the previous one.
         """
 
     def close(self) -> None:
-        """End the simulator and all that belongs to it; harmless when called again."""
+        """Stop the simulator and all its processes. Further calls do nothing."""

@@ -1,4 +1,4 @@
-"""A simulator's own folder in the system's temporary one, and what killed simulators left there."""
+"""The temporary folder of a simulator, and removal of the folders that killed simulators left."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nav_pkg.locks import flock
 
 _LOCK = ".lock"
 _YOUNG = 600.0
-"""Seconds for which a folder without a lock is left alone: it may be just being made."""
+"""Seconds for which a folder without a lock is kept: its process may still be creating it."""
 
 
 class Scratch:
-    """A folder that is locked while this process lives; making one removes what dead ones left.
+    """A folder that is locked while this process lives. Creating one also removes folders of dead processes.
 
     Args:
-        prefix: of its name; `nav_pkg-sim-` and the like.
+        prefix: of the folder's name, such as `nav_pkg-sim-`.
     """
 
     def __init__(self, prefix: str):
@@ -29,16 +29,16 @@ class Scratch:
         self._lock: Optional[int] = None
         while self._lock is None:
             self.path = Path(tempfile.mkdtemp(prefix=prefix))
-            # closed in programs that this process starts, so that none of them keeps it
+            # O_CLOEXEC: child processes must not hold the lock
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             flock(lock, wait=True)
             if (self.path / _LOCK).exists():
                 self._lock = lock
-            else:  # another process swept it before it was locked
+            else:  # another process removed it before this one had locked it
                 os.close(lock)
 
     def close(self) -> None:
-        """Remove it; harmless when called again."""
+        """Remove the folder. Further calls do nothing."""
         if self._lock is not None:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock)
@@ -52,7 +52,7 @@ class Scratch:
 
 
 def sweep(prefix: str) -> None:
-    """Remove this user's folders of dead processes: no lock is held, and no process names them."""
+    """Remove this user's folders of dead processes: unlocked, and not named by any process."""
     left: Dict[Path, int] = {}
     try:
         for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
@@ -62,17 +62,19 @@ def sweep(prefix: str) -> None:
         used = set(_in_use(list(left))) if left else set()
         for path in left:
             if path not in used:
-                shutil.rmtree(path, ignore_errors=True)  # which follows no link
+                shutil.rmtree(path, ignore_errors=True)  # does not follow links
     finally:
         for lock in filter(lambda number: number >= 0, left.values()):
             os.close(lock)
 
 
 def _lock_of_left(path: Path) -> Optional[int]:
-    """The lock of a folder that is left, held until it is removed.
+    """Lock the folder of a dead process, until it is removed.
 
-    A process that has just made it waits for the lock, and then finds the folder gone. None for a folder
-    that is not left; -1 for one without a lock file.
+    A process that has just created a folder may wait for this lock; it then finds that the folder is gone.
+
+    Returns:
+        The descriptor of the lock; -1 for a dead folder without a lock file; None for a folder in use.
     """
     try:
         found = path.lstat()
@@ -86,14 +88,14 @@ def _lock_of_left(path: Path) -> Optional[int]:
         return -1 if time.time() - found.st_mtime > _YOUNG else None
     except OSError:
         return None
-    if not flock(lock):  # held, or a file system without locks
+    if not flock(lock):  # locked, or a file system without locks
         os.close(lock)
         return None
     return lock
 
 
 def _in_use(paths: List[Path]) -> Iterator[Path]:
-    """Those that a process of this user has in its command line or environment."""
+    """The paths that occur in the command line or environment of a process of this user."""
     names = {path: os.fsencode(path) for path in paths}
     for entry in os.listdir("/proc"):
         if entry.isdigit():

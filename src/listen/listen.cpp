@@ -1,8 +1,8 @@
-// Preloaded (LD_PRELOAD) into the processes of a session: a socket that would listen on every interface
-// of the machine listens on one address instead, NAV_PKG_LISTEN, or 127.0.0.1 where that is not set.
+// Preloaded (LD_PRELOAD) into the processes of a session: a socket that would listen on all interfaces of
+// the machine listens on one address instead: that of NAV_PKG_LISTEN, by default 127.0.0.1.
 //
-// Gazebo's own transport, ignition transport's discovery and the XML-RPC server of roscpp bind to 0.0.0.0
-// and have no setting for it; GAZEBO_IP, IGN_IP and ROS_IP only change what they advertise.
+// Gazebo's transport, the discovery of ignition transport and roscpp's XML-RPC server bind to 0.0.0.0 and
+// have no setting for it. GAZEBO_IP, IGN_IP and ROS_IP change only the address that they advertise.
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -30,7 +30,7 @@ int really_bind(int socket, const sockaddr* address, socklen_t length) {
   return real(socket, address, length);
 }
 
-// Binds a socket that has no address yet, which the system would give it on every interface.
+// Binds a socket without an address; otherwise the system would bind it on all interfaces.
 void bind_unbound(int socket) {
   sockaddr_storage own{};
   socklen_t length = sizeof(own);
@@ -63,7 +63,7 @@ int bind(int socket, const sockaddr* address, socklen_t length) noexcept {
       getsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size);
       if (only) {
         own.sin6_addr = in6addr_loopback;
-      } else {  // it takes IPv4 as well: the chosen address in IPv6's notation, ::ffff:a.b.c.d
+      } else {  // it accepts IPv4 as well: the chosen address as IPv4-mapped IPv6, ::ffff:a.b.c.d
         const in_addr_t plain = chosen();
         std::memset(&own.sin6_addr, 0, sizeof(own.sin6_addr));
         std::memset(own.sin6_addr.s6_addr + 10, 0xff, 2);
@@ -81,7 +81,7 @@ int listen(int socket, int backlog) noexcept {
   return real(socket, backlog);
 }
 
-// A datagram that is sent from a socket without an address opens a port on every interface.
+// Sending a datagram from a socket without an address would open a port on all interfaces.
 ssize_t sendto(int socket, const void* data, size_t size, int flags, const sockaddr* to, socklen_t length) {
   static const auto real =
       next<ssize_t (*)(int, const void*, size_t, int, const sockaddr*, socklen_t)>("sendto");

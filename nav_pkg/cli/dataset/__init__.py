@@ -37,11 +37,11 @@ ACTIONS = {
     "rename": rename,
     "remove": remove,
 }
-"""A module an action, in the order of the help: its docstring, `add_flags` and `run`."""
+"""Action -> module, in the order of the help; each has a docstring, `add_flags` and `run`."""
 
 
 def make_parser(action: Optional[str] = None) -> Parser:
-    """The parser of an action, or of the command before its action is known."""
+    """Make the parser of an action, or that of the command before its action is known."""
     if action is None:
         lines = [f"  {name:8}{module.__doc__}" for name, module in ACTIONS.items()]
         parser = Parser(
@@ -65,7 +65,7 @@ def make_parser(action: Optional[str] = None) -> Parser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Run the command."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help") or argv[0] not in ACTIONS:
         if argv and argv[0] not in ("-h", "--help"):

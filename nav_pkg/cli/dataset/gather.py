@@ -13,7 +13,7 @@ from nav_pkg.data.reader import load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the recordings and --data_root."""
+    """Add all flags except --data_root."""
     add = parser.add_argument
     add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
     add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
@@ -21,7 +21,7 @@ def add_flags(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make one recording of several."""
+    """Merge recordings into one."""
     sources = [load_dataset(name, args.data_root) for name in args.dataset]
     gathered = Gather(sources, args.data_root.expanduser() / args.destination)
     make_datasets([gathered], args.owr, lambda items: progress(items, "runs"))

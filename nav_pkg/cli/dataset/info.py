@@ -11,14 +11,14 @@ from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     parser.add_argument("--images", type=int, default=500, help="images that the colours are taken from")
     parser.add_argument("--random_seed", type=int, default=123, help="chooses these images")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what a dataset holds; without one, list all."""
+    """Print the contents of a dataset; without a dataset, list all."""
     for flag in ("images", "random_seed"):
         if getattr(args, flag) < 0:
             raise UsageError(

@@ -14,7 +14,7 @@ from nav_pkg.data.reader import load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside --data_root."""
+    """Add all flags except the dataset and --data_root."""
     add = parser.add_argument
     add("--add", nargs="+", required=True, help="datasets whose runs are trained on as well")
     add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
@@ -22,7 +22,7 @@ def add_flags(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a dataset of a dataset and further runs to train on."""
+    """Merge a dataset with further training runs."""
     base = load_dataset(args.dataset, args.data_root)
     added = [load_dataset(name, args.data_root) for name in args.add]
     merged = Merge(base, added, args.data_root.expanduser() / args.destination)

@@ -18,7 +18,7 @@ from nav_pkg.learn import prechecks
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     parser.add_argument(
         "--network", default="tiny_net", type=network, help="the network whose input size is packed for"
     )
@@ -35,7 +35,7 @@ def add_flags(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make, compare or remove the packs of a dataset's runs."""
+    """Make, verify or remove the packs of a dataset's runs."""
     dataset = load_dataset(args.dataset, args.data_root)
     runs = _packed_runs(dataset)
     prechecks.network(args.network)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     done: Counter = Counter()
 
     class Counting(Bar):
-        """A bar that keeps count for the summary."""
+        """A progress bar that also counts for the summary."""
 
         def add(self, count: int) -> None:
             done[self.unit] += count
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cameras(dataset: Dataset, runs: list[Run], recovery: bool) -> list[tuple[str, list[Run]]]:
-    """Whose images are packed: cameras (the first one is the empty name) and the runs that have them."""
+    """The cameras to pack (the front camera is ""), each with its runs."""
     groups: list[tuple[str, list[Run]]] = [("", runs)]
     if not recovery:
         return groups
@@ -94,7 +94,7 @@ def _cameras(dataset: Dataset, runs: list[Run], recovery: bool) -> list[tuple[st
 
 
 def _packed_runs(dataset: Dataset) -> list[Run]:
-    """What training reads: the runs of all parts; all runs of a dataset without parts."""
+    """The runs that training reads: those of all parts, or all runs of a dataset without parts."""
     if not dataset.has_splits:
         return dataset.require_runs()
     return [run for runs in dataset.splits().values() for run in runs]

@@ -1,4 +1,4 @@
-"""Who refers to a dataset: its subsets, and DAGs that name it. For `dataset.py rename` and `remove`."""
+"""References to a dataset: its subsets, and DAGs that name it. For `dataset.py rename` and `remove`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nav_pkg.data.reader import Dataset
 
 
 def add_summary_dir(parser: Parser) -> None:
-    """Where the DAGs are."""
+    """Add the flag for the folder of the DAGs."""
     parser.add_argument(
         "--summary_dir",
         type=Path,
@@ -26,7 +26,7 @@ def add_summary_dir(parser: Parser) -> None:
 
 
 def tell_references(dataset: Dataset, args: argparse.Namespace, root: Path) -> None:
-    """Say who refers to the dataset. It is no reason to refuse."""
+    """Print notes about references to the dataset. They do not prevent the action."""
     for path, how in manage.referring(dataset, root):
         print(f"note: {path} is a {how} {dataset.name}; it has all its files itself")
     names = {dataset.name, str(dataset.path)}

@@ -13,7 +13,7 @@ from nav_pkg.data.reader import Dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     add_summary_dir(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask for the name")
 
@@ -21,13 +21,11 @@ def add_flags(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Remove a dataset."""
     root = args.data_root.expanduser()
-    files.sweep_removed(
-        (root / args.dataset).parent
-    )  # the same command again, after a kill, ends what it began
+    files.sweep_removed((root / args.dataset).parent)  # finish an earlier removal that was killed
     dataset = manage.managed(args.dataset, root)
     what = _what(dataset)
     with manage.alone(dataset.path):
-        pass  # told before anybody is asked
+        pass  # report a conflict before the user is asked
     tell_references(dataset, args, root)
     if not args.yes:
         if not sys.stdin.isatty():
@@ -44,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
 def _what(dataset: Dataset) -> str:
     try:
         return f"{dataset.path}: {len(dataset.runs)} runs, {sum(len(run) for run in dataset.runs)} frames"
-    except DataError as error:  # a damaged one can be removed, too
+    except DataError as error:  # a damaged dataset can be removed, too
         return f"{dataset.path} (damaged: {error})"

@@ -11,7 +11,7 @@ from nav_pkg.data import manage
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     parser.add_argument("name", type=types.name, help="the new name under --data_root")
     add_summary_dir(parser)
 

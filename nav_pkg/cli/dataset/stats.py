@@ -11,7 +11,7 @@ from nav_pkg.data.reader import load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     parser.add_argument("--images", type=int, default=2000, help="images that the colours are taken from")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

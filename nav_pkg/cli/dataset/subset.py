@@ -15,7 +15,7 @@ from nav_pkg.data.reader import Dataset, load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside --data_root."""
+    """Add all flags except --data_root."""
     add = parser.add_argument
     add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
     add(
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         sizes = args.frames or _usual(dataset)
         there = sum(len(run) for run in dataset.split("train"))
         too_many = [frames for frames in sizes if frames > there]
-        if len(too_many) < len(sizes):  # else the first one is the error
+        if len(too_many) < len(sizes):  # otherwise the first one raises the error
             impossible += [(dataset, frames, there) for frames in too_many]
             sizes = [frames for frames in sizes if frames <= there]
         for frames in sizes:

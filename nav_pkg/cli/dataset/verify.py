@@ -13,12 +13,12 @@ from nav_pkg.data.reader import load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare a dataset with its sums and print what differs."""
+    """Verify a dataset against its checksums and print the differences."""
     report = verify.verify_dataset(
         load_dataset(args.dataset, args.data_root, check=False), lambda runs: progress(runs, "runs")
     )

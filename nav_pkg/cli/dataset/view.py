@@ -12,7 +12,7 @@ from nav_pkg.data.reader import load_dataset
 
 
 def add_flags(parser: Parser) -> None:
-    """The flags beside the dataset and --data_root."""
+    """Add all flags except the dataset and --data_root."""
     parser.add_argument("--run", default="", help="name of the run; the first when not given")
     parser.add_argument("--output", type=Path, default=None, help=".jpg, .png, .gif or .mp4")
     parser.add_argument("--frames", type=int, default=24, help="frames of a contact sheet")
