@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from nav_pkg.studies.study import Cell, Study
 TAG = "Loss_val_accuracy"
 SHOWN = ("val_accuracy", "val_balanced_accuracy", "test_accuracy", "test_imitation_loss")
 COMPARED = ("val_accuracy", "val_balanced_accuracy", "test_accuracy")
+MOST_BEST = 9
+"""Curves in the figure of best learning rates."""
 MOST_CURVES = 8
 """Groups in one figure; of more there is a figure for each choice along the first axis."""
 
@@ -154,34 +156,41 @@ class Trainings:
                 found[setting] = (best, trainings)
         return found
 
-    def conclusions(self) -> List[str]:
-        """The comparisons of each choice together: the mean over settings, with the seed as the unit."""
+    def conclusions(self) -> Dict[str, List[str]]:
+        """What the comparisons say of each choice: mean over settings, with the seed as the unit.
+
+        Returns:
+            Lines about choices, by a line that says what is compared; nothing where no score is known.
+        """
         compared: Dict[Tuple[str, str], List[Comparison]] = {}
         for each in self.comparisons:
             compared.setdefault((each.axis, each.label), []).append(each)
-        return [line for members in compared.values() for line in self._conclusion(members)]
+        found: Dict[str, List[str]] = {}
+        for members in compared.values():
+            scores, counts = [], set()
+            for metric in COMPARED:
+                seeds: Dict[Any, List[float]] = {}
+                for each in members:
+                    for seed, value in each.differences(metric).items():
+                        seeds.setdefault(seed, []).append(value)
+                if seeds:
+                    points, interval = _points(seeds)
+                    counts.add(len(seeds))
+                    better = _settings(members, metric)
+                    scores.append(f"{metric.replace('_', ' ')} {points}{interval}{better}")
+            if scores:
+                line = f"`{members[0].label}`: {', '.join(scores)}"
+                found.setdefault(self._compared(members, counts), []).append(line)
+        return found
 
-    def _conclusion(self, members: Sequence[Comparison]) -> List[str]:
-        """The line about a choice in its settings; none where no score is known of both choices."""
-        axis, label, first = members[0].axis, members[0].label, members[0].first
+    def _compared(self, members: Sequence[Comparison], counts: Set[int]) -> str:
+        """What is compared with what, and how: the line above the choices of an axis."""
+        axis, first = members[0].axis, members[0].first
         tuned = " and ".join(name for name in self.study.tuned if axis not in self.study.tuned)
-        scores, counts = [], set()
-        for metric in COMPARED:
-            seeds: Dict[Any, List[float]] = {}
-            for each in members:
-                for seed, value in each.differences(metric).items():
-                    seeds.setdefault(seed, []).append(value)
-            if seeds:
-                points, interval = _points(seeds)
-                counts.add(len(seeds))
-                scores.append(f"{metric.replace('_', ' ')} {points}{interval}{_settings(members, metric)}")
-        if not scores:
-            return []
+        best = f", each at its best {tuned}" if tuned else ""
         over = " to ".join(map(str, sorted(counts))) + " seeds"
         how = "one seed, so no intervals" if counts == {1} else f"mean and 95 % interval over {over}"
-        best = f", each at its best {tuned}" if tuned else ""
-        what = f"{axis}: `{label}` against `{first}`{best}{_after(members)}"
-        return [f"{what}, in points ({how}): {', '.join(scores)}"]
+        return f"{axis}, against `{first}`{best}{_after(members)}, in points ({how}):"
 
     def comparison_table(self) -> Table:
         """One row a comparison: choice, setting, best labels of tuned axes, differences to the first."""
@@ -215,7 +224,7 @@ class Trainings:
         if len(groups) <= MOST_CURVES or len(self.study.grid) < 2:
             return [(self.study.name, self.study.title, [group for _, group in groups])]
         axis = next(iter(self.study.grid))
-        made = []
+        made = self._best_figure(groups, axis)
         for label in dict.fromkeys(cell.choices[axis] for cell, _ in groups):
             mine = [
                 combine.Group(", ".join(list(cell.choices.values())[1:]), group.folders, group.curves)
@@ -225,11 +234,34 @@ class Trainings:
             made.append((f"{self.study.name}_{slug(label)}", f"{axis}: {label}", mine))
         return made
 
+    def _best_figure(
+        self, groups: Sequence[Tuple[Cell, combine.Group]], axis: str
+    ) -> List[Tuple[str, str, List[combine.Group]]]:
+        """All choices at their best labels of the tuned axes in one figure; none where they are too many."""
+        best = [
+            (label, setting, tuned)
+            for label in (self.study.grid[axis] if self.study.tuned and axis not in self.study.tuned else ())
+            for setting, (tuned, _) in self._best(axis, label).items()
+        ]
+        if not 2 <= len(best) <= MOST_BEST:
+            return []
+        curves = []
+        for cell, group in groups:
+            rest = {name: choice for name, choice in cell.choices.items() if name != axis}
+            tuned = ", ".join(rest.pop(name) for name in self.study.tuned)
+            if (cell.choices[axis], ", ".join(rest.values()), tuned) in best:
+                curves.append(combine.Group(cell.group, group.folders, group.curves))
+        title = f"{self.study.title}: each at its best {' and '.join(self.study.tuned)}"
+        return [(f"{self.study.name}_best", title, curves)]
+
     def fill(self, document: Document) -> None:
         """Add what the trainings have shown."""
         document.add(Head("Answer"))
-        lines = self.conclusions() or ["Too few cells are done to compare any."]
-        document.add(*(Text(line, item=True) for line in lines))
+        found = self.conclusions()
+        if not found:
+            document.add(Text("Too few cells are done to compare any."))
+        for compared, lines in found.items():
+            document.add(Text(compared), *(Text(line, item=True) for line in lines))
         comparisons = self.comparison_table()
         if len(comparisons.rows) > len(self.study.grid) or self.study.tuned and comparisons.rows:
             caption = "Paired by seed; 95 % bootstrap intervals of the mean over seeds, none for one seed."
