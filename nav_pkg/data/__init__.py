@@ -1,1 +1,1 @@
-"""The dataset: written, read, verified, repaired, cleaned and imported, without ROS."""
+"""Datasets: writing, reading, verification, repair, cleaning and import, all without ROS."""

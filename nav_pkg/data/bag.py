@@ -1,7 +1,7 @@
-"""Make a dataset out of ROS 1 bags: the one that the recorder would have written.
+"""Import ROS 1 bags: make the same dataset that the recorder would have written.
 
-Messages are joined by exact stamp, as the recorder does, and go through the same conversion
-(`messages`) and the same `RunWriter`. No ROS is needed.
+Messages are joined by exact stamp, as in the recorder, and pass through the same conversion (`messages`)
+and the same `RunWriter`. The import needs no ROS installation.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ TOPICS = {
     "rgb_left": "/camera_left/rgb/image_raw",
     "rgb_right": "/camera_right/rgb/image_raw",
 }
-"""What a frame is made of, and the topics' usual names."""
+"""The messages of a frame and their default topics."""
 
 WAIT = 20
-"""A frame whose messages are not all there after so many later /episode messages is given up."""
+"""Number of later /episode messages after which an incomplete frame is dropped."""
 
 _GAP = 100_000
-"""Frames in a row that a bag may lack: nearly three hours."""
+"""Maximum number of consecutive frames missing from a bag: nearly three hours."""
 
 _KEEP = 64
-"""Stamps at most whose messages wait for their /episode message."""
+"""Maximum number of stamps whose messages wait for their /episode message."""
 
 
 class Unplaced(NamedTuple):
-    """A frame that could not be placed: its run, index, stamp (ns of the bag's clock) and why."""
+    """A frame that could not be placed in a run: its run, index, stamp (ns, bag clock) and the reason."""
 
     run: str
     index: int
@@ -56,7 +56,7 @@ class Unplaced(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an import made."""
+    """The result of an import."""
 
     dataset: Path
     runs: list[Path]
@@ -80,7 +80,13 @@ class _Runs:
         self.notes: list[str] = []
 
     def take(self, episode: Any, parts: dict[str, Any], why: str) -> None:
-        """Take the next /episode message; `why` tells what its frame lacks, empty when whole."""
+        """Process the next /episode message.
+
+        Args:
+            episode: the message.
+            parts: the other messages of its stamp, by kind.
+            why: what the frame lacks; empty if it is complete.
+        """
         if self._writer is not None and (
             episode.name != self._writer.name or 0 <= episode.index < self._next
         ):
@@ -122,7 +128,7 @@ class _Runs:
         frame = messages.frame_from_messages(
             episode, parts["odometry"], parts["expert"], parts.get("learner")
         )
-        # a frame that is missing closes up; run.json tells where
+        # indices close the gap of a missing frame; run.json lists the missing frames
         frame = type(frame)(**{**frame.__dict__, "index": self._writer.frames})
         rgb, depth, scan = (parts.get(name) for name in ("rgb", "depth", "scan"))
         self._writer.add(
@@ -158,19 +164,19 @@ class _Runs:
             self.frames += frames
 
     def close(self) -> None:
-        """End a run that is still open."""
+        """End the open run, if any, as aborted."""
         if self._writer is not None:
             self._abort("the bag ends before the run does")
 
     def give_up(self) -> None:
-        """Leave an open run after an error; what was placed of it is kept as aborted."""
+        """After an error, end the open run, if any, as aborted; its frames so far are kept."""
         if self._writer is not None:
             with contextlib.suppress(DataError):
                 self._writer.abort()
 
 
 class _Join:
-    """Gathers the messages of one stamp and hands frames on in the order of their /episode messages."""
+    """Joins messages by stamp and passes frames to `_Runs` in the order of their /episode messages."""
 
     def __init__(self, expected: set[str], read: Deserialiser, runs: _Runs):
         self._expected = expected - {"episode", "learner"}
@@ -180,7 +186,7 @@ class _Join:
         self._queue: deque = deque()
 
     def add(self, kind: str, connection: Connection, data: bytes) -> None:
-        """Take one message."""
+        """Add one message."""
         message = self._read(connection, data)
         stamp = messages.stamp_ns(message.header.stamp)
         if kind != "episode":
@@ -197,7 +203,7 @@ class _Join:
         self.emit()
 
     def emit(self, everything: bool = False) -> None:
-        """Hand on the frames that are whole, or waited for too long."""
+        """Pass on frames that are complete or have waited too long; with `everything`, all frames."""
         while self._queue:
             episode, stamp, waited = self._queue[0]
             parts = self._parts.get(stamp, {})
@@ -218,21 +224,22 @@ def bag_to_dataset(
     topics: Optional[dict[str, str]] = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Result:
-    """Make a dataset out of bags.
+    """Make a dataset from bags.
 
     Args:
-        bags: ROS 1 bags; those of one recording (`--split`) in their order.
-        path: the dataset's folder; new runs are added to one that exists.
+        bags: ROS 1 bags; the bags of one recording (`--split`) in their order.
+        path: the dataset's folder; runs are added to an existing dataset.
         overwrite: remove an existing dataset first (when the first run begins).
-        topics: names that differ from `TOPICS`.
+        topics: topic names that differ from `TOPICS`.
         progress: wraps the stream of messages.
 
     Returns:
-        What was made, every frame that could not be placed, and notes (a cut bag, a run without end).
+        The dataset, its new runs, every frame that could not be placed, and notes (a truncated bag, a run
+        without end).
 
     Raises:
-        DataError: when a bag is missing, empty, broken or has no /episode messages, or the dataset
-            cannot be written.
+        DataError: a bag is missing, empty, damaged or has no /episode messages, or the dataset cannot be
+            written.
     """
     names = {**TOPICS, **(topics or {})}
     kinds = {topic: kind for kind, topic in names.items()}

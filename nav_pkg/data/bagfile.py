@@ -1,8 +1,9 @@
-"""Read ROS 1 bags from front to back, whole, unindexed (`.active`) or cut.
+"""Read ROS 1 bags sequentially, whether complete, unindexed (`.active`) or truncated.
 
-The index of a bag is written when it is closed, so a bag whose recorder died has none. This reader
-needs none: it walks the records of the format (ROSBAG V2.0, wiki.ros.org/Bags/Format/2.0) and stops
-where they stop. Messages are deserialised with rosbags by the definitions that the bag carries.
+rosbag writes the index of a bag when it closes the bag; if the recorder crashed, the bag has no index. This
+reader needs no index. It iterates over the records of the format (ROSBAG V2.0,
+wiki.ros.org/Bags/Format/2.0) until they end. The rosbags package deserialises the messages with the
+definitions stored in the bag.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _LARGEST = 1 << 30
 
 
 class Connection(NamedTuple):
-    """A topic as one publisher wrote it: name, type (`pkg/Type`) and full message definition."""
+    """A topic of one publisher: name, type (`pkg/Type`) and full message definition."""
 
     topic: str
     type: str
@@ -30,7 +31,7 @@ class Connection(NamedTuple):
 
 
 class _Cut(Exception):
-    """The file ends in, or holds nonsense in place of, a record."""
+    """The file ends within a record, or a record is invalid."""
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:
@@ -75,14 +76,14 @@ class Bag:
     """One bag file.
 
     Args:
-        path: a `.bag` or `.bag.active`.
+        path: a `.bag` or `.bag.active` file.
 
     Attributes:
-        cut: after `messages` ran through: the byte where the bag breaks off, None when it is whole.
-        closed: its recorder closed it; known after `connections`.
+        cut: the byte where the bag breaks off, None if it is complete; valid after a full pass of `messages`.
+        closed: whether the recorder closed the bag; valid after `connections`.
 
     Raises:
-        DataError: when the file is missing, empty or no ROS 1 bag.
+        DataError: the file is missing, empty or not a ROS 1 bag.
     """
 
     def __init__(self, path: PathLike):
@@ -98,7 +99,7 @@ class Bag:
             raise DataError(f"{path}: not a ROS 1 bag (it does not begin with {_MAGIC.decode().strip()!r})")
 
     def connections(self) -> list[Connection]:
-        """All topics: from the bag's index, or by walking through a bag that has none."""
+        """All connections, from the bag's index; without an index, from a pass over the whole bag."""
         try:
             with self.path.open("rb") as stream:
                 stream.seek(len(_MAGIC))
@@ -128,7 +129,7 @@ class Bag:
         )
 
     def messages(self) -> Iterator[tuple[Connection, bytes]]:
-        """Every message in the file's order: its connection and its bytes."""
+        """Iterate over the messages in file order: connection and bytes of each."""
         self.cut = None
         with self.path.open("rb") as stream:
             stream.seek(len(_MAGIC))
@@ -164,7 +165,7 @@ class Bag:
 
         compression = fields["compression"]
         if length == 0:
-            return  # still open when the recorder died: its records follow one by one
+            return  # the chunk was open when the recorder crashed: its records follow one by one
         if compression == b"none":
             end = stream.tell() + length
             while stream.tell() < end:
@@ -185,7 +186,7 @@ class Bag:
                 unpacker = lz4.frame.LZ4FrameDecompressor()
             else:
                 raise DataError(f"{self.path}: unknown compression {compression[:40]!r}")
-            # no more than the chunk states, however much a damaged or hostile one unpacks to
+            # the stated size is the limit, even if a damaged or malicious chunk would unpack to more
             data = unpacker.decompress(data, min(size, _LARGEST))
         except (OSError, RuntimeError, ValueError, EOFError) as error:
             raise _Cut from error
@@ -197,7 +198,7 @@ class Bag:
 
 
 class Deserialiser:
-    """Turns the bytes of a bag's messages into objects with the fields that the bag defines."""
+    """Deserialises a bag's messages into objects with the fields that the bag defines."""
 
     def __init__(self) -> None:
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -208,17 +209,17 @@ class Deserialiser:
         self._stores: dict[Connection, tuple[Any, str]] = {}
 
     def __call__(self, connection: Connection, data: bytes) -> Any:
-        """The message.
+        """Deserialise one message.
 
         Raises:
-            DataError: when the bytes or the definition do not fit the type.
+            DataError: the bytes or the definition do not match the type.
         """
         try:
             if connection not in self._stores:
                 self._stores[connection] = self._store(connection)
             store, name = self._stores[connection]
             return store.deserialize_ros1(data, name)
-        except Exception as error:  # rosbags raises many kinds
+        except Exception as error:  # rosbags raises many exception types
             reason = " ".join(str(error).split())
             reason = reason if len(reason) <= 120 else f"{reason[:117]}..."
             raise DataError(

@@ -1,7 +1,8 @@
-"""Choose good runs out of recordings, cut their useless ends, split them by run, write the statistics.
+"""Clean recordings: select valid runs, cut their useless ends, split them by run, write the statistics.
 
-Limits and cuts are those of Kelchtermans & Tuytelaars, with recorded outcomes put first and a split that
-a seed fixes. The destination appears as a whole or not at all; sources only change when they are moved.
+Limits and cuts are those of Kelchtermans & Tuytelaars. In addition, the recorded outcome is checked first,
+and a seed determines the split. The destination is made atomically. The sources change only if their runs
+are moved.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from nav_pkg.data.repair import link_or_copy
 from nav_pkg.data.verify import Report, verify_run
 
 FROZEN = 3
-"""So many images of one single colour in a row mean a dead camera."""
+"""Number of consecutive images of a single colour that mean a dead camera."""
 
 FRAME_LIMITS = {
     "": (100, 5000),
@@ -37,23 +38,23 @@ FRAME_LIMITS = {
     "forest": (100, 3000),
     "corridor": (100, 500),
 }
-"""Fewest and most frames of a run, by world; '' is for all others. Kelchtermans & Tuytelaars' table."""
+"""Minimum and maximum frames of a run, by world; '' for all others. Table of Kelchtermans & Tuytelaars."""
 
 DISTANCES = {"": 1.0, "canyon": 3.0, "forest": 3.0, "corridor": 0.5}
-"""Shortest way of a run in metres, by world; '' is for all others. Theirs, too."""
+"""Minimum distance of a run in metres, by world; '' for all others. Table of Kelchtermans & Tuytelaars."""
 
 
 class Limits(NamedTuple):
-    """What a run must fulfil. -1 (any negative number) takes the table's value, or no limit.
+    """The limits that a run must meet. A negative number selects the table's value, or no limit.
 
     Attributes:
-        outcomes: outcomes that are taken.
-        min_distance: metres flown.
-        min_rgb: colour images after cutting.
-        max_rgb: likewise.
-        min_depth: depth images after cutting; negative: no limit.
-        max_depth_rgb_difference: difference of their numbers; negative: no limit.
-        allow_gaps: take runs in which frames of their bag were missing.
+        outcomes: accepted outcomes.
+        min_distance: minimum distance flown, metres.
+        min_rgb: minimum number of colour images after cutting.
+        max_rgb: maximum number of colour images after cutting.
+        min_depth: minimum number of depth images after cutting; negative: no limit.
+        max_depth_rgb_difference: maximum difference between both numbers; negative: no limit.
+        allow_gaps: accept runs with frames that were missing from their bag.
     """
 
     outcomes: tuple[str, ...] = ("success",)
@@ -67,7 +68,7 @@ class Limits(NamedTuple):
 
 @dataclass
 class Kept:
-    """A run that passed: frames `first` to `last` (exclusive) of it, from dataset `source`, are kept."""
+    """A run that passed: keep its frames `first` to `last` (exclusive); it is from dataset `source`."""
 
     run: Run
     first: int
@@ -79,19 +80,19 @@ class Kept:
 
     @property
     def key(self) -> str:
-        """What the split goes by: the names of the run's dataset and of the run."""
+        """Key of the run in the split: the names of its dataset and of the run."""
         return f"{self.source}/{self.run.name}"
 
 
 @dataclass
 class Plan:
-    """What cleaning will do.
+    """The planned result of cleaning.
 
     Attributes:
         kept: runs that pass, in order, named and assigned to parts.
         dropped: (run's path, reason).
-        notes: lines to tell the user.
-        warnings: what is wrong with the split, a line each.
+        notes: messages for the user, one line each.
+        warnings: problems of the split, one line each.
         description: of the new dataset.
     """
 
@@ -103,13 +104,13 @@ class Plan:
 
 
 def first_command(frames: Frames) -> int:
-    """The first frame whose applied command moves forward or turns; the number of frames if none."""
+    """The first frame whose applied command moves along x or turns; the number of frames if none."""
     moving = np.flatnonzero((frames.applied_x != 0) | (frames.applied_yaw != 0))
     return int(moving[0]) if len(moving) else len(frames)
 
 
 def first_frozen(looks: Sequence[Look]) -> int:
-    """The first of `FROZEN` images of a single colour in a row; the number of images if none."""
+    """The first of `FROZEN` consecutive images of a single colour; the number of images if none."""
     row = 0
     for i, item in enumerate(looks):
         row = row + 1 if item.constant else 0
@@ -129,16 +130,16 @@ def _value(wanted: float, table: dict, world: str):
 
 
 def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tuple[Optional[Kept], str]:
-    """Whether a run passes.
+    """Decide whether a run passes, and which of its frames to keep.
 
     Args:
         run: the run.
-        limits: what is asked of it.
-        rate: frames a second.
-        time_factor: how much longer the robot takes than a drone; the usual most of frames grows by it.
+        limits: the limits that it must meet.
+        rate: frames per second.
+        time_factor: flight time of the robot relative to a drone; scales the table's maximum of frames.
 
     Returns:
-        What is kept of it and '', or None and the reason.
+        The kept frames and '', or None and the reason.
     """
     try:
         if run.outcome not in limits.outcomes:
@@ -148,11 +149,11 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
         return None, f"damaged: {error}"
     if run.facts.get("missing") and not limits.allow_gaps:
         return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps takes it)"
-    world = run.world.partition("+")[0]  # whatever its textures
+    world = run.world.partition("+")[0]  # without the suffix of its textures
     table = FRAME_LIMITS.get(world, FRAME_LIMITS[""])
     fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
     most = limits.max_rgb if limits.max_rgb >= 0 else round(table[1] * time_factor)
-    if len(frames) < fewest:  # cutting cannot make it longer; spare the decoding
+    if len(frames) < fewest:  # cutting cannot make it longer; skip the decoding
         return None, f"{len(frames)} frames, fewer than {fewest}"
     report = verify_run(run, rate)
     if report.problems:
@@ -181,19 +182,19 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
 def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[dict[str, str], str]:
     """Assign runs to train, val and test.
 
-    The order comes from a hash of the seed and each run's name alone: it depends neither on the
-    Python release nor on the order of folders. The lengths hold when at least as many runs are left
-    to train on as val and test take together. Else val and test get one run each (none where 0 was
-    asked for); of two runs one is val; a single run is train.
+    The order depends only on a hash of the seed and each run's name, not on the Python release or the order
+    of folders. The requested lengths apply if train gets at least as many runs as val and test together.
+    Otherwise val and test get one run each (none if 0 was requested); of two runs one is val; a single run
+    is train.
 
     Args:
         keys: the runs' distinct names.
-        val_len: runs for validation.
-        test_len: runs for test.
-        seed: fixes the choice.
+        val_len: number of runs for validation.
+        test_len: number of runs for test.
+        seed: determines the split.
 
     Returns:
-        Name -> part, and a note when the lengths did not hold ('' otherwise).
+        Name -> part, and a note if the lengths were reduced ('' otherwise).
     """
     order = sorted(keys, key=lambda key: (order_key(seed, key), key))
     note = ""
@@ -212,7 +213,7 @@ def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[
 
 
 def _time_factor(description: Mapping[str, Any]) -> float:
-    """How much longer a dataset's robot takes than a drone, by its robot file's `runs`."""
+    """Flight time of a dataset's robot relative to a drone, from the `runs` of its robot file."""
     robot = description.get("robot")
     runs = robot.get("runs") if isinstance(robot, dict) else None
     return float((runs or {}).get("time_factor", 1.0))
@@ -226,14 +227,22 @@ def make_plan(
     seed: int = 123,
     progress: Callable[[Iterable[Run]], Iterable[Run]] = iter,
 ) -> Plan:
-    """Judge every run of the datasets (by name) and split those that pass. Nothing is written.
+    """Apply the limits to every run and split the runs that pass. This writes nothing.
+
+    Args:
+        sources: the datasets, by name.
+        limits: the limits that each run must meet.
+        val_len: number of runs for validation.
+        test_len: number of runs for test.
+        seed: determines the split.
+        progress: wraps the sequence of runs.
 
     Raises:
-        DataError: when the sources do not describe the same robot and camera.
+        DataError: the sources have different robots or cameras.
     """
     plan = Plan()
     first = next(iter(sources.values()))
-    # where a dataset comes from says nothing about the robot
+    # the origin of a dataset is not a property of its robot
     plan.description = commit.about(first.description, origin=False)
     for dataset in sources.values():
         description = commit.about(dataset.description, origin=False)
@@ -257,7 +266,7 @@ def make_plan(
         else:
             plan.kept.append(replace(kept, source=names[run.path.parent]))
     old = sum(not item.report.verified for item in plan.kept)
-    if old:  # the new commits hide it
+    if old:  # in the new dataset, their run.json has a checksum
         plan.notes.append(f"run.json of {old} of {len(plan.kept)} runs: {commit.UNVERIFIED}")
     parts, note = split([item.key for item in plan.kept], val_len, test_len, seed)
     if note:
@@ -273,7 +282,7 @@ def make_plan(
 
 
 def stats(plan: Plan, seed: int) -> dict:
-    """stats.json: for total, train, val and test, for all worlds and each, what is in them."""
+    """Content of stats.json: statistics of total, train, val and test, for all worlds and for each world."""
 
     def of(items: list[Kept]) -> dict:
         outcomes: dict[str, int] = {}
@@ -302,7 +311,7 @@ def stats(plan: Plan, seed: int) -> dict:
 
 
 def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> None:
-    """Make the run that is kept, in a folder."""
+    """Make the new run of the kept frames in a folder."""
     frames, sums = item.run.frames, {}
     for names, looks in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
         sums.update((name, look.sha256) for name, look in zip(names, looks))
@@ -326,21 +335,22 @@ def execute(
         plan: from `make_plan`.
         destination: the new dataset's folder.
         seed: of the split, for stats.json.
-        how: `link` (hard links; copies where the file system cannot link), `copy`, or `move` (the
-            runs that were taken are removed from their sources at the very end).
-        overwrite: replace a dataset that exists.
+        how: `link` (hard links, or copies if the file system cannot link), `copy`, or `move` (removes the
+            kept runs from their sources as the last step).
+        overwrite: replace an existing dataset.
         progress: wraps the sequence of runs.
 
     Returns:
         The destination.
 
     Raises:
-        DataError: when it exists, or the file system refuses; the destination is then unchanged.
+        UsageError: a session uses the destination, or a source whose runs are moved.
+        DataError: the destination exists, or the file system refuses; the destination is then unchanged.
     """
     check_destination(destination, overwrite)
     moved = sorted({item.run.path.parent for item in plan.kept} if how == "move" else ())
     with held(*moved):
-        pass  # told before anything is made
+        pass  # fail before anything is made
     place = (lambda a, b: shutil.copyfile(a, b)) if how == "copy" else link_or_copy
     work = destination.with_name(f".{destination.name}.{os.getpid()}.new")
     try:
@@ -364,7 +374,7 @@ def execute(
         files.atomic_write(work / fmt.DATASET_FILE, commit.description_text(plan.description, sizes))
         with held(destination):
             if destination.exists():
-                refuse_writers(destination, "--destination")  # one may have begun meanwhile
+                refuse_writers(destination, "--destination")  # a recorder may have started meanwhile
             files.put_in_place(work, destination)
     except OSError as error:
         raise files.disk_error(destination, error) from error
@@ -378,7 +388,7 @@ def execute(
 
 
 def refuse_others(destination: Path, sources: Sequence[str]) -> None:
-    """Raise a DataError for a dataset that was made of other datasets than these, by their names."""
+    """Raise a DataError if a run of the destination comes from a dataset not named in `sources`."""
     for file in sorted(destination.glob(f"*/{fmt.RUN_FILE}")):
         made_of = (commit.read_run(file.parent).checked().get("source") or {}).get("dataset")
         if made_of not in sources:
@@ -389,7 +399,12 @@ def refuse_others(destination: Path, sources: Sequence[str]) -> None:
 
 
 def check_destination(destination: Path, overwrite: bool) -> None:
-    """Raise a DataError when the destination is there and may not be replaced, or is being written."""
+    """Check that the destination can be written.
+
+    Raises:
+        UsageError: a session uses it.
+        DataError: it exists and must not be replaced, or a recorder writes into it.
+    """
     if not os.path.lexists(destination):
         return
     if not os.path.exists(destination / fmt.DATASET_FILE):
@@ -401,6 +416,6 @@ def check_destination(destination: Path, overwrite: bool) -> None:
 
 
 def unfinished(destination: Path) -> list[Path]:
-    """The hidden folders in which a dataset of this name is being made, or was when that was killed."""
+    """The hidden work folders of this destination, from running or killed commands."""
     name = re.compile(rf"\.{re.escape(destination.name)}\.\d+\.new\Z")
     return sorted(path for path in destination.parent.glob(".*.new") if name.match(path.name))

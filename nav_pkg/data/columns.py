@@ -1,4 +1,4 @@
-"""The columns of a run's frames.csv and its scan.npy, read and compared with what the format says."""
+"""Read a run's frames.csv, as columns, and its scan.npy, and check both against the format."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from nav_pkg.data.folders import read_scan_header
 
 
 class Frames:
-    """The columns of a run's frames.csv, as attributes (`frames.expert_yaw`) and items alike.
+    """The columns of a run's frames.csv, as attributes (`frames.expert_yaw`) and as items.
 
     Attributes:
         index: int64 (frames,).
         stamp: int64 (frames,), nanoseconds since the run's first frame.
-        actor, rgb, depth: str (frames,); empty where the run has no such image.
-        others: float64 (frames,), metres, radians, seconds, nan in the learner's where none flew.
+        actor, rgb, depth: str (frames,); rgb and depth are empty if the run has no such image.
+        has_learner: bool (frames,), whether the frame has a learner's command.
+        others: float64 (frames,), metres, radians, seconds; nan in the learner's columns without a learner.
     """
 
     def __init__(self, columns: dict[str, np.ndarray]):
@@ -71,7 +72,7 @@ class Frames:
 
 _TEXT = ("actor", "rgb", "depth")
 _LARGEST = 1 << 30
-"""Bytes of the largest frames.csv: three million frames."""
+"""Size limit of frames.csv, bytes: three million frames."""
 
 
 def read_frames(path: PathLike, expected: Optional[int] = None) -> Frames:
@@ -79,11 +80,11 @@ def read_frames(path: PathLike, expected: Optional[int] = None) -> Frames:
 
     Args:
         path: the file.
-        expected: number of frames that run.json states; None when unknown.
+        expected: number of frames in run.json; None if unknown.
 
     Raises:
-        DataError: when the file is missing or cut, or a line is not as the format says; the text
-            names the line.
+        DataError: the file is missing or truncated, or a line violates the format; the message names the
+            line.
     """
     lines = files.read_small(path, _LARGEST, follow=False).decode("utf-8", "replace").split("\n")
     if lines[0] != fmt.HEADER:
@@ -131,18 +132,18 @@ def _columns(path: PathLike, lines: list[str]) -> Frames:
 
 
 def read_scan(path: PathLike, frames: int, rays: Optional[int] = None) -> np.ndarray:
-    """Read a scan.npy; what its header declares is compared before any memory is taken for it.
+    """Read a scan.npy; check the shape in its header before allocating memory.
 
     Args:
         path: the file.
-        frames: that it must have.
-        rays: that it must have; None for any.
+        frames: number of frames that it must have.
+        rays: number of rays that it must have; None for any.
 
     Returns:
         float32 (frames, rays), metres.
 
     Raises:
-        DataError: it is missing, damaged, or of another shape.
+        DataError: the file is missing or damaged, or has another shape.
     """
     with files.open_regular(path, "; see dataset.py verify", follow=False) as stream:
         shape = read_scan_header(stream)

@@ -1,8 +1,8 @@
-"""What a commit holds: facts with a checksum of their own, and the sums of a run's files.
+"""The content of a commit: facts with their own checksum, and the checksums of a run's files.
 
-run.json and dataset.json have `sha256`, the SHA-256 of the file without that one line. run.json also has
-`content`, that of sha256sums.txt, which lists all other files. So run.json identifies the whole run. Files
-of format 1 have no `sha256`: their facts are unverified.
+run.json and dataset.json have the key `sha256`: the SHA-256 of the file without that line. run.json also
+has `content`: the SHA-256 of sha256sums.txt, which lists all other files. run.json thus identifies the
+whole run. Files of format 1 have no `sha256`: their facts are unverified.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEAL = "sha256"
 UNVERIFIED = "of format 1, without a checksum of its own: its facts are unverified"
 
 _OWN = ("format", SEAL, fmt.SPLIT_SIZES)
-"""Keys of dataset.json that describe the file and its lists, not robot and recording."""
+"""Keys of dataset.json that describe the file and its lists, not the robot and the recording."""
 
 _SEAL_LINE = re.compile(rb'^  "sha256": "([0-9a-f]{64})",?\n', re.MULTILINE)
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -98,13 +98,13 @@ _ANY_RUN: dict[str, Field] = {
 }
 
 START = {**_ANY_RUN, "outcome": fields.either(_ANY_RUN["outcome"], fields.TEXT)}
-"""Of start.json: nothing is needed, and nothing has ended."""
+"""Entries of start.json: none is required, and the outcome may be any text."""
 
 RUN = {
     name: field.required if name in ("outcome", "frames", "name") else field
     for name, field in _ANY_RUN.items()
 }
-"""Of run.json, as far as programs rely on it. Null stands for what is not known."""
+"""Entries of run.json that programs rely on. Null means unknown."""
 
 DATASET: dict[str, Field] = {
     "format": fields.whole(),
@@ -133,16 +133,16 @@ DATASET: dict[str, Field] = {
     ),
     fmt.MERGED_FROM: fields.a_list(fields.TEXT),
 }
-"""Of dataset.json."""
+"""Entries of dataset.json."""
 
 
 class Facts(NamedTuple):
-    """What a file with facts holds.
+    """The content of run.json or dataset.json.
 
     Attributes:
-        value: its entries, without those that are not what they must be.
+        value: its valid entries.
         problems: one line each.
-        sealed: its checksum is there and right.
+        sealed: whether the file has a correct checksum.
     """
 
     value: dict
@@ -150,14 +150,14 @@ class Facts(NamedTuple):
     sealed: bool
 
     def checked(self) -> dict:
-        """The entries; a DataError for the first problem."""
+        """The entries; raises a DataError for the first problem."""
         if self.problems:
             raise DataError(self.problems[0])
         return self.value
 
 
 def sealed_json(value: Mapping[str, Any]) -> bytes:
-    """JSON text of facts with their format and checksum, the same bytes for equal facts."""
+    """JSON text of facts with format version and checksum; equal facts give equal bytes."""
     text = files.to_json({**value, "format": fmt.FORMAT_VERSION, SEAL: "0" * 64}).encode()
     blank = _SEAL_LINE.search(text)
     assert blank is not None
@@ -166,14 +166,14 @@ def sealed_json(value: Mapping[str, Any]) -> bytes:
 
 
 def read_facts(path: PathLike, kinds: Mapping[str, Field]) -> Facts:
-    """Read a file with facts, whatever is wrong with them.
+    """Read run.json or dataset.json; report invalid entries as problems instead of raising.
 
     Args:
-        path: run.json or dataset.json.
-        kinds: what its entries must be.
+        path: the file.
+        kinds: the valid values of its entries.
 
     Raises:
-        DataError: it cannot be read, or holds no JSON object.
+        DataError: the file cannot be read or is not a JSON object.
     """
     data = files.read_small(path, follow=False)
     value = files.parse_json(data, path)
@@ -194,21 +194,21 @@ def read_facts(path: PathLike, kinds: Mapping[str, Field]) -> Facts:
 
 
 def read_run(run: PathLike) -> Facts:
-    """run.json of a run's folder, see `read_facts`."""
+    """Read run.json of a run's folder, see `read_facts`."""
     return read_facts(Path(run) / fmt.RUN_FILE, RUN)
 
 
 def read_description(dataset: PathLike) -> Facts:
-    """dataset.json of a dataset's folder, see `read_facts`."""
+    """Read dataset.json of a dataset's folder, see `read_facts`."""
     return read_facts(Path(dataset) / fmt.DATASET_FILE, DATASET)
 
 
 def about(description: Mapping[str, Any], origin: bool = True) -> dict:
-    """What dataset.json says of robot and recording; the rest is the file's own.
+    """The entries of dataset.json about the robot and the recording.
 
     Args:
-        description: of dataset.json.
-        origin: with what the dataset was made of.
+        description: the entries of dataset.json.
+        origin: keep the entries about the datasets that this one was made of (subset, merge).
     """
     left_out = _OWN if origin else (*_OWN, fmt.SUBSET_OF, fmt.MERGED_FROM)
     return {key: value for key, value in description.items() if key not in left_out}
@@ -218,11 +218,11 @@ def description_text(description: Mapping[str, Any], sizes: Optional[Mapping[str
     """The text of a new dataset.json.
 
     Args:
-        description: of robot and recording.
-        sizes: runs in each list, if there are lists.
+        description: entries about the robot and the recording.
+        sizes: number of runs in each list; None if the dataset has no lists.
 
     Raises:
-        DataError: an entry is not what it must be.
+        DataError: an entry is invalid.
     """
     own = {} if sizes is None else {fmt.SPLIT_SIZES: dict(sizes)}
     text = sealed_json({**about(description), **own})
@@ -234,7 +234,7 @@ def run_text(facts: Mapping[str, Any], where: PathLike) -> bytes:
     """The text of a new run.json.
 
     Raises:
-        DataError: an entry is not what it must be.
+        DataError: an entry is invalid.
     """
     text = sealed_json(facts)
     fields.check_fields(files.parse_json(text, where), RUN, where)
@@ -242,7 +242,7 @@ def run_text(facts: Mapping[str, Any], where: PathLike) -> bytes:
 
 
 class Sums(NamedTuple):
-    """sha256sums.txt.
+    """The content of sha256sums.txt.
 
     Attributes:
         of: SHA-256 of every file, by its path in the run.
@@ -258,10 +258,10 @@ def read_sums(run: PathLike, content: Optional[str] = None) -> Sums:
 
     Args:
         run: the run's folder.
-        content: what run.json says its SHA-256 is; None when it says nothing.
+        content: its SHA-256 according to run.json; None if not stated.
 
     Raises:
-        DataError: it is missing, lists what no run holds, or is not the one of the commit.
+        DataError: the file is missing or damaged, lists a file that no run has, or changed since the commit.
     """
     path = Path(run) / fmt.SUMS_FILE
     sums: dict[str, bytes] = {}
@@ -286,7 +286,7 @@ def read_sums(run: PathLike, content: Optional[str] = None) -> Sums:
 
 
 def refuse_link(path: PathLike) -> None:
-    """Raise a DataError for a symbolic link within a dataset: it would lead to what no commit lists."""
+    """Raise a DataError if a path in a dataset is a symbolic link: no commit covers the link's target."""
     if os.path.islink(path):
         raise DataError(
             f"{path}: is a symbolic link, which a dataset may not hold (only the dataset's folder itself may "

@@ -1,4 +1,4 @@
-"""Make a run of some frames of another: rows, images, scan, sums and what the rows add up to."""
+"""Make a run from a range of frames of another run: rows, images, scan, checksums and totals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nav_pkg.data.totals import Totals
 
 
 def cut_frames(run: Run, first: int, last: int) -> list[Frame]:
-    """Frames `first` to `last` (exclusive) of a run, counted from 0 in index, time and progress."""
+    """Frames `first` to `last` (exclusive) of a run; index, stamp and progress restart at 0."""
     frames = []
     start = run.frames.frame(first)
     for i in range(first, last):
@@ -40,22 +40,22 @@ def cut_run(
     facts: dict,
     place: Callable[[Path, Path], None] = link_or_copy,
 ) -> None:
-    """Make a whole run of frames `first` to `last` (exclusive) of another.
+    """Make a complete run from frames `first` to `last` (exclusive) of a source run.
 
-    Its run.json says what the other's does; of fewer frames, what they add up to is counted anew.
+    The new run.json holds the facts of the source. If frames are cut, the totals are computed again.
 
     Args:
         target: the folder to make.
         name: the new run's name.
-        run: the other run.
+        run: the source run.
         first: the first frame.
         last: the frame after the last.
-        sums: SHA-256 of the other run's images, by their paths in it.
-        facts: further entries for run.json.
-        place: puts an image in place; links by default.
+        sums: SHA-256 of the source's images, by their paths in it.
+        facts: additional entries for run.json.
+        place: copies or links an image to its place; links by default.
 
     Raises:
-        DataError: the other run is damaged, or the file system refuses; nothing is left then.
+        DataError: the source is damaged, or the file system refuses.
     """
     frames = cut_frames(run, first, last)
     images, rows = {}, []

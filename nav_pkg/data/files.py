@@ -1,4 +1,4 @@
-"""Files that are whole or not there: write, flush to disk, rename; and what to say when that fails."""
+"""Atomic writes of files and folders (write, flush to disk, rename), and the errors when they fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from nav_pkg.reading import (
     read_text,
 )
 
-__all__ = [  # what reads is a module of its own, which every layer may import
+__all__ = [  # the functions that read are in nav_pkg.reading, which every layer may import
     "SMALL",
     "open_regular",
     "parse_json",
@@ -48,25 +48,25 @@ _LIBC = ctypes.CDLL(None)
 
 
 def disk_error(path: PathLike, error: OSError, chosen_by: str = "--data_root") -> DataError:
-    """The DataError for a failed write: path, reason, free space and what to do.
+    """The DataError for a failed write: path, reason, free space and remedy.
 
     Args:
-        path: what could not be written.
-        error: why.
-        chosen_by: the flag or variable that chooses where it is written.
+        path: the file or folder that could not be written.
+        error: the reason.
+        chosen_by: the flag or variable that sets the location, for the message.
     """
     reason = (error.strerror or str(error)).lower()
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = f"free some space or choose another {chosen_by}" if full else f"check {chosen_by} and its rights"
     if error.errno == errno.ENAMETOOLONG:
         remedy = "choose a shorter name"
-    # what is free when this is said, the unfinished file is gone, or the disk is full by quota
+    # on a full disk the number would mislead: the unfinished file is already removed, or a quota is full
     room = "" if full else f" ({free_text(path)})"
     return DataError(f"{path}: cannot write: {reason}{room}; {remedy}")
 
 
 def free_bytes(path: PathLike) -> Optional[int]:
-    """Free space of the file system that `path` is or would be on; None when unknown."""
+    """Free bytes of the file system that `path` is or would be on; None if unknown."""
     folder = Path(path)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -77,20 +77,20 @@ def free_bytes(path: PathLike) -> Optional[int]:
 
 
 def free_text(path: PathLike) -> str:
-    """The free space of the file system that `path` is or would be on, for people."""
+    """Text of `free_bytes` for messages."""
     free = free_bytes(path)
     return "free space unknown" if free is None else f"{free / 1e6:,.0f} MB free"
 
 
 def write_all(fd: int, data: Any) -> None:
-    """Write all bytes of `data` to a file descriptor, whatever portions the kernel takes."""
+    """Write all bytes of `data` to a file descriptor; repeat after partial writes."""
     view = memoryview(data)
     while view.nbytes:
         view = view[os.write(fd, view) :]
 
 
 def write_file(path: PathLike, data: Any) -> None:
-    """Write a new or emptied file; it is on its way to the disk, but not known to be there."""
+    """Write a file, truncated first, and start its writeback; this does not flush it to disk."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         write_all(fd, data)
@@ -113,33 +113,33 @@ def fsync(path: PathLike) -> None:
 
 
 def start_writeback(fd: int) -> None:
-    """Let the kernel begin to write a file out, without waiting (Linux; nothing elsewhere)."""
+    """Ask the kernel to start writing a file to disk, without waiting (Linux only; else no effect)."""
     call = getattr(_LIBC, "sync_file_range", None)
     if call is not None:
         call(ctypes.c_int(fd), ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(2))
 
 
 def fsync_all(paths: Iterable[PathLike]) -> None:
-    """Flush many files to disk, four at a time, so that the file system's journal takes them together.
+    """Flush many files to disk, four at a time; the file system's journal then commits them together.
 
-    4,900 images of a run of 2,450 frames, on a disk that others use too: 2.6 to 16 s one by one, 0.7
-    to 1.2 s four at a time, 0.2 to 0.3 s when `start_writeback` went before. `syncfs` would wait for
-    what all other programs have written, too (1.4 to 2.3 s).
+    Measured with 4,900 images of a run of 2,450 frames on a shared disk: 2.6 to 16 s one by one, 0.7 to
+    1.2 s four at a time, 0.2 to 0.3 s after `start_writeback`. `syncfs` also waits for the writes of all
+    other programs (1.4 to 2.3 s).
     """
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(fsync, paths))
 
 
 def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> None:
-    """Write a file as a whole: beside, flushed, renamed.
+    """Write a file atomically: to a temporary file, which is flushed to disk and renamed.
 
     Args:
         path: the file's final name.
         data: bytes, or text that is written as UTF-8.
-        chosen_by: the flag or variable that chooses where it is written.
+        chosen_by: the flag or variable that sets the location, for the message.
 
     Raises:
-        DataError: when the file system does not take it; the old file is then still there.
+        DataError: the file system refuses; an old file then stays.
     """
     path = Path(path)
     try:
@@ -154,16 +154,17 @@ def atomic_write(path: PathLike, data: Any, chosen_by: str = "--data_root") -> N
 
 @contextlib.contextmanager
 def temporary(path: PathLike, ending: str = "") -> Iterator[Tuple[Path, int]]:
-    """A file beside another, to be written and renamed; it is gone at the end unless it was.
+    """Make a temporary file beside `path`, for the caller to write and rename; removed at the end if not.
 
-    It is locked as long as this process works on it, so that `sweep` knows what a killed one left.
+    This process holds a lock on the file while it is open. `sweep` thereby recognises the files of killed
+    processes.
 
     Args:
         path: the file's final name.
-        ending: of the temporary name, for whom it tells the file's kind (`.gif`).
+        ending: suffix of the temporary name, for writers that choose the format by it (`.gif`).
 
     Yields:
-        The temporary name (`.NAME.PID.tmp`, and the ending) and the file, empty and open for writing.
+        The temporary path (`.NAME.PID.tmp` plus the ending) and its descriptor, empty and open for writing.
 
     Raises:
         OSError: the file system refuses.
@@ -175,9 +176,9 @@ def temporary(path: PathLike, ending: str = "") -> Iterator[Tuple[Path, int]]:
         flock(fd, wait=True)
         if is_at(fd, beside):
             break
-        os.close(fd)  # swept before it was locked, or another thread's, which has been renamed
+        os.close(fd)  # `sweep` removed it before the lock, or it was another thread's and is renamed
     try:
-        os.ftruncate(fd, 0)  # not before: another thread, or a process of this number elsewhere, may have it
+        os.ftruncate(fd, 0)  # only under the lock: a thread, or an equal PID on another host, may write it
         yield beside, fd
     finally:
         if is_at(fd, beside):
@@ -192,12 +193,12 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp(\.\w+)?\Z")
 def sweep(folder: PathLike, name: str = "") -> None:
     """Remove the temporary files that killed processes left in a folder.
 
-    Only this user's own, no links, and nothing that a living process on any host has locked; on a file
-    system without locks, nothing.
+    Only this user's own regular files are removed, and none that a live process on any host has locked.
+    On a file system without locks, nothing is removed.
 
     Args:
-        folder: where; one that is missing is empty.
-        name: only those of a file of this name; empty for all.
+        folder: the folder; it may be missing.
+        name: remove only the temporary files of this file; empty for all.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         left = [entry for entry in entries if _TEMPORARY.match(entry.name)]
@@ -218,7 +219,7 @@ def _remove_if_left(path: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's types: numpy numbers as Python's, non-finite numbers as null."""
+    """Convert a value to JSON types: numpy numbers to Python numbers, non-finite numbers to null."""
     if isinstance(value, dict):
         return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -229,25 +230,25 @@ def _plain(value: Any) -> Any:
         return None
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    text = str(value)  # what UTF-8 cannot hold, such as a byte of a file's name, is escaped
+    text = str(value)  # characters that UTF-8 cannot encode, such as bytes of a file name, are escaped
     return text if text.isascii() else str(text.encode(errors="backslashreplace"), "utf-8")
 
 
 def to_json(value: Any) -> str:
-    """JSON text of a value, the same bytes for equal values; non-finite numbers become null."""
+    """Deterministic JSON text of a value: equal values give equal bytes; non-finite numbers become null."""
     return json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def first_difference(one: Any, other: Any, where: str = "") -> Tuple[str, str, str]:
-    """Where two values of JSON differ first, for people.
+    """Find the first difference between two JSON values, for messages.
 
     Args:
-        one: a value.
-        other: another, not equal to it.
-        where: what they are called.
+        one: the first value.
+        other: the second value, not equal to the first.
+        where: name of the values, the prefix of the result.
 
     Returns:
-        The name of what differs (`robot.camera.width`), and both values there as short texts.
+        The path of the difference (`robot.camera.width`), and both values there as short texts.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         key = next(key for key in sorted({*one, *other}) if one.get(key) != other.get(key))
@@ -268,18 +269,18 @@ def _short(value: Any) -> str:
 
 
 def lock_beside(folder: PathLike) -> Optional[int]:
-    """Take a folder for this process by a lock file beside it, which outlives the folder.
+    """Lock a folder through a lock file beside it; the lock file stays when the folder is replaced.
 
     Returns:
-        The file descriptor that holds the lock until it is closed, at the latest when the process
-        ends; None when another process holds it.
+        The file descriptor that holds the lock until it is closed or the process ends; None if another
+        process holds the lock.
 
     Raises:
         OSError: the lock file cannot be made.
     """
     path = lock_path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tries = 3  # `is_locked` of another process holds it for a moment
+    tries = 3  # `is_locked` in another process may hold the lock for a moment
     while True:
         opened = open_locked(path)
         tries -= 1
@@ -300,18 +301,18 @@ def is_locked(folder: PathLike) -> bool:
 
 
 def lock_path(folder: PathLike) -> Path:
-    """The lock file of `lock_beside`; who holds the lock may remove it."""
+    """The lock file of `lock_beside`; the holder of the lock may remove it."""
     folder = Path(folder)
     return folder.parent / f".{folder.name}.lock"
 
 
 def remove_tree(path: PathLike) -> None:
-    """Remove a folder as a whole: renamed out of sight first, so that no half of it is ever seen.
+    """Remove a folder: rename it to a hidden name first, so that nobody sees it half removed.
 
-    What a killed process left of such a removal beside it is removed along.
+    This also removes the remains of interrupted removals in the same parent folder.
 
     Raises:
-        DataError: when it cannot be removed.
+        DataError: the folder cannot be removed.
     """
     path = Path(path)
     away = path.with_name(f".{path.name}.{os.getpid()}.removed")
@@ -335,7 +336,7 @@ _REMOVED = re.compile(r"\..+\.\d+\.removed\Z")
 
 
 def sweep_removed(folder: PathLike) -> None:
-    """Remove what killed processes left of folders that they were removing, but nothing that is locked."""
+    """Remove folders whose removal was interrupted; skip those that a live process has locked."""
     left = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         left = [e.path for e in entries if _REMOVED.match(e.name) and e.is_dir(follow_symlinks=False)]
@@ -356,17 +357,17 @@ _HERE = -100
 
 
 def put_in_place(made: PathLike, place: PathLike) -> None:
-    """Give a folder its name, in the place of one that may be there and is removed.
+    """Rename a finished folder to its final name; replace and remove an existing folder of that name.
 
-    Both are exchanged in one step, so that a kill at any moment leaves one of them under the name. Where the
-    file system cannot do that, the old one is away for a moment, as `.NAME.PID.replaced`.
+    The two folders are exchanged in one step: after a kill at any moment, one of them has the final name.
+    If the file system cannot exchange them, the old folder is for a moment `.NAME.PID.replaced`.
 
     Args:
-        made: the folder, whole, beside its place.
-        place: its name.
+        made: the finished folder, in the same parent folder.
+        place: its final name.
 
     Raises:
-        OSError: the file system refuses; what was there is there still.
+        OSError: the file system refuses; an existing folder then stays.
     """
     made, place = Path(made), Path(place)
     if not os.path.lexists(place):
@@ -383,12 +384,12 @@ def put_in_place(made: PathLike, place: PathLike) -> None:
             raise
         os.rename(old, made)
     fsync(place.parent)
-    with contextlib.suppress(DataError):  # the new one is in place; remains of the old one are hidden
+    with contextlib.suppress(DataError):  # the new folder is in place; remains of the old folder are hidden
         remove_tree(made)
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders in one step; False where the system cannot."""
+    """Exchange the names of two folders in one step; False if the system cannot."""
     call = getattr(_LIBC, "renameat2", None)
     if call is None:
         return False

@@ -1,4 +1,4 @@
-"""Films: mp4 that players and browsers open, by OpenCV alone; gif where a film has to be a picture."""
+"""Write films: mp4 for players and browsers, with OpenCV only; gif where a film must be an image."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ import numpy as np
 from nav_pkg.core import DataError
 
 CODECS = ("avc1", "vp09")
-"""In the order of choice: H.264, which Debian's OpenCV writes; VP9, which PyPI's does (it lacks H.264).
+"""Codecs in order of preference: H.264 (in Debian's OpenCV); VP9 (in PyPI's OpenCV, which lacks H.264).
 
-Chromium plays both (tried with 156), and not MPEG-4 part 2 (`mp4v`), which every OpenCV writes.
+Chromium plays both (tested with version 156). It does not play MPEG-4 part 2 (`mp4v`), which every OpenCV
+writes.
 """
 
 
 def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: float = 10.0) -> int:
-    """Write pictures as a film.
+    """Write pictures as an mp4 film.
 
     Args:
         path: the file; ends in .mp4.
-        pictures: uint8 (height, width, 3) in RGB order, at least one, all of one size. An odd last row or
-            column is left out, since the codecs take pairs.
-        rate: pictures a second.
+        pictures: uint8 (height, width, 3) in RGB order, at least one, all of the same size. An odd last row
+            or column is dropped, because the codecs need even sizes.
+        rate: pictures per second.
 
     Returns:
         The number of pictures.
 
     Raises:
-        DataError: this OpenCV writes no such film, or the disk refuses.
+        DataError: this OpenCV has neither codec, the pictures differ in size, or the file could not be
+            written completely.
     """
     import cv2
 
@@ -42,14 +44,14 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: float = 10.0) ->
             if writer is None:
                 size = (width, height)
                 writer = _open(path, rate, size)
-            if (width, height) != size:  # OpenCV would leave it out without a word
+            if (width, height) != size:  # OpenCV would drop it silently
                 raise DataError(f"{path}: picture {count} is of {width}x{height} and the film of {size}")
             writer.write(cv2.cvtColor(picture[:height, :width], cv2.COLOR_RGB2BGR))
             count += 1
     finally:
         if writer is not None:
             writer.release()
-    # the writer says nothing of a full disk
+    # the writer does not report a full disk
     whole = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     found = int(whole.get(cv2.CAP_PROP_FRAME_COUNT)) if whole.isOpened() else 0
     whole.release()
@@ -59,12 +61,12 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: float = 10.0) ->
 
 
 def _open(path: Path, rate: float, size: tuple) -> Any:
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the codecs that are not there are no news
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # hides warnings about missing codecs
     import cv2
 
     if not path.parent.is_dir():
         raise DataError(f"{path}: its folder is not there; make it")
-    logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # before 5.0, and since
+    logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # before OpenCV 5.0, and since
     level = logging.getLogLevel()
     logging.setLogLevel(0)
     try:
@@ -83,7 +85,7 @@ def _open(path: Path, rate: float, size: tuple) -> Any:
 
 
 def write_gif(path: Path, pictures: Iterable[np.ndarray], rate: float = 10.0) -> None:
-    """Write pictures, as `write_mp4` takes them, as a gif that begins anew at its end."""
+    """Write pictures (as for `write_mp4`) as a gif that repeats forever."""
     from PIL import Image
 
     first, *rest = (Image.fromarray(picture) for picture in pictures)

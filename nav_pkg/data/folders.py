@@ -1,4 +1,4 @@
-"""The folders that runs live in: locks on unfinished ones, quarantine, and the last step to a whole run."""
+"""Run folders: locks on unfinished runs, quarantine, scan headers, and the final commit step of a run."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from nav_pkg.data import format as fmt
 from nav_pkg.locks import flock
 
 START_FILE = "start.json"
-"""What was known at a run's start; of no meaning beside a whole run.json."""
+"""The facts known at a run's start; ignored if run.json is complete."""
 
 
 def lock_partial(partial: PathLike, flag: str = "--dataset") -> int:
-    """Take an unfinished run's folder for this process; the kernel gives it back at its death.
+    """Lock the folder of an unfinished run; the kernel releases the lock when the process ends.
 
     Args:
         partial: the folder.
-        flag: the flag that chooses another dataset, for the message.
+        flag: the flag that selects another dataset, for the message.
 
     Returns:
         The file descriptor that holds the lock until it is closed.
 
     Raises:
-        DataError: when a living process writes this run.
+        DataError: a live process writes this run.
     """
     fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
     if flock(fd) is False:
@@ -45,17 +45,17 @@ def lock_partial(partial: PathLike, flag: str = "--dataset") -> int:
 
 
 def refuse_writers(dataset: PathLike, flag: str = "--dataset") -> None:
-    """Raise a DataError when a living process writes a run of this dataset, which shall be removed."""
+    """Raise a DataError if a live process writes a run of this dataset; call this before removing it."""
     for partial in sorted(Path(dataset).glob(f"*{fmt.PARTIAL}")):
         os.close(lock_partial(partial, flag))
 
 
 @contextlib.contextmanager
 def held(*paths: Path) -> Iterator[None]:
-    """Hold the locks of datasets, by which sessions are kept out, or those who would replace one.
+    """Hold the locks of datasets: no session can then record into them and no command can replace them.
 
     Raises:
-        UsageError: a session has one of them, also between two runs.
+        UsageError: a session holds one of the locks; it also does so between two runs.
         DataError: the file system refuses.
     """
     locks = []
@@ -77,10 +77,13 @@ def held(*paths: Path) -> Iterator[None]:
 
 
 def quarantine(run: PathLike, reason: str) -> Path:
-    """Move a run (or anything in a dataset's folder) into `<dataset>/quarantine/` beside its reason.
+    """Move a run (or another entry of a dataset's folder) to `<dataset>/quarantine/` and write the reason.
 
     Returns:
-        Where it is now; the reason stands in the file of that name with `.reason.txt`.
+        The new path. The reason is in the file of the same name plus `.reason.txt`.
+
+    Raises:
+        DataError: the file system refuses.
     """
     run = Path(run)
     folder = run.parent / fmt.QUARANTINE
@@ -105,7 +108,7 @@ def scan_header(frames: int, rays: int) -> bytes:
         buffer, {"descr": "<f4", "fortran_order": False, "shape": (frames, rays)}
     )
     header = buffer.getvalue()
-    if len(header) < 128:  # NumPy leaves less room for growth in some releases
+    if len(header) < 128:  # some NumPy releases pad the header less
         header = header[:8] + (118).to_bytes(2, "little") + header[10:-1].ljust(117) + b"\n"
     return header
 
@@ -114,9 +117,9 @@ _SHAPE = re.compile(rb"'shape': \((\d{1,18}), (\d{1,18})\), \}\s*\Z")
 
 
 def read_scan_header(stream: BinaryIO) -> Optional[tuple[int, int]]:
-    """Frames and rays that the header of a scan.npy states; None when it is not one of ours.
+    """Number of frames and rays from the header of a scan.npy; None if `scan_header` did not write it.
 
-    The stream then stands at the first range.
+    The stream's position is then the first range.
     """
     head = stream.read(128)
     shape = _SHAPE.search(head)
@@ -130,7 +133,7 @@ def file_sha256(path: PathLike) -> bytes:
     """The SHA-256 of a file.
 
     Raises:
-        DataError: it cannot be read, or is no ordinary file.
+        DataError: the file cannot be read or is not a regular file.
     """
     total = hashlib.sha256()
     with files.open_regular(path, follow=False) as stream:
@@ -142,20 +145,20 @@ def file_sha256(path: PathLike) -> bytes:
 def finish_partial(
     partial: Path, name: str, facts: dict, frames: int, sensors: dict, sums: dict[str, bytes]
 ) -> None:
-    """Write the sums, flush everything to disk and write run.json, which makes the run whole.
+    """Write the checksums, flush everything to disk and write run.json, which completes the run.
 
     Args:
         partial: the run's unfinished folder with its images, frames.csv and scan.npy.
         name: the run's final name.
-        facts: outcome and all else for run.json.
+        facts: outcome and all other entries of run.json.
         frames: number of frames.
-        sensors: `rgb` and `depth` as [height, width], `scan` as rays; None for one that lacks; `rgb_left`
-            and the like of side cameras, if there are any.
+        sensors: `rgb` and `depth` as [height, width], `scan` as number of rays; None for a missing sensor;
+            `rgb_left` and `rgb_right` for side cameras, if any.
         sums: SHA-256 of every file, by its path in the run.
 
     Raises:
-        OSError: when the file system refuses.
-        DataError: an entry is not what it must be.
+        OSError: the file system refuses.
+        DataError: an entry of run.json is invalid.
     """
     text = "".join(f"{sums[path].hex()}  {path}\n" for path in sorted(sums)).encode()
     files.write_file(partial / fmt.SUMS_FILE, text)
@@ -174,6 +177,6 @@ def finish_partial(
 
 
 def forget_start(partial: Path) -> None:
-    """Remove what was known at a run's start; only once run.json, which says it too, is on disk."""
+    """Remove start.json; call this only when run.json, which holds the same facts, is on disk."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(partial / START_FILE)

@@ -1,6 +1,6 @@
-"""The dataset format: names, columns and the text of one frame, both ways exactly.
+"""The dataset format: file names, columns, and the exact conversion between a frame and its line of text.
 
-See docs/dataset.md for the format as its readers know it.
+docs/dataset.md describes the format for users.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, Mapping, Optional, Sequence
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
 
 FORMAT_VERSION = 2
-"""Of what is written: run.json and dataset.json have a checksum of their own, which format 1 lacks."""
+"""Version written: run.json and dataset.json have their own checksum, unlike in format 1."""
 FORMATS = (1, 2)
-"""Those that are read."""
+"""Versions that can be read."""
 
 LARGEST_IMAGE = 50_000_000
-"""Pixels of the largest image that is decoded; a run's own size is compared before that."""
+"""Maximum number of pixels of an image to decode; checked in addition to the run's image size."""
 
 DATASET_FILE = "dataset.json"
 RUN_FILE = "run.json"
@@ -26,18 +26,18 @@ SUMS_FILE = "sha256sums.txt"
 RGB_FOLDER = "RGB"
 DEPTH_FOLDER = "Depth"
 SIDE_CAMERAS = ("left", "right")
-"""Names of the colour cameras beside the first one that a run may have."""
+"""Names of the optional colour cameras beside the first camera."""
 PARTIAL = ".partial"
 LOCK_FILE = ".lock"
 QUARANTINE = "quarantine"
 SPLITS = ("train", "val", "test")
 STATS_FILE = "stats.json"
 SUBSET_OF = "subset_of"
-"""The key of dataset.json that says what a subset was taken from."""
+"""The key of dataset.json that names the source of a subset."""
 MERGED_FROM = "merged_from"
-"""The key of dataset.json that says what a dataset was merged of."""
+"""The key of dataset.json that names the sources of a merge."""
 SPLIT_SIZES = "splits"
-"""The key of dataset.json that says with how many runs each list was made."""
+"""The key of dataset.json with the number of runs in each list when it was made."""
 
 _ACTORS = tuple(actor.value for actor in Actor)
 _AXES = ("x", "y", "z", "yaw")
@@ -79,7 +79,7 @@ def run_name(number: int, world: str) -> str:
 
 
 def parse_run_name(name: str) -> Optional[tuple[int, str]]:
-    """Number and world of a run's name, or None when it is none (a `.partial` is none)."""
+    """Number and world of a run's name; None if the name is invalid (as with `.partial`)."""
     match = _RUN_NAME.match(name)
     if not match or name.endswith(PARTIAL):
         return None
@@ -107,41 +107,41 @@ def side_file(camera: str, index: int) -> str:
 
 
 def side_sensor(camera: str) -> str:
-    """The key of run.json's `sensors` that says a side camera's size: `rgb_left`."""
+    """The key of a side camera in run.json's `sensors`: `rgb_left`."""
     return f"rgb_{camera}"
 
 
 def side_cameras(sensors: Optional[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The side cameras of run.json's `sensors`, by name."""
+    """Names of the side cameras in run.json's `sensors`."""
     given = sensors or {}
     return tuple(name for name in SIDE_CAMERAS if given.get(side_sensor(name)))
 
 
 def split_file(part: str) -> str:
-    """The list of a part's runs: `train_set.txt`."""
+    """File name of a part's list of runs: `train_set.txt`."""
     return f"{part}_set.txt"
 
 
 def is_run_file(path: str) -> bool:
-    """Whether a path within a run is that of a file which a commit lists."""
+    """Whether a commit may list this path within a run."""
     return path in (FRAMES_FILE, SCAN_FILE) or _IMAGE.match(path) is not None
 
 
 def image_size(sensors: Optional[Mapping[str, Any]], kind: str) -> Optional[tuple[int, int]]:
-    """Height and width that run.json's `sensors` state for a kind of image (`rgb`, `depth`, `rgb_left`)."""
+    """Height and width in run.json's `sensors` for `rgb`, `depth` or e.g. `rgb_left`; None if not stated."""
     size = (sensors or {}).get(kind)
     return (int(size[0]), int(size[1])) if size else None
 
 
 def stamp_text(nanoseconds: int) -> str:
-    """Nanoseconds as seconds with exactly nine decimals."""
+    """Format nanoseconds as seconds with exactly nine decimals."""
     if nanoseconds < 0:
         raise DataError(f"a frame's stamp is negative: {nanoseconds} ns after the run's first frame")
     return f"{nanoseconds // 1_000_000_000}.{nanoseconds % 1_000_000_000:09d}"
 
 
 def parse_stamp(text: str) -> int:
-    """Nanoseconds of a stamp written by `stamp_text`."""
+    """Parse a stamp written by `stamp_text` to nanoseconds."""
     match = _STAMP.match(text)
     if not match:
         raise ValueError(f"stamp {text[:40]!r} is not seconds with nine decimals")
@@ -152,12 +152,12 @@ def parse_stamp(text: str) -> int:
 
 
 def _number(value: Any) -> str:
-    """The shortest text that reads back as the same double; nan as 'nan'."""
+    """The shortest text that parses to the same double; nan as 'nan'."""
     return repr(float(value))
 
 
 def frame_to_row(frame: Frame, rgb: bool = True, depth: bool = True) -> str:
-    """One line of frames.csv, without line end.
+    """Format a frame as a line of frames.csv, without line end.
 
     Args:
         frame: the frame.
@@ -178,16 +178,16 @@ def frame_to_row(frame: Frame, rgb: bool = True, depth: bool = True) -> str:
 
 
 def row_to_frame(row: str) -> Frame:
-    """The frame of one line of frames.csv.
+    """Parse a line of frames.csv to a frame.
 
     Raises:
-        ValueError: when the line is cut or a field is not what its column holds; the text names both.
+        ValueError: the line is truncated, or a field is invalid; the message names the column and the value.
     """
     return fields_to_frame(row.rstrip("\r\n").split(","))
 
 
 def fields_to_frame(fields: Sequence[str]) -> Frame:
-    """The frame of one line of frames.csv, split at its commas (errors as `row_to_frame`)."""
+    """Parse the fields of a line of frames.csv to a frame (errors as for `row_to_frame`)."""
     if len(fields) != len(COLUMNS):
         raise ValueError(f"{len(fields)} fields instead of {len(COLUMNS)}")
 

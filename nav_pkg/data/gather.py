@@ -1,4 +1,4 @@
-"""One recording out of several: the shards of a session, whose runs bear different numbers."""
+"""Combine the shards of a session, whose runs have different numbers, into one recording."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from nav_pkg.data.reader import Dataset
 
 
 class Gather(LinkedDataset):
-    """All runs of some recordings, by hard links, under their own names and without a split.
+    """A dataset of hard links to all runs of several recordings, with their names and without a split.
 
-    What comes out has the same bytes as if one session had recorded all of it.
+    The result has the same bytes as a recording by a single session.
 
     Args:
         sources: the recordings.
         destination: the new dataset's folder.
 
     Raises:
-        DataError: two have a run of the same name, they are of different robots, or hold no run.
+        DataError: two recordings have a run of the same name, they have different robots or cameras, or
+            they have no runs.
     """
 
     def __init__(self, sources: Sequence[Dataset], destination: Path):

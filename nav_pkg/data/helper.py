@@ -1,13 +1,13 @@
-"""A process that packs images for another one, and the other's side of it.
+"""A helper process that decodes and packs images, and the parent's interface to it.
 
-Two threads on two cores make 1.46 times the images of `decode_resized` alone on one, since between
-reading, hashing, decoding, resizing and writing each of them waits for Python's lock; a thread and
-a helper make 1.61 (two processes that did nothing but decode: 1.93). So all but one of the cores
-get a process each.
+Two threads on two cores reach 1.46 times the image rate of plain `decode_resized` on one core: between
+reading, hashing, decoding, resizing and writing, each thread waits for Python's global interpreter lock.
+A thread and a helper process reach 1.61 times (two processes that only decode: 1.93). All cores but one
+therefore get a helper process.
 
-A helper is a fresh interpreter: it inherits no memory, locks or signals of its parent, which may have torch
-loaded and a simulator to serve. It reads tasks as lines of JSON from its standard input, answers each with
-a line, and ends when that input is closed, so also when the parent is killed.
+A helper is a new interpreter. It inherits no memory, locks or signals from its parent, which may have torch
+loaded and may control a simulator. The helper reads tasks from stdin, one line of JSON each, and answers
+each task with a line. It ends when stdin is closed, thus also when the parent is killed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _READY = b"ready\n"
 
 
 class HelperLost(Exception):
-    """The helper has ended or does not answer properly; its task is to be done again."""
+    """The helper has ended or gave an invalid answer; the caller must do its task again."""
 
 
 class Helper:
-    """Starts a helper; `ready` tells when it can be asked."""
+    """Starts a helper process; `ready` tells when it accepts tasks."""
 
     def __init__(self):
         package = Path(__file__).resolve().parents[2]
@@ -42,15 +42,15 @@ class Helper:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            start_new_session=True,  # Ctrl-C is for the process that asks
+            start_new_session=True,  # Ctrl-C must reach only the parent
         )
         self._ready = False
 
     def ready(self) -> bool:
-        """Whether it has started and can be asked.
+        """Whether the helper has started and accepts tasks.
 
         Raises:
-            HelperLost: it could not start.
+            HelperLost: the helper could not start.
         """
         if not self._ready and select.select([self._process.stdout], [], [], 0)[0]:
             if self._process.stdout.readline() != _READY:
@@ -59,10 +59,10 @@ class Helper:
         return self._ready
 
     def ask(self, task: dict) -> dict:
-        """Give a task and wait for its answer; see `_HelperTasks.do` for both.
+        """Send a task and wait for its answer; see `_HelperTasks.do` for both.
 
         Raises:
-            HelperLost: there is no answer.
+            HelperLost: the helper gave no answer.
         """
         try:
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
@@ -72,7 +72,7 @@ class Helper:
             raise HelperLost from error
 
     def close(self) -> None:
-        """Let it end, after what it is at."""
+        """Let the helper finish its task and end; kill it after 5 s."""
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
@@ -84,10 +84,10 @@ class Helper:
 
 
 class _HelperTasks:
-    """The helper's side: does tasks one by one."""
+    """Processes the tasks, one by one, in the helper process."""
 
     def __init__(self):
-        # here, so that the process which asks can import this module at no cost
+        # imported here because the parent imports this module and needs none of them
         import simplejpeg  # noqa: F401
         from PIL import Image  # noqa: F401
 
@@ -107,8 +107,7 @@ class _HelperTasks:
                 start (byte of frame 0), first, last (frame after the last).
 
         Returns:
-            crc32: a list, one a frame; or error: a DataError's line; or errno: why the file could
-            not be written.
+            crc32: a list, one per frame; or error: the line of a DataError; or errno: of the failed write.
         """
         at = (task["run"], task["camera"], task["manifest_sha256"], task["file"])
         try:
@@ -140,7 +139,7 @@ class _HelperTasks:
 
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # keeps the output of libraries out of the answers
     tasks = _HelperTasks()
     answers.write(_READY)
     answers.flush()

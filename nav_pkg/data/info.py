@@ -1,4 +1,4 @@
-"""What is in a dataset: runs, outcomes, classes, colours, size."""
+"""Summary of a dataset: runs, outcomes, classes, colours, size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES, TURN
 
 _AT_ONCE = 64
-"""Images that are turned to doubles at the same time; at 128x128 that takes 25 MB."""
+"""Number of images converted to doubles at a time; at 128x128 they take 25 MB."""
 
 
 def class_counts(yaw: np.ndarray) -> dict[str, int]:
-    """Frames a class: left above +0.5 rad/s, right at -0.5 and below, straight between."""
+    """Frames per class: left above +0.5 rad/s, right at -0.5 rad/s and below, straight between."""
     left = int((yaw > TURN).sum())
     right = int((yaw <= -TURN).sum())
     return {"left": left, "straight": int(yaw.size) - left - right, "right": right}
@@ -45,13 +45,13 @@ def colour_stats(sums: Iterable[Optional[np.ndarray]]) -> dict[str, Optional[lis
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Means and standard deviations of images, of pixels in [0, 1].
+    """Mean and standard deviation of each channel of images, with pixels scaled to [0, 1].
 
     Args:
-        images: uint8 (frames, height, width, 3), at least one; a memory map is read in portions.
+        images: uint8 (frames, height, width, 3), at least one; a memory map is read in parts.
 
     Returns:
-        Three means and three deviations, in the images' order of channels.
+        Three means and three standard deviations, in the images' order of channels.
     """
     total = np.zeros((3, 3))
     for first in range(0, len(images), _AT_ONCE):
@@ -61,12 +61,12 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 
 def order_key(seed: int, text: str) -> str:
-    """A key that puts texts into an order which depends on the seed and on nothing else."""
+    """Sort key for texts; the order depends only on the seed and the texts."""
     return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
 def sample_images(runs: list[Run], count: int, seed: int) -> list[Image]:
-    """Paths and sizes of about `count` colour images of all runs, chosen by the seed."""
+    """Paths and sizes of at most `count` colour images of all runs, selected by the seed."""
     places = [(run, i) for run in runs for i in range(len(run))]
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(places))[:count] if places else []
@@ -82,23 +82,23 @@ def folder_bytes(path: os.PathLike) -> int:
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # removed while listing
                 total += os.lstat(os.path.join(folder, name)).st_size
     return total
 
 
 def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
-    """The facts of a dataset.
+    """Summarise a dataset.
 
     Args:
         dataset: the dataset.
-        images: number of images that the colours' mean and deviation are taken from.
-        seed: chooses them.
+        images: number of images for the mean and standard deviation of the colours.
+        seed: selects these images.
 
     Returns:
-        JSON-ready: path, description, runs (one dict each), outcomes, frames, classes, straight
-        fraction, bytes, rgb (mean and std in RGB order, 0..1), splits, partials, damaged runs, unverified
-        (runs whose run.json has no checksum).
+        A JSON-compatible dict: path, description, runs (one dict each), outcomes, frames, classes,
+        straight_fraction, bytes, rgb (mean and std in RGB order, 0..1), splits, partials, damaged (one line
+        per damaged run or list), unverified (runs whose run.json has no checksum).
     """
     rows, whole, damaged = [], [], []
     for run in dataset.runs:
@@ -148,7 +148,7 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
 
 
 def as_text(info: dict) -> str:
-    """`dataset_info` for people."""
+    """Format the result of `dataset_info` as text."""
 
     def metres(value: Optional[float]) -> str:
         return "-" if value is None else f"{value:.1f} m"

@@ -1,7 +1,8 @@
-"""Datasets made of links to the runs of others, each whole or not there.
+"""Datasets made of links to the runs of other datasets; each is made atomically.
 
-All of it is prepared beside its destination, out of sight, and put in place by a rename; what a killed
-command left is used by the same one. Images are hard links, or copies where the file system cannot link.
+A dataset is prepared in a hidden folder beside its destination and put in place by a rename. If a command
+is killed, the same command resumes from that folder. Images are hard links, or copies if the file system
+cannot link.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ _PLAN = "plan.json"
 
 
 class Taken(NamedTuple):
-    """The first `frames` frames of a run, for a part of the split ('': none), named anew (None: not)."""
+    """The first `frames` frames of a run for the new dataset.
+
+    Attributes:
+        part: part of the split; '' for none.
+        run: the source run.
+        frames: number of frames.
+        rename: name in the new dataset; None keeps the run's name.
+    """
 
     part: str
     run: Run
@@ -37,18 +45,18 @@ class Taken(NamedTuple):
 
 
 class LinkedDataset:
-    """A dataset to make of other datasets' runs.
+    """A dataset to be made from runs of other datasets.
 
     Args:
         destination: its folder.
-        taken: what it holds, in the order of its lists.
-        sources: the datasets that the runs are of; none of them is the destination.
-        description: of dataset.json.
-        origin: what was asked for (plain JSON types), which together with the runs tells whether work
-            that was left is of the same command.
+        taken: its runs, in the order of its lists.
+        sources: the datasets of these runs; the destination is not among them.
+        description: entries of dataset.json.
+        origin: the request (plain JSON types). `prepare` resumes earlier work only if request and runs are
+            the same.
 
     Raises:
-        DataError: two runs bear the same name.
+        DataError: two runs have the same name.
     """
 
     def __init__(
@@ -72,19 +80,19 @@ class LinkedDataset:
 
     @property
     def training_frames(self) -> int:
-        """Frames to train on."""
+        """Number of training frames."""
         return sum(item.frames for item in self.taken if item.part == "train")
 
     def warnings(self) -> list[str]:
-        """What is wrong with the split, a line each."""
+        """Problems of the split, one line each."""
         return overlap.warnings(overlap.images_of(i.run, i.part, i.frames) for i in self.taken if i.part)
 
     def check(self, overwrite: bool) -> None:
-        """Refuse a destination that is there and may not be replaced.
+        """Check that the destination can be written.
 
         Raises:
-            UsageError: it exists.
-            DataError: a recorder is writing into it.
+            UsageError: it exists and must not be replaced, or a session uses it.
+            DataError: a recorder writes into it.
         """
         if not os.path.lexists(self.destination):
             return
@@ -100,14 +108,14 @@ class LinkedDataset:
             refuse_writers(self.destination, "--destination")
 
     def prepare(self, overwrite: bool, progress: Callable[[Iterable[Taken]], Iterable[Taken]] = iter) -> None:
-        """Make all of it beside its destination, out of sight; what a killed command left is used.
+        """Make the dataset in a hidden folder beside its destination; resume the work of a killed command.
 
         Args:
-            overwrite: start anew instead.
+            overwrite: start again instead of resuming.
             progress: wraps the sequence of runs.
 
         Raises:
-            DataError: the dataset is damaged, or the file system refuses; nothing is left.
+            DataError: a source is damaged, or the file system refuses; the hidden folder is then removed.
         """
         try:
             self._open(overwrite)
@@ -129,7 +137,7 @@ class LinkedDataset:
             raise
 
     def _open(self, overwrite: bool) -> None:
-        """Take the hidden folder for this process; empty, or with runs of the same plan."""
+        """Lock the hidden folder; remove its content unless it belongs to the same plan."""
         while self._lock is None:
             self._work.mkdir(parents=True, exist_ok=True)
             lock = lock_partial(self._work, "--destination")
@@ -137,7 +145,7 @@ class LinkedDataset:
                 if os.fstat(lock).st_ino == os.stat(self._work).st_ino:
                     self._lock = lock
                     break
-            os.close(lock)  # it was just put in place by another process
+            os.close(lock)  # another process has just renamed this folder to its destination
         runs = [[i.part, str(i.run.path), i.frames, i.run.content_hash(), i.name] for i in self.taken]
         plan = files.to_json({**self._origin, "runs": runs})
         present = self._work / _PLAN
@@ -149,7 +157,7 @@ class LinkedDataset:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _make(self, item: Taken) -> None:
-        """Make one run, unless it is there."""
+        """Make one run, unless it exists."""
         final = self._work / item.name
         if final.exists():
             return
@@ -167,17 +175,21 @@ class LinkedDataset:
         files.fsync(self._work)
 
     def commit(self, overwrite: bool) -> Path:
-        """Put what was prepared in place.
+        """Rename the prepared dataset to its destination.
 
         Args:
-            overwrite: replace a dataset that is there.
+            overwrite: replace an existing dataset.
+
+        Returns:
+            The destination.
 
         Raises:
-            UsageError: one is there, and may not be replaced.
-            DataError: the file system refuses; what was there is there still.
+            UsageError: the destination exists and must not be replaced, or a session uses it.
+            DataError: a recorder writes into the destination, or the file system refuses; an existing
+                dataset then stays.
         """
         try:
-            self.check(overwrite)  # again, since that may have changed meanwhile
+            self.check(overwrite)  # again, because the destination may have changed
             with held(self.destination):
                 if self.destination.exists():
                     refuse_writers(self.destination, "--destination")
@@ -190,7 +202,7 @@ class LinkedDataset:
         return self.destination
 
     def abandon(self) -> None:
-        """Remove what is not in place, if it is this process's own."""
+        """Remove the hidden folder if this process holds its lock."""
         if self._lock is not None:
             shutil.rmtree(self._work, ignore_errors=True)
             os.close(self._lock)
@@ -202,15 +214,15 @@ def make_datasets(
     overwrite: bool = False,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> None:
-    """Make datasets: all of them are there at the end, or none is new.
+    """Make several datasets; prepare all of them before the first is put in place.
 
     Args:
-        datasets: with destinations of their own.
-        overwrite: replace datasets that exist.
+        datasets: the datasets, with distinct destinations.
+        overwrite: replace existing datasets.
         progress: wraps the sequence of runs.
 
     Raises:
-        UsageError: a destination exists.
+        UsageError: a destination exists or is used by a session, or two destinations are the same.
         DataError: a dataset is damaged, a destination is being written, or the file system refuses.
     """
     for one in datasets:
@@ -230,14 +242,14 @@ def make_datasets(
 
 
 def _text(path: Path) -> Optional[str]:
-    """A file's text; None where there is none."""
+    """A file's text; None if it cannot be read."""
     with contextlib.suppress(DataError):
         return files.read_text(path, follow=False)
     return None
 
 
 class _Placer:
-    """Puts files in place by hard links, or copies them where the file system cannot link."""
+    """Puts files in place by hard links, or by copies if the file system cannot link."""
 
     def __init__(self):
         self.copied: list[Path] = []
@@ -255,7 +267,7 @@ class _Placer:
 
 
 def _link_run(run: Run, target: Path, names: Iterable[str]) -> None:
-    """A whole run at another place: the same files, by the names that its sums list."""
+    """Link a complete run into another folder: all files that its checksums list."""
     target.mkdir()
     placer = _Placer()
     names = [*names, fmt.SUMS_FILE, fmt.RUN_FILE]

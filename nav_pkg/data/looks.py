@@ -1,4 +1,4 @@
-"""Look at images: do they decode, of what size and colours are they, what is their sum?"""
+"""Inspect image files: whether they decode, their size, colour sums and checksum."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nav_pkg.core import DataError
 from nav_pkg.data import codec, files
 
 SAMPLE = 4
-"""Mean and deviation of colours are taken from every fourth row and column."""
+"""Step of the rows and columns sampled for the mean and standard deviation of colours."""
 
 Image = Tuple[Path, Optional[Tuple[int, int]]]
-"""An image's file, and the height and width that it must have, if that is known."""
+"""An image file, and the height and width that it must have (None if unknown)."""
 
 
 class Look(NamedTuple):
-    """What looking at one image gave.
+    """The result of inspecting one image file.
 
     Attributes:
-        problem: empty when it is whole.
+        problem: one line; empty if the image is intact.
         shape: (height, width).
-        constant: every pixel is the same.
-        sums: colour images: number, sum and sum of squares a channel, of the sampled pixels.
+        constant: whether all pixels are equal.
+        sums: `colour_sums` of the sampled pixels; None for depth images.
         sha256: of the file.
     """
 
@@ -39,20 +39,20 @@ class Look(NamedTuple):
 
 
 def colour_sums(pixels: np.ndarray) -> np.ndarray:
-    """Number, sum and sum of squares of pixels.
+    """Number, sum and sum of squares of the pixels, per channel.
 
     Args:
         pixels: uint8 (..., 3).
 
     Returns:
-        float64 (3, 3): these three, of each channel.
+        float64 (3, 3): one row each for number, sum and sum of squares; one column per channel.
     """
     part = pixels.reshape(-1, 3).astype(np.float64)
     return np.stack([np.full(3, len(part)), part.sum(0), (part * part).sum(0)])
 
 
 def look(path: Path, size: Optional[tuple[int, int]] = None) -> Look:
-    """Read and decode an image file (colour by its ending .jpg, else depth).
+    """Read, hash and decode an image file (.jpg is a colour image, any other suffix a depth image).
 
     Args:
         path: the file.
@@ -77,6 +77,6 @@ def look(path: Path, size: Optional[tuple[int, int]] = None) -> Look:
 
 
 def look_at_all(images: Iterable[Image]) -> list[Look]:
-    """Look at many images, on all cores this process may use."""
+    """Inspect many images on all cores available to this process."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(lambda image: look(*image), images))

@@ -1,4 +1,4 @@
-"""Remove and rename datasets: as a whole, never through a link, never while somebody writes into them."""
+"""Remove and rename datasets atomically; refuse links and datasets that a process writes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 
 def managed(name: str, root: Path) -> Dataset:
-    """The dataset of that name, if it is one that can be removed or renamed.
+    """Open a dataset for removal or renaming.
 
     Args:
-        name: under the data root, or a path with / or .
+        name: name under the data root, or a path that starts with /, ~ or a dot.
         root: the data root.
 
     Raises:
-        UsageError: it is a link, is reached through one, or holds another dataset.
-        DataError: there is no such dataset.
+        UsageError: the dataset is a link, is reached through a link, or contains another dataset.
+        DataError: the dataset does not exist.
     """
     dataset = load_dataset(name, root, check=False)
     path = Path(os.path.abspath(dataset.path))
@@ -45,11 +45,11 @@ def managed(name: str, root: Path) -> Dataset:
 
 @contextlib.contextmanager
 def alone(*paths: Path) -> Iterator[None]:
-    """Hold the locks of datasets, by which sessions, recorders and makers of subsets are kept out.
+    """Hold the locks of datasets: no session, recorder or dataset command can then use them.
 
     Raises:
-        UsageError: a session has one of them.
-        DataError: a recorder writes into one, or it is being made.
+        UsageError: a session holds one of the locks.
+        DataError: a recorder writes into one of the datasets, or a command is making it.
     """
     with held(*paths):
         for path in paths:
@@ -61,9 +61,9 @@ def alone(*paths: Path) -> Iterator[None]:
 
 
 def referring(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
-    """The datasets under the data root that were taken from this one, and how (`subset of`, `merged from`).
+    """The datasets under the data root that derive from this one, and how (`subset of`, `merged from`).
 
-    They are whole without it: their images are hard links or copies.
+    They stay complete without it, because their images are hard links or copies.
     """
     found = []
     for path in find_datasets(root):
@@ -86,7 +86,7 @@ def _subset_of(description: dict) -> Optional[str]:
 
 
 def _renamed(description: dict, old: str, new: str) -> dict:
-    """A description in which a dataset that it was taken from has another name."""
+    """Copy of a description in which the source dataset `old` is renamed to `new`."""
     made: dict[str, Any] = dict(description)
     if _subset_of(description) == old:
         made[fmt.SUBSET_OF] = {**description[fmt.SUBSET_OF], "dataset": new}
@@ -97,31 +97,32 @@ def _renamed(description: dict, old: str, new: str) -> dict:
 
 
 def remove(dataset: Dataset) -> None:
-    """Remove a dataset: its name at once, its files after that. Links in it are not followed.
+    """Remove a dataset: hide its folder first, then delete the files. Links in it are not followed.
 
     Raises:
-        UsageError, DataError: it is in use, or the file system refuses; then it is there still.
+        UsageError, DataError: the dataset is in use and then stays, or the file system refuses.
     """
     with alone(dataset.path):
         files.remove_tree(dataset.path)
 
 
 def rename(dataset: Dataset, name: str, root: Path) -> Path:
-    """Give a dataset another name under the data root, and tell the datasets that were taken from it.
+    """Rename a dataset under the data root, and update the datasets that derive from it.
 
-    Those come first, each as a whole, so that the same command finishes what a crash left half done.
+    The derived datasets are updated first, each atomically. After a crash, the same command completes the
+    work.
 
     Args:
         dataset: from `managed`.
-        name: the new one.
+        name: the new name.
         root: the data root.
 
     Returns:
         The new path.
 
     Raises:
-        UsageError: there is something of that name, or it lies in a dataset or behind a link.
-        DataError: the dataset is in use, or the file system refuses.
+        UsageError: the new name exists, or lies in a dataset or behind a link; or a session uses the dataset.
+        DataError: a recorder or command writes the dataset, or the file system refuses.
     """
     target = Path(os.path.abspath(root)) / name
     if os.path.lexists(target):
@@ -135,16 +136,16 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
     if target.parent.resolve() != (root.resolve() / name).parent:
         raise UsageError(f"{target}: lies behind a link, at {target.parent.resolve()}; choose another name")
     with alone(dataset.path, target):
-        # of two datasets of one name in different folders, nobody can tell whose subset one is
+        # if another folder has a dataset of the same name, the source of a subset is ambiguous
         namesakes = [
             p for p in find_datasets(root) if p.name == dataset.name and p.resolve() != dataset.path.resolve()
         ]
         for path, _ in referring(dataset, root) if not namesakes else ():
             found = commit.read_description(path)
             if found.problems:
-                continue  # a new checksum would hide what was changed
+                continue  # a new checksum would hide the damage
             made = _renamed(found.value, dataset.name, target.name)
-            # a file without a checksum, of an earlier nav_pkg, must not look as if it had been checked
+            # a file without a checksum (earlier nav_pkg) gets none, because it was never verified
             text = commit.sealed_json(made) if found.sealed else files.to_json(made)
             files.atomic_write(path / fmt.DATASET_FILE, text)
         try:

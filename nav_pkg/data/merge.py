@@ -1,4 +1,4 @@
-"""A dataset that grows: another one's runs, split as they are, and further runs to train on."""
+"""Extend a dataset: its runs keep their split, and runs of other datasets are added for training."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from nav_pkg.data.reader import Dataset, Run
 
 
 class Merge(LinkedDataset):
-    """A dataset and the runs of others.
+    """A base dataset plus the runs of other datasets.
 
-    The first one's runs keep their names and their parts of the split. All runs of the others that say
-    something about a pilot (whole laps, collisions, timeouts ...) go to the training set, numbered after
-    them.
+    The base's runs keep their names and their parts of the split. The added runs go to the training set,
+    numbered after the base's runs. Only runs whose outcome counts for the pilot (complete laps, collisions,
+    timeouts, ...) are added.
 
     Args:
         base: a dataset with splits.
-        added: datasets of the same camera and robot; their own splits play no part.
+        added: datasets of the same camera and robot; their splits are ignored.
         destination: the new dataset's folder.
 
     Raises:
-        DataError: one of the others has another camera, or no runs.
+        DataError: an added dataset has another image size or no run to add.
     """
 
     def __init__(self, base: Dataset, added: Sequence[Dataset], destination: Path):
@@ -58,6 +58,6 @@ def _counted(dataset: Dataset) -> list[Run]:
 
 
 def _camera(dataset: Dataset) -> str:
-    """Width and height of the colour images, pixels, as text."""
+    """Width and height of the colour images as text, pixels."""
     sizes = {tuple((run.facts.get("sensors") or {}).get("rgb") or ()) for run in dataset.require_runs()}
     return " and ".join("x".join(map(str, reversed(size))) for size in sorted(sizes))

@@ -1,8 +1,8 @@
-"""ROS messages to core types, by the names of their fields alone.
+"""Convert ROS messages to core types, without importing ROS.
 
-The recorder node (rospy messages) and the bag import (rosbags' messages) both go through these
-functions, so that they cannot disagree. Any object with a ROS message's fields will do; nothing of
-ROS is imported.
+The recorder node (rospy messages) and the bag import (rosbags messages) both use these functions and
+therefore give the same results. The functions access fields only by name: any object with the fields of the
+ROS message is accepted.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _TO_RGB = {
     "bayer_grbg8": "COLOR_BayerGB2RGB",
     "yuv422": "COLOR_YUV2RGB_UYVY",
 }
-"""OpenCV's conversions, those that cv_bridge does."""
+"""OpenCV's conversions, the same as in cv_bridge."""
 
 
 def stamp_ns(stamp: Any) -> int:
-    """Nanoseconds of a time: rospy's `secs`, `nsecs` or rosbags' `sec`, `nanosec`."""
+    """Nanoseconds of a time message: rospy's `secs`, `nsecs` or rosbags' `sec`, `nanosec`."""
     if hasattr(stamp, "secs"):
         return int(stamp.secs) * 1_000_000_000 + int(stamp.nsecs)
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
@@ -81,18 +81,18 @@ def command_from_twist(twist: Any) -> Command:
 def image_to_array(message: Any) -> np.ndarray:
     """The pixels of a sensor_msgs/Image or sensor_msgs/CompressedImage, without ROS.
 
-    `nav_pkg.ros.images` gives the same by cv_bridge; a test compares the two.
+    `nav_pkg.ros.images` gives the same result with cv_bridge; a test compares both.
 
     Args:
-        message: an image of any encoding of `_ENCODINGS`, with any row step and byte order; or a
-            compressed one, JPEG or PNG of 8 bits a channel.
+        message: an image with an encoding of `_ENCODINGS`, with any row step and byte order; or a
+            compressed image, JPEG or PNG with 8 bits per channel.
 
     Returns:
-        (height, width) for one channel, else (height, width, 3) in RGB order, in native byte order. It
-        may be a read-only view of the message's data.
+        (height, width) for one channel, else (height, width, 3) in RGB order, in native byte order. The
+        array may be a read-only view of the message's data.
 
     Raises:
-        DataError: for another encoding, or data that is shorter than height and step say, or damaged.
+        DataError: the encoding is unknown, or the data is damaged or shorter than height and step require.
     """
     if not hasattr(message, "encoding"):
         return decoded(message.data, message.format)
@@ -120,18 +120,18 @@ def image_to_array(message: Any) -> np.ndarray:
 
 
 def rows_of(message: Any, kind: np.dtype, channels: int) -> np.ndarray:
-    """A sensor_msgs/Image's data as it is, without what its rows are padded with; no copy.
+    """The raw pixels of a sensor_msgs/Image without row padding, as a view of its data.
 
     Args:
         message: the image.
-        kind: of a channel, with the message's byte order.
-        channels: of a pixel.
+        kind: dtype of a channel, with the message's byte order.
+        channels: number of channels per pixel.
 
     Returns:
         (height, width) for one channel, else (height, width, channels).
 
     Raises:
-        DataError: the data is shorter than height and step say.
+        DataError: the data is shorter than height and step require.
     """
     height, width, step = int(message.height), int(message.width), int(message.step)
     data = message.data
@@ -153,13 +153,13 @@ def decoded(data: Any, form: str) -> np.ndarray:
 
     Args:
         data: the bytes of a JPEG or PNG.
-        form: what the message says of its format, for messages.
+        form: the `format` field of the message, for errors.
 
     Returns:
         uint8 (height, width, 3) in RGB order, or (height, width) grey.
 
     Raises:
-        DataError: the bytes are cut, damaged or no picture of 8 bits a channel.
+        DataError: the bytes are truncated, damaged or not an image with 8 bits per channel.
     """
     import cv2
 
@@ -171,10 +171,13 @@ def decoded(data: Any, form: str) -> np.ndarray:
 
 
 def require_whole(data: Any, form: str) -> np.ndarray:
-    """The bytes of a whole JPEG or PNG, uint8 (bytes,). OpenCV fills what a cut file lacks with grey.
+    """Check that data is a complete JPEG or PNG and return it as uint8 (bytes,).
+
+    OpenCV does not report a truncated file; it fills the missing part with grey.
 
     Raises:
-        DataError: they are neither, the end is missing, or the size that they declare is no camera's.
+        DataError: the data is neither, its end is missing, or its declared size exceeds
+            `codec.LARGEST_IMAGE`.
     """
     found = np.asarray(data).view(np.uint8) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
     head, end = found[:24].tobytes(), found[-64:].tobytes().rstrip(b"\0")  # some cameras pad with zeros
@@ -193,10 +196,15 @@ def require_whole(data: Any, form: str) -> np.ndarray:
 
 
 def require_colours(pixels: Optional[np.ndarray], form: str, to_rgb: Any) -> np.ndarray:
-    """What OpenCV decoded, as RGB or grey.
+    """Convert an image decoded by OpenCV to RGB or grey.
+
+    Args:
+        pixels: the result of OpenCV.
+        form: the `format` field of the message, for errors.
+        to_rgb: function that converts BGR to RGB.
 
     Raises:
-        DataError: it decoded nothing, or has not 8 bits a channel and one or three of these.
+        DataError: OpenCV decoded nothing, or the image does not have 8 bits per channel and 1 or 3 channels.
     """
     if pixels is None:
         raise DataError(f"compressed image ({form}): damaged, or no JPEG or PNG")
@@ -213,16 +221,16 @@ def scan_to_array(message: Any) -> np.ndarray:
 
 
 def frame_from_messages(episode: Any, odometry: Any, expert: Any, learner: Optional[Any] = None) -> Frame:
-    """The frame of the messages of one stamp.
+    """Make a frame from the messages of one stamp.
 
     Args:
         episode: nav_pkg/Episode in state running or ended.
         odometry: nav_msgs/Odometry.
         expert: geometry_msgs/TwistStamped of the expert.
-        learner: geometry_msgs/TwistStamped of the learner; None when `episode.has_learner` is false.
+        learner: geometry_msgs/TwistStamped of the learner; None if `episode.has_learner` is false.
 
     Raises:
-        DataError: when the stamps differ, the episode is idle or the learner's command is missing.
+        DataError: the stamps differ, a message is missing, the episode is idle, or its actor is unknown.
     """
     stamp = stamp_ns(episode.header.stamp)
     parts = {"odometry": odometry, "expert": expert}
@@ -255,13 +263,13 @@ def frame_from_messages(episode: Any, odometry: Any, expert: Any, learner: Optio
 
 
 def run_facts(episode: Any) -> tuple[dict, dict]:
-    """What a nav_pkg/Episode states in its `facts`: the dataset's description and the run's facts.
+    """Parse the `facts` of a nav_pkg/Episode: the dataset's description and the run's facts.
 
-    The key `dataset` holds the description (camera, robot, action_space, control_rate), which is
-    `create_dataset`'s; all else goes into run.json.
+    The key `dataset` holds the description (camera, robot, action_space, control_rate) for
+    `create_dataset`. All other entries go into run.json.
 
     Raises:
-        DataError: when the text is no JSON object.
+        DataError: the text is not a JSON object, or `dataset` is not an object.
     """
     where = f"run {episode.name}: the facts in its episode message"
     text = episode.facts.strip()

@@ -1,8 +1,7 @@
-"""Images that lie in two parts of a split, so that scores on one are of images that were learned.
+"""Find images that are in two parts of a split: validation or test scores would be of training images.
 
-Laps that were flown from one start pose under one seed repeat each other frame by frame, and a run that was
-copied is there twice under two names. Both show in the sums that every run has since its commit, so that
-nothing is decoded or hashed.
+Laps with the same start pose and seed repeat each other frame by frame, and a copied run exists under two
+names. Both cases are visible in the checksums of the runs' commits; no image needs to be decoded or hashed.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ REMEDY = (
 )
 
 _SHOWN = 3
-"""Pairs of runs that are named at most, of each two parts."""
+"""Maximum number of pairs of runs named for each pair of parts."""
 
 
 class Images(NamedTuple):
-    """The colour images of a run, by their sums, and the part of the split that it is in."""
+    """The part, name and colour-image checksums of a run."""
 
     part: str
     name: str
@@ -30,7 +29,7 @@ class Images(NamedTuple):
 
 
 def images_of(run: Run, part: str, frames: Optional[int] = None) -> Images:
-    """The images of a run's first frames (None: of all); none where facts or sums are missing or damaged."""
+    """The images of a run's first frames (None: all frames); empty if facts or checksums are damaged."""
     try:
         sums, count = run.sums, len(run) if frames is None else frames
     except DataError:
@@ -40,15 +39,15 @@ def images_of(run: Run, part: str, frames: Optional[int] = None) -> Images:
 
 
 def of_splits(splits: Mapping[str, Sequence[Run]]) -> list[str]:
-    """The warnings of `warnings` for the runs of each part."""
+    """The result of `warnings` for the runs of each part."""
     return warnings(images_of(run, part) for part, runs in splits.items() for run in runs)
 
 
 def warnings(images: Iterable[Images]) -> list[str]:
-    """What a user should know of images that several parts share: a line for each two parts.
+    """Warnings about images shared by parts of the split: one line for each pair of parts.
 
     Args:
-        images: of each run of each part; those of part '' count for nothing.
+        images: the images of each run of each part; runs of part '' are ignored.
     """
     parts: dict[str, list[Images]] = {part: [] for part in fmt.SPLITS}
     for item in images:
@@ -64,8 +63,8 @@ def warnings(images: Iterable[Images]) -> list[str]:
 
 
 def _shared(ours: Sequence[Images], theirs: Sequence[Images]) -> str:
-    """What two parts share, in a line; empty when that is nothing."""
-    where: dict[bytes, int] = {}  # an image's first run of ours
+    """A line about the images that two parts share; empty if they share none."""
+    where: dict[bytes, int] = {}  # index in `ours` of the first run with each image
     for number, item in enumerate(ours):
         for digest in item.sums:
             where.setdefault(digest, number)

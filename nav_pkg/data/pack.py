@@ -1,9 +1,10 @@
-"""Packs: the colour images of a run at a network's input size, uint8, read by memory mapping.
+"""Packs: the colour images of a run, resized to a network's input size, as a memory-mapped uint8 array.
 
-A pack belongs to a run's images, not to a dataset: its key is a hash of their sums, of the size and
-of the way of resizing. So datasets that share runs share packs, and only new runs are packed.
-Whatever is opened here was compared: images with the sums of their commit (once for every state of
-their files, see `seen`), packs with the CRC of each frame (once for every state of their files).
+A pack belongs to the images of a run, not to a dataset. Its key is a hash of the images' checksums, the
+size and the resize method. Datasets that share runs therefore share packs, and only new runs are packed.
+This module verifies everything that it opens: images against the SHA-256 checksums of their commit, packs
+against the CRC of each frame. It repeats a verification only after a file has changed (see
+`verified_images` and `PackFile.stamp`).
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from nav_pkg.data.verified_images import CommittedImages
 from nav_pkg.data.workers import POLL, Workers
 
 PATIENCE = 1800.0
-"""Seconds to wait for another process that makes a pack, when nothing of it grows."""
+"""Seconds to wait for another process that makes a pack while its temporary file does not grow."""
 
 
 class Pack:
     """The images of a run at a network's input size.
 
     Attributes:
-        path: the file, an ordinary .npy.
+        path: the file, an ordinary .npy file.
         images: uint8 (frames, height, width, 3), RGB, mapped from the file and read-only.
     """
 
@@ -53,7 +54,7 @@ class Pack:
         return len(self.images)
 
     def release(self) -> None:
-        """Give the memory of pages that were read back; they stay readable, from the disk's cache."""
+        """Release the memory of pages already read; they stay readable through the page cache."""
         mapping = getattr(self.images, "_mmap", None)
         advice = getattr(mmap, "MADV_DONTNEED", None)
         if mapping is not None and advice is not None and hasattr(mapping, "madvise"):
@@ -75,29 +76,29 @@ def open_packs(
     say: Callable[[str], None] = progress.say,
     camera: str = "",
 ) -> list[Pack]:
-    """The packs of runs; those that lack are made.
+    """Open the packs of runs; make the missing packs first.
 
-    Several processes may ask for the same packs at once: they share the work. A call that is stopped
-    or killed leaves the packs that were finished, and the next goes on with the others.
+    Several processes may open the same packs at the same time; they share the work. A call that is
+    stopped or killed leaves its finished packs. The next call makes only the others.
 
     Args:
         runs: any committed runs with colour images.
         size: height and width, pixels.
         cache: the folder of all packs; None for `paths.cache_dir`.
-        source: another such folder, from which packs are copied rather than made from images.
-        workers: threads; 0 for one on each core that this process may use.
-        bar: makes what shows the progress from a total and a unit, as `progress.Bar`.
-        tick: called in this thread with the number of frames just done (0 while waiting), several
-            times a second. It may raise to stop the work; what is unfinished is then removed.
-        say: prints a line about something that was found or is waited for.
-        camera: `left` or `right` for the images of that side camera; empty for the first camera's.
+        source: another folder of packs; a pack found there is copied instead of made from images.
+        workers: number of threads; 0 for one per core available to this process.
+        bar: makes a progress bar from a total and a unit, like `progress.Bar`.
+        tick: called in this thread several times a second with the number of frames just done (0 while
+            waiting). It may raise an exception to stop the work; unfinished files are then removed.
+        say: prints a line about a problem or a wait.
+        camera: `left` or `right` for the images of that side camera; empty for the first camera.
 
     Returns:
-        A pack a run, in order.
+        One pack per run, in order.
 
     Raises:
-        DataError: an image is not the one of its commit, space does not suffice, the file system
-            refuses, or another process makes a pack and does not get on.
+        DataError: an image differs from its commit, the disk has too little space, the file system
+            refuses, or another process makes a pack and makes no progress.
     """
     cache, size = _folder(cache), (int(size[0]), int(size[1]))
     source = None if source is None else Path(source).expanduser()
@@ -111,12 +112,12 @@ def open_packs(
         for job in jobs.values():
             if job.pack.key not in lacking and not _is_whole(job.pack, work, aloud=True):
                 lacking[job.pack.key] = job
-        # the images of these are compared while they are read
+        # making these packs also verifies their images
         read = [job for job in lacking.values() if not job.can_copy]
         _compare_images([job for job in jobs.values() if job not in read], work)
         if lacking:
             _make_all(list(lacking.values()), work)
-            # where another process made the pack, nobody here has seen the images
+            # if another process made the pack, this process has not verified its images
             _compare_images(read, work)
     return [Pack(jobs[run.path].pack.path) for run in runs]
 
@@ -130,21 +131,21 @@ def verify_packs(
     tick: Callable[[int], None] = _nothing,
     camera: str = "",
 ) -> list[str]:
-    """Compare every image of runs with its sum and every frame of their packs with its CRC.
+    """Compare every image of the runs with its checksum and every frame of their packs with its CRC.
 
-    What is found damaged is not used any more: `open_packs` compares or makes it again.
+    A damaged image or pack loses its verified mark: `open_packs` then verifies or makes it again.
 
     Args:
-        runs: as in `open_packs`, as are all others.
+        runs: as in `open_packs`, like all other arguments.
         size: height and width, pixels.
         cache: the folder of all packs.
-        workers: threads.
-        bar: makes what shows the progress.
+        workers: number of threads.
+        bar: makes a progress bar.
         tick: called with the number of frames just done.
         camera: as in `open_packs`.
 
     Returns:
-        The problems, one line each, also for packs that lack; empty when all is well.
+        The problems, one line each; a missing pack is a problem. Empty if no problem was found.
     """
     cache, size = _folder(cache), (int(size[0]), int(size[1]))
     problems: list[str] = []
@@ -162,13 +163,13 @@ def remove_packs(
     """Remove the packs of runs; other datasets that share these runs lose them, too.
 
     Args:
-        runs: as in `open_packs`, as are all others.
+        runs: as in `open_packs`, like all other arguments.
         size: height and width, pixels.
         cache: the folder of all packs.
         camera: as in `open_packs`.
 
     Returns:
-        The number of packs that were there, and the bytes that they took.
+        The number of removed packs and their size in bytes.
 
     Raises:
         DataError: another process is making one of them, or the file system refuses.
@@ -196,7 +197,7 @@ def _folder(cache: Optional[PathLike]) -> Path:
 
 
 class _Job:
-    """A run and the pack that its images need."""
+    """A run and the pack of its images."""
 
     def __init__(self, run: Run, size: tuple[int, int], cache: Path, source: Optional[Path], camera: str):
         self.run = run
@@ -212,7 +213,7 @@ class _Job:
 
     @property
     def can_copy(self) -> bool:
-        """Whether the source has this pack, by the looks of it."""
+        """Whether the source has this pack; checks only header, length and .json."""
         try:
             return self.source is not None and self.source.facts() is not None
         except Damaged:
@@ -220,7 +221,7 @@ class _Job:
 
 
 def _is_whole(pack: PackFile, work: Workers, aloud: bool) -> bool:
-    """Whether there is a pack whose CRCs were compared in its present state."""
+    """Whether the pack exists and is verified; compare its CRCs if the file changed since the last check."""
     try:
         facts = pack.facts()
         if facts is None:
@@ -235,20 +236,20 @@ def _is_whole(pack: PackFile, work: Workers, aloud: bool) -> bool:
 
 
 def _compare_pack(pack: PackFile, facts: dict, work: Workers) -> None:
-    """Compare each frame with its CRC, and note that this was done.
+    """Compare each frame with its CRC and record this in the .json.
 
     Raises:
-        Damaged: one differs.
+        Damaged: a frame differs.
     """
     stamp = pack.stamp()
     with pack.open() as stream:
         work.each(pack.frames, pack.reader(facts, stream), lambda count: work.tick(0))
-    with contextlib.suppress(DataError):  # a cache of another user, say
+    with contextlib.suppress(DataError):  # for example, the cache of another user
         pack.write_facts(facts["crc32"], stamp)
 
 
 def _compare_images(jobs: Sequence[_Job], work: Workers) -> None:
-    """Hash the images of those runs whose files nobody has compared in their present state."""
+    """Verify the images of runs whose files have not been verified in their present state."""
     unknown = [job for job in jobs if not (job.known or job.images.known(job.pack.cache))]
     if not unknown:
         return
@@ -260,7 +261,7 @@ def _compare_images(jobs: Sequence[_Job], work: Workers) -> None:
 
 
 def _make_all(jobs: list[_Job], work: Workers) -> None:
-    """Make the packs that lack; those that another process makes are waited for."""
+    """Make the missing packs; wait for packs that another process makes."""
     cache = jobs[0].pack.cache
     needed, free = sum(job.pack.bytes for job in jobs), files.free_bytes(cache)
     if free is not None and needed > free:
@@ -273,14 +274,14 @@ def _make_all(jobs: list[_Job], work: Workers) -> None:
     with work.shown(sum(len(job.images) for job in jobs), "images packed") as done:
         while jobs:
             held = [job for job in jobs if not _make_unless_held(job, work, done)]
-            work.settle()  # others may wait for it
+            work.settle()  # other processes may wait for this pack
             if len(held) == len(jobs):
                 others.wait(held)
             jobs = held
 
 
 def _make_unless_held(job: _Job, work: Workers, done: Callable[[int], None]) -> bool:
-    """Make a pack that lacks; False when another process is at it."""
+    """Make a missing pack; False if another process holds its lock."""
     lock = _lock(job.pack)
     if lock is None:
         return False
@@ -307,7 +308,7 @@ def _make_unless_held(job: _Job, work: Workers, done: Callable[[int], None]) -> 
 def _problems(
     run: Run, size: tuple[int, int], cache: Path, work: Workers, done: Callable[[int], None], camera: str
 ) -> list[str]:
-    """Compare a run's images and its pack, whatever is known of them; a line for each problem."""
+    """Compare a run's images and its pack, even if verified before; return a line for each problem."""
     found = []
     try:
         job = _Job(run, size, cache, None, camera)
@@ -339,7 +340,7 @@ def _lock(pack: PackFile) -> Optional[PackLock]:
 
 
 def _copy(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], None]) -> bool:
-    """Copy a pack from the source; False when it is damaged there."""
+    """Copy a pack from the source; False if the source's pack is damaged."""
     try:
         facts = job.source.facts()
         with job.source.open() as stream:
@@ -352,7 +353,7 @@ def _copy(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], No
 
 
 def _decode(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], None]) -> None:
-    """Make a pack from its images, which are compared with their sums on the way."""
+    """Make a pack from its images and compare each image with its checksum."""
     work.each(
         len(job.images),
         lambda i: writer.put(i, job.images.decode(i, job.size)),
@@ -364,17 +365,17 @@ def _decode(job: _Job, writer: PackWriter, work: Workers, done: Callable[[int], 
 
 
 class _Others:
-    """Waits for packs that other processes make."""
+    """Waits for packs that other processes are making."""
 
     def __init__(self, work: Workers):
         self._work = work
         self._seen: dict[str, tuple[float, list]] = {}
 
     def wait(self, jobs: Sequence[_Job]) -> None:
-        """Wait a little.
+        """Wait for one polling period.
 
         Raises:
-            DataError: one of the packs has not grown for too long.
+            DataError: a pack has not grown for `PATIENCE` seconds.
         """
         now = time.monotonic()
         for job in jobs:

@@ -1,7 +1,7 @@
-"""One pack on disk: its two files, the lock of whoever makes it, and how it is made and checked.
+"""A pack on disk: its two files, its lock, writing and verification.
 
-`<cache>/<height>x<width>/<key[:2]>/<key>.npy` is an ordinary array; `<key>.json` beside it is written
-last and says what the array must be. A pack without a fitting .json is none.
+`<cache>/<height>x<width>/<key[:2]>/<key>.npy` is an ordinary array. `<key>.json` beside it describes the
+array and is written last. A pack without a matching .json is invalid.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from nav_pkg.data.verified_images import CommittedImages
 from nav_pkg.locks import open_locked
 
 WRITEBACK = 64
-"""Frames after which the kernel is told to begin writing them out, so that the last flush is short."""
+"""Frames between two requests to the kernel to start writeback; this keeps the final flush short."""
 
 
 class Damaged(Exception):
-    """A pack is not what its .json says, or has none; the text is one line that names the file."""
+    """A pack does not match its .json or has no .json; the message is one line that names the file."""
 
 
 class PackFile:
-    """Where the pack of some images at a size lies, and what is known about it.
+    """The files of a pack: paths, expected shape, and access to both files.
 
     Args:
         cache: the folder of all packs.
         key: identifies the images and their size.
-        frames: how many there are.
+        frames: number of images.
         size: height and width, pixels.
 
     Attributes:
@@ -55,13 +55,13 @@ class PackFile:
         self.bytes = frames * self.frame_bytes
 
     def facts(self) -> Optional[dict]:
-        """What the .json says, when the array looks like it: its length and header are right.
+        """Read the .json and check that the array's header and length match it.
 
         Returns:
-            None when there is no pack.
+            The entries of the .json; None if the pack does not exist.
 
         Raises:
-            Damaged: there is something, but no whole pack.
+            Damaged: files exist, but they are not a complete pack.
         """
         if not self.facts_path.exists():
             if self.path.exists():
@@ -86,13 +86,13 @@ class PackFile:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The array's file, standing at its first byte after the header; a context manager.
+        """Open the array's file and seek to the first byte after the header; a context manager.
 
         Raises:
-            Damaged: the header is not that of this array.
+            Damaged: the header does not match this array.
         """
         with files.open_regular(self.path) as stream:
-            start = stream.read(10)  # of format 1.0; compared as text, since numpy evaluates what it reads
+            start = stream.read(10)  # .npy format 1.0; compared as text because numpy evaluates the header
             header = stream.read(int.from_bytes(start[8:], "little"))
             wanted = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {self.shape}, }}"
             if start[:8] != b"\x93NUMPY\x01\x00" or header.strip() != wanted.encode():
@@ -100,11 +100,11 @@ class PackFile:
             yield stream
 
     def reader(self, facts: dict, stream: BinaryIO) -> Callable[[int], bytes]:
-        """A function that gives the bytes of frame `i`, compared with its CRC.
+        """Return a function that reads the bytes of frame `i` and compares them with its CRC.
 
         Args:
-            facts: of the .json.
-            stream: from `open`; as long as it is open the function may be called, by any thread.
+            facts: the entries of the .json.
+            stream: from `open`. While it is open, any thread may call the function.
         """
         descriptor, start, crcs = stream.fileno(), stream.tell(), facts["crc32"]
 
@@ -117,12 +117,16 @@ class PackFile:
         return read
 
     def stamp(self) -> list[int]:
-        """What tells one state of the array's file from another: size, time of modification, inode."""
+        """Size, modification time and inode of the array's file; they change when the file changes."""
         about = os.stat(self.path)
         return [about.st_size, about.st_mtime_ns, about.st_ino]
 
     def write_facts(self, crcs: list[int], stamp: list[int]) -> None:
-        """Write the .json: the pack is there, and in the state of this stamp it was compared.
+        """Write the .json: this makes the pack valid and records the stamp of the verified file.
+
+        Args:
+            crcs: CRC-32 of each frame.
+            stamp: of the array's file when it was verified.
 
         Raises:
             DataError: the file system refuses.
@@ -138,26 +142,26 @@ class PackFile:
         files.atomic_write(self.facts_path, files.to_json(facts), paths.cache_variable(self.cache))
 
     def distrust(self) -> None:
-        """Remove the .json, so that the pack is made again."""
+        """Remove the .json; the pack is then made again."""
         with contextlib.suppress(OSError):
             self.facts_path.unlink()
 
     def leftovers(self) -> list[Path]:
-        """Unfinished arrays: of the lock's holder, or of processes that died."""
+        """Temporary files of unfinished arrays, from the lock's holder or from killed processes."""
         return sorted(self.folder.glob(f".{self.key}.*.tmp"))
 
     def growth(self) -> list:
-        """Something that changes while another process makes this pack."""
+        """Inode, size and modification time of the temporary files; they change while a process writes."""
         with contextlib.suppress(OSError):
             abouts = [path.stat() for path in self.leftovers()]
             return [(about.st_ino, about.st_size, about.st_mtime_ns) for about in abouts]
         return []
 
     def remove(self) -> int:
-        """Remove the pack, its .json first, and what is left of unfinished ones; under its lock.
+        """Remove the pack (its .json first) and its temporary files; the caller holds the lock.
 
         Returns:
-            Bytes that the array took; 0 when there was none.
+            Size of the array's file in bytes; 0 if it did not exist.
 
         Raises:
             DataError: the file system refuses.
@@ -180,21 +184,21 @@ def _myself() -> str:
 
 
 class PackLock:
-    """The right to make or remove one pack; its holder's death gives it back."""
+    """The lock to make or remove one pack; the kernel releases it when the process ends."""
 
     def __init__(self, path: Path, descriptor: int, sure: bool):
         self._path, self._descriptor = path, descriptor
         self.sure = sure
-        """False on a file system without locks, where others may be at work all the same."""
+        """False on a file system without locks: other processes may then write the same pack."""
 
     @staticmethod
     def path(pack: PackFile) -> Path:
-        """The lock's file."""
+        """Path of the lock file."""
         return pack.folder / f".{pack.key}.lock"
 
     @staticmethod
     def take(pack: PackFile) -> Optional[PackLock]:
-        """The lock; None while another process holds it.
+        """Take the lock; None while another process holds it.
 
         Raises:
             OSError: the file system refuses.
@@ -204,20 +208,20 @@ class PackLock:
         opened = open_locked(path)
         if opened is None:
             return None
-        with contextlib.suppress(OSError):  # only for those who wait
+        with contextlib.suppress(OSError):  # only for the message of waiting processes
             os.ftruncate(opened[0], 0)
             os.write(opened[0], f"process {os.getpid()} on {_myself()}".encode())
         return PackLock(path, *opened)
 
     @staticmethod
     def holder(pack: PackFile) -> str:
-        """Who holds a lock, for people."""
+        """Description of the process that holds the lock, for messages."""
         with contextlib.suppress(OSError):
             return PackLock.path(pack).read_text(encoding="utf-8", errors="replace") or "another process"
         return "another process"
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         with contextlib.suppress(OSError):
             if self.sure:
                 self._path.unlink()
@@ -225,11 +229,11 @@ class PackLock:
 
 
 def write_frame(descriptor: int, place: int, pixels: Any) -> int:
-    """Write a frame's bytes at a place of a file.
+    """Write a frame's bytes at an offset of a file.
 
     Args:
         descriptor: of the file.
-        place: the first byte.
+        place: offset of the first byte.
         pixels: uint8 (height, width, 3), C order, or its bytes.
 
     Returns:
@@ -247,14 +251,14 @@ def write_frame(descriptor: int, place: int, pixels: Any) -> int:
 
 
 class PackWriter:
-    """Makes a pack: under another name, flushed to disk, then renamed, the .json last.
+    """Writes a pack: to a temporary file, which is flushed to disk and renamed; then the .json.
 
     Args:
-        pack: what to make.
-        lock: the right to; given back at the end.
+        pack: the pack to write.
+        lock: the pack's lock; `commit` and `abandon` release it.
 
     Raises:
-        DataError: the file system refuses; the lock is then given back.
+        DataError: the file system refuses; the lock is then released.
     """
 
     def __init__(self, pack: PackFile, lock: PackLock):
@@ -279,10 +283,10 @@ class PackWriter:
         return files.disk_error(self.pack.path, error, paths.cache_variable(self.pack.cache))
 
     def put(self, i: int, pixels: Any) -> None:
-        """Write frame `i`; may be called by several threads at once.
+        """Write frame `i`; thread-safe.
 
         Args:
-            i: the frame.
+            i: index of the frame.
             pixels: uint8 (height, width, 3), C order, or its bytes.
 
         Raises:
@@ -300,11 +304,11 @@ class PackWriter:
             files.start_writeback(self._descriptor)
 
     def submit(self, helper: Helper, images: CommittedImages, first: int, last: int) -> None:
-        """Let a helper decode and write frames `first` to `last` (exclusive).
+        """Let a helper process decode and write frames `first` to `last` (exclusive).
 
         Raises:
-            DataError: an image is not the one of its commit, or the file system refuses.
-            HelperLost: there is no helper any more.
+            DataError: an image differs from its commit, or the file system refuses.
+            HelperLost: the helper process has ended.
         """
         answer = helper.ask(
             {
@@ -326,10 +330,10 @@ class PackWriter:
         self._begin_writeback(last)
 
     def commit(self) -> None:
-        """Put the pack in place; all frames must have been written.
+        """Flush and rename the pack and write its .json; all frames must have been written.
 
         Raises:
-            DataError: the file system refuses; nothing is left.
+            DataError: the file system refuses; no file of the pack is left.
         """
         try:
             os.fsync(self._descriptor)
@@ -337,7 +341,7 @@ class PackWriter:
             try:
                 self.pack.write_facts(self._crcs, self.pack.stamp())
             except BaseException:
-                self.pack.path.unlink()  # without its .json it would only take up space
+                self.pack.path.unlink()  # without its .json it only takes up space
                 raise
         except OSError as error:
             raise self._failed(error) from error
@@ -345,7 +349,7 @@ class PackWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Remove what is unfinished and give the lock back."""
+        """Remove the temporary file and release the lock."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

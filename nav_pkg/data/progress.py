@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long commands on stderr: a bar on a terminal, otherwise plain lines at intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERY = 10.0
 
 
 def progress(items: Iterable[Item], unit: str) -> Iterator[Item]:
-    """Pass items on and show on stderr how many there were, of how many when that is known."""
+    """Yield the items and show on stderr their count, and the total if known."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -29,7 +29,7 @@ def progress(items: Iterable[Item], unit: str) -> Iterator[Item]:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr at once, above a bar if there is one."""
+    """Print a line on stderr immediately, above a progress bar if there is one."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -39,14 +39,14 @@ def say(text: str) -> None:
 
 
 class Bar:
-    """Shows on stderr how much of a work of known length is done; a context manager.
+    """Shows on stderr the progress of work of known length; a context manager.
 
     Args:
-        total: how many there are to do.
-        unit: of what, e.g. `images`.
+        total: number of items to process.
+        unit: name of the items, e.g. `images`.
 
     Attributes:
-        unit: of what.
+        unit: name of the items.
     """
 
     def __init__(self, total: int, unit: str):
@@ -67,7 +67,7 @@ class Bar:
             self._bar.close()
 
     def add(self, count: int) -> None:
-        """So many more are done."""
+        """Count `count` more items as done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)

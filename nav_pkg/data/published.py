@@ -1,6 +1,7 @@
-"""The datasets that the published experiments name, and the commands that make them.
+"""The datasets of the published experiments, and the commands that make them.
 
-`esatv3_expert` is the whole; `esatv3_expert_200K`, `_100K` and so on are subsets, by frames to train on.
+`esatv3_expert` is the full dataset. `esatv3_expert_200K`, `_100K` and so on are subsets, named by their
+number of training frames.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ from pathlib import Path
 
 NAME = "esatv3_expert"
 LAP = 2400
-"""Frames of a lap, at 10 Hz: 241 s."""
+"""Frames per lap at 10 Hz: 241 s."""
 WHOLE = 24
-"""Runs of `esatv3_expert` when no size is asked for: enough for its subsets of up to 50,000 frames."""
+"""Runs of `esatv3_expert` if no size is given: enough for its subsets of up to 50,000 frames."""
 
 _SIZE = re.compile(rf"{NAME}(?:_(\d+)(K?))?\Z")
 
 
 def remedy(name: str, root: Path) -> str:
-    """The commands that make a dataset of the published experiments, as an error's last words.
+    """The commands that make a dataset of the published experiments, as the end of an error message.
 
     Args:
-        name: of a dataset that is missing.
-        root: the folder of all datasets.
+        name: of the missing dataset.
+        root: the data root.
 
     Returns:
-        Empty for any other name.
+        The text; empty for any other dataset.
     """
     found = _SIZE.match(name)
     if not found:
@@ -35,7 +36,7 @@ def remedy(name: str, root: Path) -> str:
     subset = [f"python scripts/dataset.py subset {NAME} --frames {frames}"] if frames else []
     if frames and (root / NAME).is_dir():
         return f"; make it: {subset[0]}"
-    # a twentieth more than it takes, since a lap may fail, and one run each to validate and to test
+    # 5 % more runs than needed, because a lap may fail, plus one run each for val and test
     runs = max(2, -(-frames * 21 // (20 * LAP)) + 2) if frames else WHOLE
     collect = (
         f"python scripts/run_script.py -t collect_{NAME} -w esatv3 --random_seed 512 --number_of_runs {runs} "

@@ -1,6 +1,6 @@
 """Read datasets: runs, their frames as columns, their images, their splits.
 
-Only committed runs are read. Everything is read when it is asked for, and errors name the file.
+Only committed runs are read. Files are read lazily, on first access. Errors name the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Run:
     def __init__(self, path: PathLike):
         self.path = Path(path)
         self.name = self.path.name
-        self._folders: set[str] = set()  # of images, seen not to be links
+        self._folders: set[str] = set()  # image folders already checked not to be links
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -55,12 +55,12 @@ class Run:
 
     @functools.cached_property
     def facts(self) -> dict:
-        """run.json; a DataError when it is not the one of the commit."""
+        """The entries of run.json; raises a DataError if it changed since the commit."""
         return self._committed.checked()
 
     @property
     def verified(self) -> bool:
-        """Whether run.json has a checksum, and the right one; those of format 1 have none."""
+        """Whether run.json has a correct checksum; in format 1 it has none."""
         return self._committed.sealed
 
     @functools.cached_property
@@ -70,14 +70,14 @@ class Run:
 
     @functools.cached_property
     def sums(self) -> dict[str, bytes]:
-        """SHA-256 of all files of the commit but run.json and sha256sums.txt, by their paths in the run."""
+        """SHA-256 of all committed files except run.json and sha256sums.txt, by path in the run."""
         return commit.read_sums(self.path, self.facts.get("content")).of
 
     def check_sum(self, name: str) -> None:
-        """Compare a file with its sum.
+        """Compare a file with its checksum.
 
         Raises:
-            DataError: it is not the one of the commit.
+            DataError: the file changed since the commit.
         """
         path = self.path / name
         if file_sha256(path) != self.sums.get(name):
@@ -89,7 +89,7 @@ class Run:
         return read_frames(self.path / fmt.FRAMES_FILE, len(self))
 
     def image_size(self, kind: str) -> Optional[tuple[int, int]]:
-        """Height and width of a kind of images (`rgb`, `depth`, `rgb_left`) by run.json; None: not stated."""
+        """Height and width in run.json for a kind of image (`rgb`, `depth`, `rgb_left`), else None."""
         return fmt.image_size(self.facts.get("sensors"), kind)
 
     def _image(self, name: str) -> bytes:
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def side_cameras(self) -> tuple[str, ...]:
-        """Names of the run's side cameras (`left`, `right`); mostly none."""
+        """Names of the run's side cameras (`left`, `right`); usually empty."""
         return fmt.side_cameras(self.facts.get("sensors"))
 
     def side_rgb(self, camera: str, i: int) -> np.ndarray:
@@ -122,7 +122,7 @@ class Run:
             raise self._damaged(name, error) from error
 
     def depth(self, i: int) -> np.ndarray:
-        """Depth image `i`: float32 (height, width), metres, inf where nothing returned."""
+        """Depth image `i`: float32 (height, width), metres, inf where the sensor got no return."""
         name = fmt.depth_file(self._index(i))
         try:
             steps = codec.decode_depth(self._image(name), self.image_size("depth"))
@@ -150,12 +150,12 @@ class Run:
         return read_scan(path, len(self), rays)
 
     def labels(self, source: str = "expert", axis: str = "yaw", bound: Optional[float] = None) -> np.ndarray:
-        """The commands to learn, one a frame.
+        """The commands to learn, one per frame.
 
         Args:
-            source: `expert` (what it would do here) or `applied` (what was done here).
+            source: `expert` (the command that the expert gives) or `applied` (the executed command).
             axis: x, y, z (m/s) or yaw (rad/s).
-            bound: clip to +-bound; None leaves them.
+            bound: clip to +-bound; None does not clip.
 
         Returns:
             float32 (frames,).
@@ -164,7 +164,7 @@ class Run:
         return labels if bound is None else np.clip(labels, -np.float32(bound), np.float32(bound))
 
     def content_hash(self) -> str:
-        """A SHA-256 of the run's content: frames, images, scans and facts, by the sums of its commit."""
+        """SHA-256 of the run's content: of sha256sums.txt (frames, images, scan) and run.json."""
         total = hashlib.sha256()
         for name in (fmt.SUMS_FILE, fmt.RUN_FILE):
             total.update(files.read_small(self.path / name, follow=False))
@@ -175,17 +175,17 @@ class Dataset:
     """A dataset's committed runs and splits.
 
     Args:
-        path: the dataset's folder; it may be a symbolic link, nothing in it may.
-        check: refuse a dataset.json that was changed since it was written, or has entries that are not what
-            they must be.
+        path: the dataset's folder; it may be a symbolic link, but nothing in it may be one.
+        check: refuse a dataset.json that changed since it was written or has invalid entries.
 
     Attributes:
-        description: dataset.json, without entries that are not what they must be.
+        description: the valid entries of dataset.json.
         problems: of dataset.json, one line each.
-        verified: whether dataset.json has a checksum, and the right one.
+        verified: whether dataset.json has a correct checksum.
 
     Raises:
-        DataError: when it is missing (with the nearest name), no dataset, or of another format.
+        DataError: the folder is missing (the message suggests the nearest name), is not a dataset, or has
+            another format.
     """
 
     def __init__(self, path: PathLike, check: bool = True):
@@ -202,27 +202,27 @@ class Dataset:
         self.problems, self.verified = facts.problems, facts.sealed
 
     def require_checked(self) -> None:
-        """Raise a DataError for the first problem of dataset.json, which nothing but its owner can mend."""
+        """Raise a DataError for the first problem of dataset.json; only its owner can restore the file."""
         if self.problems:
             raise DataError(f"{self.problems[0]} (restore it from a copy)")
 
     @property
     def control_rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return float(self.description.get("control_rate") or 10)
 
     @property
     def runs(self) -> list[Run]:
-        """The committed runs, by name; a new list of the folder's present state."""
+        """The committed runs, sorted by name; each call lists the folder again."""
         return [Run(path) for path in self.entries() if _is_run(path)]
 
     @property
     def partials(self) -> list[Path]:
-        """Folders of unfinished runs (being written, or left by a crash)."""
+        """Folders of unfinished runs (being written or left by a crash)."""
         return [path for path in self.entries() if path.name.endswith(fmt.PARTIAL) and path.is_dir()]
 
     def entries(self) -> list[Path]:
-        """Everything in the dataset's folder, by name."""
+        """All entries of the dataset's folder, sorted by name."""
         try:
             return sorted(self.path / name for name in os.listdir(self.path))
         except OSError as error:
@@ -230,7 +230,7 @@ class Dataset:
 
     @property
     def has_splits(self) -> bool:
-        """Whether there are lists of runs to train, validate and test with, or were when it was made."""
+        """Whether the dataset has lists of train, val and test runs, or had them when it was made."""
         lists = (self.path / fmt.split_file(part) for part in fmt.SPLITS)
         return fmt.SPLIT_SIZES in self.description or any(os.path.lexists(file) for file in lists)
 
@@ -243,11 +243,11 @@ class Dataset:
     def splits(self) -> dict[str, list[Run]]:
         """The runs of all three lists, by part, in the files' order.
 
-        A line is the name of a run in this dataset, and each run stands in one list, once.
+        Each line is the name of a run in this dataset. A run may be listed only once in all lists.
 
         Raises:
-            DataError: a list is missing, or empty though the dataset was made with runs in it; a line is not
-                such a name; a run is listed twice; or there is no run to train on.
+            DataError: a list is missing; a list is empty but the dataset was made with runs in it; a line is
+                not the name of a run; a run is listed twice; or the train list is empty.
         """
         seen: dict[str, str] = {}
         made = self.description.get(fmt.SPLIT_SIZES) or {}
@@ -274,14 +274,14 @@ class Dataset:
 
     @staticmethod
     def _listed(path: Path) -> list[tuple[int, str]]:
-        """The numbers and texts of a list's lines that are not empty."""
+        """Line number and text of each non-empty line of a list."""
         if not os.path.lexists(path):
             raise DataError(f"{path}: cannot read; clean_dataset.py makes the splits")
         lines = files.read_text(path, follow=False).splitlines()
         return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
     def _run_of(self, name: str, where: str) -> Run:
-        """The run of a list's line."""
+        """The run that a line of a list names."""
         if fmt.parse_run_name(name) is None:
             raise DataError(
                 f"{where}: {fields.shown(name)} is no run's name, such as 00003_esatv3 (no paths)"
@@ -291,7 +291,7 @@ class Dataset:
         return Run(self.path / name)
 
     def require_runs(self) -> list[Run]:
-        """The committed runs; a DataError when there are none."""
+        """The committed runs; raises a DataError if the dataset has none."""
         runs = self.runs
         if not runs:
             left = len(self.partials)
@@ -300,10 +300,10 @@ class Dataset:
         return runs
 
     def files(self) -> list[str]:
-        """What belongs to the dataset, by paths in it: its own files, and those that its runs' commits list.
+        """Relative paths of all files of the dataset: its own files and those that its runs' commits list.
 
         Raises:
-            DataError: a run is damaged, or something is a symbolic link.
+            DataError: a run is damaged, or a folder of a run is a symbolic link.
         """
         own = (fmt.DATASET_FILE, *map(fmt.split_file, fmt.SPLITS), fmt.STATS_FILE)
         names = [name for name in own if os.path.lexists(self.path / name)]
@@ -315,7 +315,7 @@ class Dataset:
         return names
 
     def content_hash(self) -> str:
-        """A SHA-256 of the committed runs' names and contents."""
+        """SHA-256 of the committed runs' names and contents."""
         text = "".join(f"{run.name} {run.content_hash()}\n" for run in self.runs)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -325,11 +325,11 @@ def _is_run(path: Path) -> bool:
 
 
 DEEPEST_DATASET = 4
-"""Folders below the data root that are looked into for datasets."""
+"""Depth of the search for datasets below the data root, in folder levels."""
 
 
 def find_datasets(root: PathLike, depth: int = DEEPEST_DATASET) -> list[Path]:
-    """All datasets below a folder, by path; datasets within datasets are not looked for."""
+    """All datasets below a folder, sorted by path; the search does not descend into datasets."""
     root = Path(root)
     found: list[Path] = []
     try:
@@ -353,7 +353,7 @@ def load_dataset(name_or_path: PathLike, data_root: Optional[PathLike] = None, c
         check: as for `Dataset`.
 
     Raises:
-        DataError: when there is no such dataset (with the nearest name).
+        DataError: the dataset does not exist (the message suggests the nearest name).
     """
     text = str(name_or_path)
     root = Path(data_root).expanduser() if data_root else paths.data_root()

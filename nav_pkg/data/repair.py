@@ -1,7 +1,8 @@
-"""Mend a dataset: crashed recordings become runs of their good frames, damaged runs go to quarantine.
+"""Repair a dataset: rebuild crashed and damaged runs from their valid frames, quarantine the rest.
 
-Nothing that decodes is deleted: a damaged folder moves to `<dataset>/quarantine/` beside a file with
-the reason, and the longest good beginning of it stays as a run. Repairing twice does nothing more.
+The longest valid prefix of a damaged run stays as a run. The damaged folder moves to
+`<dataset>/quarantine/`, beside a file with the reason; nothing that decodes is deleted. Repair is
+idempotent: a second repair changes nothing.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ _MOST_RAYS = 10**6
 
 
 class Beginning:
-    """The longest good beginning of a run's folder.
+    """The longest valid prefix of a run: its first frames up to the first damage.
 
     Attributes:
-        frames: number of its frames.
+        frames: number of frames in the prefix.
         rows: its lines of frames.csv, without the header.
-        totals: what these rows add up to.
-        sensors: `rgb`, `depth` as [height, width], `scan` as rays; None for one that lacks.
+        totals: the totals of these rows.
+        sensors: `rgb`, `depth` as [height, width], `scan` as number of rays; None for a missing sensor.
         sums: SHA-256 of its images.
         scan: float32 (frames, rays), or None.
-        why: what is wrong with the frame after it; empty when there is none.
-        trusted: frames.csv and scan.npy are those of the commit, as far as its sums are known.
+        why: the damage that ends the prefix; empty if the run has none.
+        trusted: whether frames.csv and scan.npy match the commit, as far as its checksums are known.
     """
 
     def __init__(self, folder: Path, rate: float):
@@ -102,7 +103,7 @@ class Beginning:
         self.scan = None if scan is None else scan[: self.frames]
 
     def _read_scan(self) -> Optional[np.ndarray]:
-        """All whole rows of scan.npy, whatever its header says about their number."""
+        """All complete rows of scan.npy, even if its header states another number."""
         try:
             with files.open_regular(self.folder / fmt.SCAN_FILE, follow=False) as stream:
                 shape = read_scan_header(stream)
@@ -140,7 +141,7 @@ class Beginning:
         self.sums.update(sums)
 
     def _look(self, kind: str, name: str, known: dict[str, bytes], sums: dict[str, bytes]) -> list[int]:
-        """Look at an image and note its sum; its height and width."""
+        """Verify an image and store its checksum in `sums`; return its height and width."""
         if (self.folder / name).parent.is_symlink():
             raise ValueError(f"{name}: its folder is a symbolic link")
         size = fmt.image_size(self.sensors, kind) or fmt.image_size(self._stated, kind)
@@ -154,7 +155,7 @@ class Beginning:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system cannot link."""
+    """Hard-link a file, or copy it if the file system cannot link."""
     try:
         os.link(source, target)
     except OSError:
@@ -171,20 +172,21 @@ def build_run(
     images: dict[str, tuple[Path, bytes]],
     place: Callable[[Path, Path], None] = link_or_copy,
 ) -> None:
-    """Make a whole run in a folder out of images that are on disk already.
+    """Make a complete run in a new folder from image files that already exist.
 
     Args:
         target: the folder to make.
         name: the run's name, for run.json.
-        facts: for run.json.
+        facts: entries for run.json.
         rows: lines of frames.csv, indices from 0.
         scan: float32 (frames, rays) or None.
         sensors: as in run.json.
-        images: path in the run -> (present file, its SHA-256).
-        place: puts a file in place; links by default.
+        images: path in the run -> (existing file, its SHA-256).
+        place: copies or links a file to its place; links by default.
 
     Raises:
-        DataError: when the file system refuses; what was made is removed again.
+        DataError: the file system refuses (the new folder is then removed), or an entry of run.json is
+            invalid.
     """
     try:
         target.mkdir()
@@ -208,14 +210,13 @@ def build_run(
 
 
 def _sha256(data: bytes) -> bytes:
-    """The SHA-256 of bytes."""
     import hashlib
 
     return hashlib.sha256(data).digest()
 
 
 def _is_same(path: Path, sha256: bytes) -> bool:
-    """Whether a file that is there is the one of a sum."""
+    """Whether a file is missing or matches its checksum."""
     try:
         return not os.path.lexists(path) or file_sha256(path) == sha256
     except DataError:
@@ -223,7 +224,7 @@ def _is_same(path: Path, sha256: bytes) -> bool:
 
 
 def _facts(folder: Path) -> tuple[dict, bool]:
-    """What is known about a run, run.json, else what its start wrote; and whether it is as it was written."""
+    """The facts of a run from run.json, else from start.json, and whether the file is unchanged."""
     with contextlib.suppress(DataError):
         committed = commit.read_run(folder)
         return committed.value, not committed.problems
@@ -235,13 +236,13 @@ def _facts(folder: Path) -> tuple[dict, bool]:
 
 
 def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], Beginning]:
-    """Build the good beginning of a folder beside it, hidden; None when it has no good frame."""
+    """Build the valid prefix of a run in a hidden folder beside it; None if it has no valid frame."""
     beginning = Beginning(folder, rate)
     if not beginning.frames:
         return None, beginning
     facts, intact = _facts(folder)
     known = facts.get("outcome") in [outcome.value for outcome in Outcome]
-    # who changed the facts may have changed the outcome
+    # if the facts were changed, the outcome may be changed, too
     whole = intact and known and beginning.trusted and facts.get("frames") == beginning.frames
     before = {"outcome": facts.get("outcome"), "frames": facts.get("frames")}
     parsed = fmt.parse_run_name(name)
@@ -262,17 +263,17 @@ def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optiona
 
 
 def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterable[Run]] = iter) -> list[str]:
-    """Mend a dataset.
+    """Repair a dataset.
 
     Args:
         dataset: the dataset.
         progress: wraps the sequence of runs while they are verified.
 
     Returns:
-        One line for everything that was done; empty when the dataset is whole.
+        One line per change; empty if the dataset is intact.
 
     Raises:
-        DataError: when the file system refuses.
+        DataError: the file system refuses.
     """
     done = _leftovers(dataset)
     rate = dataset.control_rate
@@ -288,7 +289,7 @@ def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterabl
 
 
 def _leftovers(dataset: Dataset) -> list[str]:
-    """Finish or remove what an interrupted repair, removal or write left hidden."""
+    """Finish or remove the hidden remains of an interrupted repair, removal or write."""
     done = []
     for path in sorted(dataset.path.glob(".*")):
         if path.name.endswith(_REPAIR):
@@ -349,7 +350,7 @@ def _damaged(run: Run, problems: list[str], rate: float) -> str:
 
 
 def _splits(dataset: Dataset) -> list[str]:
-    """Take runs that are gone out of the lists."""
+    """Remove names of missing runs from the lists of the splits."""
     done = []
     there = {run.name for run in dataset.runs}
     for part in fmt.SPLITS:
@@ -357,7 +358,7 @@ def _splits(dataset: Dataset) -> list[str]:
         try:
             lines = [line for line in files.read_text(path, follow=False).splitlines() if line.strip()]
         except DataError:
-            continue  # verify tells
+            continue  # `verify` reports it
         kept = [line for line in lines if line.strip() in there or fmt.parse_run_name(line.strip()) is None]
         if kept != lines:
             files.atomic_write(path, "".join(f"{line}\n" for line in kept))

@@ -1,12 +1,13 @@
-"""The one way from an image to a network's input size, the same for files and for camera images.
+"""Resizing of images to a network's input size, identical for image files and live camera images.
 
-Two steps. A whole factor first: the mean of boxes of 2x2, 4x4 or 8x8 pixels. Then Pillow's bilinear
-filter with antialiasing: each output pixel is the triangle-weighted mean of all pixels under it, in
-fixed-point arithmetic, hence the same bytes on every machine. The aspect ratio is not kept.
+Resizing has two steps. The first divides the size by a whole factor: the mean of boxes of 2x2, 4x4 or 8x8
+pixels. The second is Pillow's bilinear filter with antialiasing: each output pixel is the triangle-weighted
+mean of all pixels under it. This filter uses fixed-point arithmetic and gives the same bytes on every
+machine. The aspect ratio is not kept.
 
-The factor is what makes files cheap: a JPEG decoder can leave the finest waves of each block out
-and gives the smaller image at once. That differs from the mean of boxes by 0.2 grey levels on
-average (640x360 to 128x128, flights through esatv3).
+The first step makes files cheap: a JPEG decoder can omit the highest frequencies of each block and decode
+directly to the smaller image. The result differs from the mean of boxes by 0.2 grey levels on average
+(640x360 to 128x128, flights through esatv3).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from nav_pkg.core import DataError
 from nav_pkg.data import codec
 
 RESIZE = "box+bilinear 1"
-"""Names this way of resizing; images made in another way do not match."""
+"""Identifier of this resize method; images with another identifier do not match."""
 
 _FACTORS = (8, 4, 2)
 
@@ -30,7 +31,7 @@ def reduction(height: int, width: int, size: tuple[int, int]) -> int:
     Args:
         height: of the image, pixels.
         width: of the image, pixels.
-        size: height and width wanted.
+        size: target height and width, pixels.
 
     Returns:
         The largest of 8, 4, 2 and 1 that divides both sides and leaves at least `size`.
@@ -43,17 +44,17 @@ def reduction(height: int, width: int, size: tuple[int, int]) -> int:
 
 
 def resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image at a network's input size.
+    """Resize an image to a network's input size.
 
     Args:
         rgb: uint8 (height, width, 3), red, green, blue.
-        size: height and width wanted, pixels.
+        size: target height and width, pixels.
 
     Returns:
-        uint8 (*size, 3); the array itself when it has that size already.
+        uint8 (*size, 3); the array itself if it already has this size.
 
     Raises:
-        DataError: the array is no such image.
+        DataError: the array has another type or shape.
     """
     from PIL import Image
 
@@ -70,18 +71,18 @@ def resize(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def decode_resized(
     data: bytes, size: tuple[int, int], expected: Optional[tuple[int, int]] = None
 ) -> np.ndarray:
-    """A JPEG at a network's input size: what `resize` makes of its pixels, at less cost.
+    """Decode a JPEG at a network's input size; faster than decoding followed by `resize`.
 
     Args:
         data: the file's bytes.
-        size: height and width wanted, pixels.
+        size: target height and width, pixels.
         expected: height and width that the JPEG must have; None for any.
 
     Returns:
         uint8 (*size, 3), red, green, blue.
 
     Raises:
-        DataError: when the bytes are cut or no JPEG, or of another size.
+        DataError: the bytes are truncated or not a JPEG, or the image has another size.
     """
     height, width = codec.jpeg_size(data)
     codec.check_size((height, width), expected)
@@ -90,13 +91,13 @@ def decode_resized(
         return resize(codec.decode_rgb(data), size)
     reduced = (height // factor, width // factor)
     rgb = codec.decode_rgb(data, reduced, factor)
-    if rgb.shape[:2] != reduced:  # a decoder that cannot scale by this factor
+    if rgb.shape[:2] != reduced:  # the decoder cannot scale by this factor
         return resize(codec.decode_rgb(data), size)
     return bilinear(rgb, size)
 
 
 def bilinear(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The second step alone: uint8 (*size, 3) of uint8 (height, width, 3)."""
+    """Only the second step of `resize`: uint8 (height, width, 3) to uint8 (*size, 3)."""
     from PIL import Image
 
     if rgb.shape[:2] == tuple(size):

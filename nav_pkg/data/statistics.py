@@ -1,4 +1,4 @@
-"""What training has to know of its images and labels: means, deviations, shares of the classes."""
+"""Statistics of images and labels for training: means, standard deviations, class shares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nav_pkg.data.totals import CLASSES
 
 
 def spread(runs: Sequence[Run], count: int) -> list[tuple[Run, int]]:
-    """About `count` frames of runs, evenly spread over all of them: (run, row) in order."""
+    """At most `count` frames, evenly spread over all runs: (run, row) in order."""
     lengths = [len(run) for run in runs]
     total = sum(lengths)
     count = min(count, total)
@@ -25,18 +25,18 @@ def spread(runs: Sequence[Run], count: int) -> list[tuple[Run, int]]:
 
 
 def dataset_statistics(dataset: Dataset, images: int = 2000) -> dict:
-    """Colours of the training set and classes of every part.
+    """Compute the colour statistics of the training set and the class counts of every part.
 
     Args:
-        dataset: the dataset; without splits all of its runs count as to be trained on.
-        images: that the colours are taken from, at least 1; every fourth row and column of each.
+        dataset: the dataset; without splits, all runs are one part `all`.
+        images: number of images for the colours, at least 1; every fourth row and column of each is used.
 
     Returns:
-        JSON-ready: path; rgb: mean, std (red, green, blue, 0..1), images, of (train, or all runs);
-        parts: for each part runs, frames, classes (frames each) and shares (of 1).
+        A JSON-compatible dict: path; rgb: mean, std (red, green, blue, 0..1), images, of (`train` or
+        `all`); parts: for each part runs, frames, classes (frames per class) and shares (0..1).
 
     Raises:
-        DataError: something is damaged, or there is no colour image.
+        DataError: an image, run or list is damaged, or a run has no colour images.
     """
     parts = dataset.splits() if dataset.has_splits else {}
     of = "train" if "train" in parts else "all"
@@ -68,7 +68,7 @@ def _classes(runs: Sequence[Run]) -> dict:
 
 
 def scale_flags(rgb: dict) -> Optional[str]:
-    """The flags of main.py for these colours; None when a channel does not vary at all."""
+    """The flags of main.py for these colours; None if a channel's standard deviation is below 0.0005."""
     if min(rgb["std"]) < 0.0005:
         return None
     means, stds = (" ".join(f"{value:.3f}" for value in rgb[key]) for key in ("mean", "std"))
@@ -76,7 +76,7 @@ def scale_flags(rgb: dict) -> Optional[str]:
 
 
 def as_text(statistics: dict) -> str:
-    """`dataset_statistics` for people."""
+    """Format the result of `dataset_statistics` as text."""
     rgb = statistics["rgb"]
     what = "the training set" if rgb["of"] == "train" else "all runs"
     lines = [

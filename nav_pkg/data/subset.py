@@ -1,7 +1,7 @@
-"""Smaller datasets out of a dataset: nested, split as it is, made of links, and each whole or not there.
+"""Nested subsets of a dataset, made of links, with the dataset's split; each is made atomically.
 
-The training runs stand in an order that a seed fixes; every subset takes frames from its front. So a
-smaller subset's frames are all in a larger one. Runs for validation and test are the dataset's own.
+A seed determines the order of the training runs. Every subset takes frames from the start of this order, so
+a larger subset contains all frames of a smaller one. The validation and test runs are those of the dataset.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from nav_pkg.data.links import LinkedDataset, Taken
 from nav_pkg.data.reader import Dataset
 
 SIZES = (100_000, 50_000, 20_000, 10_000, 5_000, 1_000, 500)
-"""Frames to train on of the subsets that are made when nobody says."""
+"""Default sizes of the subsets, in training frames."""
 
 NEAR = 10
-"""Whole runs are taken when their frames differ from what was asked for by at most a tenth of it."""
+"""Only whole runs are taken if their frames differ from the requested number by at most 1/NEAR of it."""
 
 
 def subset_name(name: str, frames: int) -> str:
@@ -29,18 +29,18 @@ def subset_name(name: str, frames: int) -> str:
 
 
 def choose(lengths: Sequence[int], frames: int) -> list[int]:
-    """How many frames to take of each run.
+    """Choose how many frames to take from each run.
 
-    Whole runs where possible: as many as come nearest to what is asked for, when that is near
-    enough. Else all whole runs that fit, and the first frames of the next. More frames asked for
-    never give less of any run, so subsets are nested.
+    If possible, only whole runs are taken: the number of runs whose frames come nearest to the request, if
+    it is near enough (see `NEAR`). Otherwise all whole runs that fit are taken, plus the first frames of the
+    next run. A larger request never takes fewer frames of any run, so subsets are nested.
 
     Args:
-        lengths: frames of each run, in order.
-        frames: asked for, at least 1 and at most the sum.
+        lengths: number of frames of each run, in order.
+        frames: requested number of frames, at least 1 and at most the sum of `lengths`.
 
     Returns:
-        Frames from the front of each run; runs of which nothing is taken are left out at the end.
+        Number of frames from the start of each run; runs at the end from which nothing is taken are omitted.
     """
     sums = list(accumulate(lengths))
     nearest = min(range(len(sums)), key=lambda i: (abs(sums[i] - frames), i))
@@ -56,19 +56,19 @@ def choose(lengths: Sequence[int], frames: int) -> list[int]:
 
 
 class Subset(LinkedDataset):
-    """A subset to make.
+    """A subset to be made from a dataset.
 
     Args:
         dataset: a dataset with splits.
-        frames: asked for, to train on.
+        frames: requested number of training frames.
         destination: the subset's folder.
-        seed: of the order of the training runs.
+        seed: determines the order of the training runs.
 
     Attributes:
-        taken: what it holds, in the order of its lists.
+        taken: its runs, in the order of its lists.
 
     Raises:
-        UsageError: the training set has fewer frames.
+        UsageError: `frames` is below 1, or the training set has fewer frames.
         DataError: the dataset's lists or runs are damaged.
     """
 

@@ -1,4 +1,4 @@
-"""Take the images out of a recorded run, but for a few that are kept beside: its frames stay whole."""
+"""Remove the images of a recorded run, keep a few of them in another folder, and keep all its frames."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from nav_pkg.data.repair import build_run, link_or_copy
 
 
 class Pictures:
-    """Some camera images of a run, kept under their frames' numbers.
+    """Some camera images of a run, each named by the index of its frame.
 
     Args:
-        folder: where they are.
+        folder: the folder of the images.
     """
 
     def __init__(self, folder: Path):
@@ -28,14 +28,14 @@ class Pictures:
 
     @property
     def indices(self) -> List[int]:
-        """The frames whose images are here, in order."""
+        """Indices of the frames whose images are in the folder, in order."""
         return sorted(int(file.stem) for file in self.folder.glob("*.jpg"))
 
     def rgb(self, index: int) -> np.ndarray:
         """Image of a frame: uint8 (height, width, 3), RGB.
 
         Raises:
-            DataError: it is damaged, or not here.
+            DataError: the image is damaged or not in the folder.
         """
         path = self.folder / f"{index:010d}.jpg"
         try:
@@ -48,12 +48,12 @@ class Pictures:
 
 
 def keep_pictures(run: Run, folder: Path, indices: Iterable[int]) -> Pictures:
-    """Keep some of a run's images in a folder; all of them are there, or the folder is not.
+    """Link or copy some of a run's images into a folder, atomically.
 
     Args:
         run: a committed run with its images.
-        folder: to make; one that exists is left as it is.
-        indices: of the frames.
+        folder: the folder to make; an existing folder is left unchanged.
+        indices: indices of the frames.
 
     Raises:
         DataError: the file system refuses.
@@ -75,15 +75,15 @@ def keep_pictures(run: Run, folder: Path, indices: Iterable[int]) -> Pictures:
 
 
 def thin_run(run: Run) -> Run:
-    """Replace a run by one without colour and depth images; everything else stays.
+    """Replace a run by a run without colour and depth images; all other data stays.
 
-    Killed in between, the run may be missing: it is flown again then.
+    If the process is killed between the two renames, the run is missing; it is then flown again.
 
     Args:
         run: a committed run.
 
     Returns:
-        The new run, in the same place; a whole one for `dataset.py verify`, too.
+        The new run, in the same place; `dataset.py verify` accepts it.
 
     Raises:
         DataError: the run is damaged, or the file system refuses.

@@ -1,8 +1,8 @@
-"""The books of a run, kept by its rows: way, time, progress, classes, actors, nearest obstacle.
+"""Totals of a run computed from its rows: distance, time, progress, classes, actors, nearest obstacle.
 
-A flight keeps these books itself, and they include the observation that ended it, which is no frame.
-Where a run was cut (aborted, repaired, cleaned) that end is not part of it: its rows alone then say
-what it holds. `differences` tells where run.json and the rows contradict each other.
+A flight computes these totals itself and includes the observation that ended it, which is not a frame. A
+run that was cut (aborted, repaired, cleaned) does not contain this end; its totals come only from the rows.
+`differences` lists contradictions between run.json and the rows.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from nav_pkg.core import Actor, Frame
 
 CLASSES = ("left", "straight", "right")
 TURN = 0.5
-"""Yaw rate (rad/s) that separates straight from a turn; a value on a boundary is of the lower class."""
+"""Yaw rate (rad/s) that separates straight from a turn; +0.5 is straight, -0.5 is right."""
 
 BY_FRAME = ("frames", "actors", "labels", "imitation_loss", "replaced")
-"""What is counted or averaged over frames alone; the ending observation adds nothing to it."""
+"""Totals that are counted or averaged only over frames, without the observation that ended the run."""
 
 FASTEST = 10.0
-"""Metres per second that no robot of ours exceeds: bounds what the ending observation may add."""
+"""Speed that no supported robot exceeds, m/s; bounds what the observation that ended a run may add."""
 
 
 def turn_class(yaw: float) -> str:
-    """The class of a yaw rate (rad/s): left above +0.5, right at -0.5 and below, straight between."""
+    """Class of a yaw rate (rad/s): left above +0.5, right at -0.5 and below, straight between."""
     return "left" if yaw > TURN else "right" if yaw <= -TURN else "straight"
 
 
 class Totals:
-    """Adds frames up; see `facts`."""
+    """Accumulates the totals of frames; see `facts`."""
 
     def __init__(self, frames: Iterable[Frame] = ()):
         self.frames = 0
@@ -45,7 +45,7 @@ class Totals:
             self.add(frame)
 
     def add(self, frame: Frame) -> None:
-        """Take the next frame."""
+        """Add the next frame."""
         if self._last is not None:
             self._distance += math.dist(self._last.pose[:3], frame.pose[:3])
         self._last = frame
@@ -62,15 +62,16 @@ class Totals:
                 self._compared += 1
 
     def facts(self, known: Optional[dict] = None) -> dict[str, Any]:
-        """What run.json states about the frames so far.
+        """The totals of the frames so far, as entries of run.json.
 
         Args:
-            known: the run's other facts; `laps` is stated where they hold the `route_length` (m).
+            known: the run's other facts; `laps` is included if they hold `route_length` (m).
 
         Returns:
             frames; distance (m) from pose to pose; duration (s) and progress (m) of the last frame;
-            mean_speed (m/s); nearest (m); replaced; actors and labels (frames each; a frame without
-            an expert's command has no label); imitation_loss, (rad/s)^2; laps. None where unknown.
+            mean_speed (m/s); nearest (m); replaced; actors and labels (number of frames each; a frame
+            without a finite expert command has no label); imitation_loss, (rad/s)^2; laps. Unknown values
+            are None.
         """
         progress = self._last.progress if self._last is not None else 0.0
         facts: dict[str, Any] = {
@@ -92,21 +93,22 @@ class Totals:
 
 
 def without_totals(facts: dict) -> dict:
-    """The facts but for those that frames add up to: what a run's start says of them means nothing."""
+    """The facts without totals; totals in the facts of a run's start are meaningless."""
     return {key: value for key, value in facts.items() if key not in {*Totals().facts(), "laps"}}
 
 
 def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list[str]:
-    """Where run.json contradicts the rows.
+    """Find contradictions between run.json and the rows.
 
-    Labels and actors must be the rows'. Distance, duration and progress may exceed the rows' by what
-    one control period adds, since the observation that ended the run counts. Entries that run.json
-    lacks are not compared, nor way and time of a run that lacks frames of its bag.
+    Labels and actors must equal those of the rows. Distance, duration and progress may exceed those of the
+    rows by one control period, because they include the observation that ended the run. Entries that are
+    not in run.json are not compared. Distance, duration and progress are not compared if frames were
+    missing from the run's bag.
 
     Args:
-        facts: of run.json.
-        totals: of all rows.
-        control_rate: frames a second.
+        facts: entries of run.json.
+        totals: totals of all rows.
+        control_rate: frames per second.
 
     Returns:
         One line each, e.g. `distance is 0.0, the rows add up to 12.3`.

@@ -1,8 +1,8 @@
-"""Checks that a run's colour images are the committed ones: hashed once, then by names, sizes and times.
+"""Verify a run's colour images against its commit: hash them once, later compare names, sizes and times.
 
-Hashing every image at every start would cost more than training on them does. So what was compared
-with sha256sums.txt is remembered together with a digest of what the file system says about the
-files; as long as that stays the same, so do the images.
+Hashing every image at every start would cost more than training on them. After a verification against
+sha256sums.txt, the cache therefore stores a digest of the files' names, sizes and modification times.
+While this digest is unchanged, the images count as verified.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from nav_pkg.data.resize import RESIZE, decode_resized
 
 
 class CommittedImages:
-    """The colour images that a run's commit lists, compared with those that are there.
+    """The colour images of one camera of a run, verified against the run's commit.
 
     Args:
         run: the run.
-        camera: `left` or `right` for a side camera's images; empty for the first camera's.
+        camera: `left` or `right` for a side camera; empty for the first camera.
 
     Attributes:
         run: the run.
-        camera: whose images these are.
+        camera: the camera, as above.
         sums: SHA-256 of each image, in order of frames.
-        size: height and width that run.json states; None where it states none.
-        manifest_sha256: SHA-256 of the lines of sha256sums.txt that list them, hex.
+        size: height and width in run.json; None if not stated.
+        manifest_sha256: SHA-256 of the lines of sha256sums.txt that list these images, hex.
 
     Raises:
-        DataError: the sums are missing or not those of the commit, or the run has no colour images.
+        DataError: the checksums are missing or changed since the commit, or the run has no colour images.
     """
 
     def __init__(self, run: Run, camera: str = ""):
@@ -60,16 +60,16 @@ class CommittedImages:
         return self.run.path / Path(self._file(0)).parent
 
     def key(self, size: tuple[int, int]) -> str:
-        """What identifies these images at a size (height, width): SHA-256, hex."""
+        """Key of these images at a size (height, width): SHA-256, hex."""
         text = f"{RESIZE}\n{size[0]}x{size[1]}\n".encode() + self._lines
         return hashlib.sha256(text).hexdigest()
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of the names, sizes and times of modification of the files that are there: SHA-256, hex.
+        """SHA-256 (hex) of the names, sizes and modification times of the image files on disk.
 
         Raises:
-            DataError: an image lacks or is surplus.
+            DataError: an image is missing, or a file belongs to no frame.
         """
         folder = self._folder
         found = {}
@@ -81,7 +81,7 @@ class CommittedImages:
                         raise DataError(f"{entry.path}: is not a file of its own; see dataset.py verify")
                     found[entry.name] = (about.st_size, about.st_mtime_ns)
         except FileNotFoundError:
-            pass  # also an entry that was removed meanwhile; told below
+            pass  # the folder or an entry is missing; reported below
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{folder}: cannot read: {reason}; see dataset.py verify") from error
@@ -96,10 +96,10 @@ class CommittedImages:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self, i: int) -> bytes:
-        """The bytes of image `i`, compared with its sum.
+        """Read the bytes of image `i` and compare them with its checksum.
 
         Raises:
-            DataError: it cannot be read, or is not the one of the commit.
+            DataError: the image cannot be read or changed since the commit.
         """
         path = f"{self.run.path}/{self._file(i)}"
         data = files.read_small(path, remedy="; see dataset.py verify", follow=False)
@@ -108,10 +108,10 @@ class CommittedImages:
         return data
 
     def decode(self, i: int, size: tuple[int, int]) -> np.ndarray:
-        """Image `i`, compared with its sum, at a size: uint8 (*size, 3).
+        """Read, verify, decode and resize image `i`: uint8 (*size, 3).
 
         Raises:
-            DataError: as `read`, or the image was damaged before its commit already.
+            DataError: as for `read`, or the image was already damaged at its commit.
         """
         data = self.read(i)
         try:
@@ -125,20 +125,20 @@ class CommittedImages:
         return cache / "seen" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()}.json"
 
     def known(self, cache: Path) -> bool:
-        """Whether a cache remembers that these very files were compared with these sums."""
-        digest = self.digest  # of the files before they are compared: a later change then shows
+        """Whether the cache records these files, in their present state, as verified with these checksums."""
+        digest = self.digest  # computed before the files are verified: later changes are then detected
         with contextlib.suppress(DataError):
             seen = files.read_json(self._record(cache), limit=1 << 20)
             return seen.get("listed") == self.manifest_sha256 and seen.get("digest") == digest
         return False
 
     def forget(self, cache: Path) -> None:
-        """Take back what `remember` noted."""
+        """Remove the record of `remember`."""
         with contextlib.suppress(OSError):
             self._record(cache).unlink()
 
     def remember(self, cache: Path) -> None:
-        """Note in a cache that all images were compared; no harm is done where it can't be written."""
+        """Record in the cache that all images were verified; a cache that cannot be written is ignored."""
         path = self._record(cache)
         facts = {"run": str(self.run.path.resolve()), "listed": self.manifest_sha256, "digest": self.digest}
         with contextlib.suppress(OSError, DataError):
@@ -147,7 +147,7 @@ class CommittedImages:
 
 
 def _read_sums(run: Run, file_of: Callable[[int], str]) -> tuple[list[bytes], bytes]:
-    """The sums of a camera's images in order, and their lines of sha256sums.txt."""
+    """The checksums of a camera's images in order, and their lines of sha256sums.txt."""
     folder = f"{Path(file_of(0)).parent}/".encode()
     sums = commit.read_sums(run.path, run.facts.get("content"))
     lines = [line for line in sums.text.splitlines(keepends=True) if line[66:].startswith(folder)]

@@ -1,4 +1,4 @@
-"""Is a run what run.json and the format say? Every problem is found and named."""
+"""Verify runs and datasets against run.json and the format; report every problem."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ _LISTED = 5
 
 @dataclass
 class Report:
-    """What verifying a run found.
+    """The result of verifying a run.
 
     Attributes:
-        problems: one line each; empty when the run is whole.
-        notes: remarkable, but no damage.
-        rgb: Look of every colour image, in order; depth likewise. Empty when not looked at.
-        sides: the same of every side camera, by its name.
-        verified: run.json has a checksum, and the right one.
+        run: the run.
+        problems: one line each; empty if the run is intact.
+        notes: remarks that are not damage.
+        rgb: the Look of every colour image, in order; empty if the run has none.
+        depth: the same for the depth images.
+        sides: the same for every side camera, by its name.
+        verified: whether run.json has a correct checksum.
     """
 
     run: Run
@@ -47,18 +49,18 @@ class Report:
 def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     """Check everything about a run.
 
-    run.json, its entries and its checksum; frames.csv against the format, with consecutive indices and stamps
-    at the control rate; that every frame has its images and no image lacks a frame; that every image
-    decodes, at one size; the scan's shape; the sums of all files against those of the commit, and that
-    there are no others and no symbolic links; and what run.json says of the run's way, time, labels and
-    actors against the rows.
+    The checks cover: run.json, its entries and its checksum; frames.csv against the format, with consecutive
+    indices and stamps at the control rate; that every frame has its images and every image has a frame; that
+    all images decode and have the same size; the scan's shape; the checksums of all files against the commit;
+    that the folder holds no other files and no symbolic links; and the distance, time, labels and actors in
+    run.json against the rows.
 
     Args:
-        run: a committed run (or any folder with that content).
-        control_rate: frames a second.
+        run: a committed run (or any folder with the content of a run).
+        control_rate: frames per second.
 
     Returns:
-        The report; no error is raised for damage.
+        The report. Damage is reported, not raised.
     """
     report = Report(run)
     problem = report.problems.append
@@ -114,7 +116,7 @@ def _listed(items: list[str]) -> str:
 
 
 def on_time(step: float, rate: float) -> bool:
-    """Whether a frame follows its predecessor by one control period, give or take a tenth of it."""
+    """Whether a step between two stamps (ns) is one control period, within 10 %."""
     return abs(step * rate / 1e9 - 1) <= 0.1
 
 
@@ -160,7 +162,7 @@ def _images(
     sums: dict[str, bytes],
 ) -> list[Look]:
     base = report.run.path
-    linked = os.path.islink(base / folder)  # told elsewhere
+    linked = os.path.islink(base / folder)  # reported by `_surplus`
     present = set(os.listdir(base / folder)) if os.path.isdir(base / folder) and not linked else set()
     if not present and not size:
         return []
@@ -191,7 +193,7 @@ def _scan(report: Report, count: Optional[int], rays: Optional[int], sums: dict[
             report.problems.append(f"{path}: missing")
         return
     if count is None:
-        return  # frames.csv is damaged; the sum is compared all the same
+        return  # frames.csv is damaged; `_sum_of` still compares the checksum
     try:
         read_scan(path, count, rays)
     except DataError as error:
@@ -216,7 +218,7 @@ _IN_PARTIAL = {START_FILE, "error.txt"}
 
 
 def _surplus(report: Report) -> None:
-    """Name what a run's folder holds beside its commit, and links of folders."""
+    """Report files in a run's folder that its commit does not list, and folders that are links."""
     path = report.run.path
     names = sorted(os.listdir(path)) if os.path.isdir(path) else []
     known = _IN_RUN | _IN_PARTIAL if path.name.endswith(fmt.PARTIAL) else _IN_RUN
@@ -230,10 +232,13 @@ def _surplus(report: Report) -> None:
 
 @dataclass
 class DatasetReport:
-    """What verifying a dataset found: a report a run, and problems of the dataset itself.
+    """The result of verifying a dataset: one report per run, and problems of the dataset itself.
 
     Attributes:
-        warnings: what is whole, but no good to learn from.
+        runs: the report of each run.
+        problems: of the dataset itself, one line each.
+        notes: remarks that are not damage.
+        warnings: properties of intact data that make it unsuitable for training.
     """
 
     runs: list[Report] = field(default_factory=list)
@@ -243,14 +248,14 @@ class DatasetReport:
 
     @property
     def all_problems(self) -> list[str]:
-        """Every problem, one line each."""
+        """All problems of the dataset and its runs, one line each."""
         return self.problems + [line for report in self.runs for line in report.problems]
 
 
 def verify_dataset(
     dataset: Dataset, progress: Callable[[Iterable[Run]], Iterable[Run]] = iter
 ) -> DatasetReport:
-    """Check every run, the splits and what crashes may have left.
+    """Check every run, the splits and the remains of crashes.
 
     Args:
         dataset: the dataset.
@@ -278,7 +283,7 @@ def verify_dataset(
 
 
 def _lists(report: DatasetReport, dataset: Dataset) -> None:
-    """Check the lists, and tell where they are no longer what the dataset was made with."""
+    """Check the lists of the splits; report where they differ from those that the dataset was made with."""
     if not dataset.has_splits:
         return
     try:
@@ -307,11 +312,11 @@ _IN_DATASET = {fmt.DATASET_FILE, fmt.STATS_FILE, fmt.QUARANTINE, *map(fmt.split_
 
 
 def _others(report: DatasetReport, dataset: Dataset) -> None:
-    """Tell what a dataset's folder holds beside runs and its own files: links are refused, others named."""
+    """Report foreign entries of a dataset's folder: links as problems, other files as notes."""
     runs = {run.name for run in dataset.runs} | {path.name for path in dataset.partials}
     extra = []
     for path in dataset.entries():
-        if path.is_symlink() and path.name not in runs:  # of a run, its own report tells
+        if path.is_symlink() and path.name not in runs:  # a run's own report covers the run
             report.problems.append(f"{path}: is a symbolic link, which a dataset may not hold")
         elif path.name not in runs | _IN_DATASET and not path.name.startswith("."):
             extra.append(path.name)
@@ -320,7 +325,7 @@ def _others(report: DatasetReport, dataset: Dataset) -> None:
 
 
 def is_locked(partial: PathLike) -> bool:
-    """Whether a living process writes this unfinished run."""
+    """Whether a live process writes this unfinished run."""
     try:
         os.close(lock_partial(partial))
     except DataError:

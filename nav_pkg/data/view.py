@@ -1,4 +1,4 @@
-"""Pictures of a run: a contact sheet or a film, with the expert's and the applied command drawn in."""
+"""Contact sheets and films of a run, with the expert's and the applied commands drawn in."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ APPLIED_COLOUR = (255, 90, 30)
 
 
 def picture(run: Run, i: int, width: int = 320, depth: bool = False) -> np.ndarray:
-    """One frame with its commands.
+    """Draw one frame with its commands.
 
-    A bar from the middle of the lower edge points to where the command turns (its length is the yaw
-    rate, half the width at 1 rad/s): green for the expert's, orange for the applied one. Images of side
-    cameras stand beside that of the first one, each on its side.
+    Two bars start at the middle of the lower edge and point in the direction of the turn: green for the
+    expert's command, orange for the applied command. Their length is proportional to the yaw rate, with half
+    the width at 1 rad/s. Images of side cameras are placed to the left and right of the first camera's image.
 
     Args:
         run: the run.
-        i: the frame.
-        width: pixels, of one camera's image.
-        depth: the depth image in grey (near is bright) instead of the colours.
+        i: index of the frame.
+        width: width of one camera's image, pixels.
+        depth: show the depth image in grey (near is bright) instead of the colour images.
 
     Returns:
         uint8 (height, width, 3), RGB.
@@ -69,12 +69,12 @@ def picture(run: Run, i: int, width: int = 320, depth: bool = False) -> np.ndarr
 
 
 def spread(run: Run, count: int) -> list[int]:
-    """About `count` frames, evenly spread over the run."""
+    """Indices of at most `count` frames, evenly spread over the run."""
     return sorted({int(v) for v in np.linspace(0, len(run) - 1, min(count, len(run))).round()})
 
 
 def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, depth: bool = False) -> None:
-    """Write a sheet of frames (jpg or png by the file's ending)."""
+    """Write a contact sheet of frames (jpg or png, by the file's suffix)."""
     import cv2
 
     pictures = [picture(run, i, depth=depth) for i in progress(spread(run, count), "frames")]
@@ -89,17 +89,18 @@ def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, dep
 
 
 def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = False) -> None:
-    """Write a contact sheet (.jpg, .png) or a film (.gif, .mp4), by the ending of the file.
+    """Write a contact sheet (.jpg, .jpeg, .png) or a film (.gif, .mp4), by the suffix of the file.
 
     Args:
         run: the run.
         output: the file.
-        count: frames of a sheet.
-        every: films show every n-th frame, at ten times n of real time's tenth of a second.
-        depth: depth instead of colours.
+        count: number of frames in a sheet.
+        every: a film shows every n-th frame at 10 pictures per second: n times real time at a control rate
+            of 10 Hz.
+        depth: show depth images instead of colour images.
 
     Raises:
-        UsageError: another ending.
+        UsageError: the suffix is not supported.
         DataError: the run has no frames, or the file cannot be written.
     """
     output = Path(output)
@@ -113,7 +114,7 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
         if suffix not in (".gif", ".mp4"):
             contact_sheet(run, output, count, depth=depth)
             return
-        files.sweep(output.parent, output.name)  # of a command that was killed
+        files.sweep(output.parent, output.name)  # from a killed command
         write = film.write_gif if suffix == ".gif" else film.write_mp4
         with files.temporary(output, suffix) as (beside, _):
             write(beside, _shown(run, range(0, len(run), max(1, every)), depth))

@@ -1,7 +1,7 @@
-"""Threads that go through the frames of runs, and what their caller hears of it.
+"""A thread pool that processes the frames of runs and reports progress to its caller.
 
-For hashing and copying threads are enough. For decoding many images, all but one of them pass their
-work on to a process of their own, see `helper`.
+Threads are enough for hashing and copying. To decode many images, all threads but one pass their work to
+a helper process each (see `helper`).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import Any, Callable, Deque, Iterator, Optional
 from nav_pkg.data.helper import Helper, HelperLost
 
 POLL = 0.2
-"""Seconds between two ticks while something is waited for."""
+"""Seconds between two ticks while waiting."""
 
 CHUNK = 16
-"""Frames that a thread takes at a time: 16 ms of work, so that a stop is soon heard."""
+"""Frames that a thread takes at a time: 16 ms of work, short enough to stop quickly."""
 
 HELPED = 1000
-"""Frames for each core above which a helper is worth its start (0.3 s)."""
+"""Frames per helper that justify its start-up time (0.3 s)."""
 
 
 class Workers:
-    """A pool of threads, and one thread that finishes files behind them; a context manager.
+    """A thread pool plus one thread that finishes files in the background; a context manager.
 
     Args:
-        threads: how many; 0 for one on each core that this process may use.
-        bar: makes what shows the progress from a total and a unit, as `progress.Bar`.
+        threads: number of threads; 0 for one per core available to this process.
+        bar: makes a progress bar from a total and a unit, like `progress.Bar`.
         tick: called in the caller's thread with the number of frames just done, or 0; may raise.
         say: prints a line.
     """
@@ -61,18 +61,18 @@ class Workers:
             helper.close()
 
     def get_help(self, frames: int) -> None:
-        """Start helpers when there are enough frames to be worth it; each is used as soon as it is ready."""
+        """Start helpers if there are enough frames; each is used as soon as it is ready."""
         wanted = min(self._threads - 1, frames // HELPED)
         while len(self._helpers) < wanted and sys.executable:
             try:
                 self._helpers.append(Helper())
             except OSError:
-                return  # not enough memory or processes: it goes on without
+                return  # not enough memory or processes: continue without helpers
             self._free.append(self._helpers[-1])
 
     @contextlib.contextmanager
     def shown(self, frames: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """A bar over a number of frames; gives the function to call with the number just done."""
+        """Show a progress bar; yield the function to call with the number of frames just done."""
         with self._bar(frames, unit) as bar:
 
             def done(count: int) -> None:
@@ -88,13 +88,13 @@ class Workers:
         done: Callable[[int], None],
         helped: Optional[Callable[[Helper, int, int], None]] = None,
     ) -> None:
-        """Call `do` with 0 to `frames` - 1 on all threads; the first error ends it at once.
+        """Call `do` with 0 to `frames` - 1 on all threads; the first error stops all of them.
 
         Args:
-            frames: how many.
-            do: does one; in any thread.
+            frames: number of frames.
+            do: processes one frame; any thread may call it.
             done: called in this thread with the number of frames just done.
-            helped: does the frames from one to another (exclusive) through a helper.
+            helped: processes frames `first` to `last` (exclusive) in a helper process.
         """
 
         def chunk(first: int) -> int:
@@ -119,7 +119,7 @@ class Workers:
             raise
 
     def _helped(self, helped: Callable[[Helper, int, int], None], first: int, last: int) -> bool:
-        """Let a free helper do some frames; False when there is none, or it is gone."""
+        """Let a free helper process the frames; False if no helper is free or ready, or it has ended."""
         try:
             helper = self._free.popleft()
         except IndexError:
@@ -137,15 +137,15 @@ class Workers:
         return ready
 
     def finish(self, last_step: Callable[[], None]) -> None:
-        """Let the last step of a file run while the next file is made; after that of the one before.
+        """Run the last step of a file in the background, after waiting for the previous file's last step.
 
-        On a slow disk flushing takes as long as decoding.
+        The next file is made meanwhile. On a slow disk, flushing takes as long as decoding.
         """
         self.settle()
         self._last = self._finisher.submit(last_step)
 
     def settle(self) -> None:
-        """Wait for the last step that runs; what befell it is raised here."""
+        """Wait for the running last step and raise its error, if any."""
         while self._last is not None:
             try:
                 self._last.result(timeout=POLL)

@@ -1,8 +1,8 @@
-"""Write runs so that a crash at any byte leaves earlier runs whole and the open one recognisable.
+"""Crash-safe writing of runs: a crash never damages earlier runs, and the open run stays recognisable.
 
-A run grows in `<name>.partial/`. Its commit flushes every file to disk, writes run.json last,
-renames the folder to its final name and flushes the dataset's folder: a run is there as a whole or
-not at all. Images are encoded and written by a few threads behind a bounded queue.
+A run is written in `<name>.partial/`. Its commit flushes every file to disk, writes run.json last, renames
+the folder to its final name and flushes the dataset's folder. A run is therefore complete or absent.
+Threads behind a bounded queue encode and write the images.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from nav_pkg.data.totals import BY_FRAME, Totals, without_totals
 
 THREADS = 1
 QUEUE = 32
-"""Images at most waiting to be written; two of 640x360 with float depth take 1.6 MB."""
+"""Maximum number of images in the queue; a 640x360 colour image and its float depth image take 1.6 MB."""
 
 
 def create_dataset(path: PathLike, description: dict, overwrite: bool = False) -> Path:
-    """Make a dataset, or open an existing one of the same description to add runs to it.
+    """Make a dataset, or open an existing dataset with the same description to add runs to it.
 
     Args:
         path: the dataset's folder.
-        description: camera, robot, action_space, control_rate (Hz), and whatever else holds for
-            all runs; `format` and a checksum are added.
-        overwrite: remove what is there first.
+        description: camera, robot, action_space, control_rate (Hz) and all other facts that hold for
+            every run; `format` and a checksum are added.
+        overwrite: remove an existing dataset first.
 
     Returns:
         The dataset's folder.
 
     Raises:
-        DataError: when the folder holds something else, describes another robot, or is not writable, or an
-            entry of the description is not what it must be.
+        DataError: the folder holds other files, has another description, or is not writable; or an entry
+            of the description is invalid.
     """
     path = Path(path)
     text = commit.description_text(description)
@@ -90,15 +90,15 @@ class RunWriter:
 
     Args:
         dataset_path: a dataset made with `create_dataset`.
-        name: the run's name, e.g. `00003_esatv3`. An unfinished run of this name is replaced; so is,
-            at the commit, one that ended as `aborted` or `sim_failure` (it goes to quarantine/).
-        facts: what is known at the start, for run.json.
+        name: the run's name, e.g. `00003_esatv3`. An unfinished run of this name is replaced now. A run
+            that ended as `aborted` or `sim_failure` is replaced at the commit and moves to quarantine/.
+        facts: facts known at the start, for run.json.
         jpeg_quality: 1 to 100.
-        threads: threads that encode and write; the bytes do not depend on it.
+        threads: number of threads that encode and write; the written bytes do not depend on it.
 
     Raises:
-        DataError: when the name is taken by a run that counts, a living process writes it, or the
-            file system refuses.
+        DataError: the name is invalid or belongs to a run with another outcome, a live process writes the
+            run, or the file system refuses.
     """
 
     def __init__(
@@ -177,18 +177,18 @@ class RunWriter:
         scan: Optional[np.ndarray] = None,
         side_rgb: Optional[Mapping[str, np.ndarray]] = None,
     ) -> None:
-        """Take a frame; returns at once unless the queue is full.
+        """Add a frame; blocks only while the queue is full.
 
         Args:
-            frame: its index must be the number of frames so far.
-            rgb: uint8 (height, width, 3). The arrays are read later: do not change them.
+            frame: its index must equal the number of frames so far.
+            rgb: uint8 (height, width, 3). Threads read the arrays later: do not change them.
             depth: float32 (height, width), metres, or uint16, millimetres.
             scan: float32 (rays,), metres.
-            side_rgb: images of side cameras, by name (`left`, `right`), as `rgb`.
+            side_rgb: images of side cameras, by name (`left`, `right`), like `rgb`.
 
         Raises:
-            DataError: when the frame does not fit those before it, or something could not be
-                written (at this or an earlier frame); the run is then lost, `abort` it.
+            DataError: the frame does not match the earlier frames, or this or an earlier frame could not
+                be written. The run is then lost; call `abort`.
         """
         self._raise()
         if self._pool is None:
@@ -234,7 +234,7 @@ class RunWriter:
         self._totals.add(frame)
 
     def _begin(self, sensors: dict) -> None:
-        """Make what the first frame's sensors need."""
+        """Make the folders and files that the sensors of the first frame need."""
         if sensors["rgb"]:
             (self._partial / fmt.RGB_FOLDER).mkdir()
         if sensors["depth"]:
@@ -255,7 +255,7 @@ class RunWriter:
                     self._sums[name] = hashlib.sha256(data).digest()
             except OSError as error:
                 self._error = files.disk_error(self._partial / name, error)
-            except BaseException as error:  # kept, and raised where the frame's owner sees it
+            except BaseException as error:  # kept, and raised by the next `add` or `commit`
                 self._error = error
             finally:
                 self._room.release()
@@ -272,7 +272,7 @@ class RunWriter:
             raise self._error
 
     def _close(self) -> None:
-        """Wait for the threads; close every file, the folder's lock last."""
+        """Wait for the threads, then close every file, the folder's lock last."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True)
@@ -281,20 +281,20 @@ class RunWriter:
                 os.close(self._open_fds.pop())
 
     def commit(self, facts: Optional[dict] = None) -> Path:
-        """Finish the run: everything on disk, then the final name.
+        """Finish the run: flush all files to disk, then rename the folder to its final name.
 
         Args:
-            facts: what is known at the end; `outcome` must be among these or the start's. What
-                frames add up to (distance, labels, ...; see `totals`) is taken from these, else
-                from the frames, never from the start's. Of a run that lacks frames (`missing`)
-                what is counted by frame is always counted here.
+            facts: facts known at the end. These or the start's facts must hold `outcome`. Totals over
+                the frames (distance, labels, ...; see `totals`) come from these facts, else from the
+                frames, never from the start's facts. If frames are missing (`missing`), totals that are
+                counted by frame always come from the frames.
 
         Returns:
             The run's folder.
 
         Raises:
-            DataError: when the outcome is missing or unknown, the run has no frame, or the file
-                system refuses; the unfinished run stays recognisable.
+            DataError: the outcome is missing or unknown, the run has no frame, or the file system
+                refuses; the unfinished run stays recognisable.
         """
         totals = self._totals.facts({**self._facts, **(facts or {})})
         facts = {**without_totals(self._facts), **totals, **(facts or {})}
@@ -323,7 +323,7 @@ class RunWriter:
             os.pwrite(self._scan, scan_header(self.frames, self._sensors["scan"]), 0)
             self._sums[fmt.SCAN_FILE] = file_sha256(self._partial / fmt.SCAN_FILE)
         self._sums[fmt.FRAMES_FILE] = self._csv_sum.digest()
-        facts.pop("dataset", None)  # its description stands in dataset.json
+        facts.pop("dataset", None)  # this description is in dataset.json
         facts["jpeg_quality"] = self._quality
         finish_partial(self._partial, self.name, facts, self.frames, self._sensors, self._sums)
         if self._final.exists():
@@ -334,15 +334,15 @@ class RunWriter:
         return self._final
 
     def abort(self, facts: Optional[dict] = None) -> Optional[Path]:
-        """End the run early: what was recorded is committed with the outcome `aborted`.
+        """End the run early: commit the recorded frames with the outcome `aborted`.
 
         Args:
-            facts: what is known at the end; an `outcome` that is given here is kept, e.g. sim_failure.
-                What frames add up to is the frames', whatever is stated here.
+            facts: facts known at the end. An `outcome` given here is kept, e.g. sim_failure. Totals
+                always come from the frames, even if stated here.
 
         Returns:
-            The run's folder; or None when there was no frame (nothing is left then), or when it could
-            not be written (the `.partial` folder then stays, with the reason in error.txt).
+            The run's folder. None if the run had no frame (its folder is removed) or could not be written
+            (the `.partial` folder stays, with the reason in error.txt).
         """
         if self._pool is None and self._error is None:
             return None

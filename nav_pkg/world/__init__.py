@@ -1,4 +1,4 @@
-"""Worlds: a floor plan in, geometry, textures and simulator files out."""
+"""Worlds: make geometry, textures and simulator files from a floor plan."""
 
 from __future__ import annotations
 

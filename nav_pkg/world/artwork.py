@@ -1,6 +1,6 @@
-"""Things on the walls drawn by code: doors, posters, notices, radiator, lift, windows, lamps.
+"""Procedural textures of objects on walls and ceilings, such as doors, posters, radiators, lifts and lamps.
 
-They are collected in atlases: one picture of equal cells, so that all doors are one draw call.
+They are combined in texture atlases of equal cells: for example, all doors need only one draw call.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from nav_pkg.world.textures import disc, fill, noise, plain
 
 CELL_BORDER = 4
-"""Pixels at a cell's edge that are not shown, so that mipmaps do not mix neighbours."""
+"""Width of a cell's unused edge, pixels; it keeps mipmaps from mixing neighbouring cells."""
 
 # 3x5 digits, row by row from the top, the left pixel first.
 _DIGITS = {
@@ -23,7 +23,7 @@ _DIGITS = {
 
 
 def number(image: np.ndarray, text: str, top: float, left: float, scale: int, colour) -> None:
-    """Write digits, each 3x5 blocks of `scale` pixels; top and left are fractions."""
+    """Draw digits, each 3x5 blocks of `scale` pixels; top and left are fractions of the image."""
     row, column = int(top * image.shape[0]), int(left * image.shape[1])
     for index, digit in enumerate(text):
         for y, line in enumerate(_DIGITS[digit]):
@@ -34,7 +34,7 @@ def number(image: np.ndarray, text: str, top: float, left: float, scale: int, co
 
 
 def atlas(cells: list, grid: tuple[int, int]) -> np.ndarray:
-    """Put equal cells into one picture, row by row; missing ones stay grey."""
+    """Combine equal cells into one picture, row by row; missing cells stay grey."""
     height, width, _ = cells[0].shape
     image = np.full((grid[0] * height, grid[1] * width, 3), 0.5)
     for index, cell in enumerate(cells):
@@ -61,7 +61,7 @@ _WOODS = ((0.55, 0.36, 0.20), (0.62, 0.45, 0.28), (0.44, 0.29, 0.18), (0.36, 0.4
 
 
 def door_leaf(rng: np.random.Generator, wood: int, label: str, hinge_left: bool, glass: bool) -> np.ndarray:
-    """One leaf of a door in its steel frame: grain, handle, number plate, perhaps a window."""
+    """One leaf of a door in its steel frame, with grain, handle, number plate and optional window."""
     shape = DOOR_CELL
     colour = np.array(_WOODS[wood % len(_WOODS)])
     strength = 0.10 if wood % len(_WOODS) < 3 else 0.02
@@ -118,7 +118,7 @@ _INKS = (
 
 
 def _lines(rng, image, top, left, bottom, right, ink, pitch=0.028) -> None:
-    """Lines of print: words of random length."""
+    """Draw lines of print with words of random length."""
     y = top
     while y + pitch * 0.5 < bottom:
         x, end = left, right if rng.random() < 0.75 else left + (right - left) * rng.uniform(0.4, 0.9)
@@ -130,7 +130,7 @@ def _lines(rng, image, top, left, bottom, right, ink, pitch=0.028) -> None:
 
 
 def _figure(rng, image, top, left, bottom, right, ink) -> None:
-    """A picture on a poster: bars, a curve, discs or a photograph."""
+    """Draw a figure on a poster: bars, a curve, discs or a photograph."""
     paper = 0.5 + 0.5 * np.array(ink)
     fill(image, top, left, bottom, right, paper)
     style, tall, wide = int(rng.integers(4)), bottom - top, right - left
@@ -166,7 +166,7 @@ def _figure(rng, image, top, left, bottom, right, ink) -> None:
 
 
 def poster(rng: np.random.Generator, index: int) -> np.ndarray:
-    """A scientific poster: title block, columns of print and figures; each index its own layout."""
+    """A scientific poster with title block, columns of print and figures; the index selects the layout."""
     ink, second = np.array(_INKS[index % 9]), np.array(_INKS[(index * 4 + 2) % 9])
     dark = index % 3 == 2
     image = plain(POSTER_CELL, tuple(0.35 * ink) if dark else tuple(0.93 + 0.05 * ink))
@@ -207,7 +207,7 @@ def poster(rng: np.random.Generator, index: int) -> np.ndarray:
 
 
 def notice(rng: np.random.Generator, index: int) -> np.ndarray:
-    """A notice board, a framed picture or a sign: what hangs on the walls between the doors."""
+    """A notice board, framed picture or sign for the walls between the doors."""
     style = index % 3
     ink = np.array(_INKS[(index + index // 3 * 4 + 1) % 9])
     if style == 0:
@@ -244,11 +244,11 @@ def notice(rng: np.random.Generator, index: int) -> np.ndarray:
 FIXTURE_CELL = (256, 256)
 FIXTURE_GRID = (2, 4)
 FIXTURES = ("radiator", "elevator", "window", "tray", "lamp", "soffit")
-"""Cells of the fixtures' atlas, in order."""
+"""Cells of the fixture atlas, in order."""
 
 
 def fixture(rng: np.random.Generator, name: str) -> np.ndarray:
-    """One cell of the fixtures' atlas."""
+    """One cell of the fixture atlas."""
     shape = FIXTURE_CELL
     row = (np.arange(shape[0])[:, None] + 0.5) / shape[0]
     column = (np.arange(shape[1])[None, :] + 0.5) / shape[1]

@@ -1,4 +1,4 @@
-"""The content of a world: from its floor plan to the bytes of all files that Gazebo loads."""
+"""Generate a world from its floor plan: the bytes of all files that Gazebo loads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JPEG_QUALITY = 88
 
 
 def pictures(plan: FloorPlan) -> dict[str, np.ndarray]:
-    """The textures, by material name: uint8 (height, width, 3), sides powers of two."""
+    """The textures, by material name: uint8 (height, width, 3), sides are powers of two."""
     rng = lambda *keys: np.random.default_rng([plan.texture_seed, 3, *keys])  # noqa: E731
     result = {
         f"wall_{side}": textures.plaster(rng(0, index), textures.PAINTS[index])
@@ -45,7 +45,7 @@ def pictures(plan: FloorPlan) -> dict[str, np.ndarray]:
 
 
 def generate(plan: FloorPlan) -> dict[str, bytes]:
-    """All files of a world, by path relative to the output folder; the same bytes every time."""
+    """All files of a world, by path relative to the output folder; the bytes are deterministic."""
     from PIL import Image
 
     scene = geometry.build(plan, plan.texture_seed)
@@ -53,7 +53,7 @@ def generate(plan: FloorPlan) -> dict[str, bytes]:
     model = f"models/{plan.name}"
     result = {
         f"worlds/{plan.name}.world": files.world_sdf(plan),
-        # Made, not kept: the folder tells git so itself.
+        # The folder is generated; git ignores it.
         f"{model}/.gitignore": b"*\n",
         f"{model}/model.config": files.model_config(plan),
         f"{model}/model.sdf": files.model_sdf(plan, names),

@@ -1,7 +1,7 @@
 """The text files of a world: COLLADA meshes, OGRE materials and shaders, SDF models and worlds.
 
-Numbers are written with a fixed count of digits and nothing depends on time or place, so that the
-same plan and seed give the same bytes.
+The files are deterministic: the same plan and seed give the same bytes. Numbers have a fixed number of
+digits, and nothing depends on time or location.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PLUGIN = "libnav_pkg_gazebo.so"
 """The lock-step world plugin."""
 DRONE_PARKED = "-50 -3 0.1 0 0 0"
 BACKGROUND = "0.62 0.60 0.56 1"
-"""Colour of what no surface covers: that of a wall, so that a rounding gap of a pixel is not seen."""
+"""Background colour, equal to that of a wall; it hides gaps of a pixel caused by rounding."""
 
 
 def collada(mesh: Mesh, normals: Optional[np.ndarray] = None) -> bytes:
@@ -29,8 +29,8 @@ def collada(mesh: Mesh, normals: Optional[np.ndarray] = None) -> bytes:
 
     Args:
         mesh: the mesh.
-        normals: unit vectors (V, 3) to write; without them neither normals nor texture coordinates
-            are written, as collision needs none.
+        normals: unit vectors (V, 3); if None, the file has neither normals nor texture coordinates (a
+            collision mesh needs none).
     """
     positions = np.array(mesh.positions)
     sources = [_source("positions", positions, "%.4f", "XYZ")]
@@ -101,7 +101,7 @@ void main()
 
 
 def materials(world: str, names: list[str]) -> bytes:
-    """The OGRE material script: one unlit, baked material for each mesh."""
+    """The OGRE material script: one unlit material with baked light per mesh."""
     text = f"""// Written by make_world. Surfaces are not lit by the renderer: their light is baked.
 vertex_program {world}/baked_vertex glsl
 {{
@@ -150,7 +150,7 @@ material {world}/{name}
 
 
 def model_config(plan: FloorPlan) -> bytes:
-    """The model's description."""
+    """The file model.config."""
     return f"""<?xml version="1.0"?>
 <model>
   <name>{plan.name}</name>
@@ -162,14 +162,14 @@ def model_config(plan: FloorPlan) -> bytes:
 
 
 def model_sdf(plan: FloorPlan, names: list[str]) -> bytes:
-    """The static model: one visual a material, and collision of the same walls."""
+    """The static model: one visual per material, and the collision geometry of the same walls."""
     outline = plan.outer_boundary
     low, high = outline.min(axis=0) - 1.0, outline.max(axis=0) + 1.0
     x, y = (low + high) / 2
     wide, tall = high - low
     boxes = ""
-    # Boxes rather than triangles for floor and ceiling: contacts on them do not depend on where
-    # the edges of triangles run. Their inner faces lie at the plan's heights.
+    # Floor and ceiling are boxes, not triangles: contacts then do not depend on the edges of triangles.
+    # Their inner faces lie at the plan's heights.
     for name, z in (("floor", plan.floor - 0.1), ("ceiling", plan.ceiling + 0.1)):
         boxes += f"""
       <collision name="{name}">
@@ -177,7 +177,7 @@ def model_sdf(plan: FloorPlan, names: list[str]) -> bytes:
         <geometry><box><size>{wide:.3f} {tall:.3f} 0.200</size></box></geometry>
       </collision>"""
     visuals = ""
-    # The scripts come last: OGRE reads them at once and then already looks for the programs.
+    # The scripts come last: OGRE reads them immediately and needs the programs at that time.
     for name in names:
         visuals += f"""
       <visual name="{name}">

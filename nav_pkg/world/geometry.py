@@ -1,4 +1,4 @@
-"""From a floor plan to the meshes of a world: what is seen (one mesh a texture) and what is hit."""
+"""Build the meshes of a world from a floor plan: visual meshes, one per texture, and a collision mesh."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from nav_pkg.world.mesh import Mesh, cells, cut_out, level_polygon, wall_grid
 from nav_pkg.world.plan import CableStrip, FloorPlan, Wall
 
 COLUMN = 0.9
-"""Walls are cut into columns at most this wide, metres: fine enough for the light of a lamp."""
+"""Maximum width of the columns into which walls are cut, metres: fine enough for the light of a lamp."""
 ROWS = (0.0, 0.7, 1.35, 1.938)
-"""Heights at which walls are cut, metres; the last is the usual top of a door."""
+"""Heights at which walls are cut, metres; the last is the usual height of a door."""
 CELL = 1.0
 """Side of a floor or ceiling cell, metres."""
 LEAF = 1.12
-"""Widest leaf of a door, metres: a wider door has several."""
+"""Maximum width of a door leaf, metres; a wider door has several leaves."""
 LAMP = (0.62, 0.24)
 """Length and width of a lamp's panel in the ceiling, metres."""
 POSTERS = 9
-"""Cells of the posters' atlas that hold posters; the rest hold notices."""
+"""Number of cells of the poster atlas with posters; the others hold notices."""
 NOTICE_PITCH = 5.0
-"""One notice about every so many metres of bare wall."""
+"""Length of bare wall per notice, metres, approximately."""
 SIDES = ("south", "east", "north", "west")
 FLUSH = 1e-6
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is seen, and what is solid.
+    """The visual and collision geometry of a world.
 
     Attributes:
-        visual: meshes by material name; lamps' panels shine, all others are lit.
-        collision: walls with lintels, soffits, sills and tops; floor and ceiling are boxes.
+        visual: meshes by material name; the panels of lamps glow, all other surfaces are lit.
+        collision: walls with lintels, soffits, sills and tops; without floor and ceiling, which are boxes.
     """
 
     visual: dict[str, Mesh]
@@ -43,7 +43,7 @@ class Scene:
 
 
 def build(plan: FloorPlan, seed: int) -> Scene:
-    """Build the meshes of a world; the seed places the notices and nothing else."""
+    """Build the meshes of a world; the seed only affects size, place and choice of the notices."""
     names = [f"wall_{side}" for side in SIDES]
     visual = {name: Mesh() for name in (*names, "floor", "ceiling", "doors", "posters", "fixtures")}
     notices = _Notices(np.random.default_rng([seed, 1]))
@@ -77,19 +77,19 @@ def build(plan: FloorPlan, seed: int) -> Scene:
 
 
 def door_leaves(plan: FloorPlan) -> int:
-    """How many leaves the doors of a plan have together."""
+    """Total number of door leaves in a plan."""
     return sum(leaves_of(wall) for wall in plan.walls if wall.kind == "door")
 
 
 def side_of(plan: FloorPlan, wall: Wall) -> str:
-    """Which corridor a wall belongs to, named after where the route runs in what direction."""
+    """The corridor of a wall, named by the heading of the route at the nearest point."""
     middle = np.add(wall.start, wall.end) / 2
     yaw = plan.route.pose_at(plan.route.project(*middle).s).yaw
     return SIDES[round(yaw / (math.pi / 2)) % 4]
 
 
 def lamp_boxes(plan: FloorPlan) -> list[tuple[float, float, float, float]]:
-    """Where the lamps' panels lie in the ceiling: (x0, y0, x1, y1), along the corridor."""
+    """Rectangles of the lamp panels in the ceiling: (x0, y0, x1, y1), aligned with the corridor."""
     boxes = []
     for lamp in plan.lamps:
         yaw = plan.route.pose_at(plan.route.project(lamp.x, lamp.y).s).yaw
@@ -104,7 +104,7 @@ def _length(wall: Wall) -> float:
 
 
 def _shares(length: float, extra=()) -> list[float]:
-    """Ascending cuts along a wall, 0 and 1 included, at most COLUMN apart."""
+    """Ascending cuts along a wall, as fractions from 0 to 1 inclusive, at most COLUMN metres apart."""
     edges = [0.0, *sorted(extra), 1.0]
     cuts = [0.0]
     for left, right in zip(edges, edges[1:]):
@@ -119,7 +119,7 @@ def _heights(wall: Wall, extra=()) -> list[float]:
 
 
 class _Notices:
-    """Deals out the notices' cells so that equal ones hang far apart."""
+    """Draws notice cells without repetition until all are used; equal notices are thus far apart."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -133,7 +133,7 @@ class _Notices:
 
 
 def _plaster(visual: dict[str, Mesh], plan: FloorPlan, wall: Wall, notices: _Notices) -> None:
-    """A plaster wall; long ones that reach from floor to ceiling carry notices, flush with them."""
+    """Add a plaster wall; long walls from floor to ceiling carry notices, flush with the surface."""
     length = _length(wall)
     axis = 0 if abs(wall.end[0] - wall.start[0]) > abs(wall.end[1] - wall.start[1]) else 1
     tall = plan.ceiling - plan.floor
@@ -160,7 +160,7 @@ def _plaster(visual: dict[str, Mesh], plan: FloorPlan, wall: Wall, notices: _Not
     if not boards:
         wall_grid(visual[name], wall.start, wall.end, columns, _heights(wall), uv)
         return
-    # Column by column between the boards' edges, so that only a board's own columns get its rows.
+    # Built in sections between the boards' edges: only the section of a board gets its rows.
     edges = [0.0, *(edge for board in boards for edge in board[:2]), 1.0]
     point = lambda share: tuple(np.add(wall.start, share * np.subtract(wall.end, wall.start)))  # noqa: E731
     ends = {share: point(share) for share in edges}
@@ -183,12 +183,12 @@ def _plaster(visual: dict[str, Mesh], plan: FloorPlan, wall: Wall, notices: _Not
 
 
 def _within(box, right: float, up: float) -> tuple[float, float]:
-    """Texture coordinates inside a cell: shares 0..1 to the right and upwards."""
+    """Texture coordinates in a cell, from fractions 0..1 to the right and upwards."""
     return (box[0] + right * (box[2] - box[0]), box[1] + up * (box[3] - box[1]))
 
 
 def _panel(mesh: Mesh, wall: Wall, cell: int, grid, size) -> None:
-    """A picture over a whole wall piece. Seen from the free side, a wall's end is at the left."""
+    """Cover a wall piece with a picture. Seen from the free side, the end of a wall is at the left."""
     box = artwork.cell_box(cell, grid, size)
     tall = wall.top - wall.bottom
     columns = _shares(_length(wall))
@@ -200,19 +200,19 @@ def _panel(mesh: Mesh, wall: Wall, cell: int, grid, size) -> None:
 
 
 def leaves_of(wall: Wall) -> int:
-    """How many leaves a door has: as many as keep each narrower than LEAF."""
+    """Number of leaves of a door: the smallest number that keeps each at most LEAF wide."""
     return max(1, math.ceil(_length(wall) / LEAF - FLUSH))
 
 
 def _door(mesh: Mesh, wall: Wall, first: int) -> int:
-    """A door of one or more leaves; returns the number of the next free leaf."""
+    """Add a door with one or more leaves; return the number of the next free leaf."""
     count = leaves_of(wall)
     points = [
         np.add(wall.start, np.subtract(wall.end, wall.start) * step / count) for step in range(count + 1)
     ]
     points[0], points[-1] = np.array(wall.start), np.array(wall.end)
     for step in range(count):
-        # Numbered from the left hand of who looks at it.
+        # Leaves are numbered from the left, seen from the free side.
         leaf = first + count - 1 - step
         piece = Wall("door", tuple(points[step]), tuple(points[step + 1]), wall.bottom, wall.top)
         _panel(mesh, piece, leaf, artwork.DOOR_GRID, artwork.DOOR_CELL)
@@ -248,7 +248,7 @@ def _ceiling(visual: dict[str, Mesh], plan: FloorPlan) -> None:
 
 
 def _cable_strip(mesh: Mesh, plan: FloorPlan, strip: CableStrip) -> None:
-    """The tray's underside and its two flanks up to the ceiling, mitred at the corners."""
+    """Add the cable tray: its underside and its two flanks up to the ceiling, mitred at the corners."""
     box = _fixture_box("tray")
     points = np.array(strip.points)
     along = np.roll(points, -1, axis=0) - points
@@ -272,7 +272,7 @@ def _cable_strip(mesh: Mesh, plan: FloorPlan, strip: CableStrip) -> None:
             ]
             mesh.polygon(corners)
             for start, end in ((l1, l0), (r0, r1)):
-                # The flank faces away from the tray: the free space is right of start to end here.
+                # The flank faces away from the tray: here the free space is on the right of start to end.
                 wall_grid(
                     mesh, tuple(end), tuple(start), [0.0, 1.0], [strip.z, plan.ceiling],
                     lambda share, z: _within(box, 0.1 + 0.8 * share, 0.05 + (z - strip.z) * 0.4),

@@ -1,9 +1,9 @@
-"""The lamps' light, worked out once for every vertex and carried by the mesh.
+"""Baked light: the light of the lamps, computed once per vertex and stored in the mesh.
 
-Light objects are what makes a software renderer slow, so there are none: each vertex brings its
-own light. Gazebo's mesh loaders keep positions, one set of texture coordinates and unit normals,
-but no vertex colours; a baked surface needs no normal for shading, so the light travels in it:
-normal = (brightness, warmth, rest), with brightness and warmth scaled to stay within a unit vector.
+Light objects make a software renderer slow, so a world has none. Gazebo's mesh loaders keep positions, one
+set of texture coordinates and unit normals, but no vertex colours. A baked surface needs no normal for
+shading, so the normal stores the light: normal = (brightness, warmth, rest), with brightness and warmth
+scaled to stay within a unit vector.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ BRIGHTNESS = 0.92
 WARMTH = 0.36
 """Normal y of the warmest light."""
 REACH = 16.0
-"""A lamp is not looked at beyond this distance, metres."""
+"""Maximum distance at which a lamp has an effect, metres."""
 AMBIENT = 0.50
-"""Light that is everywhere (the plan's sun and what the walls send on), before tone mapping."""
+"""Ambient light (the plan's sun and reflections from walls), before tone mapping."""
 LAMP_PLANE = 0.22
-"""How far under the ceiling a panel is taken to shine from, metres: its light grazes the ceiling."""
+"""Distance of the light source below the ceiling, metres: the light of a panel grazes the ceiling."""
 
 
 def bake(plan: FloorPlan, mesh: Mesh, seed: int) -> np.ndarray:
-    """The light at each vertex.
+    """Compute the light at each vertex.
 
     Args:
-        plan: the floor plan: its lamps, and its walls that cast shadows.
-        mesh: the mesh; its normals tell how the light falls.
-        seed: lamps age differently: their warmth and strength are drawn from it.
+        plan: the floor plan with its lamps and with its walls, which cast shadows.
+        mesh: the mesh; its normals give the angle of incidence.
+        seed: of the random warmth and strength of each lamp (lamps age differently).
 
     Returns:
         float64 (V, 2): brightness in 0..1 and warmth in -1..1.
@@ -48,11 +48,11 @@ def bake(plan: FloorPlan, mesh: Mesh, seed: int) -> np.ndarray:
         near = np.flatnonzero(distance < REACH)
         near = near[_sees(plan, eyes[near], place)]
         facing = np.maximum((to_lamp[near] * normals[near]).sum(axis=1) / distance[near], 0.0)
-        # The plan's attenuation: constant term from the lamp; linear and square ones chosen so that
-        # lamps 12 m apart leave dusk between them, not night.
+        # Attenuation: the lamp gives the constant term; with these linear and square terms, lamps 12 m
+        # apart leave the space between them dim, not black.
         fall = strength / (lamp.attenuation + 0.25 * distance[near] + 0.16 * distance[near] ** 2)
         fade = np.clip((REACH - distance[near]) / 4.0, 0.0, 1.0)
-        # One part falls on the surface, another comes back from floor and walls around it.
+        # One part is direct light; the other is reflected from the floor and walls around.
         power = fade * fall * (1.15 * facing + 0.30)
         direct[near] += power
         warm[near] += tint * power
@@ -63,13 +63,13 @@ def bake(plan: FloorPlan, mesh: Mesh, seed: int) -> np.ndarray:
 
 
 def encode(light: np.ndarray) -> np.ndarray:
-    """Brightness and warmth (V, 2) as unit vectors (V, 3)."""
+    """Encode brightness and warmth (V, 2) as unit vectors (V, 3)."""
     x, y = BRIGHTNESS * light[:, 0], WARMTH * light[:, 1]
     return np.stack([x, y, np.sqrt(np.maximum(1 - x**2 - y**2, 0.0))], axis=1)
 
 
 def _off_the_walls(plan: FloorPlan, points: np.ndarray) -> np.ndarray:
-    """The points (V, 3), moved off the walls they touch, so that no wall shades its own surface."""
+    """Move points (V, 3) away from the walls that they touch; otherwise a wall shades its own surface."""
     eyes = points.copy()
     for wall in plan.walls:
         start, along = np.array(wall.start), np.subtract(wall.end, wall.start)
@@ -83,14 +83,14 @@ def _off_the_walls(plan: FloorPlan, points: np.ndarray) -> np.ndarray:
 
 
 def _sees(plan: FloorPlan, eyes: np.ndarray, lamp: np.ndarray) -> np.ndarray:
-    """Which points (N, 3) see a lamp (3,) past the walls: bool (N,)."""
+    """Whether no wall blocks the line from each point (N, 3) to a lamp (3,): bool (N,)."""
     result = np.ones(len(eyes), dtype=bool)
     reach = np.array([np.inf, np.inf])
     if len(eyes):
         reach = np.abs(eyes[:, :2] - lamp[:2]).max(axis=0)
     for wall in plan.walls:
         start, span = np.array(wall.start), np.subtract(wall.end, wall.start)
-        # Only walls in the lamp's neighbourhood can stand between.
+        # Only walls near the lamp can block the line.
         if (np.minimum(start, wall.end) > lamp[:2] + reach).any():
             continue
         if (np.maximum(start, wall.end) < lamp[:2] - reach).any():
@@ -108,7 +108,7 @@ def _sees(plan: FloorPlan, eyes: np.ndarray, lamp: np.ndarray) -> np.ndarray:
 
 
 def _corner_shade(plan: FloorPlan, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Corners see less of the room: darker towards floor and ceiling, and at walls on the floor."""
+    """Factor that darkens corners: walls near floor and ceiling, and the floor near walls."""
     z = points[:, 2]
     upright = np.abs(normals[:, 2]) < 0.5
     edge = 1 - 0.20 * np.exp(-(z - plan.floor) / 0.35) - 0.10 * np.exp(-(plan.ceiling - z) / 0.25)

@@ -1,4 +1,4 @@
-"""Making a world on disk: written, compared with its floor plan, found again."""
+"""Make a world on disk, compare it with its floor plan, and find it again."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ GENERATOR = (
     *("artwork", "content", "files", "geometry", "lighting"),
     *("mesh", "plan", "plan_file", "route", "textures"),
 )
-"""Modules whose change makes other worlds; plan_file has the lamps and limits that a plan does not state."""
+"""Modules that determine a world's files; plan_file has the defaults for lamps and limits."""
 
 
 @functools.lru_cache(maxsize=1)
 def _generator() -> str:
-    """SHA-256 of the code that the files' bytes depend on."""
+    """SHA-256 of the source code that determines the files' bytes."""
     source = hashlib.sha256()
     for name in GENERATOR:
         source.update(Path(__file__).with_name(f"{name}.py").read_bytes())
@@ -40,7 +40,7 @@ def _generator() -> str:
 
 
 def _inputs(plan: FloorPlan) -> dict[str, object]:
-    """What the files depend on: when any of it changes they are made again."""
+    """The inputs of the files: if one of them changes, the files are made again."""
     import PIL
 
     return {
@@ -58,12 +58,12 @@ def _manifest(plan: FloorPlan, made: dict[str, bytes]) -> bytes:
 
 
 def _stale(plan: FloorPlan, output: Path, versions: bool) -> str:
-    """Why the files below `output` are not those of a plan, judged by the manifest; empty when they are.
+    """Reason why the files below `output` do not match the plan, by the manifest; empty if they match.
 
     Args:
         plan: the plan.
         output: folder that holds worlds/ and models/.
-        versions: whether other versions of NumPy and Pillow count; they may round a pixel differently.
+        versions: also require the same versions of NumPy and Pillow; others may round a pixel differently.
     """
     file = output / "models" / plan.name / MANIFEST
     try:
@@ -89,15 +89,15 @@ def _stale(plan: FloorPlan, output: Path, versions: bool) -> str:
 
 
 def up_to_date(plan: FloorPlan, output: Path) -> bool:
-    """Whether the files below `output` are those that `make` would write, judged by the manifest."""
+    """Whether the files below `output` match those that `make` writes, by the manifest."""
     return not _stale(plan, output, versions=True)
 
 
 def check_made(plan: FloorPlan, output: Path) -> None:
-    """Refuse a world on disk that is not what its plan gives. Takes 0.1 s.
+    """Check that a world on disk matches its plan. Takes 0.1 s.
 
     Raises:
-        DataError: what is missing or differs.
+        DataError: a file is missing or differs.
     """
     why = _stale(plan, output, versions=False)
     if why:
@@ -107,28 +107,28 @@ def check_made(plan: FloorPlan, output: Path) -> None:
 
 
 def worlds_folder() -> Path:
-    """Where worlds are made on demand: environment `NAV_PKG_WORLDS`, else `~/.cache/nav_pkg/worlds`."""
+    """Folder of worlds made on demand: environment `NAV_PKG_WORLDS`, else `~/.cache/nav_pkg/worlds`."""
     return Path(os.environ.get("NAV_PKG_WORLDS") or "~/.cache/nav_pkg/worlds").expanduser()
 
 
 def made_folder(plan: FloorPlan) -> Path:
-    """The folder of a plan's world below `worlds_folder`; another plan, seed or generator has another one."""
+    """Folder of a plan's world below `worlds_folder`; its name depends on plan, seed and generator."""
     key = hashlib.sha256(json.dumps(_inputs(plan), sort_keys=True).encode()).hexdigest()
     return worlds_folder() / f"{plan.name}-{key[:16]}"
 
 
 def ensure(plan: FloorPlan) -> Path:
-    """Make a plan's world in the user's cache unless it is there, in 4 s. Sessions may do it together.
+    """Make a plan's world in the user's cache unless it exists; takes 4 s. Safe for concurrent sessions.
 
-    The world is written into a folder beside, which then gets the name in one step; who comes second
-    throws his away.
+    The world is written to a temporary folder, which is then renamed in one step. If another session was
+    faster, its world is used and this one is discarded.
 
     Returns:
         The folder that holds worlds/ and models/.
 
     Raises:
-        DataError: the cache is another user's.
-        UsageError: it cannot be written.
+        DataError: the cache belongs to another user.
+        UsageError: the cache cannot be written.
     """
     target = made_folder(plan)
     if up_to_date(plan, target):
@@ -142,7 +142,7 @@ def ensure(plan: FloorPlan) -> Path:
     try:
         make(plan, fresh / "new")
         for attempt in ("first", "after what was damaged has been moved away"):
-            with contextlib.suppress(OSError):  # somebody was quicker, or a damaged one is there
+            with contextlib.suppress(OSError):  # another session was faster, or a damaged world exists
                 os.rename(fresh / "new", target)
             if up_to_date(plan, target):
                 return target
@@ -160,10 +160,10 @@ def _unwritable(error: OSError, place: Path, remedy: str) -> UsageError:
 
 
 def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
-    """Write a world below `output` (worlds/ and models/) unless it is there already.
+    """Write a world below `output` (worlds/ and models/) unless it is up to date.
 
-    The model's folder is written beside and then renamed, so that an interrupted run leaves either
-    the old model or none, never half of one.
+    The model is written to a temporary folder, which is then renamed. An interrupted call therefore leaves
+    the old model or none, never a partial model.
 
     Returns:
         Whether anything was written.
@@ -208,10 +208,10 @@ def make(plan: FloorPlan, output: Union[str, Path]) -> bool:
 
 
 def compare(plan: FloorPlan, output: Union[str, Path]) -> int:
-    """Make the world again in memory and compare it with the files below `output`.
+    """Generate the world in memory and compare it with the files below `output`.
 
     Returns:
-        The number of files, all equal.
+        The number of files; all are equal.
 
     Raises:
         DataError: a file is missing or differs.
@@ -228,14 +228,14 @@ def compare(plan: FloorPlan, output: Union[str, Path]) -> int:
 
 
 def check_world(path: Union[str, Path]) -> Path:
-    """Check that a world file can be flown in: it parses, and has a world, the plugin and its models.
+    """Check that a world file is usable: valid XML with a world, the plugin, and models that exist.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: no such file.
-        DataError: what is wrong, in one line, with the line number where the XML breaks.
+        UsageError: the file cannot be read.
+        DataError: the file is not usable; the message gives the reason, for XML errors with the line number.
     """
     path = Path(path)
     try:
@@ -255,7 +255,7 @@ def check_world(path: Union[str, Path]) -> Path:
         )
     folders = [path.resolve().parent.parent / "models"]
     folders += [Path(folder) for folder in os.environ.get("GAZEBO_MODEL_PATH", "").split(":") if folder]
-    folders.append(ROOT / "models")  # as setup/gzserver has it
+    folders.append(ROOT / "models")  # as in setup/gzserver
     for uri in world.findall("include/uri"):
         name = (uri.text or "").strip()
         if name.startswith("model://") and not any((f / name[8:] / "model.sdf").is_file() for f in folders):

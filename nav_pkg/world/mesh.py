@@ -1,4 +1,4 @@
-"""Triangle meshes: building them from rectangles and polygons, and cutting floors into cells."""
+"""Triangle meshes: build them from rectangles and polygons, and cut floors into cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Mesh:
         normals: unit vector of each vertex's surface, towards the free space.
         uvs: texture coordinates of each vertex, v upwards.
         triangles: vertex numbers, counter-clockwise seen from the free space.
-        glowing: vertices that shine themselves and need no light.
+        glowing: vertices that emit light and need no baked light.
     """
 
     positions: list[tuple[float, float, float]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Mesh:
         """Add a convex polygon of existing vertices, counter-clockwise seen from the free space."""
         for second, third in zip(corners[1:-1], corners[2:]):
             a, b, c = (np.array(self.positions[corner]) for corner in (corners[0], second, third))
-            # Three corners in a line cover nothing.
+            # Skip triangles without area.
             if np.linalg.norm(np.cross(b - a, c - a)) > 1e-7:
                 self.triangles.append((corners[0], second, third))
 
@@ -50,15 +50,15 @@ class Mesh:
 
 
 def wall_grid(mesh, start, end, columns, rows, uv, skip=()) -> None:
-    """Add a vertical rectangle cut into cells, the free space on the left of start to end.
+    """Add a vertical rectangle cut into cells; the free space is on the left of start to end.
 
     Args:
-        mesh: the mesh to add to.
+        mesh: the mesh to extend.
         start: (x, y), metres.
         end: (x, y), metres.
-        columns: ascending shares 0..1 along the wall at which it is cut, both ends included.
-        rows: ascending heights at which it is cut, metres.
-        uv: function of (share, height) to texture coordinates.
+        columns: ascending fractions 0..1 along the wall of the vertical cuts, both ends included.
+        rows: ascending heights of the horizontal cuts, metres, both ends included.
+        uv: function from (fraction, height) to texture coordinates.
         skip: cells to leave open, pairs (column, row).
     """
     start, end = np.array(start), np.array(end)
@@ -70,7 +70,7 @@ def wall_grid(mesh, start, end, columns, rows, uv, skip=()) -> None:
     def corner(column: int, row: int) -> int:
         if (column, row) not in numbers:
             share, height = columns[column], rows[row]
-            # Exact ends, so that neighbours share their corners to the last bit.
+            # Exact ends: neighbouring walls then share bit-identical corners.
             x, y = start if share == 0 else end if share == 1 else start + share * span
             numbers[column, row] = mesh.vertex((x, y, height), normal, uv(share, height))
         return numbers[column, row]
@@ -78,7 +78,7 @@ def wall_grid(mesh, start, end, columns, rows, uv, skip=()) -> None:
     for column in range(len(columns) - 1):
         for row in range(len(rows) - 1):
             if (column, row) not in skip:
-                # Seen from the left of the wall, its start is at the right hand.
+                # Seen from the left of the wall, its start is on the right.
                 mesh.polygon([
                     corner(column + 1, row), corner(column, row),
                     corner(column, row + 1), corner(column + 1, row + 1),
@@ -86,13 +86,13 @@ def wall_grid(mesh, start, end, columns, rows, uv, skip=()) -> None:
 
 
 def level_polygon(mesh, pieces, z, up, uv) -> None:
-    """Add level convex polygons (lists of (x, y), counter-clockwise from above), sharing vertices."""
+    """Add horizontal convex polygons (lists of (x, y), counter-clockwise from above) with shared vertices."""
     numbers: dict[tuple[float, float], int] = {}
     normal = (0.0, 0.0, 1.0 if up else -1.0)
     for piece in pieces:
         corners = []
         for x, y in piece:
-            # As fine as the files are written, so that what is a triangle here is one there.
+            # Rounded like the files: every triangle here is then also a triangle in the file.
             key = (round(x, 4), round(y, 4))
             if key not in numbers:
                 numbers[key] = mesh.vertex((*key, z), normal, uv(*key))
@@ -103,7 +103,7 @@ def level_polygon(mesh, pieces, z, up, uv) -> None:
 
 
 def clip(piece: list[tuple[float, float]], axis: int, at: float, keep_above: bool) -> list:
-    """The part of a convex polygon on one side of the line x = at (axis 0) or y = at (axis 1)."""
+    """Clip a convex polygon at the line x = at (axis 0) or y = at (axis 1); keep one side."""
     sign = 1.0 if keep_above else -1.0
     result = []
     for here, there in zip(piece, piece[1:] + piece[:1]):
@@ -123,7 +123,7 @@ def _area(piece) -> float:
 
 
 def cut_out(pieces: list, box: tuple[float, float, float, float]) -> list:
-    """Convex polygons without an upright box (x0, y0, x1, y1), as convex polygons."""
+    """Cut an axis-aligned box (x0, y0, x1, y1) out of convex polygons; the results are convex polygons."""
     x0, y0, x1, y1 = box
     result = []
     for piece in pieces:
@@ -141,12 +141,12 @@ def cut_out(pieces: list, box: tuple[float, float, float, float]) -> list:
 
 
 def cells(plan: FloorPlan, height: float, size: float) -> list[list[tuple[float, float]]]:
-    """The free floor at a height, cut into convex polygons that lie within square cells.
+    """Cut the free floor at a height into convex polygons, each within a square cell.
 
     Args:
         plan: the floor plan.
-        height: metres; the rings of this height bound the floor.
-        size: side of a cell, metres.
+        height: metres; the rings at this height bound the floor.
+        size: side length of a cell, metres.
 
     Returns:
         Counter-clockwise polygons, lists of (x, y).
@@ -172,7 +172,7 @@ def cells(plan: FloorPlan, height: float, size: float) -> list[list[tuple[float,
 
 
 def _cut_cell(plan, height, lines, x0, y0, x1, y1) -> list:
-    """The free part of one cell: slabs between all heights y at which something changes."""
+    """The free part of one cell, cut into slabs at every y where a wall begins, ends or leaves the cell."""
     steps = {y0, y1}
     for ax, ay, bx, by in lines:
         steps |= {y for y in (ay, by) if y0 < y < y1}

@@ -1,9 +1,9 @@
-"""Floor plans: what a world is made from; `plan_file` reads them.
+"""Floor plans, the input of world generation; `plan_file` reads them.
 
-World frame: x east, y north, z up, metres, floor at z = 0. Walls are vertical rectangles; each runs
-from its start to its end with the free floor on its left, over its own range of heights. At every
-height the walls form closed rings: the outer ones run counter-clockwise, those round a block
-clockwise, so that a point is on the free floor when the rings wind round it once.
+World frame: x east, y north, z up, metres, floor at z = 0. Walls are vertical rectangles. Each wall runs
+from its start to its end with the free floor on its left, over its own range of heights. At every height
+the walls form closed rings: outer rings run counter-clockwise, rings around a block clockwise. A point is
+on the free floor if the winding number of the rings around it is 1.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from nav_pkg.core import DataError
 from nav_pkg.world.route import Route
 
 TEXTURE_SEED = 1
-"""Of the pictures and lamps of a world whose name has no `+SEED`."""
+"""Seed of the pictures and lamps of a world whose name has no `+SEED`."""
 SECTION_HEIGHT = 1.0
-"""Height of the horizontal section that stands for the plan, metres: that of a flying drone."""
+"""Height of the horizontal section that represents the plan, metres: the height of a flying drone."""
 
 
 class Wall(NamedTuple):
@@ -33,7 +33,7 @@ class Wall(NamedTuple):
 
 
 class Cap(NamedTuple):
-    """A level polygon that closes a niche above or below: kind, facing 'up' or 'down', z, points."""
+    """A horizontal polygon that closes a niche above or below: kind, facing 'up' or 'down', z, points."""
 
     kind: str
     facing: str
@@ -42,7 +42,7 @@ class Cap(NamedTuple):
 
 
 class StartPose(NamedTuple):
-    """Where a run starts: metres and radians, world frame."""
+    """Start pose of a run: metres and radians, world frame."""
 
     x: float
     y: float
@@ -59,7 +59,7 @@ class Lamp(NamedTuple):
 
 
 class CableStrip(NamedTuple):
-    """The cable tray under the ceiling: centre line (closed), width and height of its underside, m."""
+    """The cable tray under the ceiling: closed centre line, width and height of its underside, metres."""
 
     points: tuple[tuple[float, float], ...]
     width: float
@@ -71,29 +71,29 @@ class FloorPlan:
     """A world's floor plan.
 
     Attributes:
-        name: the world's name, with `+SEED` behind it for another set of textures.
+        name: the world's name; a suffix `+SEED` selects another set of textures.
         texture_seed: seed of the pictures and lamps.
-        title: one line about it.
-        digest: SHA-256 of the plan file (and of a `+SEED`), hexadecimal: the world's identity in a recorded
+        title: one-line description.
+        digest: SHA-256 of the plan file (and the `+SEED`), hexadecimal; identifies the world in a recorded
             run.
         floor: height of the floor, metres.
         ceiling: height of the ceiling, metres.
         walls: all vertical surfaces.
-        caps: lintels' undersides, sills, tops.
+        caps: undersides of lintels, sills, tops.
         lamps: all lamps.
-        cable_strip: the tray under the ceiling; None: there is none.
+        cable_strip: the tray under the ceiling, or None.
         outer_boundary: float64 (N, 2), simplified outline of the free floor, not closed.
         inner_boundary: float64 (N, 2), outline of the block inside the loop, not closed.
         waypoints: float64 (W, 2), cyclic, in the direction of travel.
-        route: the same as a measured loop.
-        start_pose: the ordinary start of a run.
-        start_positions: float64 (N, 2), further places to start from; no flight uses them.
-        spawn_height: height at which the robot is put down, metres.
-        reached_distance: a waypoint counts as reached within this distance, metres.
-        goto_weight: the share of waypoint following in the expert's turn.
+        route: the waypoints as a loop with arc lengths.
+        start_pose: the default start of a run.
+        start_positions: float64 (N, 2), additional start positions; no flight uses them.
+        spawn_height: height at which the robot is spawned, metres.
+        reached_distance: distance at which a waypoint counts as reached, metres.
+        goto_weight: weight of waypoint following in the expert's yaw command.
         limits: the episode's limits: `delay_evaluation` and `max_duration` in seconds,
             `min_depth` and `starting_height` in metres.
-        facts: what is known about the plan, for checks: lengths in metres, areas in square metres.
+        facts: known values of the plan, for checks: lengths in metres, areas in square metres.
     """
 
     name: str
@@ -119,7 +119,7 @@ class FloorPlan:
     texture_seed: int = TEXTURE_SEED
 
     def segments(self, height: float = SECTION_HEIGHT) -> np.ndarray:
-        """The walls that stand at a height: float64 (N, 4) rows x1, y1, x2, y2, metres."""
+        """The walls at a height: float64 (N, 4) rows x1, y1, x2, y2, metres."""
         cut = [(*w.start, *w.end) for w in self.walls if w.bottom <= height < w.top]
         return np.array(cut, dtype=np.float64).reshape(-1, 4)
 
@@ -132,7 +132,7 @@ class FloorPlan:
             height: metres.
 
         Returns:
-            float64 (N, M), metres; inf where a ray meets nothing.
+            float64 (N, M), metres; inf for a ray without a hit.
         """
         origins = np.atleast_2d(np.asarray(origins, dtype=np.float64))
         angles = np.asarray(angles, dtype=np.float64)
@@ -147,7 +147,7 @@ class FloorPlan:
             with np.errstate(divide="ignore", invalid="ignore"):
                 distance = (gap[:, 0] * span[:, 1] - gap[:, 1] * span[:, 0]) / across
                 share = (gap[:, 0] * ray[:, 1:] - gap[:, 1] * ray[:, :1]) / across
-            # A hair beyond the ends, so that no ray slips between two walls that share a corner.
+            # Slightly beyond the ends: no ray passes between two walls that share a corner.
             hit = (distance >= 0) & (share >= -1e-9) & (share <= 1 + 1e-9)
             result[row] = np.where(hit, distance, np.inf).min(axis=1, initial=np.inf)
         return result
@@ -193,7 +193,7 @@ class FloorPlan:
                     raise DataError(f"plan {self.name}: the walls leave a gap at {point} at z={height:g}")
                 point = follow.pop(point)
             rings.append(np.array(ring))
-        # By size, so that the order does not depend on where a ring was entered.
+        # Sorted by area: the order then does not depend on the first point of a ring.
         return sorted(rings, key=lambda ring: -abs(polygon_area(ring)))
 
     @property
@@ -203,7 +203,7 @@ class FloorPlan:
 
 
 def polygon_area(points: np.ndarray) -> float:
-    """Signed area of a polygon (N, 2), positive when it runs counter-clockwise."""
+    """Signed area of a polygon (N, 2), positive if it runs counter-clockwise."""
     x, y = np.asarray(points, dtype=np.float64).T
     return float(0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
 

@@ -1,4 +1,4 @@
-"""Reading floor plans: one JSON file a world, checked when loaded; docs/worlds.md lists its entries."""
+"""Read and check floor plans, one JSON file per world; docs/worlds.md lists the entries."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ ENTRIES += ("start_pose",)
 ENTRIES += ("reached_distance", "goto_weight", "waypoints", "start_positions", "lamps", "cable_strip")
 ENTRIES += ("outer_boundary", "inner_boundary", "walls", "caps")
 LARGEST = 50_000_000
-"""Bytes of a plan file; esatv3's is 40 kB."""
+"""Maximum size of a plan file, bytes; esatv3's is 40 kB."""
 FARTHEST = 1000.0
 """Largest coordinate, metres."""
 LAMP_PITCH = 6.0
-"""Metres of the route from lamp to lamp, in a plan without `lamps`."""
+"""Distance between lamps along the route, metres, for a plan without `lamps`."""
 
 
 def known_worlds() -> list[str]:
-    """Names of the worlds whose plans come with the package."""
+    """Names of the worlds whose plans are part of the package."""
     return sorted(path.stem for path in PLANS.glob("*.json"))
 
 
 def split_name(world: str) -> tuple[str, Optional[int]]:
-    """A world's name or plan file without its `+SEED`, and that seed.
+    """Split a world's name or plan file into the part before `+SEED`, and the seed (None without `+SEED`).
 
     Raises:
-        UsageError: what stands behind the + is no seed.
+        UsageError: the text after the + is not a seed.
     """
-    if is_plan_file(world):  # folders may have a + in their names
+    if is_plan_file(world):  # folder names may contain a +
         match = re.fullmatch(r"(.*\.json)\+(.*)", world, re.DOTALL)
         name, plus, seed = (match.group(1), "+", match.group(2)) if match else (world, "", "")
     else:
@@ -64,12 +64,12 @@ def split_name(world: str) -> tuple[str, Optional[int]]:
 
 
 def is_plan_file(world: Union[str, Path]) -> bool:
-    """Whether a world is given as a plan file (`.json`, or `.json+SEED`) and not by its name."""
+    """Whether a world is given as a plan file (`.json` or `.json+SEED`) instead of a name."""
     return re.search(r"\.json(\+[^/]*)?$", str(world)) is not None
 
 
 def absolute(world: str) -> str:
-    """A world as other processes, in other folders, find it: a plan file's path is made absolute."""
+    """Make a plan file's path absolute, for processes with another working directory; keep names."""
     if not is_plan_file(world):
         return world
     name, seed = split_name(world)
@@ -77,7 +77,7 @@ def absolute(world: str) -> str:
 
 
 def _real(name: str) -> Path:
-    """Where a plan file lies; unlike `Path.resolve`, a loop of links is left to who opens it."""
+    """Real path of a plan file; unlike `Path.resolve`, a loop of links fails only when the file is opened."""
     return Path(os.path.realpath(Path(name).expanduser()))
 
 
@@ -85,12 +85,12 @@ def load_plan(name_or_path: Union[str, Path]) -> FloorPlan:
     """Read and check a floor plan.
 
     Args:
-        name_or_path: a world's name, or the path of a plan file (`.json`), which is named like its world;
-            with `+SEED` behind it for other textures.
+        name_or_path: a world's name, or the path of a plan file (`.json`) with the same name as its world;
+            a suffix `+SEED` selects other textures.
 
     Raises:
-        UsageError: no such world or file, or a plan file that is named like a world of the package.
-        DataError: the file is not a plan; the message names the entry.
+        UsageError: the world or file does not exist, or another plan has the name of a world of the package.
+        DataError: the file is not a valid plan; the message names the entry.
     """
     name, seed = split_name(str(name_or_path))
     if is_plan_file(name):
@@ -112,11 +112,11 @@ def load_plan(name_or_path: Union[str, Path]) -> FloorPlan:
 
 
 def plan_bytes(path: Union[str, Path]) -> bytes:
-    """What a plan file holds.
+    """Read the bytes of a plan file.
 
     Raises:
-        UsageError: it cannot be read.
-        DataError: it is no plain file, or far too long.
+        UsageError: the file does not exist.
+        DataError: the file cannot be read, is not a regular file, or exceeds `LARGEST`.
     """
     if not os.path.lexists(path):
         raise UsageError(f"cannot read the floor plan {path}: no such file or directory")
@@ -134,7 +134,7 @@ def _read(path: Path, data: bytes) -> FloorPlan:
 
 
 class _Reader:
-    """Reads entries of a plan file; every complaint names the file and the entry."""
+    """Reads entries of a plan file; every error names the file and the entry."""
 
     def __init__(self, path: Path, raw: Any) -> None:
         self.path = path
@@ -146,7 +146,7 @@ class _Reader:
         return DataError(f"{self.path}: {entry} {problem}")
 
     def has(self, entry: str) -> bool:
-        """Whether an entry is there."""
+        """Whether an entry exists."""
         value: Any = self.raw
         for key in entry.split("."):
             if not isinstance(value, dict) or key not in value:
@@ -171,7 +171,7 @@ class _Reader:
     def number(self, entry: str, default: Optional[float] = None) -> float:
         value = self.get(entry) if default is None or self.has(entry) else default
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not good or not -1e12 < value < 1e12:  # not a number is in no interval
+        if not good or not -1e12 < value < 1e12:  # nan is in no interval
             raise self.fail(f"{entry!r}", f"must be a number, not {value!r}"[:200])
         return float(value)
 
@@ -262,7 +262,7 @@ def _strip(read: _Reader) -> Optional[CableStrip]:
 
 
 def _limits(read: _Reader, route: Route) -> dict[str, float]:
-    """The limits, with those that the file does not name."""
+    """The limits of the file, completed with defaults."""
     lap = route.length / 0.8
     made = {"delay_evaluation": 3.0, "max_duration": round(1.25 * lap + 20), "min_depth": 0.5}
     made["starting_height"] = 1.0
@@ -317,7 +317,7 @@ def _parse(read: _Reader, digest: str) -> FloorPlan:
         read.array(entry, 2, least=3) if read.has(entry) else ring
         for entry, ring in zip(("outer_boundary", "inner_boundary"), [*rings[:2], waypoints])
     )
-    # A plan file that was copied and changed must not replace the world whose name it still has.
+    # A copied and changed plan file must not replace the original world of the same name.
     if name != read.path.stem:
         raise read.fail(
             "'name'",
@@ -327,7 +327,7 @@ def _parse(read: _Reader, digest: str) -> FloorPlan:
 
 
 def _check(plan: FloorPlan, read: _Reader) -> list[np.ndarray]:
-    """Check a plan; gives the rings of its walls at SECTION_HEIGHT."""
+    """Check a plan; return the rings of its walls at SECTION_HEIGHT."""
     if not plan.floor < plan.ceiling:
         raise read.fail("'heights'", "must put the ceiling above the floor")
     if not 0 <= plan.goto_weight <= 1:

@@ -1,4 +1,4 @@
-"""How much room a plan's route has: where it passes nearer to a wall than the corridor makes it."""
+"""Clearance of a plan's route: find points that are closer to a wall than necessary."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 from nav_pkg.world.plan import FloorPlan
 
 ROOM = 1.0
-"""Distance to the walls that a route keeps where there is room, metres.
+"""Distance to the walls that a route should keep if the corridor allows it, metres.
 
-A collision is 0.5 m. The rest is what a bang-bang pilot with a delay of 0.2 s overshoots a waypoint by
-(about 0.3 m), and what a camera that looks 40 degrees aside sees nearer than the robot is.
+A distance of 0.5 m is a collision. The rest covers the overshoot at a waypoint of a bang-bang pilot with a
+delay of 0.2 s (about 0.3 m), and the shorter distance to the wall that a camera turned by 40 degrees sees.
 """
 
 STEP = 0.1
-"""Distance of the points at which a route is measured, metres."""
+"""Distance between the points at which a route is measured, metres."""
 
 SLACK = 0.1
-"""A spot is tight when another place across the route has so much more room, metres."""
+"""Additional clearance at another point across the route that makes a point a tight spot, metres."""
 
 
 class TightSpot(NamedTuple):
-    """A point of the route that is nearer to a wall than need be.
+    """A point of the route that is closer to a wall than necessary.
 
     Attributes:
         s: arc length of the point, metres.
         x, y: the point, world frame, metres.
         clearance: its distance to the nearest wall, metres.
-        better: a point across the route with more room, (x, y).
+        better: a point across the route with more clearance, (x, y).
         possible: that point's distance to the nearest wall, metres.
-        waypoint: index of the waypoint that lies nearest along the route.
+        waypoint: index of the nearest waypoint along the route.
     """
 
     s: float
@@ -45,10 +45,10 @@ class TightSpot(NamedTuple):
 
 
 def tight_spots(plan: FloorPlan, room: float = ROOM) -> list[TightSpot]:
-    """The points of a route that are nearer to a wall than `room` though there is more room beside them.
+    """Find points of a route that are closer to a wall than `room`, with more clearance beside them.
 
-    The tightest point of each stretch stands for it. Looked for are places straight across the
-    route, to either side as far as the free floor reaches, at most 2 `room`.
+    The search covers points perpendicular to the route on both sides, as far as the free floor extends, at
+    most 2 `room`. Consecutive points form a stretch; only its tightest point is returned.
     """
     stretches: list[list[TightSpot]] = []
     last = -math.inf

@@ -1,7 +1,7 @@
 """The route of a world: a cyclic polyline of waypoints, measured in metres along the loop.
 
-Progress along the route is what a lap means: `project` turns a position into an arc length, and
-its `near` argument keeps a flight on its own stretch where two stretches come close.
+A lap is measured as progress along the route: `project` converts a position to an arc length. Its argument
+`near` keeps a flight on the correct stretch if two stretches are close to each other.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from nav_pkg.core import DataError
 
 SEARCH_WINDOW = 5.0
-"""How far before and behind `near` a projection is looked for, metres along the loop."""
+"""Half width of the search window around `near`, metres along the loop."""
 
 
 class Projection(NamedTuple):
-    """The nearest point of the route: arc length in [0, length), and offset to the left, metres."""
+    """The nearest point of the route: arc length in [0, length) and offset to the left, metres."""
 
     s: float
     offset: float
@@ -33,13 +33,13 @@ class RoutePose(NamedTuple):
 
 
 class Route:
-    """A closed polyline; s = 0 at the first waypoint, growing in the direction of travel.
+    """A closed polyline; s = 0 at the first waypoint and increases in the direction of travel.
 
     Args:
-        waypoints: float64 (W, 2), world frame, metres; at least three, the last joins the first.
+        waypoints: float64 (W, 2), world frame, metres; at least three. The last is connected to the first.
 
     Raises:
-        DataError: fewer than three waypoints, one that is not finite, or two equal neighbours.
+        DataError: there are fewer than three waypoints, one is not finite, or two neighbours are equal.
     """
 
     def __init__(self, waypoints: np.ndarray) -> None:
@@ -60,16 +60,16 @@ class Route:
         self.length = float(lengths.sum())
 
     def project(self, x: float, y: float, near: Optional[float] = None) -> Projection:
-        """The nearest point of the route.
+        """Project a position onto the route: find the nearest point.
 
         Args:
             x: metres, world frame.
             y: metres, world frame.
-            near: only look within SEARCH_WINDOW metres of this arc length (any number; it is
-                taken round the loop). None: the whole loop.
+            near: search only within SEARCH_WINDOW metres of this arc length (any number; it is taken
+                modulo the length). None: search the whole loop.
 
         Raises:
-            ValueError: a number that is not finite.
+            ValueError: an argument is not finite.
         """
         if not (math.isfinite(x) and math.isfinite(y) and (near is None or math.isfinite(near))):
             raise ValueError(f"cannot project ({x}, {y}) near {near} onto the route: not finite")
@@ -78,7 +78,7 @@ class Route:
         low, high = np.zeros_like(along), self._lengths.copy()
         offset_of_turn = np.zeros_like(along)
         if near is not None and self.length > 2 * SEARCH_WINDOW:
-            # Each segment once a turn, so that a window over the end of the loop finds its start.
+            # Three copies of each segment, one per turn: a window across the end of the loop finds its start.
             near %= self.length
             turns = np.repeat([-self.length, 0.0, self.length], len(along))
             relative = np.tile(relative, (3, 1))
@@ -101,7 +101,7 @@ class Route:
         return Projection(s if s < self.length else 0.0, float(math.copysign(distance[best], left)))
 
     def pose_at(self, s: float) -> RoutePose:
-        """The point at an arc length (any number; it is taken round the loop) and its heading."""
+        """Point and heading at an arc length (any number; it is taken modulo the length)."""
         s = s % self.length
         index = int(np.searchsorted(self._starts, s, side="right")) - 1
         unit = self._units[index]
@@ -109,5 +109,5 @@ class Route:
         return RoutePose(float(x), float(y), math.atan2(unit[1], unit[0]))
 
     def arc_of_waypoint(self, index: int) -> float:
-        """The arc length at which a waypoint lies, metres."""
+        """The arc length of a waypoint, metres."""
         return float(self._starts[index % len(self._starts)])

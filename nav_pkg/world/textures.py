@@ -1,7 +1,7 @@
-"""Surfaces drawn by code: plaster, linoleum, ceiling tiles, and the tools that draw them.
+"""Procedural textures: plaster, linoleum, ceiling tiles, and drawing functions.
 
-Every picture is a float array (height, width, 3) in 0..1, a pure function of its seed, and wraps
-round where its surface is tiled. Fonts and image files of others are not used.
+Every picture is a float array (height, width, 3) in 0..1 and a pure function of its seed. Pictures of tiled
+surfaces wrap around. No fonts or image files are used.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 WALL_TILE = 10.0
-"""Length of wall that one plaster picture covers, metres; it covers the whole height."""
+"""Length of wall covered by one plaster picture, metres; the picture covers the whole height."""
 FLOOR_TILE = 4.0
-"""Side of the floor that one linoleum picture covers, metres."""
+"""Side length of the floor area covered by one linoleum picture, metres."""
 CEILING_TILE = 2.4
-"""Side of the ceiling that one picture covers, metres: four tiles of 0.6 m."""
+"""Side length of the ceiling area covered by one picture, metres: four tiles of 0.6 m."""
 WALL_SIZE = (512, 2048)
 FLOOR_SIZE = (512, 512)
 CEILING_SIZE = (256, 256)
 
-# One paint a corridor: upper wall, band up to the hand rail, skirting. Muted as in a real
-# building, yet apart enough that a person can name the corridor from a single picture.
+# One paint per corridor: upper wall, band up to the hand rail, skirting. The colours are muted as in a real
+# building, but different enough to recognise the corridor from a single picture.
 PAINTS = (
     ((0.87, 0.83, 0.73), (0.74, 0.66, 0.50), (0.30, 0.25, 0.20)),
     ((0.80, 0.84, 0.86), (0.55, 0.65, 0.72), (0.22, 0.26, 0.30)),
@@ -33,10 +33,10 @@ SKIRTING = 0.10
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], grain: tuple[float, float]) -> np.ndarray:
-    """Smooth noise that wraps round, zero mean, unit deviation.
+    """Smooth periodic noise with zero mean and unit standard deviation.
 
     Args:
-        rng: source of the numbers.
+        rng: random number generator.
         shape: height and width in pixels.
         grain: size of the blobs vertically and horizontally, pixels.
     """
@@ -78,14 +78,14 @@ def plaster(rng: np.random.Generator, paint: tuple) -> np.ndarray:
     shape = WALL_SIZE
     upper, band, skirting = (np.array(colour) for colour in paint)
     height = 2.5 * (1 - (np.arange(shape[0]) + 0.5) / shape[0])[:, None, None]
-    # The painter's edge wavers by a millimetre or two.
+    # The edge of the paint varies by one or two millimetres.
     edge = BAND_TOP + 0.0015 * noise(rng, (1, shape[1]), (1, 40))[0][None, :, None]
     image = np.where(height > edge, upper, band)
     image = np.where(np.abs(height - edge) < 0.012, 0.55 * band, image)
     relief = noise(rng, shape, (3, 3)) * 0.010 + noise(rng, shape, (14, 10)) * 0.010
     stain = noise(rng, shape, (70, 160)) * 0.020 + noise(rng, shape, (220, 420)) * 0.025
     image = image * (1 + relief + stain)[..., None]
-    # Scuffs: thin streaks, nearly level, where trolleys and bags rub.
+    # Scuffs: thin, nearly horizontal streaks at the height of trolleys and bags.
     streaks = noise(rng, shape, (2, 60))
     where = np.exp(-(((height[..., 0] - 0.55) / 0.30) ** 2))
     image *= (1 - 0.35 * where * np.clip(streaks - 1.9, 0, 1))[..., None]
@@ -102,7 +102,7 @@ def plaster(rng: np.random.Generator, paint: tuple) -> np.ndarray:
 
 
 def _crack(rng: np.random.Generator, image: np.ndarray) -> None:
-    """A hair crack: a random walk downwards."""
+    """Draw a fine crack: a random walk downwards."""
     row, column = int(rng.integers(10, 220)), float(rng.integers(0, image.shape[1]))
     for _ in range(int(rng.integers(40, 150))):
         image[row, int(column) % image.shape[1]] *= 0.72
@@ -111,7 +111,7 @@ def _crack(rng: np.random.Generator, image: np.ndarray) -> None:
 
 
 def _socket(image: np.ndarray, left: float, height: float) -> None:
-    """A pale plate of 8 cm with two holes: a socket or a switch."""
+    """Draw a pale plate of 8 cm with two holes: a socket or a switch."""
     row, wide, tall = 1 - height / 2.5, 0.08 / WALL_TILE, 0.08 / 2.5
     fill(image, row, left, row + tall, left + wide, (0.60, 0.60, 0.58))
     fill(image, row + 0.003, left + 0.0006, row + tall - 0.005, left + wide - 0.0006, (0.95, 0.95, 0.92))
@@ -121,7 +121,7 @@ def _socket(image: np.ndarray, left: float, height: float) -> None:
 
 
 def linoleum(rng: np.random.Generator) -> np.ndarray:
-    """A linoleum floor: clouded, speckled, with welded seams every 2 m; it wraps round."""
+    """A linoleum floor, clouded and speckled, with welded seams every 2 m; it wraps around."""
     shape = FLOOR_SIZE
     image = plain(shape, (0.50, 0.47, 0.42))
     image *= (1 + 0.05 * noise(rng, shape, (60, 60)) + 0.03 * noise(rng, shape, (9, 22)))[..., None]
@@ -137,7 +137,7 @@ def linoleum(rng: np.random.Generator) -> np.ndarray:
 
 
 def ceiling_tiles(rng: np.random.Generator) -> np.ndarray:
-    """Mineral fibre tiles of 0.6 m in a grid of rails; it wraps round."""
+    """Mineral fibre tiles of 0.6 m in a grid of rails; the picture wraps around."""
     shape = CEILING_SIZE
     image = plain(shape, (0.88, 0.88, 0.85))
     tile = shape[0] // 4
