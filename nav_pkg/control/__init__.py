@@ -1,4 +1,4 @@
-"""Control: seeds, the expert, height keeping, command mixing with noise, and the control delay."""
+"""Control: seeds, the expert, height control, command mixing with noise, and the control delay."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The last word before a robot: which command goes out, and why it is not the network's.
+"""The last check before a robot: selects the command to send, and the reason if it is not the network's.
 
-A real robot does not wait for answers. Whatever fails before it (the camera, the network, the joystick,
-a clock) must end in a zero command within a known time, never in the last command for ever.
+A real robot does not wait for answers. Any failure before it (camera, network, joystick, clock) must lead
+to a zero command within a known time; the last command must never be repeated without end.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy as np
 from nav_pkg.core import Command, DataError, UsageError
 
 CLOCK_JUMP = 1.0
-"""Seconds by which the stamps of images may go backwards before that means another clock."""
+"""Seconds by which the stamps of images may go backwards; a larger jump means another clock."""
 
 
 class Reason(str, enum.Enum):
-    """Why another command than the network's goes out."""
+    """Reason for sending another command than the network's."""
 
     NO_JOYSTICK = "no_joystick"
-    """No message of the joystick yet, or none for longer than the limit."""
+    """No joystick message yet, or none for longer than the limit."""
     DEADMAN = "deadman"
-    """The deadman button is not pressed, or was held while the joystick was lost and not released since."""
+    """The deadman button is not pressed, or was held while the joystick was lost and is not released yet."""
     NO_COMMAND = "no_command"
     """The network has not answered an image yet (or not since the clock was set back)."""
     STALE_COMMAND = "stale_command"
-    """The network's last command came too long ago."""
+    """The network's last command is too old."""
     STALE_IMAGE = "stale_image"
-    """The image that the command answers is too old, or no newer than the one before."""
+    """The image of the command is too old, or not newer than the image before."""
     NOT_FINITE = "not_finite"
-    """The network's command is not a number or infinite."""
+    """The network's command is nan or infinite."""
     LIMITED = "limited"
-    """The command was over a speed limit: the limit goes out, not zero."""
+    """The command exceeds a speed limit; the limited command is sent, not zero."""
 
     def __str__(self) -> str:
         return self.value
@@ -44,11 +44,11 @@ class Reason(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest absolute command on each axis, and how the robot wants it.
+    """The largest absolute command on each axis, and the scale to the robot's units.
 
     Attributes:
         most: m/s forward, left, up, and rad/s.
-        scale: what each axis is multiplied by last: 1 for a robot that takes m/s and rad/s.
+        scale: factor applied to each axis last: 1 for a robot that takes m/s and rad/s.
     """
 
     most: Command
@@ -56,14 +56,14 @@ class Limits:
 
     @staticmethod
     def from_robot(name: str, description: Mapping[str, Any]) -> Limits:
-        """The limits in a robot file: `guard: {limits: {x, y, z, yaw}, scale: {x, y, z, yaw}}`.
+        """Read the limits of a robot file: `guard: {limits: {x, y, z, yaw}, scale: {x, y, z, yaw}}`.
 
         Args:
             name: of the robot, for errors.
             description: the file's content.
 
         Raises:
-            DataError: a limit is missing or no number of 0 or more; a scale is no finite number.
+            DataError: a limit is missing, not a finite number or below 0; a scale is not a finite number.
         """
         guard = description.get("guard")
         guard = guard if isinstance(guard, dict) else {}
@@ -90,21 +90,21 @@ class Limits:
         return Limits(*(Command(*(values[key, a] for a in Command._fields)) for key in ("limits", "scale")))
 
     def apply(self, command: Command) -> Command:
-        """A finite command within the limits, not yet scaled."""
+        """Limit a finite command; does not scale it."""
         return Command(*(min(max(value, -most), most) for value, most in zip(command, self.most)))
 
     def scaled(self, command: Command) -> Command:
-        """The command in the robot's own units."""
+        """Convert a command to the robot's own units."""
         return Command(*(value * scale for value, scale in zip(command, self.scale)))
 
 
 class Decision(NamedTuple):
-    """What goes out.
+    """The command to send.
 
     Attributes:
         command: in the robot's own units.
-        reason: why it is not the network's; None when it is.
-        begins: whether the reason is another than a period ago.
+        reason: why the command is not the network's; None if it is.
+        begins: whether the reason differs from that of the last period.
     """
 
     command: Command
@@ -113,7 +113,7 @@ class Decision(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """The network's last command: what, for an image of when (ROS time), arrived when (`now`)."""
+    """The network's last command, the stamp of its image (ROS time) and its arrival (`now`)."""
 
     command: Command
     stamp: float
@@ -121,29 +121,30 @@ class _Answer(NamedTuple):
 
 
 class CommandGuard:
-    """Decides, once a period, which command goes to the robot.
+    """Decides, once per period, which command to send to the robot.
 
-    Two clocks: `now` is any steady clock, by which silence is measured (it goes on when a simulator
-    stands still); `clock` is ROS time, in which images are stamped.
+    It uses two clocks. `now` is any steady clock and measures the time since a message; it continues when a
+    simulator is paused. `clock` is ROS time, the clock of the images' stamps.
 
-    Every limit is kept one period early: what would be too old before the next decision is too old. So
-    zero is out within the limit after the last good message.
+    Every limit applies one period early: a message that would be too old at the next decision is too old now.
+    Zero is therefore sent within the limit after the last good message.
 
     Attributes:
         counts: how often each reason began.
-        outputs: decisions in all; `replaced`: how many of them for each reason.
+        outputs: total number of decisions.
+        replaced: number of decisions with each reason.
         clock_resets: how often a clock was set back.
 
     Args:
-        limits: of the robot.
-        period: seconds from one decision to the next.
-        command_limit: seconds without a new command after which zero goes out.
-        image_limit: age in seconds of the answered image from which zero goes out; 0: not looked at, for
-            cameras whose stamps are of a clock of their own.
-        joystick_limit: seconds without a joystick message after which zero goes out.
+        limits: limits of the robot.
+        period: seconds between decisions.
+        command_limit: seconds without a new command after which zero is sent.
+        image_limit: age of the answered image, seconds, from which zero is sent; 0: not checked, for
+            cameras whose stamps are from another clock.
+        joystick_limit: seconds without a joystick message after which zero is sent.
 
     Raises:
-        UsageError: a limit or period that can't be.
+        UsageError: a limit or the period is out of range.
     """
 
     def __init__(
@@ -182,25 +183,25 @@ class CommandGuard:
         self.clock_resets = 0
 
     def joystick(self, pressed: bool, now: float) -> None:
-        """Take a joystick message.
+        """Process a joystick message.
 
         Args:
-            pressed: whether the deadman button is.
+            pressed: whether the deadman button is pressed.
             now: seconds on the steady clock.
         """
         if self._lost(now):
-            # A hand that was on the button when the joystick came back is not a hand that says go.
+            # A button that is already pressed when the joystick returns does not count as permission to fly.
             self._must_release = math.isfinite(self._heard)
         self._heard, self._pressed = now, pressed
         if not pressed:
             self._must_release = False
 
     def answer(self, command: Command, stamp: float, now: float, clock: float) -> None:
-        """Take a command of the network.
+        """Process a command of the network.
 
         Args:
-            command: body frame, m/s and rad/s; may be not finite.
-            stamp: ROS time of the image that it answers, seconds.
+            command: body frame, m/s and rad/s; may be non-finite.
+            stamp: ROS time of the image that the command is based on, seconds.
             now: seconds on the steady clock.
             clock: ROS time, seconds.
         """
@@ -209,7 +210,7 @@ class CommandGuard:
         if last is not None and stamp < last.stamp - CLOCK_JUMP:
             self._reset()
         elif last is not None and stamp <= last.stamp:
-            # An image that stands still is no news of the world, however often it is answered.
+            # A repeated image has no new information, however often the network answers it.
             self._repeated = True
             return
         self._repeated = False
@@ -217,7 +218,7 @@ class CommandGuard:
         self._latencies.append(clock - stamp)
 
     def decide(self, now: float, clock: float) -> Decision:
-        """What goes out now; called once a period.
+        """Decide which command to send now; called once per period.
 
         Args:
             now: seconds on the steady clock.
@@ -241,7 +242,7 @@ class CommandGuard:
         return Decision(command, reason, begins)
 
     def latency(self) -> Optional[Dict[str, float]]:
-        """Seconds from an image's stamp to its command's arrival here; None before the first.
+        """Latency from an image's stamp to the arrival of its command, seconds; None before the first.
 
         Returns:
             `p50`, `p99`, `max`, and `count`.
@@ -265,14 +266,14 @@ class CommandGuard:
             return Reason.NO_COMMAND
         if now - answer.arrived + self._period > self._command_limit:
             return Reason.STALE_IMAGE if self._repeated else Reason.STALE_COMMAND
-        # a stamp from the future is of another clock, and says as little about the image's age
+        # a stamp in the future is from another clock, and gives no age of the image either
         age = abs(clock - answer.stamp) + self._period
         if self._image_limit and age > self._image_limit:
             return Reason.STALE_IMAGE
         return None if answer.command.finite else Reason.NOT_FINITE
 
     def _look_at(self, clock: float) -> None:
-        """Begin anew when ROS time was set back (a simulator or a bag that began again)."""
+        """Reset when ROS time was set back (a restarted simulator or bag)."""
         if clock < self._clock:
             self._reset()
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The control delay: how long a command takes until the robot executes it, in simulated time."""
+"""The control delay: the simulated time until the robot executes a command."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Tuple
 from nav_pkg.core import CONTROL_PERIOD_NS, Command, UsageError
 
 Segment = Tuple[Command, int]
-"""A command and for how long it is executed, nanoseconds."""
+"""A command and the duration of its execution, nanoseconds."""
 
 
 class CommandDelay:
-    """Delays commands by a fixed time, a fraction of a control period or several of them.
+    """Delays commands by a fixed time, a fraction of a control period or several periods.
 
-    Every control period one command is pushed. The robot goes on executing what it has until the
-    pushed command's time comes. With a delay of one period (the default elsewhere) the command
-    that answers an image is executed from the next image on.
+    One command is pushed in every control period. The robot executes its current command until the
+    pushed command takes effect. With a delay of one period (the default elsewhere) the command
+    for an image is executed from the next image on.
 
     Args:
         delay_ns: nanoseconds of simulated time, 0 or more.
         period_ns: the control period, nanoseconds.
 
     Raises:
-        UsageError: a negative or fractional number, or no period.
+        UsageError: the delay is negative or not an integer, or the period is not a positive integer.
     """
 
     def __init__(self, delay_ns: int, period_ns: int = CONTROL_PERIOD_NS) -> None:
@@ -44,17 +44,17 @@ class CommandDelay:
         return self.delay_ns / 1e9
 
     def reset(self, initial: Command = Command()) -> None:  # noqa: B008 (immutable)
-        """Begin a run: the robot executes `initial` until the first pushed command's time comes."""
+        """Begin a run: the robot executes `initial` until the first pushed command takes effect."""
         self._current = initial
-        # Commands on their way, oldest first, with the time until each takes effect.
+        # Pending commands, oldest first, with the time until each takes effect.
         self._pending: collections.deque[tuple[int, Command]] = collections.deque()
 
     def push(self, command: Command) -> list[Segment]:
-        """Send a command now and say what the robot executes during the period that begins now.
+        """Send a command now; return what the robot executes during the period that begins now.
 
         Returns:
-            Segments in order, each longer than zero, together exactly one period. A command whose
-            time is the end of the period opens the next one.
+            Segments in order, each longer than zero, together exactly one period. A command that takes
+            effect at the end of the period is the first of the next one.
         """
         self._pending.append((self.delay_ns, command))
         segments: list[Segment] = []

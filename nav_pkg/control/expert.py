@@ -1,9 +1,9 @@
-"""The expert: waypoints to follow, walls to avoid, a height to keep.
+"""The expert: follows waypoints, avoids walls and keeps a height.
 
-The behaviour arbitration expert of Kelchtermans & Tuytelaars (2018-2019): two behaviours each vote
+This is the behaviour arbitration expert of Kelchtermans & Tuytelaars (2018-2019): two behaviours vote
 for left (+1), straight on (0) or right (-1), and the turn is their weighted sum. A continuous
-variant follows the route by pursuit instead, for labels without the limit cycle of bang-bang
-control round its dead band.
+variant follows the route by pursuit instead: its labels lack the limit cycle of bang-bang control around
+its dead band.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from nav_pkg.core import Command, DataError, Pose, UsageError
 from nav_pkg.world import FloorPlan
 
 FIELD = math.radians(50)
-"""How far to either side the lidar is looked at, radians."""
+"""Part of the lidar scan used, to either side, radians."""
 
 FRONT = math.radians(20)
 """Half width of the centre sector, radians."""
 
 CLIP = 5.0
-"""Ranges beyond this look alike, metres; what returned nothing counts as this far."""
+"""Ranges are clipped at this distance, metres; rays without a return count as this far."""
 
 DEAD_BAND = math.radians(5)
-"""Bearing errors up to this need no turn, radians."""
+"""Largest bearing error that needs no turn, radians."""
 
 TURNING = 0.3
-"""Turns beyond this are flown at the turn speed, rad/s."""
+"""Yaw rate above which the turn speed is flown, rad/s."""
 
 LOOK_AHEAD = 1.2
 """Distance along the route to the point that the continuous expert pursues, metres."""
@@ -40,10 +40,10 @@ PURSUIT_GAIN = 1.5
 """Turn per bearing error of the continuous expert, (rad/s)/rad."""
 
 NEAR = 2.0
-"""Clearance ahead at which the continuous expert's avoidance sets in, metres."""
+"""Clearance ahead at which the continuous expert starts to avoid, metres."""
 
 _TINY = 1e-9
-"""Radians or metres by which rounding may miss an edge."""
+"""Tolerance for rounding at an edge, radians or metres."""
 
 
 class Sectors(NamedTuple):
@@ -57,8 +57,8 @@ class Sectors(NamedTuple):
 def sectors(scan: np.ndarray) -> Sectors:
     """The nearest obstacle to the left (20 to 50 degrees), ahead (within 20) and to the right.
 
-    The ray on the border of two sectors belongs to the centre one. Ranges are clipped at 5 m;
-    ranges of 0 and below, NaN and inf count as 5 m (nothing returned); -inf counts as 0 m
+    A ray on the border of two sectors belongs to the centre sector. Ranges are clipped at 5 m;
+    ranges of 0 and below, NaN and inf count as 5 m (no return); -inf counts as 0 m
     (nearer than the lidar can measure, REP 117).
 
     Args:
@@ -66,7 +66,7 @@ def sectors(scan: np.ndarray) -> Sectors:
             counter-clockwise.
 
     Raises:
-        DataError: not one row of rays, or too few rays to fill the sectors.
+        DataError: the scan is not one row of rays, or has too few rays to fill the sectors.
     """
     ranges = np.asarray(scan, dtype=np.float64)
     if ranges.ndim != 1 or len(ranges) < 2:
@@ -87,9 +87,9 @@ def sectors(scan: np.ndarray) -> Sectors:
 
 
 def avoidance(found: Sectors) -> int:
-    """The vote of avoidance: 0 where ahead is as free as anywhere, else towards the freest sector.
+    """The vote of avoidance: 0 if no side is freer than ahead, else towards the freest sector.
 
-    Left (+1) where left and right are equally free and freer than ahead.
+    Left (+1) if left and right are equally free and freer than ahead.
     """
     if found.centre >= max(found.left, found.right):
         return 0
@@ -97,10 +97,10 @@ def avoidance(found: Sectors) -> int:
 
 
 def graded_avoidance(found: Sectors) -> float:
-    """The same vote without jumps, in [-1, 1].
+    """The vote of avoidance without jumps, in [-1, 1].
 
-    It grows with how much freer the freest side is than ahead (fully at 1 m), and with how near
-    the obstacle ahead is (from nothing at 2 m to fully at 0 m).
+    It grows with the difference between the freest side and ahead (fully at 1 m), and with the nearness of
+    the obstacle ahead (from nothing at 2 m to fully at 0 m).
     """
     vote = avoidance(found)
     freer = max(found.left, found.right) - found.centre
@@ -113,34 +113,34 @@ def bearing_error(pose: Pose, x: float, y: float) -> float:
 
 
 class Expert:
-    """Flies a world's route for ever, one command a frame.
+    """Flies a world's route without end, one command per frame.
 
-    Waypoints: the next one is the target until the robot is within the plan's reached distance of
-    it; in that frame the vote is 0, and the following waypoint becomes the target. The list is
-    cyclic. The vote is 0 within the dead band of 5 degrees, its edges included, else the sign of
-    the shortest rotation (left, when the target lies exactly behind).
+    Waypoints: the robot flies to a target waypoint until it is within the plan's reached distance of
+    it. In that frame the vote is 0, and the next waypoint becomes the target. The list is cyclic. The
+    vote is 0 within the dead band of 5 degrees, including its edges; otherwise it is the sign of the
+    shortest rotation (left, if the target lies exactly behind).
 
-    A waypoint that is missed: when the robot's projection onto the route has come further past the
-    target than the reached distance, the target is given up for the following one, in the same
-    frame. Without this rule, which the original lacks, a robot that passes a waypoint at 0.6 m
-    turns back and may circle round it for ever, since its turning circle (speed over turn, 0.8 m)
-    is larger than the distance to reach. The rule never acts while waypoints are being reached.
+    Missed waypoints: if the robot's projection onto the route is further past the target than the
+    reached distance, the next waypoint becomes the target, in the same frame. The original lacks this
+    rule. Without it, a robot that passes a waypoint at 0.6 m turns back and may circle around it
+    forever, because its turning circle (speed over turn, 0.8 m) is larger than the reached distance. The
+    rule has no effect while waypoints are reached.
 
     Args:
         plan: the world.
         speed: forward speed, m/s.
         turn_speed: forward speed while turning at more than 0.3 rad/s, m/s; 0 turns on the spot.
-        height: to be kept, metres; None for a robot that stays on the floor.
+        height: height to keep, metres; None for a robot that stays on the floor.
         continuous: pursue a point on the route ahead, turn in proportion to its bearing, and keep
-            the height smoothly; waypoints and dead band play no part.
-        goto_weight: the share of waypoint following in the turn, in [0, 1]; None for the plan's.
-        reverse: fly the loop the other way round.
+            the height smoothly; waypoints and the dead band are not used.
+        goto_weight: share of waypoint following in the turn, in [0, 1]; None for the plan's.
+        reverse: fly the loop in the opposite direction.
 
     Attributes:
-        target: index of the waypoint being flown to.
+        target: index of the target waypoint.
 
     Raises:
-        UsageError: a speed or height that is not a positive number, or a weight outside [0, 1].
+        UsageError: a speed or height is not a positive number, or a weight is outside [0, 1].
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Expert:
         return "continuous" if self.continuous else "bang_bang"
 
     def reset(self, pose: Pose) -> None:
-        """Begin at a pose, at the waypoint that lies next along the route in the direction of travel.
+        """Start at a pose; the target is the next waypoint along the route in the direction of travel.
 
         Raises:
             DataError: the position is not finite.
@@ -188,22 +188,22 @@ class Expert:
             raise DataError(f"the expert cannot begin at ({pose.x}, {pose.y}): not a position")
         self._tracker.reset(pose.x, pose.y)
         ways = [self._tracker.ahead(arc) for arc in self._arcs]
-        # A waypoint right here is behind us; the one after it is next.
+        # A waypoint at this position counts as passed; the one after it is next.
         ways = [way if way > _TINY else self.plan.route.length for way in ways]
         self.target = int(np.argmin(ways))
         self._target_at = ways[self.target]
         self._ready = True
 
     def command(self, scan: np.ndarray | None, pose: Pose) -> Command:
-        """The command of a frame. The first call after making resets the expert to its pose.
+        """The command of a frame. The first call resets the expert to its pose.
 
         Args:
             scan: lidar ranges as in `core.Observation`; None: no avoidance.
             pose: ground truth, world frame.
 
         Returns:
-            Command: x speed, y 0, z of the height keeper, yaw in [-1, 1]. Not a number in every
-            part where the pose is not finite, which mixing replaces by zero and counts.
+            Command: x speed, y 0, z from the height keeper, yaw in [-1, 1]. All parts are nan if the
+            pose is not finite; mixing replaces such a command by zero and counts it.
 
         Raises:
             DataError: the scan is not one row of ranges.
@@ -220,13 +220,13 @@ class Expert:
         else:
             goto = float(self._follow(pose))
             avoid = 0.0 if found is None else float(avoidance(found))
-        # Rounded, so that 0.9 * 1 - 0.1 * 1 is the label 0.8 and not 0.8000000000000002.
+        # Rounded: 0.9 * 1 - 0.1 * 1 must give the label 0.8, not 0.8000000000000002.
         yaw = round(self.goto_weight * goto + (1 - self.goto_weight) * avoid, 12) + 0.0
         forward = self.turn_speed if abs(yaw) > TURNING else self.speed
         return Command(forward, 0.0, self.height_keeper.command(pose.z), yaw)
 
     def _follow(self, pose: Pose) -> int:
-        """The vote of waypoint following; moves the target on."""
+        """The vote of waypoint following; may advance the target."""
         reach = self.plan.reached_distance
         for _ in self._arcs:
             if self._tracker.travelled - self._target_at <= reach:
@@ -243,7 +243,7 @@ class Expert:
         return -1 if -math.pi + _TINY < error < 0 else 1
 
     def _advance(self) -> None:
-        """Take the following waypoint as the target."""
+        """Make the next waypoint the target."""
         last = self._arcs[self.target]
         self.target = (self.target + (-1 if self.reverse else 1)) % len(self._arcs)
         way = self._arcs[self.target] - last

@@ -1,4 +1,4 @@
-"""Keeping a height by vertical velocity commands."""
+"""Height control by vertical velocity commands."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import math
 from nav_pkg.core import UsageError
 
 BAND = 0.1
-"""Half width of the band round the height in which bang-bang control rests, metres."""
+"""Half width of the band around the height in which bang-bang control commands 0, metres."""
 
 SPEED = 1.0
-"""Vertical speed of bang-bang control and limit of the smooth one, m/s."""
+"""Vertical speed of bang-bang control, and limit of smooth control, m/s."""
 
 GAIN = 1.0
 """Gain of smooth control, 1/s: a time constant of 1 s stays stable with 0.5 s of delay."""
 
 
 class FloorKeeper:
-    """Stands in for a height keeper where a robot stays on the floor and has no height to keep."""
+    """Replaces a height keeper for a robot that stays on the floor."""
 
     def command(self, z: float) -> float:
-        """No vertical velocity, whatever the height, m/s; not a number where `z` is none."""
+        """Return zero vertical velocity at any height, m/s; nan if `z` is not finite."""
         return 0.0 if math.isfinite(z) else math.nan
 
 
 class HeightKeeper:
     """Keeps a height from ground truth.
 
-    Bang-bang: +speed below the band, -speed above it, 0 in it, the edges included (the height
+    Bang-bang: +speed below the band, -speed above it, 0 inside it, including the edges (the height
     control of the behaviour arbitration expert of Kelchtermans & Tuytelaars). Smooth: proportional
     to the error, limited to the same speed.
 
@@ -39,7 +39,7 @@ class HeightKeeper:
         gain: 1/s (smooth only).
 
     Raises:
-        UsageError: a number that is not finite, or not positive.
+        UsageError: a number is not finite, or not positive.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HeightKeeper:
         self.gain = gain
 
     def command(self, z: float) -> float:
-        """The vertical velocity at a height, m/s upwards; not a number where `z` is none."""
+        """The vertical velocity at a height, m/s upwards; nan if `z` is not finite."""
         if not math.isfinite(z):
             return math.nan
         if self.smooth:

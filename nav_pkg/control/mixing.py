@@ -1,4 +1,4 @@
-"""Mixing the expert's and the learner's commands, with noise, exploration and limits."""
+"""Mix the expert's and the learner's commands, with noise, exploration and limits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Limits:
     """Largest magnitude of each part of a command.
 
     Attributes:
-        x: forwards and backwards, m/s; what a flight may be asked for (Schedule.check), so that
-            every speed that is accepted is flown.
+        x: forwards and backwards, m/s; equal to the largest speed of a flight (Schedule.check): every
+            accepted speed can be flown.
         y: sideways, m/s.
         z: vertically, m/s.
         yaw: rad/s; the action space of learning is [-1, 1].
@@ -30,14 +30,14 @@ class Limits:
     yaw: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse limits that are no limits."""
+        """Refuse invalid limits."""
         for name in ("x", "y", "z", "yaw"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"the limit of {name} must be a number >= 0, not {value}")
 
     def clip(self, command: Command) -> Command:
-        """The command within the limits."""
+        """Clip a command to the limits."""
         bounds = (self.x, self.y, self.z, self.yaw)
         return Command(*(max(-b, min(b, float(v))) for v, b in zip(command, bounds)))
 
@@ -45,26 +45,26 @@ class Limits:
 class Mixer:
     """Selects the command of every frame.
 
-    With probability alpha the expert's command is taken, else the learner's. With probability
+    With probability alpha it is the expert's command, otherwise the learner's. With probability
     epsilon the learner's turn is then replaced by one drawn uniformly within the limit
     (epsilon-greedy exploration; the expert never explores). Noise is added and the result clipped.
-    A command that is missing or not finite is replaced by zero, without noise: a robot that nobody
-    steers stands still. It is never replaced by the other one's command, which would change alpha.
+    A command that is missing or not finite is replaced by zero, without noise: a robot without a
+    command stands still. It is never replaced by the other's command, which would change alpha.
 
-    The draws of a frame are a pure function of the run seed and the frame's index. Picking,
-    exploring and noise use separate streams, so that switching one on leaves the others alone.
+    The draws of a frame are a pure function of the run seed and the frame's index. Selection, exploration
+    and noise use separate streams: enabling one does not change the others.
 
     Args:
-        alpha: 1 for the expert alone, 0 for the learner alone.
+        alpha: 1 for the expert only, 0 for the learner only.
         noise: noise on the executed command; None for none.
         limits: applied last.
         epsilon: probability of exploring.
 
     Attributes:
-        replaced: frames since `reset` in which nobody's command was applied.
+        replaced: frames since `reset` in which a zero command replaced a missing or non-finite one.
 
     Raises:
-        UsageError: a probability outside [0, 1].
+        UsageError: a probability is outside [0, 1].
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Mixer:
         self.reset(0)
 
     def reset(self, run_seed: int) -> None:
-        """Begin a run: frame 0, no replaced commands, draws of this run's seed."""
+        """Begin a run: frame 0, no replaced commands, draws from this run's seed."""
         self._index = 0
         self.replaced = 0
         self._generator = generator(run_seed, "mixing")
@@ -94,7 +94,7 @@ class Mixer:
         self.noise.reset(generator(run_seed, "noise"))
 
     def _draw(self, index: int) -> np.ndarray:
-        """Three numbers in [0, 1) for a frame: pick, explore, the explored turn."""
+        """Three numbers in [0, 1) for a frame: for selection, exploration and the explored turn."""
         while len(self._draws) <= index:
             self._draws.append(self._generator.random(3))
         return self._draws[index]
@@ -106,16 +106,16 @@ class Mixer:
         index: int | None = None,
         overtaken: bool = False,
     ) -> tuple[Command, Actor]:
-        """The command of a frame, and whose it is.
+        """Select the command of a frame; return it with its actor.
 
         Args:
-            expert: the expert's command; None when it is missing.
-            learner: the learner's command; None when it is missing or no learner flies.
-            index: the frame's index in the run; None for the one after the last call's.
-            overtaken: the expert's command is taken whatever is drawn.
+            expert: the expert's command; None if it is missing.
+            learner: the learner's command; None if it is missing or no learner flies.
+            index: the frame's index in the run; None for the frame after the last call's.
+            overtaken: use the expert's command whatever is drawn.
 
         Raises:
-            UsageError: a negative index.
+            UsageError: the index is negative.
         """
         index = self._index if index is None else index
         if index < 0:

@@ -1,7 +1,7 @@
 """Noise on commands: Ornstein-Uhlenbeck, uniform, gaussian or none, per axis.
 
-The sample of a frame is a pure function of the generator's seed and the frame's index: samples are
-drawn in the order of frames and kept, so that asking twice, or skipping frames, shifts nothing.
+The sample of a frame is a pure function of the generator's seed and the frame's index. Samples are drawn in
+the order of frames and stored: repeated or skipped calls do not change the samples of other frames.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ AXES = ("x", "y", "z", "yaw")
 
 
 class Noise:
-    """No noise, and the base of all noise.
+    """No noise, and the base class of all noise.
 
     Args:
         sigma: amplitudes of x, y, z (m/s) and yaw (rad/s).
-        generator: where the samples come from; None until `reset`.
+        generator: source of the samples; None until `reset`.
     """
 
     kind = "none"
@@ -36,7 +36,7 @@ class Noise:
         self.reset(generator)
 
     def reset(self, generator: np.random.Generator | None) -> None:
-        """Begin a run: forget all samples and draw new ones from a fresh generator."""
+        """Begin a run: drop all samples and draw new ones from a fresh generator."""
         self._generator = generator
         self._samples: list = []
 
@@ -44,7 +44,7 @@ class Noise:
         """The noise of a frame: float64 (4,), m/s forward, left, up and rad/s.
 
         Raises:
-            UsageError: the noise was never given a generator, or the index is negative.
+            UsageError: the noise has no generator, or the index is negative.
         """
         if not self.sigma.any():
             return np.zeros(4)
@@ -61,12 +61,12 @@ class Noise:
         return np.zeros(4)
 
     def facts(self) -> dict:
-        """What a run's description says about the noise."""
+        """Facts about the noise for a run's description."""
         return {"kind": self.kind, **{f"sigma_{a}": float(s) for a, s in zip(AXES, self.sigma)}}
 
 
 class Uniform(Noise):
-    """Uniform in [-sigma, sigma)."""
+    """Uniform noise in [-sigma, sigma)."""
 
     kind = "uni"
 
@@ -75,7 +75,7 @@ class Uniform(Noise):
 
 
 class Gaussian(Noise):
-    """Normal with standard deviation sigma."""
+    """Normal noise with standard deviation sigma."""
 
     kind = "gau"
 
@@ -106,7 +106,7 @@ class OrnsteinUhlenbeck(Noise):
         return last - self.theta * last + self.sigma * generator.standard_normal(4)
 
     def facts(self) -> dict:
-        """What a run's description says about the noise."""
+        """Facts about the noise for a run's description."""
         return {**super().facts(), "theta": self.theta}
 
 
@@ -119,19 +119,19 @@ def make_noise(
     theta: float = THETA,
     generator: np.random.Generator | None = None,
 ) -> Noise:
-    """Noise of a kind.
+    """Create noise of a kind.
 
     Args:
-        kind: `ou`, `uni`, `gau` or `none` (whose amplitudes play no part: evaluation switches noise off).
-        sigma_x: amplitude forward, m/s; what it means depends on the kind.
+        kind: `ou`, `uni`, `gau` or `none` (ignores the amplitudes: evaluation switches noise off).
+        sigma_x: amplitude forward, m/s; its meaning depends on the kind.
         sigma_y: amplitude to the left, m/s.
         sigma_z: amplitude upwards, m/s.
         sigma_yaw: amplitude of the turn, rad/s.
-        theta: pull towards zero of `ou`, in (0, 2) so that it does not grow without bound.
-        generator: where samples come from; may come later with `reset`.
+        theta: pull towards zero of `ou`, in (0, 2): outside, the noise grows without bound.
+        generator: source of the samples; may be set later with `reset`.
 
     Raises:
-        UsageError: an unknown kind, a negative amplitude, or theta out of range.
+        UsageError: the kind is unknown, an amplitude is negative, or theta is out of range.
     """
     sigma = (sigma_x, sigma_y, sigma_z, sigma_yaw)
     for axis, value in zip(AXES, sigma):

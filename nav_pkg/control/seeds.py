@@ -1,7 +1,7 @@
-"""Random streams that do not disturb each other.
+"""Independent random streams.
 
-Every use of chance draws from its own named stream, so that adding one (noise, say) never shifts
-the draws of another (start poses, mixing). A stream is found from the seed and its words alone.
+Every use of randomness draws from its own named stream: adding one (noise, say) never changes the draws of
+another (start poses, mixing). A stream depends only on the seed and its names.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def _number(value: int, what: str) -> int:
 
 
 def _words(stream: tuple) -> list[int]:
-    """Eight 32-bit words that stand for the names of a stream.
+    """Hash the names of a stream to eight 32-bit words.
 
-    SHA-256 rather than Python's `hash`, which differs between processes. Each name is written with
-    its type and length, so that ('a', 'b') and ('ab',), or 1 and '1', are different streams.
+    The hash is SHA-256, because Python's `hash` differs between processes. Each name is hashed with its type
+    and length: ('a', 'b') and ('ab',), or 1 and '1', are different streams.
     """
     digest = hashlib.sha256()
     for word in stream:
@@ -49,26 +49,26 @@ def _words(stream: tuple) -> list[int]:
 
 
 def generator(seed: int, *stream: Word) -> np.random.Generator:
-    """The generator of a named stream.
+    """Create the generator of a named stream.
 
     Args:
         seed: not negative.
-        stream: names of the stream, words or numbers; ('start', 3) is another stream than ('start', 4).
+        stream: names of the stream, words or numbers; ('start', 3) and ('start', 4) are different streams.
 
     Returns:
-        A fresh PCG64 generator, seeded through numpy's SeedSequence; the same on every platform.
+        A new PCG64 generator, seeded through numpy's SeedSequence; the same on every platform.
 
     Raises:
-        UsageError: the seed is negative or not a whole number, or a name is neither word nor number.
+        UsageError: the seed is negative or not an integer, or a name is neither a word nor an integer.
     """
     return np.random.Generator(np.random.PCG64(_sequence(seed, stream)))
 
 
 def run_seed(seed: int, run: int) -> int:
-    """The seed of one run, 32 bits: far apart for neighbouring seeds and runs.
+    """The seed of one run, 32 bits; neighbouring seeds and runs give unrelated values.
 
     Raises:
-        UsageError: a number is negative or not whole.
+        UsageError: a number is negative or not an integer.
     """
     return int(_sequence(seed, ("run", _number(run, "the run number"))).generate_state(1)[0])
 

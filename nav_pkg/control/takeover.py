@@ -1,4 +1,4 @@
-"""The expert takes over when the learner has come into danger, and hands back when it is out of it."""
+"""The expert takes over when the learner is in danger, and hands back when the danger is over."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 from nav_pkg.core import UsageError
 
 HAND_BACK_DISTANCE = 0.5
-"""Share of the distance from the route within which the expert hands back."""
+"""The expert hands back within this share of the takeover distance from the route."""
 HAND_BACK_CLEARANCE = 1.25
-"""Multiple of the distance to a wall beyond which it hands back."""
+"""The expert hands back beyond this multiple of the takeover clearance to a wall."""
 
 
 class Takeover:
-    """Decides, frame by frame, whether the expert has taken over.
+    """Decides, for every frame, whether the expert flies.
 
-    With some way between taking over and handing back, the two do not alternate at the limit.
+    The limits for taking over and handing back differ: the expert and the learner do not alternate at a
+    limit.
 
     Args:
-        distance: metres from the route beyond which the expert takes over; 0: never for that reason.
-        clearance: metres to the nearest obstacle below which it does; 0: never for that reason.
+        distance: metres from the route beyond which the expert takes over; 0 disables this rule.
+        clearance: metres to the nearest obstacle below which the expert takes over; 0 disables this rule.
 
     Attributes:
         active: whether the expert flies now.
-        count: how often it has taken over since `reset`.
+        count: number of takeovers since `reset`.
 
     Raises:
-        UsageError: a limit that is no length.
+        UsageError: a limit is negative or not finite.
     """
 
     def __init__(self, distance: float = 0.0, clearance: float = 0.0) -> None:
@@ -43,11 +44,11 @@ class Takeover:
         self.count = 0
 
     def update(self, deviation: float, clearance: float) -> bool:
-        """Take a frame; whether the expert flies it.
+        """Process a frame; return whether the expert flies it.
 
         Args:
             deviation: distance from the route, metres.
-            clearance: to the nearest obstacle, metres; nan where none is seen.
+            clearance: distance to the nearest obstacle, metres; nan if none is in range.
         """
         clear = math.inf if math.isnan(clearance) else clearance
         far = self.distance > 0 and deviation > self.distance
@@ -61,5 +62,5 @@ class Takeover:
         return self.active
 
     def facts(self) -> dict[str, Any]:
-        """What a run's description says about it."""
+        """The limits, for a run's description."""
         return {"distance": self.distance, "clearance": self.clearance}

@@ -1,4 +1,4 @@
-"""Where a robot is along a cyclic route, counted over the end of the loop without jumps."""
+"""Position of a robot along a cyclic route, counted across the end of the loop without jumps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from nav_pkg.world import Route
 
 
 class RouteTracker:
-    """Follows a robot along a route.
+    """Tracks a robot along a route.
 
-    A position is projected near the last one, so that a flight never jumps to another stretch of
-    the route that happens to be close, and every change is taken the short way round the loop.
+    A position is projected near the last one: it never jumps to another part of the route that happens to
+    be close. Every change is taken the short way around the loop.
 
     Args:
         route: the loop.
         reverse: count against the route's direction of travel.
 
     Attributes:
-        s: where the robot is, arc length in [0, length), metres, in the route's own direction.
-        offset: how far beside the route, metres, positive to the left of its own direction.
+        s: position on the route, arc length in [0, length), metres, in the route's own direction.
+        offset: distance beside the route, metres, positive to the left of its own direction.
         travelled: metres since `reset` in the direction of travel; negative after flying the wrong way.
     """
 
@@ -29,12 +29,12 @@ class RouteTracker:
         self.travelled = 0.0
 
     def reset(self, x: float, y: float) -> None:
-        """Begin at a position in metres, looked for on the whole loop."""
+        """Start at a position in metres, projected onto the whole loop."""
         self.s, self.offset = self.route.project(x, y)
         self.travelled = 0.0
 
     def update(self, x: float, y: float) -> float:
-        """Move to a position in metres; returns `travelled`."""
+        """Move to a position in metres; return `travelled`."""
         s, self.offset = self.route.project(x, y, near=self.s)
         length = self.route.length
         step = (s - self.s + length / 2) % length - length / 2
@@ -43,7 +43,7 @@ class RouteTracker:
         return self.travelled
 
     def ahead(self, s: float) -> float:
-        """Metres from here to an arc length in the direction of travel, in [0, length)."""
+        """Metres from the current position to an arc length in the direction of travel, in [0, length)."""
         way = (self.s - s if self.reverse else s - self.s) % self.route.length
         # `%` of a tiny negative number may round to the length itself.
         return way if way < self.route.length else 0.0

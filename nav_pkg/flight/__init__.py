@@ -1,1 +1,1 @@
-"""The flight: start poses, the episode's state machine, the supervisor's decisions, metrics."""
+"""Flights: start poses, the episode's state machine, the decisions of the supervisor, metrics."""

@@ -1,4 +1,4 @@
-"""What a run has to know of the robot's body: whether it flies or drives, and the limits that fit it."""
+"""Properties of a robot's body that a run needs: whether it flies or drives, and its limits."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _KEYS = ("speed", "turn_speed", "min_depth", "depth_rows", "time_factor")
 
 @dataclass(frozen=True)
 class Body:
-    """A robot's body, out of its robot file; the defaults are those of the drone.
+    """A robot's body, read from its robot file; the defaults are those of the drone.
 
     Attributes:
-        name: the robot's.
-        ground: it stays on the floor: runs begin at once, and no height is kept.
-        speed, turn_speed: forward, m/s, where no flag says otherwise.
-        min_depth: nearest obstacle that counts as a collision, m; None: the world's own.
-        depth_rows: the part of the depth image that counts, shares of its height from the top.
-        time_factor: of the world's time limit.
+        name: name of the robot.
+        ground: whether the robot stays on the floor: runs begin at once, and no height is kept.
+        speed, turn_speed: default forward speeds, m/s; flags override them.
+        min_depth: nearest obstacle that counts as a collision, m; None for the world's value.
+        depth_rows: the part of the depth image that is used, shares of its height from the top.
+        time_factor: factor of the world's time limit.
     """
 
     name: str = "drone"
@@ -35,13 +35,13 @@ class Body:
 
     @staticmethod
     def of(robot: Mapping[str, Any]) -> Body:
-        """The body of a robot.
+        """Read the body from a robot file.
 
         Args:
-            robot: the content of its file.
+            robot: the content of the file.
 
         Raises:
-            DataError: `drive` or an entry of `runs` is not as it has to be.
+            DataError: `drive` or an entry of `runs` is invalid.
         """
         name, usual = str(robot.get("name")), list(_KEYS)
         drive, runs = robot.get("drive", "flight"), robot.get("runs") or {}
@@ -65,7 +65,7 @@ class Body:
 
 
 DRONE = Body()
-"""The ordinary body: it flies."""
+"""The default body: a drone."""
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The conditions of an evaluation: which checkpoint flies, where, which way round, how late, seeing what."""
+"""The conditions of an evaluation: checkpoint, world, direction, control delay and perturbation."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 DIRECTIONS = {"forward": ("forward",), "reverse": ("reverse",), "both": ("forward", "reverse")}
-"""The directions of travel along the route that a `--directions` means."""
+"""The directions of travel along the route for each value of `--directions`."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition.
+    """One condition of an evaluation.
 
     Attributes:
         label: short name of the checkpoint.
         world: world name.
         direction: `forward` or `reverse` along the route.
-        control_delay: simulated seconds from an image to its command.
+        control_delay: simulated seconds from an image to the execution of its command.
         perturbation: `none` or KIND:STRENGTH.
     """
 
@@ -31,13 +31,13 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """All but the checkpoint, as a folder's name."""
+        """Folder name of the condition, without the checkpoint."""
         text = self.perturbation.replace(":", "")
         return f"{self.world}_{self.direction}_delay{self.control_delay:g}_{text}"
 
     @property
     def folder(self) -> str:
-        """Its folder within the evaluation's."""
+        """The condition's folder within the evaluation's folder."""
         return f"{self.label}/{self.name}"
 
 
@@ -48,16 +48,16 @@ def conditions(
     control_delays: Sequence[float],
     perturbations: Sequence[str],
 ) -> List[Condition]:
-    """All combinations, in a fixed order, each once."""
+    """All combinations without duplicates, in a fixed order."""
     found = itertools.product(labels, worlds, directions, control_delays, perturbations)
     return list(dict.fromkeys(Condition(*values) for values in found))
 
 
 def labels(checkpoints: Sequence[str]) -> Dict[str, str]:
-    """A short name for each checkpoint, fit for a folder; different checkpoints never share one.
+    """Create a short label for each checkpoint, valid as a folder name; no two checkpoints share one.
 
-    A relative path stays as it is with `_` between its parts, of an absolute one the last two parts
-    are taken; `my-model` is left out.
+    The label of a relative path is its parts joined with `_`, that of an absolute path its last two parts.
+    `my-model` is left out.
     """
     found: Dict[str, str] = {}
     for checkpoint in dict.fromkeys(checkpoints):

@@ -18,30 +18,30 @@ TAKE_OFF_LIMIT = 30.0
 
 TRAPPED_TIME = 10.0
 TRAPPED_WAY = 0.5
-"""A robot that stays within this distance (metres) of a place for TRAPPED_TIME (seconds) is trapped."""
+"""A robot that stays within TRAPPED_WAY (metres) of a position for TRAPPED_TIME (seconds) is trapped."""
 
 
 class State(str, enum.Enum):
-    """Where an episode stands."""
+    """State of an episode."""
 
     IDLE = "idle"
-    """Climbing to the height; nothing is recorded and nothing counts."""
+    """The robot climbs to the height; nothing is recorded and nothing counts."""
     RUNNING = "running"
     """The pilot flies."""
     ENDED = "ended"
-    """The outcome is known; it does not change any more."""
+    """The outcome is known and final."""
 
     def __str__(self) -> str:
         return self.value
 
 
 def nearest_depth(depth: np.ndarray | None, rows: tuple[float, float] = (0.0, 1.0)) -> float:
-    """The smallest finite depth above zero, metres; nan without any.
+    """The smallest finite depth above zero, metres; nan if there is none.
 
     Args:
         depth: float (height, width), metres; NaN, infinities, 0 and below are pixels without a
             return.
-        rows: the part of the image that matters, as shares of its height from the top.
+        rows: the part of the image that is used, as shares of its height from the top.
     """
     if depth is None or depth.size == 0:
         return math.nan
@@ -56,57 +56,58 @@ class Episode:
     """One run: idle -> running -> ended.
 
     Idle: the robot climbs. Running begins with the first observation at least `delay` seconds
-    after the first one and at a height of at least `height` - 0.1 m; it is frame 0, and all
-    progress, time and way count from it. A robot that has not got there after 30 s, tips over
-    or reports a pose that is not finite before it, is no fault of the pilot's, who has not flown
-    yet: `sim_failure`. Contacts and near obstacles do not count while idle (the robot stands on
-    the floor).
+    after the first one and at a height of at least `height` - 0.1 m. This observation is frame 0, and
+    progress, time and distance count from it. The outcome is `sim_failure` if the robot does not get
+    there within 30 s, tips over or reports a pose that is not finite: the pilot has not flown yet and
+    is not at fault. Contacts and near obstacles do not count while idle (the robot stands on the
+    floor).
 
-    Running ends with the first of these that holds, in this order:
+    Running ends with the first of these conditions that holds, in this order:
 
-    1. `sim_failure`: pose not finite, or stamps that do not grow (also while idle).
-    2. `upside_down`: |roll| or |pitch| above 90 degrees (at exactly 90 the run goes on).
-    3. `collision`: a contact since the last observation; else the nearest depth is below
-       `min_depth` (at exactly `min_depth` the run goes on).
-    4. `success`: progress of the route's length or more. A lap that ends in a collision is one,
-       and a lap that is complete at the time limit is a success.
-    5. `trapped`: for 10 s the robot was never 0.5 m or more from where it stood 10 s ago. Straight
-       flight meets it below 0.05 m/s; shaking on the spot, however much way that adds up to, too.
+    1. `sim_failure`: pose not finite, or stamps that do not increase (also while idle).
+    2. `upside_down`: |roll| or |pitch| above 90 degrees (at exactly 90 the run continues).
+    3. `collision`: a contact since the last observation, or a nearest depth below
+       `min_depth` (at exactly `min_depth` the run continues).
+    4. `success`: progress of at least the route's length. A lap that ends in a collision is a
+       collision; a lap that is complete at the time limit is a success.
+    5. `trapped`: for 10 s the robot was always less than 0.5 m from its position 10 s ago. A straight
+       flight below 0.05 m/s is trapped, and so is shaking on the spot, however long the flown way.
     6. `timeout`: `max_duration` of simulated time or more since frame 0.
 
-    The order also holds for frame 0. The observation that ends a run is no frame of it.
+    The order also holds for frame 0. The observation that ends a run is not a frame of the run.
 
-    Progress is how far along the route the robot has been since frame 0: it grows over the end of
-    the loop, never falls, and flying back and forth, or the wrong way, adds nothing.
+    Progress is the furthest position along the route since frame 0. It continues across the end of the
+    loop and never decreases; flying back and forth, or in the wrong direction, adds nothing.
 
-    The whole depth image matters by default: the camera looks level, the floor is seen no nearer
-    than 2.3 m from 1.1 m height and a vertical field of view of 50 degrees. A robot whose camera
-    sees the floor or itself gives other `depth_rows`.
+    By default the whole depth image is used: the camera looks level and sees the floor no nearer than
+    2.3 m, from 1.1 m height with a vertical field of view of 50 degrees. A robot whose camera sees the
+    floor or itself needs other `depth_rows`.
 
     Args:
         plan: the world.
-        height: to climb to, metres; None for a robot that stays on the floor: it is ready after `delay`.
+        height: height to climb to, metres; None for a robot that stays on the floor: it is ready after
+            `delay`.
         max_duration: of the run, seconds of simulated time.
-        min_depth: nearest depth that is no collision yet, metres; 0 to count contacts only.
-        delay: least time in idle, seconds.
-        reverse: progress counts against the route's direction of travel.
-        depth_rows: the part of the depth image that matters, shares of its height from the top.
+        min_depth: nearest depth that is not yet a collision, metres; 0 to count contacts only.
+        delay: shortest time in idle, seconds.
+        reverse: whether progress counts against the route's direction of travel.
+        depth_rows: the part of the depth image that is used, shares of its height from the top.
         take_off_limit: longest time in idle, seconds.
 
     Attributes:
         state: State.
         outcome: core.Outcome once ended, else None.
         reason: one sentence about the outcome, else "".
-        index: of the present frame, -1 before frame 0.
+        index: of the current frame, -1 before frame 0.
         start: stamp of frame 0, nanoseconds, or None.
         stamp: of the last observation, nanoseconds, or None.
         progress: metres, see above.
-        distance: flown since frame 0, metres (in space).
+        distance: length of the path flown since frame 0, metres (in space).
         nearest: nearest obstacle in the last depth image, metres, or nan.
         nearest_overall: the smallest `nearest` since frame 0, metres, or nan.
 
     Raises:
-        UsageError: limits that cannot be.
+        UsageError: a limit is invalid.
     """
 
     def __init__(
@@ -179,12 +180,12 @@ class Episode:
         return self.progress / self.plan.route.length
 
     def reset(self, observation: Observation) -> None:
-        """Begin in idle; the time in idle counts from this observation, which `update` also may see."""
+        """Begin in idle; the time in idle counts from this observation. `update` may process it again."""
         self._clear()
         self._idle_since = observation.stamp
 
     def update(self, observation: Observation) -> State:
-        """Take the next observation. Once ended, nothing changes until `reset`."""
+        """Process the next observation. Once ended, nothing changes until `reset`."""
         if self.state is State.ENDED:
             return self.state
         stamp, pose = observation.stamp, observation.pose
@@ -203,7 +204,7 @@ class Episode:
         return self._run(observation)
 
     def abort(self, reason: str, outcome: Outcome = Outcome.ABORTED) -> None:
-        """End from outside: by the operator or a node, or as SIM_FAILURE; no effect once ended."""
+        """End the episode from outside: by the operator or a node, or as SIM_FAILURE; ignored once ended."""
         if self.state is not State.ENDED:
             self._end(outcome, reason)
 
@@ -264,11 +265,11 @@ class Episode:
         return self.state
 
     def _is_trapped(self, observation: Observation) -> bool:
-        """Whether the robot stayed near the place where it was TRAPPED_TIME ago."""
+        """Whether the robot stayed near its position of TRAPPED_TIME ago."""
         here = np.array(observation.pose[:3])
         since = observation.stamp - round(TRAPPED_TIME * 1e9)
         self._trail.append((observation.stamp, here))
-        # The newest place that is at least TRAPPED_TIME old stays at the front.
+        # The newest position that is at least TRAPPED_TIME old stays at the front.
         while len(self._trail) > 1 and self._trail[1][0] <= since:
             self._trail.popleft()
         then, place = self._trail[0]

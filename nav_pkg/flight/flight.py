@@ -1,8 +1,8 @@
-"""The flight: the supervisor's brain, without ROS.
+"""The flight: the decisions of the supervisor, without ROS.
 
-One object decides, frame by frame, what the robot does: climb, fly what mixing selects, or stand
-still; and it keeps the books that a run's description is made from. The ROS supervisor and the
-rollout over an embedded simulator are thin shells round it.
+One object decides, frame by frame, what the robot does: climb, execute the command that mixing selects, or
+stand still. It also collects the data for the run's description. The ROS supervisor and the rollout in an
+embedded simulator are thin wrappers around it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from nav_pkg.flight.episode import Episode, State
 from nav_pkg.world import FloorPlan
 
 MISSING = Command(math.nan, math.nan, math.nan, math.nan)
-"""What a frame records for an expert that did not answer: no number, so that nobody learns it."""
+"""Recorded for a frame without an expert command: nan, so that it is never used as a label."""
 
 STRAIGHT = 0.5
-"""Border between straight on and turning in the counts of labels, rad/s: that of three classes."""
+"""Border between straight on and turning in the counts of labels, rad/s; the edge of the three classes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Decision:
     """What to do after an observation.
 
     Attributes:
-        state: of the episode.
+        state: state of the episode.
         frame: the frame to record; None unless running.
         segments: what the robot executes during the control period that begins now: commands and
             durations in nanoseconds, in order, together one period.
@@ -61,22 +61,22 @@ class Decision:
 class Flight:
     """Decides a run frame by frame.
 
-    While idle the robot climbs straight up, the height kept smoothly; while running it executes
-    what the mixer selects; once ended it is told to stand still. All commands pass the control
-    delay, but for the last: standing still is immediate. The vertical part of the learner's command
-    is replaced by the height keeper's, since a learner steers only the turn.
+    While idle, the robot climbs straight up with smooth height control. While running, it executes
+    the command that the mixer selects. Once ended, it stands still. All commands pass the control
+    delay except the last: standing still takes effect immediately. The vertical part of the learner's
+    command is replaced by that of the height keeper, since a learner controls only the turn.
 
     Args:
         plan: the world.
-        episode: its limits; None for the plan's.
-        mixer: who flies; None for the expert alone.
+        episode: limits of the run; None for the plan's.
+        mixer: selects the commands; None for the expert only.
         delay: the control delay; None for one control period.
-        expert: what the expert is called in the run's description; None: what `facts` calls it, else
+        expert: the expert's name in the run's description; None for the name in `facts`, else
             `bang_bang`.
-        smooth_height: how the learner's height is kept: as the continuous expert does, or bang-bang.
+        smooth_height: keep the learner's height smoothly, as the continuous expert does, or bang-bang.
         takeover: when the expert flies whatever the mixer draws; None for never.
-        facts: further entries for the run's description (speeds, versions, ...). What the flight
-            knows itself it states itself, also where an entry bears the same name.
+        facts: further entries for the run's description (speeds, versions, ...). The flight's own
+            entries replace entries of the same name.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Flight:
 
     @property
     def begun(self) -> bool:
-        """Whether a run was begun."""
+        """Whether a run has begun."""
         return self.run is not None
 
     @property
@@ -128,12 +128,12 @@ class Flight:
         self._observed: Observation | None = None
 
     def begin(self, run: int, seed: int, observation: Observation) -> None:
-        """Begin a run: idle, fresh draws, books empty.
+        """Begin a run: state idle, new random draws, empty statistics.
 
         Args:
-            run: its number.
-            seed: of the series of runs; the run's own follows from both.
-            observation: the first one after the reset; it may be decided on as well.
+            run: number of the run.
+            seed: of the series of runs; the run's own seed follows from both.
+            observation: the first one after the reset; `decide` may use it as well.
         """
         self._clear()
         self.run, self.seed, self.run_seed = run, seed, run_seed(seed, run)
@@ -144,12 +144,12 @@ class Flight:
         self.delay.reset(Command())
 
     def observe(self, observation: Observation) -> State:
-        """The episode's state at an observation, before anybody has answered it.
+        """Update the episode with an observation, before any command for it; return the episode's state.
 
         `decide` may follow with the same observation, which then counts once.
 
         Raises:
-            UsageError: the run was not begun.
+            UsageError: the run has not begun.
         """
         if self.run is None:
             raise UsageError("the flight has not begun: call begin(run, seed, observation) first")
@@ -164,15 +164,15 @@ class Flight:
         expert: Command | None = None,
         learner: Command | None = None,
     ) -> Decision:
-        """Take an observation and the commands that answer it.
+        """Process an observation and the commands for it.
 
         Args:
             observation: the newest one, one control period after the last.
-            expert: the expert's answer to it; None when it is missing.
-            learner: the learner's answer; None when it is missing or no learner flies.
+            expert: the expert's command for it; None if it is missing.
+            learner: the learner's command; None if it is missing or no learner flies.
 
         Raises:
-            UsageError: the run was not begun.
+            UsageError: the run has not begun.
         """
         state = self.observe(observation)
         if state is State.ENDED:
@@ -185,7 +185,7 @@ class Flight:
         return Decision(state, frame, tuple(self.delay.push(frame.applied)))
 
     def abort(self, reason: str, outcome: Outcome = Outcome.ABORTED) -> None:
-        """End the run from outside, as aborted or as a failure of the simulator; kept once ended."""
+        """End the run from outside, as aborted or as a simulator failure; no effect once ended."""
         self.episode.abort(reason, outcome)
 
     def _frame(self, observation: Observation, expert: Command | None, learner: Command | None) -> Frame:
@@ -220,10 +220,10 @@ class Flight:
         return frame
 
     def facts(self) -> dict[str, Any]:
-        """The run's description: plain JSON types, None where something is not known.
+        """The run's description: plain JSON types, None for unknown values.
 
-        Lengths in metres, times in seconds, speeds in m/s. `nearest` is the smallest depth since
-        frame 0, the ending observation included. `imitation_loss` is the mean squared difference
+        Lengths are in metres, times in seconds, speeds in m/s. `nearest` is the smallest depth since
+        frame 0, including the final observation. `imitation_loss` is the mean squared difference
         between the expert's and the learner's turn over the frames that have both, (rad/s)^2.
         `labels` counts the expert's turns by the classes of three bins.
         """
@@ -267,7 +267,7 @@ class Flight:
 
 
 def _clearance(observation: Observation, nearest: float) -> float:
-    """The nearest obstacle all round, metres: by the lidar, else by the depth camera; nan for none."""
+    """Distance to the nearest obstacle, metres: from the lidar, else from the depth camera; nan for none."""
     if observation.scan is None:
         return nearest
     ranges = observation.scan[np.isfinite(observation.scan) & (observation.scan > 0)]

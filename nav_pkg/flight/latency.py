@@ -1,4 +1,4 @@
-"""How long a learner took to answer: what the wall clock says, apart from what a seed decides."""
+"""Latency of a learner's answers in wall time; kept separate from results that a seed determines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from nav_pkg.core import CONTROL_PERIOD_NS
 
 DEADLINE = 0.5e-9 * CONTROL_PERIOD_NS
-"""Wall seconds within which an answer has to come: what a free-running flight waits for one."""
+"""Limit on the time of an answer, wall seconds: a free-running flight waits this long for one."""
 
 
 class Latencies:
@@ -19,19 +19,19 @@ class Latencies:
         self._seconds: List[float] = []
 
     def clear(self) -> None:
-        """A run begins."""
+        """Reset at the beginning of a run."""
         self._seconds = []
 
     def add(self, seconds: float) -> None:
-        """An image was answered."""
+        """Add the time of an answer."""
         self._seconds.append(float(seconds))
 
     def facts(self) -> Dict[str, Any]:
-        """For the run log; empty when nothing was answered.
+        """Statistics for the run log; empty without answers.
 
-        `inference_p50` and `inference_p99` are percentiles in seconds, `deadline_misses` counts the
-        answers that took longer than DEADLINE (in lock-step simulated time waits for them; on a
-        robot they would have come too late).
+        `inference_p50` and `inference_p99` are percentiles in seconds. `deadline_misses` counts the
+        answers that took longer than DEADLINE (in lock-step, simulated time waits for them; on a
+        robot they would have been too late).
         """
         seconds = np.array(self._seconds)
         if not len(seconds):

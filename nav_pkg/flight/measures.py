@@ -1,7 +1,7 @@
-"""What is measured of a flight, and of all flights under one condition: pure functions of its record.
+"""Measures of a flight, and of all flights under one condition: pure functions of the recorded data.
 
-Everything here follows from a run's description and frames alone, which a seed decides. What the
-wall clock decides (latency, pace, failures of the simulator) is apart, in `timing`.
+All measures here follow only from a run's description and frames, which a seed determines. Values that
+depend on the wall clock (latency, pace, simulator failures) are separate, in `timing`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from nav_pkg.world.route import Route
 
 FACTS: tuple[str, ...] = ("run", "name", "run_seed", "outcome", "reason", "frames", "duration", "progress")
 FACTS += ("laps", "distance", "mean_speed", "nearest", "imitation_loss", "replaced")
-"""What a run's measures take over from its description."""
+"""Entries of a run's description that its measures include."""
 
 
 def lateral_deviation(x: np.ndarray, y: np.ndarray, route: Route) -> np.ndarray:
-    """How far from the route a flight was, frame by frame.
+    """Distance between a flight and the route for each frame.
 
-    The flight is followed along the route, so that a stretch of the route that passes near by is
-    not taken for the one that is flown.
+    The position is tracked along the route: another part of the route that passes nearby is not used.
 
     Args:
         x: float64 (frames,), metres, world frame.
-        y: likewise.
-        route: of the world.
+        y: float64 (frames,), metres, world frame.
+        route: route of the world.
 
     Returns:
         float64 (frames,), metres, not negative.
@@ -42,14 +41,14 @@ def lateral_deviation(x: np.ndarray, y: np.ndarray, route: Route) -> np.ndarray:
 
 
 def steering_change(yaw: np.ndarray, stamp: np.ndarray) -> Optional[float]:
-    """How restless the steering is: the mean absolute change of the commanded turn, per second.
+    """Roughness of the steering: the mean absolute change of the commanded turn, per second.
 
     Args:
         yaw: float64 (frames,), the commanded yaw rate, rad/s.
-        stamp: int64 (frames,), nanoseconds, growing.
+        stamp: int64 (frames,), nanoseconds, increasing.
 
     Returns:
-        rad/s per second: the total variation of the command over the time it took; 0 is perfectly
+        rad/s per second: the total variation of the command divided by the duration; 0 is perfectly
         smooth. None for fewer than two frames.
     """
     if len(yaw) < 2:
@@ -58,21 +57,21 @@ def steering_change(yaw: np.ndarray, stamp: np.ndarray) -> Optional[float]:
 
 
 def takeovers(actor: Sequence[str]) -> int:
-    """How often the expert took over: stretches of frames in which it flew, the first included."""
+    """Number of takeovers: sequences of frames in which the expert flew, including one at the start."""
     expert = np.array([who == str(Actor.EXPERT) for who in actor], bool)
     return int(expert[:1].sum() + (expert[1:] & ~expert[:-1]).sum())
 
 
 def run_measures(facts: Mapping[str, Any], frames: Any, route: Route) -> Dict[str, Any]:
-    """The measures of one run: plain JSON types, None where nothing is known.
+    """The measures of one run: plain JSON types, None for unknown values.
 
     Args:
         facts: the run's description.
-        frames: its columns (`nav_pkg.data.reader.Frames`), at least one frame.
-        route: of its world.
+        frames: columns of its frames (`nav_pkg.data.reader.Frames`).
+        route: route of its world.
 
     Returns:
-        What FACTS names, and `collision_free_distance` (metres flown without touching anything),
+        The entries of FACTS, and `collision_free_distance` (metres flown without a contact),
         `lateral_mean`, `lateral_p95`, `lateral_max` (metres), `steering_change` ((rad/s)/s),
         `takeovers`, `takeovers_per_minute`, `expert_share` of the frames.
     """
@@ -81,7 +80,7 @@ def run_measures(facts: Mapping[str, Any], frames: Any, route: Route) -> Dict[st
     duration = float(facts.get("duration") or 0.0)
     return {
         **{key: facts.get(key) for key in FACTS},
-        # A run ends with its collision, so that all of its way was free of one.
+        # A run ends with its collision: its whole distance is free of one.
         "collision_free_distance": facts.get("distance"),
         **_spread(deviation),
         "steering_change": steering_change(frames.applied_yaw, frames.stamp),
@@ -105,15 +104,16 @@ def condition_measures(runs: Sequence[Mapping[str, Any]], deviations: Sequence[n
     """The measures of all runs under one condition.
 
     Args:
-        runs: as `run_measures` gives them.
-        deviations: of each run, as `lateral_deviation` gives them.
+        runs: results of `run_measures`.
+        deviations: result of `lateral_deviation` for each run.
 
     Returns:
-        What `nav_pkg.flight.metrics.summary` says (success rate with its interval, means over runs
+        The entries of `nav_pkg.flight.metrics.summary` (success rate with its interval, means over runs
         that count), and over the same runs: `collisions`, `collision_free_distance` (mean over
-        runs), `distance_per_collision` (metres flown in all for each collision; None without one),
-        the lateral deviation over all their frames, `steering_change` (mean over runs, weighed by
-        their time), `takeovers`, `takeovers_per_minute` and `expert_share` over their whole time.
+        runs), `distance_per_collision` (total metres flown per collision; None without one),
+        the lateral deviation over all their frames, `steering_change` (mean over runs, weighted by
+        their duration), `takeovers`, `takeovers_per_minute` over their total duration, and
+        `expert_share` of all their frames.
     """
     said = summary(runs)
     kept = [i for i, run in enumerate(runs) if counted([run])]
@@ -144,7 +144,7 @@ def _weighed(values: Sequence[Optional[float]], weights: Sequence[float]) -> Opt
 
 
 def timing(log: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-    """What the wall clock said of the runs in one or more run logs.
+    """Wall-clock statistics of the runs in one or more run logs.
 
     Args:
         log: lines of `runs.jsonl`.
@@ -152,8 +152,8 @@ def timing(log: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
     Returns:
         `simulator_failures` (flown again, never counted against the pilot), and over the runs that
         count: `inference_p50` (median of the runs' medians) and `inference_p99` (the largest of the
-        runs'), seconds from image to command; `deadline_misses` and the `inference_frames` that
-        they are of; `wall_seconds`, `simulated_seconds` and `real_time_ratio`, simulated by wall.
+        runs'), seconds from image to command; `deadline_misses` and `inference_frames` (total answers);
+        `wall_seconds`, `simulated_seconds` and `real_time_ratio`, simulated by wall.
     """
     flown: List[Mapping[str, Any]] = [run for run in log if counted([run])]
     known = [run for run in flown if run.get("inference_frames")]
@@ -172,7 +172,7 @@ def timing(log: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of theirs: float64 (values,)."""
+    """Ranks from 1; equal values share the mean of their ranks: float64 (values,)."""
     array = np.asarray(values, np.float64)
     below = (array[None, :] < array[:, None]).sum(axis=1)
     equal = (array[None, :] == array[:, None]).sum(axis=1)
@@ -180,13 +180,13 @@ def ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def rank_correlation(a: Sequence[Optional[float]], b: Sequence[Optional[float]]) -> Dict[str, Any]:
-    """Spearman's rank correlation: Pearson's of the ranks, over the pairs of which both are known.
+    """Spearman's rank correlation: Pearson's correlation of the ranks, over pairs with both values known.
 
     C. Spearman, "The Proof and Measurement of Association between Two Things" (1904).
 
     Returns:
         `points`, the number of pairs, and `rho` in [-1, 1]; None for fewer than three points, and
-        where all values of one side are equal.
+        if all values of one side are equal.
     """
     pairs = [(x, y) for x, y in zip(a, b) if x is not None and y is not None]
     if len(pairs) < 3:

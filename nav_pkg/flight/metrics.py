@@ -1,4 +1,4 @@
-"""What many runs say together."""
+"""Statistics over many runs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from nav_pkg.core import DataError, Outcome, UsageError
 
 
 def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval in which a success rate lies, by Wilson's score.
+    """Wilson's score interval for a success rate.
 
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22
-    (1927). Unlike the normal approximation it is right for few runs and for rates near 0 and 1.
+    (1927). Unlike the normal approximation it is valid for few runs and for rates near 0 and 1.
 
     Args:
         successes: between 0 and `runs`.
-        runs: 0 gives (0, 1): nothing is known.
+        runs: number of runs; 0 gives (0, 1), since nothing is known.
         confidence: in (0, 1).
 
     Returns:
         Lower and upper end, in [0, 1].
 
     Raises:
-        UsageError: numbers that cannot be.
+        UsageError: a number is out of range.
     """
     if not 0 <= successes <= runs:
         raise UsageError(f"{successes} successes in {runs} runs cannot be")
@@ -36,7 +36,7 @@ def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> tupl
     rate = successes / runs
     centre = (rate + z * z / (2 * runs)) / (1 + z * z / runs)
     half = z / (1 + z * z / runs) * math.sqrt(rate * (1 - rate) / runs + z * z / (4 * runs * runs))
-    # At the ends the exact values are 0 and 1; rounding must not put them inside.
+    # At the ends the exact values are 0 and 1; rounding must not move them.
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == runs else min(1.0, centre + half)
     return (low, high)
@@ -52,19 +52,19 @@ def _outcome(run: Mapping[str, Any]) -> Outcome:
 
 
 def counted(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The runs that say something about the pilot: neither aborted nor failed by the simulator.
+    """The runs that count for the pilot: neither aborted nor failed by the simulator.
 
     Raises:
-        DataError: a run without an outcome, or with one that nobody knows.
+        DataError: the outcome of a run is missing or unknown.
     """
     return [run for run in runs if _outcome(run).counts]
 
 
 def success_rate(runs: Iterable[Mapping[str, Any]]) -> float | None:
-    """Share of whole laps among the runs that count; None when there are none.
+    """Share of complete laps among the runs that count; None without such runs.
 
     Raises:
-        DataError: a run without an outcome, or with one that nobody knows.
+        DataError: the outcome of a run is missing or unknown.
     """
     flown = counted(runs)
     if not flown:
@@ -78,13 +78,13 @@ def _mean(runs: list[Mapping[str, Any]], key: str) -> float | None:
 
 
 def summary(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Many runs' descriptions (`Flight.facts`) in one: plain JSON types, None where nothing is known.
+    """Summarise many runs' descriptions (`Flight.facts`): plain JSON types, None for unknown values.
 
-    Means are over the runs that count, each run alike. `nearest` is the smallest of all. The
-    imitation loss and the shares of labels are over frames, so that a short run weighs less.
+    Means are over the runs that count, with equal weights. `nearest` is the smallest of all. The
+    imitation loss and the shares of labels are over frames: a short run has less weight.
 
     Raises:
-        DataError: a run without an outcome, or with one that nobody knows.
+        DataError: the outcome of a run is missing or unknown.
     """
     runs = list(runs)
     flown = counted(runs)

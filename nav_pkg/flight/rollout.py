@@ -1,4 +1,4 @@
-"""Flying a run over a simulator, without ROS."""
+"""Fly a run in a simulator, without ROS."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ def fly(
     """Fly one run from reset to outcome.
 
     Args:
-        simulator: where.
-        flight: decides; afterwards it knows the run.
-        expert: answers every frame, also when the pilot flies.
+        simulator: the simulator to fly in.
+        flight: decides the commands; contains the run afterwards.
+        expert: computes a command for every frame, also when the pilot flies.
         pilot: called with every frame's observation while running; None when only the expert flies.
         on_frame: called with every frame and its observation, before the frame is flown.
         run: number of the run.
         seed: of the series of runs.
-        pose: where to start; None for the plan's start pose.
+        pose: start pose; None for the plan's start pose.
 
     Returns:
-        The run's description, as `Flight.facts`. A SimulatorError ends the run as `sim_failure`;
-        Ctrl-C ends it as `aborted` and goes on upwards.
+        The run's description, as `Flight.facts`. A SimulatorError after the reset ends the run as
+        `sim_failure`; Ctrl-C ends it as `aborted` and is raised again.
 
     Raises:
-        UsageError: the expert goes round the route the other way than the episode counts.
+        UsageError: the expert and the episode have different directions along the route.
+        SimulatorError: the reset failed.
     """
     reverse = flight.episode.reverse
     if expert.reverse != reverse:
@@ -57,7 +58,7 @@ def fly(
         expert.reset(observation.pose)
         while True:
             command = expert.command(observation.scan, observation.pose)
-            # A pilot with a memory must not see the take-off: it answers frames only.
+            # A pilot with a state must not see the take-off: it is called for frames only.
             flies = flight.observe(observation) is State.RUNNING
             answer = pilot(observation) if pilot is not None and flies else None
             decision = flight.decide(observation, command, answer)

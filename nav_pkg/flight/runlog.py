@@ -1,7 +1,7 @@
-"""The log of runs on disk: what the supervisor writes and whoever watches it reads, without ROS.
+"""The log of runs on disk, without ROS: written by the supervisor and read by monitors.
 
-`runs.jsonl` holds one line a finished run, appended and flushed to disk before the next run
-begins. `state.json` is a heartbeat, replaced atomically a few times a wall second.
+`runs.jsonl` has one line per finished run, appended and flushed to disk before the next run
+begins. `state.json` is a heartbeat, replaced atomically a few times per wall second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RunLog:
     """The run log in a log folder.
 
     Args:
-        folder: the log folder; made when missing.
+        folder: the log folder; created if missing.
     """
 
     def __init__(self, folder: os.PathLike):
@@ -36,10 +36,10 @@ class RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, facts: Dict[str, Any]) -> None:
-        """Add a finished run; on disk when this returns. A line cut short by a crash is closed first.
+        """Append a finished run; on disk when this returns. A line cut short by a crash is ended first.
 
         Raises:
-            DataError: it cannot be written.
+            DataError: writing failed.
         """
         try:
             self._append(facts)
@@ -58,25 +58,25 @@ class RunLog:
             os.fsync(file.fileno())
 
     def size(self) -> int:
-        """Bytes in the log: it has changed when this has."""
+        """Size of the log, bytes; the log has changed if its size has."""
         return self.runs_file.stat().st_size if self.runs_file.exists() else 0
 
     def runs(self) -> List[Dict[str, Any]]:
-        """All finished runs in order of flight, failed attempts included.
+        """All finished runs in the order flown, including failed attempts.
 
         Raises:
-            DataError: the file is something else.
+            DataError: the file has other content.
         """
         if not os.path.lexists(self.runs_file):
             return []
-        # what is not even JSON was cut short by a crash: that run was not finished
+        # a line that is not JSON was cut short by a crash: its run is not finished
         runs, _ = read_json_lines(self.runs_file, schemas.RUN, strict="; remove this line, or use --owr")
         return runs
 
     def finished(self) -> Dict[int, Dict[str, Any]]:
-        """The runs by number that need not be flown (again): no simulator failures, nothing interrupted.
+        """The runs, by number, that are complete: without simulator failures and interrupted runs.
 
-        A run that the operator aborted by the supervisor's service is finished, one that was open
+        A run that the operator aborted through the supervisor's service is complete; a run in progress
         when the session was stopped is not.
         """
         return {
@@ -92,12 +92,12 @@ class RunLog:
             return
         self._last_beat = now
         temporary = self.state_file.with_suffix(".tmp")
-        with contextlib.suppress(OSError):  # a full disk is the recorder's to report
+        with contextlib.suppress(OSError):  # the recorder reports a full disk
             temporary.write_text(json.dumps(dict(state, pid=os.getpid(), wall=time.time())))
             os.replace(temporary, self.state_file)
 
     def state(self) -> Optional[Dict[str, Any]]:
-        """The newest heartbeat, or None."""
+        """The newest heartbeat; None if it cannot be read."""
         try:
             return read_json(self.state_file, schemas.HEARTBEAT)
         except DataError:

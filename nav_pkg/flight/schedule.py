@@ -1,4 +1,4 @@
-"""Which runs are flown, and how: from the flags of a session to the Flight of each run."""
+"""The schedule of a session: its runs, and the Flight of each run, from the flags."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class RunPlan:
     """One run before it is flown.
 
     Attributes:
-        run: its number.
-        name: its name on disk, e.g. 00003_esatv3.
-        seed: its own seed, of start pose, mixing and noise.
+        run: number of the run.
+        name: the run's name on disk, e.g. 00003_esatv3.
+        seed: the run's own seed, for start pose, mixing and noise.
         start: start pose, world frame.
-        evaluation: the learner flies alone, without mixing and noise.
+        evaluation: whether the learner flies without the expert, mixing and noise.
     """
 
     run: int
@@ -46,9 +46,9 @@ class Schedule(FlightConfig):
 
     Attributes:
         world: world name or plan file.
-        runs: number of runs in all.
-        first_run: number of the first run still to be flown (the earlier ones are done).
-        seed: of the session; run i has its own seed, a function of (seed, i) alone.
+        runs: total number of runs.
+        first_run: number of the first run to fly (earlier runs are complete).
+        seed: of the session; run i has its own seed, a function of (seed, i) only.
     """
 
     world: str = "esatv3"
@@ -60,7 +60,7 @@ class Schedule(FlightConfig):
         """Check every value.
 
         Raises:
-            UsageError: names the flag, its value and what it may be.
+            UsageError: names the flag, its value and the allowed values.
         """
 
         def demand(flag: str, good: bool, what: str) -> None:
@@ -107,13 +107,13 @@ class Schedule(FlightConfig):
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")
         self.numbers()
-        # Checks kind and amplitudes itself.
+        # This also checks the kind and the amplitudes.
         make_noise(self.noise, self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw, theta=self.ou_theta)
         plan = load_plan(self.world)
         demand("z_pos", 0.3 <= self.z_pos <= plan.ceiling - 0.3, f"between 0.3 and {plan.ceiling - 0.3:g} m")
 
     def is_evaluation(self, run: int) -> bool:
-        """Whether the learner flies this run alone."""
+        """Whether the learner flies this run without the expert."""
         return (
             self.evaluation
             or (self.evaluate_every > 0 and (run + 1) % self.evaluate_every == 0)
@@ -121,7 +121,7 @@ class Schedule(FlightConfig):
         )
 
     def alpha_of(self, run: int) -> float:
-        """Probability, per frame of a run, that the expert flies."""
+        """Probability that the expert flies a frame of a run."""
         if self.is_evaluation(run):
             return 0.0
         if self.alpha_schedule == "linear":
@@ -131,13 +131,13 @@ class Schedule(FlightConfig):
         return self.alpha
 
     def epsilon_of(self, run: int) -> float:
-        """Probability, per frame that the learner flies in a run, of a random turn."""
+        """Probability of a random turn in a frame of a run that the learner flies."""
         return 0.0 if self.is_evaluation(run) else self.epsilon * math.exp(-self.epsilon_decay * run)
 
     def numbers(self) -> List[int]:
-        """The numbers of this shard's runs, those already done among them.
+        """The numbers of this shard's runs, including completed runs.
 
-        Since a run is a function of (seed, number) alone, it is the same flight in any shard.
+        A run is a function of (seed, number) only, and therefore the same flight in any shard.
 
         Raises:
             UsageError: the shard is not `k/n` with 1 <= k <= n.
@@ -150,7 +150,7 @@ class Schedule(FlightConfig):
         return list(range(int(match.group(1)) - 1, self.runs, int(match.group(2))))
 
     def runs_to_fly(self, body: Body = DRONE) -> List[RunPlan]:
-        """The shard's runs from `first_run` on, of a robot with this body."""
+        """The shard's runs from `first_run` on, for a robot with this body."""
         plan = load_plan(self.world)
         runs = []
         for run in (number for number in self.numbers() if number >= self.first_run):
@@ -168,7 +168,7 @@ class Schedule(FlightConfig):
         return runs
 
     def flight(self, run: RunPlan, body: Body = DRONE) -> Flight:
-        """The flight of a run, or the drive of a robot that stays on the floor."""
+        """Create the flight of a run; for a ground robot, its drive."""
         plan = load_plan(self.world)
         sigmas = (self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw)
         noise = make_noise() if run.evaluation else make_noise(self.noise, *sigmas, theta=self.ou_theta)

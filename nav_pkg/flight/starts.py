@@ -1,4 +1,4 @@
-"""Where runs start."""
+"""Start poses of runs."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from nav_pkg.core import DataError, Pose, UsageError, nearest_name
 from nav_pkg.world import FloorPlan
 
 CLEARANCE = 0.6
-"""Room round a start pose, metres: the collision limit of 0.5 m and a bit to turn in."""
+"""Free space around a start pose, metres: the collision limit of 0.5 m and some space to turn."""
 
 ALONG = 2.0
 """Largest distance along the route between a varied start pose and the plan's, metres."""
 
 LATERAL = 0.3
-"""Largest distance of a start pose from the route, or from the plan's own lane, metres."""
+"""Largest distance of a start pose from the route, or from the lane of the plan's start pose, metres."""
 
 TURN = math.radians(10)
-"""Largest angle between a start pose and the route, or the plan's own heading, radians."""
+"""Largest angle between a start pose and the route, or the heading of the plan's start pose, radians."""
 
 ATTEMPTS = 200
 
 
 def start_pose(plan: FloorPlan, seed: int, run: int, mode: str = "varied", reverse: bool = False) -> Pose:
-    """The pose at which a run starts: a pure function of its arguments.
+    """The start pose of a run: a pure function of the arguments.
 
-    Mode `varied` lies near the plan's start pose: drawn uniformly up to 2 m before or behind it
-    along the route, 0.3 m to either side and 10 degrees turned, so that no two runs see the same
-    images. Mode `exact` (or `start`) is the plan's start pose, for every run. Mode `route` is drawn
+    Mode `varied` draws a pose near the plan's start pose: uniformly up to 2 m before or after it
+    along the route, 0.3 m to either side and 10 degrees turned. No two runs then see the same
+    images. Mode `exact` (or `start`) is the plan's start pose for every run. Mode `route` draws
     uniformly along the route, with the route's heading, up to 0.3 m beside it and 10 degrees turned.
 
-    A draw with less room round it than 0.6 m is drawn again. Where there is no such room, a `route`
-    pose lies on the route, and a `varied` one has at least the room of the plan's start pose.
+    A draw with less than 0.6 m of free space around it is repeated. If the world lacks such space, a
+    `route` pose lies on the route, and a `varied` pose has at least the space of the plan's start pose.
 
     Args:
         plan: the world.
         seed: of the series of runs.
         run: number of the run.
         mode: `varied`, `exact`, `start` or `route`.
-        reverse: headed against the route's direction of travel.
+        reverse: whether the pose points against the route's direction of travel.
 
     Returns:
-        The pose, standing level on the floor at the plan's spawn height (0.1 m).
+        The pose, level at the plan's spawn height above the floor (0.1 m).
 
     Raises:
-        UsageError: an unknown mode, a negative seed or run.
-        DataError: no point of the route lies on the free floor.
+        UsageError: the mode is unknown, or the seed or run is negative.
+        DataError: no drawn point of the route lies on the free floor.
     """
     if mode not in START_MODES:
         raise UsageError(f"no start mode is called {mode!r}{nearest_name(str(mode), list(START_MODES))}")
@@ -63,15 +63,15 @@ def start_pose(plan: FloorPlan, seed: int, run: int, mode: str = "varied", rever
 
 
 def _near_start(plan: FloorPlan, seed: int, run: int) -> tuple[float, float, float]:
-    """A place near the plan's start pose: x, y, yaw."""
+    """Draw a pose near the plan's start pose: x, y, yaw."""
     start = plan.start_pose
     here = plan.route.project(start.x, start.y)
-    # The plan's own lane beside the route, and its own heading, are kept through bends.
+    # The plan's offset from the route, and its heading relative to the route, are kept through bends.
     turned = start.yaw - plan.route.pose_at(here.s).yaw
     room = min(CLEARANCE, plan.clearance(start.x, start.y))
     chance = generator(seed, "start", run)
     for attempt in range(ATTEMPTS):
-        # Ever nearer, so that a start in a tight corner is varied by what its room allows.
+        # The range shrinks with every attempt: a start in a tight corner varies as much as its space allows.
         share = 1 - attempt / ATTEMPTS
         along, beside, turn = (share * (2 * chance.random(3) - 1)).tolist()
         point = plan.route.pose_at(here.s + ALONG * along)
@@ -84,14 +84,14 @@ def _near_start(plan: FloorPlan, seed: int, run: int) -> tuple[float, float, flo
 
 
 def _along_route(plan: FloorPlan, seed: int, run: int) -> tuple[float, float, float]:
-    """A place anywhere along the route: x, y, yaw."""
+    """Draw a pose anywhere along the route: x, y, yaw."""
     chance = generator(seed, "start", run)
     for _ in range(ATTEMPTS):
         along, beside, turn = chance.random(3)
         s = along * plan.route.length
         lateral = LATERAL * (2 * beside - 1)
         point = plan.route.pose_at(s)
-        # Where the route has less room than asked for, its own middle is the best there is.
+        # If the route has less free space than required, use its centre line.
         if plan.clearance(point.x, point.y) < CLEARANCE:
             lateral = 0.0
         x = point.x - lateral * math.sin(point.yaw)

@@ -1,7 +1,7 @@
-"""The action space: between yaw rates, class labels, network outputs and commands.
+"""The action space: converts between yaw rates, class labels, network outputs and commands.
 
-A network decides the yaw rate only. Forward speed follows from it (slower in turns); height is the
-supervisor's.
+A network decides the yaw rate only. The forward speed follows from the yaw rate (slower in turns); the
+supervisor controls the height.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ TURN_THRESHOLD = 0.3
 """Yaw rate (rad/s, absolute) above which a command counts as a turn and `turn_speed` is flown."""
 
 LOG_VARIANCE = 10.0
-"""Largest absolute logarithm of a variance; keeps a loss finite where a network is sure of itself."""
+"""Largest absolute logarithm of a variance; keeps a loss finite when a network predicts no variance."""
 
 
 @dataclass(frozen=True)
 class ActionSpace:
     """Yaw rates in [-bound, bound], as `quantity` equidistant bins, a value, or a value with its deviation.
 
-    Bins: the centres spread evenly over [-bound, bound], 2*bound/(quantity-1) apart; the edges lie
+    Bins: the centres are spread evenly over [-bound, bound], 2*bound/(quantity-1) apart. The edges lie
     midway between centres; a value exactly on an edge belongs to the lower bin. With 3 bins and
     bound 1 the centres are -1, 0, 1 and the edges -0.5, 0.5. Class 0 is the hardest turn to the
     right (negative yaw), the last class the hardest turn to the left. In a continuous space the
-    bins serve accuracy and confusion only.
+    bins are used only for accuracy and confusion.
 
     Attributes:
         discrete: classification over the bins; else regression of the yaw rate.
@@ -38,7 +38,7 @@ class ActionSpace:
         speed: forward speed when flying straight, m/s.
         turn_speed: forward speed when |yaw| > 0.3 rad/s, m/s.
         stochastic: continuous only: a normal distribution of the yaw rate; the network gives its mean
-            and the logarithm of its variance, and flies what is drawn from it.
+            and the logarithm of its variance, and the pilot flies a draw from it.
     """
 
     discrete: bool = True
@@ -61,7 +61,7 @@ class ActionSpace:
 
     @property
     def outputs(self) -> int:
-        """The number of values that a network for this space gives."""
+        """The number of outputs of a network for this space."""
         return self.quantity if self.discrete else 2 if self.stochastic else 1
 
     @property
@@ -71,12 +71,12 @@ class ActionSpace:
 
     @property
     def edges(self) -> np.ndarray:
-        """The limits between bins, float64 (quantity - 1,), rad/s."""
+        """The edges between bins, float64 (quantity - 1,), rad/s."""
         centres = self.centres
         return (centres[:-1] + centres[1:]) / 2
 
     def class_names(self) -> list[str]:
-        """Names of the classes in order: right, straight, left for 3 bins, else the centres."""
+        """Names of the classes in order: right, straight, left for 3 bins; the centres for other numbers."""
         if self.quantity == 3:
             return ["right", "straight", "left"]
         return [f"{centre:+.3g}" for centre in self.centres]
@@ -91,15 +91,15 @@ class ActionSpace:
         return np.searchsorted(self.edges, self.clip(yaw), side="left").astype(np.int64)
 
     def yaw(self, outputs: np.ndarray) -> np.ndarray:
-        """The yaw rates that a network's outputs stand for.
+        """Convert a network's outputs to yaw rates.
 
         Args:
             outputs: (batch, self.outputs), floating.
 
         Returns:
-            float64 (batch,), rad/s: the centre of the highest output's bin (the first of equals),
-            or the clipped value (of a distribution, the mean); nan where an output is not finite, which
-            no supervisor executes.
+            float64 (batch,), rad/s: the centre of the bin with the highest output (the first of equals),
+            or the clipped value (of a distribution, the mean); nan if an output is not finite. The
+            supervisor does not execute nan.
         """
         outputs = np.asarray(outputs, np.float64)
         if outputs.ndim != 2 or outputs.shape[1] != self.outputs:
@@ -108,11 +108,11 @@ class ActionSpace:
         return np.where(np.isfinite(outputs).all(axis=1), yaw, np.nan)
 
     def draw(self, outputs: np.ndarray, random: np.random.RandomState) -> float:
-        """The yaw rate to fly for one image's outputs (self.outputs,), rad/s; nan as `yaw`.
+        """Return the yaw rate to fly for one image's outputs (self.outputs,), rad/s; nan as in `yaw`.
 
         Args:
             outputs: of the network.
-            random: where a stochastic space draws from.
+            random: source of the draws of a stochastic space.
         """
         if not (self.stochastic and np.isfinite(outputs).all()):
             return float(self.yaw(outputs[None])[0])
@@ -120,7 +120,7 @@ class ActionSpace:
         return float(self.clip(random.normal(outputs[0], deviation)))
 
     def command(self, yaw: float) -> Command:
-        """The command that flies a yaw rate; z stays 0, height is the supervisor's."""
+        """The command that flies a yaw rate; z stays 0 because the supervisor controls the height."""
         speed = self.turn_speed if abs(yaw) > TURN_THRESHOLD else self.speed
         return Command(x=speed, yaw=float(yaw))
 
@@ -130,10 +130,10 @@ class ActionSpace:
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> ActionSpace:
-        """The space of `state()`.
+        """Restore the space from `state()`.
 
         Raises:
-            DataError: the values are not those of an action space.
+            DataError: the values do not describe an action space.
         """
         try:
             return ActionSpace(

@@ -1,4 +1,4 @@
-"""How a network is computed with: device, precision, memory format, compilation."""
+"""Settings of the computation with a network: device, precision, memory format, compilation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nav_pkg.machine import vector_instructions
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a network is computed with.
+    """Settings of the computation with a network.
 
     Attributes:
         device: torch device.
-        amp: matrix products and convolutions in bfloat16 (torch.autocast); parameters, losses and
-            gradients' sums stay float32.
-        compile: torch.compile.
-        channels_last: keep images and kernels with the channels innermost.
+        amp: compute matrix products and convolutions in bfloat16 (torch.autocast); parameters, losses
+            and gradients' sums stay float32.
+        compile: use torch.compile.
+        channels_last: store images and kernels with the channels innermost.
     """
 
     device: str = "cpu"
@@ -36,10 +36,10 @@ class Arithmetic:
 
     @property
     def warning(self) -> Optional[str]:
-        """What makes a choice slow on this machine.
+        """A warning if a setting is slow on this machine; None if not.
 
-        oneDNN computes bfloat16 from AVX-512 on. With AVX2 alone a training step of alex_net or res18_net
-        takes ten times as long as in float32 (measured with torch 2.13).
+        oneDNN computes bfloat16 from AVX-512 on. On a processor with only AVX2, a training step of alex_net
+        or res18_net takes ten times as long as in float32 (measured with torch 2.13).
         """
         if self.amp and self.device == "cpu" and vector_instructions() == "AVX2":
             return "--amp: this processor (AVX2) has no bfloat16: training takes longer than without --amp"
@@ -55,13 +55,14 @@ class Arithmetic:
         return net.to(self.device, memory_format=self.memory_format)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, compiled if that is asked for: at its first call, which takes a minute.
+        """Return the function, compiled if `compile` is set.
 
-        The call then raises UsageError where this machine cannot compile.
+        Its first call then compiles, which takes a minute. That call raises UsageError if this machine cannot
+        compile.
         """
         if not self.compile:
             return function
-        if torch.are_deterministic_algorithms_enabled():  # tell the compiler, too
+        if torch.are_deterministic_algorithms_enabled():  # also tells the compiler
             warn = torch.is_deterministic_algorithms_warn_only_enabled()
             torch.use_deterministic_algorithms(True, warn_only=warn)
         fast = torch.compile(function, dynamic=False)
@@ -76,7 +77,7 @@ class Arithmetic:
         return call
 
     def autocast(self) -> ContextManager[Any]:
-        """The context in which a forward pass is computed."""
+        """Return the context for a forward pass."""
         if not self.amp:
             return contextlib.nullcontext()
         return torch.autocast(self.device, torch.bfloat16)

@@ -1,7 +1,7 @@
-"""Checkpoints: `my-model`, everything that training needs to go on and flight needs to fly.
+"""Checkpoints: `my-model`, the complete state to resume training and to fly.
 
-A checkpoint is a plain dict of tensors, numbers, text, lists and dicts, written with torch.save,
-whole or not at all, and read with `weights_only=True`: a file that holds code is refused.
+A checkpoint is a plain dict of tensors, numbers, text, lists and dicts. It is written atomically with
+torch.save and read with `weights_only=True`: a file that contains code is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = ["MODEL_FILE", "Checkpoint", "check_weights", "load", "locate", "versi
 FORMAT = "nav_pkg checkpoint"
 FORMAT_VERSION = 2
 MOST_EPISODES = 10**6
-"""What reads a log makes a list of them."""
+"""Limit on the episode number of a checkpoint, because readers of a log list all its episodes."""
 _TRAIN = "train one with scripts/main.py"
 
 _TENSOR = Field("a tensor", lambda value: isinstance(value, torch.Tensor))
@@ -70,16 +70,16 @@ _CONTENT = {
     "versions": table(TEXT).required,
     "network_sha256": TEXT,
 }
-"""What a checkpoint's entries are; those below are checked by who takes them over."""
+"""Types of a checkpoint's entries. The code that uses a nested entry checks what is inside."""
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its kind where it has none."""
+    """The first line of an error's text, or the error's type if the text is empty."""
     return printable((str(error).splitlines() or [""])[0][:200]) or type(error).__name__
 
 
 def versions() -> dict[str, str]:
-    """The versions of what computes: nav_pkg, Python, torch, numpy, and what makes packs and networks."""
+    """Versions of the software that affects results: nav_pkg, Python, torch, numpy, image packages."""
     found = {
         "nav_pkg": nav_pkg.__version__,
         "python": platform.python_version(),
@@ -94,27 +94,27 @@ def versions() -> dict[str, str]:
 
 @dataclass
 class Checkpoint:
-    """A network and where its training stands.
+    """A network and the state of its training.
 
     Attributes:
-        network: its name in the registry.
-        outputs: its number of outputs.
-        net_options: options that it was built with (dropout ...).
-        action_space: what its outputs mean.
-        preprocessing: how images become its input.
-        model_state_dict: its parameters and buffers, on the CPU.
+        network: the network's name in the registry.
+        outputs: the network's number of outputs.
+        net_options: options that the network was built with (dropout ...).
+        action_space: meaning of the outputs.
+        preprocessing: turns images into the network's input.
+        model_state_dict: the network's parameters and buffers, on the CPU.
         optimizer: name in torch.optim; None in a scratch checkpoint, which has never been trained.
         optimizer_state_dict: as torch.optim gives it.
-        episode: number of the episode under way, from 0; equal to the number of whole episodes.
-        step: number of training batches done in that episode.
-        updates: number of gradient steps since the start from scratch.
-        progress: losses and outputs of the episode under way, so that a resumed episode reports
-            exactly what an uninterrupted one does; what the method of learning carries from batch to
-            batch; gradients that are being summed up.
-        random_states: torch's random states: `cpu`, and `cuda` where one is used.
-        dataset: name, hash and camera (width and height) of what it learns from.
+        episode: number of the current episode, from 0; equal to the number of completed episodes.
+        step: completed training batches of the current episode.
+        updates: gradient steps since the start from scratch.
+        progress: losses and outputs of the current episode, for a resumed episode to report exactly what an
+            uninterrupted one does; the state that the method of learning carries from batch to batch;
+            accumulated gradients.
+        random_states: torch's random states: `cpu`, and `cuda` if a GPU is available.
+        dataset: name, hash and camera (width and height) of the training data.
         versions: as `versions()`.
-        network_sha256: of the file that a network of the user's own is in; empty for nav_pkg's.
+        network_sha256: SHA-256 of the file of a user's own network; empty for nav_pkg's networks.
     """
 
     network: str
@@ -140,20 +140,20 @@ class Checkpoint:
             self.network_sha256 = code.sha256 if code else ""
 
     def save(self, path: PathLike, replace: bool = True) -> bool:
-        """Write to a file as a whole: beside, flushed to disk, renamed.
+        """Write the checkpoint atomically: to a temporary file beside, flushed to disk, then renamed.
 
-        A network of the user's own has its file beside it.
+        The source file of a user's own network is copied beside it.
 
         Args:
             path: the file.
-            replace: take the place of an existing file; else leave it, so that of several jobs that
-                make the same file at the same time one wins and all find the same.
+            replace: whether to replace an existing file. If not, an existing file stays: when several jobs
+                create the same file at the same time, one wins and all find the same content.
 
         Returns:
-            Whether it was written.
+            Whether the file was written.
 
         Raises:
-            DataError: the file system does not take it; an earlier file of that name is untouched.
+            DataError: writing failed; an earlier file of that name is unchanged.
         """
         path = Path(path)
         content = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -189,15 +189,15 @@ class Checkpoint:
         return True
 
     def build(self) -> nn.Module:
-        """The network with its weights, in training mode, on the CPU.
+        """Build the network with its weights, in training mode, on the CPU.
 
         Raises:
-            UsageError: the network is not in this nav_pkg.
-            DataError: the weights are not those of this network, named field by field.
+            UsageError: this nav_pkg does not have the network.
+            DataError: the weights do not fit this network; the message names the entries.
         """
         try:
             net = nets.build(self.network, outputs=self.outputs, seed=0, **self.net_options)
-        except (TypeError, ValueError, RuntimeError) as error:  # of options that no flag could give
+        except (TypeError, ValueError, RuntimeError) as error:  # options that no flag can give
             raise DataError(
                 f"a checkpoint of {self.network}: its options are damaged ({first_line(error)})"
             ) from error
@@ -208,13 +208,15 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def taken_over(what: str) -> Iterator[None]:
-    """Take over a checkpoint's state, in whose depth anything may be wrong.
+    """Turn errors within a block that restores a checkpoint's state into `DataError`.
+
+    The nested content of the state is not validated before: any of it may be wrong.
 
     Args:
-        what: names it in the error.
+        what: names the checkpoint in the error.
 
     Raises:
-        DataError: it is not the state of such a training.
+        DataError: the state does not fit this training.
     """
     try:
         yield
@@ -232,11 +234,11 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
 
     Args:
         net: the network.
-        state: its would-be state dict.
+        state: the state dict to check.
         what: names the origin of `state` in the error.
 
     Raises:
-        DataError: they do not fit; names the fields that are missing, too many, of another shape or type, or
+        DataError: they do not fit; names the entries that are missing, unknown, of another shape or type, or
             not finite.
     """
     wanted = net.state_dict()
@@ -247,7 +249,7 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
         for key in wanted
         if key in state and state[key].shape != wanted[key].shape
     ]
-    # torch would round whole numbers and leave out imaginary parts without a word
+    # torch would silently cast other types, and drop imaginary parts
     wrong += [
         f"{key} is of another kind ({_kind(state[key])}, not {_kind(value)})"
         for key, value in wanted.items()
@@ -261,21 +263,21 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
 
 
 def _kind(value: torch.Tensor) -> str:
-    """Type and layout of a tensor; one of torch's device `meta` has no values."""
+    """Type and layout of a tensor; a tensor of torch's device `meta` has no values."""
     layout = "no values" if value.is_meta else "" if value.layout == torch.strided else str(value.layout)
     return f"{value.dtype} {layout}".replace("torch.", "").rstrip()
 
 
 def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Optional[str] = None) -> Checkpoint:
-    """Read a checkpoint; tensors come to the CPU.
+    """Read a checkpoint, with its tensors on the CPU.
 
     Args:
         path: as for `locate`.
         summary_dir: as for `locate`.
-        network: the network that it must hold; None takes any.
+        network: the network that the checkpoint must hold; None accepts any.
 
     Raises:
-        DataError: the file is missing, damaged, of another network, holds code, or was not written
+        DataError: the file is missing, damaged, of another network, contains code, or was not written
             by nav_pkg.
     """
     file = require(path, summary_dir)
@@ -325,9 +327,9 @@ def load(path: PathLike, summary_dir: Optional[PathLike] = None, network: Option
 
 
 def _check_code(file: Path, network: str, sha256: str) -> None:
-    """Refuse a network of a file that was not given, or is not the one that was learned with.
+    """Refuse a user's own network if its file was not given or differs from the file used in training.
 
-    The file is never looked for: whoever made a checkpoint could name any.
+    The file is never searched for: a checkpoint from someone else could name any file.
     """
     if ":" not in network and not sha256:
         return
@@ -350,19 +352,19 @@ def _check_code(file: Path, network: str, sha256: str) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The dict in a file that torch.save wrote, after its checksums have been checked."""
+    """Read the dict in a file that torch.save wrote, after checking the archive's checksums."""
     remedy = "copy it again, or train it again"
     try:
-        # torch.load does not check the archive's checksums; a flipped bit would fly unseen
+        # torch.load does not check the archive's checksums: a flipped bit would go unnoticed
         with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
-            # nothing is packed, so that nothing takes more memory than the file has bytes
+            # accept uncompressed archives only: loading then takes no more memory than the file has bytes
             packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
             damaged = "" if packed else archive.testzip()
             members = [name.rsplit("/", 1)[-1].lower() for name in archive.namelist()]
             stream.seek(0)
             archive_first = stream.read(4) == b"PK\x03\x04"
-        # torch before 2.6 hands a TorchScript archive to torch.jit, which runs its code, whatever
-        # weights_only says (CVE-2025-32434), and takes a file that begins otherwise for an older format
+        # torch before 2.6 passes a TorchScript archive to torch.jit, which runs its code whatever
+        # weights_only is (CVE-2025-32434), and reads a file with another start as an older format
         if "constants.pkl" in members or not archive_first:
             raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
         if packed or damaged:
@@ -372,7 +374,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise
     except OSError as error:
         raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    except Exception as error:  # zipfile raises many kinds for damage in different places
+    except Exception as error:  # zipfile raises many types, depending on the damaged part
         raise DataError(
             f"{file}: damaged checkpoint or none at all ({first_line(error)}): {remedy}"
         ) from error
@@ -380,7 +382,7 @@ def _read(file: Path) -> dict[str, Any]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
-    except Exception as error:  # torch raises many kinds here; the archive itself is whole
+    except Exception as error:  # torch raises many types here; the archive itself is intact
         raise DataError(
             f"{file}: refused: it holds more than weights and plain values (code, for instance) and was "
             f"not written by nav_pkg: {_TRAIN}"

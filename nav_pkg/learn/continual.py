@@ -1,8 +1,8 @@
-"""Learning on without forgetting: memory aware synapses, at the plateaus of the loss.
+"""Continual learning without forgetting: memory aware synapses at the plateaus of the loss.
 
-Aljundi et al. 2018, "Memory Aware Synapses" (importance of a weight: how much the squared norm of the
-outputs changes with it), and Aljundi et al. 2019, "Task-Free Continual Learning" (importance is taken
-when the loss has settled, again only after it has risen meanwhile).
+Aljundi et al. 2018, "Memory Aware Synapses": the importance of a weight is how much the squared norm of the
+outputs changes with it. Aljundi et al. 2019, "Task-Free Continual Learning": the importance is computed when
+the loss has settled, and again only after the loss has risen in between.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch import nn
 
 
 class PlateauDetector:
-    """Tells when the loss has settled.
+    """Detects when the loss has settled.
 
     The loss has settled when the mean and the standard deviation of the last `length` losses are both
-    below their thresholds. It counts once; again only after the mean was above its threshold meanwhile.
+    below their thresholds. A plateau counts once. The next one counts only after the mean was above its
+    threshold.
 
     Args:
         length: losses in the window.
@@ -33,7 +34,7 @@ class PlateauDetector:
         self._risen = True
 
     def settled(self, loss: float) -> bool:
-        """Take a loss; whether a plateau begins with it."""
+        """Add a loss; return whether a plateau begins with it."""
         self._losses.append(loss)
         if len(self._losses) < (self._losses.maxlen or 0):
             return False
@@ -46,24 +47,24 @@ class PlateauDetector:
         return False
 
     def state(self) -> Dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"losses": list(self._losses), "risen": self._risen}
 
     def restore(self, state: Dict[str, Any]) -> None:
-        """Take over a `state()`."""
+        """Restore a `state()`."""
         self._losses.extend(state["losses"])
         self._risen = state["risen"]
 
 
 class MemoryAwareSynapses:
-    """Holds the weights that mattered for what was learned: a penalty on their change.
+    """Penalises changes of weights that were important for earlier training.
 
     Args:
-        parameters: that are learned.
+        parameters: the trainable parameters.
         strength: lambda of the penalty, lambda / 2 * sum of importance * (weight - anchor)^2.
 
     Attributes:
-        updates: plateaus at which importance was taken.
+        updates: number of plateaus at which the importance was computed.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], strength: float):
@@ -74,7 +75,7 @@ class MemoryAwareSynapses:
         self._anchor: List[torch.Tensor] = []
 
     def penalty(self) -> float:
-        """The penalty at the present weights."""
+        """The penalty at the current weights."""
         return (
             self._strength
             / 2
@@ -86,7 +87,7 @@ class MemoryAwareSynapses:
 
     @torch.no_grad()
     def add_gradients(self) -> None:
-        """Add the gradient of the penalty, lambda * importance * (weight - anchor), to the parameters'."""
+        """Add the gradient of the penalty, lambda * importance * (weight - anchor), to the gradients."""
         for p, weight, anchor in zip(self._parameters, self.importance, self._anchor):
             if p.grad is not None:
                 p.grad.add_(weight * (p - anchor), alpha=self._strength)
@@ -94,13 +95,13 @@ class MemoryAwareSynapses:
     def take(
         self, outputs: Callable[[Any], torch.Tensor], samples: Iterable[Any], tick: Callable[[], None]
     ) -> None:
-        """Take the importance over samples: the mean of |d ||outputs||^2 / d weight|, sample by sample.
+        """Compute the importance over samples: the mean of |d ||outputs||^2 / d weight|, sample by sample.
 
-        It is averaged with those of earlier plateaus; the present weights become the anchor.
+        It is averaged with those of earlier plateaus. The current weights become the anchor.
 
         Args:
-            outputs: gives a sample's outputs with their graph.
-            samples: at least one.
+            outputs: computes a sample's outputs with their graph.
+            samples: the samples; without any, nothing changes.
             tick: called between samples; may raise, and nothing is changed then.
         """
         sums: Optional[List[torch.Tensor]] = None
@@ -124,12 +125,12 @@ class MemoryAwareSynapses:
         self.updates += 1
 
     def state(self) -> Dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         on_cpu = [[value.cpu() for value in values] for values in (self.importance, self._anchor)]
         return {"importance": on_cpu[0], "anchor": on_cpu[1], "updates": self.updates}
 
     def restore(self, state: Dict[str, Any]) -> None:
-        """Take over a `state()`."""
+        """Restore a `state()`."""
         device = self._parameters[0].device
         self.importance = [value.to(device) for value in state["importance"]]
         self._anchor = [value.to(device) for value in state["anchor"]]

@@ -1,7 +1,7 @@
-"""What a network is made of and how fast it answers.
+"""Structure of a network, and the speed of its forward pass.
 
-Speed is measured on the network alone, on images that are in memory as it takes them, without reading,
-resizing or a simulator.
+The speed covers only the network: the images are in memory in the format of its input. Reading, resizing
+and the simulator are not included.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from nav_pkg.learn.export import TRACING
 from nav_pkg.nets.registry import under
 
 BATCHES = (1, 8, 32, 128)
-"""Batch sizes of which the best rate counts."""
+"""Batch sizes to time; the best rate counts."""
 FEWEST, MOST = 20, 2000
-"""Answers that are timed for a latency."""
+"""Smallest and largest number of timed forward passes for a latency."""
 PATIENCE = 10
-"""A measurement that has taken as many times its time, and `LEAST` seconds, is content with three answers."""
+"""Three passes suffice after this many times the requested time, and at least `LEAST` seconds."""
 LEAST = 5.0
 AGREE = 0.10
-"""The medians of two halves of the measurement differ by less, or the machine is noisy."""
+"""Largest relative difference between the medians of two halves; above it, the machine is noisy."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 Forward = Callable[[torch.Tensor], Any]
@@ -39,13 +39,13 @@ Forward = Callable[[torch.Tensor], Any]
 
 @dataclass(frozen=True)
 class Structure:
-    """What a network is made of.
+    """Structure of a network.
 
     Attributes:
-        feature_layers: convolutions in front of the head.
-        decision_layers: matrices, LSTMs, and convolutions in the head.
-        parameters: weights.
-        multiply_adds: of one image.
+        feature_layers: convolutions before the head.
+        decision_layers: linear layers, LSTMs, and convolutions in the head.
+        parameters: number of weights.
+        multiply_adds: for one image.
         activations: bytes of all layers' outputs for one image, float32.
         input: shape of one input, without the batch.
     """
@@ -60,15 +60,15 @@ class Structure:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a network answers in one way of computing it.
+    """Speed of a network in one way of computing it.
 
     Attributes:
-        p50: median seconds of one answer at batch 1.
-        p99: their 99th percentile.
-        answers: timed for these.
-        agree: the medians of the first and the second half differ by less than `AGREE`.
-        rate: images a second at the best batch.
-        batch: that one.
+        p50: median seconds of a forward pass at batch 1.
+        p99: 99th percentile of these.
+        answers: number of timed passes at batch 1.
+        agree: whether the medians of the first and the second half differ by less than `AGREE`.
+        rate: images per second at the best batch size.
+        batch: the best batch size.
     """
 
     p50: float
@@ -80,9 +80,10 @@ class Speed:
 
 
 def build(name: str, seed: int = 0) -> Tuple[nn.Module, Tuple[int, ...]]:
-    """A network for answering, and the shape of one input of it.
+    """Build a network in evaluation mode, and return it with the shape of one input.
 
-    That is (3, height, width); of a network of several frames (frames, ...), of a recurrent one (1, ...).
+    The shape is (3, height, width); (frames, ...) for a network of several frames, (1, ...) for a recurrent
+    network.
     """
     options = nets.complete_options(name)
     net = nets.build(name, outputs=3, seed=seed, **options).eval()
@@ -93,7 +94,7 @@ def build(name: str, seed: int = 0) -> Tuple[nn.Module, Tuple[int, ...]]:
 
 
 class Answer(nn.Module):
-    """A network whose answer is one tensor: without the state of a recurrent one."""
+    """A network that returns one tensor: drops the state of a recurrent network."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
@@ -106,10 +107,10 @@ class Answer(nn.Module):
 
 
 def structure(name: str) -> Structure:
-    """What a network is made of.
+    """Measure the structure of a network.
 
     Raises:
-        UsageError: there is no such network.
+        UsageError: the network does not exist.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -121,7 +122,7 @@ def structure(name: str) -> Structure:
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal convolutions, decisions
-        # what runs counts: inception's auxiliary head does not, when it answers
+        # count only layers that run: in evaluation mode inception's auxiliary head does not
         convolutional = isinstance(module, CONVOLUTIONS) and not under(names[module], head)
         convolutions += convolutional
         decisions += not convolutional and isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.LSTM))
@@ -131,8 +132,8 @@ def structure(name: str) -> Structure:
 
     hooks = [m.register_forward_hook(note) for m in net.modules() if not any(m.children())]
     with warnings.catch_warnings(), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        warnings.simplefilter("ignore")  # of Intel's GPUs, which the switch below speaks of
-        # without oneDNN, whose LSTM is one operation that the counter does not know
+        warnings.simplefilter("ignore")  # about Intel GPUs, caused by the switch below
+        # without oneDNN: its LSTM is a single operation that the counter does not know
         with torch.backends.mkldnn.flags(enabled=False):
             net(torch.zeros(1, *shape))
     for hook in hooks:
@@ -148,7 +149,7 @@ def structure(name: str) -> Structure:
 
 
 def ways(device: str) -> Dict[str, str]:
-    """The ways of computing a network that are measured: by name, why one is not there ("" where it is)."""
+    """The ways of computing a network, each with the reason why it is missing ("" if available)."""
     missing = "not installed"
     found = {name: "" for name in ("eager", "channels_last", "bfloat16", "compiled", "TorchScript")}
     installed = {
@@ -162,7 +163,7 @@ def ways(device: str) -> Dict[str, str]:
 
 
 def prepared(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> Forward:
-    """A network, computed in one of the `ways`; the example is of batch 1."""
+    """Prepare a network for one of the `ways`; the example has batch size 1."""
     answer = Answer(net).eval()
     if way == "eager":
         return answer
@@ -182,11 +183,11 @@ def prepared(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> F
         return torch.compile(answer, dynamic=False)
     if way == "TorchScript":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is old
+            warnings.simplefilter("ignore")  # about its age
             return torch.jit.freeze(torch.jit.trace(answer, example, check_trace=False))
     program = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of batches of recurrent networks, whose state is inside here
+        warnings.simplefilter("ignore")  # about batches of recurrent networks; here the state is internal
         torch.onnx.export(
             answer, (example,), program, input_names=["images"], **TRACING,
             dynamic_axes={"images": {0: "batch"}},
@@ -212,11 +213,11 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
     """Time a network.
 
     Args:
-        forward: answers a batch of inputs.
-        example: inputs of batch 1.
-        seconds: to time for, half of them at batch 1; each batch size gets at least two answers. A slow
-            network takes longer: up to `PATIENCE` times as long for each batch size.
-        batches: sizes to try.
+        forward: computes a batch of inputs.
+        example: inputs of batch size 1.
+        seconds: time to measure, half of it at batch size 1; each batch size gets at least two passes. A slow
+            network takes up to `PATIENCE` times as long for each batch size.
+        batches: batch sizes to try.
     """
 
     def once(images: torch.Tensor) -> float:
@@ -228,7 +229,7 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
 
     patience = max(LEAST, PATIENCE * seconds)
     with torch.no_grad():
-        for number in range(3):  # the first ones make buffers, and compile
+        for number in range(3):  # warm-up: the first passes allocate buffers, and compile
             if once(example) > seconds and number:
                 break
         times: List[float] = []
@@ -243,9 +244,9 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
             if batch == 1:
                 continue
             if batch * statistics.median(times) > 2 * patience:
-                break  # larger batches take minutes
+                break  # larger batches would take minutes
             images = example.expand(batch, *example.shape[1:]).contiguous()
-            once(images)  # it may compile for this size
+            once(images)  # warm-up: it may compile for this size
             first = once(images)
             count = max(1, min(50, int(seconds / 2 / len(batches) / max(first, 1e-6))))
             rates[batch] = batch / statistics.median([first, *(once(images) for _ in range(count - 1))])
@@ -265,21 +266,21 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
 def details(
     name: str, devices: Sequence[str], seconds: float, threads: int, only: Sequence[str] = ()
 ) -> Dict[str, Any]:
-    """Everything about a network, as plain values.
+    """Collect everything about a network as plain values.
 
     Args:
         name: of the network.
         devices: "cpu", "cuda".
-        seconds: of timing for each way and device.
-        threads: of the processor.
+        seconds: measurement time for each way and device.
+        threads: number of processor threads.
         only: ways to measure; empty for all.
 
     Returns:
-        The fields of `Structure`, `host_memory` in bytes (what this process has grown by), `gpu_memory` where
-        there is one, and `speed`: by device and way the fields of `Speed`, or `{"missing": why}`.
+        The fields of `Structure`, `host_memory` in bytes (growth of this process), `gpu_memory` with a GPU,
+        and `speed`: by device and way the fields of `Speed`, or `{"missing": why}`.
 
     Raises:
-        UsageError: there is no such network.
+        UsageError: the network does not exist.
     """
     torch.set_num_threads(threads)
     before = _resident()
@@ -318,12 +319,12 @@ def _measured(
         return asdict(speed(prepared(net, example, way, threads), example, seconds))
     except UsageError as error:
         return {"missing": str(error)}
-    except Exception as error:  # compilers and exporters raise many kinds
+    except Exception as error:  # compilers and exporters raise many types
         line: Optional[str] = next(iter(str(error).strip().splitlines()), None)
         return {"missing": f"{type(error).__name__}: {line or 'no message'}"[:200]}
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Resident memory of this process, bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

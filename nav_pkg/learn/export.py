@@ -1,7 +1,7 @@
-"""Export: a checkpoint as one ONNX (or TorchScript) file with its preprocessing inside, checked.
+"""Export a checkpoint as one ONNX (or TorchScript) file that includes its preprocessing, and verify it.
 
-The file takes camera images as they come (uint8, RGB) and gives the network's outputs. It is kept only
-when it answers real images as the checkpoint's own pilot does.
+The file takes unprocessed camera images (uint8, RGB) and gives the network's outputs. It is kept only if it
+gives the same answers to real images as the checkpoint's own pilot.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.tensor_resize import TensorResize
 
 OPSET = 17
-"""Version of ONNX's operators: understood by onnxruntime 1.13 and later."""
+"""Version of ONNX's operators; onnxruntime 1.13 and later support it."""
 
 TOLERANCE = 1e-4
-"""Largest difference of an output that counts as equal, in units of the largest output."""
+"""Largest difference of an output that counts as equal, relative to the largest output."""
 
 ROUNDING = 1e-6
-"""A difference that counts as equal whatever the size of the outputs."""
+"""Absolute difference of outputs that always counts as equal."""
 
 
 class CameraNet(nn.Module):
     """A network with its preprocessing: camera images in, outputs out.
 
-    Takes uint8 (height, width, 3), red, green, blue; a network of several frames takes uint8
-    (n_frames, height, width, 3), oldest first; a recurrent one also takes its state h, c, float32
-    (layers, 1, hidden) each, and gives the next state behind the outputs. Outputs are float32 (outputs,).
+    The input is uint8 (height, width, 3), red, green, blue. For a network of several frames it is uint8
+    (n_frames, height, width, 3), oldest first. A recurrent network also takes its state h, c, float32
+    (layers, 1, hidden) each, and returns the next state after the outputs. Outputs are float32 (outputs,).
 
     Args:
         net: the network, in evaluation mode.
-        kind: its kind in the registry.
-        preprocessing: as in training.
+        kind: the network's kind in the registry.
+        preprocessing: the preprocessing of training.
         camera: height and width of the camera's images, pixels.
     """
 
@@ -65,14 +65,14 @@ class CameraNet(nn.Module):
             self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1))
 
     def _input(self, images: torch.Tensor) -> torch.Tensor:
-        """What `Preprocessing.input` gives: float32 (batch, 3, *size) of uint8 (batch, height, width, 3)."""
+        """Compute `Preprocessing.input`: float32 (batch, 3, *size) from uint8 (batch, height, width, 3)."""
         pixels = self.resize(images) * (1 / 255)
         if self._mode == "shifted":
             return pixels - 0.5
         return pixels if self._mode == "none" else (pixels - self.means) / self.stds
 
     def forward(self, image: torch.Tensor, *state: torch.Tensor) -> Any:
-        """Answer the next image; see the class."""
+        """Compute the outputs for the next image (see the class)."""
         if self._kind == "frames":
             return self.net(self._input(image)[None])[0]
         inputs = self._input(image[None])
@@ -83,15 +83,15 @@ class CameraNet(nn.Module):
 
 
 class Parity(NamedTuple):
-    """How far an exported file is from its checkpoint.
+    """Differences between an exported file and its checkpoint.
 
     Attributes:
         images: number of images compared, in the order of a run.
         largest: largest absolute difference of an output.
         mean: mean absolute difference.
         scale: largest absolute output of the checkpoint.
-        equal: share of images with the same command: the same class, or a yaw rate that differs by no
-            more than the tolerance.
+        equal: share of images with the same command: the same class, or a yaw rate that differs by at
+            most the tolerance.
     """
 
     images: int
@@ -101,7 +101,7 @@ class Parity(NamedTuple):
     equal: float
 
     def holds(self, tolerance: float) -> bool:
-        """Whether outputs differ by at most `tolerance` of the largest (plus `ROUNDING`), commands not."""
+        """Whether outputs agree to `tolerance` of the largest plus `ROUNDING`, and all commands are equal."""
         return self.largest <= tolerance * self.scale + ROUNDING and self.equal == 1.0
 
     def __str__(self) -> str:
@@ -112,11 +112,11 @@ class Parity(NamedTuple):
 
 
 def compare(own: Pilot, other: Pilot, images: Iterable[np.ndarray], tolerance: float = TOLERANCE) -> Parity:
-    """Fly two pilots over the same images, as one run.
+    """Compare two pilots on the same images, as one run.
 
     Args:
-        own: the checkpoint's.
-        other: the exported file's.
+        own: the pilot of the checkpoint.
+        other: the pilot of the exported file.
         images: uint8 (height, width, 3), in order.
         tolerance: of yaw rates, rad/s.
     """
@@ -143,23 +143,23 @@ def export(
     images: Iterable[np.ndarray],
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Write a checkpoint as an exported file, if that file then answers as the checkpoint does.
+    """Export a checkpoint to a file, and keep the file only if it answers as the checkpoint does.
 
     Args:
         loaded: the checkpoint.
-        source: its file, whose hash goes into the new one.
-        output: the file to write; .onnx or .pt decides the format. An existing one is replaced.
+        source: the checkpoint's file; its hash is stored in the exported file.
+        output: the file to write; .onnx or .pt decides the format. An existing file is replaced.
         camera: height and width of the camera's images, pixels.
-        images: uint8 (*camera, 3), in the order of a run, to compare answers on.
+        images: uint8 (*camera, 3), in the order of a run, for the comparison.
         tolerance: see `Parity.holds`.
 
     Returns:
-        How far the file is from the checkpoint.
+        The differences between the file and the checkpoint.
 
     Raises:
-        UsageError: the file's name has another end, a side of the camera can't be, no images, or
-            what writes that format is not installed.
-        DataError: the answers differ (nothing is left behind then), or the file cannot be written.
+        UsageError: the file's suffix is unknown, a side of the camera is out of range, no images are
+            given, or the package that writes the format is not installed.
+        DataError: the answers differ (nothing is left behind then), or writing failed.
     """
     output = Path(output)
     if output.suffix not in SUFFIXES:
@@ -177,7 +177,7 @@ def export(
         loaded.preprocessing,
         n_frames=loaded.net_options.get("n_frames", 1),
     )
-    # in mid-grey rather than black, so that no branch of a network is dead while it is traced
+    # mid-grey instead of black: no branch of a network may be dead while it is traced
     example = [torch.full((*camera, 3), 127, dtype=torch.uint8)]
     if kind == "frames":
         example = [example[0].repeat(loaded.net_options["n_frames"], 1, 1, 1)]
@@ -200,7 +200,7 @@ def export(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         files.sweep(output.parent, output.name)
-        # under another name until it has been compared; the end of the name must stay
+        # use a temporary name until it has been compared; the suffix must stay
         with files.temporary(output, output.suffix) as (beside, fd):
             files.write_all(fd, data)
             os.fsync(fd)
@@ -222,7 +222,7 @@ def export(
 
 def _torchscript(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> bytes:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TorchScript is no longer developed
+        warnings.simplefilter("ignore")  # about the end of TorchScript's development
         traced = torch.jit.freeze(torch.jit.trace(program, example, check_trace=False))
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer, _extra_files={KEY: text})
@@ -242,7 +242,7 @@ def _onnx(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> b
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # of the exporter's age, and that an LSTM's batch (here 1) is fixed
+            # about the exporter's age, and the fixed batch of an LSTM (here 1)
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 program,
@@ -263,9 +263,9 @@ def _onnx(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> b
 
 
 def _tracing() -> dict[str, Any]:
-    # torch's newer exporter, its default from 2.9, would need three more packages; older torch lacks it
+    # torch's newer exporter, the default from 2.9, needs three more packages; older torch lacks the argument
     return {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
 
 
 TRACING = _tracing()
-"""Arguments of torch.onnx.export that choose the exporter by tracing."""
+"""Arguments of torch.onnx.export that select the tracing exporter."""

@@ -1,7 +1,7 @@
-"""Exported checkpoints in flight: ONNX files that `scripts/export.py` made, and TorchScript on demand.
+"""Pilots for exported checkpoints: ONNX files from `scripts/export.py`, and TorchScript on request.
 
-Such a file holds network and preprocessing as one program and, as text, what a pilot has to know (action
-space, camera ...). It flies like the checkpoint that it was made from: `load` gives a pilot of either.
+An exported file contains network and preprocessing as one program and, as text, a description for the pilot
+(action space, camera ...). It flies like its checkpoint: `load_pilot` loads a pilot from either.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from nav_pkg.reading import parse_object
 FORMAT = "nav_pkg export"
 FORMAT_VERSION = 1
 SIDES = (16, 8192)
-"""Least and most pixels of a side of a camera."""
+"""Smallest and largest side of a camera, pixels."""
 _MOST = 1 << 24
-"""Values of a part of a network's state, and frames that a network takes: what a file says is no measure of
-how much memory is taken for it."""
+"""Limit on the values in a part of a network's state: a file's own numbers must not decide how much memory
+is allocated."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What an exported file says of itself.
+    """The description in an exported file.
 
     Attributes:
-        network: name in the registry.
-        outputs: number of its outputs.
-        net_options: options that it was built with.
-        action_space: what its outputs mean.
-        preprocessing: what the file does with an image, for those who want to know.
-        camera: height and width of the images that it takes, pixels.
+        network: the network's name in the registry.
+        outputs: the network's number of outputs.
+        net_options: options that the network was built with.
+        action_space: meaning of the outputs.
+        preprocessing: the preprocessing in the file, for information.
+        camera: height and width of the input images, pixels.
         state: shape of each part of a recurrent network's state, which starts as zeros.
-        checkpoint: SHA-256 of the checkpoint that it was made from.
-        dataset: what that learned from.
-        versions: of what made the file.
+        checkpoint: SHA-256 of the exported checkpoint.
+        dataset: training data of the checkpoint.
+        versions: versions of the software that exported the file.
     """
 
     network: str
@@ -68,7 +68,7 @@ class Description:
     versions: Mapping[str, str]
 
     def text(self) -> str:
-        """The description as JSON, for a file."""
+        """Convert the description to JSON, for a file."""
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         values["action_space"] = self.action_space.state()
         values["preprocessing"] = self.preprocessing.state()
@@ -76,14 +76,14 @@ class Description:
 
     @staticmethod
     def from_text(text: str, file: PathLike) -> Description:
-        """The description of `text()`.
+        """Parse the JSON of `text()`.
 
         Args:
             text: JSON.
             file: named in errors.
 
         Raises:
-            DataError: it is not one, or of another version.
+            DataError: the text is not a description, or of another version.
         """
         try:
             values = parse_object(text, "its text")
@@ -96,7 +96,7 @@ class Description:
             values["preprocessing"] = Preprocessing.from_state(values["preprocessing"])
             values["camera"] = tuple(int(side) for side in values["camera"])
             values["state"] = tuple(tuple(shape) for shape in values["state"])
-            if ":" not in values["network"]:  # else of a user's file, which is not needed any more
+            if ":" not in values["network"]:  # a user's own network: its file is no longer needed
                 nets.spec(values["network"])
             made = Description(**values)
             made._check()
@@ -115,7 +115,7 @@ class Description:
             ) from error
 
     def _check(self) -> None:
-        """Raise ValueError for sizes that can't be."""
+        """Raise ValueError for impossible sizes."""
         if len(self.camera) != 2 or not all(SIDES[0] <= side <= SIDES[1] for side in self.camera):
             raise ValueError(f"camera {self.camera}")
         for shape in self.state:
@@ -126,17 +126,17 @@ class Description:
 
 
 class ExportedPilot(Pilot):
-    """Answers camera images through an exported file; otherwise as `Pilot`.
+    """Computes commands from camera images with an exported file; otherwise as `Pilot`.
 
     Attributes:
-        description: what the file says of itself.
+        description: the description in the file.
     """
 
     def __init__(self, description: Description, run: Run):
-        """Take a program; it is run on black images first, because the first runs are slow.
+        """Run the program on black images first, because its first runs are slow.
 
         Args:
-            description: of the program.
+            description: description of the program.
             run: the program.
         """
         self.description = description
@@ -147,7 +147,7 @@ class ExportedPilot(Pilot):
         self._frames = "n_frames" in description.net_options
         self._count = int(description.net_options.get("n_frames", 1))
         self.reset()
-        for _ in range(3):  # TorchScript measures in its first runs and then compiles
+        for _ in range(3):  # TorchScript profiles in its first runs and then compiles
             self.outputs(np.zeros((*description.camera, 3), np.uint8))
         self.reset()
 
@@ -158,10 +158,11 @@ class ExportedPilot(Pilot):
         self._parts = [np.zeros(shape, np.float32) for shape in self.description.state]
 
     def outputs(self, rgb: np.ndarray) -> np.ndarray:
-        """The network's outputs for the next image of the run: float64 (outputs,).
+        """Compute the network's outputs for the next image of the run: float64 (outputs,).
 
         Raises:
-            DataError: the image is not of the camera that the file was exported for.
+            DataError: the image has another type or size than the file was exported for, or the file's
+                outputs do not match its description.
         """
         wanted = (*self.description.camera, 3)
         if rgb.dtype != np.uint8 or rgb.shape != wanted:
@@ -172,7 +173,7 @@ class ExportedPilot(Pilot):
             )
         image = np.ascontiguousarray(rgb)
         if self._frames:
-            # at a run's start its first frame stands for those before it, as in training
+            # at a run's start the first frame stands in for the missing ones, as in training
             self._images.extend([image] * (1 if self._images else self._count))
             image = np.stack(self._images)
         outputs, *parts = self._run([image, *self._parts])
@@ -188,12 +189,12 @@ class ExportedPilot(Pilot):
 
 
 def is_exported(path: PathLike) -> bool:
-    """Whether a `--checkpoint_path` means an exported file, by the end of its name."""
+    """Whether a `--checkpoint_path` is an exported file, by its suffix."""
     return Path(path).suffix in SUFFIXES
 
 
 def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple[Description, Prepare]:
-    """What an exported file says of itself, and what makes its program ready; runs nothing of it."""
+    """Read the description of an exported file and the function that prepares its program; run no code."""
     file = require(path, summary_dir)
     try:
         text, prepare = READ[SUFFIXES[file.suffix]](file)
@@ -211,12 +212,12 @@ def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple
 
 
 def needs_trust(path: PathLike) -> bool:
-    """Whether a `--checkpoint_path` means a TorchScript file, by the end of its name."""
+    """Whether a `--checkpoint_path` is a TorchScript file, by its suffix."""
     return SUFFIXES.get(Path(path).suffix) == "torchscript"
 
 
 def check_trust(paths: Sequence[PathLike], trust: bool) -> None:
-    """Raise UsageError for a `--trust_torchscript` that has nothing to trust."""
+    """Raise UsageError if `--trust_torchscript` is given without a TorchScript file."""
     if trust and not any(needs_trust(path) for path in paths):
         raise UsageError("--trust_torchscript has no effect without a .pt file to fly: leave it out")
 
@@ -224,7 +225,7 @@ def check_trust(paths: Sequence[PathLike], trust: bool) -> None:
 def open_exported(
     path: PathLike, summary_dir: Optional[PathLike] = None, device: str = "cpu", trust: bool = False
 ) -> ExportedPilot:
-    """The pilot of an exported file, on torch's present number of threads.
+    """Load the pilot of an exported file, with torch's current number of threads.
 
     Args:
         path: the file; absolute, or relative to `summary_dir`.
@@ -233,9 +234,9 @@ def open_exported(
         trust: whether a TorchScript file may be loaded, which runs code of the file.
 
     Raises:
-        DataError: the file is missing, damaged, or not one of ours.
-        UsageError: what runs it is not installed, or can't use that device; or it is a TorchScript file
-            that is not trusted.
+        DataError: the file is missing, damaged, or not exported by nav_pkg.
+        UsageError: the runtime is not installed or cannot use that device, or the file is an untrusted
+            TorchScript file.
     """
     description, prepare = _read(path, summary_dir, trust)
     return ExportedPilot(description, prepare(device, torch.get_num_threads()))
@@ -255,14 +256,14 @@ def describe(
     network: Optional[str] = None,
     trust: bool = False,
 ) -> Union[Checkpoint, Description]:
-    """What a `--checkpoint_path` holds, checkpoint or exported file, once it is known to be whole.
+    """Read the content of a `--checkpoint_path`, checkpoint or exported file, after checking it for damage.
 
-    Nothing of an exported file is run.
+    No code of an exported file is run.
 
     Args:
         path: as for `Pilot.load`, or an exported file.
-        summary_dir: as there.
-        network: as there.
+        summary_dir: as for `Pilot.load`.
+        network: as for `Pilot.load`.
         trust: as for `open_exported`.
 
     Raises:
@@ -286,9 +287,9 @@ def load_pilot(
     given: Optional[Mapping[str, Any]] = None,
     trust: bool = False,
 ) -> Pilot:
-    """The pilot of a checkpoint or of an exported file: the one place that chooses.
+    """Load the pilot of a checkpoint or of an exported file; the only place that chooses between them.
 
-    Arguments and errors as for `Pilot.load`; `trust` as for `open_exported`, with a warning.
+    Arguments and errors are those of `Pilot.load`; `trust` is as for `open_exported` and prints a warning.
     """
     check_trust([checkpoint_path], trust)
     if not is_exported(checkpoint_path):

@@ -1,8 +1,8 @@
-"""The two formats of exported files: what a file says of itself, and the program in it.
+"""The two formats of exported files: read the description and the program.
 
-A description is read without running anything of the file. ONNX is data: operators that onnxruntime
-knows. A TorchScript file is a program, some of which torch.jit runs while it loads the file (`__setstate__`),
-with the rights of the user, so that it is loaded only on the user's word.
+Reading a description runs no code of the file. ONNX is data: operators that onnxruntime knows. A
+TorchScript file is a program. torch.jit runs part of it (`__setstate__`) while loading the file, with the
+rights of the user. Such a file is therefore loaded only if the user trusts it explicitly.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.reading import read_small
 
 SUFFIXES = {".onnx": "onnx", ".pt": "torchscript"}
-"""The format of an exported file by the end of its name."""
+"""Format of an exported file by suffix."""
 
 KEY = "nav_pkg"
-"""Name of the description within a file: an entry of ONNX's metadata, an extra file of TorchScript."""
+"""Name of the description in a file: an entry of ONNX's metadata, an extra file of TorchScript."""
 
 REMEDY = "export it again with scripts/export.py"
 
 LARGEST_ONNX = (2 << 30) - 1
-"""Bytes of an ONNX file; protobuf has no larger messages."""
+"""Largest size of an ONNX file, bytes; protobuf has no larger messages."""
 
 LARGEST_TEXT = 1 << 20
-"""Bytes of a description; ours have about a thousand."""
+"""Largest size of a description, bytes; nav_pkg writes about a thousand."""
 
 Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
-"""A program: an image (or the last frames) and a state to the outputs and the next state."""
+"""A program: takes an image (or the last frames) and a state, returns the outputs and the next state."""
 
 Prepare = Callable[[str, int], Run]
-"""Makes a file's program ready, on a device and a number of threads."""
+"""Prepares a file's program for a device and a number of threads."""
 
 
-# ONNX: a protobuf message may be cut anywhere between fields and put together again, so the checksum is a
-# last entry of the metadata, of known length, behind all that it is the checksum of.
+# ONNX: a protobuf message may be cut and joined anywhere between fields. The checksum is therefore the last
+# entry of the metadata, of known length, and covers all bytes before it.
 
 
 def _checksum_field(digest: str) -> bytes:
@@ -52,7 +52,7 @@ def _checksum_field(digest: str) -> bytes:
 
 
 def with_checksum(model: bytes) -> bytes:
-    """An ONNX file's bytes with their SHA-256 as a last entry of the metadata."""
+    """Append the SHA-256 of an ONNX file's bytes as the last entry of the metadata."""
     return model + _checksum_field(hashlib.sha256(model).hexdigest())
 
 
@@ -66,7 +66,7 @@ def _check_onnx(file: Path, data: bytes) -> None:
 
 
 def _external(message: Any) -> Iterator[str]:
-    """Where the tensors of an ONNX message, at any depth, say that their values lie outside the file."""
+    """Yield the locations of tensors, at any depth of an ONNX message, whose values lie outside the file."""
     if message.DESCRIPTOR.full_name == "onnx.TensorProto":
         if message.data_location or len(message.external_data):
             yield next((entry.value for entry in message.external_data if entry.key == "location"), "")
@@ -79,18 +79,18 @@ def _external(message: Any) -> Iterator[str]:
 
 
 def _runs_graphs(graph: Any) -> Iterator[str]:
-    """The operators of an ONNX graph that run graphs of their own: loops, which may never end."""
+    """Yield the operators of an ONNX graph that contain subgraphs: loops may never end."""
     for node in graph.node:
         if any(attribute.HasField("g") or len(attribute.graphs) for attribute in node.attribute):
             yield node.op_type
 
 
 def read_onnx(file: Path) -> Tuple[str, Prepare]:
-    """What an ONNX file says of itself, and what makes its program ready.
+    """Read the description of an ONNX file, and return it with the function that prepares its program.
 
     Raises:
-        DataError: it is damaged, not ours, or keeps values in other files. Ours never do: the checksum says
-            nothing about them, and a path can lead to any file of the user.
+        DataError: the file is damaged, not exported by nav_pkg, or keeps values in other files. nav_pkg never
+            writes such files: the checksum does not cover them, and a path can lead to any file of the user.
         UsageError: onnx or onnxruntime is not installed.
     """
     try:
@@ -104,7 +104,7 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
     _check_onnx(file, data)
     try:
         model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's own kinds
+    except Exception as error:  # types of protobuf
         raise DataError(f"{file}: not an ONNX file: {REMEDY}") from error
     for location in _external(model):
         raise DataError(
@@ -124,11 +124,11 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # what was checked above, and never onnxruntime's other format
+        # read the checked bytes as ONNX, never as onnxruntime's other format
         options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own kinds; the bytes are whole
+        except Exception as error:  # types of onnxruntime; the bytes are intact
             reason = " ".join(str(error).split())
             raise DataError(f"{file}: this onnxruntime cannot run it ({reason}): {REMEDY}") from error
         names = [item.name for item in session.get_inputs()]
@@ -138,7 +138,7 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
                 return session.run(None, dict(zip(names, values)))
             except (
                 Exception
-            ) as error:  # onnxruntime's own kinds, of a program that asks for what it can't get
+            ) as error:  # types of onnxruntime, for a program that requests something unavailable
                 reason = " ".join(str(error).split())[:300]
                 raise DataError(f"{file}: cannot be run ({reason}): {REMEDY}") from error
 
@@ -148,10 +148,12 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
 
 
 def read_torchscript(file: Path) -> Tuple[str, Prepare]:
-    """What a TorchScript file says of itself, and what makes its program ready (and runs code of the file).
+    """Read the description of a TorchScript file; return it with the function that prepares its program.
+
+    Reading runs no code of the file; preparing does.
 
     Raises:
-        DataError: it is damaged, or not ours.
+        DataError: the file is damaged, or not exported by nav_pkg.
     """
     try:
         # as for checkpoints: torch does not check the archive's checksums
@@ -169,7 +171,7 @@ def read_torchscript(file: Path) -> Tuple[str, Prepare]:
     def prepare(device: str, _threads: int) -> Run:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that TorchScript is no longer developed
+                warnings.simplefilter("ignore")  # about the end of TorchScript's development
                 program = torch.jit.load(str(file), map_location=device).eval()
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
@@ -187,4 +189,4 @@ def read_torchscript(file: Path) -> Tuple[str, Prepare]:
 
 
 READ = {"onnx": read_onnx, "torchscript": read_torchscript}
-"""By format."""
+"""Readers by format."""

@@ -1,7 +1,7 @@
-"""The log folder of a training run: begun, resumed, or refused.
+"""The log folder of a training run: create it, resume it, or refuse it.
 
-`config.json` freezes what the run was started with. A run is resumed only under the same
-configuration, so that what comes out is what an uninterrupted run would have given.
+`config.json` stores the configuration that the run started with. A run resumes only with the same
+configuration: its result is then the same as that of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from nav_pkg.learn.places import MODEL_FILE
 CONFIG_FILE = "config.json"
 RESULTS_FILE = "results.json"
 DEFAULT_TAG = "testing"
-"""This log tag is for trying things out: what it holds is always overwritten."""
+"""Log tag for experiments; the content of its folder is always overwritten."""
 
 
 _LOCKS: dict[Path, int] = {}
-"""The lock files' descriptors of the folders that this process trains in, by the folders' real paths."""
+"""Descriptors of the lock files of the folders that this process trains in, by the folders' real paths."""
 
 
 def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
-    """The log folder of a tag, existing, writable and this process' own.
+    """Create the log folder of a tag if it is missing, and lock it for this process.
 
-    No other process may open it until this one calls `close_folder` or ends, in whatever way.
+    No other process can open it until this process calls `close_folder` or ends, even by a crash.
 
     Args:
         summary_dir: the folder of all logs.
         tag: the folder's name below it.
-        overwrite: remove what it holds; always done for the tag `testing`.
+        overwrite: remove the folder's content; always done for the tag `testing`.
 
     Raises:
-        UsageError: another process trains in it, or what would be removed is not one training run's
-            log.
-        DataError: the folder cannot be made.
+        UsageError: another process trains in it, or the content to remove is not the log of one training
+            run.
+        DataError: the folder cannot be created.
     """
     folder = summary_dir / tag
     try:
@@ -61,24 +61,24 @@ def open_folder(summary_dir: Path, tag: str, overwrite: bool) -> Path:
         remove_tree(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)  # what a killed run was writing
+        sweep(folder)  # temporary files of a killed run
     except OSError as error:
         raise _unwritable(folder, error) from error
     return folder
 
 
 def close_folder(folder: Path) -> None:
-    """Let other processes open the folder."""
+    """Unlock the folder: other processes may open it."""
     descriptor = _LOCKS.pop(folder.resolve(), None)
     if descriptor is not None:
         os.close(descriptor)
 
 
 def _lock(folder: Path) -> None:
-    """Take the folder for this process; the kernel gives it back at its death.
+    """Lock the folder for this process; the kernel releases the lock when the process ends.
 
-    The lock file lies beside the folder, as that of a session of flights does: it outlives --owr, and
-    a training and a session cannot share a folder either.
+    The lock file lies beside the folder. It therefore survives --owr. A session of flights locks the same
+    way: a training and a session cannot share a folder either.
     """
     if folder.resolve() in _LOCKS:
         return
@@ -95,7 +95,7 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 
 def _check_is_log(folder: Path) -> None:
-    """Refuse to remove anything but one log: a wrong tag must not cost a tree of results."""
+    """Refuse to remove anything but one log: a wrong tag must not delete a tree of results."""
     ours = (CONFIG_FILE, MODEL_FILE)
     empty = not any(folder.iterdir())
     if not empty and not any((folder / name).is_file() for name in ours):
@@ -112,18 +112,18 @@ def _check_is_log(folder: Path) -> None:
 
 
 def can_resume(folder: Path) -> bool:
-    """Whether the folder holds a run to go on with."""
+    """Whether the folder holds a run to resume."""
     return (folder / MODEL_FILE).is_file()
 
 
 def resumable_folder(summary_dir: Path, tag: str, overwrite: bool) -> Optional[Path]:
-    """The log folder of a tag where it holds a run to resume; None where one begins."""
+    """The log folder of a tag if it holds a run to resume; None for a new run."""
     folder = summary_dir / tag
     return None if overwrite or tag == DEFAULT_TAG or not can_resume(folder) else folder
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
-    """Freeze the configuration."""
+    """Write the configuration that the run starts with."""
     atomic_write(folder / CONFIG_FILE, to_json(config), "--summary_dir")
 
 
@@ -131,7 +131,7 @@ def remove_results(folder: Path) -> None:
     """Remove the results of a training that is resumed.
 
     Raises:
-        DataError: the file system refuses, or something else has their name.
+        DataError: removing failed, or the name belongs to something else than a file.
     """
     try:
         (folder / RESULTS_FILE).unlink(missing_ok=True)
@@ -140,24 +140,24 @@ def remove_results(folder: Path) -> None:
 
 
 def started_with(folder: Path) -> dict[str, Any]:
-    """The flags, by key, that a folder's run was started with; empty where it does not say."""
+    """The flags, by key, that a folder's run was started with; empty if the folder does not hold them."""
     file = folder / CONFIG_FILE
     return read_json(file, schemas.CONFIG)["flags"] if os.path.lexists(file) else {}
 
 
 def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> dict[str, Any]:
-    """Check that the folder's run was started with the present configuration.
+    """Check that the folder's run was started with the current configuration.
 
     Args:
-        folder: a folder for which `can_resume`.
-        config: the present configuration: `flags`, `dataset`, ...
+        folder: a folder for which `can_resume` is true.
+        config: the current configuration: `flags`, `dataset`, ...
         free: flags that may differ.
 
     Returns:
         The configuration that the run was started with.
 
     Raises:
-        UsageError: a flag or the dataset's content differs; names it.
+        UsageError: a flag or the dataset's content differs; the message names it.
     """
     if not os.path.lexists(folder / CONFIG_FILE):
         raise UsageError(
@@ -168,7 +168,7 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
     now = json.loads(to_json(config))
     remedy = "give the same, --owr to start anew, or another --log_tag"
     for flag, value in now["flags"].items():
-        # a run of an earlier version lacks the settings that came after it: it had their defaults
+        # a run of an earlier version lacks settings added since; it ran with their defaults
         was = before["flags"].get(flag, SETTINGS[flag].default if flag in SETTINGS else value)
         if flag not in free and was != value:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""From a dataset on disk to samples: splits, packs, labels, and what is wrong with them."""
+"""Load the samples of a dataset on disk: splits, packs, labels and warnings about them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from nav_pkg.learn.recovery import Recovery, recovery_samples
 from nav_pkg.learn.samples import Samples
 
 TOLERANCE = 0.05
-"""Difference between a dataset's own channel statistics and those of the flags that is worth a warning."""
+"""Difference between a dataset's own channel statistics and those of the flags that causes a warning."""
 
 _STATISTICS_IMAGES = 1000
 
 
 class Splits:
-    """The runs of a dataset to train, validate and test with.
+    """The runs of a dataset for training, validation and test.
 
     Args:
         dataset: the dataset.
 
     Attributes:
-        runs: by `train`, `val`, `test`.
+        runs: the runs by split: `train`, `val`, `test`.
         facts: name, hash of the content, and camera, for checkpoints and configurations.
-        warnings: what is wrong with the split, a line each.
+        warnings: problems of the splits, one line each.
 
     Raises:
-        DataError: there is nothing to validate on, or runs differ in camera.
+        DataError: the validation set is empty, or the cameras of the runs differ.
     """
 
     def __init__(self, dataset: Dataset):
@@ -57,15 +57,15 @@ class Splits:
 
 
 def _content_hash(runs: Mapping[str, list[Run]]) -> str:
-    """A SHA-256 of what is learned from: the runs of each split, in order, with their content."""
+    """SHA-256 of the dataset: the runs of each split, in order, with their content."""
     for run in {run.path: run for part in runs.values() for run in part}.values():
-        run.check_sum(fmt.FRAMES_FILE)  # images are compared where they are packed
+        run.check_sum(fmt.FRAMES_FILE)  # images are checked when they are packed
     text = "".join(f"{part} {run.name} {run.content_hash()}\n" for part in runs for run in runs[part])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def camera_of(runs: Sequence[Run]) -> list[int]:
-    """Width and height of the colour images, pixels, which all runs must share."""
+    """Width and height of the colour images, pixels; all runs must have the same."""
     found: Optional[list[int]] = None
     for run in runs:
         shape = (run.facts.get("sensors") or {}).get("rgb")
@@ -92,22 +92,22 @@ def load_samples(
     tick: Callable[[int], None] = lambda frames: None,
     recovery: Optional[Recovery] = None,
 ) -> Samples:
-    """The frames of runs; their packs are made when they are not there.
+    """Load the frames of runs; create packs that are missing.
 
     Args:
         runs: the runs of a split.
-        preprocessing: brings each image to the network's input size.
-        source: whose command is learned: `expert` or `applied`.
+        preprocessing: resizes each image to the network's input size.
+        source: whose command is the label: `expert` or `applied`.
         subsample: learn from every n-th frame of each run.
-        copy: use packs on this node's own disk, copied there when they exist elsewhere.
+        copy: use packs on this node's own disk; packs that exist elsewhere are copied there.
         in_memory: copy all images into memory.
-        workers: cores that make packs; 0 for all.
+        workers: cores used to create packs; 0 for all.
         tick: called with the number of frames just read; may raise to stop.
-        recovery: take the images of side cameras as well; None: the first camera's alone.
+        recovery: also load the images of side cameras; None: only those of the first camera.
 
     Raises:
-        DataError: an image is damaged, a label is not a number, no run has the side cameras that are asked
-            for, or disk or memory does not suffice.
+        DataError: an image is damaged, a label is not finite, no run has the requested side cameras, or
+            disk or memory is not sufficient.
     """
     yaw = _labels(runs, source)
     cache: Path = paths.node_dir() if copy else paths.cache_dir()
@@ -145,18 +145,18 @@ def _labels(runs: Sequence[Run], source: str) -> list[np.ndarray]:
 
 
 def only_labels(runs: Sequence[Run], preprocessing: Preprocessing, source: str = "expert") -> Samples:
-    """The frames of runs with black images that take no memory, for what depends on labels alone."""
+    """The frames of runs with black images that take no memory, for uses that need the labels only."""
     black = [np.broadcast_to(np.uint8(0), (len(run), *preprocessing.size, 3)) for run in runs]
     return Samples(black, _labels(runs, source), [run.name for run in runs])
 
 
 def warnings(samples: Samples, action_space: ActionSpace, preprocessing: Preprocessing) -> list[str]:
-    """What a user should know of a training set before learning from it, a line each.
+    """Warnings about a training set for the user, one line each.
 
     Args:
         samples: the training set.
-        action_space: whose classes may be empty.
-        preprocessing: whose means and deviations may be those of other images.
+        action_space: checked for classes without frames.
+        preprocessing: its means and deviations are compared with those of the images.
     """
     found = []
     if action_space.discrete:

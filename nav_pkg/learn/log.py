@@ -1,8 +1,8 @@
-"""What a training run leaves beside its checkpoint: metrics, timings, TensorBoard events.
+"""The log files of a training run: metrics, timings, TensorBoard events.
 
-`metrics.jsonl` has one line an episode and holds nothing that depends on the clock: two runs of the
-same command write the same bytes, interrupted or not. `timing.jsonl` has the rest. TensorBoard's
-events are made from both; on a resume they are made anew, so that no curve has a point twice.
+`metrics.jsonl` has one line per episode and contains nothing that depends on the clock: two runs of the
+same command write the same bytes, interrupted or not. `timing.jsonl` contains the rest. TensorBoard's
+events are written from both. On a resume they are written anew: no curve has a point twice.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def episode_scalars(record: dict[str, Any], names: list[str]) -> dict[str, float
         names: the names of the classes.
 
     Returns:
-        `Loss_val_accuracy` and the like by tag: `accuracy`, `balanced_accuracy`,
-        `imitation_learning` (mean squared difference of yaw rates), `total` (the loss that is
-        minimised), `majority_accuracy`, and `recall_<class>` for the classes that occur.
+        Scalars by tag, for example `Loss_val_accuracy`: `accuracy`, `balanced_accuracy`,
+        `imitation_learning` (mean squared difference of yaw rates), `total` (the minimised loss),
+        `majority_accuracy`, and `recall_<class>` for the classes that occur.
     """
     scalars = {}
     for part in ("train", "val", "test"):
@@ -59,7 +59,7 @@ def episode_scalars(record: dict[str, Any], names: list[str]) -> dict[str, float
 
 
 def say(text: str) -> None:
-    """Print a line at once, above a progress bar if there is one."""
+    """Print a line immediately, above a progress bar if one is shown."""
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
 
@@ -71,15 +71,15 @@ class RunLog:
         folder: the log folder.
         class_names: names of the classes, in order.
         tensorboard: whether to write TensorBoard events.
-        episodes: episodes that are known to the checkpoint which training goes on from; later
-            lines are of work that was lost and will be done again.
-        before: episodes that were done before this log began, in another log; None when that is unknown.
+        episodes: episodes that the checkpoint to resume from has completed. Lines of later episodes are
+            dropped: their work was lost and will be repeated.
+        before: episodes completed in another log before this log began; None if unknown.
 
     Attributes:
         records: the lines of metrics.jsonl.
 
     Raises:
-        UsageError: TensorBoard is asked for and not installed.
+        UsageError: TensorBoard is requested and not installed.
         DataError: the files cannot be written.
     """
 
@@ -109,10 +109,10 @@ class RunLog:
                 self._show(record, timings.get(record["episode"], {}))
 
     def _keep(self, name: str, fields: Mapping[str, Field]) -> list[Record]:
-        """The readable lines of the checkpoint's episodes; the file then holds no others.
+        """Reduce a file to the readable lines of the checkpoint's episodes, and return these.
 
-        The checkpoint's episodes that the file does not hold (any more) are named. A file that is shortened
-        so is kept beside as it was, under a name of its own.
+        A warning names the checkpoint's episodes that the file lacks. The original of a file with lost
+        episodes is kept beside it under another name.
         """
         path = self._folder / name
         there = os.path.lexists(path)
@@ -136,7 +136,7 @@ class RunLog:
 
     @staticmethod
     def _keep_aside(path: Path, text: str) -> str:
-        """Keep a file beside that this text is to replace, unless it holds just that; words that say so."""
+        """Copy a file before this text replaces it, unless both are equal; return a message about it."""
         was = read_small(path)
         if was == text.encode():
             return ""
@@ -150,14 +150,14 @@ class RunLog:
         return f"; the file as it was is {beside.name}"
 
     def last(self, episode: int) -> Optional[Record]:
-        """The line of the last episode, which has this number; None when it is lost or was never written."""
+        """The last line if its episode has this number; None if that line is lost or was never written."""
         return next((record for record in self.records[-1:] if record["episode"] == episode), None)
 
     def append(self, record: Record, timing: Record) -> None:
-        """Write an episode's line to each file, flushed to disk, and to TensorBoard.
+        """Append an episode's line to each file, flushed to disk, and to TensorBoard.
 
         Raises:
-            DataError: the file system does not take it.
+            DataError: writing failed.
         """
         timing = {"episode": record["episode"], "time": round(time.time(), 3), **timing}
         for name, line in ((METRICS_FILE, record), (TIMING_FILE, timing)):
@@ -174,7 +174,7 @@ class RunLog:
         self._show(record, timing)
 
     def test(self, values: dict[str, Any], updates: int) -> None:
-        """Show the scores over the test set at a number of gradient steps."""
+        """Write the scores over the test set to TensorBoard, at a number of gradient steps."""
         self._scalars(episode_scalars({"test": values}, self._names), updates)
 
     def mean_timing(self) -> dict[str, float]:
@@ -201,11 +201,11 @@ class RunLog:
 
 
 Span = Tuple[int, int]
-"""The first and the last of consecutive numbers."""
+"""The first and the last of a range of consecutive numbers."""
 
 
 def _gaps(there: Sequence[int], first: int, last: int) -> list[Span]:
-    """The numbers from first to last that increasing ones lack. How many these are is of no matter."""
+    """The numbers from `first` to `last` missing in an increasing sequence; fast for any count."""
     found, expected = [], first
     for number in (*there, last + 1):
         if number > expected:
@@ -215,7 +215,7 @@ def _gaps(there: Sequence[int], first: int, last: int) -> list[Span]:
 
 
 def _spans(numbers: Sequence[int]) -> list[Span]:
-    """Increasing numbers, the consecutive ones together."""
+    """Group increasing numbers into ranges of consecutive numbers."""
     spans: list[Span] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
@@ -226,7 +226,7 @@ def _spans(numbers: Sequence[int]) -> list[Span]:
 
 
 def _shown(spans: Sequence[Span]) -> str:
-    """For people: `2, 4 to 7`."""
+    """Format ranges for a message: `2, 4 to 7`."""
     parts = [str(a) if a == b else f"{a} to {b}" for a, b in spans[:10]]
     return ", ".join(parts) + (f" and {len(spans) - 10} more" if len(spans) > 10 else "")
 
@@ -236,7 +236,7 @@ def _line(record: Record) -> str:
 
 
 def episode_line(record: Record, timing: Record, names: Iterable[str], max_episodes: int) -> str:
-    """An episode in one line for people."""
+    """Format an episode as one line for the terminal."""
     train, val = record["train"], record["val"]
     recall = " ".join(
         f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in zip(names, val["recall"])

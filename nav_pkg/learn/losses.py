@@ -1,4 +1,4 @@
-"""The losses: what a network's outputs are compared with, and how."""
+"""The losses and their targets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from nav_pkg.learn.action import LOG_VARIANCE, ActionSpace
 
 
 class Loss(Protocol):
-    """A loss of a batch."""
+    """Interface of the loss of a batch."""
 
     def targets(self, yaw: np.ndarray) -> torch.Tensor:
-        """What the outputs for frames with these labels (float64 (batch,), rad/s) should be."""
+        """The target outputs for frames with these labels (float64 (batch,), rad/s)."""
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The mean loss over the batch, a scalar, of outputs float32 (batch, outputs)."""
+        """Compute the mean loss over the batch, a scalar, from outputs float32 (batch, outputs)."""
 
     def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of each sample, (batch,); their mean is that of the batch."""
+        """The loss of each sample, (batch,); their mean is the loss of the batch."""
 
 
 class CrossEntropy:
-    """Cross entropy of the softmax of the outputs with the bin of the label; discrete only."""
+    """Cross entropy between the softmax of the outputs and the bin of the label; discrete only."""
 
     def __init__(self, action_space: ActionSpace):
         """Raise UsageError for a continuous action space."""
@@ -48,7 +48,7 @@ class CrossEntropy:
 
 
 class MSE:
-    """Mean squared error: of the outputs to the one-hot bin, or of the value to the clipped label.
+    """Mean squared error between outputs and one-hot bin, or between the value and the clipped label.
 
     The mean is over the batch and, in a discrete space, over the outputs.
     """
@@ -75,8 +75,8 @@ class MSE:
 class GaussianNLL:
     """Negative log likelihood of the clipped label under the normal distribution of the outputs.
 
-    Outputs are the mean and the logarithm of the variance (Nix and Weigend 1994; Kendall and Gal 2017,
-    eq. 8); a constant ln(2 pi) / 2 is left out.
+    The outputs are the mean and the logarithm of the variance (Nix and Weigend 1994; Kendall and Gal 2017,
+    eq. 8). The constant ln(2 pi) / 2 is left out.
     """
 
     def __init__(self, action_space: ActionSpace):
@@ -101,10 +101,10 @@ LOSSES = {"CrossEntropy": CrossEntropy, "MSE": MSE}
 
 
 def make_loss(name: str, action_space: ActionSpace) -> Loss:
-    """The loss of a `--loss`; with `--stochastic` squared errors are weighed by the variance.
+    """The loss for a `--loss`; with `--stochastic` squared errors are weighted by the variance.
 
     Raises:
-        UsageError: unknown, or not possible in this action space.
+        UsageError: the loss is unknown, or not possible in this action space.
     """
     if name not in LOSSES:
         raise UsageError(f"--loss {name!r}: no such loss{nearest_name(name, list(LOSSES))}")

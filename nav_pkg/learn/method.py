@@ -1,7 +1,7 @@
-"""How gradients come out of samples: what all ways of learning share, and the feed-forward one.
+"""Methods of learning: the interface that computes gradients from samples, and the feed-forward method.
 
-A method knows the network, the samples' order and the loss. The trainer, which knows none of these,
-asks it for the gradients of a batch and for the outputs over a split.
+A method holds the network, the order of the samples and the loss. The trainer uses none of these: it calls
+the method for the gradients of a batch and for the outputs over a split.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def _nothing() -> None:
 
 
 class Step(NamedTuple):
-    """What a training batch gave; its gradients lie in the parameters, added to what was there.
+    """Result of a training batch; its gradients are added to those in the parameters.
 
     Attributes:
-        loss: the mean loss over its frames, a scalar, detached.
-        outputs: float32 (frames, outputs), detached, just before the gradient step.
-        waiting: seconds that were spent waiting for images.
-        complete: whether the optimiser is to take its step now.
+        loss: the mean loss over the batch's frames, a scalar, detached.
+        outputs: float32 (frames, outputs), detached, from just before the gradient step.
+        waiting: seconds spent waiting for images.
+        complete: whether the optimiser must take its step now.
     """
 
     loss: torch.Tensor
@@ -50,51 +50,51 @@ class Step(NamedTuple):
 
 
 class Method(Protocol):
-    """A way of learning."""
+    """Interface of a method of learning."""
 
     steps: int
     """Batches in an episode."""
     note: str
-    """What a user should know of the order of what is learned; empty for nothing."""
+    """A note for the user about the order of the samples; empty for none."""
     arithmetic: Arithmetic
-    """How the network is computed with."""
+    """Device, precision and memory format of the computation."""
 
     def frames(self, episode: int, step: int) -> np.ndarray:
-        """The frames whose labels a batch learns: int64 (frames,), in the order of its outputs."""
+        """The frames whose labels a batch learns: int64 (frames,), in the order of the batch's outputs."""
 
     def learn(self, episode: int, step: int, tick: Tick) -> Step:
-        """Add the gradients of a batch to the parameters'.
+        """Add the gradients of a batch to those in the parameters.
 
         Args:
             episode: number of the episode, from 0.
             step: number of the batch in it, from 0.
-            tick: called where the work can be left without a trace but for gradients, buffers (of
-                batch normalisation) and torch's random state; may raise.
+            tick: may raise. Called only where the work done so far has changed nothing but gradients,
+                buffers (of batch normalisation) and torch's random state.
         """
 
     def outputs(self, samples: Samples, tick: Tick) -> torch.Tensor:
         """The network's outputs in evaluation mode for all samples: float32 (samples, outputs)."""
 
     def state(self) -> dict[str, Any]:
-        """What the method carries from batch to batch, as plain values and tensors."""
+        """The state carried from batch to batch, as plain values and tensors."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a `state()`."""
+        """Restore a `state()`."""
 
     def close(self) -> None:
-        """Let go of the training set, and of the split that was evaluated last."""
+        """Release the training set and the last evaluated split."""
 
 
 class Inputs:
-    """Makes inputs of frames: fetches their pixels, normalises them into memory that is used again.
+    """Fetches the pixels of frames and normalises them to the network's input, in reused memory.
 
     Args:
-        samples: where the images are.
-        preprocessing: normalises.
+        samples: source of the images.
+        preprocessing: normalises the pixels.
         arithmetic: device and memory format.
 
     Attributes:
-        waiting: seconds spent waiting for images since this was set.
+        waiting: seconds spent waiting for images since the caller last set it.
     """
 
     def __init__(self, samples: Samples, preprocessing: Preprocessing, arithmetic: Arithmetic):
@@ -104,13 +104,13 @@ class Inputs:
         self._buffer: Optional[torch.Tensor] = None
 
     def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
-        """Inputs for frames (n, 3, *size), on the device; valid until the next call.
+        """Return the inputs of frames (n, 3, *size), on the device; valid until the next call.
 
-        They are float32, or bfloat16 where the arithmetic computes in that on the CPU.
+        They are float32; bfloat16 if the arithmetic computes in bfloat16 on the CPU.
 
         Args:
             frames: int64 (n,).
-            following: the frames that will be asked for next, if known.
+            following: the frames of the next call, if known.
         """
         portions = self.feeder.portions(frames, following)
         if self.arithmetic.device != "cpu":
@@ -119,7 +119,7 @@ class Inputs:
             return inputs.contiguous(memory_format=self.arithmetic.memory_format)
         if self._buffer is None or len(self._buffer) < len(frames):
             shape = (len(frames), 3, *self._preprocessing.size)
-            # what autocast would make of a float32 input, without writing that first
+            # the type that autocast would convert a float32 input to; this saves writing the float32 first
             kind = torch.bfloat16 if self.arithmetic.amp else torch.float32
             self._buffer = torch.empty(shape, dtype=kind, memory_format=torch.channels_last)
         inputs, done = self._buffer[: len(frames)], 0
@@ -129,7 +129,7 @@ class Inputs:
         return inputs.contiguous(memory_format=self.arithmetic.memory_format)
 
     def _timed(self, portions: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """The same, with the time until each one is there added to `waiting`."""
+        """Yield the portions unchanged; add the time spent waiting for each to `waiting`."""
         start = time.perf_counter()
         for pixels in portions:
             self.waiting += time.perf_counter() - start
@@ -137,13 +137,13 @@ class Inputs:
             start = time.perf_counter()
 
     def close(self) -> None:
-        """Let go of the images and of the memory."""
+        """Release the images and the memory."""
         self.feeder.close()
         self._buffer = None
 
 
 class EvaluationInputs:
-    """The inputs of the split that was last evaluated, which is mostly the same one again.
+    """Caches the inputs of the last evaluated split, because the next split is mostly the same.
 
     Args:
         preprocessing: as for `Inputs`.
@@ -155,14 +155,14 @@ class EvaluationInputs:
         self._last: Optional[tuple[Samples, Inputs]] = None
 
     def __call__(self, samples: Samples) -> Inputs:
-        """The inputs of a split."""
+        """Return the inputs of a split."""
         if self._last is None or self._last[0] is not samples:
             self.close()
             self._last = samples, Inputs(samples, self._preprocessing, self.arithmetic)
         return self._last[1]
 
     def close(self) -> None:
-        """Let go of the split."""
+        """Release the split."""
         if self._last is not None:
             self._last[1].close()
             self._last = None
@@ -170,7 +170,7 @@ class EvaluationInputs:
 
 @contextlib.contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode within a block; the mode is put back even when the block is left by an error."""
+    """Set evaluation mode within a block; restore the previous mode at its end, also after an error."""
     before = net.training
     net.eval()
     try:
@@ -180,15 +180,15 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 
 class FrameMethod:
-    """Feed-forward learning: from a frame, or from a frame and those just before it.
+    """Feed-forward learning, from one frame or from a frame and those just before it.
 
     Args:
-        net: takes (batch, 3, height, width), or (batch, count, 3, height, width) where `count` is given.
-        arithmetic: how it is computed with.
-        preprocessing: how images become its input.
-        loss: what is minimised.
-        order: which samples make up each batch.
-        train: the training set.
+        net: takes (batch, 3, height, width), or (batch, count, 3, height, width) with `count`.
+        arithmetic: device, precision and memory format of the computation.
+        preprocessing: turns images into the network's input.
+        loss: the loss to minimise.
+        order: which samples make up each batch; None if only `learn_from` is called.
+        train: the training set, or a replay buffer.
         count: frames that the network takes at once; 0 for a network that takes one image.
     """
 
@@ -212,7 +212,7 @@ class FrameMethod:
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
         self._tick: Tick = _nothing
         if arithmetic.device == "cpu" and not arithmetic.compile:
-            # a batch of a large network takes ten seconds: a stop is heard behind each layer, both ways
+            # a batch of a large network takes ten seconds: tick after each layer, forward and backward
             for part in net.modules():
                 if not any(True for _ in part.children()):
                     part.register_forward_hook(self._heed)
@@ -222,26 +222,26 @@ class FrameMethod:
         return self._train.frames[self._order.indices(episode, step)]
 
     def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
-        """Add the gradients of a batch to the parameters' (see `Method`)."""
+        """Add the gradients of a batch to those in the parameters (see `Method`)."""
         following = self.frames(episode, step + 1) if step + 1 < self.steps else None
         return self.learn_from(self.frames(episode, step), tick, following)
 
     def learn_from(
         self, frames: np.ndarray, tick: Tick = lambda: None, following: Optional[np.ndarray] = None
     ) -> Step:
-        """Add the gradients of a batch of frames, int64 (batch,), to the parameters'.
+        """Add the gradients of a batch of frames, int64 (batch,), to those in the parameters.
 
         Args:
             frames: of the training set.
             tick: as for `learn`.
-            following: the frames that will be learned from next, if known.
+            following: the frames of the next batch, if known.
         """
         inputs = self._make(self._inputs, self._train, frames, following)
         targets = on_device(self._loss.targets(self._train.yaw[frames]), self.arithmetic.device)
         with self._ticking(tick):
             with self.arithmetic.autocast():
                 outputs = self._forward(inputs)
-            if isinstance(outputs, tuple):  # inception in training: the outputs and those of a head half-way
+            if isinstance(outputs, tuple):  # inception in training: outputs and outputs of the auxiliary head
                 outputs, auxiliary = outputs
                 outputs = outputs.float()
                 loss = self._loss(outputs, targets)
@@ -255,7 +255,7 @@ class FrameMethod:
 
     @torch.no_grad()
     def outputs(self, samples: Samples, tick: Tick = lambda: None) -> torch.Tensor:
-        """The outputs in evaluation mode for all samples: float32 (samples, outputs)."""
+        """Compute the outputs in evaluation mode for all samples: float32 (samples, outputs)."""
         inputs, made = self._evaluation(samples), []
         with self._ticking(tick), evaluating(self._net):
             for start in range(0, len(samples), _EVALUATION_BATCH):
@@ -272,7 +272,7 @@ class FrameMethod:
 
     @contextlib.contextmanager
     def _ticking(self, tick: Tick) -> Iterator[None]:
-        """Call `tick` behind each layer, forward and backward, within a block."""
+        """Call `tick` after each layer, forward and backward, within a block."""
         self._tick = tick
         try:
             yield
@@ -290,14 +290,14 @@ class FrameMethod:
         return images.unflatten(0, past.shape)
 
     def state(self) -> dict[str, Any]:
-        """Nothing is carried from batch to batch."""
+        """Return an empty state: this method carries nothing from batch to batch."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing is carried from batch to batch."""
+        """Do nothing: this method carries nothing from batch to batch."""
 
     def close(self) -> None:
-        """Let go of the training set, and of the split that was evaluated last."""
+        """Release the training set and the last evaluated split."""
         self._inputs.close()
         self._evaluation.close()
         del self._inputs, self._order, self._train

@@ -1,4 +1,4 @@
-"""Which method of learning the flags ask for, checked before anything is read."""
+"""The method of learning that the flags select; checked before any data is read."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.samples import Samples
 
 TIME_LENGTH = 10
-"""Frames in a window unless `--time_length` says otherwise."""
+"""Default number of frames in a window (`--time_length`)."""
 
 
 @dataclass(frozen=True)
 class MethodFlags:
-    """The flags that choose a method of learning.
+    """The flags that select a method of learning.
 
     Attributes:
         batch_size: samples, windows or runs in a batch.
@@ -40,10 +40,10 @@ class MethodFlags:
         n_frames: frames that a network takes at once; 0 for one image, or for a recurrent network.
         recurrent: whether the network keeps a state.
         time_length: frames in a window; -1 for whole runs.
-        sliding: S-TBPTT.
-        slide: frames that its window moves on by.
-        accumulate: it takes a gradient step at the end of a slide only.
-        init_state: of WW-TBPTT's windows.
+        sliding: use S-TBPTT.
+        slide: frames that a window of S-TBPTT moves forward by.
+        accumulate: S-TBPTT takes a gradient step only at the end of a slide.
+        init_state: initial state of WW-TBPTT's windows.
     """
 
     batch_size: int
@@ -59,14 +59,14 @@ class MethodFlags:
 
     @staticmethod
     def from_flags(network: str, args: Any) -> MethodFlags:
-        """The method that the command line asks for.
+        """The method that the command line selects.
 
         Args:
-            network: its name in the registry.
+            network: the network's name in the registry.
             args: the values of all flags as attributes.
 
         Raises:
-            UsageError: a flag that would have no effect, or flags that exclude each other.
+            UsageError: a flag would have no effect, or flags exclude each other.
         """
         spec = nets.spec(network)
         recurrent = spec.kind == "recurrent"
@@ -122,14 +122,14 @@ def make_method(
     loss: Loss,
     train: Samples,
 ) -> Method:
-    """The method, ready to learn.
+    """Create the method.
 
     Args:
-        flags: choose it.
-        net: the network, where the arithmetic has placed it.
-        arithmetic: how it is computed with.
-        preprocessing: how images become its input.
-        loss: what is minimised.
+        flags: select the method.
+        net: the network, already placed by `arithmetic`.
+        arithmetic: device, precision and memory format of the computation.
+        preprocessing: turns images into the network's input.
+        loss: the loss to minimise.
         train: the training set.
 
     Raises:

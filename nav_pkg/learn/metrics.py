@@ -1,4 +1,4 @@
-"""What is said about a network's answers to frames with known labels."""
+"""Scores of a network's outputs for frames with known labels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from nav_pkg.learn.action import ActionSpace
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class was taken for each: int64 (classes, classes), rows true, columns predicted."""
+    """Count frames by true class (rows) and predicted class (columns): int64 (classes, classes)."""
     return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def scores(
     action_space: ActionSpace, outputs: np.ndarray, yaw: np.ndarray, loss: float, majority_class: int
 ) -> dict[str, Any]:
-    """The scores of a network's outputs.
+    """Compute the scores of a network's outputs.
 
     Args:
-        action_space: what the outputs mean.
+        action_space: meaning of the outputs.
         outputs: floating (frames, outputs), finite.
         yaw: float64 (frames,), the expert's yaw rates, rad/s, not clipped.
         loss: mean loss over the frames.
@@ -29,12 +29,12 @@ def scores(
     Returns:
         Plain values:
             frames: number of frames.
-            loss: the mean loss that was asked for.
+            loss: the mean loss given by the caller.
             imitation_loss: mean squared difference between the yaw rate that the network would fly
-                and the expert's, (rad/s)^2: the measure that flights are compared by.
+                and the expert's, (rad/s)^2; flights are compared by this measure.
             accuracy: share of frames in the right bin.
             balanced_accuracy: mean recall of the classes that occur.
-            majority_accuracy: the accuracy of always answering with `majority_class`.
+            majority_accuracy: the accuracy of always predicting `majority_class`.
             recall: per class, in order; None for a class that does not occur.
             confusion: rows true, columns predicted, frames.
     """

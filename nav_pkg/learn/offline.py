@@ -1,4 +1,4 @@
-"""Offline training, from the values of main.py's flags to results.json: puts the parts together."""
+"""Offline training, from the flags of main.py to results.json."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from nav_pkg.learn.stop import Stop, Stopped
 from nav_pkg.learn.trainer import Timing, Trainer
 
 SAVE_SECONDS = 30.0
-"""Least time between two checkpoints; with `SAVE_SHARE` what a crash may cost."""
+"""Shortest time between two checkpoints. With `SAVE_SHARE` it limits what a crash loses."""
 
 SAVE_SHARE = 0.02
-"""Most of the time that saving may take: large networks are saved less often."""
+"""Largest share of the time spent on saving: large networks are saved less often."""
 
 
 def train(config: LearnerConfig, stop: Stop) -> int:
@@ -39,13 +39,13 @@ def train(config: LearnerConfig, stop: Stop) -> int:
 
     Args:
         config: the settings of main.py.
-        stop: tells when to save and leave.
+        stop: requests to save and exit.
 
     Returns:
-        The exit code: 0, or that of the stop.
+        The exit code: 0, or the exit code of the stop.
 
     Raises:
-        NavError: with one line on what to do.
+        NavError: its one line names the remedy.
     """
     try:
         training = OfflineTraining(config, stop)
@@ -67,11 +67,11 @@ def train(config: LearnerConfig, stop: Stop) -> int:
 
 
 class OfflineTraining:
-    """Offline training from its parts to results.json.
+    """Offline training, from building the parts to writing results.json.
 
     Args:
         config: the settings of main.py.
-        stop: tells when to save and leave.
+        stop: requests to save and exit.
     """
 
     def __init__(self, config: LearnerConfig, stop: Stop):
@@ -79,7 +79,7 @@ class OfflineTraining:
         self.parts = TrainingParts(config)
         self.threads = self.parts.threads
         self.flags = config.of_training()
-        if nets.code_of(self.parts.network):  # wherever the file lies: the checkpoint knows its content
+        if nets.code_of(self.parts.network):  # no path: the checkpoint identifies the file by its content
             self.flags["network"] = self.parts.network
 
     def create_scratch(self) -> None:
@@ -91,7 +91,7 @@ class OfflineTraining:
         say(f"fresh {self.parts.network} from seed {self.config.random_seed}: {where / MODEL_FILE}")
 
     def run(self) -> None:
-        """Train, or go on training, to the end."""
+        """Train to the end, from the start or from a checkpoint in the log folder."""
         args = self.config
         dataset = load_dataset(args.dataset, args.data_root)
         splits = loading.Splits(dataset)
@@ -122,7 +122,7 @@ class OfflineTraining:
         else:
             train_samples = self.read("train", splits, args.subsample, recovery=self.recovery())
         val_samples = self.read("val", splits, args.validation_subsample)
-        # what is wrong with the test set shows now, not at the end
+        # report errors in the test set now, not after training
         self.read("test", splits, in_memory=False)
         if not args.evaluate:
             for line in loading.warnings(train_samples, self.parts.space, self.parts.preprocessing):
@@ -152,8 +152,8 @@ class OfflineTraining:
             else:
                 self.loop(trainer, log, where)
                 if log.last(trainer.episode) is None and trainer.episode > (trainer.before or 0):
-                    val = trainer.evaluate(val_samples, self.stop.check)  # its line is lost
-            # one split at a time: the training set is let go of before the test set is read
+                    val = trainer.evaluate(val_samples, self.stop.check)  # the line in the log is lost
+            # hold one split at a time: release the training set before reading the test set
             trainer.release()
             del train_samples, val_samples
             self.finish(trainer, log, where, val, self.test(trainer, splits), config)
@@ -161,7 +161,7 @@ class OfflineTraining:
             log.close()
 
     def continue_training(self, trainer: Trainer, start: Checkpoint) -> None:
-        """Take over the optimiser state and the counts of a checkpoint that has been trained."""
+        """Load the optimiser state and the counts of a trained checkpoint."""
         if not start.updates:
             return
         args = self.config
@@ -179,7 +179,7 @@ class OfflineTraining:
         trainer.continue_from(start, optimizer=not args.evaluate)
 
     def recovery(self) -> Optional[Recovery]:
-        """How recovery cameras are learned from; None when they are not."""
+        """The settings for learning from recovery cameras; None without them."""
         compensation = self.config.recovery_compensation
         return None if compensation is None else Recovery(compensation, self.parts.space)
 
@@ -191,7 +191,7 @@ class OfflineTraining:
         in_memory: bool = True,
         recovery: Optional[Recovery] = None,
     ) -> Samples:
-        """The samples of a split, with progress where packs are made."""
+        """Load the samples of a split; each packed part checks for a stop."""
         args = self.config
         return loading.load_samples(
             splits.runs[part],
@@ -212,13 +212,13 @@ class OfflineTraining:
         facts: dict[str, Any],
         start: Optional[Checkpoint],
     ) -> Trainer:
-        """The trainer at its beginning."""
+        """Create the trainer in its initial state."""
         args = self.config
         if start:
             self.parts.net.load_state_dict(start.model_state_dict)
         net = self.parts.arithmetic.place(self.parts.net)
         how = self.parts.method_flags
-        if args.evaluate:  # nothing is learned, so that no batch has to fit
+        if args.evaluate:  # nothing is trained: no batch has to fit
             how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
         method = make_method(
             how, net, self.parts.arithmetic, self.parts.preprocessing, self.parts.criterion, train_samples
@@ -245,7 +245,7 @@ class OfflineTraining:
         )
 
     def loop(self, trainer: Trainer, log: RunLog, where: Path) -> None:
-        """Episodes to the end, with a checkpoint now and then, at a stop and at the end."""
+        """Run episodes to the end; save at intervals, at a stop and at the end."""
         model, args = where / MODEL_FILE, self.config
         saved, cost = time.monotonic(), 0.0
 
@@ -274,13 +274,13 @@ class OfflineTraining:
                     say(f"saved {model} after {trainer.episode} episodes and {trainer.step} batches")
                     raise
             timing = _timing(trainer.timing, self.parts.arithmetic.device)
-            # the line first: a checkpoint that knows of an episode must not lack its line
+            # write the line first: a checkpoint that counts an episode must not lack its line
             log.append(record, timing)
             say(episode_line(record, timing, self.parts.space.class_names(), args.max_episodes))
             save(now=trainer.finished(args.max_episodes))
 
     def test(self, trainer: Trainer, splits: loading.Splits) -> Optional[dict[str, Any]]:
-        """The scores over the test set; None when there is none."""
+        """The scores over the test set; None without a test set."""
         if not splits.runs["test"]:
             say("no test set: results.json goes without")
             return None
@@ -296,7 +296,7 @@ class OfflineTraining:
         test: Optional[dict[str, Any]],
         config: dict[str, Any],
     ) -> None:
-        """Write results.json and say where."""
+        """Write results.json and print the scores and its path."""
         last = log.last(trainer.episode) or {}
         if test:
             log.test(test, trainer.updates)
@@ -344,5 +344,5 @@ def _timing(timing: Timing, device: str) -> dict[str, float]:
 
 
 def _bar(total: int, what: str, unit: str) -> tqdm:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal; disabled elsewhere."""
     return tqdm(total=total, desc=what, unit=unit, leave=False, disable=not sys.stderr.isatty())

@@ -1,11 +1,11 @@
-"""Learning in flight: each frame goes into the replay buffer with the expert's label, then gradient steps.
+"""Learning in flight: store each frame with the expert's label in the replay buffer, then do gradient steps.
 
-Knows no ROS. Whoever flies calls `new_run`, `command_of` for every image, `observe` for every frame that
-has been answered, and `end_run`, which writes a checkpoint. What is learned is a pure function of the
-frames, the flags and the seed; in lock-step, learning takes no simulated time.
+This module does not use ROS. The caller, which flies the robot, calls `new_run`, `command_of` for every
+image, `observe` for every answered frame, and `end_run`, which writes a checkpoint. The result is a pure
+function of the frames, the flags and the seed. In lock-step, learning takes no simulated time.
 
-The state on disk is always that of a run's end. A run that was cut off is flown again from its start,
-and what comes out is what would have come out without the cut.
+The state on disk is always the state at the end of a run. An interrupted run is flown again from its start
+and gives the same result as without the interruption.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ class OnlineLearner:
 
     Args:
         config: the settings of main.py.
-        where: the log folder, which is this process' own.
+        where: the log folder; only this process may use it.
         camera: width and height of the camera, pixels.
         sides: names of the robot's side cameras (`left`, `right`).
 
     Attributes:
         where: the log folder.
-        runs: the runs that are learned from, by number: what `end_run` was told of each.
-        parts: what the settings ask for: network, loss, optimiser, preprocessing ...
-        net: the network that learns, where it is computed.
-        pilot: flies the present weights.
-        sides: the side cameras that are learned from, in the order of their images in `observe`.
-        frames: frames learned from, in all.
-        updates: gradient steps, in all.
+        runs: facts of the runs learned from, by run number, as given to `end_run`.
+        parts: network, loss, optimiser, preprocessing ... built from the settings.
+        net: the network in training, on its device.
+        pilot: flies with the current weights.
+        sides: the side cameras learned from, in the order of their images in `observe`.
+        frames: total frames learned from.
+        updates: total gradient steps.
         loss: of the last gradient step; None before the first.
-        learning: whether frames are taken; whoever flies may change it.
+        learning: whether `observe` takes frames; the caller may change it.
 
     Raises:
-        UsageError: flags that exclude each other, or another configuration than the folder's.
+        UsageError: flags exclude each other, or the configuration differs from the log folder's.
         DataError: a checkpoint, or the buffer's images, are missing or damaged.
     """
 
@@ -73,7 +73,7 @@ class OnlineLearner:
         self.config, self.where = config, where
         self.parts = TrainingParts(config, where)
         self._flags = config.of_learning_in_flight()
-        if nets.code_of(self.parts.network):  # wherever the file lies: the checkpoint knows its content
+        if nets.code_of(self.parts.network):  # no path: the checkpoint identifies the file by its content
             self._flags["network"] = self.parts.network
         self._facts = flight_facts(camera)
         check_learner(self.parts)
@@ -117,7 +117,7 @@ class OnlineLearner:
         self._mas = MemoryAwareSynapses(self._learned, self.config.continual_learning_lambda)
         self.pilot = self._make_pilot()
         self.weights = threading.Lock()
-        """Held while weights change, so that a command is of the weights before or after a step."""
+        """Held while the weights change: a command uses the weights before or after a step, never a mix."""
         self.runs: Dict[int, Dict[str, Any]] = {}
         self.frames = self.updates = 0
         self.loss: Optional[float] = None
@@ -153,7 +153,7 @@ class OnlineLearner:
         return FrameMethod(*common, how.n_frames)
 
     def _make_pilot(self) -> Pilot:
-        """Flies a twin of the network that shares its weights, always in evaluation mode."""
+        """Create the pilot: a copy of the network that shares its weights, always in evaluation mode."""
         pilot = Pilot(
             network=self.parts.network,
             net=copy.deepcopy(self.net),
@@ -162,7 +162,7 @@ class OnlineLearner:
             device=self.parts.arithmetic.device,
             n_frames=self.parts.net_options.get("n_frames", 1),
         )
-        # shared last: a module that is moved may bring its weights to a place of their own (cuDNN's LSTM)
+        # share after the move: moving a module may reallocate its weights (cuDNN's LSTM)
         for own, shared in zip(pilot.net.parameters(), self.net.parameters()):
             own.data = shared.data
         for own, shared in zip(pilot.net.buffers(), self.net.buffers()):
@@ -170,7 +170,7 @@ class OnlineLearner:
         return pilot
 
     def describe(self) -> str:
-        """One line on what is learned and how."""
+        """One line about what is learned and how."""
         args = self.config
         every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
         room, size = self.replay.capacity, np.prod(self.replay.image_shape)
@@ -188,7 +188,7 @@ class OnlineLearner:
     # A run.
 
     def new_run(self, number: int) -> None:
-        """The frames that follow are of the run of this number; `pilot.reset` is for who flies it."""
+        """Start a run: the next frames belong to it. The caller resets the pilot (`pilot.reset`)."""
         self._run = number
         self._begin()
 
@@ -200,7 +200,7 @@ class OnlineLearner:
         self.seconds = {"command": 0.0, "learn": 0.0}
 
     def command_of(self, pixels: np.ndarray) -> Command:
-        """The present network's command for an image at its input size, uint8 (height, width, 3)."""
+        """Compute the current network's command for an image at its input size, uint8 (height, width, 3)."""
         begin = time.perf_counter()
         with self.weights:
             command = self.pilot.command_of(pixels)
@@ -210,16 +210,16 @@ class OnlineLearner:
     def observe(
         self, pixels: np.ndarray, expert: Command, index: int, sides: Sequence[np.ndarray] = ()
     ) -> None:
-        """Take a frame of the run into the buffer, and learn when it is time to.
+        """Add a frame of the run to the buffer, and do gradient steps when they are due.
 
         Args:
-            pixels: its image at the network's input size, uint8 (height, width, 3).
-            expert: the expert's command: the label. One that is not finite is not learned.
-            index: of the frame in the run.
-            sides: the images of the side cameras (`self.sides`), likewise; their labels turn back.
+            pixels: the image at the network's input size, uint8 (height, width, 3).
+            expert: the expert's command, used as the label. A frame with a non-finite yaw is ignored.
+            index: index of the frame in the run.
+            sides: images of the side cameras (`self.sides`), in the same format; their labels steer back.
 
         Raises:
-            LearnerError: the loss is not finite.
+            LearnerError: the loss is not finite, or no run has started.
         """
         if not np.isfinite(expert.yaw) or not self.learning:
             return
@@ -235,7 +235,7 @@ class OnlineLearner:
 
     @property
     def ready(self) -> bool:
-        """Whether the buffer suffices, and gradient steps are left."""
+        """Whether the buffer holds enough frames and gradient steps are left."""
         args, how = self.config, self.parts.method_flags
         if args.max_steps and self.updates >= args.max_steps:
             return False
@@ -246,7 +246,7 @@ class OnlineLearner:
         return len(self.replay.candidates(how.n_frames)) >= args.batch_size
 
     def _learn(self) -> None:
-        """The gradient steps that a frame calls for."""
+        """Do the gradient steps due after a frame."""
         begin = time.perf_counter()
         for _ in range(self.config.gradient_steps):
             if self.ready:
@@ -295,7 +295,7 @@ class OnlineLearner:
         return frames, self._method.learn_from(frames)
 
     def _take_importance(self) -> None:
-        """Memory aware synapses: importance over the whole buffer, frame by frame."""
+        """Compute the importance for memory aware synapses, frame by frame, over the buffer's candidates."""
         say(f"plateau after {self.updates} gradient steps: importance over {len(self.replay)} frames")
         count = max(1, self.parts.method_flags.n_frames)
         recurrent = self.parts.method_flags.recurrent
@@ -311,23 +311,23 @@ class OnlineLearner:
                 return self.net(images[None], None)[0]
             return self.net(images[None] if self.parts.method_flags.n_frames else images)
 
-        # cuDNN gives no gradients of an LSTM in evaluation mode; torch's own kernels do
+        # cuDNN has no backward pass for an LSTM in evaluation mode; torch's own kernels have one
         with evaluating(self.net), torch.backends.cudnn.flags(enabled=not recurrent):
             self._mas.take(outputs, self.replay.candidates(count).tolist(), lambda: None)
 
     # The end of a run.
 
     def end_run(self, facts: Mapping[str, Any]) -> None:
-        """The run is over: one line of metrics, and the checkpoint. Its state is then that of the disk.
+        """End the run: append a line of metrics and save a checkpoint with the complete current state.
 
         Args:
             facts: the run's description (`Flight.facts`).
 
         Raises:
-            DataError: the file system does not take it; the checkpoint before is still there.
+            DataError: writing failed; the previous checkpoint is still there.
         """
         self.runs[int(facts["run"])] = dict(facts)
-        # line and results first: a checkpoint that knows of a run must not lack them
+        # write line and results first: a checkpoint that counts a run must not lack them
         record, timing = self._record(facts)
         self._log.append(record, timing)
         results = {
@@ -376,14 +376,14 @@ class OnlineLearner:
         return record, {"frames": frames, "updates": updates, **timing}
 
     def save(self, file: Path, segments: bool = False) -> None:
-        """Write a checkpoint that flies, and that training goes on from.
+        """Write a checkpoint that can fly and from which training can resume.
 
         Args:
-            file: where.
-            segments: with the buffer's images beside it, so that this session goes on from it.
+            file: the file to write.
+            segments: also write the buffer's images beside it, for this session to resume from.
 
         Raises:
-            DataError: the file system does not take it.
+            DataError: writing failed.
             LearnerError: a weight is not finite.
         """
         for name, parameter in self.net.named_parameters():
@@ -422,11 +422,11 @@ class OnlineLearner:
             self._segments.clean()
 
     def load(self, path: str) -> None:
-        """Take over the weights of another checkpoint while flying; the optimiser begins anew.
+        """Load the weights of another checkpoint while flying; the optimiser is created anew.
 
         Raises:
-            DataError: missing, damaged, or of another network.
-            UsageError: trained with another preprocessing or action space.
+            DataError: the checkpoint is missing, damaged, or of another network.
+            UsageError: the checkpoint was trained with another preprocessing or action space.
         """
         loaded = checkpoint.load(path, self.parts.summary_dir, self.parts.network)
         checkpoint.check_weights(self.net, loaded.model_state_dict, str(path))
@@ -441,7 +441,7 @@ class OnlineLearner:
             self._optimizer = self.parts.make_optimizer(self._learned)
 
     def _resume(self, loaded: Checkpoint) -> None:
-        """Go on behind the last whole run."""
+        """Resume after the last complete run."""
         progress = loaded.progress
         checkpoint.check_weights(self.net, loaded.model_state_dict, f"a checkpoint of {loaded.network}")
         with torch.no_grad():
@@ -459,7 +459,7 @@ class OnlineLearner:
 
 
 def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:
-    """The descriptions of the runs that a checkpoint of learning in flight has learned from, by number."""
+    """The descriptions, by number, of the runs that a checkpoint of learning in flight has learned from."""
     with checkpoint.taken_over("my-model"):
         found = {
             int(number): parse_object(text, f"run {number} of the checkpoint", schemas.RUN)

@@ -1,4 +1,4 @@
-"""The flags of learning in flight: what a checkpoint says of them, and what is refused at once."""
+"""The flags of learning in flight: complete them from a checkpoint, and check them before the start."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from nav_pkg.learn.replay import frames_that_fit
 def learning_config(
     args: LearnerConfig, given: Mapping[str, Any], where: Optional[Path] = None
 ) -> LearnerConfig:
-    """The settings of a learner; what describes its network is the checkpoint's where it is not given.
+    """Complete a learner's settings: network settings that are not given come from the checkpoint.
 
     Args:
         args: the settings of main.py.
-        given: those that stand on the command line, by key.
-        where: the log folder that is resumed, whose own checkpoint then describes the net (the one
-            that it began with may be gone); None at a beginning.
+        given: the settings on the command line, by key.
+        where: the log folder to resume, whose own checkpoint then describes the net (the checkpoint that
+            the training started from may be deleted); None for a new training.
 
     Raises:
         UsageError: a flag contradicts the checkpoint.
-        DataError: the checkpoint is damaged, or missing and no scratch that is yet to be made.
+        DataError: the checkpoint is damaged, or missing and not a scratch checkpoint to be created.
     """
     if not args.checkpoint_path:
         return args
@@ -47,14 +47,14 @@ def learning_config(
     held.update({key: value for key, value in loaded.net_options.items() if key in SETTINGS})
     held["network"] = loaded.network
     if where is not None:
-        # as the session was started: to the letter, since its configuration has to be the same
+        # use the exact values of the session's start, since its configuration has to be the same
         before = folder.started_with(where)
         held = {key: before.get(key, value) for key, value in held.items()}
     return dataclasses.replace(args, **{key: value for key, value in held.items() if key not in given})
 
 
 def described_words(loaded: Checkpoint) -> List[List[str]]:
-    """The words of a command line that ask for a checkpoint's net, flag by flag with its values."""
+    """The command-line words that select a checkpoint's net: one list per flag, with its values."""
     words = [["--network", nets.given_name(loaded.network)]]
     for key, value in {**described_flags(loaded), **loaded.net_options}.items():
         if value is None or value is False:
@@ -71,7 +71,7 @@ def check(
     sides: Sequence[str] = (),
     where: Optional[Path] = None,
 ) -> None:
-    """Check the flags of a learner before a log folder is made or emptied, or a simulator started.
+    """Check the flags of a learner before a log folder is created or emptied, or a simulator started.
 
     Args:
         args: as for `learning_config`.
@@ -81,8 +81,8 @@ def check(
         where: as for `learning_config`.
 
     Raises:
-        UsageError: flags that exclude each other, or contradict the checkpoint.
-        DataError: a checkpoint is missing or damaged, or not to be gone on from with this camera.
+        UsageError: flags exclude each other, or contradict the checkpoint.
+        DataError: a checkpoint is missing or damaged, or its training cannot continue with this camera.
     """
     parts = TrainingParts(dataclasses.replace(learning_config(args, given, where), owr=where is None), where)
     check_learner(parts)
@@ -93,20 +93,20 @@ def check(
         prefill = Prefill(parts, sides, camera, room) if parts.config.prefill_dataset else None
         parts.start_weights(flight_facts(camera), write=False)
         if prefill:
-            prefill.read()  # packs are made while nobody waits for the learner
+            prefill.read()  # create packs now, before the learner starts
 
 
 def flight_facts(camera: Sequence[int]) -> Dict[str, Any]:
-    """What stands for the facts of a dataset where a flight is learned from."""
+    """The facts of a flight, in place of a dataset's facts."""
     return {"name": FLIGHT, "hash": "", "camera": list(camera)}
 
 
 def resumable(where: Path, network: str) -> Checkpoint:
-    """The checkpoint of a log folder that is resumed.
+    """Load the checkpoint of a log folder to resume.
 
     Raises:
-        UsageError: another command wrote it.
-        DataError: it is damaged, or of another network.
+        UsageError: another command wrote the checkpoint.
+        DataError: the checkpoint is damaged, or of another network.
     """
     loaded = checkpoint.load(where.resolve(), network=network)
     if "segments" not in loaded.progress:
@@ -118,10 +118,10 @@ def resumable(where: Path, network: str) -> Checkpoint:
 
 
 def side_cameras(parts: TrainingParts, names: Sequence[str]) -> Tuple[str, ...]:
-    """The side cameras that are learned from, among those that the robot has.
+    """The side cameras to learn from; empty without --recovery_compensation.
 
     Raises:
-        UsageError: it has none, and they are asked for.
+        UsageError: the flags select side cameras and the robot has none.
     """
     compensation = parts.config.recovery_compensation
     if compensation is None:
@@ -140,11 +140,11 @@ _ONLY_CONTINUAL = {
     "loss_window_mean_threshold": 0.1,
     "loss_window_std_threshold": 0.1,
 }
-"""Flags that --continual_learning has, with their defaults."""
+"""Flags of --continual_learning, with their defaults."""
 
 
 def check_learner(parts: TrainingParts) -> None:
-    """Raise UsageError for what learning in flight cannot do."""
+    """Raise UsageError for settings that learning in flight does not support."""
     args, network, spec = parts.config, parts.network, nets.spec(parts.network)
     if args.buffer_update_rule == "hard" and spec.kind in ("recurrent", "frames"):
         raise UsageError(
@@ -177,15 +177,15 @@ def check_learner(parts: TrainingParts) -> None:
 
 
 def capacity(parts: TrainingParts, sides: Sequence[str] = (), resumed: Optional[Checkpoint] = None) -> int:
-    """The frames that the replay buffer may hold.
+    """The number of frames that the replay buffer may hold.
 
     Args:
-        parts: of the learner.
-        sides: the side cameras that are learned from; their frames count like others.
-        resumed: the checkpoint that is gone on from: it says what -1 came to at the start.
+        parts: parts of the learner.
+        sides: the side cameras to learn from; each of their images counts as a frame.
+        resumed: the checkpoint to resume from; it stores the number that -1 stood for at the start.
 
     Raises:
-        UsageError: memory does not hold so many, or they are too few to learn from.
+        UsageError: the memory does not hold so many frames, or they are too few to learn from.
     """
     args, image_bytes = parts.config, int(np.prod(parts.preprocessing.size)) * 3
     fits = frames_that_fit(image_bytes)

@@ -1,4 +1,4 @@
-"""Optimisers of torch.optim by name, checked before anything is computed."""
+"""Optimisers of torch.optim by name, and learning rate schedules; checked before any computation."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import torch
 from nav_pkg.core import UsageError, nearest_name
 
 _EXCLUDED = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
-"""Not one gradient step a batch (LBFGS), not for dense gradients, or for matrices only (Muon)."""
+"""Unsupported: several gradient steps per batch (LBFGS), sparse gradients, or matrices only (Muon)."""
 
 _FUSED = ("SGD", "Adam", "AdamW")
-"""One pass over the memory instead of one an operation: Adam on two cores 1.5 times as fast."""
+"""One pass over the memory instead of one per operation: Adam is 1.5 times as fast on two cores."""
 
 Schedule = Callable[[int], float]
-"""The learning rate by the number of gradient steps done."""
+"""Learning rate as a function of the number of completed gradient steps."""
 
 SCHEDULES = ("constant", "step", "exponential", "cosine")
 
 
 def make_schedule(name: str, learning_rate: float, factor: float, every: int) -> Schedule:
-    """The schedule of a `--lr_schedule`, a pure function of the number of gradient steps.
+    """The schedule for a `--lr_schedule`, a pure function of the number of gradient steps.
 
     Args:
-        name: `constant`; `step`: times `factor` after each `every` steps; `exponential`: the same,
-            evenly from step to step; `cosine`: half a cosine from the rate to `factor` times it at
-            step `every`, constant afterwards (Loshchilov and Hutter 2017, without restarts).
-        learning_rate: at the beginning.
+        name: `constant`; `step`: multiplied by `factor` after each `every` steps; `exponential`: the same
+            decay, spread evenly over the steps; `cosine`: half a cosine from the rate to `factor` times the
+            rate at step `every`, constant afterwards (Loshchilov and Hutter 2017, without restarts).
+        learning_rate: initial rate.
         factor: of the decay.
-        every: gradient steps.
+        every: number of gradient steps.
 
     Raises:
-        UsageError: no such schedule, or no `every` for one that needs it.
+        UsageError: the schedule is unknown, or needs `every` and does not have it.
     """
     if name in SCHEDULES and name != "constant" and not every:
         raise UsageError(f"--lr_schedule {name}: give --lr_decay_every, gradient steps")
@@ -53,7 +53,7 @@ def make_schedule(name: str, learning_rate: float, factor: float, every: int) ->
 
 
 def optimizer_names() -> list[str]:
-    """The names that `--optimizer` takes, sorted."""
+    """The valid names for `--optimizer`, sorted."""
     found = inspect.getmembers(torch.optim, inspect.isclass)
     return sorted(
         name for name, kind in found if issubclass(kind, torch.optim.Optimizer) and name not in _EXCLUDED
@@ -67,10 +67,10 @@ def make_optimizer(
     weight_decay: float = 0.0,
     momentum: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """The optimiser of an `--optimizer`.
+    """Create the optimiser for an `--optimizer`.
 
     Raises:
-        UsageError: unknown name, a rate that can't be, or an option that this optimiser lacks.
+        UsageError: the name is unknown, the rate is invalid, or this optimiser lacks an option.
     """
     known = optimizer_names()
     if name not in known:
@@ -84,12 +84,12 @@ def make_optimizer(
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"--{option} {value}: must be 0 or more and finite")
         if option in takes:
-            options[option] = value  # also when 0: AdamW's own default is not
+            options[option] = value  # also 0: AdamW's own default is not 0
         elif value:
             raise UsageError(f"--{option}: {name} has no {option}; leave it out or use another --optimizer")
     parameters = list(parameters)
     if name in _FUSED and "fused" in takes:
-        with contextlib.suppress(RuntimeError):  # not on every device in every torch
+        with contextlib.suppress(RuntimeError):  # some devices in some versions of torch do not support it
             return kind(parameters, fused=True, **options)
     try:
         return kind(parameters, **options)
@@ -106,8 +106,8 @@ def take_step(
     """Take a gradient step.
 
     Args:
-        optimizer: of the parameters.
-        parameters: whose gradients are limited.
+        optimizer: optimiser of the parameters.
+        parameters: parameters whose gradients are clipped.
         clip: largest norm of the gradient; 0 for no limit.
         learning_rate: of this step; None for the optimiser's own.
     """
@@ -120,7 +120,7 @@ def take_step(
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Dict[str, Any]) -> None:
-    """Take over an optimiser's state; its options (rate, momentum ...) stay those it was made with."""
+    """Load an optimiser's state, but keep the optimiser's own options (rate, momentum ...)."""
     own = [
         {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
     ]

@@ -1,7 +1,7 @@
-"""What is learned when: the frames, windows or runs of each training batch.
+"""Order of training: the frames, windows or runs of each training batch.
 
-Every order is a pure function of (seed, episode, step): whatever happened before, whatever machine,
-step 7 of episode 3 trains on the same frames. That is what makes a resumed run the same run.
+Every order is a pure function of (seed, episode, step). Step 7 of episode 3 trains on the same frames on any
+machine and whatever ran before. A resumed run is therefore the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nav_pkg.learn.action import TURN_THRESHOLD
 from nav_pkg.learn.samples import Samples
 
 BATCHES_PER_EPISODE = 100
-"""Most training batches in an episode; validation follows each episode."""
+"""Largest number of training batches in an episode; validation follows each episode."""
 
 
 class Order(Protocol):
@@ -39,12 +39,12 @@ def _steps(count: int, batch_size: int, what: str = "frames") -> int:
 
 
 def _permutation(count: int, *key: int) -> np.ndarray:
-    # RandomState, because NumPy keeps its streams the same for ever (NEP 19); Generator's may change
+    # RandomState, because NumPy guarantees its streams (NEP 19); Generator's may change
     return np.random.RandomState(np.array(key, np.uint32)).permutation(count)
 
 
 class ShuffledOrder:
-    """Each episode draws its samples at random, none of them twice.
+    """Draws the samples of each episode at random, without repetition.
 
     Args:
         count: samples in the training set.
@@ -67,10 +67,10 @@ class ShuffledOrder:
 
 
 class BalancedOrder:
-    """Batches with as many left turns as right turns as frames flown straight.
+    """Batches with equally many left turns, right turns and frames flown straight.
 
-    A turn is |yaw| > 0.3 rad/s. Where the batch does not divide by three, the rest goes round.
-    Within a class, all frames come once before any comes again (within an episode).
+    A turn is |yaw| > 0.3 rad/s. If the batch size is not divisible by three, the remaining places go to the
+    classes in turn. Within a class and an episode, every frame comes once before any frame comes again.
 
     Args:
         yaw: float64 (samples,), the labels of the training set, rad/s.
@@ -106,7 +106,7 @@ class BalancedOrder:
     def _draw(self, episode: int) -> np.ndarray:
         """All batches of an episode: int64 (steps, batch)."""
         quota, rest = divmod(self._batch, 3)
-        # the classes of the `rest` places that three equal shares leave over, going round
+        # the classes of the `rest` places that remain after three equal shares, in turn
         extra = np.arange(self.steps * rest).reshape(self.steps, rest) % 3
         shares = [quota + (extra == number).sum(axis=1) for number in range(3)]
         streams = []
@@ -119,15 +119,15 @@ class BalancedOrder:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of a training batch of a recurrent network, one a sequence.
+    """The windows of a training batch of a recurrent network, one for each sequence.
 
     Attributes:
         first: int64 (batch,), the first frame of each.
         length: int64 (batch,), frames in each, at least 1; all within one run.
-        stream: int64 (batch,), the place of each sequence's state among those carried over.
+        stream: int64 (batch,), index of each sequence's state in the carried states.
         fresh: whether this batch begins new sequences, with states of zero.
-        last: whether no further window of these sequences follows.
-        step: from the number of a frame to that of the next one of its sequence.
+        last: whether these sequences have no further window.
+        step: difference between the numbers of consecutive frames of a sequence.
     """
 
     first: np.ndarray
@@ -139,15 +139,15 @@ class Windows:
 
     @property
     def even(self) -> bool:
-        """Whether all are equally long."""
+        """Whether all windows have the same length."""
         return bool((self.length == self.length[0]).all())
 
     @property
     def frames(self) -> np.ndarray:
         """All frames: int64 (sum of lengths,).
 
-        Of windows of equal length the first frame of each, then the second of each and so on, as an LSTM
-        takes them; else sequence after sequence.
+        If all windows have the same length, the first frame of each comes first, then the second of each and
+        so on, as an LSTM takes them; if not, sequence after sequence.
         """
         if self.even:
             return (self.first + self.step * np.arange(self.length[0])[:, None]).ravel()
@@ -174,23 +174,23 @@ def _check_length(samples: Samples, time_length: int) -> None:
 
 
 def _parts(samples: Samples, count: int, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut runs into consecutive parts, as equal as they can be; all frames are in one.
+    """Cut runs into consecutive parts of nearly equal length; every frame is in one part.
 
     Args:
-        samples: the training set, of fewer runs than `count`.
-        count: parts in all.
-        least: frames that each must have.
+        samples: the training set; it has fewer runs than `count`.
+        count: total number of parts.
+        least: smallest allowed number of frames in a part.
 
     Returns:
         The first frame and the number of frames of each part: int64 (count,), in the order of the frames.
 
     Raises:
-        UsageError: a part would be shorter.
+        UsageError: a part would have fewer frames than `least`.
     """
     lengths = samples.lengths
     pieces = np.ones(len(lengths), np.int64)
     for _ in range(count - len(lengths)):
-        pieces[np.argmax(lengths / pieces)] += 1  # the run whose parts are longest
+        pieces[np.argmax(lengths / pieces)] += 1  # cut the run with the longest parts
     sizes = [np.full(n, length // n) + (np.arange(n) < length % n) for length, n in zip(lengths, pieces)]
     made = np.concatenate(sizes).astype(np.int64)
     if made.min() < least:
@@ -205,7 +205,7 @@ def _parts(samples: Samples, count: int, least: int) -> tuple[np.ndarray, np.nda
 
 
 class WholeRuns:
-    """F-BPTT: whole runs, each once an episode.
+    """F-BPTT: whole runs, each once in an episode.
 
     Args:
         samples: the training set.
@@ -232,13 +232,13 @@ class RandomWindows:
         batch_size: windows in a batch.
         time_length: frames in a window.
         seed: of the order.
-        grid: windows begin at multiples of their length only, so that each has one that precedes it.
+        grid: let windows begin only at multiples of their length, so that each has a preceding window.
 
     Attributes:
         length: frames in a window.
 
     Raises:
-        UsageError: a run is shorter than a window, or the batch larger than the set.
+        UsageError: a run is shorter than a window, or the batch is larger than the set.
     """
 
     def __init__(self, samples: Samples, batch_size: int, time_length: int, seed: int, grid: bool = False):
@@ -260,29 +260,30 @@ class RandomWindows:
 
 
 class SlidingWindows:
-    """S-TBPTT: a window slides along each of a batch of runs to their ends, then along the next runs.
+    """S-TBPTT: a window slides along each run of a batch to its end, then along the next runs.
 
-    A slide goes on from one episode to the next. Each pass over the training set takes all runs in a new
-    order; those left over that do not fill a batch wait for the next pass. Windows at a run's end are
-    shorter; a sequence whose run has ended leaves the batch.
+    A slide continues from one episode to the next. Each pass over the training set takes all runs in a new
+    order. Runs that do not fill a batch are left out of that pass. Windows at a run's end are shorter; a
+    sequence leaves the batch when its run has ended.
 
-    A training set of fewer runs than the batch is cut: the runs into consecutive parts, as many as the batch
-    has rows and as equal as they can be, and the windows slide along these. A part begins with a state of
-    zero, as a run does.
+    If the training set has fewer runs than the batch, the runs are cut into consecutive parts of nearly equal
+    length, one part for each sequence of the batch, and the windows slide along these parts. A part begins
+    with a state of zero, as a run does.
 
     Args:
         samples: the training set.
-        batch_size: runs (or parts) that are slid along at once.
+        batch_size: runs (or parts) processed at the same time.
         time_length: frames in a window; -1 for whole runs, which are never cut.
-        slide: frames that the window moves on by.
+        slide: frames that the window moves forward by.
         seed: of the order.
 
     Attributes:
-        batch: runs (or parts) that are slid along at once.
-        note: says how runs were cut; empty where they were not.
+        batch: runs (or parts) processed at the same time.
+        note: describes how runs were cut; empty if none was.
 
     Raises:
-        UsageError: a run or part is shorter than a window, the batch larger than the set, or frames skipped.
+        UsageError: a run or part is shorter than a window, the batch is larger than the set, or frames would
+            be skipped.
     """
 
     note = ""
@@ -307,7 +308,7 @@ class SlidingWindows:
         self._slides = _steps(len(self._lengths), batch_size, "runs to slide along (--sliding_tbptt)")
         self.batch, self._seed = batch_size, seed
         self._window, self._slide = time_length, slide
-        # as many batches as it takes to slide along every run once
+        # as many batches as one pass over all runs needs
         self.steps = min(BATCHES_PER_EPISODE, sum(self._length(slide) for slide in self._runs(0)))
 
     def windows(self, episode: int, step: int) -> Windows:
@@ -323,7 +324,7 @@ class SlidingWindows:
         lengths = self._lengths[chosen]
         offset = count * self._slide
         window = int(lengths.max()) if self._window == -1 else self._window
-        # a run of which a window has already shown the end is done
+        # skip a run whose end an earlier window already covered
         stream = np.flatnonzero(
             (lengths > offset) & ((offset == 0) | (lengths > offset - self._slide + window))
         )
@@ -336,7 +337,7 @@ class SlidingWindows:
         )
 
     def _length(self, runs: np.ndarray) -> int:
-        """The batches of a slide along some runs."""
+        """Number of batches of a slide along some runs."""
         longest = int(self._lengths[runs].max())
         window = longest if self._window == -1 else self._window
         return 1 + max(0, -(-(longest - window) // self._slide))
@@ -348,7 +349,7 @@ class SlidingWindows:
         return drawn[: self._slides * self.batch].reshape(self._slides, self.batch)
 
     def _steps_of(self, count: int) -> tuple[int, int]:
-        """The batch within its pass, and the pass, of the count-th batch of all."""
+        """Convert the number of a batch, counted over all passes, to its number in its pass, and the pass."""
         turn = 0
         while True:
             length = self._pass_length(turn)

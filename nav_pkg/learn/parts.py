@@ -1,4 +1,4 @@
-"""The parts of a training, as its settings ask for: network, method, loss, optimiser, initial weights."""
+"""The parts of a training, built from its settings: network, method, loss, optimiser, initial weights."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.trainer import plain_state
 
 FLIGHT = "flight"
-"""The name, among the facts of a dataset, of what is learned from while flying."""
+"""Name of a flight in place of a dataset's name, in the facts of what is learned from."""
 
 
 class TrainingParts:
-    """The parts of a training, made before any data is read or a log folder is touched.
+    """The parts of a training, built before any data is read or a log folder is touched.
 
     Args:
         config: the settings of main.py.
-        where: the log folder, open already and emptied where that was asked for; None for that of the
-            flags, which is still to be opened.
+        where: the log folder, already open and emptied if that was requested; None for the folder that the
+            flags name, which is not open yet.
 
     Raises:
-        UsageError: flags that exclude each other, or that would have no effect.
-        DataError: ImageNet weights that are asked for are not there.
+        UsageError: flags exclude each other or would have no effect.
+        DataError: requested ImageNet weights are missing.
     """
 
     def __init__(self, config: LearnerConfig, where: Optional[Path] = None):
         self.config = args = config
-        # whatever can be refused is refused before data is read or a log folder is touched
+        # reject bad settings before any data is read or a log folder is touched
         self.network = nets.canonical(args.network)
         self.method_flags = MethodFlags.from_flags(self.network, args)
-        # absolute: a resumed training takes the log folder in it as its --checkpoint_path
+        # absolute: a resumed training uses a log folder in it as its --checkpoint_path
         chosen = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
         self.summary_dir = chosen.absolute()
         self.threads = args.num_threads or determinism.cores()
@@ -88,7 +88,7 @@ class TrainingParts:
             raise UsageError(
                 f"--compile: not for {self.network}, whose sequences differ in length: leave it out"
             )
-        # a resumed training has its weights in my-model; the checkpoint it began with may be gone
+        # a resumed training has its weights in my-model; the checkpoint that it started from may be deleted
         if where is None:
             where = folder.resumable_folder(self.summary_dir, args.log_tag, args.owr)
         self.resumes = where is not None and folder.can_resume(where)
@@ -96,7 +96,7 @@ class TrainingParts:
         self.net = self.build()
 
     def build(self) -> nn.Module:
-        """The network with the weights that training starts from when no checkpoint says others."""
+        """Build the network with the initial weights that training uses without a checkpoint."""
         args = self.config
         net = nets.build(self.network, outputs=self.space.outputs, seed=args.random_seed, **self.net_options)
         if args.checkpoint_path and (args.pretrained or args.pretrained_weights):
@@ -118,7 +118,7 @@ class TrainingParts:
         return net
 
     def scratch(self) -> Checkpoint:
-        """A checkpoint of the weights that nothing has been learned by yet."""
+        """Create a checkpoint of the untrained weights."""
         return Checkpoint(
             network=self.network,
             outputs=self.space.outputs,
@@ -129,16 +129,16 @@ class TrainingParts:
         )
 
     def start_weights(self, facts: Mapping[str, Any], write: bool = True) -> Optional[Checkpoint]:
-        """What --checkpoint_path names; made from the seed when it is a scratch that is not there.
+        """Load the checkpoint at --checkpoint_path; create a missing scratch checkpoint from the seed.
 
         Args:
-            facts: of the dataset, or of the flight (its name is `FLIGHT`), to learn from.
-            write: whether such a scratch is written; else None stands for it.
+            facts: facts of the dataset, or of the flight (its name is `FLIGHT`), to learn from.
+            write: whether to write a missing scratch checkpoint; if not, return None for it.
 
         Raises:
-            UsageError: it was made or trained in another way than the flags say.
-            DataError: it is missing, damaged or of another network, or its training cannot go on with
-                images of this camera.
+            UsageError: the checkpoint was created or trained with other flags.
+            DataError: the checkpoint is missing, damaged or of another network, or its training cannot
+                continue with images of this camera.
         """
         args = self.config
         if not args.checkpoint_path:
@@ -174,7 +174,7 @@ class TrainingParts:
         return start
 
     def check_camera(self, file: Path, start: Checkpoint, facts: Mapping[str, Any]) -> None:
-        """Compare the camera of dataset or flight with the one that a checkpoint was trained with."""
+        """Compare the camera of the dataset or flight with the camera that a checkpoint was trained with."""
         was, now = start.dataset.get("camera"), facts["camera"]
         if not was or was == now:
             return
@@ -188,5 +188,5 @@ class TrainingParts:
 
 
 def bins(space: ActionSpace) -> dict[str, Any]:
-    """What of an action space a network's outputs depend on: all but the speeds."""
+    """The part of an action space that a network's outputs depend on: all but the speeds."""
     return {key: value for key, value in space.state().items() if "speed" not in key}

@@ -1,6 +1,6 @@
-"""Perturbations: what is done to camera images before a network sees them, to test how robust it is.
+"""Perturbations of camera images before they reach a network, to test its robustness.
 
-Each is written KIND:STRENGTH. The images that a recorder keeps are the camera's own.
+A perturbation is written KIND:STRENGTH. A recorder stores the unperturbed images.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from nav_pkg.control.seeds import generator
 
 
 class Perturbation:
-    """Perturbs the images of a run, one after the other; the same seed gives the same bytes.
+    """Perturbs the images of a run in order; the same seed gives the same bytes.
 
-    `light:0.5` darkens half of the runs to half of their light and brightens the others twofold
-    (the seed decides which), `blur:2` blurs, `noise:0.1` adds normal noise that is drawn anew for
-    every frame.
+    `light:0.5` darkens half of the runs to half of their light and brightens the others twofold (the seed
+    selects which). `blur:2` blurs. `noise:0.1` adds normal noise, drawn anew for every frame.
 
     Args:
         kind: `none`, `light`, `blur` or `noise`.
-        strength: above 0, as `nav_pkg.config.types.PERTURBATIONS` says.
+        strength: above 0; see `nav_pkg.config.types.PERTURBATIONS`.
     """
 
     def __init__(self, kind: str = "none", strength: float = 0.0):
@@ -31,13 +30,13 @@ class Perturbation:
 
     @staticmethod
     def parse(text: str) -> Perturbation:
-        """The perturbation that a flag asks for.
+        """Parse the perturbation of a flag.
 
         Args:
             text: `none`, or `KIND:STRENGTH`.
 
         Raises:
-            UsageError: an unknown kind, or a strength that can't be.
+            UsageError: the kind is unknown, or the strength is invalid.
         """
         return Perturbation(*parse_perturbation(text))
 
@@ -45,11 +44,11 @@ class Perturbation:
         return "none" if self.kind == "none" else f"{self.kind}:{self.strength:g}"
 
     def reset(self, seed: int, run: int) -> None:
-        """A run begins.
+        """Begin a run.
 
         Args:
             seed: of the series of runs.
-            run: its number.
+            run: number of the run.
         """
         self._seed, self._run, self._frame = seed, run, 0
         dark = bool(generator(seed, "light", run).random() < 0.5)
@@ -57,10 +56,10 @@ class Perturbation:
         self._gain = share if dark else 1 / share
 
     def apply(self, rgb: np.ndarray) -> np.ndarray:
-        """The next image of the run, as the network sees it.
+        """Perturb the next image of the run.
 
         Args:
-            rgb: uint8 (height, width, 3); left as it is.
+            rgb: uint8 (height, width, 3); not changed.
 
         Returns:
             uint8 (height, width, 3).
@@ -84,7 +83,7 @@ class Perturbation:
     def _blur(self, rgb: np.ndarray, _frame: int) -> np.ndarray:
         import cv2
 
-        # beyond its border an image has the border's colour
+        # pixels beyond the border have the border's colour
         return cv2.GaussianBlur(rgb, (0, 0), self.strength, borderType=cv2.BORDER_REPLICATE)
 
     def _noise(self, rgb: np.ndarray, frame: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The pilot: a checkpoint that flies."""
+"""The pilot: flies a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from nav_pkg.learn.preprocess import Preprocessing
 
 
 class Pilot:
-    """Answers camera images with commands, with the preprocessing and action space of training.
+    """Computes commands from camera images, with the preprocessing and action space of training.
 
-    A network that takes several frames, or keeps a state, has its memory here: `reset` begins a run,
-    and each image is one frame of it.
+    A pilot stores the past frames or the state that its network needs. `reset` begins a run, and each image
+    is one frame of it.
 
-    Deterministic: a sequence of images after `reset` gives the same commands whenever it is flown
-    on the same machine with the same number of torch threads. (The last bits of a network's outputs
-    depend on both; a discrete pilot's choice practically never does.)
+    A pilot is deterministic: the same images after `reset` give the same commands on the same machine with
+    the same number of torch threads. (The last bits of a network's outputs depend on both; the choice of a
+    discrete pilot practically never does.)
 
     Attributes:
         network: the network's name.
-        action_space: what its outputs mean.
-        preprocessing: how images become its input.
+        action_space: meaning of the network's outputs.
+        preprocessing: turns images into the network's input.
         net: the network, in evaluation mode.
     """
 
@@ -44,15 +44,15 @@ class Pilot:
         device: str = "cpu",
         n_frames: int = 1,
     ):
-        """Take a network; it is moved to the device and set to evaluation mode for good.
+        """Move the network to the device and set it to evaluation mode permanently.
 
         Args:
-            network: its name in the registry.
+            network: the network's name in the registry.
             net: the network.
-            action_space: what its outputs mean.
-            preprocessing: how images become its input.
+            action_space: meaning of its outputs.
+            preprocessing: turns images into its input.
             device: torch device.
-            n_frames: frames that a network of that kind takes at once.
+            n_frames: frames that a network of several frames takes at once.
         """
         self.network = network
         self.action_space = action_space
@@ -72,7 +72,7 @@ class Pilot:
         network: Optional[str] = None,
         given: Optional[Mapping[str, Any]] = None,
     ) -> Pilot:
-        """The pilot of a checkpoint.
+        """Load the pilot of a checkpoint.
 
         Args:
             checkpoint_path: a log folder with `my-model`, or the file; absolute or relative to
@@ -81,13 +81,13 @@ class Pilot:
             device: `auto`, `cpu` or `cuda`.
             speed: forward speed when straight, m/s; None takes the checkpoint's.
             turn_speed: forward speed in turns, m/s; None takes the checkpoint's.
-            network: the network that the checkpoint must hold; None takes any.
-            given: flags of main.py by key that describe the net and must be true of the checkpoint
-                (see `check_given`); others are passed over.
+            network: the network that the checkpoint must hold; None accepts any.
+            given: flags of main.py by key. Those that describe the net must agree with the checkpoint
+                (see `check_given`); others are ignored.
 
         Raises:
             DataError: the checkpoint is missing, damaged or of another network.
-            UsageError: there is no such device or network, a speed is negative, or a given flag
+            UsageError: the device or network does not exist, a speed is negative, or a given flag
                 contradicts the checkpoint.
         """
         loaded = checkpoint.load(checkpoint_path, summary_dir, network)
@@ -104,28 +104,28 @@ class Pilot:
         )
 
     def reset(self, seed: int = 0) -> None:
-        """Begin a run: whatever a network keeps from frame to frame is forgotten.
+        """Begin a run and clear the past frames and the state of the network.
 
         Args:
-            seed: of the run; what a stochastic pilot draws comes from it alone.
+            seed: of the run; the draws of a stochastic pilot depend only on it.
         """
         self._random = np.random.RandomState(seed)
         self._frames: List[torch.Tensor] = []
         self._state: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
 
     def outputs(self, rgb: np.ndarray) -> np.ndarray:
-        """The network's outputs for the next image of the run: float64 (outputs,)."""
+        """Compute the network's outputs for the next image of the run: float64 (outputs,)."""
         return self.outputs_of(self.preprocessing.resize(rgb))
 
     @torch.inference_mode()
     def outputs_of(self, pixels: np.ndarray) -> np.ndarray:
-        """The same for an image at the network's input size, uint8 (height, width, 3)."""
+        """Compute the outputs for an image at the network's input size, uint8 (height, width, 3)."""
         image = self.preprocessing.normalise(torch.from_numpy(np.array(pixels))[None].to(self._device))
         if self._kind == "recurrent":
             outputs, self._state = self.net(image[None], self._state)
             outputs = outputs[0]
         elif self._kind == "frames":
-            # at a run's start its first frame stands for those before it, as in training
+            # at a run's start the first frame stands in for the missing ones, as in training
             self._frames = [*(self._frames or [image] * self._count), image][-self._count :]
             outputs = self.net(torch.cat(self._frames)[None])
         else:
@@ -133,22 +133,22 @@ class Pilot:
         return outputs[0].double().cpu().numpy()
 
     def command(self, rgb: np.ndarray) -> Command:
-        """The command that answers the next image of the run.
+        """Compute the command for the next image of the run.
 
         Args:
             rgb: uint8 (height, width, 3), red, green, blue, of any size.
 
         Returns:
-            Forward speed and yaw rate; z is 0 (height is the supervisor's). Not finite where the
+            Forward speed and yaw rate; z is 0 (the supervisor controls the height). Not finite if the
             network's outputs are not: the supervisor replaces and counts such a command.
 
         Raises:
-            DataError: `rgb` is no such image.
+            DataError: `rgb` has another type or shape.
         """
         return self._command(self.outputs(rgb))
 
     def command_of(self, pixels: np.ndarray) -> Command:
-        """The same for an image at the network's input size, uint8 (height, width, 3)."""
+        """Compute the command for an image at the network's input size, uint8 (height, width, 3)."""
         return self._command(self.outputs_of(pixels))
 
     def _command(self, outputs: np.ndarray) -> Command:
@@ -156,7 +156,7 @@ class Pilot:
 
 
 def described_flags(loaded: Checkpoint) -> Dict[str, Any]:
-    """The values of the flags that describe a checkpoint's net, by key; None where it has no such thing."""
+    """The values of the flags that describe a checkpoint's net, by key; None for flags that do not apply."""
     space, images = loaded.action_space, loaded.preprocessing
     return {
         "discrete": space.discrete,
@@ -172,19 +172,19 @@ def described_flags(loaded: Checkpoint) -> Dict[str, Any]:
 
 
 def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None:
-    """Check the flags of a command line that describe the net against what a checkpoint holds.
+    """Check the command-line flags that describe the net against a checkpoint.
 
-    A net flies as it was trained. A flag that says otherwise is refused rather than passed over; what
-    is not given is the checkpoint's.
+    A net flies as it was trained. A flag that contradicts the checkpoint is an error; a flag that is not
+    given takes the checkpoint's value.
 
     Args:
         loaded: the checkpoint.
-        given: values of the flags that stand on the command line, by key; others than those that
-            describe the net are passed over.
-        name: of the checkpoint, as the user wrote it.
+        given: values of the flags on the command line, by key; flags that do not describe the net are
+            ignored.
+        name: the checkpoint as the user wrote it.
 
     Raises:
-        UsageError: names the flag, its value, the checkpoint's, and what to do.
+        UsageError: names the flag, its value, the checkpoint's value and the remedy.
     """
     images, held = loaded.preprocessing, described_flags(loaded)
     for key, value in held.items():
@@ -206,10 +206,10 @@ def _shown(value: Any) -> str:
 
 
 def resolve_device(name: str) -> str:
-    """The torch device of a `--device`: `auto` takes a GPU where there is one.
+    """The torch device for a `--device`; `auto` selects a GPU if one is available.
 
     Raises:
-        UsageError: the device is unknown or not there.
+        UsageError: the device is unknown or not available.
     """
     if name not in ("auto", "cpu", "cuda", "gpu"):
         raise UsageError(f"--device {name!r}: must be auto, cpu or cuda")

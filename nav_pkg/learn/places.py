@@ -1,4 +1,4 @@
-"""Where checkpoints lie: known without torch, whose import takes seconds."""
+"""Paths of checkpoints; in a module without torch, whose import takes seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODEL_FILE = "my-model"
 
 
 def locate(path: PathLike, summary_dir: Optional[PathLike] = None) -> Path:
-    """The file that a `--checkpoint_path` means, whether it exists or not.
+    """The file that a `--checkpoint_path` refers to, existing or not.
 
     Args:
         path: a log folder that holds `my-model`, or the file itself; absolute, or relative to
@@ -26,10 +26,10 @@ def locate(path: PathLike, summary_dir: Optional[PathLike] = None) -> Path:
 
 
 def require(path: PathLike, summary_dir: Optional[PathLike] = None) -> Path:
-    """The file that a `--checkpoint_path` means.
+    """The file that a `--checkpoint_path` refers to.
 
     Raises:
-        DataError: there is none.
+        DataError: the file does not exist.
     """
     file = locate(path, summary_dir)
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Plays recorded runs back to a pilot: image by image, from a fresh state, as in flight."""
+"""Play recorded runs back to a pilot, image by image, from a fresh state, as in flight."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nav_pkg.learn.pilot import Pilot
 
 @dataclass(frozen=True)
 class Playback:
-    """A pilot's answers to the images of runs, beside the expert's.
+    """A pilot's predictions for the images of runs, with the expert's.
 
     Attributes:
         labels: the expert's classes, int64 (frames,).
-        answers: the pilot's, int64 (frames,).
+        answers: the pilot's classes, int64 (frames,).
         expert_yaw: the expert's yaw rates, float64 (frames,), rad/s.
-        yaw: the pilot's, float64 (frames,), rad/s.
-        flown: the classes that a pilot answered when the runs were recorded, -1 where none did, int64
+        yaw: the pilot's yaw rates, float64 (frames,), rad/s.
+        flown: the classes that a pilot predicted when the runs were recorded, -1 without a pilot, int64
             (frames,).
         first: whether a frame is the first one of its run, bool (frames,).
     """
@@ -35,47 +35,47 @@ class Playback:
 
     @property
     def right(self) -> np.ndarray:
-        """Where the answer is the expert's, bool (frames,)."""
+        """Whether the pilot's class is the expert's, bool (frames,)."""
         return self.labels == self.answers
 
     @property
     def accuracy(self) -> float:
-        """Share of frames in which the pilot answers as the expert."""
+        """Share of frames in which the pilot's class is the expert's."""
         return float(self.right.mean())
 
     @property
     def imitation_loss(self) -> float:
-        """Mean squared difference of the yaw rates, (rad/s)^2, as `metrics.scores`."""
+        """Mean squared difference of the yaw rates, (rad/s)^2, as in `metrics.scores`."""
         return float(np.mean((self.yaw - self.expert_yaw) ** 2))
 
     @property
     def changes(self) -> np.ndarray:
-        """Where the expert's class is another one than in the frame before, bool (frames,)."""
+        """Whether the expert's class differs from the frame before, bool (frames,)."""
         return ~self.first & np.append(True, self.labels[1:] != self.labels[:-1])
 
     @property
     def stays(self) -> np.ndarray:
-        """Where the expert's class is that of the frame before, bool (frames,)."""
+        """Whether the expert's class is the same as in the frame before, bool (frames,)."""
         return ~self.first & ~self.changes
 
     def accuracy_where(self, frames: np.ndarray) -> Optional[float]:
-        """The accuracy in some of the frames; None where there are none."""
+        """The accuracy on some of the frames; None without frames."""
         return float(self.right[frames].mean()) if frames.any() else None
 
     @property
     def changed_labels(self) -> Optional[float]:
-        """Share of frames whose label is not that of the frame before; None: no such frame."""
+        """Share of frames whose label differs from the frame before; None if no frame has one before it."""
         return float(self.changes[~self.first].mean()) if (~self.first).any() else None
 
     @property
     def changed_answers(self) -> Optional[float]:
-        """The same of the pilot's answers."""
+        """Share of frames whose predicted class differs from the frame before; None as `changed_labels`."""
         changed = np.append(False, self.answers[1:] != self.answers[:-1])
         return float(changed[~self.first].mean()) if (~self.first).any() else None
 
     @property
     def as_flown(self) -> Optional[float]:
-        """Share of frames in which the pilot answers as when the runs were recorded; None: none flew."""
+        """Share of frames with the same class as when the runs were recorded; None without such a pilot."""
         known = self.flown >= 0
         return float((self.flown == self.answers)[known].mean()) if known.any() else None
 
@@ -84,12 +84,12 @@ def play(pilot: Pilot, run: Run, tick: Callable[[int], None] = lambda frames: No
     """Play a run back.
 
     Args:
-        pilot: reset at the run's first frame.
-        run: its images and labels.
-        tick: called with the number of frames just answered.
+        pilot: the pilot; it is reset first.
+        run: images and labels of the run.
+        tick: called with the number of frames just processed.
 
     Raises:
-        DataError: an image cannot be read, or an answer is not finite.
+        DataError: an image cannot be read, or a prediction is not finite.
     """
     space, frames = pilot.action_space, run.frames
     pilot.reset()
@@ -113,7 +113,7 @@ def play(pilot: Pilot, run: Run, tick: Callable[[int], None] = lambda frames: No
 
 
 def joined(parts: Sequence[Playback]) -> Playback:
-    """Several runs as one."""
+    """Join several runs into one."""
     return Playback(
         *(
             np.concatenate([getattr(part, name) for part in parts])

@@ -1,6 +1,6 @@
-"""What is wrong with a command line whatever torch would say: refused before torch's import, in a second.
+"""Checks of a command line that need no torch: errors show in a second, before torch's slow import.
 
-Nothing heavy is imported here. The same is checked again, and more, where it is used.
+This module imports nothing heavy. Later code repeats these checks and adds more.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from nav_pkg.learn import folder, places
 
 NETS = Path(__file__).resolve().parents[1] / "nets"
 SHOWN = 12
-"""Datasets that an error names at most."""
+"""Largest number of datasets that an error names."""
 
 
 def network_names() -> Optional[List[str]]:
-    """The names of nav_pkg's networks, and their aliases: what its modules register, read, not run.
+    """The names of nav_pkg's networks, and their aliases, read from the source of its modules.
 
-    None where a module makes a name up, which only running it would tell.
+    None if a module computes a name: that needs running the module.
     """
     found: List[str] = []
     for file in sorted(NETS.glob("*.py")):
@@ -40,10 +40,10 @@ def network_names() -> Optional[List[str]]:
 
 
 def network(name: Optional[str]) -> None:
-    """Refuse a network that is not there; None, and one in a file, are looked at later.
+    """Refuse an unknown network; None, and a network in a file, are checked later.
 
     Raises:
-        UsageError: no network has that name; the nearest is offered.
+        UsageError: no network has that name; the message suggests the nearest.
     """
     if name is None or ":" in name:
         return
@@ -53,50 +53,51 @@ def network(name: Optional[str]) -> None:
 
 
 def checkpoint(path: Optional[PathLike], summary_dir: Optional[PathLike], scratch: bool = False) -> None:
-    """Refuse a checkpoint that is not there.
+    """Refuse a missing checkpoint.
 
     Args:
         path: a `--checkpoint_path`; None or empty for none.
         summary_dir: the folder of all logs; None for the default one.
-        scratch: one called `..._scratch` may lack: it is made.
+        scratch: whether a checkpoint called `..._scratch` may be missing, because it will be created.
 
     Raises:
-        DataError: it is not there.
+        DataError: the checkpoint does not exist.
     """
     if path and not (scratch and str(path).endswith("_scratch")):
         places.require(path, summary_dir)
 
 
 def training(args: Any, given: Collection[str]) -> None:
-    """Refuse what main.py would find out after torch's import.
+    """Refuse settings that main.py would only reject after importing torch.
 
     Args:
-        args: its flags, parsed.
-        given: the keys of those that stand on the command line.
+        args: the parsed flags of main.py.
+        given: the keys of the flags on the command line.
 
     Raises:
-        UsageError: no such network.
-        DataError: no such dataset, which names those that are there, or no such checkpoint.
+        UsageError: the network is unknown.
+        DataError: the dataset does not exist (the message lists existing ones), or the checkpoint does not.
     """
     network(args.network)
     if not args.create_scratch_checkpoint:
         dataset(args.dataset, args.data_root, "dataset" in given)
     root = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
-    # a resumed training has its weights in my-model; the checkpoint it began with may be gone
+    # a resumed training has its weights in my-model; the checkpoint that it started from may be deleted
     if args.evaluate or folder.resumable_folder(root, args.log_tag, args.owr) is None:
         checkpoint(args.checkpoint_path, root, scratch=not args.evaluate)
 
 
 def dataset(name: str, data_root: Optional[PathLike], given: bool = True) -> None:
-    """Refuse a dataset that is not there.
+    """Refuse a missing dataset.
 
     Args:
-        name: of `--dataset`.
+        name: value of `--dataset`.
         data_root: the folder of all datasets; None for the default one.
-        given: on the command line; else it is the default, and the error lists what could be given.
+        given: whether the name is from the command line. If it is the default, the error lists the existing
+            datasets.
 
     Raises:
-        DataError: it is not there.
+        DataError: the dataset does not exist.
     """
     try:
         load_dataset(name, data_root)
@@ -107,7 +108,7 @@ def dataset(name: str, data_root: Optional[PathLike], given: bool = True) -> Non
 
 
 def _there(data_root: Optional[PathLike]) -> str:
-    """The datasets that are there, in words."""
+    """Describe the existing datasets for a message."""
     root = Path(data_root).expanduser() if data_root else paths.data_root()
     known = [path.relative_to(root).as_posix() for path in find_datasets(root)] if root.is_dir() else []
     if not known:
@@ -119,17 +120,17 @@ def _there(data_root: Optional[PathLike]) -> str:
 def flight(
     given: Mapping[str, Any], checkpoint_path: Optional[PathLike], args: Any, where: Optional[Path]
 ) -> None:
-    """Refuse what a session of flights would find out after torch's import.
+    """Refuse settings that a session of flights would only reject after importing torch.
 
     Args:
-        given: the learner's flags that stand on the command line.
+        given: the learner's flags on the command line.
         checkpoint_path: of the session.
-        args: its flags, `summary_dir`, `data_root` and `learns` among them.
-        where: its log folder, which may be resumed; None for a session that begins anew.
+        args: the session's flags, including `summary_dir`, `data_root` and `learns`.
+        where: the session's log folder, which may be resumed; None for a new session.
 
     Raises:
-        UsageError: no such network.
-        DataError: no such checkpoint, or no such dataset to fill the replay buffer from.
+        UsageError: the network is unknown.
+        DataError: the checkpoint, or the dataset to fill the replay buffer from, does not exist.
     """
     network(given.get("network"))
     if args.learns and where is not None and folder.can_resume(where):

@@ -1,7 +1,7 @@
-"""The replay buffer filled beforehand: frames of a dataset, as if they had been flown.
+"""Prefill the replay buffer with frames of a dataset, as if they had been flown.
 
-A net that was trained on a dataset and then learns in flight alone forgets what it no longer sees. With
-frames of that dataset in the buffer it goes on learning from both (rehearsal; Ratcliff 1990, Robins 1995).
+A net trained on a dataset forgets it when it then learns only from flights. With frames of that dataset in
+the buffer the net continues to learn from both (rehearsal; Ratcliff 1990, Robins 1995).
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from nav_pkg.learn.replay import ReplayBuffer
 from nav_pkg.learn.samples import Samples
 
 _STREAM = 0x50524546
-"""Keeps the choice apart from other draws with the same seed."""
+"""Separates the choice from other random draws with the same seed."""
 
 _SEQUENCE = 50
-"""Frames that a net which sees several is given in a row, at least: 5 s."""
+"""Smallest number of consecutive frames for a net that sees several frames: 5 s."""
 
 
 class Prefill:
-    """The frames that the flags ask for; nothing is read but what the checks need.
+    """The frames of a dataset that the flags select; the constructor reads only what the checks need.
 
     Args:
-        parts: of the learner, whose --prefill_dataset is given.
-        sides: the side cameras that are learned from.
+        parts: parts of the learner, whose --prefill_dataset is given.
+        sides: the side cameras to learn from.
         camera: width and height of the flight's camera, pixels.
-        room: images that the buffer holds.
+        room: number of images that the buffer holds.
 
     Raises:
-        UsageError: more frames than there are, or than the buffer holds.
-        DataError: no such dataset, or one of other cameras.
+        UsageError: more frames are requested than the dataset or the buffer holds.
+        DataError: the dataset does not exist, or has other cameras.
     """
 
     def __init__(self, parts: TrainingParts, sides: Sequence[str], camera: Sequence[int], room: int):
@@ -66,7 +66,7 @@ class Prefill:
                 )
 
     def read(self) -> Samples:
-        """The images and labels of all frames; packs that lack are made, which may take minutes."""
+        """Load the images and labels of all frames; missing packs are created, which may take minutes."""
         args, parts = self._parts.config, self._parts
         compensation = args.recovery_compensation
         recovery = None if compensation is None else Recovery(compensation, parts.space)
@@ -75,7 +75,7 @@ class Prefill:
         )
 
     def fill(self, replay: ReplayBuffer) -> None:
-        """Put the chosen frames into a buffer, each run's in order, under run numbers below 0."""
+        """Add the chosen frames to a buffer, each run's in order, with run numbers below 0."""
         samples, how = self.read(), self._parts.method_flags
         seen = how.time_length if how.recurrent else how.n_frames
         chosen = choose(
@@ -86,7 +86,7 @@ class Prefill:
         )
         pixels = np.empty((1, *samples.image_shape), np.uint8)
         for run, indices in enumerate(chosen):
-            # the side cameras' runs stand behind those of the first camera
+            # the runs of the side cameras come after those of the first camera
             starts = samples.starts[run : -1 : len(self._runs)][: self._cameras]
             for index in indices.tolist():
                 for frame in (starts + index).tolist():
@@ -96,16 +96,16 @@ class Prefill:
 
 
 def choose(lengths: Sequence[int], count: int, together: int, seed: int) -> List[np.ndarray]:
-    """Frames of runs, drawn in pieces of frames that follow each other, all pieces alike.
+    """Choose frames of runs by drawing pieces of consecutive frames, all with equal probability.
 
     Args:
         lengths: frames of each run.
-        count: frames in all; at most the sum of the lengths.
-        together: frames of a piece (the last one of a run, and the last one drawn, may have fewer).
+        count: total number of frames; at most the sum of the lengths.
+        together: frames in a piece (the last piece of a run, and the last drawn piece, may have fewer).
         seed: of the draw.
 
     Returns:
-        For each run int64 (n,), ascending.
+        Frame indices for each run: int64 (n,), ascending.
     """
     pieces = [(run, first) for run, length in enumerate(lengths) for first in range(0, length, together)]
     random = np.random.RandomState(np.array([seed, _STREAM], np.uint32))

@@ -1,8 +1,8 @@
-"""The one way from a camera image to a network's input, the same in training and in flight.
+"""Conversion of a camera image to a network's input; training and flight use the same code.
 
-Two steps. `resize` gives uint8 at the network's input size; that is what packs hold. `normalise` gives
-float32 on the device, just before the network. A checkpoint carries the object's
-state, so that a flown network sees what it was trained on.
+It has two steps. `resize` gives uint8 at the network's input size; packs contain these images. `normalise`
+gives float32 on the device, just before the network. A checkpoint stores the settings: in flight a network
+gets the same input as in training.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _MINUS_HALF = torch.tensor(-0.5)
 
 @functools.lru_cache(maxsize=8)
 def _repeated(channels: tuple[float, ...], count: int, device: torch.device) -> torch.Tensor:
-    """The values of the three channels over and over, float32 (count,): what a pixel's bytes meet."""
+    """Repeat the values of the three channels, float32 (count,), to match the bytes of the pixels."""
     return torch.tensor(channels, device=device).repeat(count // 3)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a network's input.
+    """Settings for converting an image to a network's input.
 
     Attributes:
         size: height and width of the network's input, pixels.
@@ -67,10 +67,10 @@ class Preprocessing:
         scale_means: Optional[Sequence[float]] = None,
         scale_stds: Optional[Sequence[float]] = None,
     ) -> Preprocessing:
-        """The preprocessing that the command line asks for.
+        """The preprocessing that the command line selects.
 
         Raises:
-            UsageError: both modes at once, or means and stds that nothing would use.
+            UsageError: both modes are given, or means and stds would have no effect.
         """
         if shifted_input and scaled_input:
             raise UsageError("--shifted_input and --scaled_input exclude each other: give one of them")
@@ -84,25 +84,25 @@ class Preprocessing:
         )
 
     def resize(self, rgb: np.ndarray) -> np.ndarray:
-        """An image at the network's input size: uint8 (*size, 3) of uint8 (height, width, 3), RGB.
+        """Resize an image to the network's input size: uint8 (*size, 3) from uint8 (height, width, 3), RGB.
 
-        See `nav_pkg.data.resize`, which the packs of training are made with, too.
+        See `nav_pkg.data.resize`, which also creates the packs for training.
 
         Raises:
-            DataError: the array is no such image.
+            DataError: the array has another type or shape.
         """
         return resize(rgb, self.size)
 
     def normalise(self, pixels: torch.Tensor, out: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Resized images as a network's input, on the device that they are on.
+        """Convert resized images to a network's input, on their device.
 
-        Elementwise, so that an image gives the same numbers alone and within a batch.
+        The conversion is elementwise: an image gives the same numbers alone and within a batch.
 
         Args:
-            pixels: uint8 (batch, *size, 3), as images lie in a pack.
-            out: float32 or bfloat16 (batch, 3, *size) in torch's channels_last format, in which no value
-                changes its place, on that device, to write into; None makes a new one, float32. (Memory
-                that is used again saves half of the time: fresh pages have to be cleared.)
+            pixels: uint8 (batch, *size, 3), the layout of a pack.
+            out: output buffer on that device, float32 or bfloat16 (batch, 3, *size) in torch's channels_last
+                format, which has the memory layout of `pixels`; None allocates a float32 buffer. (Reused
+                memory saves half of the time, because new pages have to be cleared.)
 
         Returns:
             (batch, 3, *size), channels_last, of the type of `out`: computed in float32, rounded last.
@@ -125,21 +125,21 @@ class Preprocessing:
         return out
 
     def input(self, rgb: np.ndarray, device: str = "cpu") -> torch.Tensor:
-        """One camera image as a network's input: float32 (1, 3, *size) on a device."""
+        """Convert one camera image to a network's input: float32 (1, 3, *size) on a device."""
         pixels = torch.from_numpy(np.array(self.resize(rgb)))
         return self.normalise(pixels[None].to(device))
 
     def state(self) -> dict[str, Any]:
-        """The preprocessing as plain values, for a checkpoint."""
+        """Return the preprocessing as plain values, for a checkpoint."""
         values = asdict(self).items()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values}
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> Preprocessing:
-        """The preprocessing of `state()`.
+        """Restore the preprocessing from `state()`.
 
         Raises:
-            DataError: the values are not those of a preprocessing.
+            DataError: the values do not describe a preprocessing.
         """
         try:
             height, width = state["size"]

@@ -1,8 +1,8 @@
-"""Samples from recovery cameras: what the robot would see if it had turned away, and how to turn back.
+"""Samples from recovery cameras: the view of a robot that has turned away, with a label to turn back.
 
-The method of Bojarski et al., "End to End Learning for Self-Driving Cars" (2016): the image of a camera
-that looks to the left is what the first camera would show if the robot were turned to the left; so its
-label is the label of that frame, turned to the right. Datasets have such images when they were recorded
+The method is from Bojarski et al., "End to End Learning for Self-Driving Cars" (2016). A camera that looks
+to the left shows what the first camera would show if the robot were turned to the left. The label of its
+image is therefore the frame's label, turned to the right. Datasets have such images if they were recorded
 with a robot that has side cameras (`--robot drone_recovery`).
 """
 
@@ -18,15 +18,15 @@ from nav_pkg.data.reader import Run
 from nav_pkg.learn.action import ActionSpace
 
 TURN = {"left": -1.0, "right": 1.0}
-"""Which way the label of a camera's image turns: back to straight ahead (REP 103: left is positive)."""
+"""Direction in which a camera's label turns: back to straight ahead (REP 103: left is positive)."""
 
 
 class Recovery(NamedTuple):
-    """How side cameras are learned from.
+    """Settings for learning from side cameras.
 
     Attributes:
-        compensation: turn that brings the robot back, rad/s, above 0.
-        space: limits the labels.
+        compensation: yaw rate that turns the robot back, rad/s, above 0.
+        space: action space that limits the labels.
     """
 
     compensation: float
@@ -51,13 +51,13 @@ def recovery_samples(
     recovery: Recovery,
     packs: Callable[[Sequence[Run], str], Sequence[Pack]],
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """Images, labels and names of the side cameras of training runs, each camera like a run of its own.
+    """Images, labels and names of the side cameras of training runs; each camera is treated as its own run.
 
     Args:
         runs: the training runs.
         yaw: their labels, rad/s.
-        recovery: how they are learned from.
-        packs: gives the packs of runs for a camera.
+        recovery: settings for learning from side cameras.
+        packs: loads the packs of runs for a camera.
 
     Returns:
         Three lists of equal length: uint8 (frames, height, width, 3), float64 (frames,), text.

@@ -1,11 +1,11 @@
 """Truncated and full backpropagation through time, for networks of features, LSTM and a linear output.
 
-One method for the three ways to train, which differ in their windows (`nav_pkg.learn.order`) and in the
-state that a window begins with. The features of all frames of a batch go through the convolutions
-together, then the LSTM runs over each sequence in one fused call. Where the convolutions' activations
-would take too much memory, features are computed in portions without them, and again, portion by
-portion, when their gradients are known (Chen et al. 2016, "Training deep nets with sublinear memory
-cost"): twice the forward work of the convolutions, the same gradients.
+One class implements the three training methods. They differ in their windows (`nav_pkg.learn.order`) and
+in the initial state of a window. The features of all frames of a batch go through the convolutions
+together, then the LSTM runs over each sequence in one fused call. If the activations of the convolutions
+would take too much memory, the features are computed in portions without storing activations. They are
+recomputed, portion by portion, when their gradients are known (Chen et al. 2016, "Training deep nets with
+sublinear memory cost"). This doubles the forward work of the convolutions and gives the same gradients.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ State = Tuple[torch.Tensor, torch.Tensor]
 """h and c of an LSTM: float32 (layers, sequences, hidden) each."""
 
 PORTION_BYTES = 160 << 20
-"""Input of as many frames as have their activations in memory at once. Activations take about six times
-as much: tiny features 0.8 GB, those of alexnet 1 GB."""
+"""Largest input, in bytes, whose activations are in memory at once. Activations take about six times as
+much: tiny features 0.8 GB, those of alexnet 1 GB."""
 
 
 @dataclass(frozen=True)
 class InitState:
-    """The state that a window of WW-TBPTT begins with.
+    """The initial state of a window of WW-TBPTT.
 
     Attributes:
-        kind: `full`: what running the present network over all of the run's earlier frames gives.
-            `burn_in`: the same over the last `frames` of them, from zero. `zero`. `carried`: what the
-            preceding window left when it was last learned from, zero before (the stored state of
-            Kapturowski et al. 2019, R2D2); windows then lie on a grid.
+        kind: `full`: the state after the current network has run over all earlier frames of the run.
+            `burn_in`: the state after the last `frames` of these, started from zero. `zero`: zero.
+            `carried`: the final state of the preceding window when it was last learned from, zero before
+            that (the stored state of Kapturowski et al. 2019, R2D2); windows then lie on a grid.
         frames: for `burn_in`.
 
-    The default costs nothing beside the window itself.
+    The default costs no computation besides the window itself.
     """
 
     kind: str = "carried"
@@ -53,10 +53,10 @@ class InitState:
 
     @staticmethod
     def from_flag(words: Sequence[str]) -> InitState:
-        """The state of an `--init_state`: full, zero, carried, or burn_in and a number of frames.
+        """Parse an `--init_state`: full, zero, carried, or burn_in and a number of frames.
 
         Raises:
-            UsageError: anything else.
+            UsageError: the words are none of these.
         """
         text = " ".join(words)
         if len(words) == 1 and words[0] in ("full", "zero", "carried"):
@@ -67,20 +67,20 @@ class InitState:
 
 
 class RecurrentMethod:
-    """Learning of a recurrent network.
+    """Trains a recurrent network.
 
     Args:
         net: a recurrent network of the registry (`nav_pkg.nets.recurrent`).
-        arithmetic: how it is computed with.
-        preprocessing: how images become its input.
-        loss: what is minimised: the mean over all frames of a batch.
-        order: the windows of each batch, which say how it is trained: `WholeRuns` (F-BPTT),
-            `RandomWindows` (WW-TBPTT), `SlidingWindows` (S-TBPTT). None when `learn_from` is told.
+        arithmetic: device, precision and memory format of the computation.
+        preprocessing: turns images into the network's input.
+        loss: the loss to minimise, averaged over all frames of a batch.
+        order: the windows of each batch; its type selects the training method: `WholeRuns` (F-BPTT),
+            `RandomWindows` (WW-TBPTT), `SlidingWindows` (S-TBPTT). None if only `learn_from` is called.
         train: the training set, or a replay buffer.
-        init_state: for `RandomWindows`, and where there is no order.
-        slide: for `SlidingWindows`: frames that a window moves on by.
-        accumulate: the optimiser takes a step only at the end of a slide, or of an episode, by the mean
-            of the gradients since its last.
+        init_state: for `RandomWindows`, and without an order.
+        slide: for `SlidingWindows`: frames that a window moves forward by.
+        accumulate: for `SlidingWindows`: the optimiser takes a step only at the end of a slide, or of an
+            episode, with the mean of the gradients since its last step.
         portion_bytes: None for `PORTION_BYTES`.
     """
 
@@ -109,7 +109,7 @@ class RecurrentMethod:
         self._inputs = Inputs(train, preprocessing, arithmetic)
         self._evaluation = EvaluationInputs(preprocessing, arithmetic)
         self._sliding = isinstance(order, SlidingWindows)
-        # S-TBPTT: the states of the runs slid along. WW-TBPTT with `carried`: each window's last state.
+        # S-TBPTT: states of the runs in progress. WW-TBPTT with `carried`: the final state of each window.
         self._carried: Optional[State] = None
         if isinstance(order, RandomWindows) and init_state.kind == "carried":
             self._carried = net.initial_state(len(train.yaw) // order.length + 1, arithmetic.device)
@@ -119,17 +119,16 @@ class RecurrentMethod:
         return self._order.windows(episode, step).frames
 
     def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
-        """Add the gradients of a batch to the parameters' (see `Method`)."""
+        """Add the gradients of a batch to those in the parameters (see `Method`)."""
         windows = self._order.windows(episode, step)
         done = self.learn_from(windows, tick)
         complete = windows.last or step == self.steps - 1 or not (self._sliding and self._accumulate)
         return done._replace(complete=complete)
 
     def learn_from(self, windows: Windows, tick: Tick = lambda: None) -> Step:
-        """Add the gradients of a batch of windows of the training set to the parameters'."""
+        """Add the gradients of a batch of windows of the training set to those in the parameters."""
         if self.arithmetic.device == "cuda":
-            # cuDNN draws an LSTM's dropout from a state of its own, which it seeds anew from torch's
-            # random state when that is set
+            # cuDNN draws an LSTM's dropout from its own random state; setting torch's random state reseeds it
             torch.cuda.set_rng_state(torch.cuda.get_rng_state())
         state = self._initial(windows, tick)
         frames = windows.frames
@@ -154,13 +153,13 @@ class RecurrentMethod:
         return Step(loss.detach(), outputs.detach(), waiting)
 
     def _convolve(self, frames: np.ndarray) -> torch.Tensor:
-        """Features of training frames, float32 (n, features), with their graph."""
+        """Compute features of training frames, float32 (n, features), with their graph."""
         with self.arithmetic.autocast():
             return self._extract(self._inputs(frames)).float()
 
     @torch.no_grad()
     def _features(self, inputs: Inputs, frames: np.ndarray, tick: Tick) -> torch.Tensor:
-        """Features without a graph: float32 (n, features)."""
+        """Compute features without a graph: float32 (n, features)."""
         made = []
         for first in range(0, len(frames), self._portion):
             tick()
@@ -169,10 +168,9 @@ class RecurrentMethod:
         return torch.cat(made) if len(made) != 1 else made[0]
 
     def _recur(self, features: torch.Tensor, windows: Windows, state: State) -> tuple[torch.Tensor, State]:
-        """Outputs of all frames (frames, outputs), and the state to carry on, detached.
+        """Compute the outputs of all frames (frames, outputs), and the final state, detached.
 
-        A sequence that is shorter than the longest is padded at its end, where nothing that counts
-        comes after it.
+        Sequences shorter than the longest are padded at the end, after all their frames.
         """
         lengths = torch.from_numpy(windows.length).to(features.device)
         longest = int(windows.length.max())
@@ -182,7 +180,7 @@ class RecurrentMethod:
             inside = torch.arange(longest, device=features.device)[None] < lengths[:, None]
             padded = features.new_zeros(len(lengths), longest, features.shape[1])
             padded[inside] = features
-        # the state of the next window is the one behind the frames that it leaves out
+        # the next window starts `slide` frames later: carry the state after those frames
         part = self._slide if self._sliding and 0 < self._slide < longest and not windows.last else longest
         outputs, state = self._net.recur(padded[:, :part], state)
         carried = tuple(value.detach() for value in state)
@@ -192,10 +190,10 @@ class RecurrentMethod:
         return (outputs.transpose(0, 1).flatten(0, 1) if windows.even else outputs[inside]), carried
 
     def _initial(self, windows: Windows, tick: Tick) -> State:
-        """The states that the windows begin with."""
+        """The initial states of the windows."""
         fresh = self._net.initial_state(len(windows.first), self.arithmetic.device)
         if self._sliding:
-            if windows.fresh or self._carried is None:  # None: another training's counts were taken over
+            if windows.fresh or self._carried is None:  # None: only another training's counts were loaded
                 return fresh
             stream = torch.from_numpy(windows.stream).to(self.arithmetic.device)
             return tuple(value.index_select(1, stream) for value in self._carried)
@@ -207,21 +205,21 @@ class RecurrentMethod:
 
     @torch.no_grad()
     def _burn_in(self, windows: Windows, state: State, tick: Tick) -> State:
-        """Run the present network, in evaluation mode, over frames before the windows, from zero."""
+        """Run the current network, in evaluation mode, from zero over the frames before the windows."""
         begins, step = self._train.first_of(windows.first), windows.step
         if self._init_state.kind == "burn_in":
             begins = np.maximum(begins, windows.first - step * self._init_state.frames)
         earlier = (windows.first - begins) // step
         with evaluating(self._net):
             if self._init_state.kind == "burn_in":
-                # in groups of the same number of frames: nearly all windows are in one
+                # group by number of frames: nearly all windows are in one group
                 for count in np.unique(earlier[earlier > 0]).tolist():
                     group = np.flatnonzero(earlier == count)
                     frames = (windows.first[group] + step * np.arange(-count, 0)[:, None]).ravel()
                     made = self._features(self._inputs, frames, tick).unflatten(0, (count, len(group)))
                     self._put(state, group, self._net.recur(made.transpose(0, 1))[1])
                 return state
-            # windows of the same run share what comes before the first of them
+            # windows of the same run share the frames before the first window
             for begin in np.unique(begins[earlier > 0]).tolist():
                 after: Optional[State] = None
                 for first in np.unique(windows.first[begins == begin]).tolist():
@@ -234,20 +232,20 @@ class RecurrentMethod:
 
     @staticmethod
     def _put(state: State, places: np.ndarray, values: State) -> None:
-        """Write states into some places; one state is written into all of them."""
+        """Write states into some places; a single state is written into all of them."""
         for value, new in zip(state, values):
             value[:, torch.from_numpy(places).to(value.device)] = new
 
     def _recall(self, windows: Windows, fresh: State) -> State:
-        """The states that preceding windows left; zero for the first window of a run."""
+        """The final states of the preceding windows; zero for the first window of a run."""
         later = np.flatnonzero(windows.first > self._train.first_of(windows.first))
         places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self.arithmetic.device)
         self._put(fresh, later, tuple(value.index_select(1, places) for value in self._carried))
         return fresh
 
     def _places(self, last: np.ndarray) -> np.ndarray:
-        """The places among the states carried of the windows that end with these frames."""
-        # the ends of any two windows on the grid are at least a window apart
+        """The places, in the carried states, of the windows that end with these frames."""
+        # the ends of two windows on the grid are at least one window apart
         return last // self._order.length
 
     def _carry(self, windows: Windows, state: State) -> None:
@@ -260,7 +258,7 @@ class RecurrentMethod:
 
     @torch.no_grad()
     def outputs(self, samples: Samples, tick: Tick = lambda: None) -> torch.Tensor:
-        """The outputs in evaluation mode for all samples, each run from its start, as it is flown.
+        """Compute the outputs in evaluation mode for all samples; each run from its start, as in flight.
 
         Returns:
             float32 (samples, outputs).
@@ -274,18 +272,18 @@ class RecurrentMethod:
         return torch.cat(made)
 
     def state(self) -> dict[str, Any]:
-        """The states carried from batch to batch: `h` and `c`, empty where there are none."""
+        """The states carried from batch to batch: `h` and `c`; empty if no state is carried."""
         if self._carried is None:
             return {}
         return {name: value.detach().cpu().clone() for name, value in zip("hc", self._carried)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a `state()`."""
+        """Restore a `state()`."""
         if state:
             self._carried = tuple(state[name].to(self.arithmetic.device) for name in "hc")
 
     def close(self) -> None:
-        """Let go of the training set, and of the split that was evaluated last."""
+        """Release the training set and the last evaluated split."""
         self._inputs.close()
         self._evaluation.close()
         del self._inputs, self._order, self._train

@@ -1,11 +1,10 @@
-"""The replay buffer of online learning: frames with their labels, and which of them are learned from.
+"""The replay buffer of online learning: stores labelled frames and selects those to learn from.
 
-Frames are numbered in the order of their arrival, for good; a frame that was dropped is never heard of
-again. What a batch is made of is a pure function of the buffer's content, the seed and the number of
-the gradient step.
+Frames are numbered in the order of their arrival. A number is never reused, and a dropped frame never
+returns. A batch is a pure function of the buffer's content, the seed and the number of the gradient step.
 
-Frames that follow each other without a gap (in index, of one run and camera) are a stretch. A net that
-sees several frames is shown those of one stretch: what came before a gap is not what it would have seen.
+A stretch is a sequence of frames of one run and camera with consecutive indices. A network of several
+frames gets frames of one stretch only: in flight it would not have seen the frames before a gap.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ from nav_pkg.machine import available_memory
 RULES = ("fifo", "hard", "empty")
 
 MEMORY_SHARE = 0.5
-"""Most of the free memory that a buffer may take; the rest is the network's and the simulator's."""
+"""Largest share of the free memory that a buffer may take; the network and the simulator need the rest."""
 
 _NO_RUN = np.iinfo(np.int64).min
-"""Of frames that are gone."""
+"""Run number of dropped frames in a restored buffer."""
 
 _CHUNK = 256
-"""Images that memory is taken for at once."""
+"""Number of images in one memory allocation."""
 
 _BY_NUMBER = ("_yaw", "_run", "_index", "_loss", "_slot", "_first")
-"""What is known of each frame."""
+"""The arrays with one entry per frame number."""
 
 _STREAM = 0x5245504C
-"""Keeps the draws of replay apart from those of offline orders with the same seed."""
+"""Separates the random draws of replay from those of offline orders with the same seed."""
 
 
 def frames_that_fit(image_bytes: int) -> Optional[int]:
-    """Images that a buffer may hold on this machine; None where it does not say what memory is free."""
+    """Number of images that a buffer may hold on this machine; None if the free memory is unknown."""
     free = available_memory()
     return None if free is None else max(1, int(MEMORY_SHARE * free) // image_bytes)
 
@@ -46,21 +45,23 @@ def frames_that_fit(image_bytes: int) -> Optional[int]:
 class ReplayBuffer:
     """Frames to learn from while flying.
 
-    It answers what learning asks of `Samples`: `yaw`, `image_shape`, `gather`, `recent`, `first_of`.
+    It implements the part of `Samples` that learning uses: `yaw`, `image_shape`, `gather`, `recent`,
+    `first_of`.
 
     Args:
-        capacity: most frames that it holds.
+        capacity: largest number of frames held.
         image_shape: height, width and channels of an image at the network's input size.
-        rule: what makes room. `fifo`: the oldest frame goes. `hard`: the frame with the smallest loss
-            when it was last learned from goes; one that was never learned from stays. `empty`: nothing;
-            whoever learns empties it (`clear`), and until then new frames take the place of the oldest.
-        cameras: cameras whose images come in turn, each a sequence of its own.
+        rule: how a full buffer makes room. `fifo`: drop the oldest frame. `hard`: drop the frame with the
+            smallest loss when it was last learned from; frames never learned from stay, unless no frame has
+            been learned from, then drop the oldest. `empty`: the learner empties the buffer (`clear`) after
+            learning; until then drop the oldest.
+        cameras: number of cameras whose images are added in turn; each is a sequence of its own.
 
     Attributes:
-        arrived: frames that have come since the beginning.
+        arrived: total number of frames added.
 
     Raises:
-        UsageError: no such rule, or no room for a frame.
+        UsageError: the rule is unknown, or the capacity is less than one frame.
     """
 
     def __init__(self, capacity: int, image_shape: tuple[int, ...], rule: str = "fifo", cameras: int = 1):
@@ -73,43 +74,43 @@ class ReplayBuffer:
         self._chunks: List[np.ndarray] = []
         self._free: List[int] = []
         self._kept = np.zeros(0, np.int64)
-        # by number of arrival; they grow
+        # indexed by frame number; they grow
         self._yaw = np.zeros(0, np.float64)
         self._run = np.zeros(0, np.int64)
         self._index = np.zeros(0, np.int64)
         self._loss = np.zeros(0, np.float64)
         self._slot = np.zeros(0, np.int64)
-        self._first = np.zeros(0, np.int64)  # the stretch's first frame, held or not
+        self._first = np.zeros(0, np.int64)  # first frame of the stretch, even if dropped
 
     def __len__(self) -> int:
         return len(self._kept)
 
     @property
     def frames(self) -> np.ndarray:
-        """The frames that are held: int64 (n,), oldest first."""
+        """The frames held: int64 (n,), oldest first."""
         return self._kept
 
     @property
     def yaw(self) -> np.ndarray:
-        """The labels by number of arrival: float64 (arrived,), rad/s; also of frames that were dropped."""
+        """The labels by frame number: float64 (arrived,), rad/s; includes dropped frames."""
         return self._yaw[: self.arrived]
 
     @property
     def losses(self) -> np.ndarray:
-        """The loss of each frame held when it was last learned from: float64 (n,), inf when never."""
+        """Loss of each held frame when it was last learned from: float64 (n,); inf if never."""
         return self._loss[self._kept]
 
     def add(self, pixels: np.ndarray, yaw: float, run: int, index: int) -> int:
-        """Add a frame; makes room first when there is none.
+        """Add a frame; drop one first if the buffer is full.
 
         Args:
             pixels: uint8, of `image_shape`; copied.
             yaw: label, rad/s.
             run: number of the run.
-            index: of the frame within the run.
+            index: index of the frame within the run.
 
         Returns:
-            Its number.
+            The frame's number.
         """
         if len(self) >= self.capacity:
             self._drop(self._victim())
@@ -149,7 +150,7 @@ class ReplayBuffer:
         return slot
 
     def _victim(self) -> int:
-        """Place, among the frames held, of the one that goes."""
+        """Index, among the frames held, of the frame to drop."""
         if self.rule != "hard":
             return 0
         place = int(self.losses.argmin())
@@ -165,10 +166,10 @@ class ReplayBuffer:
         self._kept = np.zeros(0, np.int64)
 
     def learned(self, frames: np.ndarray, losses: np.ndarray) -> None:
-        """Keep the losses of frames that were just learned from: int64 and floating (n,)."""
+        """Store the losses of frames just learned from: int64 and floating (n,)."""
         self._loss[frames] = losses
 
-    # What a network is shown.
+    # Input of a network.
 
     def gather(self, frames: np.ndarray, out: np.ndarray) -> None:
         """Copy images of frames, int64 (n,), to `out`, uint8 (n, height, width, 3)."""
@@ -176,7 +177,7 @@ class ReplayBuffer:
             out[place] = self._chunks[slot // _CHUNK][slot % _CHUNK]
 
     def first_of(self, frames: np.ndarray) -> np.ndarray:
-        """The first frame held of each frame's stretch: int64, the shape of `frames`."""
+        """The first held frame of each frame's stretch: int64, the shape of `frames`."""
         first = self._first[frames]
         if not len(self):
             return first
@@ -184,15 +185,15 @@ class ReplayBuffer:
         return first + -(-dropped // self._cameras) * self._cameras
 
     def recent(self, frames: np.ndarray, count: int) -> np.ndarray:
-        """Each frame with those before it, as `Samples.recent`; the frames must be `candidates(count)`."""
+        """Each frame with those before it, as in `Samples.recent`; `frames` must be `candidates(count)`."""
         past = np.arange(count - 1, -1, -1) * self._cameras
         return np.maximum(frames[:, None] - past, self.first_of(frames)[:, None])
 
     def candidates(self, count: int = 1) -> np.ndarray:
-        """The frames that can be learned from by a network of `count` frames: int64 (n,).
+        """The frames that a network of `count` frames can learn from: int64 (n,).
 
-        Not those whose past was dropped or never came: in flight it would have been seen. At a run's start
-        there is none, and its first frame stands for it.
+        A frame is excluded if frames before it, which the network would have seen in flight, were dropped or
+        never added. At a run's start no frame comes before; there the run's first frame stands in for them.
         """
         if count <= 1:
             return self._kept
@@ -200,7 +201,7 @@ class ReplayBuffer:
         long = self._kept - first >= (count - 1) * self._cameras
         return self._kept[long | (self._index[first] == 0)]
 
-    # What a batch is made of.
+    # Selection of a batch.
 
     def batch(
         self,
@@ -211,17 +212,18 @@ class ReplayBuffer:
         balanced: bool = False,
         priority: str = "no",
     ) -> np.ndarray:
-        """The frames of a batch, none of them twice unless a class has too few: int64 (size,).
+        """Draw the frames of a batch, without repetition unless a class has too few: int64 (size,).
 
         Args:
-            size: frames; at most as many as there are candidates.
+            size: number of frames; at most the number of candidates.
             seed: of the draws.
             step: number of the gradient step.
             count: as for `candidates`.
-            balanced: as many left turns (yaw above 0.3 rad/s) as right turns as frames flown straight,
-                as far as all three occur.
-            priority: `no`: all alike. `loss`: in proportion to the loss when last learned from; a frame
-                that never was counts as the largest (proportional prioritisation, Schaul et al. 2016).
+            balanced: draw equally many left turns (yaw above 0.3 rad/s), right turns and frames flown
+                straight, as far as all three occur.
+            priority: `no`: all frames alike. `loss`: in proportion to the loss when last learned from; a
+                frame never learned from counts as the largest (proportional prioritisation, Schaul et al.
+                2016).
         """
         random = np.random.RandomState(np.array([seed, _STREAM, step], np.uint32))
         frames = self.candidates(count)
@@ -238,7 +240,7 @@ class ReplayBuffer:
         for members, share in zip(present, shares):
             own = None if weights is None else weights[members]
             drawn: List[np.ndarray] = []
-            while share > 0:  # a class with too few comes round again
+            while share > 0:  # repeat a class with too few frames
                 drawn.append(_draw(random, len(members), min(share, len(members)), own))
                 share -= len(drawn[-1])
             parts += [members[places] for places in drawn]
@@ -251,14 +253,14 @@ class ReplayBuffer:
         return losses + 1e-6
 
     def windows_held(self, length: int) -> int:
-        """The windows of a given length of one stretch."""
+        """Number of windows of a given length that lie in one stretch."""
         return len(self._window_starts(length))
 
     def windows(self, size: int, length: int, seed: int, step: int) -> Windows:
-        """The windows of a batch of a recurrent network, none of them twice.
+        """Draw the windows of a batch of a recurrent network, without repetition.
 
         Args:
-            size: windows; at most `windows_held(length)`.
+            size: number of windows; at most `windows_held(length)`.
             length: frames in each, all of one stretch.
             seed: of the draws.
             step: number of the gradient step.
@@ -269,12 +271,12 @@ class ReplayBuffer:
         return Windows(first, np.full(size, length), np.arange(size), step=self._cameras)
 
     def _window_starts(self, length: int) -> np.ndarray:
-        """The frames that windows can begin with: int64 (n,)."""
+        """The frames at which a window can begin: int64 (n,)."""
         lasts = self._kept + (length - 1) * self._cameras
         starts = self._kept[lasts < self.arrived]
         return starts[self._first[lasts[: len(starts)]] <= starts]
 
-    # What is kept on disk.
+    # State for metrics and checkpoints.
 
     def shares(self) -> Dict[str, float]:
         """Shares of right turns, frames flown straight and left turns (three bins) among the frames held."""
@@ -284,7 +286,7 @@ class ReplayBuffer:
         return {"right": right, "straight": 1 - right - left if len(yaw) else 0.0, "left": left}
 
     def state(self) -> Dict[str, Any]:
-        """All but the images, as plain values and arrays."""
+        """The state without the images, as plain values and arrays."""
         kept = self._kept
         return {
             "arrived": self.arrived,
@@ -297,7 +299,7 @@ class ReplayBuffer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a `state()`; the images are to follow (`put`)."""
+        """Restore a `state()`; the caller then adds the images (`put`)."""
         self.arrived = int(state["arrived"])
         self._chunks, self._free = [], []
         self._kept = np.asarray(state["frames"], np.int64).copy()
@@ -312,20 +314,20 @@ class ReplayBuffer:
             self._first[frame] = self._stretch(frame)
 
     def put(self, frames: np.ndarray, pixels: np.ndarray) -> None:
-        """Put the images of frames that are held, int64 (n,), from uint8 (n, height, width, 3)."""
+        """Store the images of held frames, int64 (n,), from uint8 (n, height, width, 3)."""
         for slot, image in zip(self._slot[frames].tolist(), pixels):
             self._chunks[slot // _CHUNK][slot % _CHUNK] = image
 
 
 def _draw(random: np.random.RandomState, count: int, size: int, weights: Optional[np.ndarray]) -> np.ndarray:
-    """`size` different numbers below `count`: int64 (size,), all alike or in proportion to weights."""
+    """Draw `size` different numbers below `count`: int64 (size,), uniformly or in proportion to weights."""
     if weights is not None:
-        # the largest keys log w + Gumbel are a draw without replacement (Yellott 1977; Kool et al. 2019)
+        # the largest keys log w + Gumbel give a draw without replacement (Yellott 1977; Kool et al. 2019)
         keys = np.log(weights) - np.log(-np.log(random.random_sample(count) + 1e-300))
         return np.argsort(-keys, kind="stable")[:size]
     if 4 * size > count:
         return random.permutation(count)[:size].astype(np.int64)
-    found: Dict[int, None] = {}  # a large buffer is not shuffled for a few frames
+    found: Dict[int, None] = {}  # avoids shuffling a large buffer for a few frames
     while len(found) < size:
         for number in random.randint(0, count, size - len(found)).tolist():
             found[number] = None

@@ -1,9 +1,9 @@
 """The replay buffer's images on disk: segments, written once, that a checkpoint refers to.
 
-Segments hold the images that came since the last checkpoint, one after the other. They are written before
-the checkpoint that names them and removed after the first one that does not, so that whichever checkpoint
-is on disk finds all its images. A segment is small beside a buffer, so that neither writing nor reading
-takes much memory beside the buffer's own.
+A segment contains images added since the last checkpoint, in order. Segments are written before the
+checkpoint that names them, and removed after the first checkpoint that does not name them: every checkpoint
+on disk finds all its images. A segment is small compared with a buffer: writing and reading need little
+memory besides the buffer's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nav_pkg.learn.replay import ReplayBuffer
 FOLDER = "replay"
 _SUFFIX = ".u8"
 _SEGMENT = 64 << 20
-"""Most bytes of a segment (of one image, where that is larger)."""
+"""Largest size of a segment, bytes (the size of one image, if that is larger)."""
 _REMEDY = "start anew with --owr, or copy the log folder again"
 
 
@@ -32,8 +32,8 @@ class Segments:
     """The segments of a buffer.
 
     Args:
-        folder: the log folder; segments lie in `replay` below it.
-        named: what a checkpoint said (`state()`); None at the beginning.
+        folder: the log folder; segments lie in its subfolder `replay`.
+        named: the segments that a checkpoint names (`state()`); None for a new buffer.
     """
 
     def __init__(self, folder: Path, named: Any = None):
@@ -41,15 +41,15 @@ class Segments:
         self._named: List[Dict[str, Any]] = list(named or [])
 
     def write(self, buffer: ReplayBuffer) -> None:
-        """Write what the buffer holds and no segment does.
+        """Write the buffer's images that no segment contains.
 
         Raises:
-            DataError: the file system does not take it.
+            DataError: writing failed.
         """
         held = buffer.frames
         named = [one for one in self._named if np.isin(one["frames"].numpy(), held).any()]
         if sum(len(one["frames"]) for one in named) > 2 * len(held) + 1000:
-            named = []  # mostly of frames that are gone: begin anew
+            named = []  # the segments contain mostly dropped frames: write new ones
         known = np.concatenate([np.zeros(0, np.int64), *[one["frames"].numpy() for one in named]])
         fresh = np.setdiff1d(held, known)
         if len(fresh):
@@ -69,13 +69,13 @@ class Segments:
         self._named = named
 
     def _free_names(self, arrived: int) -> Iterator[str]:
-        """Names of files that the checkpoint on disk does not name."""
+        """Generate file names that the checkpoint on disk does not use."""
         taken = {one["name"] for one in self._named}
         names = (f"{arrived:09d}_{number:03d}{_SUFFIX}" for number in itertools.count())
         return (name for name in names if name not in taken)
 
     def state(self) -> List[Dict[str, Any]]:
-        """What a checkpoint has to say of them."""
+        """Return the segments for a checkpoint."""
         return self._named
 
     def clean(self) -> None:
@@ -84,11 +84,11 @@ class Segments:
         if self._folder.is_dir():
             for file in self._folder.iterdir():
                 if file.name not in kept:
-                    with contextlib.suppress(OSError):  # only room is lost; the next checkpoint tries again
+                    with contextlib.suppress(OSError):  # costs disk space only; the next checkpoint retries
                         file.unlink()
 
     def read(self, buffer: ReplayBuffer, state: Dict[str, Any]) -> None:
-        """Fill a buffer with the frames of its `state()`.
+        """Restore a buffer's `state()` and load its images.
 
         Raises:
             DataError: a segment is missing, cut short or changed.

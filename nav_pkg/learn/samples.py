@@ -1,7 +1,7 @@
-"""The frames of a split: images in packs, labels in memory, and the way of a batch to the device.
+"""The frames of a split: images in packs, labels in memory, and the transfer of a batch to the device.
 
-Frames are numbered through all runs of the split, in order. Images stay in their packs, uint8 at the
-network's input size, until a batch asks for them.
+Frames are numbered in order through all runs of the split. Images stay in their packs, uint8 at the
+network's input size, until a batch needs them.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from nav_pkg.core import DataError
 from nav_pkg.machine import available_memory
 
 _PORTION = 8
-"""Images that are brought to the CPU at once: 0.4 MB of a small network's, 1.2 MB of a large one's."""
+"""Images copied at once on the CPU: 0.4 MB for a small network, 1.2 MB for a large one."""
 
 _GPU_SHARE = 0.5
-"""Most of the GPU's free memory that images may take; the rest is the network's."""
+"""Largest share of the GPU's free memory that images may take; the network needs the rest."""
 
 
 class Samples:
     """The frames of a split.
 
-    What learning asks of them is `yaw`, `image_shape`, `gather`, `recent` and `first_of`; a replay buffer
-    (`nav_pkg.learn.replay`), whose frames come and go, answers the same.
+    Learning uses `yaw`, `image_shape`, `gather`, `recent` and `first_of`. A replay buffer
+    (`nav_pkg.learn.replay`), whose frames come and go, implements the same.
 
     Args:
-        images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size. Those
-            of a memory map are read from its file: pages that are mapped would count as this process's
-            memory, up to the size of the packs, and mapping them takes as long as reading.
+        images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size. Memory
+            maps are read from their files instead: mapped pages would count as this process's memory, up to
+            the size of the packs, and mapping them takes as long as reading.
         yaw: for each run, float64 (frames,), the labels, rad/s.
         names: the runs' names, for messages.
-        subsample: learn from every n-th frame of each run, from its first. All frames stay there, so that
-            the past of a frame is what it was.
+        subsample: learn from every n-th frame of each run, starting with its first. All frames are kept: the
+            frames before a frame do not change.
 
     Attributes:
         yaw: float64 (frames,), all runs' labels.
-        starts: int64 (runs + 1,), the number of each run's first frame, and that of all frames.
-        frames: int64 (samples,), the frames that are learned from.
+        starts: int64 (runs + 1,), the number of each run's first frame, then the total number of frames.
+        frames: int64 (samples,), the frames to learn from.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Samples:
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         picked = [np.arange(first, end, subsample) for first, end in zip(self.starts, self.starts[1:])]
         self.frames = np.concatenate([np.zeros(0, np.int64), *picked])
-        # a part of a mapping does not know where in the file it lies
+        # a slice of a memory map does not hold its offset in the file
         whole = [isinstance(run, np.memmap) and isinstance(run.base, mmap.mmap) for run in self.images]
         self._files = [
             os.open(run.filename, os.O_RDONLY) if mapped else None for run, mapped in zip(self.images, whole)
@@ -84,7 +84,7 @@ class Samples:
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of all images."""
+        """Total size of all images, bytes."""
         return sum(int(np.prod(run.shape)) for run in self.images)
 
     def run_of(self, frames: np.ndarray) -> np.ndarray:
@@ -92,15 +92,15 @@ class Samples:
         return np.searchsorted(self.starts, frames, side="right") - 1
 
     def recent(self, frames: np.ndarray, count: int) -> np.ndarray:
-        """Each frame with those before it, as a network sees them in flight.
+        """Each frame with the frames before it, as a network sees them in flight.
 
         Args:
             frames: int64 (batch,).
             count: frames that the network takes.
 
         Returns:
-            int64 (batch, count), oldest first. Where a run has not had so many yet, its first frame
-            stands for those before it. Never a frame of another run.
+            int64 (batch, count), oldest first. At a run's start the run's first frame stands in for missing
+            frames. Frames of other runs never appear.
         """
         past = np.arange(count - 1, -1, -1)
         return np.maximum(frames[:, None] - past, self.first_of(frames)[:, None])
@@ -114,7 +114,7 @@ class Samples:
 
         Args:
             frames: int64 (n,).
-            out: uint8 (n, height, width, 3), C-contiguous, written to.
+            out: uint8 (n, height, width, 3), C-contiguous; filled.
         """
         runs = self.run_of(frames)
         rows = (frames - self.starts[runs]).tolist()
@@ -124,7 +124,7 @@ class Samples:
         while place < len(rows):
             run, row, end = runs[place], rows[place], place + 1
             while end < len(rows) and rows[end] == row + end - place and runs[end] == run:
-                end += 1  # frames that lie behind each other are read at once
+                end += 1  # read consecutive frames at once
             if files[run] is None:
                 out[place:end] = images[run][row : row + end - place]
             else:
@@ -136,13 +136,13 @@ class Samples:
             place = end
 
     def in_memory(self, tick: Callable[[int], None] = lambda frames: None) -> Samples:
-        """The same samples with their images copied into memory.
+        """Copy the images into memory and return the same samples with these copies.
 
         Args:
             tick: called with the number of frames just copied; may raise to stop.
 
         Raises:
-            DataError: memory does not suffice.
+            DataError: the free memory is not enough.
         """
         needed, free = self.image_bytes, available_memory()
         if free is not None and needed > free:
@@ -172,14 +172,14 @@ def _close(files: Sequence[Optional[int]]) -> None:
 class Feeder:
     """Brings images of samples to a device, as uint8.
 
-    On a GPU, all images are put into its memory when they fit; else the next batch is copied to pinned
-    memory by a thread while the present one is computed with. On the CPU images are copied when they are
-    asked for, a portion at a time: a thread would take the time from the arithmetic.
+    On a GPU, all images are put into its memory if they fit. If not, a thread copies the next batch to pinned
+    memory during the computation of the current batch. On the CPU, images are copied on request, a portion at
+    a time: a thread would take processor time from the computation.
 
     Args:
-        samples: where the images are.
+        samples: source of the images.
         device: torch device.
-        resident: whether all images are put into the device's memory; None: on a GPU, when they take at
+        resident: whether to put all images into the device's memory; None: on a GPU, if they take at
             most half of its free memory.
         ahead: whether a thread copies the next batch; None: on a GPU.
     """
@@ -201,21 +201,21 @@ class Feeder:
         self._resident = _upload(samples, device) if resident else None
         self._pool = ThreadPoolExecutor(1) if (device == "cuda" if ahead is None else ahead) else None
         self._next: Optional[tuple[np.ndarray, Future]] = None
-        # Two buffers, used in turn: fresh memory costs as much as the copy, and the GPU may still read the
-        # one while the other is filled.
+        # Two buffers, used in turn: new memory costs as much as the copy, and the GPU may still read one
+        # buffer while the other is filled.
         self._buffers: list[Optional[torch.Tensor]] = [None, None]
         self._turn = 0
         self._copied: list[Optional[torch.cuda.Event]] = [None, None]
 
     def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
-        """The images of some frames.
+        """Return the images of some frames.
 
         Args:
             frames: int64 (n,).
-            following: the frames that will be asked for next, if known.
+            following: the frames of the next call, if known.
 
         Returns:
-            uint8 (n, height, width, 3) on the device; valid until the next call but one.
+            uint8 (n, height, width, 3) on the device; valid until the call after the next.
         """
         if self._resident is not None:
             return self._resident.index_select(0, on_device(torch.from_numpy(frames), self._device))
@@ -231,16 +231,17 @@ class Feeder:
         return images
 
     def portions(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> Iterator[torch.Tensor]:
-        """The images of some frames, one portion after the other, in order.
+        """Yield the images of some frames in order, one portion after the other.
 
-        On the CPU a portion stays in the processor's cache until it is normalised; elsewhere it is all.
+        On the CPU a portion stays in the processor's cache until it is normalised; elsewhere the portion is
+        the whole batch.
 
         Args:
             frames: int64 (n,).
-            following: the frames that will be asked for next, if known.
+            following: the frames of the next call, if known.
 
         Yields:
-            uint8 (portion, height, width, 3) on the device; valid until the next.
+            uint8 (portion, height, width, 3) on the device; valid until the next portion.
         """
         if self._resident is not None or self._pool is not None:
             yield self(frames, following)
@@ -249,13 +250,13 @@ class Feeder:
             yield self._gather(frames[begin : begin + _PORTION])
 
     def forget(self) -> None:
-        """Drop a batch that was fetched ahead."""
+        """Drop a prefetched batch."""
         if self._next is not None:
             self._next[1].result()
             self._next = None
 
     def close(self) -> None:
-        """End the thread and let go of the images."""
+        """End the thread and release the images."""
         self.forget()
         if self._pool is not None:
             self._pool.shutdown()
@@ -288,12 +289,12 @@ class Feeder:
 
 
 def on_device(values: torch.Tensor, device: str) -> torch.Tensor:
-    """Values on a device; a GPU that is still computing is not waited for."""
+    """Copy values to a device, without waiting for a GPU that is still computing."""
     return values.pin_memory().to(device, non_blocking=True) if device == "cuda" else values
 
 
 def _upload(samples: Samples, device: str) -> torch.Tensor:
-    """All images in a device's memory: uint8 (frames, height, width, 3)."""
+    """Copy all images into a device's memory: uint8 (frames, height, width, 3)."""
     everything = torch.empty(
         (int(samples.starts[-1]), *samples.image_shape), dtype=torch.uint8, device=device
     )

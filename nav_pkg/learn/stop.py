@@ -1,6 +1,6 @@
-"""Being asked to stop: SIGTERM, Ctrl-C or the wall time, heard at the next batch.
+"""Stop requests: SIGTERM, Ctrl-C or the wall time, checked at the next batch.
 
-Without torch, so that a command can listen before its slow imports.
+This module does not import torch: a command can handle signals before its slow imports.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from nav_pkg.core import EXIT_CHECKPOINTED
 
 
 class Stopped(Exception):
-    """Work was left because a stop was asked for; raised between batches, when all is consistent."""
+    """Work ended early because of a stop request; raised between batches, in a consistent state."""
 
 
 class Stop:
-    """Whether someone wants this process to stop; a context manager that listens to signals.
+    """Whether this process should stop; a context manager that handles signals.
 
-    A second Ctrl-C stops at once.
+    A second Ctrl-C stops immediately.
 
     Args:
-        wall_time: seconds from now after which to stop; 0 or less never.
+        wall_time: seconds from now after which to stop; 0 or less for no limit.
     """
 
     def __init__(self, wall_time: float = 0):
@@ -50,7 +50,7 @@ class Stop:
 
     @property
     def reason(self) -> str:
-        """Why to stop; empty when not."""
+        """The reason to stop; empty without one."""
         if self._signal is not None:
             return "Ctrl-C" if self._signal == signal.SIGINT else signal.Signals(self._signal).name
         if 0 < self._wall_time <= time.monotonic() - self._start:
@@ -59,10 +59,10 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code after a stop: 85 (run again to go on), after Ctrl-C 130."""
+        """Exit code of the process after a stop: 130 after Ctrl-C, else 85 (run again to resume)."""
         return 128 + signal.SIGINT if self._signal == signal.SIGINT else EXIT_CHECKPOINTED
 
     def check(self) -> None:
-        """Raise Stopped when a stop is asked for."""
+        """Raise Stopped if a stop is requested."""
         if self.reason:
             raise Stopped(self.reason)

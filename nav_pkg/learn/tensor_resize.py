@@ -1,8 +1,8 @@
-"""`nav_pkg.data.resize` as tensor operations, to the byte: for networks that are exported.
+"""`nav_pkg.data.resize` as tensor operations with identical results, for exported networks.
 
-An exported file holds its preprocessing, so that whatever runs it (onnxruntime, TorchScript in C++) sees
-what the network was trained on without Pillow. Everything that Pillow computes in integers is computed
-here in floating-point numbers that hold those integers exactly, in any order of summation.
+An exported file contains its preprocessing. Any runtime (onnxruntime, TorchScript in C++) therefore gives
+the network the same input as in training, without Pillow. Pillow computes in integers. This module computes
+in floating-point numbers that represent those integers exactly, in any order of summation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional
 from nav_pkg.data.resize import bilinear, reduction
 
 PRECISION_BITS = 22
-"""Pillow's filter weights are whole multiples of 2**-22 (32 bits less 8 of a pixel and 2 of reserve)."""
+"""Pillow's filter weights are integer multiples of 2**-22 (32 bits minus 8 of a pixel and 2 in reserve)."""
 
 
 def filter_weights(inputs: int, outputs: int) -> np.ndarray:
@@ -26,14 +26,14 @@ def filter_weights(inputs: int, outputs: int) -> np.ndarray:
 
     Args:
         inputs: pixels of that side of the image.
-        outputs: pixels wanted.
+        outputs: pixels of that side of the result.
 
     Returns:
-        float64 (outputs, inputs), whole numbers; each row's sum is 2**22 but for rounding.
+        float64 (outputs, inputs), integers; each row sums to 2**22 except for rounding.
     """
     scale = inputs / outputs
     width = max(scale, 1.0)
-    narrowing = 1.0 / width  # a factor, as in Pillow: a quotient would differ in the last bit
+    narrowing = 1.0 / width  # multiply by it, as Pillow does: dividing would differ in the last bit
     weights = np.zeros((outputs, inputs))
     for row in range(outputs):
         centre = (row + 0.5) * scale
@@ -46,12 +46,12 @@ def filter_weights(inputs: int, outputs: int) -> np.ndarray:
 
 
 class TensorResize(nn.Module):
-    """Resizes images of one size as `nav_pkg.data.resize.resize` does, to the same values.
+    """Resizes images of one size with the same result as `nav_pkg.data.resize.resize`.
 
     Args:
         height: of the camera's images, pixels.
         width: of the camera's images, pixels.
-        size: height and width wanted, pixels.
+        size: height and width of the result, pixels.
     """
 
     def __init__(self, height: int, width: int, size: tuple[int, int]):
@@ -68,13 +68,13 @@ class TensorResize(nn.Module):
             self._down_first = self._pillow_goes_down_first(height, width, size)
 
     def _pillow_goes_down_first(self, height: int, width: int, size: tuple[int, int]) -> bool:
-        """Whether Pillow resizes down the columns before it resizes along the rows.
+        """Whether Pillow resizes vertically before it resizes horizontally.
 
-        Pillow rounds between the two. Which comes first depends on its version and on the sizes: in 13.0
-        the columns do where the height shrinks much more than the width. So Pillow is asked.
+        Pillow rounds between the two. The order depends on its version and on the sizes: version 13.0 resizes
+        vertically first if the height shrinks much more than the width. This method therefore tests Pillow.
         """
         random = np.random.default_rng(0)
-        for _ in range(8):  # of a small image, one alone might come out equal by chance
+        for _ in range(8):  # a single small image might come out equal by chance
             image = random.integers(0, 256, (height, width, 3), np.uint8)
             planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
             pillow = torch.from_numpy(np.array(bilinear(image, size))).permute(2, 0, 1)[None]
@@ -89,13 +89,13 @@ class TensorResize(nn.Module):
         return _rounded(torch.matmul(self.down, planes.double()))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Whole numbers 0 to 255, float32 (batch, 3, *size), of uint8 (batch, height, width, 3)."""
+        """Resize uint8 (batch, height, width, 3) to integers 0 to 255, float32 (batch, 3, *size)."""
         planes = pixels.permute(0, 3, 1, 2).float()
         if self._factor > 1:
-            # sums of at most 64 bytes and their mean are exact in float32
+            # sums of at most 64 bytes, and their mean, are exact in float32
             planes = torch.floor(functional.avg_pool2d(planes, self._factor) + 0.5)
-        # a byte times a weight has 30 bits, a sum of them less than 53: exact in float64; Pillow rounds
-        # to bytes between the two directions
+        # a byte times a weight has 30 bits, a sum of these less than 53: exact in float64; Pillow rounds to
+        # bytes between the two directions
         if self._down_first:
             return self._horizontal(self._vertical(planes))
         if self._across:
@@ -106,5 +106,5 @@ class TensorResize(nn.Module):
 
 
 def _rounded(sums: torch.Tensor) -> torch.Tensor:
-    """Sums of weighted bytes as whole numbers, halves upwards."""
+    """Round sums of weighted bytes to integers, halves upwards."""
     return torch.floor(sums * 2.0**-PRECISION_BITS + 0.5).float()

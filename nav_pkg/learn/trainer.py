@@ -1,8 +1,8 @@
-"""The trainer: episodes of up to 100 batches, each followed by validation over the whole set.
+"""The trainer: runs episodes of up to 100 batches and validates over the whole set after each.
 
-The trainer holds everything that a checkpoint has to bring back. Whenever `tick` is called, by the
-trainer or by the method of learning within a batch, it may raise: `checkpoint()` then holds the state
-behind the last whole batch exactly.
+The trainer holds all state that a checkpoint must restore. `tick` is called by the trainer, and by the
+method of learning within a batch. It may raise. After that, `checkpoint()` returns exactly the state after
+the last complete batch.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _REMEDY = "lower --learning_rate or give --clip 1; my-model is from before"
 
 @dataclass
 class Timing:
-    """Where the time of an episode's training batches went (this process's share of them).
+    """Timing of the training batches of an episode; only of the batches that this process trained.
 
     Attributes:
         samples: frames trained on.
         seconds: wall time of these batches.
-        waiting: of it, the time until the images of each batch were on the device.
+        waiting: part of `seconds` in which a batch waited for its images on the device.
     """
 
     samples: int = 0
@@ -46,30 +46,30 @@ class Timing:
 
     @property
     def samples_per_second(self) -> float:
-        """Frames trained on per second; 0 when there were none."""
+        """Frames trained on per second; 0 if no frame was."""
         return self.samples / self.seconds if self.seconds else 0.0
 
     @property
     def waiting_share(self) -> float:
-        """Share of the time that was spent waiting for data."""
+        """Share of the time spent waiting for data."""
         return self.waiting / self.seconds if self.seconds else 0.0
 
 
 class Trainer:
-    """Trains a network by a method.
+    """Trains a network with a method of learning.
 
     Args:
         network: the network's name in the registry.
-        net: the network, where the arithmetic has placed it.
-        net_options: the options that it was built with.
-        action_space: what its outputs mean.
-        preprocessing: how images become its input.
-        arithmetic: how it is computed with.
-        method: gives gradients and outputs.
-        loss: what is minimised.
+        net: the network, already placed by `arithmetic`.
+        net_options: the options that the network was built with.
+        action_space: meaning of the network's outputs.
+        preprocessing: turns images into the network's input.
+        arithmetic: device, precision and memory format of the computation.
+        method: computes gradients and outputs.
+        loss: the loss to minimise.
         optimizer_name: name in torch.optim.
-        make_optimizer: gives the optimiser for the network's parameters that are learned.
-        schedule: the learning rate by the number of gradient steps; None leaves it constant.
+        make_optimizer: creates the optimiser for the trainable parameters.
+        schedule: learning rate by number of gradient steps; None for a constant rate.
         train: the training set.
         val: the validation set.
         dataset: name, hash and camera, for the checkpoint.
@@ -77,12 +77,12 @@ class Trainer:
         max_steps: gradient steps after which training ends; 0 for no limit.
 
     Attributes:
-        episode: episodes done.
-        before: those of them that another log's run has done (--continue_training); None when the
-            checkpoint does not say.
-        step: training batches done in the present episode.
-        updates: gradient steps done in all.
-        timing: of the episode that ran last.
+        episode: completed episodes.
+        before: the part of `episode` that another log's run completed (--continue_training); None if the
+            checkpoint does not hold it.
+        step: completed training batches of the current episode.
+        updates: completed gradient steps in total.
+        timing: timing of the last episode.
     """
 
     def __init__(
@@ -119,30 +119,30 @@ class Trainer:
         self._clip, self._max_steps = clip, max_steps
         self._losses = torch.zeros(method.steps, device=self._device)
         self._outputs: list[torch.Tensor] = []
-        self._summed = 0  # batches whose gradients wait for the optimiser's step
+        self._summed = 0  # batches whose gradients are accumulated but not yet applied by the optimiser
 
     @property
     def steps(self) -> int:
-        """Training batches of the present episode, as far as max_steps allows."""
+        """Number of training batches in the current episode, limited by `max_steps`."""
         if not self._max_steps:
             return self.method.steps
         return min(self.method.steps, self.step + max(0, self._max_steps - self.updates))
 
     def finished(self, max_episodes: int) -> bool:
-        """Whether so many episodes, or max_steps, are done, and none is under way."""
+        """Whether `max_episodes` or `max_steps` is reached and no episode is in progress."""
         steps_done = self._max_steps and self.updates >= self._max_steps
         return not self.step and (self.episode >= max_episodes or bool(steps_done))
 
     def run_episode(self, tick: Tick = lambda: None, between: Tick = lambda: None) -> dict[str, Any]:
-        """Train to the end of the present episode, validate, and go on to the next.
+        """Train to the end of the current episode, validate, and move on to the next episode.
 
         Args:
-            tick: called between batches and, where a batch takes long, within; may raise.
-            between: called behind each training batch.
+            tick: called between batches, and within a batch if it takes long; may raise.
+            between: called after each training batch.
 
         Returns:
-            `episode` (from 1), `updates`, and the scores `train` and `val`. Those of training are
-            of each batch just before its gradient step, in training mode.
+            `episode` (from 1), `updates`, and the scores `train` and `val`. The training scores of each
+            batch are computed just before its gradient step, in training mode.
 
         Raises:
             LearnerError: a loss is not finite.
@@ -165,19 +165,19 @@ class Trainer:
         return record
 
     def train_batch(self, tick: Tick = lambda: None) -> None:
-        """Learn from the next batch of the episode; `run_episode` does so to its end.
+        """Train on the next batch of the episode; `run_episode` calls this for the whole episode.
 
         Args:
             tick: as for `run_episode`.
 
         Raises:
-            LearnerError: on the CPU, its loss is not finite; the weights are those before it.
+            LearnerError: on the CPU, the loss of the batch is not finite; the weights are not changed.
         """
         start = time.perf_counter()
         if not self._summed:
             self.optimizer.zero_grad(set_to_none=True)
         before = determinism.random_states()
-        # on a GPU, where a batch is short and nothing ticks within it, copies would cost more than they save
+        # not on a GPU: its batches are short and never tick, so the copies would cost more than they save
         buffers = [one.clone() for one in self.net.buffers()] if self._device == "cpu" else []
         summed = [None if p.grad is None else p.grad.clone() for p in self._learned] if self._summed else []
         try:
@@ -190,7 +190,7 @@ class Trainer:
                 one.copy_(value)
             raise
         self._losses[self.step] = done.loss
-        if self._device == "cpu":  # a GPU would have to be waited for; its losses are checked later
+        if self._device == "cpu":  # on a GPU this would wait for the batch; its losses are checked later
             self._check_losses(self.step, self.step + 1)
         self._summed += 1
         if done.complete:
@@ -212,7 +212,7 @@ class Trainer:
         self._summed = 0
 
     def _wait_for_gpu(self) -> None:
-        """Let the episode's time be that of its work, which a GPU does while the host goes ahead."""
+        """Add the time of the GPU's pending work to the episode's time; the GPU works asynchronously."""
         if self._device == "cuda":
             start = time.perf_counter()
             torch.cuda.synchronize()
@@ -234,7 +234,7 @@ class Trainer:
         return scores(self._space, outputs, self._train.yaw[frames], loss, self.majority_class)
 
     def evaluate(self, samples: Samples, tick: Tick = lambda: None) -> dict[str, Any]:
-        """The scores over all samples, in evaluation mode.
+        """Compute the scores over all samples, in evaluation mode.
 
         Args:
             samples: at least one.
@@ -253,15 +253,15 @@ class Trainer:
         return scores(self._space, outputs.double().numpy(), yaw, loss, self.majority_class)
 
     def release(self) -> None:
-        """Let go of the training and validation set, after the last episode."""
+        """Release the training and validation sets after the last episode."""
         self.method.close()
         del self._train, self._val
 
     def checkpoint(self) -> Checkpoint:
-        """The present state, complete; its tensors are shared with the trainer on the CPU.
+        """Return the complete current state; on the CPU its tensors are shared with the trainer.
 
         Raises:
-            LearnerError: a loss of the present episode, or a weight, is not finite.
+            LearnerError: a loss of the current episode, or a weight, is not finite.
         """
         self._check_losses(0, self.step)
         for name, parameter in self.net.named_parameters():
@@ -296,7 +296,7 @@ class Trainer:
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on exactly where a checkpoint of the same run was made."""
+        """Resume exactly where a checkpoint of the same run was saved."""
         self.continue_from(checkpoint)
         progress = checkpoint.progress
         self.step, self.before = checkpoint.step, progress.get("before")
@@ -310,12 +310,12 @@ class Trainer:
         determinism.restore_random_states(checkpoint.random_states)
 
     def continue_from(self, checkpoint: Checkpoint, optimizer: bool = True) -> None:
-        """Take over a checkpoint's weights, count of episodes and, if asked for, optimiser state.
+        """Load a checkpoint's weights, its counts and, if `optimizer` is set, its optimiser state.
 
-        The optimiser's options (rate, momentum ...) stay those that it was made with.
+        The optimiser keeps its own options (rate, momentum ...).
 
         Raises:
-            UsageError: other parameters were learned.
+            UsageError: the checkpoint was trained with other trainable parameters.
             DataError: the weights do not fit.
         """
         check_weights(self.net, checkpoint.model_state_dict, f"a checkpoint of {checkpoint.network}")
@@ -334,16 +334,15 @@ class Trainer:
 
 
 def plain_state(net: nn.Module) -> dict[str, torch.Tensor]:
-    """A network's parameters and buffers on the CPU, in the order that numbers are written in.
+    """A network's parameters and buffers on the CPU, in the default memory format.
 
-    Kernels that are computed with in another memory format are put back, so that a checkpoint does not
-    depend on it.
+    Kernels in another memory format are converted back: the checkpoint must not depend on it.
     """
     return {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
 
 
 def to_cpu(value: Any) -> Any:
-    """A nest of dicts and lists with its tensors on the CPU."""
+    """Copy a nest of dicts and lists, with its tensors on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """Architectures and their registry: `names()`, `spec(name)`, `build(name, outputs=3, seed=None)`.
 
-`load_pretrained` puts ImageNet weights into a network, `freeze_features` keeps what they say.
+`load_pretrained` loads ImageNet weights into a network; `freeze_features` freezes its feature layers.
 """
 
 from nav_pkg.nets.freeze import freeze_features

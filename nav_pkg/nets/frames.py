@@ -1,7 +1,7 @@
-"""Networks that see the last few frames at once: tiny_nfc_net and tinyv3_3d_net.
+"""Networks that take the last few frames at once: tiny_nfc_net and tinyv3_3d_net.
 
-Both take float32 (batch, n_frames, 3, 128, 128), oldest frame first. They differ in where the frames
-meet: behind the convolutions, which see each frame alone, or in the first convolution.
+Both take float32 (batch, n_frames, 3, 128, 128), oldest frame first. tiny_nfc_net combines the frames after
+the convolutions, which process each frame separately. tinyv3_3d_net combines them in the first convolution.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class TinyNfcNet(nn.Module):
     """The convolutions of tiny_net on each frame, then one hidden layer of 100 over all frames.
 
     Args:
-        outputs: number of output values.
+        dropout: share of the hidden layer dropped in training mode, 0 to below 1.
         dropout: share of the hidden layer that is dropped in training mode, 0 to below 1.
-        batch_norm: normalise after each convolution, over the frames of a batch together.
-        n_frames: number of frames that it takes.
+        batch_norm: normalise after each convolution, over all frames of a batch together.
+        n_frames: number of frames in an input.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TinyNfcNet(nn.Module):
         xavier(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, outputs) of images (batch, n_frames, 3, 128, 128), both float32."""
+        """Compute outputs (batch, outputs) from images (batch, n_frames, 3, 128, 128), both float32."""
         features = self.features(images.flatten(0, 1)).flatten(1)
         hidden = torch.relu(self.hidden(features.reshape(images.shape[0], -1)))
         return self.out(self.dropout(hidden))
@@ -68,13 +68,13 @@ class TinyNfcNet(nn.Module):
     )
 )
 class TinyV33dNet(TinyV3Net):
-    """tinyv3_net whose first convolution sees all frames: 3 channels of each, oldest first.
+    """tinyv3_net with all frames as input channels of the first convolution: 3 per frame, oldest first.
 
     Args:
         outputs: number of output values.
-        dropout: share of the hidden layer that is dropped in training mode, 0 to below 1.
+        dropout: share of the hidden layer dropped in training mode, 0 to below 1.
         batch_norm: normalise after each convolution.
-        n_frames: number of frames that it takes.
+        n_frames: number of frames in an input.
     """
 
     def __init__(
@@ -83,5 +83,5 @@ class TinyV33dNet(TinyV3Net):
         super().__init__(outputs, dropout, batch_norm, channels=3 * n_frames)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, outputs) of images (batch, n_frames, 3, 128, 128), both float32."""
+        """Compute outputs (batch, outputs) from images (batch, n_frames, 3, 128, 128), both float32."""
         return super().forward(images.flatten(1, 2))

@@ -1,4 +1,4 @@
-"""Keeping the feature layers of a network as they are, while its head learns."""
+"""Freeze the feature layers of a network while its head learns."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from nav_pkg.nets.registry import complete_options, spec, under
 def freeze_features(net: nn.Module, name: str, **options: Any) -> nn.Module:
     """Freeze the feature layers of a network: everything but the modules `spec(name).head`.
 
-    Their parameters ask for no gradient, and they stay in evaluation mode whatever mode the network
-    is put into: no dropout inside, and batch normalisation neither follows the batch nor updates its
-    statistics. (Without that, a network in training mode would drift although no frozen parameter
-    changes.) The rest, dropout directly in front of the head included, trains as usual.
+    Their parameters require no gradient. The layers stay in evaluation mode whatever mode the network is
+    set to: no dropout inside, and batch normalisation neither uses the batch nor updates its statistics.
+    (Without that, a network in training mode would drift although no frozen parameter changes.) The rest,
+    including dropout directly before the head, trains as usual.
 
-    Names in the state dict are unchanged, copies of the network stay frozen, and loading weights
-    goes on as before.
+    The names in the state dict do not change, copies of the network stay frozen, and loading weights works
+    as before.
 
     Args:
         net: the network, changed in place.
-        name: its name in the registry.
-        options: those that it was built with.
+        name: the network's name in the registry.
+        options: the options that the network was built with.
 
     Returns:
         The same network.
 
     Raises:
-        UsageError: unknown network or option.
+        UsageError: the network or an option is unknown.
     """
     complete_options(name, **options)
     head = spec(name).head
@@ -42,13 +42,13 @@ def freeze_features(net: nn.Module, name: str, **options: Any) -> nn.Module:
 
 
 def _keep_in_evaluation(module: nn.Module, name: str, head: tuple[str, ...]) -> None:
-    """Do so with the largest parts of a module that hold nothing of the head."""
+    """Keep the largest submodules that contain no part of the head in evaluation mode."""
     if name and under(name, head):
         return
-    # the network itself is never frozen as a whole: its own mode says what it returns
+    # never freeze the network as a whole: its mode selects what it returns
     if name and not any(under(part, (name,)) for part in head):
-        # On the instance, where nn.Module.train finds it when it goes through the parts. A partial
-        # of a function at module level, unlike a closure, follows its module into deep copies.
+        # Set it on the instance, where nn.Module.train finds it when it recurses into the submodules. Unlike
+        # a closure, a partial of a module-level function refers to the copy after a deep copy.
         module.train = functools.partial(_evaluation_only, module)
         module.eval()
         return
@@ -57,5 +57,5 @@ def _keep_in_evaluation(module: nn.Module, name: str, head: tuple[str, ...]) -> 
 
 
 def _evaluation_only(module: nn.Module, mode: bool = True) -> nn.Module:
-    """Stands in for the `train` of a frozen module."""
+    """Replace the `train` method of a frozen module."""
     return type(module).train(module, False)

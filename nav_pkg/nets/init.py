@@ -10,7 +10,7 @@ from torch import nn
 BIAS_STD = 0.1
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
-"""Layers that start as the identity on normalised values: scale 1, shift 0."""
+"""Layers that are initialised as the identity on normalised values: scale 1, shift 0."""
 
 
 @torch.no_grad()
@@ -18,9 +18,9 @@ def xavier(net: nn.Module) -> nn.Module:
     """Initialise all parameters in order of declaration, from torch's current random state.
 
     Matrices and convolution kernels: uniform of Glorot and Bengio (2010), bound
-    sqrt(6 / (fan_in + fan_out)). Vectors (biases): normal, mean 0, std 0.1. This is the scheme that
-    the published runs of tiny_net started from; with it the first loss of a 3-bin net is near ln 3.
-    Normalisation layers are left as they are: a scale drawn around 0 would undo them.
+    sqrt(6 / (fan_in + fan_out)). Vectors (biases): normal, mean 0, std 0.1. The published runs of tiny_net
+    used this scheme; with it the first loss of a 3-bin net is near ln 3. Normalisation layers are not
+    changed: a scale drawn around 0 would undo them.
 
     Args:
         net: the network, changed in place.
@@ -41,17 +41,17 @@ def xavier(net: nn.Module) -> nn.Module:
 
 
 def unset(constructor: Callable[[], nn.Module]) -> nn.Module:
-    """Construct a network whose values are about to be set by `xavier`.
+    """Construct a network whose values `xavier` then sets.
 
-    Most of the time that a large network takes to construct goes into a first initialisation that
-    `xavier` then overwrites (vgg16: 2.6 s of 3.2 s); here it is not computed at all.
+    Constructing a large network spends most of its time on a first initialisation that `xavier` overwrites
+    (vgg16: 2.6 s of 3.2 s). This function skips it.
 
     Args:
-        constructor: makes the network, on torch's default device.
+        constructor: creates the network, on torch's default device.
 
     Returns:
-        The network on the CPU. Normalisation layers are in their initial state; all other
-        parameters are whatever memory held. It must not have other buffers.
+        The network on the CPU. Normalisation layers are in their initial state. All other parameters are
+        uninitialised memory. The network must not have other buffers.
     """
     with torch.device("meta"):
         net = constructor()

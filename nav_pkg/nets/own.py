@@ -1,8 +1,8 @@
-"""Networks of the user's own, in a file anywhere: `--network my_nets.py:MyNet`.
+"""A user's own networks, in any file: `--network my_nets.py:MyNet`.
 
-Such a file is the user's code, and runs with the user's rights: it is run when the user names it on a command
-line, and for no other reason. What it registers is called `my_nets.py:MyNet`, without folders. A checkpoint
-has the file's SHA-256 and a copy beside it; its name alone never makes anything run.
+Such a file is the user's code and runs with the user's rights. It runs only when the user names it on a
+command line. Its networks are registered as `my_nets.py:MyNet`, without folders. A checkpoint stores the
+file's SHA-256, and a copy of the file lies beside it; the name in a checkpoint never causes code to run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from nav_pkg.nets import registry
 
 
 def load(given: str) -> str:
-    """Run a file and give the registry's name of one of its networks.
+    """Run a file and return the registry's name of one of its networks.
 
     Args:
-        given: FILE.py:NAME, NAME being the class (or function) that the file registers.
+        given: FILE.py:NAME; NAME is the class (or function) that the file registers.
 
     Raises:
-        UsageError: the file is not there, fails, or registers no such network.
+        UsageError: the file is missing, fails, or does not register the network.
     """
     path, _, name = given.rpartition(":")
     file = Path(path).expanduser()
@@ -48,7 +48,7 @@ def load(given: str) -> str:
 
 
 def _names(code: registry.Code) -> list[str]:
-    """What a file of this content has registered, without the file's name."""
+    """The names that a file of this content has registered, without the file's name."""
     same = (code.file, code.sha256)
     entries = registry._entries().items()
     found = [name for name, entry in entries if entry.code and (entry.code.file, entry.code.sha256) == same]
@@ -58,10 +58,10 @@ def _names(code: registry.Code) -> list[str]:
 def _run(file: Path, code: registry.Code) -> None:
     module = types.ModuleType(f"nav_pkg_network_{code.sha256[:16]}")
     module.__file__ = str(file)
-    sys.modules[module.__name__] = module  # dataclasses and the like look their module up
+    sys.modules[module.__name__] = module  # dataclasses, for example, look up their module
     registry._code = code
     try:
-        # the bytes that were hashed, not the file once more
+        # run the bytes that were hashed; do not read the file again
         exec(compile(code.source, str(file), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[module.__name__]

@@ -1,4 +1,4 @@
-"""Download a file of a package from the package index that pip is set up with."""
+"""Download a file of a package from the package index that pip is configured with."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typing import List, Optional, Sequence, Tuple
 from nav_pkg.core import DataError
 
 LIMIT = 60.0
-"""Seconds that the index may be silent."""
+"""Timeout of a request to the index, seconds."""
 
 
 def download(package: str, name: str, folder: Path) -> Path:
-    """Download a file of a package from the index that pip is set up with; its reader checks its sum.
+    """Download a file of a package from the configured index; the caller checks its checksum.
 
     Raises:
-        DataError: the index does not answer or does not have it.
+        DataError: no index answers, or none has the file.
     """
     cure = f"download {name} elsewhere and give --archive FILE"
     for index in indexes():
@@ -50,7 +50,7 @@ def download(package: str, name: str, folder: Path) -> Path:
 
 
 def indexes() -> List[str]:
-    """The addresses of pip's package indexes, from its configuration, else its own default."""
+    """The addresses of pip's package indexes, from its configuration; pip's default if it has none."""
     found: List[str] = []
     for key in ("global.index-url", "global.extra-index-url"):
         variable = "PIP_" + key.split(".")[1].upper().replace("-", "_")

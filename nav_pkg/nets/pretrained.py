@@ -1,4 +1,4 @@
-"""ImageNet weights: read from a file of torchvision's on disk, never from the net."""
+"""ImageNet weights, read from a local file of torchvision's weights, never downloaded."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from nav_pkg.core import MISSING_WEIGHTS, DataError, UsageError
 from nav_pkg.nets.published import MEMBERS, features_file
 from nav_pkg.nets.registry import complete_options, spec, under
 
-# densenet121's published file is older than torch's rule that names of modules hold no dots
+# the published file of densenet121 has module names with dots, which newer torch does not allow
 _DENSE_LAYER = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 
 
 def weights_file(name: str, **options: Any) -> str:
-    """File name of torchvision's ImageNet weights for a network; "" where there are none.
+    """File name of torchvision's ImageNet weights for a network; "" if it has none.
 
     Args:
         name: a network, or an alias.
-        options: those that it is built with.
+        options: the options that the network is built with.
 
     Raises:
-        UsageError: unknown network or option.
+        UsageError: the network or an option is unknown.
     """
     facts = spec(name)
     batch_norm = complete_options(name, **options).get("batch_norm", False)
@@ -37,23 +37,23 @@ def weights_file(name: str, **options: Any) -> str:
 def load_pretrained(
     net: nn.Module, name: str, file: Optional[Union[str, os.PathLike]] = None, **options: Any
 ) -> Path:
-    """Load ImageNet weights into the feature layers of a network; its head stays as it is.
+    """Load ImageNet weights into the feature layers of a network; its head does not change.
 
     Args:
         net: the network, changed in place.
-        name: its name in the registry.
-        file: torchvision's file of weights; None looks where torch keeps downloaded ones
-            ($TORCH_HOME/hub/checkpoints), then there for the convolutions alone
+        name: the network's name in the registry.
+        file: torchvision's weights file; None searches torch's download folder
+            ($TORCH_HOME/hub/checkpoints) for this file, then for a file with only the convolutions
             (`scripts/pretrained.py`). Nothing is downloaded.
-        options: those that the network was built with.
+        options: the options that the network was built with.
 
     Returns:
         The file that was read.
 
     Raises:
-        UsageError: there are no ImageNet weights for this network.
-        DataError: the file is missing, damaged, holds more than weights, or does not fit; then the
-            network is unchanged.
+        UsageError: this network has no ImageNet weights.
+        DataError: the file is missing, damaged, contains more than weights, or does not fit; the network
+            is then unchanged.
     """
     facts, weights = spec(name), weights_file(name, **options)
     if not weights and facts.weights:
@@ -65,12 +65,12 @@ def load_pretrained(
     state = {_renamed(key): value for key, value in _read(path, weights).items()}
     state = {key: value for key, value in state.items() if not under(key, skipped)}
     wanted = {key: value for key, value in net.state_dict().items() if not under(key, facts.head)}
-    if path.name == features_file(weights):  # the convolutions alone; hidden layers stay as they are
+    if path.name == features_file(weights):  # only the convolutions; hidden layers do not change
         wanted = {key: value for key, value in wanted.items() if key.startswith("features.")}
     _check(wanted, state, path, facts.name, weights)
     with torch.no_grad():
         for key, value in state.items():
-            wanted[key].copy_(value)  # to the network's type and device, where they differ
+            wanted[key].copy_(value)  # also converts to the network's type and device
     return path
 
 
@@ -95,15 +95,15 @@ def _find(file: Optional[Union[str, os.PathLike]], weights: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where torch keeps downloaded weights."""
+    """The folder in which torch keeps downloaded weights."""
     return Path(torch.hub.get_dir(), "checkpoints")
 
 
 def _read(path: Path, weights: str) -> dict[str, torch.Tensor]:
-    """The tensors in a file, after its checksums have been checked where it has some."""
+    """Read the tensors in a file, after checking its checksums if it has some."""
     remedy = f"put torchvision's {weights} there again"
     try:
-        # torch.load does not check the archive's checksums. Files of before torch 1.6 are no archives.
+        # torch.load does not check the archive's checksums. Files from before torch 1.6 are no archives.
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
@@ -114,7 +114,7 @@ def _read(path: Path, weights: str) -> dict[str, torch.Tensor]:
         raise DataError(f"{path}: cannot read: {(error.strerror or str(error)).lower()}") from error
     except DataError:
         raise
-    except Exception as error:  # torch and zipfile raise many kinds here
+    except Exception as error:  # torch and zipfile raise many types here
         raise DataError(
             f"{path}: refused: damaged, or it holds more than plain weights (code, for instance): {remedy}"
         ) from error
@@ -134,8 +134,8 @@ def _renamed(key: str) -> str:
 def _check(
     wanted: dict[str, torch.Tensor], state: dict[str, torch.Tensor], path: Path, name: str, weights: str
 ) -> None:
-    """Check that weights fit the feature layers of a network, and name what does not."""
-    # num_batches_tracked is younger than some of the files, and nothing here computes with it
+    """Check that weights fit the feature layers of a network; the error names those that do not."""
+    # some files are older than num_batches_tracked, and nothing here uses it
     wrong = [
         f"{key} missing" for key in wanted if key not in state and not key.endswith("num_batches_tracked")
     ]

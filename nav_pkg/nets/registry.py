@@ -1,8 +1,9 @@
-"""One registry of all networks: what each takes in, and how it is built from a seed.
+"""The registry of all networks: their inputs, and their constructors.
 
 A network's module registers a constructor under the network's name together with its facts
-(`NetSpec`). Everything else in nav_pkg asks the registry, so that a new network is one module here
-and nothing elsewhere; or one file anywhere (`nav_pkg.nets.own`), which is run only when the user names it.
+(`NetSpec`). All other code of nav_pkg uses the registry. A new network is therefore one module in this
+package, without changes elsewhere, or one file anywhere (`nav_pkg.nets.own`), which runs only when the user
+names it.
 """
 
 from __future__ import annotations
@@ -24,28 +25,27 @@ KINDS = ("frame", "frames", "recurrent")
 
 @dataclass(frozen=True)
 class NetSpec:
-    """What a user of a network has to know about it.
+    """Facts about a network for its users.
 
     Attributes:
         name: the name on the command line and in checkpoints.
         input_size: height and width of the images that the network takes, pixels.
         summary: one line on the architecture.
-        options: keyword arguments of the constructor beside `outputs`, with their defaults. They
-            are plain values, kept in checkpoints.
-        kind: what it takes and gives, all float32:
+        options: keyword arguments of the constructor besides `outputs`, with their defaults. They
+            are plain values, stored in checkpoints.
+        kind: input and output, all float32:
             "frame": (batch, 3, height, width) -> (batch, outputs);
             "frames": (batch, n_frames, 3, height, width), oldest frame first -> (batch, outputs);
             "recurrent": a `nav_pkg.nets.recurrent.RecurrentNet`, images
             (batch, time, 3, height, width) -> outputs (batch, time, outputs) and a state.
             inception_net gives the pair (outputs, auxiliary outputs) in training mode.
-        head: names of the modules behind the feature layers. What is not under one of them is
-            feature layers: ImageNet weights are loaded into these, and `freeze_features` keeps
-            them.
-        weights: file name of torchvision's ImageNet weights; "" where there are none. Written down
-            here because asking torchvision means importing it, which takes seconds.
+        head: names of the modules after the feature layers. All other modules are feature layers:
+            ImageNet weights are loaded into these, and `freeze_features` freezes them.
+        weights: file name of torchvision's ImageNet weights; "" for none. It is stored here because
+            importing torchvision takes seconds.
         batch_norm_weights: the same with the option batch_norm.
-        weights_unused: names of the modules that the weights file has beside the feature layers,
-            where these are not `head`.
+        weights_unused: names of the modules in the weights file that are neither feature layers nor
+            `head`.
     """
 
     name: str
@@ -60,13 +60,13 @@ class NetSpec:
 
 
 class Code(NamedTuple):
-    """The file that a network of the user's own is in.
+    """The file of a user's own network.
 
     Attributes:
-        file: its name, without folders.
-        source: its bytes.
-        sha256: of these, in hexadecimal digits.
-        path: where it was read.
+        file: name of the file, without folders.
+        source: content of the file, bytes.
+        sha256: SHA-256 of `source`, in hexadecimal digits.
+        path: path that the file was read from.
     """
 
     file: str
@@ -82,16 +82,16 @@ class _Entry(NamedTuple):
 
 
 ALIASES = {"tinyv2": "tiny_net", "tinyv2_net": "tiny_net"}
-"""Other names of networks: the published experiments called tiny_net tinyv2."""
+"""Other names of networks: the published experiments call tiny_net tinyv2."""
 
 _ENTRIES: dict[str, _Entry] = {}
 
 _code: Optional[Code] = None
-"""The user's file that is being run; what registers itself meanwhile is in it."""
+"""The user's file that is running now; networks registered meanwhile belong to it."""
 
 
 def register(spec: NetSpec) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Class or function decorator: enter a constructor `f(outputs, **options)` under its spec."""
+    """Class or function decorator: register a constructor `f(outputs, **options)` under its spec."""
 
     def enter(constructor: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         name = spec.name if _code is None else f"{_code.file}:{constructor.__name__}"
@@ -108,7 +108,7 @@ def register(spec: NetSpec) -> Callable[[Callable[..., nn.Module]], Callable[...
 
 
 def _entries() -> dict[str, _Entry]:
-    """All networks: every module of this package may register some."""
+    """All networks; imports every module of this package, since any may register networks."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"nav_pkg.nets.{module.name}")
     return _ENTRIES
@@ -119,7 +119,7 @@ def _entry(name: str) -> _Entry:
     real = ALIASES.get(name, name)
     if real in entries:
         return entries[real]
-    if ":" in name:  # of a file: never looked for, since a name may come out of somebody's checkpoint
+    if ":" in name:  # a file's network: never search for the file, the name may be from a foreign checkpoint
         raise UsageError(f"--network {name!r}: a network of a file is there only where the file is given")
     raise UsageError(f"--network {name!r}: no such network{nearest_name(name, names())}")
 
@@ -130,14 +130,14 @@ def names() -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """The registry's name of a network that the user names: by its name, an alias, or /FOLDER/FILE.py:NAME.
+    """The registry's name of a network, given by its name, an alias, or /FOLDER/FILE.py:NAME.
 
-    The one function that runs a user's file: it has to be given what stood on the command line. The path has
-    to be absolute, as the registry's own names, which stand in checkpoints, never are.
+    Only this function runs a user's file: its argument must come from the command line. The path must be
+    absolute; the registry's own names, which checkpoints contain, never are.
 
     Raises:
-        UsageError: no network has that name, and the nearest is offered; or the file is not there, fails,
-            or has no such network.
+        UsageError: no network has that name (the message suggests the nearest); or the file is missing,
+            fails, or does not register the network.
     """
     if Path(name.rpartition(":")[0]).is_absolute():
         from nav_pkg.nets.own import load
@@ -147,7 +147,7 @@ def canonical(name: str) -> str:
 
 
 def code_of(name: str) -> Optional[Code]:
-    """The user's file that a network is in; None for nav_pkg's own.
+    """The file of a user's own network; None for a network of nav_pkg.
 
     Raises:
         UsageError: no network has that name.
@@ -156,7 +156,7 @@ def code_of(name: str) -> Optional[Code]:
 
 
 def given_name(name: str) -> str:
-    """What to give for `--network` to another program, for a network of the registry.
+    """The value of `--network` for another program, for a network of the registry.
 
     Raises:
         UsageError: no network has that name.
@@ -169,20 +169,20 @@ def spec(name: str) -> NetSpec:
     """The facts of a network, by its name or an alias.
 
     Raises:
-        UsageError: no network has that name; the nearest is offered.
+        UsageError: no network has that name; the message suggests the nearest.
     """
     return _entry(name).spec
 
 
 def complete_options(name: str, **options: Any) -> dict[str, Any]:
-    """All options of a network: those given, and the defaults of the rest.
+    """All options of a network: the given ones, and the defaults of the others.
 
     Args:
         name: a network, or an alias.
-        options: those of `spec(name).options`.
+        options: some of `spec(name).options`.
 
     Raises:
-        UsageError: unknown network, an option that it lacks, or a value that can't be.
+        UsageError: the network is unknown, lacks an option, or a value is invalid.
     """
     facts = spec(name)
     known = dict(facts.options)
@@ -201,17 +201,18 @@ def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: An
     """Build a network with fresh weights, in training mode, on the CPU.
 
     The same name, outputs, options and seed give the same weights on every machine with the same
-    torch; torch's own random state is left as it was.
+    torch. With a seed, torch's own random state does not change.
 
     Args:
         name: one of `names()`, or an alias.
-        outputs: number of output values: bins of a discrete action space, or 1.
-        seed: of the weights; None draws one from torch's random state.
-        options: those of `spec(name).options`.
+        outputs: number of output values: bins of a discrete action space, 1 of a continuous one, 2 of a
+            stochastic one.
+        seed: of the weights; None draws a seed from torch's random state.
+        options: some of `spec(name).options`.
 
     Raises:
-        UsageError: unknown network, an option that the network lacks, a value that an option
-            can't have, or outputs below 1.
+        UsageError: the network is unknown, lacks an option, a value is invalid, or outputs is
+            below 1.
     """
     entry = _entry(name)
     complete = complete_options(name, **options)
@@ -225,10 +226,10 @@ def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: An
 
 
 def under(name: str, modules: tuple[str, ...]) -> bool:
-    """Whether a parameter, buffer or module is one of some modules or inside one, by names."""
+    """Whether a parameter, buffer or module is one of some modules or inside one; compares names."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def parameter_count(net: nn.Module) -> int:
-    """The number of trainable and frozen parameters of a network (buffers not counted)."""
+    """Number of parameters of a network, trainable and frozen, without buffers."""
     return sum(parameter.numel() for parameter in net.parameters())

@@ -1,4 +1,4 @@
-"""tiny_net and tinyv3_net: two convolutions and two matrices, for a small computer on board."""
+"""tiny_net and tinyv3_net: two convolutions and two linear layers, for a small onboard computer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nav_pkg.nets.init import xavier
 from nav_pkg.nets.registry import NetSpec, register
 
 TINY_FEATURES = 20 * 20 * 20
-"""Values that `tiny_features` gives for an image."""
+"""Number of values in the output of `tiny_features` for an image."""
 
 HEAD = ("hidden", "dropout", "out")
-"""What stands behind the convolutions in the networks here, by attribute."""
+"""Attributes of the modules after the convolutions in the networks of this module."""
 
 
 def tiny_features(batch_norm: bool = False) -> nn.Sequential:
@@ -45,7 +45,7 @@ def tinyv3_features(channels: int = 3, batch_norm: bool = False) -> nn.Sequentia
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, batch_norm: bool) -> list[nn.Module]:
-    """A convolution with what follows it."""
+    """A convolution with its normalisation and ReLU."""
     norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
     return [nn.Conv2d(inputs, outputs, kernel_size=kernel, stride=stride), *norm, nn.ReLU(inplace=True)]
 
@@ -64,7 +64,7 @@ class TinyNet(nn.Module):
 
     Args:
         outputs: number of output values.
-        dropout: share of the hidden layer that is dropped in training mode, 0 to below 1.
+        dropout: share of the hidden layer dropped in training mode, 0 to below 1.
         batch_norm: normalise after each convolution.
     """
 
@@ -77,7 +77,7 @@ class TinyNet(nn.Module):
         xavier(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, outputs) of images (batch, 3, 128, 128), both float32."""
+        """Compute outputs (batch, outputs) from images (batch, 3, 128, 128), both float32."""
         hidden = torch.relu(self.hidden(self.features(images).flatten(1)))
         return self.out(self.dropout(hidden))
 
@@ -98,7 +98,7 @@ class TinyV3Net(nn.Module):
 
     Args:
         outputs: number of output values.
-        dropout: share of the hidden layer that is dropped in training mode, 0 to below 1.
+        dropout: share of the hidden layer dropped in training mode, 0 to below 1.
         batch_norm: normalise after each convolution.
         channels: of the input.
     """
@@ -112,6 +112,6 @@ class TinyV3Net(nn.Module):
         xavier(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, outputs) of images (batch, channels, 128, 128), both float32."""
+        """Compute outputs (batch, outputs) from images (batch, channels, 128, 128), both float32."""
         hidden = torch.relu(self.hidden(self.features(images).flatten(1)))
         return self.out(self.dropout(hidden))

@@ -1,10 +1,10 @@
-"""Imports torchvision beside a CPU build of torch.
+"""Import torchvision with a CPU build of torch.
 
-There is no CPU build of torchvision for every torch: the ordinary wheel's C++ library asks for CUDA's
-and does not load beside a CPU torch. torchvision then fails at import, because it describes two
-operators (non-maximum suppression) that the library would have declared. Nothing here calls them:
-declaring their schemas is enough for `models` and `transforms.v2`. What stays unusable is what is
-written in C++: `torchvision.ops.nms` and the image codecs of `torchvision.io`.
+Some versions of torch have no CPU build of torchvision. The C++ library of the ordinary wheel needs the
+CUDA library and does not load with a CPU torch. torchvision then fails at import, because it describes two
+operators (non-maximum suppression) that the library would have declared. nav_pkg does not call them:
+declaring their schemas is enough for `models` and `transforms.v2`. The parts written in C++ stay unusable:
+`torchvision.ops.nms` and the image codecs of `torchvision.io`.
 
 Always import torchvision through `load()`.
 """
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import torch
 
-# As torchvision/csrc/ops/nms.cpp and quantized/cpu/qnms_kernel.cpp declare them.
+# As declared in torchvision/csrc/ops/nms.cpp and quantized/cpu/qnms_kernel.cpp.
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-_libraries = []  # torch forgets a declaration when its library object goes
+_libraries = []  # torch drops a declaration when its library object is deleted
 
 
 def load():
-    """Imports torchvision, after declaring the operators that its own library could not.
+    """Import torchvision, after declaring the operators that its own library could not declare.
 
     Returns:
         The module torchvision.
@@ -37,7 +37,7 @@ def load():
     spec = importlib.util.find_spec("torchvision")
     if spec is None:
         raise ImportError("torchvision is not installed; run 'make setup' or pip install torchvision")
-    # Where the library loads (a CUDA build on a machine with a GPU) it declares them itself.
+    # If the library loads (a CUDA build on a machine with a GPU), it declares the operators itself.
     for library in Path(spec.origin).parent.glob("_C*.so"):
         with contextlib.suppress(OSError):
             torch.ops.load_library(str(library))

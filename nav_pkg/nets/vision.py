@@ -1,8 +1,8 @@
-"""torchvision's architectures, with `outputs` values in place of the 1000 classes of ImageNet.
+"""torchvision's architectures, with `outputs` values instead of ImageNet's 1000 classes.
 
-torchvision is imported when one of them is built, not before: that takes seconds. Networks with
-batch normalisation start from torchvision's or torch's own initialisation, which is made for it;
-those without, but for squeeze_net, from the same scheme as tiny_net.
+torchvision is imported only when a network is built, because the import takes seconds. Networks with batch
+normalisation use the initialisation of torchvision or torch, which is designed for it. Networks without it,
+except squeeze_net, use the same scheme as tiny_net.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nav_pkg.nets.registry import NetSpec, register
 SIZE = (224, 224)
 
 ALEX_FEATURES = 256 * 6 * 6
-"""Values that `alex_features` gives for an image."""
+"""Number of values in the output of `alex_features` for an image."""
 
 ALEX_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
@@ -28,16 +28,16 @@ def _models() -> Any:
 
 
 def _without_pooling(net: nn.Module) -> nn.Module:
-    """Take out the adaptive pooling between convolutions and matrices of AlexNet and VGG.
+    """Remove the adaptive pooling between the convolutions and the linear layers of AlexNet and VGG.
 
-    At 224 pixels it changes nothing, and its gradient has no deterministic implementation on CUDA.
+    At 224 pixels it has no effect, and its gradient has no deterministic implementation on CUDA.
     """
     net.avgpool = nn.Identity()
     return net
 
 
 def alex_features() -> nn.Sequential:
-    """The convolutions of AlexNet: (batch, 3, 224, 224) -> (batch, 256, 6, 6). Values not yet set."""
+    """The convolutions of AlexNet: (batch, 3, 224, 224) -> (batch, 256, 6, 6). Weights are uninitialised."""
     return unset(lambda: _models().alexnet().features)
 
 
@@ -52,11 +52,11 @@ def alex_features() -> nn.Sequential:
     )
 )
 def alex_net(outputs: int, dropout: float = 0.5, batch_norm: bool = False) -> nn.Module:
-    """AlexNet: 5 convolutions, 3 matrices (57,016,131 parameters at 3 outputs).
+    """AlexNet: 5 convolutions, 3 linear layers (57,016,131 parameters at 3 outputs).
 
     Args:
         outputs: number of output values.
-        dropout: share of the values dropped in front of each hidden layer, in training mode.
+        dropout: share of the values dropped before each hidden layer, in training mode.
         batch_norm: normalise after each convolution.
     """
 
@@ -86,11 +86,11 @@ def alex_net(outputs: int, dropout: float = 0.5, batch_norm: bool = False) -> nn
     )
 )
 def vgg16_net(outputs: int, dropout: float = 0.5, batch_norm: bool = False) -> nn.Module:
-    """VGG-16: 13 convolutions, 3 matrices (134,272,835 parameters at 3 outputs).
+    """VGG-16: 13 convolutions, 3 linear layers (134,272,835 parameters at 3 outputs).
 
     Args:
         outputs: number of output values.
-        dropout: share of the values dropped behind each hidden layer, in training mode.
+        dropout: share of the values dropped after each hidden layer, in training mode.
         batch_norm: normalise after each convolution.
     """
 
@@ -118,11 +118,11 @@ def inception_net(outputs: int, dropout: float = 0.5) -> nn.Module:
     (batch, outputs), and needs 2 images or more: the auxiliary output normalises maps of 1x1.
 
     Args:
-        outputs: number of output values, of the auxiliary output too.
-        dropout: share of the values dropped in front of the output layer, in training mode.
+        outputs: number of output values, also of the auxiliary output.
+        dropout: share of the values dropped before the output layer, in training mode.
     """
-    # Not torchvision's init_weights, whose kernels of spread 0.1 let maps grow from layer to layer until
-    # the running statistics of batch normalisation have caught up: outputs in evaluation mode are 1e11
+    # Not torchvision's init_weights: its kernels with deviation 0.1 let the maps grow from layer to layer
+    # until the running statistics of batch normalisation have caught up. Outputs in evaluation mode are 1e11
     # from scratch and hundreds after 20 batches. With torch's own layers they stay below 1.
     return _models().inception_v3(
         num_classes=outputs, dropout=dropout, aux_logits=True, transform_input=False, init_weights=False
@@ -144,10 +144,10 @@ def res18_net(outputs: int, dropout: float = 0.0) -> nn.Module:
 
     Args:
         outputs: number of output values.
-        dropout: share of the values dropped in front of the output layer, in training mode.
+        dropout: share of the values dropped before the output layer, in training mode.
     """
     net = _models().resnet18(num_classes=outputs)
-    # beside the pooling, neither of which has parameters: names in the state dict stay torchvision's
+    # together with the pooling; neither has parameters: names in the state dict stay those of torchvision
     net.avgpool = nn.Sequential(net.avgpool, nn.Dropout(dropout))
     return net
 
@@ -167,7 +167,7 @@ def dense_net(outputs: int, dropout: float = 0.0) -> nn.Module:
 
     Args:
         outputs: number of output values.
-        dropout: share of the values dropped behind each dense layer, in training mode.
+        dropout: share of the values dropped after each dense layer, in training mode.
     """
     return _models().densenet121(num_classes=outputs, drop_rate=dropout)
 
@@ -185,13 +185,13 @@ def dense_net(outputs: int, dropout: float = 0.0) -> nn.Module:
 def squeeze_net(outputs: int, dropout: float = 0.5) -> nn.Module:
     """SqueezeNet 1.0 (736,963 parameters at 3 outputs).
 
-    The output layer is a convolution and the mean over its map. torchvision puts a ReLU between the two,
-    which is left out: behind it a value to regress could never be negative, and an output that is 0 for
-    every image (as of 6 in 40 seeds, all three) would never learn. It has no parameters.
+    The output layer is a convolution and the mean over its map. torchvision has a ReLU between the two. It is
+    removed: after it a regressed value could never be negative, and an output that is 0 for every image (all
+    three outputs in 6 of 40 seeds) would never learn. The ReLU has no parameters.
 
     Args:
         outputs: number of output values.
-        dropout: share of the values dropped in front of the output layer, in training mode.
+        dropout: share of the values dropped before the output layer, in training mode.
     """
     net = _models().squeezenet1_0(num_classes=outputs, dropout=dropout)
     net.classifier[2] = nn.Identity()
@@ -213,6 +213,6 @@ def mobile_net(outputs: int, dropout: float = 0.2) -> nn.Module:
 
     Args:
         outputs: number of output values.
-        dropout: share of the values dropped in front of the output layer, in training mode.
+        dropout: share of the values dropped before the output layer, in training mode.
     """
     return _models().mobilenet_v2(num_classes=outputs, dropout=dropout)
