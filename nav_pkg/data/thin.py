@@ -89,13 +89,14 @@ def thin_run(run: Run) -> Run:
         DataError: the run is damaged, or the file system refuses.
     """
     sensors = run.facts.get("sensors") or {}
-    if not sensors.get("rgb") and not sensors.get("depth"):
+    images = [name for name in sensors if name == "depth" or name.startswith("rgb")]  # rgb_left, rgb_right
+    if not any(sensors[name] for name in images):
         return run
     rows = [fmt.frame_to_row(frame, rgb=False, depth=False) for frame in run.frames]
     beside, away = (run.path.with_name(f".{run.name}.{what}") for what in ("thin", "removed"))
     for left in (beside, away):
         shutil.rmtree(left, ignore_errors=True)
-    build_run(beside, run.name, run.facts, rows, run.scan, {**sensors, "rgb": None, "depth": None}, {})
+    build_run(beside, run.name, run.facts, rows, run.scan, {**sensors, **dict.fromkeys(images)}, {})
     try:
         os.rename(run.path, away)
         os.rename(beside, run.path)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from nav_pkg.core import DataError
-from nav_pkg.data import clean, codec, pack
+from nav_pkg.data import clean, codec, pack, thin
 from nav_pkg.data.helper import Helper
 from nav_pkg.data.links import make_datasets
-from nav_pkg.data.reader import Dataset
+from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.data.subset import Subset
-from nav_pkg.data.verify import verify_dataset
+from nav_pkg.data.verify import verify_dataset, verify_run
 from nav_pkg.data.view import picture
 from nav_pkg.data.writer import RunWriter, create_dataset
 
@@ -237,3 +237,9 @@ def test_a_run_without_that_camera_has_no_pack(samples, tmp_path):
     samples.run(path)
     with pytest.raises(DataError, match="no colour images in RGB_left/"):
         pack.open_packs(Dataset(path).runs, SIZE, cache=tmp_path / "cache", camera="left")
+
+
+def test_a_thinned_run_has_no_images_of_any_camera(dataset):
+    made = thin.thin_run(Dataset(dataset).runs[0])
+    assert not verify_run(Run(made.path)).problems
+    assert not made.side_cameras and not list(made.path.rglob("*.jpg"))

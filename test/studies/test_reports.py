@@ -173,12 +173,14 @@ def test_choices_are_compared_at_their_best_learning_rate(tmp_path):
         (cell, Training(tmp_path, cell.seed, {"val": {"accuracy": values[cell.group] + 0.01 * cell.seed}}))
         for cell in folder.cells
     ]
-    assert trainings.conclusions() == [
-        "input: `shifted` against `raw`, each at its best rate, in points (mean and 95 % interval over "
-        "2 seeds): val accuracy +20.0 (+20.0 to +20.0)",
-        "rate: `0.01` against `0.1`, in points (mean and 95 % interval over 2 seeds): val accuracy -30.0 "
-        "(-30.0 to -30.0) better in 1 of 2 settings",
-    ]
+    assert trainings.conclusions() == {
+        "input, against `raw`, each at its best rate, in points (mean and 95 % interval over 2 seeds):": [
+            "`shifted`: val accuracy +20.0 (+20.0 to +20.0)"
+        ],
+        "rate, against `0.1`, in points (mean and 95 % interval over 2 seeds):": [
+            "`0.01`: val accuracy -30.0 (-30.0 to -30.0) better in 1 of 2 settings"
+        ],
+    }
     rows = trainings.comparison_table().rows
     assert [(row["label"], row["setting"], row["tuned"]) for row in rows] == [
         ("shifted", "", "0.1"),

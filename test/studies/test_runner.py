@@ -89,8 +89,8 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(report / "rates.html")
     text = (report / "rates.md").read_text()
     assert re.search(
-        r"^- rate: `0.01` against `0.1` after \d+ gradient steps, in points \(mean and 95 % interval over "
-        r"2 seeds\): val accuracy [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\), val balanced accuracy ",
+        r"^rate, against `0.1` after \d+ gradient steps, in points \(mean and 95 % interval over "
+        r"2 seeds\):\n\n- `0.01`: val accuracy [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\), val balanced ",
         text,
         re.M,
     )
