@@ -1,1 +1,1 @@
-"""The cluster: plans of jobs, HTCondor's files for them, the job wrapper, the personal pool."""
+"""The HTCondor cluster: plans of jobs, submit and DAG files, the job wrapper, the personal pool."""

@@ -1,4 +1,4 @@
-"""This process as a client of a pool: its configuration, and which machines there are."""
+"""This process as a client of a pool: configuration of `htcondor2`, and query of the pool's machines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nav_pkg.core import SimulatorError
 
 
 def offline() -> None:
-    """Let `htcondor2` be imported without any pool: files are written and checked, nothing is asked."""
+    """Allow the import of `htcondor2` without a pool, to write and check files without any query."""
     if "htcondor2" not in sys.modules and not os.path.isfile(os.environ.get("CONDOR_CONFIG", "")):
         os.environ["CONDOR_CONFIG"] = "ONLY_ENV"
 
 
 def use(environment: Mapping[str, str]) -> None:
-    """Let `htcondor2` speak to a pool.
+    """Connect `htcondor2` to a pool.
 
     Args:
         environment: CONDOR_CONFIG, and PATH with HTCondor's programs.
@@ -35,17 +35,17 @@ class Machines:
     """The machines of a pool.
 
     Attributes:
-        sizes: (cores, MB of memory, MB of disk, GPUs) of each.
+        sizes: (cores, MB of memory, MB of disk, GPUs) of each machine.
     """
 
     sizes: Tuple[Tuple[int, int, int, int], ...]
 
     @staticmethod
     def of_pool() -> Machines:
-        """Those that the pool's collector knows.
+        """Query the machines from the pool's collector.
 
         Raises:
-            SimulatorError: no collector answers.
+            SimulatorError: the collector does not answer.
         """
         import htcondor2
 
@@ -75,7 +75,7 @@ class Machines:
         return any(size[3] for size in self.sizes)
 
     def unfit(self, plan: Plan) -> List[str]:
-        """A line for each kind of job that no machine of the pool has room for."""
+        """One line per kind of job whose resource request no machine of the pool can satisfy."""
         found: Dict[str, str] = {}
         for job in plan.jobs:
             asks = job.resources

@@ -1,8 +1,7 @@
-"""Whose each flag of the cluster's commands (dag_*.py) is.
+"""Route each flag of a cluster command (dag_*.py) to the script that owns it.
 
-A command line of these commands holds flags of several layers: its own, and those of the scripts that its
-jobs run. Each is given to the layer that owns it, which checks it with its own parser before anything is
-submitted.
+A command line contains flags of several layers: the command's own flags, and flags of the scripts that its
+jobs run. Each flag goes to the layer that owns it. The layer checks it with its own parser before submission.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ class Layer(NamedTuple):
     """A script that jobs run.
 
     Attributes:
-        script: its name.
-        parser: of its own flags.
-        set_here: flags that the command sets itself, and what to do about them.
-        only: flags of it that are taken; None for all.
+        script: name of the script.
+        parser: parser of its flags.
+        set_here: flags that the command sets itself, each with advice for the error message.
+        only: the flags that are accepted; None for all.
     """
 
     script: str
@@ -39,14 +38,14 @@ class Layer(NamedTuple):
     only: Optional[Tuple[str, ...]] = None
 
     def takes(self, flag: str) -> Optional[argparse.Action]:
-        """The action of a flag, or None when it is not this script's."""
+        """The argparse action of a flag; None if the script does not have it or it is not in `only`."""
         if self.only is not None and flag not in self.only:
             return None
         return self.parser._option_string_actions.get(flag)
 
 
 def all_layers() -> List[Layer]:
-    """All scripts that any command's jobs run."""
+    """All scripts that jobs of any command run."""
     from nav_pkg.config import cleaning
 
     return [
@@ -58,7 +57,7 @@ def all_layers() -> List[Layer]:
 
 
 def _count(action: argparse.Action, words: Sequence[str], known: Any) -> int:
-    """How many words after a flag are its values."""
+    """The number of words after a flag that are its values."""
     if action.nargs == 0:
         return 0
     if isinstance(action.nargs, int):
@@ -80,20 +79,20 @@ def route(
     argv: Sequence[str],
     shared: Sequence[str] = (),
 ) -> Tuple[argparse.Namespace, Dict[str, List[str]]]:
-    """Give every word of a command line to the layer that owns it.
+    """Route every word of a command line to the layer that owns it.
 
     Args:
-        command: the command's name.
-        own: the parser of its own flags, which come first.
-        layers: the scripts that its jobs run; a flag that several know is the first one's.
+        command: name of the command.
+        own: parser of the command's own flags, which take precedence.
+        layers: the scripts that its jobs run; if several have a flag, the first one gets it.
         argv: the command line.
-        shared: flags that go to every layer that knows them.
+        shared: flags that go to every layer that has them.
 
     Returns:
-        The command's own flags, and the words of each script as they were typed.
+        The command's own flags, and the words of each script as typed.
 
     Raises:
-        UsageError: a flag that nobody knows, that no job uses, or that the command sets itself.
+        UsageError: a flag is unknown, no job uses it, or the command sets it itself.
     """
     mine: List[str] = []
     words: Dict[str, List[str]] = {layer.script: [] for layer in layers}
@@ -131,10 +130,15 @@ def route(
 
 
 def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenient: bool) -> argparse.Action:
-    """The action of a flag that no job of a command uses; the error, or else a warning, names the right one.
+    """Handle a flag that no job of the command uses: raise an error, or warn if `lenient`.
+
+    Both messages say what to give instead.
+
+    Returns:
+        The flag's argparse action, with which the caller skips its values.
 
     Raises:
-        UsageError: nobody knows the flag, or it is not to be passed over.
+        UsageError: the flag is unknown, or unused flags are not allowed.
     """
     retired = RETIRED.get(flag) or RETIRED_LEARNER.get(flag)
     not_needed = RETIRED.get(flag, "").startswith("is not needed: ")
@@ -169,7 +173,7 @@ def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenie
 
 
 def _right_one(command: str, other: Declared) -> str:
-    """What to give instead of another command's flag: this one's of the same family, if it has one."""
+    """Advice what to give instead of another command's flag: a flag of the same family, if one exists."""
     family = other.flag.rsplit("_", 1)[0] if other.flag.count("_") > 1 else other.flag
     same = [
         each.flag

@@ -1,7 +1,7 @@
-"""Submit descriptions: what HTCondor is told about each kind of job.
+"""HTCondor submit descriptions, one for each kind of job.
 
-Nothing of a user's text comes into them but host names and paths, which `Plan.check` has looked at: a
-job's own command line is in its spec, a JSON file.
+The only user text in them are host names and paths, which `Plan.check` has checked. The command line of a job
+is in its spec, a JSON file.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from nav_pkg.cluster.plan import LOCAL_KINDS, Job, Plan
 from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_LAST, DataError, SimulatorError, UsageError
 
 WRONG = (UsageError.code, DataError.code)
-"""Exit codes that another try would only repeat: the job is held at once."""
+"""Exit codes that a retry would only repeat: HTCondor holds the job at once."""
 
 OTHER_HOST_SECONDS = 120
-"""So long a job whose simulator failed waits for another host than the one it failed on."""
+"""Seconds that a job whose simulator failed waits for another host before it may use the same one."""
 
 RELEASED = (6, 7, 8, 12, 13, 14, 34, 47)
-"""Hold codes of what passes: no start, no output or input file, failed transfers, no folder (a file server
-that did not answer), too little memory (then twice as much is asked for), the wall time (the job goes on)."""
+"""Hold codes of transient failures: no start, no output or input file, failed transfers, no folder (a file
+server did not answer), too little memory (the job then requests twice as much), wall time (it resumes)."""
 
 MOST_HOLDS = 5
 VACATE_SECONDS = 120
-"""So long a job may take to save itself when its host is wanted back."""
+"""Seconds that a job has to save its state when it is evicted."""
 
 LIMIT = "nav_pkg_simulators"
 """The name of the concurrency limit of jobs that start a simulator (`NAV_PKG_SIMULATORS_LIMIT`)."""
 
 
 def requirements(plan: Plan) -> str:
-    """The expression that a job's host fulfils."""
+    """The requirements expression for the host of a job."""
     parts = []
     if plan.hosts.greenlist:
         parts.append(_named(plan.hosts.greenlist))
@@ -45,19 +45,22 @@ def requirements(plan: Plan) -> str:
 
 
 def _named(hosts: Sequence[str]) -> str:
-    """Whether a machine is one of some, by full name or by the part before the first dot; `*` is any text."""
+    """An expression that is true on the given hosts.
+
+    A host is given by its full name or the part before the first dot; `*` matches any text.
+    """
     pattern = "|".join(host.replace(".", "[.]").replace("*", ".*") for host in hosts)
     names = ("TARGET.Machine", 'split(TARGET.Machine, ".")[0]')
     return "(" + " || ".join(f'regexp("^({pattern})$", {name}, "i")' for name in names) + ")"
 
 
 def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str, str]:
-    """The submit description of jobs of one kind; `variables` has what differs from job to job.
+    """The submit description of jobs of one kind; `variables` gives the values that differ between jobs.
 
     Args:
-        plan: whose jobs they are.
-        jobs: of one kind.
-        retry: try again what failed.
+        plan: the plan that contains the jobs.
+        jobs: jobs of one kind.
+        retry: whether failed jobs are tried again.
     """
     first = jobs[0]
     local = plan.hosts.file_transfer and first.kind in LOCAL_KINDS
@@ -103,25 +106,25 @@ def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT_OR_EVICT",
         "transfer_executable": "true",
-        # a host that has the checkout at the same place needs not set up what is brought
+        # a host with the checkout at the same path need not set up the transferred code
         "environment": f'"NAV_PKG_ROOT={plan.root}"',
         "transfer_input_files": "jobs/$(nav_name).json$(more_files)",
         "transfer_output_files": "$(nav_name).tar",
         "transfer_checkpoint_files": "$(nav_name).tar",
-        "want_io_proxy": "true",  # for the state that is sent to the submitting host (uplink.py)
+        "want_io_proxy": "true",  # uplink.py sends the state to the submitting host
         "transfer_output_remaps": '"$(nav_name).tar = transfer/$(nav_name).tar"',
     }
 
 
 def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, str]:
-    """What becomes of a job that ended, was held or is wanted away.
+    """The policy for jobs that ended, were held or are evicted.
 
-    A job that saved itself (85) goes back into the queue, as often as it likes, and its wall time begins
-    anew. HTCondor counts that as a completion, as it does a failure: so the wrapper counts failures, and
-    tells the last one by its exit code. What fails before there is a wrapper, or kills it, is bounded by
-    completions: three times as many, and as many more as wall times have passed since the submission. Where
-    HTCondor brings the files, what it saved has to go with it, which is what `checkpoint_exit_code` does.
-    (On a shared file system that would start it again in its place, where others wait.)
+    A job that saved a checkpoint (exit code 85) returns to the queue without limit, and its wall time starts
+    again. HTCondor counts this exit as a completion, like a failure. Therefore the wrapper counts failures,
+    and its exit code tells when no retry is left. Failures before the wrapper starts, or that kill it, are
+    limited by the number of completions: three times the allowed tries, plus one for each wall time since
+    submission. With file transfer the saved files must move with the job, which `checkpoint_exit_code` does.
+    (On a shared file system it would restart the job in place, although other jobs wait.)
     """
     most = job.retries if retry else 0
     if transferred:
@@ -129,7 +132,7 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
     else:
         done = "(ExitBySignal is false && ExitCode == 0)"
         failed = f"(ExitBySignal || ExitCode != {EXIT_CHECKPOINTED})"
-        # the local universe, in which light jobs run, counts no completions
+        # light jobs run in the local universe, which does not count completions
         count = "NumJobStarts" if local else "NumJobCompletions"
         slices = "(time() - QDate) / (0.8 * (AllowedExecuteDuration ?: 1.0E9))"
         last = f"(ExitBySignal is false && ExitCode > {EXIT_LAST})"
@@ -149,7 +152,7 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
 
 
 def variables(plan: Plan, job: Job) -> Dict[str, str]:
-    """What a job's submit description leaves open, for its VARS line."""
+    """The values of a job's VARS line, for the variables of its submit description."""
     asks = job.resources
     made = {
         "nav_name": job.name,
@@ -166,11 +169,11 @@ def variables(plan: Plan, job: Job) -> Dict[str, str]:
 
 
 def text(made: Mapping[str, str], kind: str, plan: Plan) -> str:
-    """A description as a file that people read."""
+    """The text of a submit description file, with a comment at its head."""
     head = f"# {kind} jobs of {plan.command} -t {plan.tag}; what differs from job to job is in the DAG file\n"
     return head + "".join(f"{key} = {value}\n" for key, value in made.items()) + "queue\n"
 
 
 def paths_of(plan: Plan) -> Dict[str, Path]:
-    """The folders below the DAG's that jobs write to."""
+    """The subfolders of the DAG's folder, by name."""
     return {name: plan.folder / name for name in ("jobs", "out", "state", "transfer")}

@@ -1,4 +1,4 @@
-"""What the jobs of a DAG request, and what all of them take together, from their workloads."""
+"""Resource requests of a DAG's jobs, and their totals, from the estimated workloads."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from nav_pkg.core import UsageError
 from nav_pkg.studies.workload import Work
 
 SLACK, LEAST_WALL = 3.0, 1800.0
-"""An estimated wall time is this many times the expected seconds, and at least this many seconds."""
+"""The default wall time is SLACK times the expected seconds, and at least LEAST_WALL seconds."""
 
 
 def wall_time(work: Work) -> float:
-    """Seconds to ask for where the user does not say: several times what is expected, in whole minutes."""
+    """The default wall time in seconds: a multiple of the expected time, rounded up to whole minutes."""
     return 60.0 * math.ceil(max(LEAST_WALL, SLACK * work.seconds) / 60)
 
 
 def margin(wall: float) -> float:
-    """Seconds before the end of a wall time at which a job is asked to save itself."""
+    """Seconds before the end of the wall time at which a job must save its state."""
     return min(300.0, 0.1 * wall)
 
 
 def check_wall_time(flag: str, wall: float, work: Work, what: str) -> None:
-    """Refuse a wall time in which a job would get nowhere.
+    """Reject a wall time in which a job cannot make progress.
 
     Raises:
-        UsageError: it ends before the first checkpoint.
+        UsageError: the wall time ends before the first checkpoint.
     """
     if wall and wall - margin(wall) < work.interval:
         need = math.ceil(work.interval / 0.9 if work.interval < 2700 else work.interval + 300)
@@ -46,14 +46,14 @@ def resources(
     gpus: int = 0,
     gpu_memory: int = 0,
 ) -> Resources:
-    """What a job asks for: what the user says (GB), else what is estimated and a quarter more."""
+    """The resource request of a job: the user's values (GB), else the estimate plus a quarter."""
     memory = round(1000 * rammem) if rammem else 100 * math.ceil(1.25 * work.memory / 100)
     disk = round(1000 * diskmem) if diskmem else 100 * math.ceil(1.25 * work.disk / 100)
     return Resources(cpus, memory, disk, gpus, gpu_memory if gpus else 0)
 
 
 def memory_warning(work: Work, rammem: float, what: str) -> str:
-    """A line when less memory is asked for than is expected to be used; else empty."""
+    """A warning if the requested memory is below the expected use; else empty."""
     if not rammem or 1000 * rammem >= work.memory:
         return ""
     return (
@@ -67,7 +67,7 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
 
     Args:
         plan: the plan.
-        works: by job.
+        works: the estimates by name of the job.
     """
     lines = [
         f"{plan.command} -t {plan.tag}: {len(plan.jobs)} jobs",
@@ -90,7 +90,7 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
 
 
 def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
-    """What all of a plan's jobs take together, as lines of text."""
+    """The totals over all jobs of a plan, as lines of text."""
     total, chain = totals(plan.jobs, works), longest(plan.jobs, works)
     return [
         f"core-hours: {total['core_hours']:.1f} expected, "
@@ -103,7 +103,7 @@ def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
 
 
 def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
-    """Sums over all jobs: core-hours, MB of memory and disk asked for, MB and files left behind."""
+    """Sums over all jobs: core-hours, requested memory and disk (MB), MB and number of files left."""
     return {
         "core_hours": sum(job.resources.cpus * works[job.name].seconds for job in jobs) / 3600,
         "most_core_hours": sum(job.resources.cpus * job.wall_time for job in jobs) / 3600,
@@ -115,7 +115,7 @@ def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
 
 
 def longest(jobs: Sequence[Job], works: Mapping[str, Work]) -> float:
-    """Expected seconds of the longest chain of jobs, on a pool that has room for all."""
+    """Expected seconds of the longest chain of jobs, on a pool with enough machines for all jobs."""
     ends: Dict[str, float] = {}
     for job in jobs:
         ends[job.name] = works[job.name].seconds + max((ends[name] for name in job.parents), default=0.0)

@@ -1,4 +1,4 @@
-"""What the folder of a tag holds already: nothing, the same DAG, which is resumed, or something else."""
+"""State of a tag's existing folder: empty, the same DAG to resume, or something else."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ OURS = frozenset(
         "round_1",
     }
 )
-"""Files that tell a job's log or recording from other folders."""
+"""File names by which a log or recording of a job is recognised."""
 
 
 def state_of(plan: Plan) -> str:
-    """What a tag's folder holds: `nothing`, the `same` DAG, `other` things, or a `done` DAG.
+    """The state of a tag's folder: `nothing`, the `same` DAG, `other` content, or a `done` DAG.
 
-    A done DAG some of whose jobs are to be done again (`changed`) is the same one, not yet done.
+    A finished DAG with jobs that must run again (`changed`) counts as `same`.
 
     Raises:
         DataError: plan.json is damaged.
@@ -50,10 +50,10 @@ def state_of(plan: Plan) -> str:
 
 
 def changed(plan: Plan) -> List[str]:
-    """The jobs whose command is another than at the last submission, and those that come after them.
+    """The jobs whose command has changed since the last submission, and all their descendants.
 
-    Only of the kinds that make all they leave anew each time: others go on with what they have made, and
-    refuse other flags themselves.
+    Only kinds in LOCAL_KINDS are compared, because they rewrite all their output. Jobs of other kinds resume
+    from their output and reject other flags themselves.
     """
     found: Dict[str, None] = {}
     for job in plan.jobs:
@@ -73,7 +73,10 @@ def _outputs(plan: Plan) -> Iterator[Path]:
 
 
 def _outputs_before(plan: Plan) -> Iterator[Path]:
-    """What the jobs of the tag's last DAG wrote, of which there may be more; not in another data root."""
+    """The output folders of the tag's last submitted DAG, except those in another data root.
+
+    That DAG may have had more jobs than the plan.
+    """
     file = plan.folder / PLAN_FILE
     submitted = file.exists() and (plan.folder / SUBMITTED_FILE).exists()
     before = files.read_json(file, schemas.PLAN) if submitted else {}
@@ -87,7 +90,7 @@ def _outputs_before(plan: Plan) -> Iterator[Path]:
 
 
 def differences(plan: Plan) -> str:
-    """How a tag's DAG differs from the plan, in a few words; empty when it has none."""
+    """The first difference of the tag's DAG from the plan, as text; empty without DAG or difference."""
     file = plan.folder / PLAN_FILE
     if not file.exists():
         return ""
@@ -101,7 +104,7 @@ def differences(plan: Plan) -> str:
     if old == new:
         return ""
     where, one, other = files.first_difference(old, new)
-    return f"{where[where.find('.-') + 1 :]} {one}, not {other}"  # a flag's name says whose it is
+    return f"{where[where.find('.-') + 1 :]} {one}, not {other}"  # the flag is enough
 
 
 def _configuration(plan: Plan) -> Any:
@@ -109,7 +112,7 @@ def _configuration(plan: Plan) -> Any:
 
 
 def _by_flag(value: Any) -> Any:
-    """Command lines in a configuration as flags and their values; anything else as it is."""
+    """Convert the command lines in a configuration to flags with values; leave other values unchanged."""
     if isinstance(value, dict):
         return {key: _by_flag(item) for key, item in value.items()}
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
@@ -118,16 +121,18 @@ def _by_flag(value: Any) -> Any:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a DAG has come to its end and all of its nodes are done."""
+    """Whether all nodes of a DAG are done."""
     nodes = read_nodes(folder / STATUS_FILE)
     return bool(nodes) and all(node["status"] == "done" for node in nodes.values())
 
 
 def begin_anew(plan: Plan) -> None:
-    """Remove what the jobs of a tag's DAG made, and its files; nothing of a DAG that was never submitted.
+    """Delete the outputs of the tag's DAG and the files of the DAG itself.
+
+    If the DAG was never submitted, no output is deleted.
 
     Raises:
-        UsageError: something else stands there or within, or a process still writes there.
+        UsageError: a folder contains other files, or another process uses it.
     """
     if not (plan.folder / PLAN_FILE).exists() and plan.folder.exists() and any(plan.folder.iterdir()):
         raise UsageError(f"--owr: {plan.folder} was not made by {plan.command}; remove it yourself")
@@ -164,7 +169,7 @@ def _lock(path: Path) -> int:
 
 
 def _within(plan: Plan, path: Path) -> Iterator[Path]:
-    """Datasets, logs of trainings and DAGs below a folder that jobs wrote."""
+    """Find datasets, logs of trainings and DAGs inside an output folder."""
     if plan.data_root in path.parents:
         yield from (file.parent for file in path.glob("*/**/dataset.json"))
     else:
@@ -173,19 +178,19 @@ def _within(plan: Plan, path: Path) -> Iterator[Path]:
 
 
 def _ours(path: Path) -> bool:
-    """Whether a folder is one that a job of ours made: a log, a recording, or empty."""
+    """Whether our jobs made a folder: it is a log, a recording, or empty."""
     entries = [entry.name for entry in path.iterdir()]
     return not entries or bool({*entries} & OURS)
 
 
 def existing(plan: Plan) -> Path:
-    """The first folder of a plan's jobs that is there already; the tag's when there is none."""
+    """The first output folder of a plan that already exists; if none does, the tag's folder."""
     return next((path for path in _outputs(plan) if path.exists()), plan.summary_dir / plan.tag)
 
 
 @contextlib.contextmanager
 def locked(plan: Plan) -> Iterator[None]:
-    """Hold a tag's folder against a second submission at the same moment.
+    """Lock a tag's folder against a concurrent submission.
 
     Raises:
         UsageError: another process writes or submits the same tag.
@@ -208,18 +213,18 @@ def rescues(plan: Plan) -> List[Path]:
 
 
 def make_rescue(plan: Plan) -> Optional[Path]:
-    """Write a rescue file where DAGMan's own would not do.
+    """Write a rescue file if DAGMan's own rescue file is missing or outdated.
 
-    That is where a DAG was cut off without one (its host died): its nodes' status says what is done; and
-    where jobs are to be done again (`changed`).
+    It is missing if the DAG was interrupted, e.g. its host died: the node status file then lists the finished
+    nodes. It is outdated if jobs must run again (`changed`).
 
     Returns:
-        The file; None where the last one will do, or nothing is done yet.
+        The file; None if DAGMan's last rescue file is valid, or no node is done.
     """
     record = plan.folder / SUBMITTED_FILE
     taken = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
     there, again = rescues(plan), changed(plan)
-    written = len(there) > taken  # by the last DAGMan
+    written = len(there) > taken  # a rescue file of the last DAGMan
     if written:
         done = re.findall(r"^DONE (\S+)", files.read_text(there[-1]), re.MULTILINE)
     else:
@@ -230,6 +235,6 @@ def make_rescue(plan: Plan) -> Optional[Path]:
     file = plan.folder / f"{plan.file.name}.rescue{len(there) + 1:03d}"
     lines = [f"DONE {name}\n" for name in done if name not in again]
     files.atomic_write(file, "".join(lines), "--summary_dir")
-    if again:  # what it says of them no longer holds
+    if again:  # its status of these jobs is outdated
         (plan.folder / STATUS_FILE).unlink(missing_ok=True)
     return file

@@ -1,8 +1,8 @@
-"""The wrapper of a cluster job: what runs on the node, around one of nav_pkg's commands.
+"""The wrapper of a cluster job: runs one of nav_pkg's commands on the execute host.
 
-`setup/condor_job SPEC` starts it. It gives the command surroundings of its own, watches the wall time,
-passes on what HTCondor asks, says how far things are in `state/<name>.json`, and ends with an exit code
-that HTCondor can act on (docs/cluster.md).
+`setup/condor_job SPEC` starts the wrapper. It isolates the command's environment, enforces the wall time,
+forwards HTCondor's signals, writes the progress to `state/<name>.json`, and returns an exit code on which
+HTCondor's policy acts (docs/cluster.md).
 """
 
 from __future__ import annotations
@@ -40,35 +40,35 @@ from nav_pkg.fields import check_fields
 
 FORMAT = 1
 POLL = 0.25
-"""Seconds between two looks."""
+"""Seconds between two polls of the command."""
 BEAT = 3.0
-"""Seconds between two states."""
+"""Seconds between two writes of the state file."""
 SUSPENDED = 30.0
-"""Seconds without a look of our own that mean: the job was suspended."""
+"""Seconds between two of our own polls above which the job counts as suspended."""
 WALL_MARGIN, WALL_SHARE = 300.0, 0.1
-"""A command is asked to save and leave so many seconds before its wall time, or that share of a short one."""
+"""A command must save and exit this early before its wall time ends: the smaller of seconds and share."""
 GRACE = 100.0
-"""Seconds that a command has to save and leave; HTCondor kills the job after job_max_vacate_time (120)."""
+"""Seconds that a command has to save and exit; HTCondor kills the job after job_max_vacate_time (120)."""
 MOST_HANGS = 3
-"""So many times in turn a job may not leave when it is asked to; then it is held."""
+"""Number of consecutive hangs (the command does not exit on request) after which the job is held."""
 SAVING = 150.0
-"""Seconds that a job waits for the log folder: more than one that was removed may take to save (120)."""
+"""Seconds that a job waits for the lock of its log folder: a removed job may take 120 s to save there."""
 SAVE_EVERY = {"record": 600.0, "evaluate": 600.0, "online": 600.0, "train": 3600.0}
-"""Seconds after which a job of a kind, whose files HTCondor brings, sends home what it has: all that is lost
-with its host. One that flies waits until a run has ended, since an unfinished one is flown again."""
+"""By kind, seconds after which a job with file transfer pauses to send its files to the submitting host. They
+limit the loss when a host dies. Jobs that fly wait for the end of a run: an unfinished run is flown again."""
 SENDING = "sending home"
 FOREIGN = ("ROS_MASTER_URI", "ROS_HOSTNAME", "ROS_IP", "GAZEBO_MASTER_URI", "DISPLAY", "XAUTHORITY")
-"""What would lead a simulator to another session's master, ports or screen."""
+"""Variables that would connect a simulator to another session's ROS master, ports or display."""
 LONGEST_TMP = 60
-"""Characters of a temporary folder's path; sockets in it have to stay below 108."""
+"""Most characters in the path of a temporary folder; paths of sockets in it must stay below 108."""
 
 
 def read_spec(path: Path) -> Dict[str, Any]:
-    """A job's spec, checked.
+    """Read and check a job's spec.
 
     Raises:
-        UsageError: it is of another format, or a value can't be.
-        DataError: it cannot be read.
+        UsageError: the format is another one, or a value is not possible.
+        DataError: the file cannot be read.
     """
     spec = files.read_json(path)
     if spec.get("format") != FORMAT:
@@ -87,10 +87,10 @@ def read_spec(path: Path) -> Dict[str, Any]:
 
 
 class Progress:
-    """How far a command is, counted from the files in its log folder.
+    """Progress of a command, counted from the files in its log folder.
 
     Args:
-        folder: the log folder; None when the command has none.
+        folder: the log folder; None if the command has none.
         unit: `runs`, `episodes` or `frames`.
     """
 
@@ -100,7 +100,7 @@ class Progress:
         self._counts: Dict[Path, int] = {}
 
     def count(self) -> int:
-        """How many units are done; a file is read again only when it has grown."""
+        """The number of units done; a file is read again only if its size has changed."""
         if self.folder is None:
             return 0
         if self.unit == "episodes":
@@ -128,11 +128,11 @@ class Progress:
 
 
 class State:
-    """`state/<name>.json`: what `dag_status.py` reads about a job.
+    """The state file of a job, `state/<name>.json`, which `dag_status.py` reads.
 
     Args:
-        file: where it is kept.
-        spec: the job's.
+        file: path of the state file.
+        spec: spec of the job.
     """
 
     def __init__(self, file: Path, spec: Dict[str, Any]):
@@ -141,7 +141,7 @@ class State:
         with contextlib.suppress(NavError):
             before = files.read_json(file, schemas.STATE)
         now, cluster = time.time(), _cluster()
-        if before.get("cluster") != cluster:  # the node was submitted anew
+        if before.get("cluster") != cluster:  # the node was submitted again
             before.update(failures=0, hangs=0)
         self.values: Dict[str, Any] = {
             "name": spec["name"],
@@ -163,7 +163,7 @@ class State:
         }
 
     def write(self, **values: Any) -> None:
-        """Change values and write the file; a full disk is the command's to report."""
+        """Update values and write the file; ignore errors, because the command reports a full disk."""
         self.values.update(values, updated=time.time())
         with contextlib.suppress(NavError, OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ class Wrapper:
     """One try of a job.
 
     Args:
-        path: of the spec.
+        path: path of the spec.
     """
 
     def __init__(self, path: Path):
@@ -195,10 +195,10 @@ class Wrapper:
         self._killing, self._hung = float("inf"), False
         self._process: Optional[subprocess.Popen] = None
 
-    # Surroundings.
+    # Environment and files.
 
     def environment(self) -> Dict[str, str]:
-        """The command's environment: the job's, with folders, ports and display of its own."""
+        """The command's environment: the job's, with its own folders and without FOREIGN for a simulator."""
         made = dict(os.environ, PYTHONUNBUFFERED="1")
         for name, value in (self.spec.get("env") or {}).items():
             if self.transfer and name in ("NAV_PKG_DATA", "NAV_PKG_LOG"):
@@ -212,9 +212,9 @@ class Wrapper:
         return made
 
     def _home(self, environment: Dict[str, str]) -> Path:
-        """The home folder; of the job's own where the submitting host's is not there, as in a container.
+        """The home folder: HOME if it is writable, else a folder of the job, e.g. in a container.
 
-        ROS and Gazebo work in folders below it, and don't start without.
+        ROS and Gazebo write to folders below HOME and do not start without them.
         """
         given = environment.get("HOME")
         if given and Path(given).is_dir() and os.access(given, os.W_OK | os.X_OK):
@@ -231,13 +231,13 @@ class Wrapper:
         return folder
 
     def _bring(self) -> None:
-        """Unpack what HTCondor brought: inputs, and what an earlier try of this job has sent home."""
+        """Unpack the transferred files: inputs, and the output of earlier tries of this job."""
         assert self.transfer is not None
         for name in self.transfer.get("in") or []:
             tar = self.scratch / Path(name).name
             if tar.suffix == ".tar" and tar != self.tar and tar.exists():
                 node.unpack(tar, self.scratch)
-                tar.unlink()  # twice the space is asked for nowhere
+                tar.unlink()  # the disk request does not cover tar and content together
         begun = any((self.scratch / name).exists() for name in self.transfer.get("out") or [])
         if self.tar.exists() and not begun:
             node.unpack(self.tar, self.scratch)
@@ -247,7 +247,7 @@ class Wrapper:
     # Running.
 
     def run(self) -> int:
-        """Run the command; returns the job's exit code."""
+        """Run the command and return the job's exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
         self.temporary = self._make_temporary()
@@ -279,8 +279,8 @@ class Wrapper:
         return code
 
     def _counted(self, code: int) -> int:
-        """The exit code, which says of a failure whether it was one too many."""
-        if code in (0, EXIT_CHECKPOINTED, *_FINAL) or self.transfer:  # there HTCondor counts (max_retries)
+        """Count a failure; add EXIT_LAST to the exit code when no retry is left."""
+        if code in (0, EXIT_CHECKPOINTED, *_FINAL) or self.transfer:  # with transfer, max_retries counts
             return code
         failures = self.state.values["failures"] + 1
         self.state.values["failures"] = failures
@@ -290,12 +290,12 @@ class Wrapper:
         return Path(self.environment().get("NAV_PKG_DATA") or paths.data_root()).expanduser()
 
     def _send(self, code: int) -> int:
-        """Pack what goes home, or from the submitting host to others."""
+        """Pack the output for the submitting host; on that host itself, for jobs on other hosts."""
         try:
             if self.transfer:
                 node.pack(self.tar, self.scratch, self.transfer.get("out") or [])
                 if self.uplink and self.asked and not self.asked.startswith(SENDING):
-                    # HTCondor brings it to its queue, from which condor_rm deletes it
+                    # HTCondor transfers it to its spool, which condor_rm deletes
                     self.uplink.send_file(self.tar, f"transfer/{self.tar.name}")
             elif code == 0 and self.spec.get("pack"):
                 pack_made(self.path.parent.parent, self.spec["name"], self.spec["pack"])
@@ -308,7 +308,7 @@ class Wrapper:
         self.ask(f"signal {signal.Signals(number).name}", GRACE)
 
     def ask(self, reason: str, grace: float) -> None:
-        """Ask the command to save and leave; it is killed after `grace` seconds."""
+        """Send SIGTERM so that the command saves and exits; it is killed after `grace` seconds."""
         if self.asked:
             return
         self.asked, self._killing = reason, time.monotonic() + grace
@@ -344,7 +344,7 @@ class Wrapper:
         ]
         for reader in readers:
             reader.start()
-        if self.asked:  # between the look above and the start
+        if self.asked:  # a signal came between the check above and the start
             process.send_signal(signal.SIGTERM)
         self._watch(process, progress)
         for reader in readers:
@@ -353,15 +353,15 @@ class Wrapper:
         return self._job_code(process.returncode)
 
     def _wait_for(self, folder: Path) -> None:
-        """Wait while another process has the log folder: a job that was removed may still be saving there.
+        """Wait while another process locks the log folder: a removed job may still be saving there.
 
-        What has it for longer is the command's to name.
+        If the lock is held for longer, the command itself reports it.
         """
         deadline = time.monotonic() + SAVING
         while time.monotonic() < deadline and not self.asked:
             try:
                 lock = files.lock_beside(folder)
-            except OSError:  # the command says so
+            except OSError:  # the command reports it
                 return
             if lock is not None:
                 os.close(lock)
@@ -370,7 +370,7 @@ class Wrapper:
             time.sleep(1.0)
 
     def _read(self, stream: IO[bytes], out: Any) -> None:
-        """Pass a stream on, line by line, and keep its last words."""
+        """Forward a stream line by line, and keep its last line and last `error:` line in the state."""
         for raw in stream:
             text = raw.decode(errors="replace")
             with contextlib.suppress(OSError, ValueError):
@@ -383,7 +383,7 @@ class Wrapper:
                     self.state.values["error_line"] = line
 
     def _watch(self, process: subprocess.Popen, progress: Progress) -> None:
-        """Until the command has ended: wall time, suspension, progress."""
+        """Monitor wall time, suspension and progress until the command has ended."""
         begin, suspension = time.monotonic(), SuspensionWatch(SUSPENDED)
         before = _seconds_before()
         beaten, count = float("-inf"), 0
@@ -411,17 +411,17 @@ class Wrapper:
                 line = f"error: the command does not leave ({self.asked}): killed"
                 self.state.values["error_line"] = line
                 print(line, file=sys.stderr, flush=True)
-                self._hung = not self.asked.startswith("signal ")  # an eviction may come while it saves
+                self._hung = not self.asked.startswith("signal ")  # a signal may be an eviction during a save
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
     def _job_code(self, code: int) -> int:
-        """The job's exit code for that of its command."""
+        """Convert the command's exit code to the job's exit code."""
         hangs = self.state.values["hangs"] + 1 if self._hung else 0
         self.state.values["hangs"] = hangs
         if hangs >= MOST_HANGS:
-            return DataError.code  # held: as a job that saved itself it would be begun again without end
+            return DataError.code  # held: a checkpoint exit would restart it without end
         if hangs:
             return EXIT_RETRY_ELSEWHERE
         if self.asked and code not in (0, *_FINAL):
@@ -436,11 +436,11 @@ class Wrapper:
 
 
 _FINAL = (UsageError.code, DataError.code)
-"""What a command that is asked to leave still says about itself."""
+"""Exit codes that are kept even if the command was asked to exit."""
 
 
 def _seconds_before() -> float:
-    """How long `condor_job` took before it became the wrapper: on a host that was set up first, minutes."""
+    """Seconds that `condor_job` took before it started the wrapper; minutes if it first set up the host."""
     try:
         return max(0.0, time.time() - float(os.environ["NAV_PKG_JOB_BEGIN"]))
     except (KeyError, ValueError):
@@ -448,7 +448,7 @@ def _seconds_before() -> float:
 
 
 def _cluster() -> Optional[int]:
-    """The number of HTCondor's job; None outside of HTCondor."""
+    """The cluster id of the HTCondor job; None outside HTCondor."""
     with contextlib.suppress(OSError, ValueError):
         ad = Path(os.environ.get("_CONDOR_JOB_AD") or "/dev/null").read_text(errors="replace")
         numbers = [line.split("=")[1] for line in ad.splitlines() if line.startswith("ClusterId =")]

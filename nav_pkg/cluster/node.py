@@ -1,4 +1,4 @@
-"""A job's files on its host: datasets looked for, tars unpacked and packed, packs shared by a host's jobs."""
+"""A job's files on its host: check datasets, unpack and pack tars, share packs between jobs of a host."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from nav_pkg.private import open_private, private_folder
 
 
 def check_datasets(names: Sequence[str], root: Path) -> None:
-    """Refuse a job whose datasets are not there, before it takes an hour to say so.
+    """Check that a job's datasets are readable, before it spends time on other work.
 
     Raises:
-        DataError: one is missing or not readable; names dataset, host and folder.
+        DataError: a dataset is missing or not readable; the message names dataset, host and folder.
     """
     host = socket.gethostname()
     for name in names:
@@ -38,20 +38,20 @@ def check_datasets(names: Sequence[str], root: Path) -> None:
 
 
 def unpack(tar: Path, folder: Path) -> None:
-    """Unpack a tar that HTCondor brought; nothing of it may lie outside the folder.
+    """Unpack a tar that HTCondor transferred; reject members outside the folder.
 
     Raises:
-        DataError: it is damaged, leads outside, or there is no space.
+        DataError: the tar is damaged, a member lies outside the folder, or the disk is full.
     """
     try:
         with tarfile.open(tar) as archive:
             members = archive.getmembers()
             inside = folder.resolve()
             for member in members:
-                # All that tarfile's data filter does, too, which Python lacks before 3.8.17 and 3.11.4.
+                # The checks of tarfile's data filter, which Python before 3.8.17 and 3.11.4 lacks.
                 parts = Path(member.name).parts
                 plain = member.isfile() or member.isdir()
-                place = (inside / member.name).resolve()  # a link that is there may lead elsewhere
+                place = (inside / member.name).resolve()  # existing links may lead outside
                 if ".." in parts or not plain or inside not in (place, *place.parents):
                     raise DataError(f"{tar}: {member.name} is no plain file or leads outside; pack it again")
                 member.uid, member.gid = os.getuid(), os.getgid()
@@ -66,14 +66,17 @@ def unpack(tar: Path, folder: Path) -> None:
 
 
 def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
-    """Pack what a job has made so far. Written beside and renamed.
+    """Pack the current output of a job; write a temporary file and rename it.
 
-    Unfinished runs and symbolic links (ROS has one to its newest log) are left out; hard links are files.
+    Leaves out unfinished runs and symbolic links (ROS makes one to its newest log); hard links become files.
 
     Args:
-        tar: the file; always made, since HTCondor holds a job whose output is missing.
-        folder: what the names are relative to.
-        outputs: folders or files; those that do not exist are passed over.
+        tar: the file to write, even without members: HTCondor holds a job whose output file is missing.
+        folder: folder to which the names are relative.
+        outputs: folders or files; missing ones are skipped.
+
+    Raises:
+        DataError: the disk is full or not writable.
     """
     beside = tar.with_name(f".{tar.name}.tmp")
 
@@ -107,12 +110,12 @@ def check_names(names: Sequence[str], what: str) -> None:
 
 @contextlib.contextmanager
 def shared_packs() -> Iterator[None]:
-    """Node-local packs that all jobs of this user on this host share, while at least one of them runs.
+    """Share node-local packs between all jobs of this user on this host, while at least one job runs.
 
-    Each is decoded or copied once (they are locked one by one); the last job to leave removes them. What a
-    job that was killed leaves is removed by the next.
+    Each pack is decoded or copied once, under its own lock. The last job to exit removes the packs. Packs of
+    killed jobs are removed by a later job.
     """
-    os.environ.setdefault("NAV_PKG_NODE", "/tmp")  # not the job's own scratch folder, nor its TMPDIR
+    os.environ.setdefault("NAV_PKG_NODE", "/tmp")  # not below the job's own scratch folder or TMPDIR
     packs = paths.node_dir()
     users = open_private(packs.parent / "users.lock", os.O_RDWR | os.O_CREAT)
     try:
@@ -121,7 +124,7 @@ def shared_packs() -> Iterator[None]:
         try:
             yield
         finally:
-            if flock(users):  # no other job has them
+            if flock(users):  # no other job uses the packs
                 shutil.rmtree(packs, ignore_errors=True)
     finally:
         os.close(users)

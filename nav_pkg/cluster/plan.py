@@ -1,4 +1,4 @@
-"""What a DAG is made of before HTCondor comes in: jobs, what they need, and who waits for whom."""
+"""The plan of a DAG, independent of HTCondor: jobs, resource requests and dependencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 from nav_pkg.core import UsageError
 
 FORMAT = 1
-"""Version of a job's spec, the file that its wrapper reads."""
+"""Version of the job spec, the file that the wrapper reads."""
 
 KINDS = (
     "record",
@@ -26,7 +26,7 @@ KINDS = (
 )
 
 LOCAL_KINDS = ("clean", "merge", "verify", "report", "dagger")
-"""Kinds that run on the submitting host where there is no shared file system: all they read is there."""
+"""Kinds that run on the submitting host with file transfer, because all their inputs are there."""
 
 PLAN_FILE = "plan.json"
 SUBMITTED_FILE = "submitted.json"
@@ -34,24 +34,24 @@ STATUS_FILE = "nodes.status"
 NODE_LOG = "nodes.log"
 
 CODE = "nav_pkg.tar.gz"
-"""The checkout, where HTCondor brings it to hosts without one."""
+"""Archive of the checkout, which HTCondor transfers to hosts without one."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 _PATH = re.compile(r"[A-Za-z0-9_/.:@%+=~-]+\Z")
 
 
 def condor_path(path: Path, chosen_by: str) -> Path:
-    """A path that HTCondor's files can hold as it is.
+    """Check that HTCondor's files can contain a path unchanged, and return it.
 
-    DAG files have no quoting, submit files expand `$(...)`, and files to transfer are parted by commas: a
-    space, a quote, a dollar or a comma in a path would become something else.
+    DAG files have no quoting, submit files expand `$(...)`, and commas separate the files to transfer. So a
+    space, quote, dollar or comma in a path would change its meaning.
 
     Args:
-        path: absolute.
-        chosen_by: the flag that chooses it, for the message.
+        path: an absolute path.
+        chosen_by: the flag that sets the path, for the error message.
 
     Raises:
-        UsageError: it holds another character than letters, digits and `_ / . : @ % + = ~ -`.
+        UsageError: the path has characters other than letters, digits and `_ / . : @ % + = ~ -`.
     """
     if not _PATH.match(str(path)):
         raise UsageError(
@@ -62,20 +62,20 @@ def condor_path(path: Path, chosen_by: str) -> Path:
 
 
 def tar_name(place: str) -> str:
-    """The name of the tar of `data/...` or `log/...`: another one for each."""
+    """The unique name of the tar of a folder `data/...` or `log/...`."""
     return place.replace("/", "~")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks of its host.
+    """The resource request of a job.
 
     Attributes:
         cpus: processor cores.
-        memory: MB.
-        disk: MB of the job's scratch folder.
+        memory: memory, MB.
+        disk: disk space of the job's scratch folder, MB.
         gpus: number of GPUs; 0 for none.
-        gpu_memory: least memory of each, MB; 0 for any.
+        gpu_memory: least memory of each GPU, MB; 0 for any.
     """
 
     cpus: int = 1
@@ -87,24 +87,24 @@ class Resources:
 
 @dataclass(frozen=True)
 class Job:
-    """One node of the DAG.
+    """A node of the DAG.
 
     Attributes:
-        name: of the node, unique in its plan.
-        kind: one of `KINDS`; jobs of a kind share a submit description.
-        command: script and arguments; no folder of all logs or datasets, which come by the environment.
-        resources: what it asks of its host.
-        wall_time: seconds that it may run until it is asked to save itself; 0 for no limit.
-        retries: how often a job that failed is tried again.
-        parents: names of the jobs that have to be done before.
-        simulator: starts Gazebo.
-        datasets: names of the datasets that it reads.
-        checkpoints: log folders, below the folder of all logs, whose checkpoints it reads.
-        copy_dataset: bring what is read to the host's own disk, once a host.
-        outputs: folders that it writes: `log/...` and `data/...`, below the folders of all logs and data.
-        total: frames, episodes or runs that it does, for its progress; 0 when unknown.
-        unit: what `total` counts.
-        seconds: how long it is expected to take, by measured rates; 0 when unknown.
+        name: name of the node, unique in its plan.
+        kind: one of `KINDS`; jobs of a kind in the same layer share a submit description.
+        command: script and arguments, without --summary_dir and --data_root, which the environment gives.
+        resources: the resource request.
+        wall_time: wall time in seconds, at whose end the job must save its state; 0 for no limit.
+        retries: how often the job is tried again after a failure.
+        parents: names of the jobs that must be done first.
+        simulator: whether the job starts Gazebo.
+        datasets: names of the datasets that the job reads.
+        checkpoints: log folders, below the folder of all logs, whose checkpoints the job reads.
+        copy_dataset: whether to copy the datasets to the host's local disk, once per host.
+        outputs: folders that the job writes: `log/...` and `data/...`, below --summary_dir and --data_root.
+        total: number of frames, episodes or runs of the job, for its progress; 0 if unknown.
+        unit: the unit of `total`.
+        seconds: expected duration in seconds, by measured rates; 0 if unknown.
     """
 
     name: str
@@ -126,14 +126,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Hosts:
-    """On which hosts jobs may run, and how they share them with others.
+    """The hosts on which jobs may run, and the policy for sharing them.
 
     Attributes:
-        greenlist: the only hosts that are taken; empty for all.
-        blacklist: hosts that are not.
-        nice: let everyone else's jobs go first.
-        image: container image that jobs run in; empty for the project's own set-up.
-        file_transfer: the hosts share no file system with this one.
+        greenlist: the only hosts to use; empty for all.
+        blacklist: hosts not to use.
+        nice: whether jobs of other users have priority.
+        image: container image in which jobs run; empty for the project's own set-up.
+        file_transfer: whether HTCondor transfers files, because the hosts share no file system with this one.
         max_jobs: most jobs of the DAG in the queue at once; 0 for no limit.
     """
 
@@ -150,14 +150,14 @@ class Plan:
     """All jobs of a DAG.
 
     Attributes:
-        command: the wrapper that made it, e.g. `dag_train.py`.
+        command: the cluster command that made the plan, e.g. `dag_train.py`.
         tag: name of the DAG's log folder.
         summary_dir: folder of all logs, absolute.
         data_root: folder of all datasets, absolute.
         root: the checkout whose scripts the jobs run.
-        jobs: in an order in which parents stand before their children.
-        hosts: where they may run.
-        configuration: what has to be the same for the DAG to be continued (plain JSON types).
+        jobs: the jobs, parents before children.
+        hosts: the hosts on which they may run.
+        configuration: values that must be equal to resume the DAG (plain JSON types).
     """
 
     command: str
@@ -171,7 +171,7 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where HTCondor's files of the DAG lie."""
+        """The folder of the DAG's HTCondor files."""
         return dag_folder(self.summary_dir, self.tag)
 
     @property
@@ -180,15 +180,15 @@ class Plan:
         return self.folder / dag_file_name(self.tag)
 
     def places(self) -> Dict[str, Any]:
-        """Where the jobs find their files, which has to be the same for a DAG to be continued."""
+        """The location of the jobs' files, which must be equal to resume a DAG."""
         return {"data_root": str(self.data_root), "file_transfer": self.hosts.file_transfer}
 
     def check(self) -> None:
-        """Raise UsageError when HTCondor could not hold the plan.
+        """Check that HTCondor's files can represent the plan.
 
         Raises:
-            UsageError: a path or name that can't be written, or no job.
-            ValueError: the jobs are not a DAG in order (a fault of the planner).
+            UsageError: a path or name is not possible, or the plan has no jobs.
+            ValueError: the jobs are not a DAG in order (a bug in the planner).
         """
         condor_path(self.folder, "--summary_dir or -t")
         condor_path(self.root, "folder for the checkout")
@@ -213,10 +213,10 @@ class Plan:
             known.add(job.name)
 
     def layers(self) -> Dict[str, List[Job]]:
-        """Jobs by layer: of one kind and equally far from the start. A layer's name is a file name.
+        """The jobs by layer: jobs of one kind at the same depth. A layer's name is also a file name.
 
-        A layer's parents are earlier layers alone, which jobs of one kind need not be: in DAgger, one
-        round's flights wait for the training of the round before.
+        All parents of a layer are in earlier layers. Jobs of one kind do not ensure this: in DAgger, the
+        flights of a round wait for the training of the round before.
         """
         depth: Dict[str, int] = {}
         found: Dict[Tuple[str, int], List[Job]] = {}
@@ -230,7 +230,7 @@ class Plan:
         return names
 
     def spec(self, job: Job) -> Dict[str, Any]:
-        """What the wrapper of a job reads."""
+        """The spec of a job, which its wrapper reads."""
         transfer = None
         data, log = str(self.data_root), str(self.summary_dir)
         if self.transferred(job):
@@ -254,11 +254,11 @@ class Plan:
         }
 
     def transferred(self, job: Job) -> bool:
-        """Whether HTCondor brings the job's files."""
+        """Whether HTCondor transfers the job's files."""
         return self.hosts.file_transfer and job.kind not in LOCAL_KINDS
 
     def transfer_in(self, job: Job) -> List[Path]:
-        """The tars that a job gets: code, datasets, checkpoints, and what its earlier tries left."""
+        """The tars to transfer to a job: code, datasets, checkpoints, and the output of its earlier tries."""
         if not self.transferred(job):
             return []
         folder = self.folder / "transfer"
@@ -269,7 +269,7 @@ class Plan:
         return [*found, folder / f"{job.name}.tar"]
 
     def packed(self, job: Job) -> List[str]:
-        """What a job that runs on the submitting host packs at its end, for those on other hosts."""
+        """The outputs that a job on the submitting host packs at its end, for jobs on other hosts."""
         if not self.hosts.file_transfer or self.transferred(job):
             return []
         others = (other for other in self.jobs if self.transferred(other))
@@ -277,21 +277,21 @@ class Plan:
         return [place for place in job.outputs if place in read]
 
     def places_in(self, job: Job) -> List[str]:
-        """What a job reads: `data/...` and `log/...`."""
+        """The folders that a job reads: `data/...` and `log/...`."""
         return [f"data/{name}" for name in job.datasets] + [f"log/{name}" for name in job.checkpoints]
 
     def _writer(self, place: str) -> str:
-        """The job that writes what another one reads; empty when it is there before."""
+        """The name of the job that writes a folder; empty if the folder exists before the DAG runs."""
         return next((job.name for job in self.jobs if place in job.outputs), "")
 
     def places_before(self) -> List[str]:
-        """All that jobs on other hosts read and that no job writes."""
+        """The folders that jobs on other hosts read and no job of the plan writes."""
         places = [place for job in self.jobs if self.transferred(job) for place in self.places_in(job)]
         return [place for place in dict.fromkeys(places) if not self._writer(place)]
 
 
 def dag_folder(summary_dir: Path, tag: str) -> Path:
-    """Where HTCondor's files of a tag's DAG lie."""
+    """The folder of the HTCondor files of a tag's DAG."""
     return summary_dir / tag / "DAG"
 
 

@@ -1,8 +1,8 @@
-"""A personal HTCondor pool on this machine, and which pool to use.
+"""A personal HTCondor pool on this machine, and the choice of the pool to use.
 
-The pool is the embedded default: where no pool is configured, `ensure_pool` starts one in a folder of
-the user's, from the programs that `make setup` unpacked, on 127.0.0.1 and ports of its own. A pool that
-CONDOR_CONFIG names, or that the machine is part of, is used as it is.
+The personal pool is the default. If no other pool is configured, `ensure_pool` starts it in a folder of the
+user, with the programs that `make setup` unpacked, on 127.0.0.1 and its own ports. A pool named by
+CONDOR_CONFIG, or to which the machine belongs, is used as it is.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from nav_pkg.locks import flock
 
 MACHINE_CONFIG = Path("/etc/condor/condor_config")
 START_LIMIT = 60.0
-"""Wall seconds for a pool to answer after its start (2 to 4 on an idle machine)."""
+"""Wall seconds from the start of a pool until it answers (2 to 4 on an idle machine)."""
 STOP_LIMIT = 150.0
-"""Wall seconds in which running jobs may save what they have."""
+"""Wall seconds for running jobs to save their state when the pool stops."""
 ANSWER_LIMIT = 20.0
 """Wall seconds for one of HTCondor's programs to answer."""
 _NO_FILE = ("ONLY_ENV", "/dev/null")
-"""Values of CONDOR_CONFIG that name no pool: HTCondor's bindings set them where it is unset."""
+"""Values of CONDOR_CONFIG that name no pool; HTCondor's Python bindings set them if it is unset."""
 
 
 class PoolError(NavError):
-    """The pool did not start, stop or answer; the same command may work when run again."""
+    """The pool did not start, stop or answer; the same command may succeed when repeated."""
 
     code = 4
 
@@ -44,15 +44,15 @@ def pool_folder() -> Path:
 
 
 def prefix_folder() -> Path:
-    """Where set-up puts HTCondor: below the environment's `NAV_PKG_SHARE`, else `~/.local/share/nav_pkg`."""
+    """The folder in which set-up installs HTCondor: below `NAV_PKG_SHARE`, else `~/.local/share/nav_pkg`."""
     return Path(os.environ.get("NAV_PKG_SHARE") or "~/.local/share/nav_pkg").expanduser() / "condor"
 
 
 def configured() -> Optional[Path]:
-    """The configuration of a pool that is not the personal one; None where there is none.
+    """The configuration file of a pool other than the personal one; None if no such pool is configured.
 
     Raises:
-        UsageError: CONDOR_CONFIG names no file.
+        UsageError: CONDOR_CONFIG names a missing file.
     """
     named = os.environ.get("CONDOR_CONFIG")
     if named in _NO_FILE:
@@ -70,10 +70,10 @@ def configured() -> Optional[Path]:
 
 
 def ensure_pool() -> Path:
-    """The CONDOR_CONFIG to use; the personal pool is started when no other is configured.
+    """Return the CONDOR_CONFIG to use; start the personal pool if no other pool is configured.
 
     Raises:
-        UsageError: CONDOR_CONFIG names no file.
+        UsageError: CONDOR_CONFIG names a missing file.
         DataError: HTCondor is not installed.
         PoolError: the personal pool does not start.
     """
@@ -87,10 +87,10 @@ def ensure_pool() -> Path:
 
 
 def prefix_environment(config: Optional[Path] = None) -> Dict[str, str]:
-    """PATH and CONDOR_CONFIG for HTCondor's programs and bindings.
+    """PATH and CONDOR_CONFIG for HTCondor's programs and Python bindings.
 
     Args:
-        config: as `ensure_pool` gave it; None: of whatever pool is configured, running or not.
+        config: the return value of `ensure_pool`; None for the configured pool, running or not.
 
     Raises:
         DataError: HTCondor is not installed.
@@ -103,11 +103,11 @@ def prefix_environment(config: Optional[Path] = None) -> Dict[str, str]:
 
 
 def _programs() -> List[Path]:
-    """The folders of HTCondor's programs: the machine's own, else those of set-up."""
+    """The folders of HTCondor's programs: those on PATH, else those that set-up installed."""
     prefix = prefix_folder()
     own = shutil.which("condor_master")
     if own is not None:
-        # Debian and Red Hat keep the user's programs and the daemons apart.
+        # Debian and Red Hat install user programs and daemons in different folders.
         submit = shutil.which("condor_submit")
         return sorted({Path(own).parent, Path(submit or own).parent})
     if not (prefix / "MANIFEST").is_file():
@@ -119,16 +119,17 @@ def _programs() -> List[Path]:
 
 
 def run(program: str, *arguments: str, config: Optional[Path] = None, limit: float = ANSWER_LIMIT) -> str:
-    """What one of HTCondor's programs prints.
+    """Run one of HTCondor's programs and return its stdout.
 
     Args:
-        program: its name.
+        program: name of the program.
         arguments: its arguments.
-        config: of the pool; None: the configured one.
-        limit: wall seconds.
+        config: configuration of the pool; None for the configured pool.
+        limit: timeout, wall seconds.
 
     Raises:
-        PoolError: it failed, or said nothing in time; the text is its last line.
+        DataError: the program is not installed.
+        PoolError: the program failed (the text is its last line of output), or exceeded the timeout.
     """
     environment = dict(os.environ, **prefix_environment(config))
     path = shutil.which(program, path=environment["PATH"])
@@ -155,7 +156,7 @@ class Pool:
     """The personal pool in a folder.
 
     Args:
-        folder: its logs, queue and jobs' scratch folders; default: `pool_folder()`.
+        folder: folder of logs, queue and jobs' scratch folders; default: `pool_folder()`.
     """
 
     def __init__(self, folder: Optional[Path] = None):
@@ -174,7 +175,7 @@ class Pool:
 
     @property
     def pid(self) -> Optional[int]:
-        """The process number of the pool's condor_master; None when it does not run."""
+        """The process id of the pool's condor_master; None if it does not run."""
         try:
             number = int(self._pid_file.read_text())
         except (OSError, ValueError):
@@ -182,7 +183,7 @@ class Pool:
         return number if number in self._daemons() else None
 
     def _daemons(self) -> List[int]:
-        """The processes of this pool's daemons."""
+        """The process ids of this pool's daemons."""
         return [
             number
             for number, name, environment in _processes()
@@ -192,7 +193,7 @@ class Pool:
         ]
 
     def _jobs(self) -> List[int]:
-        """The processes of this pool's jobs."""
+        """The process ids of this pool's jobs."""
         scratch = (
             f"_CONDOR_SCRATCH_DIR={self.folder}/".encode()
         )  # below execute/, or spool/ in the local universe
@@ -203,7 +204,7 @@ class Pool:
         ]
 
     def answers(self) -> bool:
-        """Whether all its daemons answer and can take a job."""
+        """Whether all daemons answer and the pool can accept jobs."""
         try:
             said = run("condor_status", "-any", "-af", "MyType", config=self.config, limit=10)
         except PoolError:
@@ -212,7 +213,7 @@ class Pool:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Start and stop wait for each other."""
+        """Lock the pool, so that concurrent starts and stops wait for each other."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / "lock", "w")  # noqa: SIM115 (held open as the lock)
@@ -235,17 +236,17 @@ class Pool:
         """Start the pool unless it runs, and wait until it answers.
 
         Args:
-            cpus: processors it gives to jobs; 0: all that this process may use.
-            memory: MB it gives to jobs; 0: nine tenths of the machine's.
-            die_with_parent: end with the calling thread, however that ends.
+            cpus: processor cores for jobs; 0 for all cores that this process may use.
+            memory: memory for jobs, MB; 0 for nine tenths of the machine's memory.
+            die_with_parent: whether the pool stops when the calling thread ends for any reason.
 
         Returns:
-            Whether it was started now.
+            Whether this call started it.
 
         Raises:
-            UsageError: a bad number, or the pool runs with another.
+            UsageError: a number or the folder's name is bad, or the pool runs with other settings.
             DataError: HTCondor is not installed, or the folder cannot be written.
-            PoolError: it does not answer in time.
+            PoolError: the pool does not start or answer in time.
         """
         for character in ("$", '"', "\\", "\n"):
             if character in str(self.folder):
@@ -271,10 +272,10 @@ class Pool:
             try:
                 for name in ("log", "spool", "execute", "run", "lock_files"):
                     (self.folder / name).mkdir(exist_ok=True)
-                # condor asks that all accounts can come to a job's folder; what is in it stays closed
+                # HTCondor requires that all accounts can enter execute/; the jobs' folders stay private
                 os.chmod(self.folder / "execute", 0o755)
                 for name in (".collector_address", ".schedd_address", ".startd_address"):
-                    (self.folder / "log" / name).unlink(missing_ok=True)  # of the run before
+                    (self.folder / "log" / name).unlink(missing_ok=True)  # left by the last start
                 files.atomic_write(self.config, text, "NAV_PKG_POOL")
                 with open(self.folder / "log" / "start", "wb") as output:
                     process = subprocess.Popen(
@@ -324,8 +325,8 @@ class Pool:
     def _start_command(self, die_with_parent: bool) -> List[str]:
         command = []
         if os.getuid() == 0:
-            # HTCondor runs no job of root's: in a user namespace it sees an ordinary account, and what
-            # is written stays root's.
+            # HTCondor refuses to run jobs of root. In a user namespace it sees an ordinary account, and
+            # root still owns the files.
             command = ["unshare", "--user", "--map-user=1", "--map-group=1"]
             try:
                 tried = subprocess.run(
@@ -344,14 +345,14 @@ class Pool:
                     "--user): start the pool as an ordinary user"
                 )
         if die_with_parent:
-            command += ["setpriv", "--pdeathsig", "QUIT"]  # last: a change of rights forgets it
+            command += ["setpriv", "--pdeathsig", "QUIT"]  # last: a change of credentials clears it
         return command
 
     def _path(self) -> str:
         return prefix_environment(self.config)["PATH"]
 
     def _environment(self) -> Dict[str, str]:
-        """A clean one: what the shell sets (a ROS master, a display) is no part of a pool."""
+        """A clean environment for the daemons, without the shell's ROS master, display and so on."""
         kept = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
         made = {name: os.environ[name] for name in kept if name in os.environ}
         return {**made, **prefix_environment(self.config)}
@@ -362,16 +363,16 @@ class Pool:
     # Stop.
 
     def stop(self, fast: bool = False) -> bool:
-        """End the pool; its queue is kept, and jobs in it run on after the next start.
+        """Stop the pool; the queue stays, and its jobs resume after the next start.
 
         Args:
-            fast: kill running jobs, instead of asking them to save what they have.
+            fast: whether to kill running jobs without time to save their state.
 
         Returns:
-            Whether it ran.
+            Whether the pool was running.
 
         Raises:
-            PoolError: a process cannot be ended.
+            PoolError: a process cannot be killed.
         """
         if not self.config.exists():
             return False
@@ -391,7 +392,7 @@ class Pool:
         self._pid_file.unlink(missing_ok=True)
 
     def _end_rest(self) -> None:
-        """Kill what a pool that was killed has left."""
+        """Kill the remaining daemons and jobs of the pool."""
         deadline = time.monotonic() + 10
         while True:
             left = [*self._daemons(), *self._jobs()]
@@ -422,7 +423,7 @@ def _until(ready, limit: float) -> bool:
 
 
 def _processes() -> Iterator:
-    """Number, program and environment of all processes of this user that are alive."""
+    """Yield process id, program and environment of all live processes of this user."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:

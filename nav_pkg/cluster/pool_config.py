@@ -1,4 +1,4 @@
-"""The configuration of a personal pool: one machine, its owner alone, quick turns."""
+"""The configuration of a personal pool: one machine, only its owner, short scheduling intervals."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from nav_pkg.core import UsageError
 DAEMONS = ("MASTER", "COLLECTOR", "NEGOTIATOR", "SCHEDD", "STARTD")
 
 _ONE = "SCHEDD_INTERVAL SCHEDD_MIN_INTERVAL NEGOTIATOR_INTERVAL NEGOTIATOR_MIN_INTERVAL"
-_ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # the last at 0 hangs every DAG
-_ONE += " SCHEDULER_UNIVERSE_COOL_DOWN_DURATION"  # else a DAG waits 5 minutes after the pool's restart
+_ONE += " NEGOTIATOR_CYCLE_DELAY DAGMAN_USER_LOG_SCAN_INTERVAL"  # 0 for this one would hang every DAG
+_ONE += " SCHEDULER_UNIVERSE_COOL_DOWN_DURATION"  # else DAGs wait 5 min after a restart
 _TWO = "UPDATE_INTERVAL POLLING_INTERVAL STARTER_UPDATE_INTERVAL SHADOW_QUEUE_UPDATE_INTERVAL"
 _TWO += " PERIODIC_EXPR_INTERVAL MAX_PERIODIC_EXPR_INTERVAL"
 HEAD = "# Written by scripts/pool.py start; changes are lost."
 LEASE = 120
-"""Seconds after which a job whose host says nothing is begun again elsewhere."""
+"""Seconds without contact to its host after which a job restarts on another one."""
 VERSION_LIMIT = 20.0
-"""Wall seconds for a program to say its version."""
+"""Wall seconds for a program to print its version."""
 
 
 def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
     """The text of condor_config.
 
     Args:
-        folder: the pool's.
-        programs: folders of HTCondor's programs: the user's, and the daemons' (they may be one).
-        cpus: processors for jobs.
-        memory: MB for jobs.
+        folder: folder of the pool.
+        programs: folders of HTCondor's user programs and of its daemons (may be a single folder).
+        cpus: processor cores for jobs.
+        memory: memory for jobs, MB.
 
     Raises:
-        UsageError: this user has no account.
+        UsageError: this user has no account on the machine.
     """
     root = os.getuid() == 0
-    number = 1 if root else os.getuid()  # as HTCondor sees us
+    number = 1 if root else os.getuid()  # our id as HTCondor sees it
     try:
         account = pwd.getpwuid(number).pw_name
     except KeyError:
@@ -63,7 +63,7 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
         "RUN": "$(LOCAL_DIR)/run",
         "LOCK": "$(LOCAL_DIR)/lock_files",
         "DAEMON_LIST": " ".join(DAEMONS),
-        # On this machine alone, on ports that nobody has to choose: pools run side by side.
+        # Listen only on this machine, on free ports, so that several pools can run in parallel.
         "CONDOR_HOST": "127.0.0.1",
         "NETWORK_INTERFACE": "127.0.0.1",
         "BIND_ALL_INTERFACES": "false",
@@ -83,7 +83,7 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
             for right in ("READ", "WRITE", "ADMINISTRATOR", "NEGOTIATOR", "OWNER", "DAEMON", "CONFIG")
         },
         "ALLOW_CLIENT": "*",
-        # One machine that is split among jobs as they ask.
+        # One partitionable slot, split by the jobs' resource requests.
         "NUM_CPUS": cpus,
         "MEMORY": memory,
         "NUM_SLOTS": "1",
@@ -97,7 +97,7 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
         "WANT_SUSPEND": "false",
         "MOUNT_UNDER_SCRATCH": "",
         "RUNBENCHMARKS": "0",
-        # After a crash of the pool its jobs wait so long for a host that is gone (40 minutes by default).
+        # After a crash of the pool, its jobs wait this long for a lost host (40 minutes by default).
         "JOB_DEFAULT_LEASE_DURATION": LEASE,
         "STARTER_SETS_HOME_ENV": "false",
         "STARTER_JOB_ENVIRONMENT": f'"HOME={home} USER={account} LOGNAME={account}"',
@@ -105,9 +105,9 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
         "MASTER_NEW_BINARY_DELAY": "86400",
     }
     if root:
-        settings["CONDOR_IDS"] = "0.0"  # root's own programs outside the namespace look for this
+        settings["CONDOR_IDS"] = "0.0"  # for programs of root outside the namespace
     if _version(programs[0]) < 25:
-        settings["SEC_FS_ENFORCE_CHANNEL_BINDING"] = "false"  # which the bindings of 25 ask for
+        settings["SEC_FS_ENFORCE_CHANNEL_BINDING"] = "false"  # required by bindings of 25
     lines = [f"{name} = {value}" for name, value in settings.items()]
     lines += ["", "# Quick turns: with the defaults, made for thousands of machines, jobs wait a minute."]
     lines += [f"{name} = 1" for name in _ONE.split()] + [f"{name} = 2" for name in _TWO.split()]
@@ -117,7 +117,7 @@ def text(folder: Path, programs: Sequence[Path], cpus: int, memory: int) -> str:
 
 
 def _version(programs: Path) -> int:
-    """The main version of HTCondor's programs in a folder; 0 when they do not say."""
+    """The major version of HTCondor's programs in a folder; 0 if unknown."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         words = [str(programs / "condor_version")]
         said = subprocess.run(words, capture_output=True, text=True, timeout=VERSION_LIMIT).stdout

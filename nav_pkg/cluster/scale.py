@@ -1,4 +1,4 @@
-"""How a DAG of many jobs weighs: files, transfers and the load of the schedd, on paper; and writing it."""
+"""Cost of a DAG with many jobs: computed files, transfers and schedd load; measured time to write it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nav_pkg.studies import workload
 from nav_pkg.studies.workload import Work
 
 EVENTS_A_JOB = 6
-"""Lines of the nodes' log a job: submitted, started, three updates of its size, ended."""
+"""Events per job in the node log: submitted, started, three updates of its size, ended."""
 
 
 def synthetic(recorders: int, trainings: int, folder: Path) -> Plan:
-    """A plan of recorders, what becomes of their recordings, and trainings on it."""
+    """Make a plan of recorders, merge, cleaning, trainings on the result, and report."""
     jobs: List[Job] = [
         Job(f"r{i}", "record", ("run_script.py", "-t", f"big/r{i}"), Resources(2, 1900, 700), 3600.0, 4)
         for i in range(recorders)
@@ -38,7 +38,7 @@ def synthetic(recorders: int, trainings: int, folder: Path) -> Plan:
 
 @dataclass(frozen=True)
 class Written:
-    """What writing a DAG took: seconds, and MB of memory that it added to the process."""
+    """Cost of writing a DAG: seconds, memory added to the process (MB), size of the DAG file, files."""
 
     jobs: int
     seconds: float
@@ -48,9 +48,9 @@ class Written:
 
 
 def written(plan: Plan) -> Written:
-    """Write and check a plan; how long that took."""
+    """Write and validate a plan, and measure the cost."""
     client.offline()
-    import htcondor2.dags  # noqa: F401  its import is not the writing
+    import htcondor2.dags  # noqa: F401  do not measure its import
 
     before = _memory()
     begin = time.monotonic()
@@ -67,26 +67,26 @@ def _memory() -> float:
 
 
 def recording(recorders: int, runs: int, frames: int = 2420) -> Dict[str, float]:
-    """What so many recorders of so many runs make, on paper.
+    """Compute the cost of recorders.
 
     Args:
-        recorders: jobs.
-        runs: of each.
-        frames: of a run.
+        recorders: number of jobs.
+        runs: runs per recorder.
+        frames: frames per run.
     """
     work = workload.flights(runs, frames, workload.RECORDED)
     return {**_load(recorders, work), "frames": recorders * runs * frames}
 
 
 def training(models: int, network: str, dataset_frames: int, episodes: int, hosts: int) -> Dict[str, float]:
-    """What so many trainings of a network read and make, on paper.
+    """Compute the cost of trainings of a network.
 
     Args:
-        models: jobs.
-        network: its name in the registry.
+        models: number of jobs.
+        network: name of the network in the registry.
         dataset_frames: frames of the dataset.
-        episodes: of each training.
-        hosts: that the jobs run on; packs are made once a host.
+        episodes: episodes per training.
+        hosts: number of hosts on which the jobs run; packs are made once per host.
     """
     flags = {"batch_size": 64, "max_episodes": episodes}
     work = workload.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
@@ -101,7 +101,7 @@ def training(models: int, network: str, dataset_frames: int, episodes: int, host
 
 
 def _load(jobs: int, work: Work) -> Dict[str, float]:
-    """Of jobs that all take the same: hours, disk, files, and what the schedd has to do for them."""
+    """Cost of equal jobs: core-hours, disk, files, and events in the node log."""
     return {
         "jobs": jobs,
         "seconds_a_job": work.seconds,
@@ -114,7 +114,7 @@ def _load(jobs: int, work: Work) -> Dict[str, float]:
 
 
 def table() -> List[str]:
-    """The rows of docs/scaling.md that are computed."""
+    """The computed table of docs/scaling.md."""
     rows = ["| what | 1,000 recorders of 10 runs | 300 trainings of tiny_net | 300 trainings of alex_net |"]
     rows.append("|---|---|---|---|")
     made = recording(1000, 10)

@@ -1,7 +1,7 @@
-"""How far a DAG is: from DAGMan's status file, the nodes' log and what the jobs say about themselves.
+"""Progress of a DAG, from DAGMan's node status file, the node log and the jobs' state files.
 
-All of it is files below the DAG's folder, so that a DAG can be looked at from any host that sees the
-folder, while it runs and afterwards.
+All of them lie below the DAG's folder. Any host that can read the folder can show the status, during the run
+and afterwards.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from nav_pkg.core import DataError
 from nav_pkg.data import files
 
 NODE_STATUS = ("waiting", "ready", "starting", "queued", "ending", "done", "failed", "futile")
-"""DAGMan's numbers of a node's status, in words; what is queued is told apart by its events."""
+"""Names of DAGMan's node status numbers; events of the node log refine `queued`."""
 
 SILENT = 180.0
-"""Seconds without a word that are long: jobs say how far they are every 3 or 20 s, DAGMan every 5 s."""
+"""Seconds without an update after which a warning is shown; jobs write every 3 or 20 s, DAGMan every 5 s."""
 
 TAIL = 65536
-"""Bytes of a job's output that its last error line is looked for in."""
+"""Bytes at the end of a job's output that are searched for its last error line."""
 
 
 def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
-    """The nodes of a DAGMan status file by name, each with `status`, `retries` and `details`.
+    """Read the nodes of a DAGMan status file, by name, each with `status`, `retries` and `details`.
 
-    An empty result when there is no file yet, or it is being replaced.
+    The result is empty while the file does not exist or is being replaced.
     """
     try:
         text = files.read_small(file).decode("utf-8", "replace")
@@ -50,18 +50,18 @@ def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
 
 
 def has_ended(folder: Path) -> bool:
-    """Whether DAGMan has written that the DAG is done or has failed (its last status file says so)."""
+    """Whether DAGMan's last status file reports that the DAG is done or has failed."""
     return _last_word(folder)[0] in (5, 6)
 
 
 def was_removed(folder: Path) -> bool:
-    """Whether DAGMan has written that the DAG was removed (condor_rm)."""
+    """Whether DAGMan's last status file reports that the DAG was removed (condor_rm)."""
     number, words = _last_word(folder)
     return number == 6 and "(removed)" in words
 
 
 def _last_word(folder: Path) -> Tuple[int, str]:
-    """The DAG's status in DAGMan's file, and DAGMan's words about it; -1 when there is none."""
+    """The DAG's status number in DAGMan's status file, and its text; -1 and "" without status."""
     try:
         text = files.read_small(folder / STATUS_FILE).decode("utf-8", "replace")
     except DataError:
@@ -72,24 +72,24 @@ def _last_word(folder: Path) -> Tuple[int, str]:
 
 @dataclass
 class Node:
-    """One node of a DAG as it stands.
+    """The current state of a node of a DAG.
 
     Attributes:
-        name: of the node.
-        kind: of its job.
-        status: a word of `NODE_STATUS`, or `running`, `held`, `suspended`, `evicted`, `removed`.
-        tries: how often it was started.
-        host: where it runs, or ran last.
-        begin: unix seconds of its last start; 0 before the first.
-        end: unix seconds of its end; 0 while there is none.
-        heard: unix seconds when its job last said how far it is; 0 when it does not.
-        done: frames, episodes or runs done.
-        total: of how many; 0 when unknown.
-        before: of those done, by earlier tries.
-        unit: what is counted.
-        seconds: expected duration; 0 when unknown.
-        reason: why it is held, or DAGMan's words on a failure.
-        error: the last error line of a job that failed.
+        name: name of the node.
+        kind: kind of its job.
+        status: a value of `NODE_STATUS` or `_EVENTS`, or `removed`.
+        tries: number of starts.
+        host: host of the current or last try.
+        begin: unix seconds of its last start; 0 before the first start.
+        end: unix seconds of its end; 0 before the end.
+        heard: unix seconds of the last update of the job's state file; 0 without one.
+        done: number of frames, episodes or runs done.
+        total: total number of frames, episodes or runs; 0 if unknown.
+        before: number done by earlier tries, included in `done`.
+        unit: the unit of `done` and `total`.
+        seconds: expected duration in seconds; 0 if unknown.
+        reason: why the job is held, or DAGMan's details of a failure.
+        error: the last error line of the job.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Node:
     error: str = ""
 
     def seconds_left(self, now: float) -> float:
-        """Expected seconds until it ends, by its own progress or else by what was estimated."""
+        """Expected seconds until the node ends, from its progress, else from the estimated duration."""
         if self.status in ("done", "failed", "futile", "removed"):
             return 0.0
         ran = max(0.0, now - self.begin) if self.begin and self.status == "running" else 0.0
@@ -119,19 +119,19 @@ class Node:
         return max(0.0, self.seconds * share - ran)
 
     def silent(self, now: float) -> float:
-        """Seconds for which a running job has said nothing, if that is long; else 0."""
+        """Seconds since the last update of a running job, if more than SILENT; else 0."""
         long = self.status == "running" and self.heard and now - max(self.heard, self.begin) > SILENT
         return now - max(self.heard, self.begin) if long else 0.0
 
 
 class Dag:
-    """A DAG that is looked at; `look` reads what has been added since the last time.
+    """A DAG to monitor; each `look` updates its nodes from the files.
 
     Args:
-        folder: the DAG's.
+        folder: folder of the DAG.
 
     Raises:
-        DataError: there is no DAG.
+        DataError: the folder contains no DAG.
     """
 
     def __init__(self, folder: Path):
@@ -154,7 +154,7 @@ class Dag:
         self._offset, self._rest = 0, ""
 
     def look(self) -> List[Node]:
-        """The nodes as they stand now, in the plan's order."""
+        """Update the nodes and return them in the plan's order."""
         self._read_log()
         removed = was_removed(self.folder)
         for name, values in read_nodes(self.folder / STATUS_FILE).items():
@@ -178,7 +178,7 @@ class Dag:
         return list(self.nodes.values())
 
     def silent(self, now: float) -> float:
-        """Seconds for which DAGMan has written nothing, if that is long and the DAG has not ended; else 0."""
+        """Seconds since DAGMan's last update, if more than SILENT and the DAG has not ended; else 0."""
         heard = 0.0
         for name in (SUBMITTED_FILE, STATUS_FILE):
             with contextlib.suppress(OSError):
@@ -186,7 +186,7 @@ class Dag:
         return now - heard if heard and now - heard > SILENT and not has_ended(self.folder) else 0.0
 
     def _read_log(self) -> None:
-        """Take in new events of the nodes' log."""
+        """Process new events of the node log."""
         try:
             with files.open_regular(self.folder / NODE_LOG) as log:
                 log.seek(self._offset)
@@ -224,7 +224,7 @@ class Dag:
         node.status = _EVENTS.get(number, node.status)
 
     def _read_state(self, node: Node) -> None:
-        """What the job says about itself."""
+        """Update a node from its job's state file."""
         file = self.folder / "state" / f"{node.name}.json"
         try:
             state = files.read_json(file, schemas.STATE)
@@ -233,14 +233,14 @@ class Dag:
             return
         node.host = str(state.get("host") or node.host)
         node.tries = max(node.tries, int(state.get("tries") or 0))
-        if node.unit:  # a job of one step has nothing to count, whatever lies in its log folder
+        if node.unit:  # jobs without a unit have no progress to count
             node.done = int(state.get(node.unit) or 0)
             node.total = int(state.get("of") or node.total)
             node.before = int(state.get("done_before") or 0)
         node.error = str(state.get("error_line") or "")
 
     def _error(self, node: Node) -> str:
-        """The last line of a job's output that begins with `error: `, or else the last line of all."""
+        """The last `error: ` line of a job's state or output, else the last line of its output."""
         if node.error:
             return node.error
         last = ""
@@ -265,7 +265,7 @@ _EVENTS = {
     "012": "held",
     "013": "idle",
 }
-"""What a node's job does after an event of HTCondor's log, by the event's number."""
+"""Status of a node after an event of the node log, by event number."""
 
 
 def _unix(when: str) -> float:
@@ -291,9 +291,10 @@ def _tail(file: Path) -> List[str]:
 
 
 def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
-    """Expected seconds until all is done; None when nothing runs or nothing is known.
+    """Expected seconds until the DAG is done; None if no job runs or nothing is known.
 
-    What is left is shared among as many jobs as run at this moment; no sooner than the longest of them.
+    The estimate assumes that the current number of jobs keeps running. It is at least the longest time left
+    of a running job.
     """
     running = [node for node in nodes if node.status == "running"]
     left = [node.seconds_left(now) for node in nodes]
@@ -303,7 +304,7 @@ def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
 
 
 def counts(nodes: List[Node]) -> Dict[str, int]:
-    """How many nodes there are of each status, the most frequent first."""
+    """The number of nodes by status, the most frequent first."""
     found: Dict[str, int] = {}
     for node in nodes:
         found[node.status] = found.get(node.status, 0) + 1
@@ -311,12 +312,12 @@ def counts(nodes: List[Node]) -> Dict[str, int]:
 
 
 def table(nodes: List[Node], now: float, rows: int = 0) -> List[str]:
-    """The nodes as lines of text, and under each that failed its last error line.
+    """The nodes as lines of text, with the last error line below each failed or held node.
 
     Args:
-        nodes: in order.
+        nodes: the nodes, in order.
         now: unix seconds.
-        rows: most nodes to show, those that need a look first; 0 for all.
+        rows: most nodes to show, failed and held ones first; 0 for all.
     """
     order = ("failed", "held", "suspended", "running", "evicted")
     shown = nodes
@@ -349,7 +350,7 @@ def _progress(node: Node) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 45 s, 12 min, 3.5 h, 2.1 d."""
+    """Format seconds with a readable unit: 45 s, 12 min, 3.5 h, 2.1 d."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -1,6 +1,6 @@
-"""The queue: whether a DAG is in it, and handing one to HTCondor.
+"""The queue of the pool: query the jobs of a DAG, and submit a DAG.
 
-`htcondor2` is imported where it is used, after CONDOR_CONFIG is known.
+The functions import `htcondor2` themselves, because CONDOR_CONFIG must be set first.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.data import files
 
 _REMOVED = 3
-"""JobStatus of a job that is being removed: it may save what it has."""
+"""JobStatus of a removed job, which may still be saving its state."""
 REMOVED_LIMIT = 180.0
-"""Seconds for jobs that were removed to leave: they have 120 to save and to bring it home."""
+"""Seconds to wait until removed jobs leave the queue; they have 120 s to save and transfer their files."""
 _STALE = (".condor.sub", ".lib.out", ".lib.err", ".dagman.log", ".lock")
 
 
 def in_queue(folder: Path) -> List[int]:
-    """The cluster ids of a DAG's jobs that are in the queue, DAGMan's first; not of those being removed.
+    """The cluster ids of a DAG's queued jobs, DAGMan's first, without removed jobs.
 
     Raises:
-        SimulatorError: no schedd answers.
-        UsageError: it was submitted to another pool, where it may be running.
+        SimulatorError: the schedd does not answer.
+        UsageError: the DAG was submitted to another pool and may be running there.
     """
     record = folder / SUBMITTED_FILE
     last = files.read_json(record, schemas.SUBMITTED) if record.exists() else {}
@@ -43,10 +43,10 @@ def in_queue(folder: Path) -> List[int]:
 
 
 def wait_for_removed(folder: Path) -> None:
-    """Wait for a DAG's jobs that were removed and bring home what they have: the next ones begin with it.
+    """Wait until removed jobs of a DAG have transferred their saved files, which the next jobs resume from.
 
     Raises:
-        SimulatorError: no schedd answers, or they take too long.
+        SimulatorError: the schedd does not answer, or the jobs take too long.
     """
     deadline, told = time.monotonic() + REMOVED_LIMIT, False
     while _jobs(folder, f"JobStatus == {_REMOVED}"):
@@ -78,20 +78,20 @@ def _jobs(folder: Path, condition: str) -> List[int]:
 
 
 def submit(plan: Plan) -> int:
-    """Hand a written DAG to HTCondor; a rescue file of an earlier try is taken up.
+    """Submit a written DAG to HTCondor; DAGMan resumes from the newest rescue file, if any.
 
     Returns:
         The cluster id of its DAGMan job.
 
     Raises:
-        SimulatorError: HTCondor does not take it (code 4: may work when run again).
+        SimulatorError: HTCondor rejects the DAG (code 4: may succeed when repeated).
     """
     import htcondor2
 
     before = os.getcwd()
     try:
         os.chdir(plan.folder)  # the DAG's files are named relative to it
-        # of a DAGMan that is not there any more (`in_queue`); it would wait for jobs that are gone, too
+        # Left by a DAGMan that has ended (see `in_queue`); the new one would wait for its lost jobs.
         for stale in (STATUS_FILE, *(f"{plan.file.name}{ending}" for ending in _STALE)):
             Path(stale).unlink(missing_ok=True)
         options = {"batch-name": plan.tag, "force": 0}

@@ -1,7 +1,7 @@
-"""Files for hosts that share no file system with this one: packed before, unpacked after.
+"""File transfer for hosts without a shared file system: pack tars before a job, unpack them after it.
 
-HTCondor brings one tar for each dataset and checkpoint, and brings back one a job. Members are named
-`data/<dataset>/...` and `log/<tag>/...`, below the folders of all datasets and of all logs.
+HTCondor transfers one tar per dataset and checkpoint to a job, and one tar back from each job. Members are
+named `data/<dataset>/...` and `log/<tag>/...`, below the folders of all datasets and all logs.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset
 
 LOG_FILES = ("my-model", "config.json", "results.json")
-"""What of a log folder goes along as a checkpoint."""
+"""Files of a log folder that are transferred with a checkpoint."""
 _EMPTY = bytes(2 * tarfile.BLOCKSIZE)
 """A tar without members."""
 BUILT = ("build", "demo", ".git", "__pycache__")
 
 
 def pack(plan: Plan) -> None:
-    """Make the tars that the jobs of a plan get; nothing on a shared file system.
+    """Pack the tars for the jobs of a plan; do nothing on a shared file system.
 
-    What was packed before stays as long as nothing in it has changed since: what is mended before the same
-    command is given again has to come along. The code is packed anew each time.
+    An existing tar is kept unless one of its files is newer, so that files that the user corrected before a
+    resume are packed again. The code is always packed again.
 
     Raises:
-        DataError: something is missing, or the disk does not take them.
-        UsageError: there is no checkout whose code could be packed.
+        DataError: a file is missing, or the tars cannot be written.
+        UsageError: no checkout exists whose code could be packed.
     """
     jobs = [job for job in plan.jobs if plan.transferred(job)]
     if not jobs:
@@ -47,7 +47,7 @@ def pack(plan: Plan) -> None:
         )
     folder = plan.folder / "transfer"
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".*.tmp"), folder.glob("*.tar.*.tmp"):  # by what was killed while it wrote
+    for left in folder.glob(".*.tmp"), folder.glob("*.tar.*.tmp"):  # left by killed processes
         for file in left:
             file.unlink(missing_ok=True)
     begin(folder, [job.name for job in jobs])
@@ -71,15 +71,15 @@ def pack(plan: Plan) -> None:
 
 
 def pack_made(folder: Path, job: str, places: Iterable[str]) -> None:
-    """Pack what a job has made on the submitting host, for the jobs that read it elsewhere.
+    """Pack the output of a job on the submitting host, for jobs on other hosts that read it.
 
     Args:
-        folder: the DAG's.
-        job: the node's name.
-        places: `data/...` and `log/...`, below the folders of all datasets and logs.
+        folder: folder of the DAG.
+        job: name of the node.
+        places: outputs `data/...` and `log/...`, below the folders of all datasets and logs.
 
     Raises:
-        DataError: something is missing, or the disk does not take it.
+        DataError: a file is missing, or the tar cannot be written.
     """
     plan = files.read_json(folder / PLAN_FILE, schemas.PLACES)
     roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
@@ -94,26 +94,26 @@ def pack_made(folder: Path, job: str, places: Iterable[str]) -> None:
 
 
 def _newest(members: Iterable[Tuple[Path, str]]) -> float:
-    """When any of these files and folders was last changed, unix seconds."""
+    """The newest modification time of these files and folders, unix seconds."""
     return max(path.stat().st_mtime for path, _ in members)
 
 
 def _of_dataset(source: Path, place: str) -> List[Tuple[Path, str]]:
-    """What a dataset's commits list, and nothing else that lies in its folder."""
+    """The members of a dataset's tar: only the files that the dataset's commits list."""
     dataset = Dataset(source)
     if dataset.has_splits:
-        dataset.splits()  # an error here, not an hour later on another host
+        dataset.splits()  # raise here, not an hour later elsewhere
     return [(source / name, f"{place}/{name}") for name in dataset.files()]
 
 
 def begin(folder: Path, jobs: Iterable[str]) -> None:
-    """Make an empty tar for each job that has brought none home yet.
+    """Make an empty tar for each job that has not returned one yet.
 
-    Which files HTCondor brings is fixed when a job is submitted; so this one is among them from the
-    beginning, and a job that is tried again gets what its earlier tries brought home.
+    HTCondor fixes the list of files to transfer at submission. Therefore the job's own tar must exist from
+    the start, so that a later try receives the output of earlier tries.
 
     Args:
-        folder: of the tars.
+        folder: folder of the tars.
         jobs: names of the nodes.
     """
     for job in jobs:
@@ -129,7 +129,7 @@ def _of_log(source: Path, place: str) -> List[Tuple[Path, str]]:
 
 
 def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "") -> None:
-    """Write a tar as a whole, unless it is there; what links point to, but no links of datasets."""
+    """Write a tar atomically unless it exists; follow symbolic links, but reject them in datasets."""
     if target.exists():
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -153,9 +153,10 @@ def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "
 
 
 def _code(root: Path) -> List[str]:
-    """The checkout's own files, relative to it: those that git knows, or else all that were not built.
+    """The checkout's files, relative to it: files tracked by git, else all files outside build folders.
 
-    New ones too, a robot's or a network's, where they lie in folders of files that git knows.
+    Untracked files that git does not ignore, such as a new robot or network, are included if their folder
+    contains tracked files.
     """
     known, new = (_git_files(root, *more) for more in ((), ("--others", "--exclude-standard")))
     if known:
@@ -166,7 +167,7 @@ def _code(root: Path) -> List[str]:
 
 
 def _git_files(root: Path, *flags: str) -> List[str]:
-    """What `git ls-files` says, as far as it is there; nothing where git knows nothing of the folder."""
+    """The existing files that `git ls-files` lists; empty if the folder is no git repository."""
     words = ["git", "-C", str(root), "ls-files", "-z", *flags]
     asked = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     names = asked.stdout.decode().split("\0") if asked.returncode == 0 else []
@@ -174,17 +175,17 @@ def _git_files(root: Path, *flags: str) -> List[str]:
 
 
 def unpack(folder: Path, job: str) -> int:
-    """Put what a job brought back where it belongs.
+    """Unpack the tar of a job into the folders of datasets and logs.
 
     Args:
-        folder: the DAG's.
-        job: the node's name.
+        folder: folder of the DAG.
+        job: name of the node.
 
     Returns:
-        How many files there were; 0 when it brought nothing.
+        The number of files; 0 without a tar.
 
     Raises:
-        DataError: the tar is damaged, names files outside of its folders, or the disk does not take it.
+        DataError: the tar is damaged or has members outside data/ and log/, or a file cannot be written.
     """
     plan = files.read_json(folder / PLAN_FILE, schemas.PLACES)
     roots = {"data": Path(plan["data_root"]), "log": Path(plan["summary_dir"])}
@@ -211,7 +212,7 @@ def unpack(folder: Path, job: str) -> int:
 def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> int:
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
-    if not member.isfile():  # links lead out of the folder: none of our files is one
+    if not member.isfile():  # links may lead outside; our files are not links
         return 0
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -228,7 +229,11 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> int:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """After a job, on the submitting host: FOLDER JOB EXIT_CODE; its exit code is the node's."""
+    """Unpack after a job, on the submitting host: FOLDER JOB EXIT_CODE.
+
+    Returns:
+        The exit code of the node.
+    """
     folder, job, code = list(sys.argv[1:] if argv is None else argv)
     try:
         print(f"{job}: {unpack(Path(folder), job)} files")

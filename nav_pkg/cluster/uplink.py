@@ -1,7 +1,7 @@
-"""Sends files from a job to the submitting host where no file system is shared: over HTCondor's chirp.
+"""Send files from a job to the submitting host by HTCondor's chirp, without a shared file system.
 
-They are the job's state, which dag_status.py shows, and the output of a job that is removed, which HTCondor
-would delete. Where chirp does not work, the job continues without it.
+The files are the job's state, which dag_status.py shows, and the output of a removed job, which HTCondor
+would delete. If chirp fails, the job continues without it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 EVERY = 20.0
-"""Seconds between two updates of the state."""
+"""Seconds between two transfers of the state."""
 LIMIT = 10.0
 """Seconds for the submitting host to answer."""
 MODE = 0o644
@@ -25,7 +25,7 @@ class Uplink:
 
     Args:
         state: the job's state file.
-        remote: what it is called there, relative to the DAG's folder.
+        remote: its path on the submitting host, relative to the DAG's folder.
     """
 
     def __init__(self, state: Path, remote: str):
@@ -34,7 +34,7 @@ class Uplink:
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def fetch(self) -> None:
-        """Fetch the state that an earlier attempt of the job sent, from whichever host."""
+        """Fetch the state that an earlier try of the job sent from any host."""
         self._state.parent.mkdir(parents=True, exist_ok=True)
         if not self._state.exists():
             self._say(lambda chirp: chirp.fetch(self._remote, str(self._state)))
@@ -42,7 +42,7 @@ class Uplink:
     def begin(self) -> None:
         """Start to send the state every `EVERY` seconds."""
         if _connected():
-            with contextlib.suppress(ImportError):  # here, not while the main thread forks for the command
+            with contextlib.suppress(ImportError):  # import before the main thread forks for the command
                 importlib.import_module("htcondor2.htchirp")
         self._thread.start()
 
@@ -61,11 +61,11 @@ class Uplink:
         self.send_file(self._state, self._remote)
 
     def send_file(self, file: Path, remote: str) -> None:
-        """Copy a file to the submitting host; it appears there whole.
+        """Copy a file to the submitting host atomically.
 
         Args:
-            file: on this host.
-            remote: its name on the submitting host, relative to the DAG's folder.
+            file: the file on this host.
+            remote: its path on the submitting host, relative to the DAG's folder.
         """
         beside = f"{remote}.{os.getpid()}.tmp"
 
@@ -78,8 +78,8 @@ class Uplink:
     def _say(self, what: Callable[[Any], None]) -> None:
         if not _connected():
             return
-        with contextlib.suppress(Exception):  # of whatever kind: see above
-            from htcondor2.htchirp import HTChirp  # native code, which only this needs
+        with contextlib.suppress(Exception):  # any failure: the job continues without chirp
+            from htcondor2.htchirp import HTChirp  # native code, needed only here
 
             with HTChirp(timeout=LIMIT) as chirp:
                 what(chirp)

@@ -1,7 +1,7 @@
-"""A plan's files for HTCondor: written, and read back.
+"""Write the HTCondor files of a plan, and validate them.
 
-`htcondor2` is imported where it is used: it reads its configuration (CONDOR_CONFIG) when it is imported,
-and plans are made and tested without it.
+The functions import `htcondor2` themselves: it reads its configuration (CONDOR_CONFIG) at import, and plans
+are made and tested without it.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from nav_pkg.data import files
 
 EXPRESSIONS = ("requirements", "rank", "on_exit_remove", "on_exit_hold", "on_exit_hold_reason")
 EXPRESSIONS += ("periodic_release", "request_memory")
-"""What of a submit description is an expression."""
+"""Keys of a submit description whose values are expressions."""
 
 DAGMAN = {
     "DAGMAN_DEFAULT_NODE_LOG": NODE_LOG,
     "DAGMAN_MAX_SUBMITS_PER_INTERVAL": "100",
     "DAGMAN_USE_STRICT": "0",
 }
-"""DAGMan's settings for our DAGs: all events in one log, beside the DAG file, also below /tmp."""
+"""DAGMan's settings for our DAGs: one log for all events next to the DAG file, even below /tmp."""
 
 
 def write(plan: Plan, retry: bool = True) -> Path:
-    """Write all files of a plan: submit descriptions, DAG file, one spec a job, and plan.json last.
+    """Write all files of a plan: submit descriptions, DAG file, one spec per job, and plan.json last.
 
     Args:
-        plan: a checked one.
-        retry: try again what failed.
+        plan: a checked plan.
+        retry: whether failed jobs are tried again.
 
     Returns:
         The DAG file.
 
     Raises:
-        DataError: the disk does not take them.
+        DataError: a file cannot be written.
     """
     try:
         for folder in describe.paths_of(plan).values():
@@ -71,7 +71,7 @@ def write(plan: Plan, retry: bool = True) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file as a whole, unflushed: of ten thousand, plan.json alone, written last, counts."""
+    """Write a file atomically without fsync: of up to ten thousand files, only plan.json must be durable."""
     beside = path.with_name(f".{path.name}.tmp")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
@@ -101,7 +101,7 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         made[child].add_parents(made[parent], edge=_edge(pairs))
     names = {(layer, i): job.name for layer, jobs in layers.items() for i, job in enumerate(jobs)}
     dags.write_dag(dag, plan.folder, plan.file.name, _formatter(names))
-    for name in layers:  # again, with a head that says what it is
+    for name in layers:  # rewrite with a comment at the head
         _write(plan.folder / f"{name}.sub", describe.text(made[name].submit_description, name, plan))
 
 
@@ -111,7 +111,7 @@ def _settings(plan: Plan) -> Dict[str, str]:
 
 
 def _unpack(plan: Plan, jobs: Sequence[Job]) -> Optional[Any]:
-    """What brings a job's files to their places where HTCondor has brought them to this host."""
+    """The POST script that unpacks the transferred output of a job; None without file transfer."""
     if not plan.transferred(jobs[0]):
         return None
     from htcondor2 import dags
@@ -123,7 +123,7 @@ def _unpack(plan: Plan, jobs: Sequence[Job]) -> Optional[Any]:
 def _edges(
     plan: Plan, place: Mapping[str, Tuple[str, int]]
 ) -> Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]]:
-    """Between layers: children (by number) with the same parents (by number) together."""
+    """By parent and child layer, the child numbers grouped by equal sets of parent numbers."""
     found: Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]] = {}
     for job in plan.jobs:
         layer, number = place[job.name]
@@ -140,7 +140,7 @@ def _edge(pairs: Mapping[Tuple[int, ...], List[int]]) -> Any:
     from htcondor2 import dags
 
     class Edge(dags.BaseEdge):
-        """Parents and children as the plan has them."""
+        """Edges between parents and children from the plan."""
 
         def get_edges(self, parent: Any, child: Any, join_factory: Any) -> Iterable[Any]:
             return [(parents, tuple(children)) for parents, children in pairs.items()]
@@ -154,7 +154,7 @@ def _formatter(names: Mapping[Tuple[str, int], str]) -> Any:
     back = {name: place for place, name in names.items()}
 
     class Formatter(dags.NodeNameFormatter):
-        """Nodes are called as their jobs."""
+        """Names nodes after their jobs."""
 
         def generate(self, layer_name: str, node_index: int) -> str:
             return names[layer_name, node_index]
@@ -166,10 +166,10 @@ def _formatter(names: Mapping[Tuple[str, int], str]) -> Any:
 
 
 def validate(plan: Plan) -> None:
-    """Read the written files back and hold them against the plan; no pool is needed.
+    """Read the written files and compare them with the plan; needs no pool.
 
     Raises:
-        DataError: a file is not what was to be written, or HTCondor would not take it.
+        DataError: a file differs from the plan, or HTCondor would reject it.
     """
     import classad2
     from htcondor2 import Submit
@@ -185,7 +185,7 @@ def validate(plan: Plan) -> None:
             for key in EXPRESSIONS:
                 if key in made:
                     classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
-        except Exception as error:  # htcondor2 has kinds of its own for each
+        except Exception as error:  # htcondor2 raises several types of its own
             raise DataError(f"{file}: HTCondor does not take it: {error}") from error
     for job in plan.jobs:
         file = plan.folder / "jobs" / f"{job.name}.json"

@@ -1,1 +1,1 @@
-"""A series of flights: folders, the ROS graph that is watched and started again, sessions side by side."""
+"""A series of flights: its folders, the ROS graph that it monitors and restarts, and parallel sessions."""

@@ -1,4 +1,4 @@
-"""The flags of run_script.py: whose each one is, and the flights that they ask for."""
+"""The flags of run_script.py: which script owns each flag, and the schedule of flights that they give."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from nav_pkg.world import check_world
 from nav_pkg.world.plan_file import absolute
 
 MOST_RUNS = 10**6
-"""Of a session, which lists them. A run's name takes more, a person's patience does not."""
+"""Most runs of a session, which makes a list of them; run names would allow more."""
 NOT_IN_FOLDERS = ('"', "\\", "\n")
-"""What roslaunch's arguments and the XML in which they stand do not survive."""
+"""Characters that break roslaunch's arguments and the XML that holds them."""
 OTHERS = {
     "clean_dataset.py": (
         "--min_rgb",
@@ -33,23 +33,23 @@ OTHERS = {
     ),
     "dag_create_data.py": ("--number_of_recorders", "--wall_time_rec", "--rammem"),
 }
-"""Flags that users of the cluster's commands give together with ours, and whose they are."""
+"""Flags that users of the cluster commands often add to ours, by the script that owns them."""
 
 
 def split(argv: Optional[Sequence[str]]) -> Tuple[SessionConfig, List[str]]:
-    """Parse our flags; check the rest against the learner's.
+    """Parse our flags and check the remaining ones against the learner's parser.
 
     Returns:
-        Our flags (`learns`: whether the learner is to learn), and those of the learner node.
+        Our flags (`learns`: whether the learner trains in flight), and the flags of the learner node.
 
     Raises:
-        UsageError: a flag that neither knows.
+        UsageError: a flag is unknown to both parsers, belongs to another script, or has a bad value.
     """
     own = session_config.make_parser()
-    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
+    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's
     parsed, rest = own.parse_known_args(types.absolute_network(argv))
     values = {**vars(parsed), **robot_defaults(vars(parsed))}
-    # The nodes run in another folder: to them a relative path would mean another place.
+    # The nodes run in another working directory, where a relative path points elsewhere.
     for flag in ("summary_dir", "data_root"):
         values[flag] = values[flag].expanduser().resolve()
     values["world"] = absolute(values["world"])
@@ -79,7 +79,11 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[SessionConfig, List[str]]:
 
 
 def schedule(args: SessionConfig) -> Schedule:
-    """The flights that the flags ask for, checked."""
+    """Make and check the schedule of flights that the flags give.
+
+    Raises:
+        UsageError: a number of runs is out of range, or the world has no floor plan.
+    """
     if not 1 <= args.number_of_runs <= MOST_RUNS:
         raise UsageError(f"--number_of_runs is {args.number_of_runs}; it must be between 1 and {MOST_RUNS}")
     if not 0 <= args.final_evaluation_runs <= MOST_RUNS:
@@ -103,14 +107,14 @@ def schedule(args: SessionConfig) -> Schedule:
 
 
 def check_simulator(args: SessionConfig) -> None:
-    """Refuse what the simulator would refuse.
+    """Raise the errors that the simulator would raise for these flags.
 
     Args:
         args: run_script's flags.
 
     Raises:
-        UsageError: a value that can't be.
-        DataError: a world or robot file that is not one.
+        UsageError: a value is not possible.
+        DataError: a world or robot file is not valid.
     """
     options = description.Options(
         world=args.world,

@@ -1,7 +1,7 @@
-"""Life signs of flights: how far a lap is, how fast it is simulated, how much time is left.
+"""Progress of flights: share of the lap, simulation speed, time left.
 
-They come from the heartbeat that each session's supervisor writes (`RunLog.beat`), so that all commands that
-watch sessions show the same.
+The source is the heartbeat that each session's supervisor writes (`RunLog.beat`). All commands that monitor
+sessions use this module and show the same values.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tqdm import tqdm
 from nav_pkg.data.progress import say
 
 EVERY = 30.0
-"""Wall seconds between plain lines, where there is no terminal."""
+"""Wall seconds between progress lines when stderr is no terminal."""
 LEAST = 1.0
-"""Wall seconds of a run before which no pace is shown."""
+"""Wall seconds that a run must have lasted before its pace is shown."""
 FORMAT = "{desc}: {n_fmt}/{total_fmt} runs [{elapsed}<{remaining}{postfix}]"
 
 
 def bar(total: int, done: int, what: str) -> tqdm:
-    """The line of a number of runs on a terminal; elsewhere it shows nothing."""
+    """Make the progress bar over a number of runs; it is disabled when stderr is no terminal."""
     width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
     return tqdm(
         total=total,
@@ -33,18 +33,18 @@ def bar(total: int, done: int, what: str) -> tqdm:
         unit="run",
         bar_format=FORMAT,
         dynamic_ncols=bool(width),
-        ncols=None if width else 80,  # a terminal that does not know its size
+        ncols=None if width else 80,  # for terminals that report size 0
         nrows=None if width else 24,
         disable=not sys.stderr.isatty(),
     )
 
 
 class Lap:
-    """The lap that a session flies, as its heartbeats tell.
+    """The current lap of a session, from its heartbeats.
 
-    A heartbeat holds `run`, `state`, `stamp` (s, simulated), `wall` (s), `progress` (m) and `pid`; where
-    they are known `lap` (m, of a whole one), `limit` (s, simulated, that the run may take) and `loss` and
-    `updates`, where a net learns in flight.
+    A heartbeat holds `run`, `state`, `stamp` (s, simulated), `wall` (s), `progress` (m) and `pid`. Where
+    known it also holds `lap` (m, length of a whole lap) and `limit` (s, simulated, longest duration of the
+    run). When a network learns in flight it also holds `loss` and `updates`.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Lap:
         self._last: Optional[Mapping[str, Any]] = None
 
     def take(self, state: Optional[Mapping[str, Any]]) -> None:
-        """Take the newest heartbeat."""
+        """Add the newest heartbeat."""
         same = self._first is not None and state is not None
         same = same and all(self._first.get(key) == state.get(key) for key in ("run", "pid", "state"))
         if not same or _number(state, "stamp") < _number(self._first, "stamp"):
@@ -61,23 +61,23 @@ class Lap:
 
     @property
     def flies(self) -> bool:
-        """Whether the run is on its way."""
+        """Whether the run is in state `running`."""
         return self._last is not None and self._last.get("state") == "running"
 
     @property
     def share(self) -> Optional[float]:
-        """How much of the lap is done, 0 to 1; None while that is not known."""
+        """Share of the lap that is done, 0 to 1; None while unknown."""
         return _share(self._last)
 
     @property
     def pace(self) -> Optional[float]:
-        """Simulated by wall seconds of this run; None before it has lasted LEAST."""
+        """Simulated seconds per wall second of this run; None before the run has lasted LEAST."""
         wall = self._passed("wall")
         return self._passed("stamp") / wall if wall >= LEAST else None
 
     @property
     def left(self) -> Optional[float]:
-        """Wall seconds left at the present pace; at most what the run's limit allows."""
+        """Wall seconds left at the current pace, at most what the run's limit allows; None while unknown."""
         wall, flown = self._passed("wall"), self._passed("progress")
         found = []
         if wall >= LEAST and flown > 0 and self.share is not None:
@@ -88,7 +88,10 @@ class Lap:
         return min(found) if found else None
 
     def text(self) -> str:
-        """For instance `run 3: 42 %, 3.1 x real time, 0:35 left`; empty before the first heartbeat."""
+        """The progress as text, e.g. `run 3: 42 %, 3.1 x real time, 0:35 left`.
+
+        It is empty before the first heartbeat.
+        """
         if self._last is None:
             return ""
         run, state = self._last.get("run"), self._last.get("state")
@@ -108,7 +111,7 @@ class Lap:
 
 
 def learning_sign(state: Mapping[str, Any]) -> str:
-    """What a heartbeat says of learning in flight; empty where nothing learns."""
+    """Loss and number of gradient steps in a heartbeat, as text; empty when nothing learns."""
     if not state.get("updates"):
         return ""
     loss = "not finite" if state.get("loss") is None else format(state["loss"], ".3g")
@@ -132,11 +135,11 @@ def _minutes(seconds: float) -> str:
 
 
 class FlightProgress:
-    """Shows the laps that fly: in a bar's line on a terminal, elsewhere in a line every EVERY seconds.
+    """Shows the current laps: in the progress bar on a terminal, else as a line every EVERY seconds.
 
     Args:
-        line: the bar; one that is disabled shows nothing, and lines are written to stderr.
-        clock: wall seconds.
+        line: the progress bar. If it is disabled, lines are written to stderr instead.
+        clock: returns wall seconds.
     """
 
     def __init__(self, line: tqdm, clock: Callable[[], float] = time.monotonic):
@@ -146,13 +149,17 @@ class FlightProgress:
         self._shown = ""
 
     def end(self) -> None:
-        """All has been flown: the last lap is not shown any more."""
+        """Close the bar after the last run, without the text of the last lap."""
         self._laps = {}
         self._bar.set_postfix_str("")
         self._bar.close()
 
     def look(self, states: Mapping[str, Optional[Mapping[str, Any]]]) -> None:
-        """Take the newest heartbeats, by the session's name (empty where there is one session)."""
+        """Show the newest heartbeats.
+
+        Args:
+            states: the heartbeats by name of the session; a single session's name is empty.
+        """
         self._laps = {
             name: self._laps.get(name, Lap()) for name, state in states.items() if state is not None
         }

@@ -1,7 +1,7 @@
-"""The folders of a session: log and dataset, locked, checked, continued or begun anew.
+"""The log and dataset folders of a session: lock, check, resume, or start over.
 
-Nothing is deleted before every flag has been checked, nothing that a living session uses, and
-nothing that is not a session's own.
+This module deletes only files that a session wrote, only after all flags have been checked, and never while
+another session uses the folder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nav_pkg.flight.schedule import Schedule
 CONFIGURATION = "run_conf.json"
 OWN = (CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags")
 OWN += ("my-model", "config.json", "metrics.jsonl", "timing.jsonl", "results.json", "replay")
-"""What a session writes into its log folder; other logs may lie below it."""
+"""Entries that a session writes into its log folder; the folder may also contain other logs."""
 
 SAME = ("seed", "run_seed", "world_hash", "expert", "height", "alpha", "epsilon", "noise", "control_delay")
 SAME += (
@@ -40,7 +40,7 @@ SAME += (
     "evaluation",
     "name",
 )
-"""Facts of a recorded run that a session must agree with to take it for its own."""
+"""Facts of a recorded run that must match the session before the session adopts the run."""
 
 
 class Folders:
@@ -48,15 +48,15 @@ class Folders:
 
     Args:
         log: the log folder.
-        dataset: the dataset recorded into, or None.
-        configuration: what must be the same for a session to be continued (plain JSON types).
+        dataset: the dataset that the session records, or None.
+        configuration: values that must be equal to resume a session (plain JSON types).
         schedule: the flights.
-        learned: tells the runs, by number, that the session's learner has learned from; None where
-            nothing is learned.
-        body: of the robot.
+        learned: returns the runs, by number, that the session's learner has learned from; None if nothing
+            learns.
+        body: the robot's body.
 
     Raises:
-        UsageError: a folder is in use, or holds another session or dataset.
+        UsageError: a folder is in use.
         DataError: a folder cannot be written.
     """
 
@@ -81,7 +81,7 @@ class Folders:
             raise _unwritable(error) from None
 
     def _lock(self, folder: Path) -> None:
-        """Take the folder for this process; the system lets go of it when the process ends."""
+        """Lock the folder for this process; the kernel releases the lock when the process ends."""
         lock = files.lock_beside(folder)
         if lock is None:
             flag = "--data_location" if folder == self.dataset else "-t"
@@ -89,10 +89,11 @@ class Folders:
         self._locks.append(lock)
 
     def begin_anew(self, dataset_too: bool) -> None:
-        """Delete an earlier session's log, and its dataset.
+        """Delete the log of an earlier session, and its dataset if `dataset_too`.
 
         Raises:
-            UsageError: a folder was not made by a session, holds another dataset, or is recorded into.
+            UsageError: a session did not make the folder, the folder contains another dataset, or a
+                recorder writes to it.
         """
         if self.path.exists():
             if not (self.path / CONFIGURATION).exists() and any(self.path.iterdir()):
@@ -118,11 +119,11 @@ class Folders:
         files.remove_tree(dataset)
 
     def open(self) -> RunLog:
-        """Make the folders, or continue what they hold.
+        """Create the folders, or resume the session that they hold.
 
         Raises:
             UsageError: they hold another session, or a dataset of another origin.
-            DataError: not writable, or the configuration is not readable.
+            DataError: a folder is not writable, or the configuration is not readable.
         """
         file = self.path / CONFIGURATION
         recorded = self.dataset is not None and any(self.dataset.glob("*/run.json"))
@@ -133,7 +134,7 @@ class Folders:
                 raise DataError(f"{error}; --owr begins anew") from None
             before, now = _placeless(before), _placeless(self._configuration)
             differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-            # A start that failed before its first run binds nobody.
+            # If the first start failed before any run, the flags may change.
             if differing and (recorded or RunLog(self.path).runs()):
                 key = differing[0]
                 raise UsageError(
@@ -149,7 +150,7 @@ class Folders:
             if self.dataset is not None:
                 self.dataset.mkdir(parents=True, exist_ok=True)
                 if not any(self.dataset.glob("*_*/")):
-                    # Of a start that failed before its first run; it may describe another camera.
+                    # Left by a start that failed before its first run; may describe another camera.
                     (self.dataset / DATASET_FILE).unlink(missing_ok=True)
             files.sweep(self.path)
             text = json.dumps(self._configuration, indent=1, sort_keys=True) + "\n"
@@ -161,7 +162,10 @@ class Folders:
         return log
 
     def finished(self, log: RunLog) -> Dict[int, Dict[str, Any]]:
-        """The runs that need not be flown: in the log, and where one is recorded, in the dataset."""
+        """The runs that need not be flown again, by number.
+
+        They are finished in the log, and their recordings, if any, are in the dataset.
+        """
         return {
             number: run
             for number, run in log.finished().items()
@@ -171,10 +175,10 @@ class Folders:
         }
 
     def adopt(self, log: RunLog) -> None:
-        """Log the runs that were committed in the moment before a graph died.
+        """Log the runs that were committed just before a graph died.
 
-        Where a net learns, its checkpoint is the last thing to be written: a recorded run that it does
-        not know of is removed, since it will be flown, recorded and learned from again, to the same bytes.
+        If a network learns, its checkpoint is written last. A recorded run that is not in the checkpoint is
+        removed: it will be flown, recorded and learned from again, with the same bytes.
 
         Raises:
             DataError: a run of the dataset was recorded with other settings.
@@ -213,7 +217,7 @@ class Folders:
                 files.remove_tree(run.path)
 
     def check_space(self) -> None:
-        """Raise DataError when a disk is full: what nodes say then is about something else."""
+        """Raise DataError when a disk is full, because the nodes' own errors then mislead."""
         for folder in (self.path, self.dataset):
             if folder is not None and shutil.disk_usage(folder).free < 4_000_000:
                 raise DataError(
@@ -221,14 +225,14 @@ class Folders:
                 )
 
     def close(self) -> None:
-        """Let go of the folders."""
+        """Release the locks of the folders."""
         while self._locks:
             with contextlib.suppress(OSError):
                 os.close(self._locks.pop())
 
 
 def _placeless(configuration: Mapping[str, Any]) -> Dict[str, Any]:
-    """A configuration without the folder of all logs: a log folder may be moved."""
+    """The configuration without --summary_dir, because the user may move a log folder."""
     made = {key: value for key, value in configuration.items() if key != "summary_dir"}
     learner = made.get("learner")
     if isinstance(learner, list) and "--summary_dir" in learner:

@@ -1,4 +1,4 @@
-"""Several sessions of run_script side by side: started, watched, and ended together."""
+"""Run several sessions of run_script in parallel: start, monitor and stop them together."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from nav_pkg.core import ROOT, DataError
 from nav_pkg.session.steps import StepFailed
 
 POLL = 0.25
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 END_LIMIT = 60.0
-"""Wall seconds for a session to end its graph after it was interrupted."""
+"""Wall seconds that a session has to shut down its graph after an interrupt."""
 
 
 @dataclass
 class Job:
-    """A session to fly.
+    """A session to run.
 
     Attributes:
-        title: names it in an error.
-        arguments: of run_script.py.
-        output: file that gets what it prints.
+        title: its name in error messages.
+        arguments: the arguments of run_script.py.
+        output: the file for its stdout and stderr.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Job:
 
 
 class _Running:
-    """A session that flies; it is interrupted when this process dies, however it dies."""
+    """A running session; the kernel sends it SIGINT when this process dies for any reason."""
 
     def __init__(self, job: Job):
         self.job = job
@@ -46,7 +46,7 @@ class _Running:
             job.output.parent.mkdir(parents=True, exist_ok=True)
             with open(job.output, "ab") as output:
                 self._begin = output.tell()
-                # Ctrl-C reaches it from us alone: a second one would cut its own ending short.
+                # Only we forward Ctrl-C: a second SIGINT would interrupt its shutdown.
                 self.process = start_child(
                     [sys.executable, ROOT / "scripts" / "run_script.py", *job.arguments],
                     signal.SIGINT,
@@ -58,7 +58,7 @@ class _Running:
             raise DataError(f"{job.output}: {error.strerror}; make room on its disk") from None
 
     def failure(self) -> StepFailed:
-        """Why it ended, in its own words and with its own code."""
+        """The error of the session: its last `error:` line and its exit code."""
         code = self.process.returncode
         with open(self.job.output, "rb") as output:
             output.seek(self._begin)
@@ -71,16 +71,17 @@ class _Running:
 def run_jobs(
     jobs: Sequence[Job], at_once: int, on_look: Optional[Callable[[Sequence[Job]], None]] = None
 ) -> None:
-    """Run sessions, so many at once; each next one as soon as one has ended.
+    """Run sessions in parallel; when a session ends, the next one starts.
 
     Args:
-        jobs: in order.
-        at_once: how many simulators run side by side.
-        on_look: called with those that run a few times a second, and once all have ended.
+        jobs: the sessions, in order.
+        at_once: number of sessions that run in parallel.
+        on_look: called a few times a second with the running sessions, and once more after the last one
+            has ended.
 
     Raises:
-        StepFailed: a session ended with an error; the others have been ended by then.
-        KeyboardInterrupt: likewise.
+        StepFailed: a session failed; all other sessions have been stopped.
+        KeyboardInterrupt: Ctrl-C; all sessions have been stopped.
     """
     waiting, running = list(jobs), []  # type: List[Job], List[_Running]
     try:
@@ -102,7 +103,7 @@ def run_jobs(
 
 
 def _end(running: Sequence[_Running]) -> None:
-    """Interrupt all sessions at once and wait for them; kill what does not end."""
+    """Interrupt all sessions at the same time and wait for them; kill those that do not end."""
     for number, limit in ((signal.SIGINT, END_LIMIT), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
         for one in running:
             if one.process.poll() is None:
@@ -112,7 +113,7 @@ def _end(running: Sequence[_Running]) -> None:
         while any(one.process.poll() is None for one in running):
             if time.monotonic() > deadline:
                 break
-            with contextlib.suppress(KeyboardInterrupt):  # impatience: they are ending already
+            with contextlib.suppress(KeyboardInterrupt):  # a further Ctrl-C: the sessions are ending already
                 time.sleep(0.1)
         else:
             return

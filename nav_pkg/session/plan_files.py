@@ -1,4 +1,4 @@
-"""Plan files that lie outside the package: what a session, an evaluation or a DAG notes and keeps of them."""
+"""Plan files outside the package: how a session, an evaluation or a DAG identifies and copies them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nav_pkg.world import load_plan
 from nav_pkg.world.plan_file import is_plan_file, plan_bytes, split_name
 
 FOLDER = "worlds"
-"""Below a log folder: copies of the plan files that were flown in, so that they stay known."""
+"""Subfolder of a log folder with copies of the plan files that were flown."""
 
 
 def described(world: str) -> str:
-    """A world as it is compared when something is continued: a plan file counts by its content."""
+    """Identify a world for the comparison on resume: a plan file by its content, a world by its name."""
     if not is_plan_file(world):
         return world
     plan = load_plan(world)
@@ -31,11 +31,11 @@ def keep(world: str, folder: Path) -> str:
     """Copy a plan file into a log folder.
 
     Args:
-        world: a world's name, or a plan file with or without +SEED.
+        world: name of a world, or path of a plan file with or without +SEED.
         folder: the log folder.
 
     Returns:
-        The world by its copy; a name stays as it is.
+        The path of the copy with its +SEED; a name is returned unchanged.
 
     Raises:
         DataError: the folder cannot be written.

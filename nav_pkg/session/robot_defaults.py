@@ -1,4 +1,4 @@
-"""Flags whose default is the robot's own: image sizes, speeds, height."""
+"""Flags whose default comes from the robot: image sizes and speeds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _FLIES_ONLY = ("z_pos", "sigma_y", "sigma_z")
 
 
 def robot_defaults(values: Mapping[str, Any]) -> Dict[str, Any]:
-    """The robot's own values of the settings that were not given (None).
+    """The robot's values for the settings that were not given (None).
 
     Args:
         values: the settings of a session by key.
 
     Raises:
-        UsageError: no such robot, or a flag that has no effect on it.
-        DataError: not a robot file.
+        UsageError: the robot does not exist, or a flag has no effect on it.
+        DataError: the file is not a robot file.
     """
     robot = description.read_robot(values["robot"])
     body = Body.of(robot)

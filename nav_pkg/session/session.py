@@ -1,8 +1,8 @@
-"""A session: runs that are flown in the simulator, watched and repeated until each one counts.
+"""A session: flies runs in the simulator and repeats each run until it counts.
 
-It starts one ROS graph (simulator, expert, supervisor, and when asked learner, recorder, rosbag) on a
-ROS master and ports of its own, watches it, and starts it again when the simulator fails: that run
-is flown again with the same seed. The same command continues a session that was cut off.
+The session starts one ROS graph (simulator, expert, supervisor; optionally learner, recorder, rosbag) with
+its own ROS master and ports, and monitors it. When the simulator fails, the session restarts the graph and
+flies that run again with the same seed. The same command resumes an interrupted session.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ from nav_pkg.sim.graph import Graph
 FAILURES_IN_A_ROW = 10
 FAILURES_AT_START = 3
 START_LIMIT = 180.0
-"""Wall seconds until the first frame of a graph."""
+"""Wall seconds from the start of a graph to its first frame."""
 STALL_LIMIT = 90.0
-"""Wall seconds without a new frame (or, at the end of a run, without its commit)."""
+"""Wall seconds without a new frame after which the graph counts as stalled."""
 LEARN_LIMIT = 900.0
-"""Wall seconds for a frame that is learned from: gradient steps of a large net, importance over a buffer."""
+"""Wall seconds for a frame when the learner trains: gradient steps of a large network, importance over a
+replay buffer."""
 COMMIT_LIMIT = 330.0
+"""Wall seconds at the end of a run for the commit of its recording; the supervisor itself waits 300 s."""
 
 
 class Session:
@@ -51,8 +53,8 @@ class Session:
 
     Args:
         args: the settings of run_script.py.
-        learner_flags: those of main.py.
-        check_only: check all flags and touch no folder; such a session does not fly.
+        learner_flags: the flags of main.py.
+        check_only: only check all flags and leave all folders untouched; such a session cannot fly.
     """
 
     def __init__(self, args: SessionConfig, learner_flags: List[str], check_only: bool = False):
@@ -66,7 +68,7 @@ class Session:
         self.learner_flags = self._learner(learner_flags)
         if check_only:
             return
-        # All flags are good: from here on folders are locked, made and, when asked for, deleted.
+        # All flags are valid: the code below locks, creates and, with --owr, deletes folders.
         if self.args.learns and self.args.shard:
             raise UsageError(f"--shard {self.args.shard}: a learner needs its runs in order: leave it out")
         learned = self._learned if self.args.learns else None
@@ -77,12 +79,12 @@ class Session:
             own_name = args.log_tag == SCRATCH_TAG and args.data_location in (None, SCRATCH_TAG)
             self.folders.begin_anew(dataset_too=args.owr or own_name)
         self.log = self.folders.open()
-        # The nodes read a copy: the file may change or go while the session lasts, or before it is continued.
+        # The nodes read a copy: the file may change or vanish during the session or before it is resumed.
         self._world = plan_files.keep(args.world, self.folder)
         self.bar = tqdm(disable=True)
 
     def _learner(self, given: List[str]) -> List[str]:
-        """The learner node's flags; empty when no learner is needed."""
+        """The flags of the learner node; empty when no learner is needed."""
         s, checkpoint = self.schedule, self.args.checkpoint_path
         alone = any(s.is_evaluation(run) for run in range(s.runs))
         extra = [word for word in given if word not in ("--online", "--no_training")]
@@ -112,7 +114,7 @@ class Session:
         return words
 
     def _check_learner(self, words: List[str]) -> None:
-        """Refuse a missing checkpoint, or one that the flags contradict, before anything is made."""
+        """Reject a missing checkpoint, or one that contradicts the flags, before any folder is created."""
         given = learner.given(words)
         where = None if self._anew else self.folder
         prechecks.flight(given, self.args.checkpoint_path, self.args, where)
@@ -142,7 +144,7 @@ class Session:
             )
 
     def _keep_checkpoint(self) -> None:
-        """Refuse to empty the folder that the checkpoint lies in."""
+        """Raise UsageError if the log folder to be emptied contains the checkpoint."""
         if self.args.checkpoint_path:
             file = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
             if file.parent == self.folder.resolve():
@@ -163,22 +165,29 @@ class Session:
     # Folders and configuration.
 
     def _configuration(self) -> Dict[str, Any]:
-        """What must be the same for a session to be continued. More runs may be asked for."""
+        """Values that must be equal to resume a session. The number of runs may grow."""
         skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator", "listen"]
-        if not self.args.final_evaluation_runs:  # with them, the number decides which run is one
+        if not self.args.final_evaluation_runs:  # else it decides which runs are evaluations
             skip.append("number_of_runs")
         made = {key: value for key, value in vars(self.args).items() if key not in skip}
         made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
         made["world"] = plan_files.described(self.args.world)
         text = json.dumps(made)
-        # A cluster job's own folder has another name each time that it is tried.
+        # HTCondor gives each try of a job another scratch folder.
         scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
         return json.loads(text.replace(json.dumps(scratch)[1:-1], "_CONDOR_SCRATCH_DIR") if scratch else text)
 
     # Flying.
 
     def fly(self) -> int:
-        """Fly until every run is flown; returns the exit code."""
+        """Fly until all runs are finished.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            SimulatorError: the simulator failed too often in a row.
+        """
         numbers = self.schedule.numbers()
         done = self._finished()
         self.bar = flight_progress.bar(len(numbers), len(done), self.args.log_tag)
@@ -197,7 +206,7 @@ class Session:
             failures = 1 if flown else failures + 1
             attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
             self._print(f"simulator failure {attempt}: {reason}; flying that run again")
-            # Without a single frame, the same line thrice in a row is the machine, not chance.
+            # The same error three times in a row, each without a frame: the machine is at fault.
             starts = [] if self.log.state() else [*starts, reason]
             same = starts[-FAILURES_AT_START:] == [reason] * FAILURES_AT_START
             if failures >= FAILURES_IN_A_ROW or same:
@@ -239,7 +248,7 @@ class Session:
         }
 
     def _bag(self, first_run: int) -> Path:
-        """A bag file that does not exist yet: one a graph."""
+        """The path of a new bag file; each graph writes its own."""
         (self.folder / "bags").mkdir(exist_ok=True)
         attempt = 0
         while True:
@@ -249,7 +258,11 @@ class Session:
             attempt += 1
 
     def _fly_graph(self, first_run: int, shown: set) -> str:
-        """One graph, from its start to its end; why it failed, or an empty string."""
+        """Run one graph until it ends.
+
+        Returns:
+            Why it failed; empty when all runs are finished.
+        """
         before = len(self.log.runs())
         self.log.state_file.unlink(missing_ok=True)
         shared = self.args.shared_master
@@ -279,14 +292,18 @@ class Session:
         return reason
 
     def _watch(self, graph: Graph, shown: set) -> str:
-        """Until the graph ends (empty string) or stands still (why)."""
+        """Monitor the graph until it ends or stalls.
+
+        Returns:
+            Why it stalled; empty when the graph ended.
+        """
         begin = moved = time.monotonic()
         suspension = SuspensionWatch()
         last: Any = None
         size = -1
         while graph.running:
             time.sleep(0.1)
-            if self.log.size() != size:  # the whole log is read only when a run has been added
+            if self.log.size() != size:  # read the log only when it has grown
                 size = self.log.size()
                 self._show(shown)
             state, now = self.log.state(), time.monotonic()
@@ -308,7 +325,7 @@ class Session:
         return ""
 
     def _mark_aborted(self, before: int, first_run: int) -> None:
-        """The operator stopped us: the open run is aborted, if the supervisor did not say so itself."""
+        """Log the open run as aborted by the operator, unless the supervisor has already logged it."""
         logged = {run["run"] for run in self.log.runs()[before:]}
         state = self.log.state() or {"run": first_run, "state": "starting"}
         if state["state"] != "ended" and state["run"] not in logged:

@@ -1,4 +1,4 @@
-"""Running other commands as steps of a longer one: seen, timed, and stopped by their own message."""
+"""Run other commands as steps of a longer command: pass their output through, time them, report errors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from nav_pkg.core import NavError
 from nav_pkg.flight.runlog import RunLog
 
 POLL = 0.25
-"""Seconds between two looks at a step."""
+"""Seconds between two polls of a step."""
 
 
 class StepFailed(NavError):
-    """A step ended with an error; carries the step's own exit code."""
+    """A step failed; `code` is the exit code of the step."""
 
     def __init__(self, text: str, code: int):
         super().__init__(text)
@@ -34,16 +34,16 @@ class StepFailed(NavError):
 
 
 class Pace:
-    """How fast a session simulates, from the heartbeat that its supervisor writes.
+    """Simulation speed of a session, from the heartbeat that its supervisor writes.
 
-    Only time within a run counts: from the first beat of a run to its last.
+    Only time within runs counts: from the first heartbeat of a run to its last.
 
     Args:
         folder: the session's log folder.
 
     Attributes:
-        simulated: seconds of simulated time seen.
-        wall: wall seconds that these took.
+        simulated: simulated seconds observed.
+        wall: wall seconds for them.
     """
 
     def __init__(self, folder: Path):
@@ -52,7 +52,7 @@ class Pace:
         self.simulated = self.wall = 0.0
 
     def look(self) -> None:
-        """Take the newest heartbeat."""
+        """Read the newest heartbeat."""
         if not self._folder.is_dir():
             return
         state = RunLog(self._folder).state()
@@ -69,25 +69,25 @@ class Pace:
 
 
 def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) -> float:
-    """Run a command to its end; what it prints, progress bars too, is passed through.
+    """Run a command to its end and pass its output through, including progress bars.
 
     Args:
-        command: with its arguments.
-        title: names the step in an error.
-        pace: looked at while the command runs.
+        command: program and arguments.
+        title: name of the step in error messages.
+        pace: updated while the command runs.
 
     Returns:
         Wall seconds.
 
     Raises:
-        StepFailed: the command ended with another code than 0; the text is its own last line.
-        KeyboardInterrupt: Ctrl-C; the command has ended by then.
+        StepFailed: the exit code is not 0; the text is the last `error:` line, else the last line of stderr.
+        KeyboardInterrupt: Ctrl-C; the command has already ended.
     """
     begin = time.monotonic()
     tail = _Tail()
     sys.stdout.flush()
     with tail.stream() as stderr:
-        stop_with_us = dying_with_parent(signal.SIGTERM)  # it saves what it has
+        stop_with_us = dying_with_parent(signal.SIGTERM)  # on SIGTERM the command saves its state
         process = subprocess.Popen(list(command), stderr=stderr, preexec_fn=stop_with_us)
     try:
         while process.poll() is None:
@@ -106,7 +106,7 @@ def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) ->
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Wait for a command that was interrupted along with us; ask it once more, then kill it."""
+    """Wait for a command that received our Ctrl-C too; then send SIGTERM, then SIGKILL."""
     for ask, limit in ((None, 1.0), (signal.SIGTERM, 60.0), (signal.SIGKILL, 10.0)):
         if ask is not None:
             process.send_signal(ask)
@@ -116,9 +116,9 @@ def _end(process: subprocess.Popen) -> None:
 
 
 class _Tail:
-    """Passes a child's stderr on to ours and keeps its last lines.
+    """Forwards a child's stderr to ours and keeps its last lines.
 
-    Where ours is a terminal, so is the child's, or its progress bars would not show.
+    If our stderr is a terminal, the child gets a pseudo-terminal: else it would show no progress bars.
     """
 
     def __init__(self) -> None:
@@ -127,13 +127,13 @@ class _Tail:
 
     @contextlib.contextmanager
     def stream(self):
-        """The descriptor to give to the child."""
+        """Yield the file descriptor for the child's stderr."""
         if sys.stderr.isatty():
             ours, theirs = pty.openpty()
             with contextlib.suppress(OSError):
                 size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
                 fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
-                # The copy goes to a terminal that makes line ends itself.
+                # The real terminal already translates line ends.
                 modes = termios.tcgetattr(theirs)
                 modes[1] &= ~termios.OPOST
                 termios.tcsetattr(theirs, termios.TCSANOW, modes)
@@ -151,7 +151,7 @@ class _Tail:
             while True:
                 try:
                     data = source.read(4096)
-                except OSError:  # a terminal whose other side is closed
+                except OSError:  # the child closed its end of the pseudo-terminal
                     break
                 if not data:
                     break
@@ -162,7 +162,7 @@ class _Tail:
                 sys.stderr.flush()
 
     def close(self) -> None:
-        """Wait until all that was said is passed on."""
+        """Wait until all output has been forwarded."""
         if self._thread is not None:
             self._thread.join(timeout=5)
 

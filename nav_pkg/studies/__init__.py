@@ -1,1 +1,1 @@
-"""Sessions and trainings combined: evaluation, DAgger, the demo, and studies over grids and seeds."""
+"""Combinations of sessions and trainings: evaluation, DAgger, the demo, and studies over grids and seeds."""

@@ -1,4 +1,4 @@
-"""Which of the networks that other studies trained are flown."""
+"""Select the networks that a study flies from the trainings of other studies."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from nav_pkg.report.curves import read_results
 from nav_pkg.studies.study import Cell
 
 Trained = Tuple[str, Path, str, Cell]
-"""Name of the study, log folder, log tag and cell of a training."""
+"""A training: name of its study, log folder, log tag, cell."""
 
 
 def chosen(trained: Sequence[Trained], count: int) -> Dict[str, Dict[str, Any]]:
-    """Choose networks that are spread evenly over validation accuracy, the worst and the best among them.
+    """Choose networks spread evenly over validation accuracy, including the worst and the best.
 
     Args:
-        trained: trainings that are done.
-        count: how many to choose; all where there are fewer.
+        trained: the finished trainings.
+        count: number of networks to choose; if fewer exist, all are chosen.
 
     Returns:
-        Flags that fly each, by its label, from the worst to the best.
+        By label, the flags that select the checkpoint, from the worst to the best network.
 
     Raises:
-        DataError: none is done.
+        DataError: no training is done.
     """
     known: List[Tuple[float, str, str]] = []
     for study, folder, tag, cell in trained:

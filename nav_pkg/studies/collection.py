@@ -1,4 +1,4 @@
-"""The report of a study of collections: outcomes, frames, what the labels are made of."""
+"""The report of a study of collections: outcomes, frames, distribution of the labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def fill_collection(folder: StudyFolder, document: Document) -> None:
-    """Add what was recorded."""
+    """Add the recorded sessions to the report."""
     rows: List[Dict[str, Any]] = []
     for cell in folder.cells:
         log = folder.log(cell)

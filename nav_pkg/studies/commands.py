@@ -1,4 +1,4 @@
-"""The commands that cells run: when one is done, and how far it is."""
+"""The commands that cells run, with their completion test and their progress."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Flags = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Command:
-    """A command of scripts/ that a cell can be.
+    """A script of scripts/ that a cell can run.
 
     Attributes:
-        done: whether a log folder holds its whole result, given the cell's flags.
-        progress: how far it is, in words.
-        alone: it measures time, so nothing runs beside it.
+        done: returns whether a log folder holds the complete result, given the cell's flags.
+        progress: returns the progress of a log folder as text.
+        alone: the command measures time, so cells must not run in parallel.
     """
 
     done: Callable[[Path, Flags], bool]

@@ -1,8 +1,9 @@
-"""DAgger: dataset aggregation (Ross, Gordon and Bagnell 2011): fly, add what was flown into, learn again.
+"""DAgger: dataset aggregation (Ross, Gordon and Bagnell 2011): fly, add the flights to the dataset, retrain.
 
-Each round flies with expert and net mixed, adds these flights with the expert's labels to the dataset,
-trains the net on all of it, and flies it alone. Every step is an ordinary command, printed before it runs,
-in a folder of its round; the same command goes on where it was cut off.
+Each round flies with a mix of expert and network, adds these flights with the expert's labels to the dataset,
+trains the network on the whole dataset, and flies the network without the expert. Every step is an ordinary
+command. It is printed before it runs and uses a folder of its round. The same command resumes interrupted
+rounds.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ STATE = "dagger.json"
 OURS = ("log_tag", "number_of_runs", "owr", "create_dataset", "data_location", "alpha", "alpha_schedule")
 OURS += ("alpha_end", "alpha_runs", "alpha_decay", "evaluation", "evaluate_every", "final_evaluation_runs")
 OURS += ("no_training", "checkpoint_path", "random_seed", "summary_dir", "data_root", "auto_go")
-"""Flags of run_script that the rounds decide, or that have a flag of the same name here."""
+"""Flags of run_script.py that the rounds set, or that dagger.py has under the same name."""
 
 
 def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[str]]:
-    """Parse our flags, and tell whose the others are.
+    """Parse our flags and assign the other ones to run_script.py and main.py.
 
     Returns:
-        Our flags, the words for run_script.py, and those for main.py.
+        Our flags, the words for run_script.py, and the words for main.py.
 
     Raises:
-        UsageError: a flag that nobody knows, or that the rounds decide.
+        UsageError: a flag is unknown, or the rounds set it.
     """
     own = make_dagger_parser()
     parsed, rest = own.parse_known_args(sys.argv[1:] if argv is None else argv)
@@ -72,7 +73,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
         if flag not in known:
             hint = nearest_name(flag, known)
             raise UsageError(f"dagger.py: unknown flag {flag!r}{hint if 'did you mean' in hint else ''}")
-    # the speeds are the expert's as well as the net's
+    # the speeds apply to both expert and network
     for key in ("speed", "turn_speed"):
         if f"--{key}" in words:
             training += [f"--{key}", str(getattr(flight, key))]
@@ -81,7 +82,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
 
 
 class Rounds:
-    """The rounds of a command line.
+    """All rounds of a command line.
 
     Args:
         args: our flags.
@@ -89,8 +90,8 @@ class Rounds:
         training: words for main.py.
 
     Raises:
-        UsageError: flags that one of the commands would refuse, or other rounds in the folder.
-        DataError: dataset or checkpoint are missing.
+        UsageError: one of the commands would reject the flags.
+        DataError: the dataset or the checkpoint is missing, or the dataset has no validation runs.
     """
 
     def __init__(self, args: DaggerConfig, flight: List[str], training: List[str]):
@@ -109,7 +110,7 @@ class Rounds:
         prechecks.checkpoint(args.checkpoint_path, args.summary_dir)
         self.net: List[List[str]] = []
         self.own: List[str] = []
-        # what any of the commands would refuse is refused before the first one
+        # check the flags of all commands before the first command runs
         own, _ = arguments.split(self.collect(1)[2:])
         arguments.schedule(own)
         arguments.check_simulator(own)
@@ -120,7 +121,7 @@ class Rounds:
 
         loaded = checkpoint_file.load(args.checkpoint_path, args.summary_dir, given.get("network"))
         self.net = described_words(loaded)
-        # a network of the user's own has to be given wherever it flies
+        # every flight needs --network for a network from the user's own file
         self.own = self.net[0] if nets.code_of(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
@@ -138,19 +139,19 @@ class Rounds:
         return f"{self.args.log_tag}/round_{number}/{step}"
 
     def alpha(self, number: int) -> float:
-        """Probability that the expert flies, per frame of a round (from 1)."""
+        """Probability per frame that the expert flies in a round; rounds count from 1."""
         return self.args.alpha * self.args.alpha_decay ** (number - 1)
 
     def first_net(self, number: int) -> str:
-        """The checkpoint that a round's training begins with."""
+        """The checkpoint from which a round's training starts."""
         return str(self.args.checkpoint_path) if self.args.from_start else self.flown_net(number)
 
     def flown_net(self, number: int) -> str:
-        """The net that flies in a round: the last one's."""
+        """The network that flies in a round: the one of the round before, or the given checkpoint."""
         return self._tag(number - 1, "train") if number > 1 else str(self.args.checkpoint_path)
 
     def collect(self, number: int) -> List[str]:
-        """Expert and net fly together, and are recorded."""
+        """The command that records flights with a mix of expert and network."""
         a = self.args
         return [
             *self._script("run_script.py"),
@@ -167,7 +168,7 @@ class Rounds:
         return [] if "--start" in self.flight else ["--start", "route"]
 
     def merge(self, number: int) -> List[str]:
-        """What has been flown so far becomes part of the training set."""
+        """The command that merges the recordings of all rounds so far with the dataset."""
         added = [self._tag(i, "collected") for i in range(1, number + 1)]
         return [
             *self._script("dataset.py"),
@@ -176,7 +177,7 @@ class Rounds:
         ]
 
     def train(self, number: int) -> List[str]:
-        """The net learns from all of it."""
+        """The command that trains the network on the merged dataset."""
         a = self.args
         given = {word.split("=")[0] for word in self.training}
         net = [word for words in self.net if words[0] not in given for word in words]
@@ -190,7 +191,7 @@ class Rounds:
         ]
 
     def evaluate(self, number: int) -> List[str]:
-        """The net flies alone, from the same places in every round."""
+        """The command that flies the network without the expert, from the same poses in every round."""
         a = self.args
         return [
             *self._script("run_script.py"),
@@ -202,7 +203,7 @@ class Rounds:
     # Running them.
 
     def run(self) -> None:
-        """Run all rounds; steps that are done are skipped."""
+        """Run all rounds; skip finished steps."""
         lock = lock_beside(self.folder)
         if lock is None:
             raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
@@ -229,10 +230,10 @@ class Rounds:
         )
 
     def open(self) -> None:
-        """Begin, or resume the same rounds.
+        """Create the folder, or resume the same rounds.
 
         Raises:
-            UsageError: the folder holds something else.
+            UsageError: the folder holds other rounds or other files.
         """
         file = self.folder / STATE
         if self.args.owr and file.exists():
@@ -261,7 +262,7 @@ class Rounds:
                 was = before.get(key)
                 same = was == value
                 if key in ("flight", "training") and isinstance(was, list):
-                    same = by_flag(map(str, was)) == by_flag(value)  # the order of flags means nothing
+                    same = by_flag(map(str, was)) == by_flag(value)  # ignore the order of flags
                 if not same:
                     raise UsageError(
                         f"{self.folder}: was begun with --{key} {before.get(key)!r}, not {value!r}: give "

@@ -1,4 +1,4 @@
-"""How the datasets that studies name are made where they are missing."""
+"""Make the missing datasets that studies name."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from nav_pkg.studies.runner import StudyFolder
 
 EXPERT = "esatv3_expert"
 LAPS = 12
-"""Laps of the expert at least: two of them to validate and to test, about 24,000 frames to train on."""
+"""Least number of expert laps: one to validate, one to test, and about 24,000 frames to train on."""
 FRAMES_A_LAP = 2400
 COLLECTION = 6 * 3600.0
-"""Seconds that another study may take to make a dataset."""
+"""Seconds to wait while another study makes datasets."""
 RECORDED = "studies/recorded"
-"""Where the flights lie that a study's datasets are made of."""
+"""Folder of the recordings from which a study's datasets are made, below the folder of all datasets."""
 _SUBSET = re.compile(EXPERT + r"_(\d+)(K?)\Z")
 
 Command = List[str]
@@ -32,7 +32,7 @@ Command = List[str]
 
 
 def frames_of(name: str) -> int:
-    """Frames to train on of a subset, by its name; 0 for any other dataset."""
+    """Number of training frames of a subset, from its name; 0 for any other dataset."""
     subset = _SUBSET.fullmatch(name)
     if not subset:
         return 0
@@ -45,12 +45,12 @@ def recipe(name: str, there: bool, most: int = 0) -> Optional[List[Command]]:
     """The commands that make a dataset.
 
     Args:
-        name: of the dataset.
-        there: `esatv3_expert` exists, of which the smaller ones are subsets.
-        most: frames to train on that it has to have where it is collected.
+        name: name of the dataset.
+        there: whether `esatv3_expert` exists, of which the smaller datasets are subsets.
+        most: number of training frames that `esatv3_expert` must have if it is collected.
 
     Returns:
-        None for a dataset that only its user knows how to make.
+        The commands; None if no recipe for the dataset exists.
     """
     if name == "smoke":
         flags = "--number_of_runs 4 --max_duration 15 --width 160 --height 120 --random_seed 512"
@@ -77,15 +77,15 @@ def _collected(name: str, flags: str, cleaning: str) -> List[Command]:
 
 
 def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
-    """Make the datasets that a study trains on, where they are missing and can be made.
+    """Make the missing datasets of a study's trainings, as far as recipes for them exist.
 
     Args:
-        folder: of the study.
+        folder: folder of the study.
         root: the folder of all datasets.
         summary: the folder of all logs.
 
     Raises:
-        DataError: a command of its making fails.
+        DataError: a command of the recipe fails.
     """
     wanted = [cell.flags.get("dataset") for cell in folder.cells if cell.command == "main.py"]
     names = list(dict.fromkeys(name for name in wanted if isinstance(name, str)))
@@ -115,10 +115,13 @@ def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
 
 
 def _wait_for(folder: Path) -> int:
-    """Wait for the lock of a folder, which another study may hold while it makes datasets.
+    """Lock a folder; wait while another study holds the lock to make datasets.
+
+    Returns:
+        The lock.
 
     Raises:
-        DataError: they hold it for longer than a large collection takes.
+        DataError: the lock was not released within COLLECTION seconds.
     """
     deadline = time.monotonic() + COLLECTION
     while True:

@@ -1,7 +1,7 @@
-"""The demo: the whole path in one go: collect, clean, train, fly, report.
+"""The demo: the whole pipeline with one command: collect, clean, train, fly, report.
 
-Runs the ordinary commands as a user would, each printed before it runs, and ends with a page. All
-that it makes lies in one folder, which it may delete and make again.
+The demo runs the ordinary commands, prints each before it runs, and ends with a report page. It writes to one
+folder, where the next demo deletes its files.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from nav_pkg.session.steps import Pace, run_step
 
 MARKER = "demo.json"
 OURS = ("data", "log", "report", "report.html", MARKER)
-"""What the output folder holds; nothing else in it is ever deleted."""
+"""Entries of the output folder; the demo deletes nothing else in it."""
 
 EXPERT, NOISY, CLEAN, TRAINING, FLIGHTS = "collect/expert", "collect/noisy", "clean", "train", "fly"
 
 NOISE = {"--noise": "ou", "--ou_theta": 0.1, "--sigma_y": 0.04, "--sigma_yaw": 0.1}
-"""Ornstein-Uhlenbeck noise on the executed command of the noisy laps: 0.09 m/s and 0.23 rad/s rms."""
+"""Ornstein-Uhlenbeck noise added to the executed command in the noisy laps: 0.09 m/s and 0.23 rad/s rms."""
 
 UNDISTURBED = 1
-"""Laps without noise; the first one, which is timed."""
+"""Number of laps without noise: the first lap, which is timed."""
 
 LEAST_RUNS = 3
-"""Laps without which nothing can be learned: one each to train, validate and test."""
+"""Least number of laps: one each to train, validate and test."""
 
 
 def parser() -> Parser:
-    """The flags."""
+    """Make the parser of demo.py's flags."""
     p = Parser(
         prog="demo.py",
         description="Collect laps with the expert, clean, train, fly what was learned, and write a page.",
@@ -67,7 +67,7 @@ def parser() -> Parser:
 
 
 class Demo:
-    """One demo: the commands, in order, and what was seen of them.
+    """A demo: its commands, in order, and their measured times.
 
     Args:
         args: the parsed flags.
@@ -108,7 +108,7 @@ class Demo:
         )
 
     def collect(self, tag: str, runs: int) -> List[str]:
-        """The expert flies laps from poses along the route, and is recorded."""
+        """The command that records laps of the expert from poses along the route."""
         noise = [str(word) for pair in NOISE.items() for word in pair] if tag == NOISY else []
         seed = self.args.seed + (1 if tag == NOISY else 0)
         return [
@@ -118,7 +118,7 @@ class Demo:
         ]
 
     def clean(self) -> List[str]:
-        """The good laps of both collections become one dataset; one is for validation, one for test."""
+        """The command that makes one dataset of the good laps, with one lap to validate and one to test."""
         return [
             *self._script("clean_dataset.py"),
             *("--startswith", "collect/", "--destination", CLEAN, "--val_len", "1", "--test_len", "1"),
@@ -126,7 +126,7 @@ class Demo:
         ]
 
     def train(self) -> List[str]:
-        """The network learns the expert's turns, in three classes."""
+        """The command that trains the network on the expert's turns, as three classes."""
         a = self.args
         return [
             *self._script("main.py"),
@@ -139,7 +139,7 @@ class Demo:
         ]
 
     def fly(self) -> List[str]:
-        """The network flies alone from places along the route; recorded, to be looked at."""
+        """The command that records flights of the network, without the expert, from poses along the route."""
         a = self.args
         return [
             *self._script("run_script.py"),
@@ -149,15 +149,15 @@ class Demo:
         ]
 
     def check(self) -> None:
-        """Refuse what a step would refuse, before an earlier demo is deleted or an hour is spent.
+        """Check the flags of all commands before an earlier demo is deleted or the first command runs.
 
         Raises:
-            UsageError: a value that one of the commands does not take.
+            UsageError: one of the commands would reject a value.
         """
         prechecks.network(self.args.network)
         for command in (self.collect(NOISY, self.args.runs), self.fly()):
             own, _ = arguments.split(command[2:])
-            if own.alpha == 1:  # the checkpoint that flies is still to be made
+            if own.alpha == 1:  # the other session's checkpoint does not exist yet
                 arguments.schedule(own)
                 arguments.check_simulator(own)
         learner.parse(self.train()[2:])
@@ -168,7 +168,11 @@ class Demo:
     # Running them.
 
     def run(self) -> Path:
-        """Do it all; gives the path of the page."""
+        """Run the whole demo.
+
+        Returns:
+            The path of the report page.
+        """
         self.check()
         try:
             lock = lock_beside(self.folder)
@@ -208,7 +212,7 @@ class Demo:
         atomic_write(self.folder / MARKER, to_json(json.loads(json.dumps(record, default=str))), "--output")
 
     def _collect_all(self) -> None:
-        """Collect as many laps as were asked for, or as fit the time: the first one tells."""
+        """Collect the requested laps, or fewer if the time of the first lap shows that they take too long."""
         begin, limit = time.monotonic(), 60 * self.args.time_limit
         first = self._step("collect: a lap of the expert", self.collect(EXPERT, 1), tag=EXPERT)
         lap, start = first["watched"] or first["wall"], max(0.0, first["wall"] - first["watched"])
@@ -268,11 +272,11 @@ class Demo:
 
 
 def begin_anew(folder: Path) -> None:
-    """Make the output folder, without what an earlier demo left in it.
+    """Create the output folder and delete the output of an earlier demo.
 
     Raises:
-        UsageError: it holds things but no demo's marker: somebody else's folder.
-        DataError: the file system refuses.
+        UsageError: the folder holds files but no marker, so a demo did not make it.
+        DataError: the file system reports an error.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder} is a file; give a folder")

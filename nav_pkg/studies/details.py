@@ -1,4 +1,4 @@
-"""The report of a study of networks' details."""
+"""The report of a study that measures networks (network_details.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nav_pkg.studies.runner import DONE, StudyFolder
 
 
 def fill_details(folder: StudyFolder, document: Document) -> None:
-    """Add what was measured."""
+    """Add the measurements to the report."""
     found: List[Mapping[str, Any]] = []
     for cell in folder.cells:
         if folder.state(cell).state == DONE:

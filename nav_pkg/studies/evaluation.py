@@ -1,8 +1,8 @@
 """Evaluation: flies checkpoints under all combinations of conditions and reports how well they fly.
 
-Every run starts from a seeded pose along the route, and the net flies alone. The flights are
-recorded; what is measured of them goes to evaluation.json, evaluation.csv and evaluation.html in
-the log folder. The same command continues an evaluation that was cut off.
+Every run starts from a seeded pose along the route, and the network flies without the expert. The flights are
+recorded. Their measures go to evaluation.json, evaluation.csv and evaluation.html in the log folder. The same
+command resumes an interrupted evaluation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from nav_pkg.world import load_plan
 from nav_pkg.world.plan_file import absolute
 
 OURS = (CONFIGURATION, report.RESULT, report.TABLE, report.PAGE, "evaluation")
-"""What an evaluation writes beside the folders of its conditions."""
+"""Entries that an evaluation writes next to the folders of its conditions."""
 
 FREE = ("number_of_runs", "shards", "keep_images")
-"""What may differ when an evaluation is continued: no run depends on it."""
+"""Keys that may differ when an evaluation is resumed, because no run depends on them."""
 
 SET_HERE = {
     "-w": "--worlds",
@@ -59,16 +59,19 @@ SET_HERE = {
     "--no_training": "",
     "--shard": "",
 }
-"""Flags of run_script.py and main.py that this command sets itself, and its own ones for them."""
+"""Flags of run_script.py and main.py that this command sets, with its own flag to use instead."""
 
 
 def split(argv: Optional[Sequence[str]]) -> Tuple[EvaluationConfig, List[str]]:
-    """Parse our flags; the rest are those of run_script.py and main.py, which check them themselves.
+    """Parse our flags; run_script.py and main.py check the remaining ones with their own parsers.
+
+    Returns:
+        Our flags, and the words for run_script.py and main.py.
 
     Raises:
-        UsageError: a bad value, or a flag that this command sets itself.
+        UsageError: a value is bad, a flag is unknown, or this command sets the flag itself.
     """
-    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's own
+    argv = [a for a in (sys.argv[1:] if argv is None else argv) if ":=" not in a]  # roslaunch's
     own = make_evaluation_parser()
     parsed, rest = own.parse_known_args(argv)
     args = from_values(
@@ -96,7 +99,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[EvaluationConfig, List[str]]:
 
 
 class EvaluationRunner:
-    """An evaluation from its flags to its report. Nothing is made before all flags are checked."""
+    """An evaluation from its flags to its report. It checks all flags before it writes any file."""
 
     def __init__(self, args: EvaluationConfig, rest: List[str]):
         self.args, self.rest = args, rest
@@ -109,13 +112,13 @@ class EvaluationRunner:
             line, learner = arguments.split(self._arguments(condition, 1, 1))
             if condition.label in checked:
                 arguments.schedule(line)
-            else:  # the checkpoint and the simulator, too
+            else:  # check the checkpoint and the simulator too
                 session.Session(line, learner, check_only=True)
                 self._check_camera(condition.label, line)
             checked.add(condition.label)
 
     def _check_names(self) -> None:
-        """Refuse checkpoints, networks, worlds and robots that are not there, before torch's slow import."""
+        """Reject missing checkpoints, networks, worlds and robots before the slow import of torch."""
         prechecks.network(self.args.network)
         for given in self.args.checkpoint_path:
             prechecks.checkpoint(given, self.args.summary_dir)
@@ -139,7 +142,7 @@ class EvaluationRunner:
             file = checkpoint_file.locate(given, args.summary_dir).resolve()
             self._paths[label] = file
             offline, updates = report.offline_scores(file.parent), None
-            if isinstance(loaded, exported.Description):  # its camera is checked by the session
+            if isinstance(loaded, exported.Description):  # the session checks its camera
                 own = file.parent / checkpoint_file.MODEL_FILE
                 if not own.is_file() or file_sha256(own).hex() != loaded.checkpoint:
                     offline = None
@@ -179,12 +182,12 @@ class EvaluationRunner:
             made["plans"] = plans
         many = len(checkpoints) * len(made["worlds"]) * len(made["directions"])
         many *= len(made["control_delays"]) * len(made["perturbations"])
-        # Where conditions alone keep all simulators busy, each is flown by one.
+        # If the number of conditions is a multiple of --jobs, one simulator flies each condition.
         made["shards"] = 1 if many % args.jobs == 0 else min(args.jobs, args.number_of_runs)
         return json.loads(json.dumps(made))
 
     def _check_camera(self, label: str, line: Any) -> None:
-        """A net sees in flight through the camera that it was trained with."""
+        """Raise UsageError if the camera size differs from that of the network's training data."""
         camera = self._cameras.get(label)
         if camera and list(camera) != [line.width, line.height]:
             raise UsageError(
@@ -194,7 +197,7 @@ class EvaluationRunner:
             )
 
     def _arguments(self, condition: Condition, k: int, n: int) -> List[str]:
-        """The flags of run_script for a shard of a condition."""
+        """The flags of run_script.py for shard `k` of `n` of a condition."""
         from nav_pkg.learn import exported
 
         args = self.args
@@ -221,7 +224,7 @@ class EvaluationRunner:
             "trust_torchscript": args.trust_torchscript and exported.needs_trust(checkpoint),
             "network": args.network or None,
             "reverse": condition.direction == "reverse",
-            # flown without mixing and noise: only where neither was asked for
+            # turns off mixing and noise, so give it only if the flags request neither
             "evaluation": not args.alpha and "--noise" not in self.rest,
         }
         return [*to_argv(values), *self.rest]
@@ -229,10 +232,11 @@ class EvaluationRunner:
     # The folder.
 
     def open(self) -> None:
-        """Lock the folder; begin, begin anew, or continue.
+        """Lock the folder; then start, start over, or resume.
 
         Raises:
-            UsageError: it is in use, or holds something else.
+            UsageError: the folder is in use, or holds another evaluation or other files.
+            DataError: the folder cannot be written.
         """
         try:
             self._lock = files.lock_beside(self.folder)
@@ -264,11 +268,11 @@ class EvaluationRunner:
             raise DataError(f"{self.folder}: {error.strerror}; choose another --summary_dir") from None
         files.sweep(self.folder)
         files.atomic_write(file, files.to_json(self.evaluation.configuration), "--summary_dir")
-        # Sessions and the page read a copy: the file may change or go before the evaluation is done.
+        # Sessions and the page read a copy: the file may change or vanish before the evaluation is done.
         self._worlds = {name: plan_files.keep(world, self.folder) for name, world in self._worlds.items()}
 
     def _begin_anew(self) -> None:
-        """Delete what an evaluation made here, and nothing else."""
+        """Delete the files of the earlier evaluation, and nothing else."""
         before = Evaluation(self.folder)
         for name in (*{condition.label for condition in before.conditions}, *OURS[::-1]):
             entry = self.folder / name
@@ -299,7 +303,7 @@ class EvaluationRunner:
     # Flying and reporting.
 
     def fly(self) -> None:
-        """Fly what is not flown yet."""
+        """Fly all runs that are not finished."""
         evaluation, shards = self.evaluation, self.evaluation.configuration["shards"]
         jobs = []
         for condition in evaluation.conditions:
@@ -320,19 +324,19 @@ class EvaluationRunner:
             self._signs.end()
 
     def _watch(self, running: Sequence[Job]) -> None:
-        """Take in finished runs, and show how far those are that fly."""
+        """Process finished runs, and show the progress of the running sessions."""
         self._look()
         states = {}
         for job in running:
             log = job.output.with_suffix("")
             state = RunLog(log).state() if log.is_dir() else None
-            # one of a session that was cut off earlier says nothing of this one
+            # ignore the heartbeat of an earlier, interrupted session
             fresh = state is not None and state.get("wall", 0) >= self._begun
             states[log.relative_to(self.folder).as_posix()] = state if fresh else None
         self._signs.look(states)
 
     def _look(self, quiet: bool = False) -> None:
-        """Take in the runs that have been finished since the last look."""
+        """Process the runs that finished since the last call."""
         for condition in self.evaluation.conditions:
             logs = [log / "runs.jsonl" for log, _ in self.evaluation.shards(condition)]
             size = sum(log.stat().st_size for log in logs if log.exists())
@@ -356,7 +360,7 @@ class EvaluationRunner:
                     sys.stdout.flush()
 
     def report(self) -> None:
-        """Write the result, and print its table."""
+        """Write result, table and page, and print the table."""
         from nav_pkg.report import evaluation_page
 
         made = report.result(self.evaluation)
@@ -372,6 +376,6 @@ class EvaluationRunner:
 
 
 def _labels(value: Any) -> List[str]:
-    """The labels of checkpoints or conditions, which say enough where they differ; none of anything else."""
+    """The labels in a list of checkpoints or conditions, for a short error message; else an empty list."""
     items = value if isinstance(value, list) else []
     return [str(item["label"]) for item in items if isinstance(item, dict) and "label" in item]

@@ -1,4 +1,4 @@
-"""The report of a study of flights: whole laps, imitation loss, and how they go with offline scores."""
+"""The report of a study of flights: whole laps, imitation loss, and their correlation with offline scores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row = Dict[str, Any]
 
 
 def rows_of(folder: StudyFolder) -> List[Row]:
-    """One row a cell that is done: its checkpoint's offline scores, and what its flights say together."""
+    """One row per finished cell: offline scores of its checkpoint, and measures over all its flights."""
     rows: List[Row] = []
     for cell in folder.cells:
         if folder.state(cell).state != DONE:
@@ -67,7 +67,7 @@ def correlation_interval(
     """Spearman's rank correlation and its 95 % percentile bootstrap interval over checkpoints.
 
     Returns:
-        rho, low, high; None where it is not defined.
+        rho, low, high; None if rho is not defined.
     """
     rho = rank_correlation(list(first), list(second))["rho"]
     if rho is None:
@@ -84,7 +84,7 @@ def correlation_interval(
 
 
 def fill_flights(folder: StudyFolder, document: Document) -> None:
-    """Add what the flights have shown."""
+    """Add the results of the flights to the report."""
     rows = rows_of(folder)
     document.add(Head("Answer"))
     known = [row for row in rows if row["accuracy"] is not None and row["online_loss"] is not None]
@@ -106,7 +106,7 @@ def fill_flights(folder: StudyFolder, document: Document) -> None:
 
 @style.styled
 def scatter(rows: Sequence[Row]) -> Any:
-    """Test accuracy against whole laps, and test imitation loss against that in flight, by network."""
+    """Plot whole laps over test accuracy, and imitation loss in flight over test loss, by network."""
     figure, (left, right) = style.new_figure(9.0, 4.2, ncols=2)
     colours = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PINK, style.SKY, style.INK)
     for number, network in enumerate(dict.fromkeys(row["network"] for row in rows)):

@@ -1,4 +1,4 @@
-"""Run the cells of a study on this machine, side by side as cores and memory allow."""
+"""Run the cells of a study on this machine, in parallel as far as cores and memory allow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nav_pkg.studies.runner import Runner, StudyFolder
 from nav_pkg.studies.study import Cell
 
 MEMORY_SHARE = 0.8
-"""Share of the available memory that cells may take together."""
+"""Share of the available memory that all running cells together may use."""
 
 
 def run_cells(
@@ -27,18 +27,18 @@ def run_cells(
     summary_dir: Path,
     jobs: Optional[int] = None,
 ) -> int:
-    """Run the cells that are left.
+    """Run the cells that are not done.
 
     Args:
-        folder: the study's, open.
-        cells: of the study, those to run.
-        needs: what each takes, by digest.
+        folder: folder of the study, opened.
+        cells: the cells to run.
+        needs: resource requests of the cells, by digest.
         data_root: folder of all datasets.
         summary_dir: folder of all logs.
-        jobs: cells side by side; None for as many as there are cores.
+        jobs: number of cells in parallel; None for as many as the cores allow.
 
     Returns:
-        The number of cells that failed.
+        The number of cells that failed or were stopped.
     """
     threads = max(need.threads for need in needs.values())
     jobs = jobs or max(1, len(os.sched_getaffinity(0)) // threads)

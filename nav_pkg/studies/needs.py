@@ -1,4 +1,4 @@
-"""What a cell of a study takes, and whether its flags and its input are right, before any cell runs."""
+"""Resource requests of a study's cells, and checks of their flags and inputs before any cell runs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ from nav_pkg.studies import evaluation, workload
 from nav_pkg.studies.study import Cell
 
 DETAILS_MB = 4000.0
-"""MB of memory that measuring a network takes."""
+"""Memory to measure a network, MB."""
 
 
 class Need(NamedTuple):
-    """What a cell takes: processor threads, and MB of memory."""
+    """The resource request of a cell: processor threads, and MB of memory."""
 
     threads: int
     memory: float
 
 
 def needs_of(cell: Cell, line: Sequence[str], root: Path) -> Need:
-    """What a cell takes. Its command line is parsed as its command does, and its input is looked for.
+    """Compute the resource request of a cell; check its flags with its command's parser, and its inputs.
+
+    Args:
+        cell: the cell.
+        line: its command line, without the script.
+        root: the folder of all datasets.
 
     Raises:
-        UsageError: its command refuses a flag.
-        DataError: its dataset is not there.
+        UsageError: the command would reject a flag.
+        DataError: its dataset or its checkpoint is missing.
     """
     if cell.command == "main.py":
         parsed = parse(line)

@@ -1,7 +1,7 @@
-"""The report of a study: what was run and what it showed, as Markdown, HTML and PDF.
+"""The report of a study: commands, results and cells, as Markdown, HTML and PDF.
 
-Everything follows from the log folders, in the order of the study. Two reports on the same results differ
-in the times alone.
+The report is computed from the log folders, in the order of the study. Two reports on the same results differ
+only in their times.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ FILL: Dict[str, Callable[[StudyFolder, Document], None]] = {
     "run_script.py": fill_collection,
     "network_details.py": fill_details,
 }
-"""What adds the results of a command."""
+"""By command, the function that adds its results to the report."""
 
 
 def report(folder: StudyFolder) -> Document:
-    """The report of a study at a scale.
+    """Make the report of a study at a scale.
 
     Raises:
         DataError: no cell is done.
@@ -59,7 +59,7 @@ def report(folder: StudyFolder) -> Document:
 
 
 def differences(folder: StudyFolder) -> List[str]:
-    """What this scale changes of the full study, in words."""
+    """The differences of this scale from the full study, as text."""
     study = folder.study
     if folder.scale == "full" or "full" not in study.scales or study.checkpoints:
         return []
@@ -96,12 +96,12 @@ def differences(folder: StudyFolder) -> List[str]:
 
 
 def _chosen(study: Study) -> List[str]:
-    """Flags that the grid chooses, which axes speak of."""
+    """The flags that the grid varies; the lines about its axes cover them."""
     return [key for choices in study.grid.values() for flags in choices.values() for key in flags]
 
 
 def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
-    """Which of the cells some are: the labels along one axis where these tell, else all their choices."""
+    """Describe a subset of the cells: by labels along one axis if these suffice, else by all choices."""
     groups = {cell.group for cell in some}
     for axis in some[0].choices:
         labels = dict.fromkeys(cell.choices[axis] for cell in some)
@@ -111,7 +111,7 @@ def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
 
 
 def cells(folder: StudyFolder) -> Table:
-    """One row a cell: its log folder, choices, seed and state."""
+    """One row per cell: log folder, choices, seed and state."""
     rows: List[Dict[str, Any]] = []
     for cell in folder.cells:
         state = folder.state(cell)
@@ -128,10 +128,10 @@ def cells(folder: StudyFolder) -> Table:
 
 
 def write_index(folders: Sequence[StudyFolder], output: Path) -> Path:
-    """Write `index.md` and `.html`: each study's question, how much of it is done, and its answer.
+    """Write `index.md` and `index.html`: question, progress and answer of each study.
 
     Raises:
-        DataError: the disk refuses.
+        DataError: a file cannot be written.
     """
     document = Document(
         "Reproduced results", "Each section of the published page, run again, and what it showed."
@@ -151,13 +151,18 @@ def write_index(folders: Sequence[StudyFolder], output: Path) -> Path:
 
 
 def write_reports(folders: Sequence[StudyFolder], alone: bool, output: Path) -> int:
-    """Write reports and, unless one was asked for alone, their index; print where they are.
+    """Write the reports and, unless `alone`, their index; print the paths.
+
+    Args:
+        folders: the studies.
+        alone: the user requested a single study: write no index, and raise its error.
+        output: folder for the reports.
 
     Returns:
-        The exit code: 0, or that of the last study that could not be reported.
+        The exit code: 0, or that of the last study whose report failed.
 
     Raises:
-        NavError: the one study that was asked for has nothing to report.
+        NavError: with `alone`, the report of the study failed.
     """
     code, written = 0, []
     for folder in folders:

@@ -1,18 +1,19 @@
-"""Runs the cells of a study on this machine, side by side; knows which are done, failed or left.
+"""Run the cells of a study on this machine in parallel, and determine which are done, failed or left.
 
 ```
 <log folder>/studies/<study>/<scale>/
   study.json          the cells: choices, seed and configuration, by hash
-  checkpoints.json    of a study that flies others' networks: which, chosen when it is first run
-  cells/<hash>/       log folder of a cell; its result (results.json of a training), written last, says that
-                      it is done
+  checkpoints.json    if the study flies networks of other studies: the networks chosen at its first run
+  cells/<hash>/       log folder of a cell; the cell is done when its result exists, which is written last
+                      (results.json for a training)
   by_choice/          links to the cells: <choice>/<choice>/seed_<n>, for combine_results.py and for readers
-  out/<hash>.txt      what its command printed
-  failed/<hash>.json  exit code and last error line of a command that ended otherwise
-  used/<hash>.json    processor time of its commands, those of them whose end was seen
+  out/<hash>.txt      output of the cell's command
+  failed/<hash>.json  exit code and last error line of a command that failed
+  used/<hash>.json    processor time of the cell's commands, except those that outlived the runner
 ```
 
-Nothing else is kept. A kill at any moment costs what the trainings had not saved; the same command resumes.
+These files are the only state. After a kill at any moment, the same command resumes; only progress since the
+trainings' last checkpoints is lost.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ from nav_pkg.studies.study import Cell, Study, load
 
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
 UNAVAILABLE = "weights not available here"
-"""State of a cell whose ImageNet weights are not on this machine; it is tried again, and is no failure."""
+"""State of a cell whose ImageNet weights are not on this machine; the next run tries it again."""
 STOP_LIMIT = 90.0
-"""Seconds that trainings get to save what they have."""
+"""Seconds for trainings to save a checkpoint after SIGTERM."""
 POLL = 0.05
 TAIL = 100_000
-"""Bytes of a command's output in which its last error line is looked for."""
+"""Bytes at the end of a command's output that are searched for its last error line."""
 LINKS = "by_choice"
 CHECKPOINTS_FILE = "checkpoints.json"
 _STUDY = {"cells": table(an_object({})).required}
@@ -53,18 +54,18 @@ _CHECKPOINTS = {"checkpoints": table(an_object({})).required}
 
 
 def slug(text: str) -> str:
-    """A text as a part of a path: `SGD 0.1` is `SGD_0.1`."""
+    """Convert a text to a path component, e.g. `SGD 0.1` to `SGD_0.1`."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.") or "_"
 
 
 @dataclass(frozen=True)
 class CellState:
-    """What is known of a cell.
+    """The state of a cell.
 
     Attributes:
         state: done, running, failed, left, or "weights not available here".
-        progress: how far it is, in words.
-        error: the last error line of one that failed, and its exit code.
+        progress: the progress as text.
+        error: if the cell failed, the last error line and the exit code.
     """
 
     state: str
@@ -104,11 +105,11 @@ class StudyFolder:
         self.cells = study.cells(scale, self.checkpoints)
 
     def log(self, cell: Cell) -> Path:
-        """The log folder of a cell's training."""
+        """The log folder of a cell."""
         return self.folder / "cells" / cell.digest
 
     def output(self, cell: Cell) -> Path:
-        """The file that gets what a cell's training prints."""
+        """The file for the output of a cell's command."""
         return self.folder / "out" / f"{cell.digest}.txt"
 
     def words(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
@@ -129,7 +130,7 @@ class StudyFolder:
         return self.folder / "failed" / f"{cell.digest}.json"
 
     def content(self) -> Dict[str, Any]:
-        """What study.json holds."""
+        """The content of study.json."""
         return {
             "study": self.study.name,
             "scale": self.scale,
@@ -145,14 +146,14 @@ class StudyFolder:
         }
 
     def open(self, extend: bool = False) -> None:
-        """Make the folder, or take the one that is there.
+        """Create the folder, or open the existing one.
 
         Args:
-            extend: take one whose cells are others: those that are no longer in the study are left alone.
+            extend: accept a folder with other cells; logs of cells that the study no longer has stay.
 
         Raises:
-            UsageError: it holds another study.
-            DataError: it cannot be written.
+            UsageError: the study's cells have changed.
+            DataError: the folder cannot be written.
         """
         file, now = self.folder / "study.json", self.content()
         if file.exists():
@@ -181,13 +182,13 @@ class StudyFolder:
             raise files.disk_error(self.folder / LINKS, error, "--summary_dir") from error
 
     def _link(self) -> None:
-        """Give each cell a readable path. Links are made anew, since the study may have been extended."""
+        """Link each cell under a readable path; replace old links, since the study may have been extended."""
         shutil.rmtree(self.folder / LINKS, ignore_errors=True)
         for cell in self.cells:
             names = [slug(label) for label in cell.choices.values()]
             names += [] if cell.seed is None else [f"seed_{cell.seed}"]
             link = self.folder.joinpath(LINKS, *names)
-            if os.path.lexists(link):  # labels that differ in characters that a path cannot have
+            if os.path.lexists(link):  # two labels give the same slug
                 link = link.with_name(f"{link.name}_{cell.digest}")
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(os.path.relpath(self.log(cell), link.parent))
@@ -202,7 +203,7 @@ class StudyFolder:
         return f" ({what} was {was}, now {now})"
 
     def state(self, cell: Cell) -> CellState:
-        """What is known of a cell."""
+        """The state of a cell; a cell whose files cannot be read is failed."""
         try:
             return self._state(cell)
         except (DataError, OSError) as error:
@@ -222,7 +223,11 @@ class StudyFolder:
         return CellState(LEFT, command.progress(log))
 
     def note_failure(self, cell: Cell, code: int) -> str:
-        """Keep how a cell's training failed; its last error line."""
+        """Record the failure of a cell's command.
+
+        Returns:
+            Its last error line.
+        """
         with open(self.output(cell), "rb") as output:
             output.seek(max(0, output.seek(0, os.SEEK_END) - TAIL))
             text = output.read().decode("utf-8", "replace")
@@ -232,16 +237,16 @@ class StudyFolder:
         return error
 
     def add_used(self, cell: Cell, seconds: float) -> None:
-        """Add to the processor time of a cell's commands, in core seconds."""
+        """Add core seconds to the processor time of a cell's commands."""
         total = (self.used(cell) or 0.0) + seconds
         files.atomic_write(
             self._used(cell), files.to_json({"core_seconds": round(total, 1)}), "--summary_dir"
         )
 
     def used(self, cell: Cell) -> Optional[float]:
-        """Processor time of a cell's commands and of their children, core seconds; None: not known.
+        """Processor time of a cell's commands and their child processes, core seconds; None if unknown.
 
-        A damaged file counts as not known: the figure is a remark in the report, and no result depends on it.
+        A damaged file also gives None: the value is only a remark in the report, no result depends on it.
         """
         try:
             return read_json(self._used(cell), _USED)["core_seconds"]
@@ -252,7 +257,7 @@ class StudyFolder:
         return self.folder / "used" / f"{cell.digest}.json"
 
     def forget_failure(self, cell: Cell) -> None:
-        """A cell is tried again."""
+        """Delete the record of a cell's failure, before the cell is tried again."""
         self._failed(cell).unlink(missing_ok=True)
 
 
@@ -260,13 +265,13 @@ class Runner:
     """Runs the cells of a study that are not done.
 
     Args:
-        folder: its folder, open.
-        cells: those of its cells to run.
-        command: the command of a cell.
-        jobs: trainings at once.
-        memory: MB that a cell takes.
-        limit: MB that all take together.
-        say: gets a line about each beginning and end.
+        folder: folder of the study, opened.
+        cells: the cells to run.
+        command: returns the command of a cell.
+        jobs: number of cells in parallel.
+        memory: returns the memory of a cell, MB.
+        limit: memory of all running cells together, MB.
+        say: called with a line at the start and end of each cell.
     """
 
     def __init__(
@@ -284,10 +289,10 @@ class Runner:
         self._running: Dict[str, Tuple[Cell, subprocess.Popen, float]] = {}
 
     def run(self) -> int:
-        """Train all cells that are not done.
+        """Run all cells that are not done.
 
         Returns:
-            How many failed or were stopped.
+            The number of cells that failed or were stopped.
 
         Raises:
             DataError: another process runs the study.
@@ -302,7 +307,7 @@ class Runner:
             patience = time.monotonic() + STOP_LIMIT
             while left or self._running:
                 while left:
-                    # Trainings of a study that was killed may still be saving: theirs come last.
+                    # Trainings of a killed run may still hold their locks to save: run those cells last.
                     free = next((cell for cell in left if not files.is_locked(self.folder.log(cell))), None)
                     if free is None and time.monotonic() < patience:
                         break
@@ -326,7 +331,7 @@ class Runner:
 
     def _begin(self, cell: Cell) -> None:
         self.folder.forget_failure(cell)
-        with open(self.folder.output(cell), "wb") as output:  # an error in it is of this attempt
+        with open(self.folder.output(cell), "wb") as output:  # truncate: only errors of this try
             process = subprocess.Popen(
                 self.command(cell),
                 stdin=subprocess.DEVNULL,
@@ -338,7 +343,7 @@ class Runner:
         self.say(f"{cell.digest} {cell.name}: begun")
 
     def _look(self, digest: str) -> bool:
-        """Whether a cell has failed by now."""
+        """Poll a running cell; returns True when its command has failed or was stopped."""
         cell, process, begin = self._running[digest]
         code = self._reap(cell, process)
         if code is None:
@@ -360,7 +365,11 @@ class Runner:
         return True
 
     def _reap(self, cell: Cell, process: subprocess.Popen) -> Optional[int]:
-        """The exit code of a command that has ended, whose processor time is kept; None while it runs."""
+        """Reap a command that has ended and record its processor time.
+
+        Returns:
+            Its exit code; None while it runs.
+        """
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         if not ended:
             return None
@@ -369,7 +378,7 @@ class Runner:
         return process.returncode
 
     def _stop(self) -> None:
-        """Let trainings that still run save what they have."""
+        """Terminate the running commands; kill those that have not saved and ended in time."""
         for _, process, _ in self._running.values():
             process.terminate()
         deadline = time.monotonic() + STOP_LIMIT

@@ -1,4 +1,4 @@
-"""How far a study is: a table of its cells, and counts."""
+"""Progress of a study: a table of its cells, and counts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from nav_pkg.report.tables import Column, Table
 from nav_pkg.studies.runner import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, StudyFolder
 
 STATES = (RUNNING, FAILED, LEFT, UNAVAILABLE)
-"""What a cell may be but done."""
+"""All states of a cell except done."""
 WATCHED = 2.0
-"""Seconds between two looks at a study."""
+"""Seconds between two polls of a study."""
 COLUMNS = (
     Column("cell", "cell"),
     Column("group", "what"),
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def status_table(folder: StudyFolder) -> Table:
-    """One row a cell: done, running, failed (with its last error line) or left."""
+    """One row per cell: its state and progress, and the last error line of failed cells."""
     rows = []
     for cell in folder.cells:
         state = folder.state(cell)
@@ -41,14 +41,14 @@ def status_table(folder: StudyFolder) -> Table:
 
 
 def counts_text(folder: StudyFolder) -> str:
-    """`studies/tinyv2/small: 12 of 20 cells done, 2 running, 6 left`."""
+    """The counts as text, e.g. `studies/tinyv2/small: 12 of 20 cells done, 2 running, 6 left`."""
     counts = Counter(folder.state(cell).state for cell in folder.cells)
     others = "".join(f", {counts[state]} {state}" for state in STATES if counts[state])
     return f"{folder.tag}: {counts[DONE]} of {len(folder.cells)} cells done{others}"
 
 
 def print_status(folder: StudyFolder, watch: bool) -> None:
-    """Print how far a study is; with `watch` again whenever that changes, until none of its cells runs."""
+    """Print the progress of a study; with `watch`, print each change until no cell is running."""
     before = ""
     while True:
         counts = counts_text(folder)

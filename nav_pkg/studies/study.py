@@ -1,4 +1,4 @@
-"""A study: one YAML file that says which trainings (or flights) answer a question, and at which scales.
+"""A study: a YAML file that defines trainings (or flights) to answer a question, at one or more scales.
 
 Example (`studies/normalisation.yaml`):
 
@@ -18,13 +18,13 @@ Example (`studies/normalisation.yaml`):
       full: {base: {max_episodes: 500}}
       small: {base: {dataset: esatv3_expert_10K, max_steps: 500}}
 
-A cell is a training: one choice along each axis of the grid, and a seed. Its configuration is `base`, what
-its choices say, then the scale's `base` and `grid`, and the seed; keys are flags of main.py without their
-dashes. `null` takes back a flag of `base`.
+A cell is a training: one choice along each axis of the grid, and a seed. Its configuration is merged from
+`base`, the flags of its choices, the scale's `base`, the scale's `grid`, and the seed; later values win. Keys
+are flags of main.py without their dashes. `null` removes a flag.
 
-Other studies name their command. `command: evaluate.py` flies; `checkpoints: {studies: [tinyv2], count: 12}`
-flies 12 of the networks that these studies trained, spread evenly over validation accuracy.
-`run_script.py` collects, `network_details.py` measures networks.
+Other studies set `command`. `command: evaluate.py` flies; `checkpoints: {studies: [tinyv2], count: 12}` flies
+12 of the networks that these studies trained, spread evenly over validation accuracy. `run_script.py`
+collects, `network_details.py` measures networks.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from nav_pkg.studies.commands import COMMANDS
 STUDIES = ROOT / "studies"
 SCALES = ("full", "small", "smoke")
 DIGEST = 10
-"""Characters of a configuration's hash in the name of its cell."""
+"""Number of characters of a cell's digest, the hash of its configuration."""
 
 _KEYS = (
     *("title", "section", "question", "command", "base", "grid", "seeds", "scales", "checkpoints"),
@@ -53,7 +53,7 @@ _KEYS = (
 )
 _SCALE_KEYS = ("base", "only", "grid", "seeds")
 PLACES = ("log_tag", "t", "summary_dir", "data_root", "owr", "random_seed", "dont_submit")
-"""Flags that are not a study's to choose."""
+"""Flags that a study file must not set, because study.py sets them."""
 SEEDLESS = ("network_details.py",)
 """Commands without a seed."""
 Flags = Mapping[str, Any]
@@ -61,13 +61,13 @@ Flags = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A training of a study, or another command.
+    """A cell of a study: a training, or another command.
 
     Attributes:
-        choices: the label chosen along each axis, by axis.
-        seed: its seed; None for a command without.
-        flags: its configuration: flags of the command by name, the seed among them.
-        command: the script that it runs.
+        choices: the chosen label by axis.
+        seed: the seed; None if the command has none.
+        flags: the configuration: flags of the command by name, including the seed.
+        command: the script that the cell runs.
     """
 
     choices: Mapping[str, str]
@@ -77,7 +77,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a reader knows it by."""
+        """Its choices and its seed, as text."""
         seed = f"seed {self.seed}" if self.seed is not None else ""
         return ", ".join(filter(None, [self.group, seed]))
 
@@ -89,7 +89,7 @@ class Cell:
 
     @property
     def group(self) -> str:
-        """What it shares with the cells that differ in their seed alone: its choices, as text."""
+        """Its choices as text; cells that differ only in the seed have the same group."""
         return ", ".join(self.choices.values())
 
     @property
@@ -100,13 +100,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Scale:
-    """A size at which a study is run.
+    """A size at which a study runs.
 
     Attributes:
-        base: flags that replace those of the study.
-        only: labels along an axis that are run, by axis; others are left out.
-        grid: by axis and label, flags that a choice has at this scale beside its own.
-        seeds: the seeds; empty for those of the study.
+        base: flags that override those of the study.
+        only: by axis, the labels to run; other labels are left out.
+        grid: by axis and label, additional flags of a choice at this scale.
+        seeds: the seeds; empty for the study's seeds.
     """
 
     base: Flags = field(default_factory=dict)
@@ -117,11 +117,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the checkpoints that a study flies come from.
+    """The source of the checkpoints that a study flies.
 
     Attributes:
-        studies: names of studies of trainings, at the same scale.
-        count: how many of their networks.
+        studies: names of studies of trainings; their cells at the same scale are used.
+        count: number of networks to fly.
     """
 
     studies: Tuple[str, ...]
@@ -130,22 +130,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says.
+    """The content of a study file.
 
     Attributes:
-        name: of the file.
-        title: of its page.
-        section: heading of the published page that it reproduces; empty for none.
-        question: that it answers.
+        name: name of the file, without its suffix.
+        title: title of the report.
+        section: heading in the published page that the study reproduces; empty for none.
+        question: the question that the study answers.
         base: flags of all cells.
         grid: by axis and label, the flags of a choice.
-        seeds: each choice is trained with each of them.
-        scales: by name.
+        seeds: the seeds with which each choice runs.
+        scales: the scales by name.
         command: the script that its cells run.
-        checkpoints: of other studies, to fly; None for none.
-        tuned: axes along which the report compares the other axes' choices at their best.
-        published: what the published page says: text, or rows of a table.
-        notes: what a reader of the page has to know.
+        checkpoints: source of the checkpoints to fly, from other studies; None for none.
+        tuned: axes along which the report takes the best label when it compares choices of the other axes.
+        published: content of the published page: text, or rows of a table.
+        notes: remarks for readers of the report.
     """
 
     name: str
@@ -163,14 +163,15 @@ class Study:
     notes: str = ""
 
     def cells(self, scale: str, checkpoints: Mapping[str, Flags] = MappingProxyType({})) -> List[Cell]:
-        """The cells at a scale, those of a group together, in the order of the file.
+        """The cells at a scale, in the order of the file; cells of a group are adjacent.
 
         Args:
-            scale: the scale.
-            checkpoints: of a study that flies others' networks: flags that choose each, by its label.
+            scale: name of the scale.
+            checkpoints: for a study that flies networks of other studies: by label, the flags that select
+                a checkpoint.
 
         Raises:
-            UsageError: there is no such scale, or two cells have the same configuration.
+            UsageError: the scale does not exist, or two cells have the same configuration.
         """
         if scale not in self.scales:
             raise UsageError(f"--scale {scale}: study {self.name} has {', '.join(self.scales)}")
@@ -209,10 +210,10 @@ class Study:
 
 
 def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
-    """The cells that have the choices of --only: `AXIS=CHOICE[,CHOICE]`, each.
+    """The cells that match all values of --only, each of the form `AXIS=CHOICE[,CHOICE]`.
 
     Raises:
-        UsageError: there is no such axis or choice.
+        UsageError: an axis or choice does not exist, or no cell matches.
     """
     found = list(cells)
     for text in only:
@@ -232,28 +233,28 @@ def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
 
 
 def names() -> List[str]:
-    """The studies that there are."""
+    """The names of all studies, sorted."""
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
 def in_order() -> List[str]:
-    """The studies that there are, those that fly others' networks last."""
+    """The names of all studies; studies that fly networks of other studies come last."""
 
     def flies(name: str) -> bool:
         try:
             return load(name).checkpoints is not None
         except DataError:
-            return False  # it says so when its turn comes
+            return False  # raised again when that study is run
 
     return sorted(names(), key=lambda name: (flies(name), name))
 
 
 def load(name: str) -> Study:
-    """A study, by its name or its file.
+    """Load a study by its name or the path of its file.
 
     Raises:
-        UsageError: there is none of that name.
-        DataError: the file is no study.
+        UsageError: no such study exists.
+        DataError: the file is not a valid study.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
     if not path.exists():
@@ -263,10 +264,10 @@ def load(name: str) -> Study:
 
 
 def parse(raw: Any, path: Path) -> Study:
-    """The study that a file's content describes.
+    """Make a study from the content of its file.
 
     Raises:
-        DataError: a key is unknown, missing or of the wrong kind; the text names it.
+        DataError: a key is unknown, missing or of the wrong type; the message names it.
     """
     held = _mapping(raw, path, "the file")
     _known(held, _KEYS, path, "")

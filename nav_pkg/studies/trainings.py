@@ -21,22 +21,22 @@ TAG = "Loss_val_accuracy"
 SHOWN = ("val_accuracy", "val_balanced_accuracy", "test_accuracy", "test_imitation_loss")
 COMPARED = ("val_accuracy", "val_balanced_accuracy", "test_accuracy")
 MOST_BEST = 9
-"""Curves in the figure of best learning rates."""
+"""Most curves in the figure of all choices at their best labels of the tuned axes."""
 MOST_CURVES = 8
-"""Groups in one figure; of more there is a figure for each choice along the first axis."""
+"""Most groups in one figure; if there are more, each choice along the first axis gets its own figure."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A choice along an axis against the first one, in a setting of the other axes.
+    """A comparison of a choice with the first choice of its axis, at one setting of the other axes.
 
     Attributes:
         axis: the axis.
         label: the choice.
         first: the first choice.
         setting: the choices along the other axes, as text.
-        tuned: the choice's best ones along the tuned axes, as text.
-        pairs: by seed, the choice's training and the first one's.
+        tuned: the best labels of the choice along the tuned axes, as text.
+        pairs: by seed, the training of the choice and the training of the first choice.
     """
 
     axis: str
@@ -47,22 +47,22 @@ class Comparison:
     pairs: Dict[Any, Tuple[Training, Training]]
 
     def differences(self, metric: str) -> Dict[Any, float]:
-        """A score of the choice minus the first one's, by seed; pairs without the score are left out."""
+        """By seed, the score of the choice minus the score of the first choice, where both are known."""
         values = {seed: [one.metric(metric) for one in pair] for seed, pair in self.pairs.items()}
         return {seed: one - other for seed, (one, other) in values.items() if None not in (one, other)}
 
 
 def _points(seeds: Dict[Any, List[float]]) -> Tuple[str, str]:
-    """The mean of differences by seed, in points, and ` (low to high)`, its interval; "" for one seed.
+    """The mean over seeds in percentage points, and its interval as ` (low to high)`; "" for one seed.
 
-    The seed is the unit of resampling: a seed's differences are averaged first.
+    The seed is the unit of resampling: the differences of a seed are averaged first.
     """
     mean, low, high, count = bootstrap_mean([float(np.mean(each)) for each in seeds.values()])
     return f"{100 * mean:+.1f}", "" if count == 1 else f" ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _settings(members: Sequence[Comparison], metric: str) -> str:
-    """` better in 2 of 3 settings` where there are several."""
+    """A text such as ` better in 2 of 3 settings`; empty for one setting."""
     if len(members) == 1:
         return ""
     signs = [np.mean(list(each.differences(metric).values() or [0])) > 0 for each in members]
@@ -70,16 +70,16 @@ def _settings(members: Sequence[Comparison], metric: str) -> str:
 
 
 def _after(members: Sequence[Comparison]) -> str:
-    """` after 1,000 gradient steps` where all trainings took as many."""
+    """A text such as ` after 1,000 gradient steps`; empty if the trainings differ in their number."""
     steps = {one.metric("updates") for each in members for pair in each.pairs.values() for one in pair}
     return f" after {steps.pop():,.0f} gradient steps" if len(steps) == 1 and None not in steps else ""
 
 
 class Trainings:
-    """What a study has found so far.
+    """The results of a study of trainings so far.
 
     Args:
-        folder: the study's folder.
+        folder: the folder of the study.
     """
 
     def __init__(self, folder: StudyFolder):
@@ -93,14 +93,14 @@ class Trainings:
             self.cells.append((cell, training))
 
     def groups(self) -> Dict[str, List[Tuple[Cell, Optional[Training]]]]:
-        """The cells that differ in their seed alone, by their choices."""
+        """The cells grouped by their choices; cells of a group differ only in their seed."""
         found: Dict[str, List[Tuple[Cell, Optional[Training]]]] = {}
         for cell, training in self.cells:
             found.setdefault(cell.group or self.study.name, []).append((cell, training))
         return found
 
     def table(self) -> Table:
-        """One row a group: its choices, seeds, gradient steps and scores (mean and deviation over seeds)."""
+        """One row per group: choices, seeds, gradient steps, scores (mean and deviation over seeds)."""
         rows = []
         for members in self.groups().values():
             done = [training for _, training in members if training]
@@ -119,9 +119,9 @@ class Trainings:
 
     @functools.cached_property
     def comparisons(self) -> List[Comparison]:
-        """Each choice along an axis against the first one, in each setting of the other axes.
+        """Compare each choice along an axis with the first one, in each setting of the other axes.
 
-        Along the study's `tuned` axes a choice is taken at its best: the highest mean validation accuracy.
+        Along the study's `tuned` axes each choice uses its best label, by mean validation accuracy.
         """
         found = []
         for axis, choices in self.study.grid.items():
@@ -138,7 +138,7 @@ class Trainings:
         return found
 
     def _best(self, axis: str, label: str) -> Dict[str, Tuple[str, Dict[Any, Training]]]:
-        """By setting: a choice's best labels along the tuned axes, and its trainings there, by seed."""
+        """By setting, the best labels of a choice along the tuned axes, and its trainings there by seed."""
         tuned = [name for name in self.study.tuned if axis not in self.study.tuned]
         groups: Dict[Tuple[str, str], Dict[Any, Training]] = {}
         for cell, training in self.cells:
@@ -157,10 +157,11 @@ class Trainings:
         return found
 
     def conclusions(self) -> Dict[str, List[str]]:
-        """What the comparisons say of each choice: mean over settings, with the seed as the unit.
+        """Average the comparisons of each choice over settings, with the seed as the unit.
 
         Returns:
-            Lines about choices, by a line that says what is compared; nothing where no score is known.
+            One line per choice, grouped by a heading line that names the comparison; choices without scores
+            are left out.
         """
         compared: Dict[Tuple[str, str], List[Comparison]] = {}
         for each in self.comparisons:
@@ -184,7 +185,7 @@ class Trainings:
         return found
 
     def _compared(self, members: Sequence[Comparison], counts: Set[int]) -> str:
-        """What is compared with what, and how: the line above the choices of an axis."""
+        """The heading line of an axis: what is compared, and how."""
         axis, first = members[0].axis, members[0].first
         tuned = " and ".join(name for name in self.study.tuned if axis not in self.study.tuned)
         best = f", each at its best {tuned}" if tuned else ""
@@ -193,7 +194,7 @@ class Trainings:
         return f"{axis}, against `{first}`{best}{_after(members)}, in points ({how}):"
 
     def comparison_table(self) -> Table:
-        """One row a comparison: choice, setting, best labels of tuned axes, differences to the first."""
+        """One row per comparison: choice, setting, best labels of tuned axes, differences to the first."""
         rows = []
         for each in self.comparisons:
             row = {"axis": each.axis, "label": each.label, "first": each.first, "setting": each.setting}
@@ -212,7 +213,7 @@ class Trainings:
         return Table([*columns, *names], rows)
 
     def figures(self) -> List[Tuple[str, str, List[combine.Group]]]:
-        """Name, title and curves of each figure."""
+        """The figures: name, title and curves of each."""
         there = {
             name: [(cell, training) for cell, training in members if training]
             for name, members in self.groups().items()
@@ -237,7 +238,7 @@ class Trainings:
     def _best_figure(
         self, groups: Sequence[Tuple[Cell, combine.Group]], axis: str
     ) -> List[Tuple[str, str, List[combine.Group]]]:
-        """All choices at their best labels of the tuned axes in one figure; none where they are too many."""
+        """A figure of all choices at their best labels of the tuned axes; none for too few or too many."""
         best = [
             (label, setting, tuned)
             for label in (self.study.grid[axis] if self.study.tuned and axis not in self.study.tuned else ())
@@ -255,7 +256,7 @@ class Trainings:
         return [(f"{self.study.name}_best", title, curves)]
 
     def fill(self, document: Document) -> None:
-        """Add what the trainings have shown."""
+        """Add the results of the trainings to the report."""
         document.add(Head("Answer"))
         found = self.conclusions()
         if not found:

@@ -1,6 +1,6 @@
-"""What trainings and flights take: seconds, memory and disk, from measured rates.
+"""Estimates of the time, memory and disk of trainings and flights, from measured rates.
 
-All rates are of two cores of a processor without a GPU. Another host takes more or less.
+All rates were measured on two processor cores without a GPU. Other hosts need more or less.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 
 class Rate(NamedTuple):
-    """What a network's training takes.
+    """Training rates and sizes of a network.
 
     Attributes:
-        frames: a second, learned from (docs/performance.md, `train_over_compute_...`; those of
-            networks that stand there not are a like network's).
-        parameters: millions.
-        memory: MB a frame of a batch, of activations and their gradients (docs/scaling.md).
-        side: of its square input, pixels.
-        recurrent: learns sequences.
+        frames: frames per second in training (docs/performance.md, `train_over_compute_...`; for networks
+            that are not listed there, the rate of a similar network).
+        parameters: number of parameters, millions.
+        memory: memory of activations and their gradients per frame of a batch, MB (docs/scaling.md).
+        side: side of the square input, pixels.
+        recurrent: whether the network learns from sequences.
     """
 
     frames: float
@@ -45,52 +45,52 @@ RATES: Dict[str, Rate] = {
     "tinyv3_net": Rate(1904.9, 0.5, 0.4, 128),
     "vgg16_net": Rate(3.5, 134.3, 89.0, 224),
 }
-"""Measured rates, on two cores; `rate_of` estimates those of other networks."""
+"""Measured rates on two cores; `rate_of` estimates the rates of other networks."""
 MULTIPLY_ADDS = 8e9
-"""A second, learned from: the least of all measured networks (mobile_net), for those not measured."""
+"""Multiply-adds per second in training: the lowest measured rate (mobile_net), for unmeasured networks."""
 MOST_FRAMES = 1900.0
-"""A second, of one image each: reading and normalising it take their time, however small the network."""
+"""Most frames per second in training, one image per frame: reading and normalising limit small networks."""
 
 RECORDED = 126.9
-"""Frames a second that a recorder flies and writes (docs/performance.md, `real_time_ratio`)."""
+"""Frames per second of a recorder that flies the expert (docs/performance.md, `real_time_ratio`)."""
 FLOWN = 60.0
-"""Frames a second of a net that flies and is recorded (`evaluation_jobs_2_over_1`: 8 x 600 in 80 s)."""
+"""Frames per second when a network flies and is recorded (`evaluation_jobs_2_over_1`: 8 x 600 in 80 s)."""
 LEARNED_IN_FLIGHT = 31.1
-"""Frames a second of a net that learns in flight, one gradient step a frame (`online_real_time_ratio`)."""
+"""Frames per second when a network learns in flight, one gradient step a frame (`online_real_time_ratio`)."""
 SCORED = 3.0
-"""Frames are scored so many times as fast as they are learned from: no backward pass."""
+"""Speed of scoring a frame relative to training on it; scoring has no backward pass."""
 IMAGE_PIXELS, DEPTH_PIXELS = 640 * 360, 160 * 90
-"""Of the cameras that all of these rates are of."""
+"""Pixels of the cameras with which all these rates were measured."""
 IMAGE_MB, DEPTH_MB, ROW_MB = 0.053, 0.009, 0.003
-"""MB of a recorded frame's image, depth image, and scan and row (docs/scaling.md)."""
+"""Disk of a recorded frame, MB: image; depth image; scan and table row (docs/scaling.md)."""
 IMAGE_SECONDS = 0.0042
-"""Seconds of a frame that go into making and recording its image, in proportion to the pixels
-(docs/performance.md: `real_time_ratio_small`, and the two rates beside `loop_over_bare`)."""
+"""Seconds per frame to render and record its image, proportional to the pixels (docs/performance.md:
+`real_time_ratio_small`, and the two rates next to `loop_over_bare`)."""
 LEAST_SECONDS = 0.0035
-"""Seconds of a frame without any image (docs/performance.md, `loop_over_bare`: plugin alone)."""
+"""Seconds per frame without any image (docs/performance.md, `loop_over_bare`: only the plugin)."""
 EVALUATED_FRAMES = 86
-"""Frames of a flight whose images an evaluation keeps: its last 8 s and six along the way."""
+"""Frames per flight whose images an evaluation keeps: the last 8 s and six earlier frames."""
 FILES_A_FRAME = 2
-"""An image and a depth image; a run has four files more."""
+"""Files per frame: image and depth image. A run has four more files."""
 START = 15.0
-"""Seconds from a job's start to its first frame: imports, and the simulator's start."""
+"""Seconds from the start of a job to its first frame: imports and start of the simulator."""
 LEARNER_MB, SIMULATOR_MB = 900.0, 1500.0
-"""Memory of a learner without its network, and of a simulator with all of its nodes."""
+"""Memory of a learner without its network, and of a simulator with all its nodes, MB."""
 SAVED_EVERY = 30.0
-"""Seconds between two checkpoints of a training (nav_pkg/learn/offline.py)."""
+"""Seconds between two checkpoints in training (nav_pkg/learn/offline.py)."""
 STEPS_AN_EPISODE = 100
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a training, a series of flights or another job takes.
+    """The estimated cost of a training, a series of flights or another job.
 
     Attributes:
-        seconds: expected.
+        seconds: expected duration, s.
         memory: MB.
-        disk: MB that it writes.
-        interval: seconds of work that a stop may cost: the time between two checkpoints.
-        files: that it leaves behind.
+        disk: disk space that it writes, MB.
+        interval: most seconds of work lost when the job is stopped: the time between two checkpoints.
+        files: number of files that it leaves.
     """
 
     seconds: float
@@ -102,12 +102,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the cameras of a flight give each time.
+    """The camera data of a frame in flight.
 
     Attributes:
-        pixels: of all images together.
-        depth_pixels: of the depth image.
-        bag: a rosbag takes them as well, uncompressed.
+        pixels: pixels of all colour images together.
+        depth_pixels: pixels of the depth image.
+        bag: whether a rosbag also stores the images, uncompressed.
     """
 
     pixels: int = IMAGE_PIXELS
@@ -116,18 +116,18 @@ class Frame:
 
     @property
     def megabytes(self) -> float:
-        """MB of a dataset."""
+        """MB per frame in a dataset."""
         image, depth = self.pixels / IMAGE_PIXELS, self.depth_pixels / DEPTH_PIXELS
         return image * IMAGE_MB + depth * DEPTH_MB + ROW_MB
 
     @property
     def bag_megabytes(self) -> float:
-        """MB of a rosbag: three bytes a pixel, four of depth, and the scan."""
+        """MB per frame in a rosbag: three bytes per pixel, four per depth pixel, and the scan."""
         return (3 * self.pixels + 4 * self.depth_pixels) / 1e6 + 0.01 if self.bag else 0.0
 
     @property
     def more_seconds(self) -> float:
-        """Seconds more, or less, than a frame of the usual cameras takes."""
+        """Seconds per frame in addition to a frame of the usual cameras; negative if faster."""
         return IMAGE_SECONDS * (self.pixels / IMAGE_PIXELS - 1)
 
 
@@ -136,7 +136,7 @@ USUAL = Frame()
 
 @functools.lru_cache(maxsize=None)
 def rate_of(network: str) -> Rate:
-    """A network's rates: measured, or else from its parameters, multiply-adds and outputs of its layers.
+    """The measured rates of a network, or an estimate from its parameters, multiply-adds and layer outputs.
 
     Args:
         network: its name in the registry.
@@ -161,7 +161,7 @@ def rate_of(network: str) -> Rate:
             return
         values += output.numel()
         weights = sum(parameter.numel() for parameter in module.parameters())
-        # a kernel is used once for each place of its map, a matrix once
+        # a convolution kernel is applied at each position of its output map, a matrix once
         work += weights * (output.shape[-1] * output.shape[-2] if output.dim() == 4 else 1)
 
     for module in net.modules():
@@ -173,7 +173,7 @@ def rate_of(network: str) -> Rate:
     return Rate(
         frames=min(MOST_FRAMES / math.prod(frames), MULTIPLY_ADDS / max(1.0, work)),
         parameters=nets.parameter_count(net) / 1e6,
-        memory=2 * 4 * values / 1e6,  # with their gradients
+        memory=2 * 4 * values / 1e6,  # float32 values and their gradients
         side=max(spec.input_size),
         recurrent=spec.kind == "recurrent",
     )
@@ -182,14 +182,14 @@ def rate_of(network: str) -> Rate:
 def training(
     network: str, flags: Mapping[str, Any], train_frames: int, val_frames: int, test_frames: int
 ) -> Work:
-    """The work of a training.
+    """Estimate the cost of a training.
 
     Args:
         network: its name in the registry.
         flags: values of main.py's flags.
-        train_frames: frames of the dataset to learn from; likewise to validate on and to test on.
-        val_frames: see train_frames.
-        test_frames: see train_frames.
+        train_frames: number of training frames of the dataset.
+        val_frames: number of validation frames.
+        test_frames: number of test frames.
     """
     rate = rate_of(network)
     window = max(1, int(flags.get("time_length") or 10)) if rate.recurrent else 1
@@ -223,16 +223,16 @@ def flights(
     frame: Frame = USUAL,
     buffer: int = 0,
 ) -> Work:
-    """The work of a session of flights.
+    """Estimate the cost of a session.
 
     Args:
-        runs: how many.
-        frames: of each.
-        rate: frames a second, `RECORDED`, `FLOWN` or `LEARNED_IN_FLIGHT`.
-        network: that flies; empty for the expert alone.
-        kept: frames of each run whose images stay on disk; None: all.
-        frame: what the cameras give.
-        buffer: frames that the learner's replay buffer holds, if it learns.
+        runs: number of runs.
+        frames: frames per run.
+        rate: frames per second: `RECORDED`, `FLOWN` or `LEARNED_IN_FLIGHT`.
+        network: name of the network that flies; empty if only the expert flies.
+        kept: frames per run whose images stay on disk; None for all.
+        frame: the camera data of a frame.
+        buffer: frames in the learner's replay buffer, if it learns.
     """
     memory = SIMULATOR_MB
     if network:
@@ -242,12 +242,12 @@ def flights(
         rate = min(rate, max(rate / slower * 10, 0.3 * own.frames)) if slower > 10 else rate
     one = frames * max(1 / rate + frame.more_seconds, LEAST_SECONDS) + 1.0
     kept = frames if kept is None else min(kept, frames)
-    whole = 0 < kept < frames  # one is, until it is thinned
+    whole = 0 < kept < frames  # one run at a time is whole until its images are thinned out
     disk = 200 + (runs * kept + frames * whole) * frame.megabytes + runs * frames * frame.bag_megabytes
     files = runs * (FILES_A_FRAME * kept + 4) if kept else 10
     return Work(START + runs * one, memory, disk, START + one, files + 8)
 
 
 def cleaning(frames: int) -> Work:
-    """The work of cleaning, merging and splitting recordings: every image is decoded once."""
+    """Estimate the cost of cleaning, merging and splitting recordings, which decode every image once."""
     return Work(START + frames / 400.0, 600.0, 100.0, 0.0, FILES_A_FRAME * frames)

@@ -1,1 +1,1 @@
-"""DAGs of jobs: one module a command, from its command line to the jobs and their order."""
+"""DAGs of jobs: one module per command converts a command line to jobs and dependencies."""

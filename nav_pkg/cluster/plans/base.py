@@ -1,7 +1,6 @@
-"""What all of the cluster's commands do: check every flag, plan, estimate, write, submit, continue.
+"""The common part of all cluster commands: check flags, plan, estimate, write, submit, resume.
 
-A command (`dag_train.py` and the others) says which scripts its jobs run and which jobs there are; the
-rest is here.
+A command (`dag_train.py` and so on) defines the scripts that its jobs run, and its jobs.
 """
 
 from __future__ import annotations
@@ -36,32 +35,32 @@ from nav_pkg.world.plan_file import PLANS, absolute, is_plan_file
 
 CPUS = 2
 MOST_TAG = 180
-"""Characters of a tag: it is part of file names (`dag_file_TAG.dagman.out`), of which there are 255."""
+"""Most characters of a tag, which is part of file names (`dag_file_TAG.dagman.out`) of at most 255."""
 RETRIES = {"record": 4, "report": 3, "evaluate": 3, "online": 4}
-"""How often a kind of job is tried again that failed; 2 for others."""
+"""Retries of failed jobs by kind; 2 for other kinds."""
 
 
 class PlannedJob(NamedTuple):
-    """A job and what it is expected to take."""
+    """A job and its estimated cost."""
 
     job: Job
     work: Work
 
 
 class DagCommand:
-    """A command of the cluster; its subclasses say what the jobs are.
+    """A cluster command; subclasses define its jobs.
 
     Attributes:
-        name: e.g. `dag_train.py`.
+        name: name of the command, e.g. `dag_train.py`.
         about: one sentence for its help.
-        shared: flags that go to every script that knows them.
-        free: own flags that may differ when a DAG is continued, beside those of hosts and resources.
+        shared: flags that go to every script that has them.
+        gpu_jobs: whether any of its jobs uses GPUs.
 
     Args:
         argv: the command line.
 
     Raises:
-        NavError: something is wrong with it.
+        NavError: a flag or value is wrong.
     """
 
     name = ""
@@ -93,10 +92,10 @@ class DagCommand:
         return (home / Path(given).expanduser() if given else default).resolve()
 
     def _portable(self, words: Sequence[str]) -> List[str]:
-        """Words for jobs, which run in other folders, on other hosts: with paths that hold there.
+        """Convert paths in the words so that they are valid for jobs, in other folders and on other hosts.
 
         Raises:
-            UsageError: a file of this host that does not go along.
+            UsageError: with file transfer, a file of this host is not transferred.
         """
         found, flag = [], ""
         for word in words:
@@ -143,17 +142,17 @@ class DagCommand:
             return absolute(value)
         return value
 
-    # What a command says of itself.
+    # Defined by subclasses.
 
     def layers(self) -> List[Layer]:
-        """The scripts that its jobs run."""
+        """The scripts that the command's jobs run."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Check the scripts' flags with their own parsers, and what they read.
+        """Check the scripts' flags with their own parsers, and the scripts' inputs.
 
         Raises:
-            NavError: a script would refuse them.
+            NavError: a script would reject them.
         """
         raise NotImplementedError
 
@@ -162,31 +161,34 @@ class DagCommand:
         raise NotImplementedError
 
     def configuration(self) -> Dict[str, Any]:
-        """What must be the same for a DAG to be continued."""
+        """Values that must be equal to resume a DAG."""
         return {"flags": self.words}
 
     def check_places(self, resumes: bool) -> None:
-        """Look at what stands where the jobs will write, before anything is removed for them.
+        """Check the existing contents of the output folders, before anything is deleted.
 
         Args:
-            resumes: a DAG that was begun, whose jobs may have written there.
+            resumes: whether the DAG is resumed, so that its jobs may have written there.
 
         Raises:
-            NavError: it is not this DAG's to replace.
+            NavError: this DAG must not replace the contents.
         """
 
     def prepare(self) -> None:
-        """Make what the jobs find there, once all is known to be good."""
+        """Create files that the jobs need, after all checks have passed."""
 
     def made(self) -> Path:
-        """Where the user looks first when the DAG is done."""
+        """The main result of the DAG, shown to the user when the DAG is done."""
         return self.summary_dir / self.tag / "report.html"
 
     # Parts that commands share.
 
     @contextlib.contextmanager
     def folders(self) -> Iterator[None]:
-        """Let the scripts' own checks see the folders that the jobs will see."""
+        """Set NAV_PKG_LOG and NAV_PKG_DATA, so that the scripts' checks use the jobs' folders.
+
+        Stdout is discarded meanwhile.
+        """
         names = {"NAV_PKG_LOG": str(self.summary_dir), "NAV_PKG_DATA": str(self.data_root)}
         before = {name: os.environ.get(name) for name in names}
         os.environ.update(names)
@@ -200,28 +202,28 @@ class DagCommand:
                     os.environ[name] = value
 
     def plan_job(self, kind: str, name: str, command: Sequence[Any], work: Work, **more: Any) -> PlannedJob:
-        """A job with the resources that the flags ask for, or that are estimated.
+        """Make a job with a resource request from the flags, else from the estimate.
 
         Args:
-            kind: of the job.
-            name: of its node.
+            kind: kind of the job.
+            name: name of its node.
             command: script and arguments.
-            work: what it is expected to take.
-            more: other values of `Job`; `wall_flag` names the flag of its wall time, `gpumem` is the
-                memory of its GPUs in MB (none: it uses no GPU), `reads` the MB of datasets that are not
-                there yet.
+            work: estimated cost.
+            more: other values of `Job`; also `wall_flag`, the flag of its wall time (without one, the job is
+                light), `gpumem`, the memory of its GPUs in MB (without it, the job uses no GPU), and `reads`,
+                the MB of datasets that do not exist yet.
         """
         reads = more.pop("reads", None)
         flag = more.pop("wall_flag", "")
         gpumem = more.pop("gpumem", None)
         wall = getattr(self.config, flag) if flag else None
-        heavy = bool(flag)  # those of the light ones, which only read and write, are not the user's to say
+        heavy = bool(flag)  # flags do not apply to light jobs, which only do I/O
         if flag and wall:
             estimate.check_wall_time(f"{self.name}: --{flag}", wall, work, f"a {kind} job")
         if heavy:
             self.warn(estimate.memory_warning(work, self.config.rammem or 0.0, f"a {kind} job"))
         space = work
-        if heavy and self.config.file_transfer:  # tars lie beside what is in them
+        if heavy and self.config.file_transfer:  # a tar and its content coexist
             if reads is None:
                 reads = sum(self._megabytes(name) for name in more.get("datasets", ()))
             space = dataclasses.replace(work, disk=2 * (work.disk + reads))
@@ -239,7 +241,7 @@ class DagCommand:
                 kind=kind,
                 command=tuple(map(str, command)),
                 resources=asks,
-                # light ones keep nothing: stopped, they would begin again and again
+                # light jobs save no checkpoint: with a wall time they could restart without end
                 wall_time=float(wall or estimate.wall_time(work)) if heavy else 0.0,
                 retries=RETRIES.get(kind, 2),
                 seconds=round(work.seconds, 1),
@@ -252,26 +254,26 @@ class DagCommand:
         return sum(map(len, self.dataset(name).runs)) * workload.USUAL.megabytes
 
     def warn(self, text: str) -> None:
-        """Keep a warning, once."""
+        """Add a warning unless it is empty or already known."""
         if text and text not in self.warnings:
             self.warnings.append(text)
 
     def dataset(self, name: str) -> Dataset:
-        """A dataset that jobs will read.
+        """Load a dataset that jobs will read.
 
         Raises:
-            DataError: there is none of that name.
+            DataError: the dataset does not exist.
         """
         return load_dataset(name, self.data_root)
 
     def _image(self, kind: str, image: str) -> str:
-        """An image by HTCondor's rule: what is neither docker://NAME nor .sif is a folder."""
+        """Convert an image name for HTCondor, which takes all but docker://NAME and .sif for a folder."""
         if kind == "docker" and not image.startswith("docker://"):
             if image.endswith(".sif"):
                 raise UsageError(f"{self.name}: --image {image} is Apptainer's: give -pe sing")
             return f"docker://{image}"
         if kind == "sing" and "://" not in image:
-            file = Path(image).expanduser().resolve()  # jobs begin in a folder of their own
+            file = Path(image).expanduser().resolve()  # jobs start in another folder
             if not file.exists():
                 raise UsageError(
                     f"{self.name}: --image {file}: no such file; docs/cluster.md says how to build one; one "
@@ -281,10 +283,13 @@ class DagCommand:
         return image
 
     def plan(self) -> Tuple[Plan, Dict[str, Work]]:
-        """The checked plan, and what its jobs are expected to take.
+        """Make and check the plan.
+
+        Returns:
+            The plan, and the estimated costs by job.
 
         Raises:
-            UsageError: HTCondor could not hold it.
+            UsageError: HTCondor's files cannot represent the plan.
         """
         asked = self.jobs()
         config = self.config
@@ -316,7 +321,7 @@ class DagCommand:
         return plan, {one.job.name: one.work for one in asked}
 
     def _identified(self, configuration: Dict[str, Any]) -> Dict[str, Any]:
-        """With what the plan files hold, which may change before the same command is given again."""
+        """Add the digests of the plan files, because the files may change before a resume."""
         plans = plan_files.digests(word for words in self.words.values() for word in words)
         return {**configuration, "plans": plans} if plans else configuration
 
@@ -333,7 +338,7 @@ class DagCommand:
 
 
 def frame_of(line: SessionConfig) -> workload.Frame:
-    """What the cameras of a session give each time.
+    """The camera data of a frame in a session.
 
     Args:
         line: run_script.py's flags.
@@ -345,10 +350,10 @@ def frame_of(line: SessionConfig) -> workload.Frame:
 
 
 def models(command: str, config: ClusterConfig) -> List[Tuple[str, int]]:
-    """The models that a command trains: (folder, seed).
+    """The models that a command trains, as (folder, seed).
 
     Raises:
-        UsageError: more models than seeds, or a seed or name twice.
+        UsageError: there are more models than seeds or names, or a seed or name is given twice.
     """
     seeds = list(config.seeds)
     count = config.number_of_models or len(seeds)
@@ -369,7 +374,7 @@ def models(command: str, config: ClusterConfig) -> List[Tuple[str, int]]:
 
 
 def run(command: Callable[[Sequence[str]], DagCommand], argv: Optional[Sequence[str]] = None) -> int:
-    """Run a command of the cluster; returns the exit code."""
+    """Run a cluster command and return the exit code."""
     dag = command(list(sys.argv[1:] if argv is None else argv))
     with dag.folders():
         dag.check()
@@ -399,7 +404,7 @@ def _gpus(dag: DagCommand) -> int:
 
 
 def pool_environment() -> Dict[str, str]:
-    """CONDOR_CONFIG and PATH of the configured pool, or else of the personal pool, which is started."""
+    """CONDOR_CONFIG and PATH of the configured pool; without one, start the personal pool and use it."""
     from nav_pkg.cluster import pool
 
     return pool.prefix_environment(pool.ensure_pool())
@@ -466,17 +471,24 @@ def _say(lines: Sequence[str], warnings: Sequence[str]) -> None:
 
 
 def refuse_existing(path: Path, flag: str) -> None:
-    """Refuse a folder that is there.
+    """Check that a folder does not exist.
 
     Raises:
-        DataError: it is.
+        DataError: the folder exists.
     """
     if path.exists():
         raise DataError(f"{path}: exists; choose another {flag}, or --owr to replace it")
 
 
 def layer(script: str, parser: Parser, *set_here: str, **cures: str) -> Layer:
-    """A script that jobs run, and the flags that the command sets itself."""
+    """Make the layer of a script.
+
+    Args:
+        script: name of the script.
+        parser: parser of its flags.
+        set_here: flags that the command sets itself.
+        cures: likewise, each with advice for the error message.
+    """
     table = {flag: "" for flag in set_here}
     table.update({f"--{key}": cure for key, cure in cures.items()})
     return Layer(script, parser, table)

@@ -1,4 +1,4 @@
-"""Recorders that share the runs of a session, then the cleaning: the jobs of dag_create_data.py."""
+"""The jobs of dag_create_data.py: recorders that share the runs of a session, then merge and cleaning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SET_HERE = ("--startswith", "--endswith", "--sources", "--again")
 
 
 class CreateData(DagCommand):
-    """N recorders -> merge -> clean -> verify."""
+    """The DAG of dag_create_data.py: N recorders -> merge -> clean -> verify."""
 
     name = "dag_create_data.py"
     about = "Record a dataset with many simulators side by side, on a cluster."
@@ -30,7 +30,7 @@ class CreateData(DagCommand):
     gpu_jobs = False
 
     def layers(self) -> List[Any]:
-        """run_script.py records, clean_dataset.py cleans; what main.py owns goes to the learner in flight."""
+        """run_script.py records, clean_dataset.py cleans; flags of main.py go to the learner in flight."""
         return [
             layer(
                 "run_script.py", session_config.make_parser(), "--shard", "--data_location", "--shared_master"
@@ -40,7 +40,7 @@ class CreateData(DagCommand):
         ]
 
     def check(self) -> None:
-        """Check a recorder's flags and the cleaning's; the destination must be free."""
+        """Check the flags of recorders and cleaning, and that the destination overlaps no other folder."""
         line, learned = arguments.split(self._recorder(0, 1, checked=True))
         if line.learns:
             raise UsageError(
@@ -74,7 +74,7 @@ class CreateData(DagCommand):
                 )
 
     def check_places(self, resumes: bool) -> None:
-        """Refuse a destination that is there and not this DAG's."""
+        """Raise an error if the destination exists and does not belong to this DAG."""
         there = self.data_root / self.config.destination
         if not self.config.owr and not resumes:
             refuse_existing(there, "--destination")
@@ -85,7 +85,7 @@ class CreateData(DagCommand):
         return self.data_root / self.config.destination
 
     def configuration(self) -> Dict[str, Any]:
-        """The flights, and how many recorders share them. How they are cleaned, and to where, may change."""
+        """The flags of the flights and the number of recorders; cleaning and destination may change."""
         return {
             "flags": {script: words for script, words in self.words.items() if script != "clean_dataset.py"},
             "number_of_recorders": self.config.number_of_recorders,
@@ -101,9 +101,9 @@ class CreateData(DagCommand):
         """The flags of a recorder.
 
         Args:
-            number: of the recorder, from 0.
-            runs: of each recorder; --number_of_runs of all of them together is that many times their number.
-            checked: only for a check of the flags.
+            number: index of the recorder, from 0.
+            runs: runs per recorder; --number_of_runs is the total over all recorders.
+            checked: whether the flags are only checked, without the shard.
         """
         count = self.config.number_of_recorders
         words = ["-t", f"{self.tag}/r{number}", "-ds", "--data_location", self._recording(number)]
@@ -113,7 +113,7 @@ class CreateData(DagCommand):
         return words
 
     def jobs(self) -> List[PlannedJob]:
-        """Recorders, and what becomes of their recordings."""
+        """The recorders, merge, cleaning and verification."""
         count, frames = self.config.number_of_recorders, expected_frames(self.flights)
         expert = self.flights.alpha >= 1
         work = workload.flights(
@@ -165,10 +165,10 @@ class CreateData(DagCommand):
 
 
 def expected_frames(flights: Schedule) -> int:
-    """Frames of a run that is expected to go well: a whole lap, unless the run ends before.
+    """Expected number of frames of a successful run: a whole lap, unless its duration limit is shorter.
 
     Args:
-        flights: the schedule whose run it is.
+        flights: the schedule of the run.
     """
     plan = load_plan(flights.world)
     seconds = flights.max_duration or plan.limits["max_duration"]

@@ -1,4 +1,4 @@
-"""Rounds of DAgger for each seed: the jobs of dag_dagger.py, and their order."""
+"""The jobs of dag_dagger.py and their order: rounds of DAgger for each seed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nav_pkg.studies import dagger, workload
 
 
 class Dagger(DagCommand):
-    """M chains of rounds -> report."""
+    """The DAG of dag_dagger.py: M chains of rounds -> report."""
 
     name = "dag_dagger.py"
     about = "Rounds of DAgger from several seeds, on a cluster."
     shared = ()
 
     def layers(self) -> List[Any]:
-        """dagger.py takes its own flags, and tells those of run_script.py and main.py apart itself."""
+        """dagger.py has its own flags and separates those of run_script.py and main.py itself."""
         return [
             layer("dagger.py", make_dagger_parser(), random_seed="give --seeds"),
             layer("run_script.py", session_config.make_parser(), "--shard", "--shared_master"),
@@ -48,7 +48,7 @@ class Dagger(DagCommand):
         return ["-t", f"{self.tag}/{folder}", *self.flags, "--random_seed", str(seed)]
 
     def prepare(self) -> None:
-        """Begin every seed's rounds, so that their folders are known to be dagger.py's."""
+        """Create the folders of every seed's rounds, so that dagger.py recognises them as its own."""
         for rounds in self.rounds.values():
             rounds.open()
 
@@ -57,7 +57,7 @@ class Dagger(DagCommand):
         return {"flags": self.flags, "models": [list(model) for model in self.models]}
 
     def _chain(self, number: int, folder: str, rounds: dagger.Rounds) -> List[PlannedJob]:
-        """All steps of a seed, one after the other."""
+        """All steps of a seed, in sequence."""
         args, found = rounds.args, []  # type: Any, List[PlannedJob]
         train_frames, val_frames, test_frames = self.lengths
         wall: Dict[str, Any] = {"wall_flag": "wall_time", "gpumem": self.config.gpumem}
@@ -87,7 +87,7 @@ class Dagger(DagCommand):
                 **wall,
             )
             linked = workload.Work(15.0 + learned / 2000, 300.0, 10.0, 0.0, 2 * learned)
-            again = [*rounds.merge(n), "--owr"]  # tried again; the folder is this DAG's
+            again = [*rounds.merge(n), "--owr"]  # for retries; the folder belongs to this DAG
             step("merge", f"round_{n}_add", again, linked, outputs=(f"{data}/dataset",))
             work = workload.training(self.network, vars(self.training), learned, val_frames, test_frames)
             step(
@@ -149,7 +149,7 @@ def _script(path: str) -> str:
 
 
 def _without_places(words: Sequence[str]) -> List[str]:
-    """The words without --summary_dir and --data_root, which jobs get by their environment."""
+    """The words without --summary_dir and --data_root, which jobs get from the environment."""
     found, skip = [], False
     for word in words:
         if skip or word in ("--summary_dir", "--data_root"):

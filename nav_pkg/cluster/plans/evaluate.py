@@ -1,4 +1,4 @@
-"""Evaluations of checkpoints, one job each: the jobs of dag_evaluate.py, and their order."""
+"""The jobs of dag_evaluate.py and their order: evaluations of checkpoints, one job each."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Flights(NamedTuple):
     """The flights of a model.
 
     Attributes:
-        runs: how many in all conditions together.
-        frames: of each.
-        kept: of them, with their images.
-        frame: what the cameras give.
+        runs: number of runs over all conditions.
+        frames: frames per run.
+        kept: frames per run whose images are kept.
+        frame: the camera data of a frame.
     """
 
     runs: int
@@ -42,21 +42,21 @@ class Flights(NamedTuple):
     frame: workload.Frame
 
     def work(self, network: str) -> Work:
-        """What they are expected to take."""
+        """The estimated cost of the flights."""
         return workload.flights(
             self.runs, self.frames, workload.FLOWN, network, kept=self.kept, frame=self.frame
         )
 
 
 def check_flights(name: str, words: Sequence[str]) -> Flights:
-    """Check the flags of an evaluation whose checkpoint need not be there yet.
+    """Check the flags of an evaluation; its checkpoint need not exist yet.
 
     Args:
-        name: of the command.
-        words: for evaluate.py and run_script.py.
+        name: name of the command.
+        words: the words for evaluate.py and run_script.py.
 
     Raises:
-        UsageError: one of the scripts would refuse them.
+        UsageError: one of the scripts would reject them.
     """
     args, rest = evaluation.split(["-m", "checkpoint", *words])
     if args.jobs > 1:
@@ -74,7 +74,7 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
 
 
 class Evaluate(DagCommand):
-    """M checkpoints, each flown -> report."""
+    """The DAG of dag_evaluate.py: M evaluations -> report."""
 
     name = "dag_evaluate.py"
     about = "Fly checkpoints on a cluster, one job each."
@@ -87,7 +87,7 @@ class Evaluate(DagCommand):
         ]
 
     def check(self) -> None:
-        """Check the flights' flags, and that the checkpoints are there."""
+        """Check the flags of the flights, and that the checkpoints exist."""
         words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
         taken, given = self._checkpoints(words)
         self.rest = taken
@@ -108,7 +108,7 @@ class Evaluate(DagCommand):
             self.tag = f"{self.tag}/evaluation"
 
     def _checkpoints(self, words: List[str]) -> Tuple[List[str], List[str]]:
-        """The words without -m and its values, and these values."""
+        """Split the words into those without -m, and the values of -m."""
         import argparse
 
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -117,15 +117,15 @@ class Evaluate(DagCommand):
         return rest, found.checkpoint_path
 
     def _models(self) -> List[Tuple[str, str]]:
-        """Those that a training left under the tag: (log folder, name)."""
+        """The trained models below the tag's log folder, as (log folder, name)."""
         folders = self._trained() or [folder for folder, _ in models(self.name, self.config)]
-        if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # dagger.py's own
+        if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # made by dagger.py
             folders = ["."]
         found = [self._model(folder) for folder in folders]
         return [(f"{self.tag}/{folder}", folder) for folder in found]
 
     def _model(self, folder: str) -> str:
-        """The folder of a model below the tag's: `folder`, or in it the last round of DAgger."""
+        """The folder of a model below the tag's: `folder`, or its last round of DAgger."""
         log = self.summary_dir / self.tag / folder
         if (log / rounds_of_dagger.STATE).exists():
             rounds = [file.parts[-3] for file in log.glob("round_*/train/my-model")]
@@ -140,7 +140,7 @@ class Evaluate(DagCommand):
         )
 
     def _trained(self) -> List[str]:
-        """The folders of all models of the tag's DAG; none where flags choose, or there is no such DAG."""
+        """The folders of all models of the tag's DAG; empty if flags select models or no DAG exists."""
         plan_file = dag_folder(self.summary_dir, self.tag) / PLAN_FILE
         chosen = self.config.number_of_models or list(self.config.seeds) != list(SEEDS)
         if chosen or not plan_file.exists():
@@ -152,11 +152,11 @@ class Evaluate(DagCommand):
         return [str(model[0]) for model in models]
 
     def configuration(self) -> Dict[str, Any]:
-        """The checkpoints, and the flags of their flights."""
+        """The checkpoints and the flags of their flights."""
         return {"flags": self.rest, "checkpoints": list(self.flown.values())}
 
     def jobs(self) -> List[PlannedJob]:
-        """The flights of each, and the report."""
+        """The evaluations and the report."""
         flown = []
         for number, (label, path) in enumerate(self.flown.items()):
             tag = f"{self.tag}/{label}/evaluation"

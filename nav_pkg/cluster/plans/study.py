@@ -1,4 +1,4 @@
-"""One DAG of the cells of a study that are not done, and of its report (`study.py run --backend condor`)."""
+"""The DAG of a study: its cells that are not done, and its report (`study.py run --backend condor`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.study import Cell
 
 KINDS = ("main.py", "evaluate.py")
-"""Commands of cells that a cluster runs."""
+"""Commands of cells that can run on a cluster."""
 
 
 def check(folder: StudyFolder) -> None:
-    """Refuse a study that a cluster does not run.
+    """Check that a study can run on a cluster.
 
     Raises:
-        UsageError: its cells collect, or measure the machine.
+        UsageError: its cells collect data or measure the machine.
     """
     if folder.study.command not in KINDS:
         raise UsageError(
@@ -32,11 +32,11 @@ def check(folder: StudyFolder) -> None:
 
 
 class StudyDag(DagCommand):
-    """Cells -> report.
+    """The DAG of a study: cells -> report.
 
     Args:
-        folder: the study's, open.
-        source: what study.py finds the study by, from any folder: its name, or the path of its file.
+        folder: folder of the study, opened.
+        source: name of the study or absolute path of its file, so that study.py finds it from any folder.
         argv: flags of the cluster, and `-t`, `--summary_dir`, `--data_root`.
     """
 
@@ -48,15 +48,15 @@ class StudyDag(DagCommand):
         super().__init__(argv)
 
     def layers(self) -> List[Any]:
-        """None: a cell's flags are the study's."""
+        """No layers: the flags of a cell come from the study."""
         return []
 
     def check(self) -> None:
-        """Which cells are left; their flags were checked by study.py."""
+        """Select the cells that are not done; study.py has checked their flags."""
         self.cells = [cell for cell in self.study.cells if self.study.state(cell).state != DONE]
 
     def configuration(self) -> Dict[str, Any]:
-        """All cells, done ones as well: the DAG of the same study is the same."""
+        """All cells, including done ones, so that the DAG of the same study is the same."""
         return {"cells": [cell.digest for cell in self.study.cells]}
 
     def made(self) -> Path:
@@ -64,7 +64,7 @@ class StudyDag(DagCommand):
         return self.study.folder / "report" / f"{self.study.study.name}.html"
 
     def jobs(self) -> List[PlannedJob]:
-        """The cells that are left, and the report."""
+        """The cells that are not done, and the report."""
         cells = [self._cell(cell) for cell in self.cells]
         words = ["study.py", "report", self.source, "--scale", self.study.scale]
         work = workload.Work(60.0, 900.0, 50.0, 0.0, 50)

@@ -1,4 +1,4 @@
-"""Trainings of models, one job each: the jobs of dag_train.py, and their order."""
+"""The jobs of dag_train.py and their order: trainings of models, one job each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from nav_pkg.learn import places, prechecks
 from nav_pkg.studies import workload
 
 WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
-"""The flags that say how long a training may run."""
+"""Flags that may give the wall time of a training."""
 
 
 class Model(NamedTuple):
     """A model to train.
 
     Attributes:
-        node: name of its node.
+        node: prefix of the names of its nodes.
         folder: its log folder, below the tag's.
         seed: its seed.
-        rate: its learning rate; None for the one on the command line.
+        rate: its learning rate; None for main.py's flag or default.
     """
 
     node: str
@@ -41,7 +41,7 @@ def rate_folder(rate: float) -> str:
 
 
 class Train(DagCommand):
-    """M models -> report."""
+    """The DAG of dag_train.py: M trainings -> report."""
 
     name = "dag_train.py"
     about = "Train a network from several seeds and with several learning rates, on a cluster."
@@ -63,7 +63,7 @@ class Train(DagCommand):
         self.check_training(self.words["main.py"])
 
     def check_training(self, words: Sequence[str]) -> None:
-        """Check the flags of a training, what it reads, and which models there are."""
+        """Check the flags and inputs of the trainings, and make the list of models."""
         args = self.config
         self.wall_flag = self._wall_flag()
         rates = args.learning_rates or [None]
@@ -98,21 +98,25 @@ class Train(DagCommand):
         self.scratch = self._scratch()
 
     def _wall_flag(self) -> str:
-        """The flag that the wall time of a training was given by.
+        """The flag that gives the wall time of a training.
 
         Raises:
-            UsageError: it was given by more than one.
+            UsageError: more than one flag gives it.
         """
         names = [name for name in WALL_FLAGS if getattr(self.config, name)]
         if len(names) > 1:
             flags = " and ".join(f"--{name}" for name in names)
             raise UsageError(f"{self.name}: {flags} are the same here: give one of them")
-        if names == ["wall_time_rec"]:  # published command lines hold it
+        if names == ["wall_time_rec"]:  # published command lines contain it
             self.warn("--wall_time_rec is of recorders, of which there are none: taken as --wall_time_train")
         return names[0] if names else WALL_FLAGS[0]
 
     def _scratch(self) -> bool:
-        """Whether the checkpoint to begin with is a scratch to be made; refuse one that is missing."""
+        """Whether the start checkpoint is a scratch checkpoint that must be made.
+
+        Raises:
+            DataError: another start checkpoint is missing.
+        """
         given = self.training.checkpoint_path
         if not given:
             return False
@@ -124,7 +128,7 @@ class Train(DagCommand):
         raise DataError(f"--checkpoint_path {given}: {file} is missing; see --summary_dir")
 
     def prepare(self) -> None:
-        """Make a scratch checkpoint that is missing, of the first seed, so that all models begin alike."""
+        """Make a missing scratch checkpoint from the first seed; all models start from its weights."""
         if not self.scratch or (self.config.dont_submit and not self.config.file_transfer):
             return
         from nav_pkg.learn.parts import TrainingParts
@@ -144,7 +148,7 @@ class Train(DagCommand):
         return {"flags": self.words, "models": [list(model[1:]) for model in self.models]}
 
     def train_job(self, model: Model) -> PlannedJob:
-        """The training of a model."""
+        """The job that trains a model."""
         words = ["-t", f"{self.tag}/{model.folder}", *self.words["main.py"], "--random_seed", model.seed]
         words += ["--learning_rate", repr(model.rate)] if model.rate else []
         words += ["--copy_dataset"] if self.config.copy_dataset else []
@@ -166,7 +170,7 @@ class Train(DagCommand):
         )
 
     def report_job(self, parents: Sequence[PlannedJob]) -> PlannedJob:
-        """The report on all models."""
+        """The job that reports on all models."""
         folders = [model.folder for model in self.models]
         return self.plan_job(
             "report",
@@ -177,16 +181,16 @@ class Train(DagCommand):
         )
 
     def jobs(self) -> List[PlannedJob]:
-        """The trainings, and the report."""
+        """The trainings and the report."""
         trained = [self.train_job(model) for model in self.models]
         return [*trained, self.report_job(trained)]
 
 
 def canonical(network: str) -> str:
-    """A network's name, its alias resolved.
+    """The canonical name of a network, with aliases resolved.
 
     Raises:
-        UsageError: there is no such network.
+        UsageError: the network does not exist.
     """
     prechecks.network(network)
     if network in workload.RATES:
@@ -197,7 +201,7 @@ def canonical(network: str) -> str:
 
 
 def split_lengths(dataset: Dataset) -> List[int]:
-    """Frames to train on, to validate on and to test on.
+    """Numbers of frames for training, validation and test.
 
     Raises:
         DataError: the dataset has no split, or nothing to train on.

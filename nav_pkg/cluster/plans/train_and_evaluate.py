@@ -1,4 +1,4 @@
-"""Trainings of models, and the evaluation of each: the jobs of dag_train_and_evaluate.py, and their order."""
+"""The jobs of dag_train_and_evaluate.py and their order: trainings, and an evaluation of each model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nav_pkg.config.evaluation import make_evaluation_parser
 
 
 class TrainAndEvaluate(Train):
-    """M models, each flown -> report."""
+    """The DAG of dag_train_and_evaluate.py: M trainings -> M evaluations -> report."""
 
     name = "dag_train_and_evaluate.py"
     about = "Train a network from several seeds on a cluster, and fly each model."
@@ -27,13 +27,13 @@ class TrainAndEvaluate(Train):
         ]
 
     def check(self) -> None:
-        """Check the training's flags and the flights'."""
+        """Check the flags of the trainings and of the flights."""
         words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
         self.flight = check_flights(self.name, words)
-        self.check_training(self.words["main.py"])  # which may import torch
+        self.check_training(self.words["main.py"])  # last: may import torch
 
     def evaluate_job(self, model: Model) -> PlannedJob:
-        """The flights of a trained model."""
+        """The job that evaluates a trained model."""
         tag = f"{self.tag}/{model.folder}"
         words = [
             "-t",
@@ -59,7 +59,7 @@ class TrainAndEvaluate(Train):
         )
 
     def jobs(self) -> List[PlannedJob]:
-        """The trainings, the flights of each, and the report."""
+        """The trainings, the evaluations and the report."""
         trained = [self.train_job(model) for model in self.models]
         flown = [self.evaluate_job(model) for model in self.models]
         return [*trained, *flown, self.report_job(flown)]

@@ -1,4 +1,4 @@
-"""Models that learn in flight, one job each: the jobs of dag_train_online.py, and their order."""
+"""The jobs of dag_train_online.py and their order: models that learn in flight, one job each."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nav_pkg.studies import workload
 
 
 class TrainOnline(DagCommand):
-    """M learners in flight -> report."""
+    """The DAG of dag_train_online.py: M learners in flight -> report."""
 
     name = "dag_train_online.py"
     about = "Learn in flight from several seeds, on a cluster."
 
     def layers(self) -> List[Any]:
-        """run_script.py flies, main.py is its learner."""
+        """run_script.py flies; main.py is its learner node."""
         alone = ("--shard", "--shared_master", "--no_training", "--evaluation", "-e", "--data_location")
         return [
             layer("run_script.py", session_config.make_parser(), *alone, random_seed="give --seeds"),
@@ -30,7 +30,7 @@ class TrainOnline(DagCommand):
         ]
 
     def check(self) -> None:
-        """Check a session's flags, its checkpoint and what is learned."""
+        """Check the flags of a session and its learner, the checkpoint and the prefill dataset."""
         self.models = models(self.name, self.config)
         line, learned = arguments.split(self._session(*self.models[0]))
         Session(line, learned, check_only=True)
@@ -56,7 +56,7 @@ class TrainOnline(DagCommand):
         return {"flags": self.words, "models": [list(model) for model in self.models]}
 
     def jobs(self) -> List[PlannedJob]:
-        """The learners, and the report."""
+        """The learners and the report."""
         flights, found = self.flights, []
         rate = min(workload.LEARNED_IN_FLIGHT, 0.5 * workload.rate_of(self.network).frames)
         frames = expected_frames(flights)
