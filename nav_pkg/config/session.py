@@ -10,7 +10,7 @@ from nav_pkg.config import types
 from nav_pkg.config.flight import CameraConfig, FlightConfig
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import data_root, summary_dir
-from nav_pkg.config.setting import add_arguments, setting
+from nav_pkg.config.setting import add_arguments, declared, setting
 
 SCRATCH_TAG = "testing_online"
 """The default tag: its log, and a dataset of that name, are always begun anew."""
@@ -71,6 +71,10 @@ class SessionConfig(PlaceConfig, SimulationConfig, FlightConfig, CameraConfig, S
     """
 
     learns: bool = False
+
+
+SETTINGS = declared(SessionConfig)
+"""By key."""
 
 
 def make_parser() -> Parser:

@@ -143,7 +143,7 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
     """
     try:
         if run.outcome not in limits.outcomes:
-            return None, f"outcome {run.outcome or 'unknown'}"
+            return None, f"outcome {run.outcome or 'unknown'} (--outcomes)"
         frames = run.frames
     except DataError as error:
         return None, f"damaged: {error}"
@@ -154,7 +154,7 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
     fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
     most = limits.max_rgb if limits.max_rgb >= 0 else round(table[1] * time_factor)
     if len(frames) < fewest:  # cutting cannot make it longer; skip the decoding
-        return None, f"{len(frames)} frames, fewer than {fewest}"
+        return None, f"{len(frames)} frames, fewer than {fewest} (--min_rgb)"
     report = verify_run(run, rate)
     if report.problems:
         return None, f"damaged: {report.problems[0]}"
@@ -169,13 +169,13 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
     way = distance(frames, first, last)
     least = _value(limits.min_distance, DISTANCES, world)
     if way < least:
-        return None, f"flew {way:.2f} m, less than {least:g} m"
+        return None, f"flew {way:.2f} m, less than {least:g} m (--min_distance)"
     if not fewest <= rgb <= most:
-        return None, f"{rgb} colour images, not {fewest} to {most}"
+        return None, f"{rgb} colour images, not {fewest} to {most} (--min_rgb, --max_rgb)"
     if depth < limits.min_depth:
-        return None, f"{depth} depth images, fewer than {limits.min_depth}"
+        return None, f"{depth} depth images, fewer than {limits.min_depth} (--min_depth)"
     if 0 <= limits.max_depth_rgb_difference < abs(depth - rgb):
-        return None, f"{depth} depth and {rgb} colour images"
+        return None, f"{depth} depth and {rgb} colour images (--max_depth_rgb_difference)"
     return Kept(run, first, last, report), ""
 
 

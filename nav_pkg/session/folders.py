@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
+from nav_pkg.config.session import SETTINGS
 from nav_pkg.core import DataError, Outcome, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.folders import refuse_writers
@@ -133,6 +134,8 @@ class Folders:
             except DataError as error:
                 raise DataError(f"{error}; --owr begins anew") from None
             before, now = _placeless(before), _placeless(self._configuration)
+            # a session of an earlier version lacks the settings that came later: it had their defaults
+            before = {**{key: SETTINGS[key].default for key in now if key in SETTINGS}, **before}
             differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
             # If the first start failed before any run, the flags may change.
             if differing and (recorded or RunLog(self.path).runs()):

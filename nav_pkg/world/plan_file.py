@@ -36,6 +36,8 @@ ENTRIES += ("reached_distance", "goto_weight", "waypoints", "start_positions", "
 ENTRIES += ("outer_boundary", "inner_boundary", "walls", "caps")
 LARGEST = 50_000_000
 """Maximum size of a plan file, bytes; esatv3's is 40 kB."""
+BESIDE = 1e-3
+"""Metres beside a wall at which its sides are looked at."""
 FARTHEST = 1000.0
 """Largest coordinate, metres."""
 LAMP_PITCH = 6.0
@@ -351,4 +353,42 @@ def _check(plan: FloorPlan, read: _Reader) -> list[np.ndarray]:
     ]:
         if not plan.inside(x, y):
             raise read.fail(label, f"({x:g}, {y:g}) is not on the free floor")
+    _check_sides(plan, read)
+    _check_route(plan, read)
     return rings
+
+
+def _check_sides(plan: FloorPlan, read: _Reader) -> None:
+    """Check that the free floor is to the left of each wall; else a box would be seen from its inside."""
+    for index, wall in enumerate(plan.walls):
+        (x1, y1), (x2, y2) = wall.start, wall.end
+        length = math.hypot(x2 - x1, y2 - y1)
+        normal = np.array([y1 - y2, x2 - x1]) * (BESIDE / length)
+        middle = np.array([x1 + x2, y1 + y2]) / 2
+        left, right = (plan.inside(*(middle + side * normal), height=wall.bottom) for side in (1, -1))
+        if right or not left:
+            raise read.fail(
+                f"walls[{index}]",
+                f"from {list(wall.start)} to {list(wall.end)} must have the free floor on its left: outer "
+                "walls run counter-clockwise seen from above, those around a box or pillar clockwise",
+            )
+
+
+def _check_route(plan: FloorPlan, read: _Reader) -> None:
+    """Check that no wall stands between two waypoints that follow each other."""
+    lines = plan.segments()
+    start, span = lines[:, :2], lines[:, 2:] - lines[:, :2]
+    for index, (a, b) in enumerate(zip(plan.waypoints, np.roll(plan.waypoints, -1, axis=0))):
+        gap, way = start - a, b - a
+        across = way[0] * span[:, 1] - way[1] * span[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            along = (gap[:, 0] * span[:, 1] - gap[:, 1] * span[:, 0]) / across
+            share = (gap[:, 0] * way[1] - gap[:, 1] * way[0]) / across
+        hit = (along >= 0) & (along <= 1) & (share >= 0) & (share <= 1)
+        if hit.any():
+            x, y = a + float(along[hit].min()) * way
+            following = (index + 1) % len(plan.waypoints)
+            raise read.fail(
+                f"waypoints[{index}]",
+                f"to waypoints[{following}]: a wall crosses the way at ({x:.2f}, {y:.2f})",
+            )

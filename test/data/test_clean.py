@@ -134,12 +134,12 @@ def test_runs_are_dropped_with_their_reason(samples, tmp_path):
     result = plan(path, ANY._replace(min_rgb=5, max_rgb=10, min_distance=0.3))
     assert [item.run.name for item in result.kept] == ["00000_esatv3"]
     reasons = {p.name[:5]: why for p, why in result.dropped}
-    assert reasons["00001"] == "outcome collision"
-    assert reasons["00002"] == "3 frames, fewer than 5"
+    assert reasons["00001"] == "outcome collision (--outcomes)"
+    assert reasons["00002"] == "3 frames, fewer than 5 (--min_rgb)"
     assert reasons["00003"].startswith("damaged: ") and "0000000002.jpg" in reasons["00003"]
     assert reasons["00004"] == "no frame between the first command and a dead camera"
-    assert reasons["00005"] == "12 colour images, not 5 to 10"
-    assert reasons["00006"] == "flew 0.24 m, less than 0.3 m"
+    assert reasons["00005"] == "12 colour images, not 5 to 10 (--min_rgb, --max_rgb)"
+    assert reasons["00006"] == "flew 0.24 m, less than 0.3 m (--min_distance)"
     assert "1 unfinished" in result.notes[0]
     more = plan(path, ANY._replace(outcomes=("success", "collision")))
     assert "00001_esatv3" in [item.run.name for item in more.kept]
@@ -154,7 +154,7 @@ def test_the_default_limits_go_by_world(samples, tmp_path):
     samples.run(path, 2, frames=30, world="canyon")
     result = plan(path, clean.Limits())
     assert [item.run.name for item in result.kept] == ["00000_sandbox"]
-    assert [why for _, why in result.dropped] == ["30 frames, fewer than 100"] * 2
+    assert [why for _, why in result.dropped] == ["30 frames, fewer than 100 (--min_rgb)"] * 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ ONLINE = (
     f"--loss CrossEntropy --learning_rate 0.05 --batch_size 4 --min_buffer_size 4 "
     f"--alpha 0.5 --num_threads 1 -ds --bag {SMALL}"
 )
+INTERFACE = ONLINE.replace("-t online -n 2", "-t interface -n 1000")
+"""Flies until it is interrupted, however long the questions take."""
 
 
 def tensors(file: Path) -> str:
@@ -105,7 +108,7 @@ def train(work: Any, way: str) -> Dict[str, Any]:
 
 
 def fly(work: Any, line: str, ask: bool = False) -> Dict[str, Any]:
-    """Fly a session in Gazebo. With `ask`, the ROS interface while it flies is returned."""
+    """Fly a session in Gazebo. With `ask` it is interrupted when its ROS interface, the result, is known."""
     environment = {**os.environ, **work.environment, **PORTABLE, "PATH": os.environ["PATH"]}
     script, *words = line.split()
     interface: Dict[str, Any] = {}
@@ -117,11 +120,12 @@ def fly(work: Any, line: str, ask: bool = False) -> Dict[str, Any]:
         try:
             if ask:
                 interface = ask_master(Path(out.name), work.log / words[words.index("-t") + 1], process)
+                process.send_signal(signal.SIGINT)
             code = process.wait(timeout=2 * LIMIT)
         finally:
             process.kill()
         out.seek(0)
-        assert code == 0, out.read()
+        assert code == (128 + signal.SIGINT if ask else 0), out.read()
     return interface
 
 
@@ -137,8 +141,9 @@ def ask_master(output: Path, log: Path, process: subprocess.Popen[bytes]) -> Dic
     done = subprocess.run(
         [sys.executable, "-c", "import json, made; print(json.dumps(made.interface()))"],
         env={**os.environ, "ROS_MASTER_URI": uri, "PYTHONPATH": os.pathsep.join(paths)},
-        check=True, capture_output=True, text=True,
+        capture_output=True, text=True,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 

@@ -47,7 +47,7 @@ def outputs(net, inputs):
 
 
 def test_the_networks():
-    assert nets.names() == list(NETWORKS)
+    assert [name for name in nets.names() if name in NETWORKS] == list(NETWORKS)  # others may come along
     for name, (size, kind, _) in NETWORKS.items():
         assert (nets.spec(name).input_size, nets.spec(name).kind) == ((size, size), kind)
         assert nets.canonical(name) == name

@@ -98,6 +98,17 @@ def test_other_flags_are_named(tmp_path):
         folders(tmp_path, {"random_seed": 6}).open()
 
 
+def test_a_session_of_an_earlier_version_had_the_defaults_of_later_settings(tmp_path):
+    made = folders(tmp_path)
+    made.open().append({"run": 0, "outcome": "success"})
+    made.close()
+    same = folders(tmp_path, {"random_seed": 5, "takeover_distance": 0.0})
+    same.open()
+    same.close()
+    with pytest.raises(UsageError, match=r"--takeover_distance 0.0, now 2.0"):
+        folders(tmp_path, {"random_seed": 5, "takeover_distance": 2.0}).open()
+
+
 @pytest.mark.parametrize("learner", [[], ["--speed", "0.8"]])
 def test_a_log_folder_that_was_moved_is_continued(tmp_path, learner):
     def configuration(logs):

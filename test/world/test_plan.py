@@ -160,3 +160,33 @@ def test_a_small_plan_of_the_documentation(tmp_path, monkeypatch):
     assert plan.start_positions.tolist() == [[15.0, 1.5]]
     assert load_plan("small.json+7").name == "small+7"
     assert load_plan("small.json+7").digest != plan.digest
+
+
+def box(points):
+    """The walls of a box in the room of the documentation's plan."""
+    pairs = zip(points, points[1:] + points[:1])
+    return [{"kind": "wall", "from": a, "to": b, "z": [0, 2.5]} for a, b in pairs]
+
+
+def test_a_box_is_clockwise(tmp_path, documented_plan):
+    corners = [[14, 2.2], [14, 2.6], [15, 2.6], [15, 2.2]]
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps({**documented_plan, "walls": documented_plan["walls"] + box(corners)}))
+    plan = load_plan(file)
+    assert not plan.inside(14.5, 2.4) and plan.inside(14.5, 1.5)
+    file.write_text(json.dumps({**documented_plan, "walls": documented_plan["walls"] + box(corners[::-1])}))
+    with pytest.raises(
+        DataError, match=r"walls\[8\].*free floor on its left.*around a box or pillar clockwise"
+    ):
+        load_plan(file)
+
+
+def test_a_route_through_a_wall_is_refused(tmp_path, documented_plan):
+    walls = documented_plan["walls"] + box([[14, 1], [14, 2], [15, 2], [15, 1]])
+    file = tmp_path / "small.json"
+    start = {"x": 10, "y": 1.5, "yaw": 0}
+    file.write_text(json.dumps({**documented_plan, "walls": walls, "start_pose": start}))
+    with pytest.raises(
+        DataError, match=r"waypoints\[7\].*waypoints\[0\]: a wall crosses the way at \(14.00, 1.50\)"
+    ):
+        load_plan(file)
