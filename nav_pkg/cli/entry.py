@@ -52,7 +52,7 @@ def _tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _let_go() -> None:
+def _silence_broken_output() -> None:
     """Redirect stdout and stderr to /dev/null if they cannot be written: Python's exit would fail on them."""
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -70,7 +70,7 @@ def _failed_file(error: OSError) -> int:
     if error.filename is not None:
         _tell(f"error: {os_error(error)}")
         return DataError.code
-    if isinstance(error, BrokenPipeError) and _unread():
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
         code = 128 + signal.SIGPIPE
     elif error.errno in (
         errno.ENOSPC,
@@ -85,7 +85,7 @@ def _failed_file(error: OSError) -> int:
     return code
 
 
-def _unread() -> bool:
+def _reader_is_gone() -> bool:
     """Whether stdout or stderr is a pipe without a reader."""
     poll = select.poll()
     for number in (1, 2):
@@ -131,5 +131,5 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
             code = DataError.code
         else:
             raise
-    _let_go()
+    _silence_broken_output()
     sys.exit(code or 0)

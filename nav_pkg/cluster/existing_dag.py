@@ -126,7 +126,7 @@ def is_done(folder: Path) -> bool:
     return bool(nodes) and all(node["status"] == "done" for node in nodes.values())
 
 
-def begin_anew(plan: Plan) -> None:
+def start_over(plan: Plan) -> None:
     """Delete the outputs of the tag's DAG and the files of the DAG itself.
 
     If the DAG was never submitted, no output is deleted.
@@ -159,7 +159,7 @@ def begin_anew(plan: Plan) -> None:
 
 
 def _lock(path: Path) -> int:
-    lock = files.lock_beside(path)
+    lock = files.lock_folder(path)
     if lock is None:
         raise UsageError(
             f"--owr: {path} is in use by another process; a job that was removed may be saving there: try "
@@ -196,7 +196,7 @@ def locked(plan: Plan) -> Iterator[None]:
         UsageError: another process writes or submits the same tag.
     """
     try:
-        lock = files.lock_beside(plan.folder)
+        lock = files.lock_folder(plan.folder)
     except OSError as error:
         raise files.disk_error(plan.folder, error, "--summary_dir") from error
     if lock is None:

@@ -230,7 +230,7 @@ class Wrapper:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _bring(self) -> None:
+    def _unpack_inputs(self) -> None:
         """Unpack the transferred files: inputs, and the output of earlier tries of this job."""
         assert self.transfer is not None
         for name in self.transfer.get("in") or []:
@@ -249,7 +249,7 @@ class Wrapper:
     def run(self) -> int:
         """Run the command and return the job's exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._on_signal)
         self.temporary = self._make_temporary()
         self.state.write()
         if self.uplink:
@@ -257,7 +257,7 @@ class Wrapper:
         code = 1
         try:
             if self.transfer:
-                self._bring()
+                self._unpack_inputs()
             node.check_datasets(self.spec.get("datasets") or [], self._data_root())
             with contextlib.ExitStack() as stack:
                 if self.spec.get("copy_dataset"):
@@ -304,7 +304,7 @@ class Wrapper:
             return code or error.code
         return code
 
-    def _hear(self, number: int, _frame: Any) -> None:
+    def _on_signal(self, number: int, _frame: Any) -> None:
         self.ask(f"signal {signal.Signals(number).name}", GRACE)
 
     def ask(self, reason: str, grace: float) -> None:
@@ -360,7 +360,7 @@ class Wrapper:
         deadline = time.monotonic() + SAVING
         while time.monotonic() < deadline and not self.asked:
             try:
-                lock = files.lock_beside(folder)
+                lock = files.lock_folder(folder)
             except OSError:  # the command reports it
                 return
             if lock is not None:

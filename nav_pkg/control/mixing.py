@@ -104,7 +104,7 @@ class Mixer:
         expert: Command | None,
         learner: Command | None,
         index: int | None = None,
-        overtaken: bool = False,
+        force_expert: bool = False,
     ) -> tuple[Command, Actor]:
         """Select the command of a frame; return it with its actor.
 
@@ -112,7 +112,7 @@ class Mixer:
             expert: the expert's command; None if it is missing.
             learner: the learner's command; None if it is missing or no learner flies.
             index: the frame's index in the run; None for the frame after the last call's.
-            overtaken: use the expert's command whatever is drawn.
+            force_expert: use the expert's command whatever is drawn.
 
         Raises:
             UsageError: the index is negative.
@@ -123,7 +123,7 @@ class Mixer:
         self._index = index + 1
         pick, explore, turn = self._draw(index)
         actor, command = (
-            (Actor.EXPERT, expert) if overtaken or pick < self.alpha else (Actor.LEARNER, learner)
+            (Actor.EXPERT, expert) if force_expert or pick < self.alpha else (Actor.LEARNER, learner)
         )
         if command is None or not command.finite:
             self.replaced += 1

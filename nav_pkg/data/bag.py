@@ -41,7 +41,7 @@ _KEEP = 64
 """Maximum number of stamps whose messages wait for their /episode message."""
 
 
-class Unplaced(NamedTuple):
+class DroppedFrame(NamedTuple):
     """A frame that could not be placed in a run: its run, index, stamp (ns, bag clock) and the reason."""
 
     run: str
@@ -61,7 +61,7 @@ class Result(NamedTuple):
     dataset: Path
     runs: list[Path]
     frames: int
-    unplaced: list[Unplaced]
+    unplaced: list[DroppedFrame]
     notes: list[str]
 
 
@@ -76,7 +76,7 @@ class _Runs:
         self._missing: list[dict] = []
         self.runs: list[Path] = []
         self.frames = 0
-        self.unplaced: list[Unplaced] = []
+        self.unplaced: list[DroppedFrame] = []
         self.notes: list[str] = []
 
     def take(self, episode: Any, parts: dict[str, Any], why: str) -> None:
@@ -101,11 +101,11 @@ class _Runs:
                 f"{episode.name}: frame {episode.index} follows frame {self._next - 1}; the bag is damaged"
             )
         for index in range(self._next, episode.index):
-            self._lost(Unplaced(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
+            self._lost(DroppedFrame(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
         if episode.index >= 0:
             self._next = episode.index + 1
             if why:
-                self._lost(Unplaced(episode.name, episode.index, stamp, why))
+                self._lost(DroppedFrame(episode.name, episode.index, stamp, why))
             else:
                 self._add(episode, parts)
         if episode.state == "ended":
@@ -120,7 +120,7 @@ class _Runs:
         self._next = 0
         self._missing = []
 
-    def _lost(self, unplaced: Unplaced) -> None:
+    def _lost(self, unplaced: DroppedFrame) -> None:
         self.unplaced.append(unplaced)
         self._missing.append({"index": unplaced.index, "why": unplaced.why})
 

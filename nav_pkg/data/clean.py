@@ -23,7 +23,7 @@ from nav_pkg.data.columns import Frames
 from nav_pkg.data.cut import cut_run
 from nav_pkg.data.folders import held, lock_partial, refuse_writers
 from nav_pkg.data.info import class_counts, colour_stats, order_key
-from nav_pkg.data.looks import SAMPLE, Look
+from nav_pkg.data.looks import SAMPLE, ImageReport
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.repair import link_or_copy
 from nav_pkg.data.verify import Report, verify_run
@@ -67,7 +67,7 @@ class Limits(NamedTuple):
 
 
 @dataclass
-class Kept:
+class KeptRun:
     """A run that passed: keep its frames `first` to `last` (exclusive); it is from dataset `source`."""
 
     run: Run
@@ -96,7 +96,7 @@ class Plan:
         description: of the new dataset.
     """
 
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[KeptRun] = field(default_factory=list)
     dropped: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ def first_command(frames: Frames) -> int:
     return int(moving[0]) if len(moving) else len(frames)
 
 
-def first_frozen(looks: Sequence[Look]) -> int:
+def first_frozen(looks: Sequence[ImageReport]) -> int:
     """The first of `FROZEN` consecutive images of a single colour; the number of images if none."""
     row = 0
     for i, item in enumerate(looks):
@@ -129,7 +129,9 @@ def _value(wanted: float, table: dict, world: str):
     return wanted if wanted >= 0 else table.get(world, table[""])
 
 
-def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tuple[Optional[Kept], str]:
+def apply_limits(
+    run: Run, limits: Limits, rate: float, time_factor: float = 1.0
+) -> tuple[Optional[KeptRun], str]:
     """Decide whether a run passes, and which of its frames to keep.
 
     Args:
@@ -176,7 +178,7 @@ def judge(run: Run, limits: Limits, rate: float, time_factor: float = 1.0) -> tu
         return None, f"{depth} depth images, fewer than {limits.min_depth} (--min_depth)"
     if 0 <= limits.max_depth_rgb_difference < abs(depth - rgb):
         return None, f"{depth} depth and {rgb} colour images (--max_depth_rgb_difference)"
-    return Kept(run, first, last, report), ""
+    return KeptRun(run, first, last, report), ""
 
 
 def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[dict[str, str], str]:
@@ -260,7 +262,7 @@ def make_plan(
     slower = _time_factor(plan.description)
     names = {dataset.path: name for name, dataset in sources.items()}
     for run in progress([run for dataset in sources.values() for run in dataset.runs]):
-        kept, why = judge(run, limits, rate, slower)
+        kept, why = apply_limits(run, limits, rate, slower)
         if kept is None:
             plan.dropped.append((run.path, why))
         else:
@@ -284,7 +286,7 @@ def make_plan(
 def stats(plan: Plan, seed: int) -> dict:
     """Content of stats.json: statistics of total, train, val and test, for all worlds and for each world."""
 
-    def of(items: list[Kept]) -> dict:
+    def of(items: list[KeptRun]) -> dict:
         outcomes: dict[str, int] = {}
         classes = {"left": 0, "straight": 0, "right": 0}
         for item in items:
@@ -310,7 +312,7 @@ def stats(plan: Plan, seed: int) -> dict:
     return result
 
 
-def _build(item: Kept, folder: Path, place: Callable[[Path, Path], None]) -> None:
+def _build(item: KeptRun, folder: Path, place: Callable[[Path, Path], None]) -> None:
     """Make the new run of the kept frames in a folder."""
     frames, sums = item.run.frames, {}
     for names, looks in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
@@ -327,7 +329,7 @@ def execute(
     seed: int,
     how: str = "link",
     overwrite: bool = False,
-    progress: Callable[[Iterable[Kept]], Iterable[Kept]] = iter,
+    progress: Callable[[Iterable[KeptRun]], Iterable[KeptRun]] = iter,
 ) -> Path:
     """Make the cleaned dataset.
 
@@ -375,7 +377,7 @@ def execute(
         with held(destination):
             if destination.exists():
                 refuse_writers(destination, "--destination")  # a recorder may have started meanwhile
-            files.put_in_place(work, destination)
+            files.replace_folder(work, destination)
     except OSError as error:
         raise files.disk_error(destination, error) from error
     finally:

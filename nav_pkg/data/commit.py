@@ -20,12 +20,12 @@ from nav_pkg.data import files
 from nav_pkg.data import format as fmt
 from nav_pkg.fields import Field
 
-SEAL = "sha256"
+CHECKSUM_KEY = "sha256"
 """The key of a file's own checksum."""
 
 UNVERIFIED = "of format 1, without a checksum of its own: its facts are unverified"
 
-_OWN = ("format", SEAL, fmt.SPLIT_SIZES)
+_OWN = ("format", CHECKSUM_KEY, fmt.SPLIT_SIZES)
 """Keys of dataset.json that describe the file and its lists, not the robot and the recording."""
 
 _SEAL_LINE = re.compile(rb'^  "sha256": "([0-9a-f]{64})",?\n', re.MULTILINE)
@@ -61,7 +61,7 @@ _ANY_RUN: dict[str, Field] = {
     "name": fields.TEXT,
     "sensors": SENSORS,
     "content": _HEX,
-    SEAL: _HEX,
+    CHECKSUM_KEY: _HEX,
     "jpeg_quality": fields.whole(1, 100),
     "run": fields.whole(),
     "seed": fields.whole(),
@@ -108,7 +108,7 @@ RUN = {
 
 DATASET: dict[str, Field] = {
     "format": fields.whole(),
-    SEAL: _HEX,
+    CHECKSUM_KEY: _HEX,
     "control_rate": fields.number(1e-3, 1e6),
     "jpeg_quality": fields.whole(1, 100),
     "robot": fields.either(
@@ -142,12 +142,12 @@ class Facts(NamedTuple):
     Attributes:
         value: its valid entries.
         problems: one line each.
-        sealed: whether the file has a correct checksum.
+        has_valid_checksum: whether the file has a correct checksum.
     """
 
     value: dict
     problems: list[str]
-    sealed: bool
+    has_valid_checksum: bool
 
     def checked(self) -> dict:
         """The entries; raises a DataError for the first problem."""
@@ -156,9 +156,9 @@ class Facts(NamedTuple):
         return self.value
 
 
-def sealed_json(value: Mapping[str, Any]) -> bytes:
+def json_with_checksum(value: Mapping[str, Any]) -> bytes:
     """JSON text of facts with format version and checksum; equal facts give equal bytes."""
-    text = files.to_json({**value, "format": fmt.FORMAT_VERSION, SEAL: "0" * 64}).encode()
+    text = files.to_json({**value, "format": fmt.FORMAT_VERSION, CHECKSUM_KEY: "0" * 64}).encode()
     blank = _SEAL_LINE.search(text)
     assert blank is not None
     digest = hashlib.sha256(text[: blank.start()] + text[blank.end() :]).hexdigest().encode()
@@ -187,10 +187,10 @@ def read_facts(path: PathLike, kinds: Mapping[str, Field]) -> Facts:
     problems += [f"{path}: {text}" for text in wrong.values()]
     found = _SEAL_LINE.search(data)
     rest = b"" if found is None else data[: found.start()] + data[found.end() :]
-    sealed = found is not None and hashlib.sha256(rest).hexdigest().encode() == found.group(1)
-    if not sealed and (SEAL in value or version != 1):
+    has_valid_checksum = found is not None and hashlib.sha256(rest).hexdigest().encode() == found.group(1)
+    if not has_valid_checksum and (CHECKSUM_KEY in value or version != 1):
         problems.append(f"{path}: changed since it was written (its sha256 differs); see dataset.py verify")
-    return Facts({key: item for key, item in value.items() if key not in wrong}, problems, sealed)
+    return Facts({key: item for key, item in value.items() if key not in wrong}, problems, has_valid_checksum)
 
 
 def read_run(run: PathLike) -> Facts:
@@ -225,7 +225,7 @@ def description_text(description: Mapping[str, Any], sizes: Optional[Mapping[str
         DataError: an entry is invalid.
     """
     own = {} if sizes is None else {fmt.SPLIT_SIZES: dict(sizes)}
-    text = sealed_json({**about(description), **own})
+    text = json_with_checksum({**about(description), **own})
     fields.check_fields(files.parse_json(text, fmt.DATASET_FILE), DATASET, fmt.DATASET_FILE)
     return text
 
@@ -236,7 +236,7 @@ def run_text(facts: Mapping[str, Any], where: PathLike) -> bytes:
     Raises:
         DataError: an entry is invalid.
     """
-    text = sealed_json(facts)
+    text = json_with_checksum(facts)
     fields.check_fields(files.parse_json(text, where), RUN, where)
     return text
 

@@ -268,7 +268,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 80 else f"{text[:77]}..."
 
 
-def lock_beside(folder: PathLike) -> Optional[int]:
+def lock_folder(folder: PathLike) -> Optional[int]:
     """Lock a folder through a lock file beside it; the lock file stays when the folder is replaced.
 
     Returns:
@@ -290,10 +290,10 @@ def lock_beside(folder: PathLike) -> Optional[int]:
 
 
 def is_locked(folder: PathLike) -> bool:
-    """Whether a process holds the lock of `lock_beside`."""
+    """Whether a process holds the lock of `lock_folder`."""
     if not lock_path(folder).exists():
         return False
-    descriptor = lock_beside(folder)
+    descriptor = lock_folder(folder)
     if descriptor is None:
         return True
     os.close(descriptor)
@@ -301,7 +301,7 @@ def is_locked(folder: PathLike) -> bool:
 
 
 def lock_path(folder: PathLike) -> Path:
-    """The lock file of `lock_beside`; the holder of the lock may remove it."""
+    """The lock file of `lock_folder`; the holder of the lock may remove it."""
     folder = Path(folder)
     return folder.parent / f".{folder.name}.lock"
 
@@ -356,7 +356,7 @@ _HERE = -100
 """AT_FDCWD."""
 
 
-def put_in_place(made: PathLike, place: PathLike) -> None:
+def replace_folder(made: PathLike, place: PathLike) -> None:
     """Rename a finished folder to its final name; replace and remove an existing folder of that name.
 
     The two folders are exchanged in one step: after a kill at any moment, one of them has the final name.

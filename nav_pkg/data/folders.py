@@ -62,7 +62,7 @@ def held(*paths: Path) -> Iterator[None]:
     try:
         for path in paths:
             try:
-                lock = files.lock_beside(path)
+                lock = files.lock_folder(path)
             except OSError as error:
                 raise files.disk_error(path, error) from error
             if lock is None:

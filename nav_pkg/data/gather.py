@@ -7,7 +7,7 @@ from typing import Sequence
 
 from nav_pkg.core import DataError
 from nav_pkg.data import commit
-from nav_pkg.data.links import LinkedDataset, Taken
+from nav_pkg.data.links import LinkedDataset, RunSelection
 from nav_pkg.data.reader import Dataset
 
 
@@ -40,7 +40,7 @@ class Gather(LinkedDataset):
                 raise DataError(f"{other.path}: {one.path} has the same name; only shards can be gathered")
         super().__init__(
             destination,
-            [Taken("", run, len(run)) for run in runs],
+            [RunSelection("", run, len(run)) for run in runs],
             sources,
             first.description,
             {"gather": [str(dataset.path.resolve()) for dataset in sources]},

@@ -12,7 +12,7 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
-from nav_pkg.data.looks import Image, colour_sums, look_at_all
+from nav_pkg.data.looks import Image, colour_sums, inspect_images
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES, TURN
 
@@ -129,7 +129,7 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
             splits = {part: [run.name for run in runs] for part, runs in dataset.splits().items()}
         except DataError as error:
             damaged.append(str(error))
-    looks = look_at_all(sample_images(whole, images, seed))
+    looks = inspect_images(sample_images(whole, images, seed))
     return {
         "path": str(dataset.path),
         "description": dataset.description,

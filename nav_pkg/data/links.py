@@ -23,7 +23,7 @@ from nav_pkg.data.reader import Dataset, Run
 _PLAN = "plan.json"
 
 
-class Taken(NamedTuple):
+class RunSelection(NamedTuple):
     """The first `frames` frames of a run for the new dataset.
 
     Attributes:
@@ -62,7 +62,7 @@ class LinkedDataset:
     def __init__(
         self,
         destination: Path,
-        taken: Sequence[Taken],
+        taken: Sequence[RunSelection],
         sources: Sequence[Dataset],
         description: Mapping[str, Any],
         origin: Mapping[str, Any],
@@ -107,7 +107,9 @@ class LinkedDataset:
         with held(self.destination):
             refuse_writers(self.destination, "--destination")
 
-    def prepare(self, overwrite: bool, progress: Callable[[Iterable[Taken]], Iterable[Taken]] = iter) -> None:
+    def prepare(
+        self, overwrite: bool, progress: Callable[[Iterable[RunSelection]], Iterable[RunSelection]] = iter
+    ) -> None:
         """Make the dataset in a hidden folder beside its destination; resume the work of a killed command.
 
         Args:
@@ -156,7 +158,7 @@ class LinkedDataset:
         for path in [*self._work.glob(f"*{fmt.PARTIAL}"), *self._work.glob(".*.tmp")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _make(self, item: Taken) -> None:
+    def _make(self, item: RunSelection) -> None:
         """Make one run, unless it exists."""
         final = self._work / item.name
         if final.exists():
@@ -194,7 +196,7 @@ class LinkedDataset:
                 if self.destination.exists():
                     refuse_writers(self.destination, "--destination")
                 (self._work / _PLAN).unlink()
-                files.put_in_place(self._work, self.destination)
+                files.replace_folder(self._work, self.destination)
         except OSError as error:
             raise files.disk_error(self.destination, error) from error
         finally:

@@ -20,7 +20,7 @@ Image = Tuple[Path, Optional[Tuple[int, int]]]
 """An image file, and the height and width that it must have (None if unknown)."""
 
 
-class Look(NamedTuple):
+class ImageReport(NamedTuple):
     """The result of inspecting one image file.
 
     Attributes:
@@ -51,7 +51,7 @@ def colour_sums(pixels: np.ndarray) -> np.ndarray:
     return np.stack([np.full(3, len(part)), part.sum(0), (part * part).sum(0)])
 
 
-def look(path: Path, size: Optional[tuple[int, int]] = None) -> Look:
+def look(path: Path, size: Optional[tuple[int, int]] = None) -> ImageReport:
     """Read, hash and decode an image file (.jpg is a colour image, any other suffix a depth image).
 
     Args:
@@ -61,7 +61,7 @@ def look(path: Path, size: Optional[tuple[int, int]] = None) -> Look:
     try:
         data = files.read_small(path, follow=False)
     except DataError as error:
-        return Look(str(error).replace(f"{path}: ", "", 1))
+        return ImageReport(str(error).replace(f"{path}: ", "", 1))
     sha256 = hashlib.sha256(data).digest()
     try:
         if path.suffix == ".jpg":
@@ -71,12 +71,12 @@ def look(path: Path, size: Optional[tuple[int, int]] = None) -> Look:
             pixels = codec.decode_depth(data, size)
             sums = None
     except DataError as error:
-        return Look(str(error), sha256=sha256)
+        return ImageReport(str(error), sha256=sha256)
     constant = bool((pixels == pixels[0, 0]).all()) if (pixels[0] == pixels[0, 0]).all() else False
-    return Look("", pixels.shape[:2], constant, sums, sha256)
+    return ImageReport("", pixels.shape[:2], constant, sums, sha256)
 
 
-def look_at_all(images: Iterable[Image]) -> list[Look]:
+def inspect_images(images: Iterable[Image]) -> list[ImageReport]:
     """Inspect many images on all cores available to this process."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(lambda image: look(*image), images))

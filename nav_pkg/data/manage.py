@@ -146,7 +146,7 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
                 continue  # a new checksum would hide the damage
             made = _renamed(found.value, dataset.name, target.name)
             # a file without a checksum (earlier nav_pkg) gets none, because it was never verified
-            text = commit.sealed_json(made) if found.sealed else files.to_json(made)
+            text = commit.json_with_checksum(made) if found.has_valid_checksum else files.to_json(made)
             files.atomic_write(path / fmt.DATASET_FILE, text)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

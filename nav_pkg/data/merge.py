@@ -7,7 +7,7 @@ from typing import Sequence
 
 from nav_pkg.core import DataError, Outcome
 from nav_pkg.data import format as fmt
-from nav_pkg.data.links import LinkedDataset, Taken
+from nav_pkg.data.links import LinkedDataset, RunSelection
 from nav_pkg.data.reader import Dataset, Run
 
 
@@ -28,7 +28,7 @@ class Merge(LinkedDataset):
     """
 
     def __init__(self, base: Dataset, added: Sequence[Dataset], destination: Path):
-        taken = [Taken(part, run, len(run)) for part, runs in base.splits().items() for run in runs]
+        taken = [RunSelection(part, run, len(run)) for part, runs in base.splits().items() for run in runs]
         number = 1 + max((fmt.parse_run_name(item.run.name)[0] for item in taken), default=-1)
         for dataset in added:
             if _camera(dataset) != _camera(base):
@@ -38,7 +38,7 @@ class Merge(LinkedDataset):
                 )
             for run in _counted(dataset):
                 world = fmt.parse_run_name(run.name)[1]
-                taken.append(Taken("train", run, len(run), fmt.run_name(number, world)))
+                taken.append(RunSelection("train", run, len(run), fmt.run_name(number, world)))
                 number += 1
         names = [dataset.name for dataset in (base, *added)]
         super().__init__(

@@ -270,7 +270,7 @@ def _make_all(jobs: list[_Job], work: Workers) -> None:
             f"free; free some space or set {paths.cache_variable(cache)} to another folder"
         )
     others = _Others(work)
-    work.get_help(sum(len(job.images) for job in jobs if not job.can_copy))
+    work.start_helpers(sum(len(job.images) for job in jobs if not job.can_copy))
     with work.shown(sum(len(job.images) for job in jobs), "images packed") as done:
         while jobs:
             held = [job for job in jobs if not _make_unless_held(job, work, done)]
@@ -327,7 +327,7 @@ def _problems(
         else:
             _compare_pack(job.pack, facts, work)
     except Damaged as error:
-        job.pack.distrust()
+        job.pack.invalidate()
         found.append(f"{error}; dataset.py pack makes it again")
     return found
 
@@ -379,7 +379,7 @@ class _Others:
         """
         now = time.monotonic()
         for job in jobs:
-            key, state = job.pack.key, job.pack.growth()
+            key, state = job.pack.key, job.pack.writer_state()
             if key not in self._seen:
                 self._work.say(f"{job.run.path}: waiting for {PackLock.holder(job.pack)}, which packs it")
             if key not in self._seen or self._seen[key][1] != state:

@@ -141,7 +141,7 @@ class PackFile:
         }
         files.atomic_write(self.facts_path, files.to_json(facts), paths.cache_variable(self.cache))
 
-    def distrust(self) -> None:
+    def invalidate(self) -> None:
         """Remove the .json; the pack is then made again."""
         with contextlib.suppress(OSError):
             self.facts_path.unlink()
@@ -150,7 +150,7 @@ class PackFile:
         """Temporary files of unfinished arrays, from the lock's holder or from killed processes."""
         return sorted(self.folder.glob(f".{self.key}.*.tmp"))
 
-    def growth(self) -> list:
+    def writer_state(self) -> list:
         """Inode, size and modification time of the temporary files; they change while a process writes."""
         with contextlib.suppress(OSError):
             abouts = [path.stat() for path in self.leftovers()]

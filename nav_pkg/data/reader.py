@@ -61,7 +61,7 @@ class Run:
     @property
     def verified(self) -> bool:
         """Whether run.json has a correct checksum; in format 1 it has none."""
-        return self._committed.sealed
+        return self._committed.has_valid_checksum
 
     @functools.cached_property
     def _committed(self) -> commit.Facts:
@@ -199,7 +199,7 @@ class Dataset:
             raise DataError(f"{self.path}: not a dataset ({fmt.DATASET_FILE} is missing)")
         facts = commit.read_description(self.path)
         self.description = facts.checked() if check else facts.value
-        self.problems, self.verified = facts.problems, facts.sealed
+        self.problems, self.verified = facts.problems, facts.has_valid_checksum
 
     def require_checked(self) -> None:
         """Raise a DataError for the first problem of dataset.json; only its owner can restore the file."""

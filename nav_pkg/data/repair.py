@@ -31,14 +31,14 @@ from nav_pkg.data.folders import (
 from nav_pkg.data.looks import look
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
-from nav_pkg.data.verify import on_time, verify_run
+from nav_pkg.data.verify import is_one_period, verify_run
 from nav_pkg.fields import wrong_fields
 
 _REPAIR = ".repair"
 _MOST_RAYS = 10**6
 
 
-class Beginning:
+class ValidPrefix:
     """The longest valid prefix of a run: its first frames up to the first damage.
 
     Attributes:
@@ -85,7 +85,7 @@ class Beginning:
             try:
                 frame = fmt.row_to_frame(line)
                 step = frame.stamp if last is None else frame.stamp - last
-                if frame.index != index or not (gaps or last is None or on_time(step, rate)):
+                if frame.index != index or not (gaps or last is None or is_one_period(step, rate)):
                     raise ValueError("index or stamp does not follow its predecessor's")
                 if step < 0 or (last is None and step and not gaps):
                     raise ValueError("stamps do not begin at 0 and increase")
@@ -235,9 +235,9 @@ def _facts(folder: Path) -> tuple[dict, bool]:
     return {}, False
 
 
-def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], Beginning]:
+def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], ValidPrefix]:
     """Build the valid prefix of a run in a hidden folder beside it; None if it has no valid frame."""
-    beginning = Beginning(folder, rate)
+    beginning = ValidPrefix(folder, rate)
     if not beginning.frames:
         return None, beginning
     facts, intact = _facts(folder)

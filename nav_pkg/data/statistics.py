@@ -8,7 +8,7 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data.info import class_counts, colour_stats
-from nav_pkg.data.looks import SAMPLE, look_at_all
+from nav_pkg.data.looks import SAMPLE, inspect_images
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES
 
@@ -46,7 +46,7 @@ def dataset_statistics(dataset: Dataset, images: int = 2000) -> dict:
         if not run.frames.rgb[row]:
             raise DataError(f"{run.path}: the run has no colour images; leave it out")
         files.append((run.path / run.frames.rgb[row], run.image_size("rgb")))
-    looks = look_at_all(files)
+    looks = inspect_images(files)
     for (path, _), item in zip(files, looks):
         if item.problem:
             raise DataError(f"{path}: {item.problem}; see dataset.py verify")

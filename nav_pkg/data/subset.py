@@ -13,7 +13,7 @@ from typing import Sequence
 from nav_pkg.core import UsageError
 from nav_pkg.data import format as fmt
 from nav_pkg.data.info import order_key
-from nav_pkg.data.links import LinkedDataset, Taken
+from nav_pkg.data.links import LinkedDataset, RunSelection
 from nav_pkg.data.reader import Dataset
 
 SIZES = (100_000, 50_000, 20_000, 10_000, 5_000, 1_000, 500)
@@ -84,9 +84,9 @@ class Subset(LinkedDataset):
                 f"--frames {frames}: the training set of {dataset.path} has only {sum(lengths)} frames; "
                 "ask for fewer"
             )
-        taken = [Taken("train", run, n) for run, n in zip(runs, choose(lengths, frames))]
+        taken = [RunSelection("train", run, n) for run, n in zip(runs, choose(lengths, frames))]
         for part in ("val", "test"):
-            taken += [Taken(part, run, len(run)) for run in parts[part]]
+            taken += [RunSelection(part, run, len(run)) for run in parts[part]]
         origin = {"dataset": dataset.name, "frames": frames, "random_seed": seed}
         super().__init__(
             destination,

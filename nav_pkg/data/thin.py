@@ -16,7 +16,7 @@ from nav_pkg.data.reader import Run
 from nav_pkg.data.repair import build_run, link_or_copy
 
 
-class Pictures:
+class KeptImages:
     """Some camera images of a run, each named by the index of its frame.
 
     Args:
@@ -47,7 +47,7 @@ class Pictures:
         return (self.folder / f"{index:010d}.jpg").exists()
 
 
-def keep_pictures(run: Run, folder: Path, indices: Iterable[int]) -> Pictures:
+def keep_images(run: Run, folder: Path, indices: Iterable[int]) -> KeptImages:
     """Link or copy some of a run's images into a folder, atomically.
 
     Args:
@@ -60,7 +60,7 @@ def keep_pictures(run: Run, folder: Path, indices: Iterable[int]) -> Pictures:
     """
     folder = Path(folder)
     if folder.exists():
-        return Pictures(folder)
+        return KeptImages(folder)
     beside = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(beside, ignore_errors=True)
@@ -71,10 +71,10 @@ def keep_pictures(run: Run, folder: Path, indices: Iterable[int]) -> Pictures:
         os.rename(beside, folder)
     except OSError as error:
         raise files.disk_error(folder, error, "--summary_dir") from error
-    return Pictures(folder)
+    return KeptImages(folder)
 
 
-def thin_run(run: Run) -> Run:
+def strip_images(run: Run) -> Run:
     """Replace a run by a run without colour and depth images; all other data stays.
 
     If the process is killed between the two renames, the run is missing; it is then flown again.

@@ -16,7 +16,7 @@ from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import START_FILE, file_sha256, lock_partial
-from nav_pkg.data.looks import Look, look_at_all
+from nav_pkg.data.looks import ImageReport, inspect_images
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 
@@ -40,9 +40,9 @@ class Report:
     run: Run
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    rgb: list[Look] = field(default_factory=list)
-    depth: list[Look] = field(default_factory=list)
-    sides: dict[str, list[Look]] = field(default_factory=dict)
+    rgb: list[ImageReport] = field(default_factory=list)
+    depth: list[ImageReport] = field(default_factory=list)
+    sides: dict[str, list[ImageReport]] = field(default_factory=dict)
     verified: bool = False
 
 
@@ -68,7 +68,7 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     try:
         commit.refuse_link(run.path)
         committed = commit.read_run(run.path)
-        facts, report.verified = committed.value, committed.sealed
+        facts, report.verified = committed.value, committed.has_valid_checksum
         report.problems += committed.problems
     except DataError as error:
         problem(str(error))
@@ -115,7 +115,7 @@ def _listed(items: list[str]) -> str:
     return files.printable(", ".join(items[:_LISTED])) + more
 
 
-def on_time(step: float, rate: float) -> bool:
+def is_one_period(step: float, rate: float) -> bool:
     """Whether a step between two stamps (ns) is one control period, within 10 %."""
     return abs(step * rate / 1e9 - 1) <= 0.1
 
@@ -127,7 +127,7 @@ def _stamps(report: Report, frames: Frames, missing: list, rate: float) -> None:
         return
     steps = np.diff(frames.stamp)
     back = [str(i + 1) for i in np.flatnonzero(steps <= 0)]
-    late = [str(i + 1) for i, step in enumerate(steps) if step > 0 and not on_time(step, rate)]
+    late = [str(i + 1) for i, step in enumerate(steps) if step > 0 and not is_one_period(step, rate)]
     if back:
         report.problems.append(f"{path}: stamps do not increase at index {_listed(back)}")
     if late and not missing:
@@ -160,7 +160,7 @@ def _images(
     count: Optional[int],
     size: Optional[tuple[int, int]],
     sums: dict[str, bytes],
-) -> list[Look]:
+) -> list[ImageReport]:
     base = report.run.path
     linked = os.path.islink(base / folder)  # reported by `_surplus`
     present = set(os.listdir(base / folder)) if os.path.isdir(base / folder) and not linked else set()
@@ -174,7 +174,7 @@ def _images(
     if extra:
         report.problems.append(f"{base / folder}: files that belong to no frame: {_listed(extra)}")
     here = [n for n in wanted if n in present]
-    looks = look_at_all((base / folder / n, size) for n in here)
+    looks = inspect_images((base / folder / n, size) for n in here)
     expected = size or next((item.shape for item in looks if item.shape), ())
     for n, item in zip(here, looks):
         if item.problem:

@@ -22,7 +22,7 @@ POLL = 0.2
 CHUNK = 16
 """Frames that a thread takes at a time: 16 ms of work, short enough to stop quickly."""
 
-HELPED = 1000
+FRAMES_PER_HELPER = 1000
 """Frames per helper that justify its start-up time (0.3 s)."""
 
 
@@ -60,9 +60,9 @@ class Workers:
         for helper in self._helpers:
             helper.close()
 
-    def get_help(self, frames: int) -> None:
+    def start_helpers(self, frames: int) -> None:
         """Start helpers if there are enough frames; each is used as soon as it is ready."""
-        wanted = min(self._threads - 1, frames // HELPED)
+        wanted = min(self._threads - 1, frames // FRAMES_PER_HELPER)
         while len(self._helpers) < wanted and sys.executable:
             try:
                 self._helpers.append(Helper())

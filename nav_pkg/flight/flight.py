@@ -194,8 +194,8 @@ class Flight:
         levelled = learner
         if learner is not None and learner.finite:
             levelled = learner._replace(z=self._keep.command(observation.pose.z))
-        overtaken = self.takeover.update(episode.deviation, _clearance(observation, episode.nearest))
-        applied, actor = self.mixer.mix(expert, levelled, episode.index, overtaken)
+        force_expert = self.takeover.update(episode.deviation, _clearance(observation, episode.nearest))
+        applied, actor = self.mixer.mix(expert, levelled, episode.index, force_expert)
         frame = Frame(
             index=episode.index,
             stamp=observation.stamp - episode.start,

@@ -136,7 +136,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if ":" in self.network and not self.network_sha256:
-            code = nets.code_of(self.network)
+            code = nets.user_code(self.network)
             self.network_sha256 = code.sha256 if code else ""
 
     def save(self, path: PathLike, replace: bool = True) -> bool:
@@ -159,7 +159,7 @@ class Checkpoint:
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["action_space"] = self.action_space.state()
         content["preprocessing"] = self.preprocessing.state()
-        code = nets.code_of(self.network) if self.network_sha256 else None
+        code = nets.user_code(self.network) if self.network_sha256 else None
         if code is None:
             del content["network_sha256"]
         try:
@@ -207,7 +207,7 @@ class Checkpoint:
 
 
 @contextlib.contextmanager
-def taken_over(what: str) -> Iterator[None]:
+def restoring(what: str) -> Iterator[None]:
     """Turn errors within a block that restores a checkpoint's state into `DataError`.
 
     The nested content of the state is not validated before: any of it may be wrong.
@@ -336,7 +336,7 @@ def _check_code(file: Path, network: str, sha256: str) -> None:
     name = network.rpartition(":")[2]
     copy = file.parent / Path(network.rpartition(":")[0]).name
     try:
-        code = nets.code_of(network)
+        code = nets.user_code(network)
     except UsageError:
         raise UsageError(
             f"{file}: its network {network!r} is in a file of its own (SHA-256 {sha256[:16]}...), "

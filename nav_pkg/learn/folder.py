@@ -17,7 +17,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import (
     atomic_write,
     disk_error,
-    lock_beside,
+    lock_folder,
     printable,
     read_json,
     remove_tree,
@@ -82,7 +82,7 @@ def _lock(folder: Path) -> None:
     """
     if folder.resolve() in _LOCKS:
         return
-    descriptor = lock_beside(folder)
+    descriptor = lock_folder(folder)
     if descriptor is None:
         raise UsageError(
             f"{folder}: another process is using this log folder: wait for it, or use another --log_tag"

@@ -215,7 +215,7 @@ class FrameMethod:
             # a batch of a large network takes ten seconds: tick after each layer, forward and backward
             for part in net.modules():
                 if not any(True for _ in part.children()):
-                    part.register_forward_hook(self._heed)
+                    part.register_forward_hook(self._tick_at)
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (batch,)."""
@@ -265,7 +265,7 @@ class FrameMethod:
                     made.append(self._net(self._make(inputs, samples, frames)).float().cpu())
         return torch.cat(made)
 
-    def _heed(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    def _tick_at(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         self._tick()
         if isinstance(output, torch.Tensor) and output.requires_grad:
             output.register_hook(lambda _gradient: self._tick())

@@ -79,7 +79,7 @@ class OfflineTraining:
         self.parts = TrainingParts(config)
         self.threads = self.parts.threads
         self.flags = config.of_training()
-        if nets.code_of(self.parts.network):  # no path: the checkpoint identifies the file by its content
+        if nets.user_code(self.parts.network):  # no path: the checkpoint identifies the file by its content
             self.flags["network"] = self.parts.network
 
     def create_scratch(self) -> None:
@@ -129,10 +129,10 @@ class OfflineTraining:
                 say(f"warning: {line}")
         trainer = self.trainer(train_samples, val_samples, splits.facts, start)
         if resumed:
-            with checkpoint.taken_over(str(where / MODEL_FILE)):
+            with checkpoint.restoring(str(where / MODEL_FILE)):
                 trainer.resume(resumed)
         elif start and (args.continue_training or args.evaluate):
-            with checkpoint.taken_over(f"--checkpoint_path {args.checkpoint_path}"):
+            with checkpoint.restoring(f"--checkpoint_path {args.checkpoint_path}"):
                 self.continue_training(trainer, start)
         before = 0 if resumed and not args.continue_training else trainer.before
         log = RunLog(where, self.parts.space.class_names(), args.tensorboard, trainer.episode, before)

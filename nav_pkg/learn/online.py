@@ -73,7 +73,7 @@ class OnlineLearner:
         self.config, self.where = config, where
         self.parts = TrainingParts(config, where)
         self._flags = config.of_learning_in_flight()
-        if nets.code_of(self.parts.network):  # no path: the checkpoint identifies the file by its content
+        if nets.user_code(self.parts.network):  # no path: the checkpoint identifies the file by its content
             self._flags["network"] = self.parts.network
         self._facts = flight_facts(camera)
         check_learner(self.parts)
@@ -125,10 +125,10 @@ class OnlineLearner:
         if prefill:
             prefill.fill(self.replay)
         if resumed:
-            with checkpoint.taken_over(str(where / MODEL_FILE)):
+            with checkpoint.restoring(str(where / MODEL_FILE)):
                 self._resume(resumed)
         elif start and self.config.continue_training and start.optimizer_state_dict is not None:
-            with checkpoint.taken_over(f"--checkpoint_path {self.config.checkpoint_path}"):
+            with checkpoint.restoring(f"--checkpoint_path {self.config.checkpoint_path}"):
                 restore_optimizer(self._optimizer, start.optimizer_state_dict)
             self.updates = start.updates
         self._log = RunLog(where, self.parts.space.class_names(), self.config.tensorboard, len(self.runs))
@@ -460,7 +460,7 @@ class OnlineLearner:
 
 def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:
     """The descriptions, by number, of the runs that a checkpoint of learning in flight has learned from."""
-    with checkpoint.taken_over("my-model"):
+    with checkpoint.restoring("my-model"):
         found = {
             int(number): parse_object(text, f"run {number} of the checkpoint", schemas.RUN)
             for number, text in loaded.progress.get("runs", {}).items()

@@ -55,7 +55,7 @@ def learning_config(
 
 def described_words(loaded: Checkpoint) -> List[List[str]]:
     """The command-line words that select a checkpoint's net: one list per flag, with its values."""
-    words = [["--network", nets.given_name(loaded.network)]]
+    words = [["--network", nets.flag_value(loaded.network)]]
     for key, value in {**described_flags(loaded), **loaded.net_options}.items():
         if value is None or value is False:
             continue

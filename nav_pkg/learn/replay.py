@@ -113,7 +113,7 @@ class ReplayBuffer:
             The frame's number.
         """
         if len(self) >= self.capacity:
-            self._drop(self._victim())
+            self._drop(self._eviction_index())
         number = self.arrived
         if number == len(self._yaw):
             self._grow(max(1024, 2 * number))
@@ -149,7 +149,7 @@ class ReplayBuffer:
         self._free = list(range(slot + _CHUNK - 1, slot, -1))
         return slot
 
-    def _victim(self) -> int:
+    def _eviction_index(self) -> int:
         """Index, among the frames held, of the frame to drop."""
         if self.rule != "hard":
             return 0

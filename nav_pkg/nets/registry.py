@@ -146,7 +146,7 @@ def canonical(name: str) -> str:
     return _entry(name).spec.name
 
 
-def code_of(name: str) -> Optional[Code]:
+def user_code(name: str) -> Optional[Code]:
     """The file of a user's own network; None for a network of nav_pkg.
 
     Raises:
@@ -155,13 +155,13 @@ def code_of(name: str) -> Optional[Code]:
     return _entry(name).code
 
 
-def given_name(name: str) -> str:
+def flag_value(name: str) -> str:
     """The value of `--network` for another program, for a network of the registry.
 
     Raises:
         UsageError: no network has that name.
     """
-    code = code_of(name)
+    code = user_code(name)
     return name if code is None else f"{code.path}:{name.rpartition(':')[2]}"
 
 

@@ -17,7 +17,7 @@ from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.data import files
 from nav_pkg.data.reader import Run
-from nav_pkg.data.thin import Pictures, keep_pictures, thin_run
+from nav_pkg.data.thin import KeptImages, keep_images, strip_images
 from nav_pkg.flight import measures
 from nav_pkg.flight.conditions import Condition, conditions
 from nav_pkg.flight.metrics import counted
@@ -121,9 +121,9 @@ class Evaluation:
                 found[number] = Flown(number, facts if run is None else run.facts, run)
         return [found[n] for n in sorted(found) if n < self.configuration["number_of_runs"]]
 
-    def pictures(self, condition: Condition, flown: Flown) -> Pictures:
+    def pictures(self, condition: Condition, flown: Flown) -> KeptImages:
         """The stored images of a run."""
-        return Pictures(self.folder / condition.folder / "pictures" / flown.name)
+        return KeptImages(self.folder / condition.folder / "pictures" / flown.name)
 
     def keep(self, condition: Condition, flown: Flown) -> None:
         """Copy the images of a finished run that the page may show, and remove the others from the run.
@@ -140,9 +140,9 @@ class Evaluation:
         if (run.facts.get("sensors") or {}).get("rgb"):
             spread = np.linspace(0, len(run) - 1, SPREAD + 2)[1:-1].round().astype(int).tolist()
             last = last_indices(run, round(LAST_SECONDS * 10) + 1, LAST_SECONDS)
-            keep_pictures(run, folder, [*spread, *last])
+            keep_images(run, folder, [*spread, *last])
         if not self.configuration["keep_images"]:
-            thin_run(run)
+            strip_images(run)
 
 
 class _NoFrames:

@@ -54,7 +54,7 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
         args: the learner's parsed flags.
         given: values of the flags on the command line, by key.
     """
-    refuse_the_supervisors(args)
+    check_no_supervisor_flags(args)
     pilot = load_pilot(args, given) if args.no_training else None
     shell.start("learner")
     parameters = shell.parameters(Parameters)
@@ -92,7 +92,7 @@ def make_learner(
     return OnlineLearner(values, where, parameters.camera(robot), sorted(robot.side_cameras))
 
 
-def refuse_the_supervisors(args: LearnerConfig) -> None:
+def check_no_supervisor_flags(args: LearnerConfig) -> None:
     """Raise UsageError for flags of command mixing and noise: they belong to the supervisor."""
     for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
         if getattr(args, flag) != SETTINGS[flag].default:

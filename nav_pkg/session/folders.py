@@ -83,13 +83,13 @@ class Folders:
 
     def _lock(self, folder: Path) -> None:
         """Lock the folder for this process; the kernel releases the lock when the process ends."""
-        lock = files.lock_beside(folder)
+        lock = files.lock_folder(folder)
         if lock is None:
             flag = "--data_location" if folder == self.dataset else "-t"
             raise UsageError(f"{folder} is in use by another session; wait for it or choose another {flag}")
         self._locks.append(lock)
 
-    def begin_anew(self, dataset_too: bool) -> None:
+    def start_over(self, dataset_too: bool) -> None:
         """Delete the log of an earlier session, and its dataset if `dataset_too`.
 
         Raises:

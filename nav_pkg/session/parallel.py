@@ -23,7 +23,7 @@ END_LIMIT = 60.0
 
 
 @dataclass
-class Job:
+class ParallelSession:
     """A session to run.
 
     Attributes:
@@ -40,7 +40,7 @@ class Job:
 class _Running:
     """A running session; the kernel sends it SIGINT when this process dies for any reason."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: ParallelSession):
         self.job = job
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
@@ -68,25 +68,27 @@ class _Running:
         return StepFailed(f"{self.job.title}: {text}", code if code > 0 else 1)
 
 
-def run_jobs(
-    jobs: Sequence[Job], at_once: int, on_look: Optional[Callable[[Sequence[Job]], None]] = None
+def run_sessions(
+    jobs: Sequence[ParallelSession],
+    most: int,
+    on_poll: Optional[Callable[[Sequence[ParallelSession]], None]] = None,
 ) -> None:
     """Run sessions in parallel; when a session ends, the next one starts.
 
     Args:
         jobs: the sessions, in order.
-        at_once: number of sessions that run in parallel.
-        on_look: called a few times a second with the running sessions, and once more after the last one
+        most: number of sessions that run in parallel.
+        on_poll: called a few times a second with the running sessions, and once more after the last one
             has ended.
 
     Raises:
         StepFailed: a session failed; all other sessions have been stopped.
         KeyboardInterrupt: Ctrl-C; all sessions have been stopped.
     """
-    waiting, running = list(jobs), []  # type: List[Job], List[_Running]
+    waiting, running = list(jobs), []  # type: List[ParallelSession], List[_Running]
     try:
         while waiting or running:
-            while waiting and len(running) < at_once:
+            while waiting and len(running) < most:
                 running.append(_Running(waiting.pop(0)))
             time.sleep(POLL)
             for one in list(running):
@@ -95,8 +97,8 @@ def run_jobs(
                 running.remove(one)
                 if one.process.returncode:
                     raise one.failure()
-            if on_look is not None:
-                on_look([one.job for one in running])
+            if on_poll is not None:
+                on_poll([one.job for one in running])
     except BaseException:
         _end(running)
         raise

@@ -77,7 +77,7 @@ class Session:
         if self._anew:
             self._keep_checkpoint()
             own_name = args.log_tag == SCRATCH_TAG and args.data_location in (None, SCRATCH_TAG)
-            self.folders.begin_anew(dataset_too=args.owr or own_name)
+            self.folders.start_over(dataset_too=args.owr or own_name)
         self.log = self.folders.open()
         # The nodes read a copy: the file may change or vanish during the session or before it is resumed.
         self._world = plan_files.keep(args.world, self.folder)

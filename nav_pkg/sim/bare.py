@@ -13,7 +13,7 @@ from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
 from nav_pkg.sim.description import PLUGIN, Options, compose, model_folder
 from nav_pkg.sim.display import Display, has_gpu
-from nav_pkg.sim.gazebo import LAUNCHER, free_port, interesting
+from nav_pkg.sim.gazebo import LAUNCHER, free_port, without_noise
 from nav_pkg.sim.network import listening_on
 from nav_pkg.sim.scratch import Scratch
 
@@ -116,7 +116,7 @@ def real_time_ratio(
                 time.sleep(0.1)
                 samples = _samples(list(watcher.lines))
                 if not server.running or time.monotonic() > deadline:
-                    last = (interesting(list(server.lines)) or ["nothing was printed"])[-1]
+                    last = (without_noise(list(server.lines)) or ["nothing was printed"])[-1]
                     raise SimulatorError(f"bare gzserver did not simulate {seconds:g} s: {last}")
             (sim_a, real_a), (sim_b, real_b) = samples[0], samples[-1]
             return (sim_b - sim_a) / (real_b - real_a)

@@ -75,7 +75,7 @@ def port_is_free(port: int, address: str = LOOPBACK) -> bool:
     return True
 
 
-def interesting(lines: Sequence[str]) -> List[str]:
+def without_noise(lines: Sequence[str]) -> List[str]:
     """Gazebo's output lines without those that every start without a sound card prints."""
     noise = ("ALSA lib", "AL lib", "OpenAL", "Audio will be disabled", "InitializeSockets", "XDG_RUNTIME_DIR")
     return [line for line in lines if not any(word in line for word in noise)]
@@ -175,7 +175,7 @@ class Gazebo:
             self._ready.set()
         elif "Failed to load plugin" in line and PLUGIN in line:  # gzserver continues without it
             self._fatal = f"the plugin did not load: {line.split(PLUGIN + ':')[-1].strip()}; run 'make setup'"
-        if self._on_line is not None and interesting([line]):
+        if self._on_line is not None and without_noise([line]):
             self._on_line(line)
 
     def _cause(self) -> str:
@@ -183,7 +183,7 @@ class Gazebo:
         assert self._server is not None
         if self._fatal:
             return self._fatal
-        lines = interesting(list(self._server.lines))
+        lines = without_noise(list(self._server.lines))
         for pattern, meaning in _CAUSES:
             for line in lines:
                 match = re.search(pattern, line)

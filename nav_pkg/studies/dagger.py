@@ -22,7 +22,7 @@ from nav_pkg.config.learner import SETTINGS
 from nav_pkg.config.parser import by_flag
 from nav_pkg.config.setting import from_values
 from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
-from nav_pkg.data.files import atomic_write, lock_beside, read_json, remove_tree, sweep, to_json
+from nav_pkg.data.files import atomic_write, lock_folder, read_json, remove_tree, sweep, to_json
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.metrics import summary
@@ -122,7 +122,7 @@ class Rounds:
         loaded = checkpoint_file.load(args.checkpoint_path, args.summary_dir, given.get("network"))
         self.net = described_words(loaded)
         # every flight needs --network for a network from the user's own file
-        self.own = self.net[0] if nets.code_of(loaded.network) else []
+        self.own = self.net[0] if nets.user_code(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
         learner.parse(self.train(1)[2:])
@@ -204,7 +204,7 @@ class Rounds:
 
     def run(self) -> None:
         """Run all rounds; skip finished steps."""
-        lock = lock_beside(self.folder)
+        lock = lock_folder(self.folder)
         if lock is None:
             raise UsageError(f"{self.folder} is in use by another process; wait for it or choose another -t")
         self.open()

@@ -125,7 +125,7 @@ def _wait_for(folder: Path) -> int:
     """
     deadline = time.monotonic() + COLLECTION
     while True:
-        lock = files.lock_beside(folder)
+        lock = files.lock_folder(folder)
         if lock is not None:
             return lock
         if time.monotonic() > deadline:

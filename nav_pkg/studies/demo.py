@@ -20,7 +20,7 @@ from nav_pkg.config import learner
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.types import network
 from nav_pkg.core import ROOT, DataError, UsageError
-from nav_pkg.data.files import atomic_write, lock_beside, to_json
+from nav_pkg.data.files import atomic_write, lock_folder, to_json
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.learn import prechecks
 from nav_pkg.session import arguments
@@ -175,7 +175,7 @@ class Demo:
         """
         self.check()
         try:
-            lock = lock_beside(self.folder)
+            lock = lock_folder(self.folder)
         except OSError as error:
             raise DataError(f"{error.filename}: {error.strerror}; give another --output") from None
         if lock is None:
@@ -183,7 +183,7 @@ class Demo:
                 f"--output {self.folder} is in use by another demo: wait for it, or give another"
             )
         try:
-            begin_anew(self.folder)
+            start_over(self.folder)
             self._collect_all()
             self._step("clean and split", self.clean())
             self._step("train", self.train())
@@ -271,7 +271,7 @@ class Demo:
         return page
 
 
-def begin_anew(folder: Path) -> None:
+def start_over(folder: Path) -> None:
     """Create the output folder and delete the output of an earlier demo.
 
     Raises:

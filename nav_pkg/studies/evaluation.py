@@ -32,7 +32,7 @@ from nav_pkg.report import evaluation as report
 from nav_pkg.report.evaluation import CONFIGURATION, Evaluation
 from nav_pkg.session import arguments, flight_progress, plan_files, session
 from nav_pkg.session.flight_progress import FlightProgress
-from nav_pkg.session.parallel import Job, run_jobs
+from nav_pkg.session.parallel import ParallelSession, run_sessions
 from nav_pkg.world import load_plan
 from nav_pkg.world.plan_file import absolute
 
@@ -239,7 +239,7 @@ class EvaluationRunner:
             DataError: the folder cannot be written.
         """
         try:
-            self._lock = files.lock_beside(self.folder)
+            self._lock = files.lock_folder(self.folder)
         except OSError as error:
             raise DataError(f"{self.folder}: {error.strerror}; choose another --summary_dir") from None
         if self._lock is None:
@@ -259,7 +259,7 @@ class EvaluationRunner:
                 what = "remove it yourself, or choose" if self.args.owr else "choose"
                 raise UsageError(f"{self.folder} was not made by evaluate.py; {what} another -t")
             if self.args.owr:
-                self._begin_anew()
+                self._start_over()
             else:
                 self._continue(files.read_json(file, schemas.EVALUATION_CONFIGURATION))
         try:
@@ -271,7 +271,7 @@ class EvaluationRunner:
         # Sessions and the page read a copy: the file may change or vanish before the evaluation is done.
         self._worlds = {name: plan_files.keep(world, self.folder) for name, world in self._worlds.items()}
 
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         """Delete the files of the earlier evaluation, and nothing else."""
         before = Evaluation(self.folder)
         for name in (*{condition.label for condition in before.conditions}, *OURS[::-1]):
@@ -311,7 +311,9 @@ class EvaluationRunner:
             for k in range(1, shards + 1):
                 if set(range(k - 1, self.args.number_of_runs, shards)) - done:
                     output = self.folder / condition.folder / f"shard_{k}.txt"
-                    jobs.append(Job(condition.folder, self._arguments(condition, k, shards), output))
+                    jobs.append(
+                        ParallelSession(condition.folder, self._arguments(condition, k, shards), output)
+                    )
         self._shown: Set[Tuple[str, int]] = set()
         total = len(evaluation.conditions) * self.args.number_of_runs
         with flight_progress.bar(total, 0, self.args.log_tag) as self.bar:
@@ -319,11 +321,11 @@ class EvaluationRunner:
             self._look(quiet=True)
             self._sizes: Dict[str, int] = {}
             if jobs:
-                run_jobs(jobs, self.args.jobs, self._watch)
+                run_sessions(jobs, self.args.jobs, self._watch)
             self._look()
             self._signs.end()
 
-    def _watch(self, running: Sequence[Job]) -> None:
+    def _watch(self, running: Sequence[ParallelSession]) -> None:
         """Process finished runs, and show the progress of the running sessions."""
         self._look()
         states = {}

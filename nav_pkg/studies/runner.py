@@ -297,7 +297,7 @@ class Runner:
         Raises:
             DataError: another process runs the study.
         """
-        lock = files.lock_beside(self.folder.folder)
+        lock = files.lock_folder(self.folder.folder)
         if lock is None:
             raise DataError(f"{self.folder.folder}: another process runs this study: wait for it")
         left = [cell for cell in self.cells if self.folder.state(cell).state != DONE]

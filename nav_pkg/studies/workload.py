@@ -55,7 +55,7 @@ RECORDED = 126.9
 """Frames per second of a recorder that flies the expert (docs/performance.md, `real_time_ratio`)."""
 FLOWN = 60.0
 """Frames per second when a network flies and is recorded (`evaluation_jobs_2_over_1`: 8 x 600 in 80 s)."""
-LEARNED_IN_FLIGHT = 31.1
+ONLINE_RATE = 31.1
 """Frames per second when a network learns in flight, one gradient step a frame (`online_real_time_ratio`)."""
 SCORED = 3.0
 """Speed of scoring a frame relative to training on it; scoring has no backward pass."""
@@ -228,7 +228,7 @@ def flights(
     Args:
         runs: number of runs.
         frames: frames per run.
-        rate: frames per second: `RECORDED`, `FLOWN` or `LEARNED_IN_FLIGHT`.
+        rate: frames per second: `RECORDED`, `FLOWN` or `ONLINE_RATE`.
         network: name of the network that flies; empty if only the expert flies.
         kept: frames per run whose images stay on disk; None for all.
         frame: the camera data of a frame.

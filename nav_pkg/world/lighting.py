@@ -46,7 +46,7 @@ def bake(plan: FloorPlan, mesh: Mesh, seed: int) -> np.ndarray:
         to_lamp = place - points
         distance = np.sqrt((to_lamp**2).sum(axis=1) + 0.04)
         near = np.flatnonzero(distance < REACH)
-        near = near[_sees(plan, eyes[near], place)]
+        near = near[_has_line_of_sight(plan, eyes[near], place)]
         facing = np.maximum((to_lamp[near] * normals[near]).sum(axis=1) / distance[near], 0.0)
         # Attenuation: the lamp gives the constant term; with these linear and square terms, lamps 12 m
         # apart leave the space between them dim, not black.
@@ -82,7 +82,7 @@ def _off_the_walls(plan: FloorPlan, points: np.ndarray) -> np.ndarray:
     return eyes
 
 
-def _sees(plan: FloorPlan, eyes: np.ndarray, lamp: np.ndarray) -> np.ndarray:
+def _has_line_of_sight(plan: FloorPlan, eyes: np.ndarray, lamp: np.ndarray) -> np.ndarray:
     """Whether no wall blocks the line from each point (N, 3) to a lamp (3,): bool (N,)."""
     result = np.ones(len(eyes), dtype=bool)
     reach = np.array([np.inf, np.inf])

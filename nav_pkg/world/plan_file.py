@@ -365,7 +365,8 @@ def _check_sides(plan: FloorPlan, read: _Reader) -> None:
         length = math.hypot(x2 - x1, y2 - y1)
         normal = np.array([y1 - y2, x2 - x1]) * (BESIDE / length)
         middle = np.array([x1 + x2, y1 + y2]) / 2
-        left, right = (plan.inside(*(middle + side * normal), height=wall.bottom) for side in (1, -1))
+        (lx, ly), (rx, ry) = middle + normal, middle - normal
+        left, right = plan.inside(lx, ly, wall.bottom), plan.inside(rx, ry, wall.bottom)
         if right or not left:
             raise read.fail(
                 f"walls[{index}]",

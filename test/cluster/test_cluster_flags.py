@@ -379,7 +379,7 @@ def test_owr_leaves_a_dataset_that_others_made(folders, samples, monkeypatch):
     plan, works = one.plan()
     removed = []
     monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
-    monkeypatch.setattr(base.existing_dag, "begin_anew", removed.append)
+    monkeypatch.setattr(base.existing_dag, "start_over", removed.append)
     (folders / "data" / "c").mkdir()
     with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
         base._write_and_submit(one, plan, works)

@@ -288,10 +288,10 @@ def test_what_no_dag_has_made_stays(tmp_path):
     kept(mine, "config.json", "thesis.tex")
     assert existing_dag.state_of(plan) == "other" and existing_dag.existing(plan) == mine
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
-        existing_dag.begin_anew(plan)
+        existing_dag.start_over(plan)
     write.write(plan)  # with --dont_submit: it has not made it either
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
-        existing_dag.begin_anew(plan)
+        existing_dag.start_over(plan)
     assert (mine / "thesis.tex").exists()
 
 
@@ -301,12 +301,12 @@ def test_what_stands_where_a_job_would_write(tmp_path):
     submitted(plan)
     kept(tmp_path / "log" / "a" / "b" / "seed_1", "config.json")
     kept(tmp_path / "log" / "a" / "b" / "kept", "notes.txt")
-    existing_dag.begin_anew(plan)
+    existing_dag.start_over(plan)
     assert existing_dag.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
     submitted(plan)
     kept(tmp_path / "data" / "x", "holiday.jpg")
     with pytest.raises(UsageError, match="holds something else than what a job writes"):
-        existing_dag.begin_anew(plan)
+        existing_dag.start_over(plan)
     assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
     shutil.rmtree(tmp_path / "data" / "x")
     for place, name, inner in (
@@ -317,17 +317,17 @@ def test_what_stands_where_a_job_would_write(tmp_path):
         kept(tmp_path / place, name, inner)
         lost = str((tmp_path / place / inner).parent)
         with pytest.raises(UsageError, match=f"{lost} lies in .*{place}, which would go"):
-            existing_dag.begin_anew(plan)
+            existing_dag.start_over(plan)
         assert (tmp_path / place / inner).exists()
         shutil.rmtree(lost)
-    lock = files.lock_beside(tmp_path / "log" / "a" / "b" / "seed_1")
+    lock = files.lock_folder(tmp_path / "log" / "a" / "b" / "seed_1")
     with pytest.raises(UsageError, match="seed_1 is in use by another process"):
-        existing_dag.begin_anew(plan)  # a job that was removed saves there
+        existing_dag.start_over(plan)  # a job that was removed saves there
     os.close(lock)
-    existing_dag.begin_anew(plan)
+    existing_dag.start_over(plan)
     kept(tmp_path / "log" / "a" / "b" / "DAG", "mine.txt")
     with pytest.raises(UsageError, match="was not made by dag_train.py"):
-        existing_dag.begin_anew(plan)
+        existing_dag.start_over(plan)
 
 
 def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
@@ -338,11 +338,11 @@ def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
         kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
     elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
     kept(tmp_path / "other" / "a" / "b" / "seed_2", "dataset.json")
-    existing_dag.begin_anew(elsewhere)
+    existing_dag.start_over(elsewhere)
     assert not (tmp_path / "log/a/b/seed_2").exists()
     assert (tmp_path / "other/a/b/seed_2").exists() and (tmp_path / "data/a/b/seed_2").exists()
     submitted(plan_of(tmp_path, *jobs))
-    existing_dag.begin_anew(plan_of(tmp_path, jobs[0]))
+    existing_dag.start_over(plan_of(tmp_path, jobs[0]))
     assert not any((tmp_path / "data/a/b").iterdir())
 
 

@@ -163,7 +163,7 @@ def test_the_command_does_not_outlive_a_killed_wrapper(job):
 
 def test_a_job_waits_for_one_that_still_saves(job):
     """condor_rm and the same command again: the removed job has the log folder until it has saved."""
-    lock = files.lock_beside(job.log)
+    lock = files.lock_folder(job.log)
     process = job.start("exit", 0)
     deadline = time.monotonic() + LIMIT
     while not (job.state_file.exists() and "which another process has" in job.state()["last_line"]):

@@ -94,7 +94,7 @@ class Samples:
     def edit(run, **facts):
         """Change a run's facts as if they had been committed like that."""
         path = run / "run.json"
-        path.write_bytes(commit.sealed_json({**json.loads(path.read_bytes()), **facts}))
+        path.write_bytes(commit.json_with_checksum({**json.loads(path.read_bytes()), **facts}))
 
     @staticmethod
     def age(dataset):

@@ -9,7 +9,7 @@ import pytest
 from nav_pkg.core import Command, DataError, Frame
 from nav_pkg.data import clean, codec
 from nav_pkg.data.info import class_counts
-from nav_pkg.data.looks import Look
+from nav_pkg.data.looks import ImageReport
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.totals import turn_class
 from nav_pkg.data.verify import verify_dataset
@@ -114,7 +114,7 @@ def test_a_recorder_that_begins_while_the_runs_are_built_stops_the_replacement(s
 
 
 def test_two_dark_images_are_no_dead_camera():
-    dark, light = Look("", constant=True), Look("", constant=False)
+    dark, light = ImageReport("", constant=True), ImageReport("", constant=False)
     assert clean.first_frozen([dark, dark, light, dark, dark]) == 5
     assert clean.first_frozen([light, dark, dark, dark, light]) == 1
     assert clean.first_frozen([]) == 0

@@ -18,7 +18,7 @@ from nav_pkg.data.info import as_text, dataset_info
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
-from nav_pkg.data.thin import thin_run
+from nav_pkg.data.thin import strip_images
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.flight.body import Body
@@ -111,11 +111,13 @@ def test_texts_that_look_like_a_checksum_do_not_confuse_it(samples, tmp_path):
     zeros = "0" * 64
     facts = {"a": zeros, "sha256": "x", "note": f'"\n  "sha256": "{zeros}",\n', "z": {"sha256": zeros}}
     path = tmp_path / "run.json"
-    path.write_bytes(commit.sealed_json({**facts, "outcome": "success", "frames": 1, "name": "00000_w"}))
+    path.write_bytes(
+        commit.json_with_checksum({**facts, "outcome": "success", "frames": 1, "name": "00000_w"})
+    )
     read = commit.read_facts(path, commit.RUN)
-    assert read.sealed and not read.problems and read.value["a"] == zeros
+    assert read.has_valid_checksum and not read.problems and read.value["a"] == zeros
     path.write_bytes(path.read_bytes().replace(b'"a": "0', b'"a": "1'))
-    assert not commit.read_facts(path, commit.RUN).sealed
+    assert not commit.read_facts(path, commit.RUN).has_valid_checksum
 
 
 def test_every_way_to_make_a_run_gives_one_that_verifies(samples, flown, tmp_path):
@@ -125,7 +127,7 @@ def test_every_way_to_make_a_run_gives_one_that_verifies(samples, flown, tmp_pat
     gathered = Gather([Dataset(flown)], tmp_path / "gathered")
     make_datasets([gathered])
     assert samples.tree(gathered.destination) == samples.tree(flown)
-    thin_run(Dataset(shutil.copytree(flown, tmp_path / "thin")).runs[0])
+    strip_images(Dataset(shutil.copytree(flown, tmp_path / "thin")).runs[0])
     for dataset in (cleaned, Dataset(tmp_path / "gathered"), Dataset(tmp_path / "thin")):
         assert not verify_dataset(dataset).all_problems
         (run,) = dataset.runs

@@ -15,7 +15,7 @@ from nav_pkg.data.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
-from nav_pkg.data.thin import Pictures
+from nav_pkg.data.thin import KeptImages
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.view import picture
 
@@ -75,7 +75,7 @@ def test_images_that_declare_65500_pixels_a_side(dataset, tmp_path, little_memor
             decode(data)
     (tmp_path / "0000000004.jpg").write_bytes(jpeg(65500, 65500))
     with pytest.raises(DataError, match="0000000004.jpg: size 65500x65500: more than"):
-        Pictures(tmp_path).rgb(4)
+        KeptImages(tmp_path).rgb(4)
     repair_dataset(Dataset(dataset))
     assert [len(run) for run in Dataset(dataset).runs] == [8, 2, 8]
 

@@ -109,7 +109,7 @@ def test_a_data_root_that_is_a_link_serves(dataset, run, tmp_path):
 
 @pytest.mark.parametrize("action", [("remove", "esat", "--yes"), ("rename", "esat", "new")])
 def test_not_while_somebody_works_in_it(dataset, samples, run, action):
-    lock = files.lock_beside(dataset)  # as a session does
+    lock = files.lock_folder(dataset)  # as a session does
     with pytest.raises(UsageError, match="esat is in use by a session"):
         run(*action)
     os.close(lock)

@@ -600,16 +600,16 @@ def test_two_processes_share_the_work(samples, dataset, cache, tmp_path):
 def long_run(samples, dataset, monkeypatch):
     """A run that is worth a helper, which is waited for before the work begins."""
     samples.run(dataset, 3, frames=160)
-    monkeypatch.setattr(workers, "HELPED", 1)
-    get_help = workers.Workers.get_help
+    monkeypatch.setattr(workers, "FRAMES_PER_HELPER", 1)
+    start_helpers = workers.Workers.start_helpers
 
     def wait_for_help(self, frames):
-        get_help(self, frames)
+        start_helpers(self, frames)
         with contextlib.suppress(helper.HelperLost):
             while not all(one.ready() for one in self._helpers):
                 time.sleep(0.01)
 
-    monkeypatch.setattr(workers.Workers, "get_help", wait_for_help)
+    monkeypatch.setattr(workers.Workers, "start_helpers", wait_for_help)
     return runs_of(dataset)[3]
 
 

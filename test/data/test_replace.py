@@ -83,7 +83,7 @@ def test_where_names_cannot_be_exchanged(dataset, monkeypatch):
     assert os.stat(root / "made").st_ino != before and not verify_dataset(Dataset(root / "made")).all_problems
     assert sorted(path.name for path in root.iterdir()) == ["esat", "made"]
     with pytest.raises(OSError):
-        files.put_in_place(root / "nothing", root / "made")
+        files.replace_folder(root / "nothing", root / "made")
     assert not verify_dataset(Dataset(root / "made")).all_problems
 
 
@@ -117,7 +117,7 @@ def test_what_a_session_holds_between_two_runs_is_not_replaced(dataset, samples,
     clean(root, "--destination", "split")
     shutil.copytree(dataset, root / "made")
     before = samples.tree(root / "made")
-    lock = files.lock_beside(root / "made")
+    lock = files.lock_folder(root / "made")
     with pytest.raises(UsageError, match="made is in use by a session"):
         make(root)
     assert samples.tree(root / "made") == before

@@ -240,6 +240,6 @@ def test_a_run_without_that_camera_has_no_pack(samples, tmp_path):
 
 
 def test_a_thinned_run_has_no_images_of_any_camera(dataset):
-    made = thin.thin_run(Dataset(dataset).runs[0])
+    made = thin.strip_images(Dataset(dataset).runs[0])
     assert not verify_run(Run(made.path)).problems
     assert not made.side_cameras and not list(made.path.rglob("*.jpg"))

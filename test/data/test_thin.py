@@ -29,7 +29,7 @@ def run(tmp_path):
 def test_a_thin_run_is_whole_and_says_the_same(run):
     before = {name: run.frames[name].copy() for name in ("stamp", "x", "applied_yaw", "learner_yaw", "actor")}
     facts, scan = dict(run.facts), run.scan.copy()
-    made = thin.thin_run(run)
+    made = thin.strip_images(run)
     assert verify_run(Run(made.path)).problems == []
     for name, column in before.items():
         assert np.array_equal(made.frames[name], column), name
@@ -43,15 +43,15 @@ def test_a_thin_run_is_whole_and_says_the_same(run):
 
 
 def test_thin_twice_is_thin_once(run):
-    first = thin.thin_run(run)
+    first = thin.strip_images(run)
     content = (first.path / "run.json").read_bytes()
-    assert (thin.thin_run(Run(first.path)).path / "run.json").read_bytes() == content
+    assert (thin.strip_images(Run(first.path)).path / "run.json").read_bytes() == content
 
 
 def test_kept_pictures_outlive_the_run(run, tmp_path):
     image = run.rgb(7).copy()
-    kept = thin.keep_pictures(run, tmp_path / "pictures" / run.name, [7, 3, 7])
-    thin.thin_run(run)
+    kept = thin.keep_images(run, tmp_path / "pictures" / run.name, [7, 3, 7])
+    thin.strip_images(run)
     assert kept.indices == [3, 7]
     assert np.array_equal(kept.rgb(7), image)
     assert 7 in kept
@@ -62,5 +62,5 @@ def test_pictures_are_all_there_or_not_at_all(run, tmp_path):
     (run.path / "RGB" / "0000000007.jpg").unlink()
     folder = tmp_path / "pictures" / run.name
     with pytest.raises(Exception, match="cannot write"):
-        thin.keep_pictures(run, folder, [3, 7])
+        thin.keep_images(run, folder, [3, 7])
     assert not folder.exists()

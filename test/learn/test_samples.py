@@ -129,10 +129,10 @@ def test_what_is_wrong_with_a_dataset(tmp_path, write_dataset, data_root):
     assert facts["camera"] == [64, 36] and facts["name"] == "easy" and len(facts["hash"]) == 64
     run = dataset.path / "00001_esatv3" / "run.json"
     facts = json.loads(run.read_text())
-    run.write_bytes(commit.sealed_json({**facts, "sensors": {**facts["sensors"], "rgb": [36, 48]}}))
+    run.write_bytes(commit.json_with_checksum({**facts, "sensors": {**facts["sensors"], "rgb": [36, 48]}}))
     with pytest.raises(DataError, match="00001_esatv3: its camera gives 48x36, that of 00000_esatv3 64x36"):
         Splits(load_dataset(dataset.path))
-    run.write_bytes(commit.sealed_json({**facts, "sensors": {**facts["sensors"], "rgb": None}}))
+    run.write_bytes(commit.json_with_checksum({**facts, "sensors": {**facts["sensors"], "rgb": None}}))
     with pytest.raises(DataError, match="00001_esatv3: has no colour images"):
         Splits(load_dataset(dataset.path))
 

@@ -32,7 +32,7 @@ def load(tmp_path):
     def run(*words):
         argv = ["--online", "--no_training", "--summary_dir", str(tmp_path), "--device", "cpu", *words]
         args = parse(argv)
-        learner.refuse_the_supervisors(args)
+        learner.check_no_supervisor_flags(args)
         return learner.load_pilot(args, given(argv))
 
     before = torch.get_num_threads()

@@ -61,14 +61,14 @@ def test_begin_anew_leaves_other_logs_and_datasets(tmp_path):
     inner.mkdir()
     (inner / "my-model").write_text("weights")
     run = record(tmp_path / "data" / "set", 0)
-    made.begin_anew(dataset_too=False)
+    made.start_over(dataset_too=False)
     assert (inner / "my-model").read_text() == "weights"
     assert not (tmp_path / "log" / "tag" / "run_conf.json").exists()
     assert run.is_dir()
     with pytest.raises(UsageError, match=r"exists already; --owr replaces it"):
         made.open()
     (tmp_path / "log" / "tag" / "run_conf.json").write_text("{}")
-    made.begin_anew(dataset_too=True)
+    made.start_over(dataset_too=True)
     assert not run.exists()
 
 
@@ -77,7 +77,7 @@ def test_begin_anew_refuses_folders_that_are_not_ours(tmp_path):
     log.mkdir(parents=True)
     (log / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="not made by run_script"):
-        folders(tmp_path).begin_anew(dataset_too=True)
+        folders(tmp_path).start_over(dataset_too=True)
     assert (log / "thesis.tex").exists()
 
 
@@ -86,7 +86,7 @@ def test_begin_anew_refuses_a_dataset_that_is_recorded_into(tmp_path):
     create_dataset(dataset, {"robot": "test"})
     writer = RunWriter(dataset, "00000_esatv3", {})
     with pytest.raises(DataError, match="another process is writing"):
-        folders(tmp_path).begin_anew(dataset_too=True)
+        folders(tmp_path).start_over(dataset_too=True)
     writer.abort()
 
 

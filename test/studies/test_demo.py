@@ -14,7 +14,7 @@ import pytest
 from nav_pkg.cli import demo as command
 from nav_pkg.config import cleaning, learner
 from nav_pkg.core import UsageError
-from nav_pkg.data.files import lock_beside
+from nav_pkg.data.files import lock_folder
 from nav_pkg.session import arguments
 from nav_pkg.session.steps import Pace, StepFailed, run_step
 from nav_pkg.studies import demo
@@ -61,7 +61,7 @@ def test_numbers_that_cannot_be(argv):
 def test_nothing_is_deleted_before_all_is_checked(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "run_step", lambda *_: pytest.fail("a step was run"))
     folder = tmp_path / "demo"
-    demo.begin_anew(folder)
+    demo.start_over(folder)
     (folder / "data" / "collect").mkdir(parents=True)
     for words, text in (
         (["--width", "3"], "--width has to be"),
@@ -69,7 +69,7 @@ def test_nothing_is_deleted_before_all_is_checked(tmp_path, monkeypatch):
     ):
         with pytest.raises(UsageError, match=text):
             command.main(["--output", str(folder), *words])
-    lock = lock_beside(folder)
+    lock = lock_folder(folder)
     with pytest.raises(UsageError, match="in use by another demo"):
         command.main(["--output", str(folder)])
     os.close(lock)
@@ -78,7 +78,7 @@ def test_nothing_is_deleted_before_all_is_checked(tmp_path, monkeypatch):
 
 def test_only_its_own_output_is_deleted(tmp_path):
     folder = tmp_path / "demo"
-    demo.begin_anew(folder)
+    demo.start_over(folder)
     (folder / "data" / "collect").mkdir(parents=True)
     (folder / "report.html").write_text("old")
     (folder / "mine.txt").write_text("kept")
@@ -86,14 +86,14 @@ def test_only_its_own_output_is_deleted(tmp_path):
     precious.mkdir()
     (precious / "run.json").write_text("kept")
     (folder / "log").symlink_to(precious)
-    demo.begin_anew(folder)
+    demo.start_over(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["demo.json", "log", "mine.txt"]
     assert (precious / "run.json").exists()
     with pytest.raises(UsageError, match="not made by the demo"):
-        demo.begin_anew(precious)
+        demo.start_over(precious)
     assert (precious / "run.json").exists()
     with pytest.raises(UsageError, match="is a file"):
-        demo.begin_anew(precious / "run.json")
+        demo.start_over(precious / "run.json")
 
 
 def test_a_failed_step_ends_with_its_message_and_code(capfd):
@@ -185,7 +185,7 @@ def test_fewer_laps_where_the_time_is_short(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "run_step", flying)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     plan = made("--output", str(tmp_path / "demo"))
-    demo.begin_anew(plan.folder)
+    demo.start_over(plan.folder)
     plan._collect_all()
     assert sum(runs for _, runs in flown) == 4
     assert "4 laps fit 15 minutes, so 4 instead of 8" in plan.notes[0]

@@ -190,7 +190,7 @@ def test_what_is_refused_before_anything_is_made(words, tmp_path):
 def test_two_at_once_are_refused(words, tmp_path):
     folder = tmp_path / "log/studies/rates/small"
     folder.mkdir(parents=True)
-    lock = files.lock_beside(folder)
+    lock = files.lock_folder(folder)
     with pytest.raises(DataError, match="another process runs this study"):
         command.main(words("run"))
     os.close(lock)

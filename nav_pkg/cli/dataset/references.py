@@ -25,7 +25,7 @@ def add_summary_dir(parser: Parser) -> None:
     )
 
 
-def tell_references(dataset: Dataset, args: argparse.Namespace, root: Path) -> None:
+def print_references(dataset: Dataset, args: argparse.Namespace, root: Path) -> None:
     """Print notes about references to the dataset. They do not prevent the action."""
     for path, how in manage.referring(dataset, root):
         print(f"note: {path} is a {how} {dataset.name}; it has all its files itself")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nav_pkg.cli.dataset.references import add_summary_dir, tell_references
+from nav_pkg.cli.dataset.references import add_summary_dir, print_references
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, manage
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     what = _what(dataset)
     with manage.alone(dataset.path):
         pass  # report a conflict before the user is asked
-    tell_references(dataset, args, root)
+    print_references(dataset, args, root)
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{what}; nobody is asked without a terminal: add --yes to remove it")

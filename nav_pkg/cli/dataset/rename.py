@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nav_pkg.cli.dataset.references import add_summary_dir, tell_references
+from nav_pkg.cli.dataset.references import add_summary_dir, print_references
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
 from nav_pkg.data import manage
@@ -20,6 +20,6 @@ def run(args: argparse.Namespace) -> int:
     """Rename a dataset."""
     root = args.data_root.expanduser()
     dataset = manage.managed(args.dataset, root)
-    tell_references(dataset, args, root)
+    print_references(dataset, args, root)
     print(f"{dataset.path} is now {manage.rename(dataset, args.name, root)}")
     return 0

@@ -430,7 +430,7 @@ def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
         dag.check_places(resumes=state in ("same", "done"))
     rescue: Optional[Path] = None
     if state != "nothing" and config.owr:
-        existing_dag.begin_anew(plan)
+        existing_dag.start_over(plan)
     elif state == "done":
         print(f"-t {plan.tag}: this DAG is done; what it made: {dag.made()} (--owr begins anew)")
         return 0

@@ -58,7 +58,7 @@ class TrainOnline(DagCommand):
     def jobs(self) -> List[PlannedJob]:
         """The learners and the report."""
         flights, found = self.flights, []
-        rate = min(workload.LEARNED_IN_FLIGHT, 0.5 * workload.rate_of(self.network).frames)
+        rate = min(workload.ONLINE_RATE, 0.5 * workload.rate_of(self.network).frames)
         frames = expected_frames(flights)
         filled = flights.runs * frames + self.prefilled
         work = workload.flights(
