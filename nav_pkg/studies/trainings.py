@@ -193,6 +193,18 @@ class Trainings:
         how = "one seed, so no intervals" if counts == {1} else f"mean and 95 % interval over {over}"
         return f"{axis}, against `{first}`{best}{_after(members)}, in points ({how}):"
 
+    def collapsed(self) -> List[Tuple[str, int, int]]:
+        """Groups with trainings that answer all validation frames with one class: name, how many, of all."""
+        found = []
+        for name, members in self.groups().items():
+            recalls = [
+                (training.results.get("val") or {}).get("recall") for _, training in members if training
+            ]
+            count = sum(1 for recall in recalls if recall and len([each for each in recall if each]) == 1)
+            if count:
+                found.append((name, count, len(members)))
+        return found
+
     def comparison_table(self) -> Table:
         """One row per comparison: choice, setting, best labels of tuned axes, differences to the first."""
         rows = []
@@ -263,12 +275,19 @@ class Trainings:
             document.add(Text("Too few cells are done to compare any."))
         for compared, lines in found.items():
             document.add(Text(compared), *(Text(line, item=True) for line in lines))
+        collapsed = self.collapsed()
+        if collapsed:
+            listed = "; ".join(f"{name} ({count} of {total} seeds)" for name, count, total in collapsed)
+            document.add(
+                Text(f"After their last step these answer every frame with the same class: {listed}.")
+            )
         comparisons = self.comparison_table()
         if len(comparisons.rows) > len(self.study.grid) or self.study.tuned and comparisons.rows:
             caption = "Paired by seed; 95 % bootstrap intervals of the mean over seeds, none for one seed."
             document.add(Head("Comparisons"), Data(comparisons, "comparisons", caption))
         caption = "Mean and sample standard deviation over seeds."
-        document.add(Head("Scores"), Data(self.table(), "scores", caption), Head("Curves"))
+        document.add(Head("Scores"), Data(self.table(), "scores", caption))
+        document.add(Head("Curves"))
         for name, title, groups in self.figures():
             rows = [row for group in groups for row in combine.drawn(group)]
             caption = "Validation accuracy: mean over seeds, and a band of one standard deviation."

@@ -181,6 +181,10 @@ def test_choices_are_compared_at_their_best_learning_rate(tmp_path):
             "`0.01`: val accuracy -30.0 (-30.0 to -30.0) better in 1 of 2 settings"
         ],
     }
+    assert trainings.collapsed() == []
+    for number, (_, training) in enumerate(trainings.cells):
+        training.results["val"]["recall"] = [0.0, 1.0, 0.0] if number in (0, 1, 2) else [0.5, 1.0, None]
+    assert trainings.collapsed() == [("raw, 0.1", 2, 2), ("raw, 0.01", 1, 2)]
     rows = trainings.comparison_table().rows
     assert [(row["label"], row["setting"], row["tuned"]) for row in rows] == [
         ("shifted", "", "0.1"),
