@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every check that runs no code of ours. In a shell with env.sh; goes on after a failure, so that one
+# Every check that runs no code of ours. In a shell with env.sh; continues after a failure, so that one
 # run shows all of them.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2

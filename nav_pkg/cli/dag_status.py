@@ -69,7 +69,7 @@ def _silence(dag: status.Dag, now: float) -> str:
     own = pool.Pool(Path(config).parent) if config else None
     if own and own.config == Path(config) and own.made and own.pid is None:
         return (
-            f"its pool ({own.folder}) does not run on this host: scripts/pool.py start, and the DAG goes on"
+            f"its pool ({own.folder}) does not run on this host: scripts/pool.py start, and the DAG resumes"
         )
     if dag.silent(now):
         return (

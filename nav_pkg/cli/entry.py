@@ -118,7 +118,7 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process is already ending
         what = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
         resumes = isinstance(stop, (Terminated, Interrupted))
-        _tell(f"{what}; run the same command to go on" if resumes else what)
+        _tell(f"{what}; run the same command to resume" if resumes else what)
         code = EXIT_CHECKPOINTED if isinstance(stop, Terminated) else 128 + signal.SIGINT
     except OSError as error:
         code = _failed_file(error)

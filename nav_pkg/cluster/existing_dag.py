@@ -99,12 +99,12 @@ def differences(plan: Plan) -> str:
         return f"{before.get('command')}, not {plan.command}"
     for name, value in plan.places().items():
         if before.get(name) != value:
-            return f"--{name} {before.get(name)}, not {value}"
+            return f"--{name} {before.get(name)}, now {value}"
     old, new = _by_flag(before.get("configuration")), _configuration(plan)
     if old == new:
         return ""
     where, one, other = files.first_difference(old, new)
-    return f"{where[where.find('.-') + 1 :]} {one}, not {other}"  # the flag is enough
+    return f"{where[where.find('.-') + 1 :]} {one}, now {other}"  # the flag is enough
 
 
 def _configuration(plan: Plan) -> Any:

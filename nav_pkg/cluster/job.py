@@ -425,7 +425,7 @@ class Wrapper:
         if hangs:
             return EXIT_RETRY_ELSEWHERE
         if self.asked and code not in (0, *_FINAL):
-            print(f"stopped by {self.asked}; the next try goes on", flush=True)
+            print(f"stopped by {self.asked}; the next try resumes", flush=True)
             return EXIT_CHECKPOINTED
         if code < 0 or code > 128:
             number = -code if code < 0 else code - 128

@@ -92,7 +92,7 @@ class DagConfig:
     )
     owr: bool = _cluster(
         False,
-        "delete what a DAG of this tag made, and begin anew",
+        "delete what a DAG of this tag made, and start over",
     )
     number_of_recorders: int = _cluster(
         10,

@@ -83,7 +83,7 @@ class DaggerConfig:
     alpha_decay: float = setting(0.5, "factor of alpha from round to round", float)
     from_start: bool = setting(False, "train each round from --checkpoint_path, not from the last network")
     random_seed: int = setting(123, "seed of everything", int)
-    owr: bool = setting(False, "delete the rounds that are there and begin anew")
+    owr: bool = setting(False, "delete the rounds that are there and start over")
 
 
 def make_evaluation_parser() -> Parser:

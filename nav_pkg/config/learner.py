@@ -412,7 +412,7 @@ def parse(argv: Sequence[str]) -> LearnerConfig:
         if SETTINGS[key].about.effect in idle and key not in _HARMLESS:
             raise UsageError(f"main.py: --{key} has no effect {where}: {cure}")
     if args.continue_training and not args.checkpoint_path:
-        raise UsageError("main.py: --continue_training needs a --checkpoint_path to go on from")
+        raise UsageError("main.py: --continue_training needs a --checkpoint_path to resume from")
     for key in ("data_root", "prefill_frames"):
         if args.online and not args.prefill_dataset and key in given(argv):
             raise UsageError(

@@ -13,7 +13,7 @@ from nav_pkg.config.paths import data_root, summary_dir
 from nav_pkg.config.setting import add_arguments, declared, setting
 
 SCRATCH_TAG = "testing_online"
-"""The default tag: its log, and a dataset of that name, are always begun anew."""
+"""The default tag: its log, and a dataset of that name, are always started over."""
 LOOPBACK = "127.0.0.1"
 """The address that only this machine reaches."""
 

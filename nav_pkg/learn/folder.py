@@ -161,7 +161,7 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
     """
     if not os.path.lexists(folder / CONFIG_FILE):
         raise UsageError(
-            f"{folder}: holds {MODEL_FILE} but no {CONFIG_FILE}, so it is no training run to go on with: "
+            f"{folder}: holds {MODEL_FILE} but no {CONFIG_FILE}, so it is no training run to resume: "
             "give --owr to start anew, or another --log_tag"
         )
     before = read_json(folder / CONFIG_FILE, schemas.CONFIG)

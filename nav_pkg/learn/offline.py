@@ -54,7 +54,7 @@ def train(config: LearnerConfig, stop: Stop) -> int:
         else:
             training.run()
     except Stopped as reason:
-        say(f"stopped by {reason}; run the same command (without --owr) to go on")
+        say(f"stopped by {reason}; run the same command (without --owr) to resume")
         return stop.exit_code
     except (MemoryError, RuntimeError) as error:
         text = str(error)
@@ -144,7 +144,7 @@ class OfflineTraining:
         if self.parts.arithmetic.warning:
             say(f"warning: {self.parts.arithmetic.warning}")
         if resumed:
-            say(f"going on after {trainer.episode} episodes and {trainer.step} batches")
+            say(f"resuming after {trainer.episode} episodes and {trainer.step} batches")
         try:
             val = None
             if args.evaluate:
@@ -327,7 +327,7 @@ def _warn_of_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> N
     for key in ("versions", "device", "threads"):
         if before.get(key) != now[key]:
             say(
-                f"warning: {key} {now[key]}, was {before.get(key)}: training goes on, but its last bits may "
+                f"warning: {key} {now[key]}, was {before.get(key)}: training resumes, but its last bits may "
                 "differ from an uninterrupted run's"
             )
 

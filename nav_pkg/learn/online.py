@@ -455,7 +455,7 @@ class OnlineLearner:
         self._plateau.restore(progress["plateau"])
         self._mas.restore(progress["mas"])
         determinism.restore_random_states(loaded.random_states)
-        say(f"going on after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
+        say(f"resuming after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
 
 
 def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Tuple
@@ -69,7 +71,8 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
     node = LockstepLearner if parameters.lockstep else LiveLearner
     node(pilot, robot, args.random_seed, learner, args.perturbation)
     rospy.spin()
-    return 0
+    sys.stdout.flush()
+    os._exit(0)  # not to wait for a gradient step that may take minutes; files are written atomically
 
 
 def make_learner(

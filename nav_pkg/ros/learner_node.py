@@ -39,8 +39,10 @@ from nav_pkg.srv import Checkpoint, CheckpointResponse
 
 DIAGNOSED = 10
 """Frames between two diagnostic messages."""
-WORK_LIMIT = 600.0
-"""Wall seconds that a service waits for the worker thread, which may be learning or saving."""
+WORK_LIMIT = 1000.0
+"""Wall seconds that a service waits for the worker thread, which may be learning or saving.
+
+The session's own limit for a frame that is learned from is shorter."""
 END_LIMIT = 60.0
 """Wall seconds that the service ~end_run waits for the run's last /episode."""
 SHOWN = ["network", "frames", "latency", "late", "learned", "updates", "buffer", "loss", "rate", "skipped"]
@@ -101,13 +103,16 @@ class LearnerNode:
         services: Dict[str, Any] = {"reset": self._on_reset, "end_run": self._on_end_run}
         if self._learner is not None:
             services.update(
-                start_learning=lambda _: self._do(self._switch, True),
-                pause_learning=lambda _: self._do(self._switch, False),
-                stop_learning=lambda _: self._do(self._stop),
+                start_learning=lambda _: self._do(TriggerResponse, self._switch, True),
+                pause_learning=lambda _: self._do(TriggerResponse, self._switch, False),
+                stop_learning=lambda _: self._do(TriggerResponse, self._stop),
             )
             for name, work in (("save", self._save), ("load", self._load)):
-                on_path = guarded(lambda request, work=work: self._do(work, request.path), LearnerError.code)
-                rospy.Service(f"~{name}", Checkpoint, on_path)
+
+                def on_path(request: Any, work: Any = work) -> Any:
+                    return self._do(CheckpointResponse, work, request.path)
+
+                rospy.Service(f"~{name}", Checkpoint, guarded(on_path, LearnerError.code))
         for name, handler in services.items():
             rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
 
@@ -115,12 +120,15 @@ class LearnerNode:
         """Submit work to the worker thread; its failure ends the node."""
         self._worker.submit(guarded(work, LearnerError.code), *arguments)
 
-    def _do(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Run work in the worker thread and return its result."""
+    def _do(self, reply: Any, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Run work in the worker thread for a service; its reply, or that the worker thread was too slow."""
+        future = self._worker.submit(work, *arguments)
         try:
-            return self._worker.submit(work, *arguments).result(WORK_LIMIT)
+            return future.result(WORK_LIMIT)
         except FutureTimeout:
-            raise LearnerError(f"waited {WORK_LIMIT:g} s for the worker thread to learn or save") from None
+            future.cancel()
+            text = f"waited {WORK_LIMIT:g} s for the worker thread, which learns or saves"
+            return reply(success=False, message=text)
 
     # Answering.
 
@@ -203,12 +211,13 @@ class LearnerNode:
         self._facts = json.loads(episode.facts) if episode.facts else {}
         self._ended.set()
 
-    def _finish_run(self) -> None:
+    def _finish_run(self) -> TriggerResponse:
         self._drop_frames()
         facts, self._facts = self._facts, {}
         self._ended.clear()
         if self._learner is not None and facts and facts.get("outcome") != "sim_failure":
             self._learner.end_run(facts)
+        return TriggerResponse(success=True)
 
     def _drop_frames(self) -> None:
         """Drop the frames that wait to be learned from."""
@@ -218,10 +227,9 @@ class LearnerNode:
 
     def _on_reset(self, _request: Any) -> TriggerResponse:
         """Begin a new episode: reset the recurrent state."""
-        self._do(self._reset)
-        return TriggerResponse(success=True)
+        return self._do(TriggerResponse, self._reset)
 
-    def _reset(self) -> None:
+    def _reset(self) -> TriggerResponse:
         if self._ended.is_set():
             self._finish_run()  # ~end_run was not called: the learned state must not be lost
         self._drop_frames()
@@ -229,6 +237,7 @@ class LearnerNode:
         with self._answering:
             self._pilot.reset(self._seed)
             self._perturbation.reset(self._seed, rospy.get_param(topics.RUN, 0))
+        return TriggerResponse(success=True)
 
     def _on_end_run(self, _request: Any) -> TriggerResponse:
         """End the run: the learned state is on disk when the reply is sent."""
@@ -238,8 +247,7 @@ class LearnerNode:
             return TriggerResponse(
                 success=False, message=f"waited {END_LIMIT:g} s for the run's last {topics.EPISODE}"
             )
-        self._do(self._finish_run)
-        return TriggerResponse(success=True)
+        return self._do(TriggerResponse, self._finish_run)
 
     def _switch(self, on: bool) -> TriggerResponse:
         assert self._learner is not None

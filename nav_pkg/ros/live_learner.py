@@ -6,6 +6,7 @@ of /episode, and skips frames if it is too slow.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import Any, Deque, Dict, Optional, Set, Tuple
@@ -27,6 +28,8 @@ BACKLOG = 20
 """Maximum number of frames that wait to be learned from; older ones are skipped."""
 HELD = 3 * BACKLOG
 """Maximum number of stamps whose messages are kept: images outside a run would accumulate."""
+MOST_WAITING = 5 * HELD
+"""Messages that may wait for the worker thread; the oldest image or command makes room."""
 LATE = 5.0
 """Wall seconds after /episode for the other messages of a frame."""
 PATIENCE = 50
@@ -59,6 +62,8 @@ class LiveLearner(LearnerNode):
         self._pending: Deque[Tuple[Episode, float]] = deque()  # frames to learn from, with their arrival time
         self._scheduled = False
         self._new_run = False
+        self._inbox: Deque[Tuple[str, int, Any]] = deque()  # channel, stamp, message: for the worker thread
+        self._inbox_lock = threading.Lock()
         self._subscribe(self._on_message)
         rospy.Subscriber(
             robot.rgb,
@@ -87,15 +92,35 @@ class LiveLearner(LearnerNode):
         if note and note != self._note:
             rospy.logwarn(note)
         self._note = note
-        self._submit(self._take, ANSWERED, stamp, pixels)
+        self._post(ANSWERED, stamp, pixels)
 
     def _on_message(self, message: Any, topic: str) -> None:
         self._came.add(topic)
         if topic == topics.EPISODE and message.state == Episode.IDLE:
             self._reset_pilot()
-        self._submit(self._take, topic, stamp_ns(message.header.stamp), message)
+        elif topic == topics.EPISODE and message.state == Episode.ENDED:
+            self._end(message)  # at once: ~end_run waits for it, and a learning step may take minutes
+        self._post(topic, stamp_ns(message.header.stamp), message)
+
+    def _post(self, channel: str, stamp: int, message: Any) -> None:
+        """Hand a message to the worker thread. While that is busy, images go before memory does."""
+        with self._inbox_lock:
+            first = not self._inbox
+            self._inbox.append((channel, stamp, message))
+            if len(self._inbox) > MOST_WAITING:
+                oldest = (k for k, item in enumerate(self._inbox) if item[0] != topics.EPISODE)
+                del self._inbox[next(oldest, 0)]
+        if first:
+            self._submit(self._take_all)
 
     # In the worker thread.
+
+    def _take_all(self) -> None:
+        with self._inbox_lock:
+            items, self._inbox = self._inbox, deque()
+        for item in items:
+            self._take(*item)
+        self._schedule()
 
     def _take(self, channel: str, stamp: int, message: Any) -> None:
         """Keep a message until its frame is learned from."""
@@ -107,12 +132,8 @@ class LiveLearner(LearnerNode):
         self._messages.setdefault(stamp, {})[channel] = message
         if len(self._messages) > HELD:
             del self._messages[min(self._messages)]
-        if channel == topics.EPISODE:
-            if message.state == Episode.ENDED:
-                self._end(message)
-            elif message.state == Episode.RUNNING:
-                self._wait_for(message)
-        self._schedule()
+        if channel == topics.EPISODE and message.state == Episode.RUNNING:
+            self._wait_for(message)
 
     def _wait_for(self, episode: Episode) -> None:
         """Queue a frame until its messages arrive. Runs whose first frame was missed are ignored."""

@@ -85,6 +85,19 @@ class RosSimulator:
 
     def step(self, segments: Sequence[Segment]) -> Observation:
         """See `Simulator.step`."""
+        self.execute(segments)
+        return self.observe_next()
+
+    def execute(self, segments: Sequence[Segment]) -> None:
+        """Begin a control period with these commands. A robot must not wait for anything else first."""
+        raise NotImplementedError
+
+    def observe_next(self) -> Observation:
+        """The observation at the end of the control period that `execute` began.
+
+        Raises:
+            SimulatorError: it did not come within the limit.
+        """
         raise NotImplementedError
 
     def answers(self, stamp: int) -> Dict[str, Command]:
@@ -134,6 +147,7 @@ class LockstepGazebo(RosSimulator):
         super().__init__(robot, answers, wait_limit)
         self._step_ns = round(physics_step * 1e9)
         self._stamp = 0
+        self._segments: Sequence[Segment] = ()
 
     def connect(self, limit: float) -> None:
         """Connect to the plugin's services."""
@@ -146,12 +160,16 @@ class LockstepGazebo(RosSimulator):
         self._stamp = stamp_ns(reply.stamp)
         return self._observe(self._stamp)
 
-    def step(self, segments: Sequence[Segment]) -> Observation:
-        """See `Simulator.step`."""
+    def execute(self, segments: Sequence[Segment]) -> None:
+        """See RosSimulator; simulated time stands still until `observe_next`."""
         # only for rqt, bags and the like: the service's argument moves the robot
         self._command.publish(twist_from_command(segments[-1][0]))
+        self._segments = segments
+
+    def observe_next(self) -> Observation:
+        """See RosSimulator: steps the simulator to the end of the control period."""
         wanted = self._stamp + CONTROL_PERIOD_NS
-        for command, duration in segments:
+        for command, duration in self._segments:
             steps = duration // self._step_ns
             reply = shell.call(self._step, twist_from_command(command), steps, self._limit)
             self._stamp = stamp_ns(reply.stamp)
@@ -208,8 +226,8 @@ class LiveRobot(RosSimulator):
                 return
         raise SimulatorError(f"waited {self._limit:g} s for the robot at its start pose")
 
-    def step(self, segments: Sequence[Segment]) -> Observation:
-        """See `Simulator.step`: each command is published at its time within the period."""
+    def execute(self, segments: Sequence[Segment]) -> None:
+        """See RosSimulator: each command is published at its time within the period."""
         offset = 0
         for command, duration in segments:
             twist = twist_from_command(command)
@@ -220,6 +238,9 @@ class LiveRobot(RosSimulator):
             else:
                 self._command.publish(twist)
             offset += duration
+
+    def observe_next(self) -> Observation:
+        """See RosSimulator: the newest observation."""
         self._stamp = self._join.wait_newer(self._stamp, self._robot.odometry, self._limit)
         return self._observe(self._stamp)
 

@@ -187,9 +187,9 @@ class Supervisor:
                 self._publish(plan, flight, decision, observation.stamp)
                 if decision.outcome is not None:
                     break
-                stamp, observation = observation.stamp, self._simulator.step(decision.segments)
+                self._wait_recorders(plan, decision, observation.stamp)
+                observation = self._simulator.observe_next()
                 self._simulated = (observation.stamp - first) / 1e9
-                self._wait_recorders(plan, decision, stamp)
         except NavError as error:
             self._end_badly(plan, flight, error)
             raise
@@ -227,7 +227,10 @@ class Supervisor:
                 # The recorder's dataset.json, for a dataset that is made from a bag.
                 facts["dataset"] = topics.dataset_description(self._robot, self._p)
             message.facts = json.dumps(facts, sort_keys=True)
-        if decision.outcome is not None:
+        # first: a robot must not wait for logs and recorders
+        if decision.outcome is None:
+            self._simulator.execute(decision.segments)
+        else:
             self._simulator.halt()
         self._episode.publish(message)
         if self._log:

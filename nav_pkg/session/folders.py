@@ -132,7 +132,7 @@ class Folders:
             try:
                 before = files.read_json(file)
             except DataError as error:
-                raise DataError(f"{error}; --owr begins anew") from None
+                raise DataError(f"{error}; --owr starts over") from None
             before, now = _placeless(before), _placeless(self._configuration)
             # a session of an earlier version lacks the settings that came later: it had their defaults
             before = {**{key: SETTINGS[key].default for key in now if key in SETTINGS}, **before}
@@ -142,7 +142,7 @@ class Folders:
                 key = differing[0]
                 raise UsageError(
                     f"{self.path} holds a session with --{key} {before.get(key)!r}, now {now.get(key)!r}; "
-                    "give the same flags to continue it, --owr to begin anew, or another -t"
+                    "give the same flags to continue it, --owr to start over, or another -t"
                 )
         elif recorded:
             raise UsageError(

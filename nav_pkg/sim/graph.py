@@ -98,7 +98,7 @@ def sessions() -> List[Dict[str, str]]:
         except OSError:  # a link, or removed
             continue
         with os.fdopen(opened) as lock:
-            if flock(lock.fileno(), shared=True) is False:  # a session holds it
+            if not flock(lock.fileno(), shared=True):  # a session holds it
                 with contextlib.suppress(ValueError, DataError):  # not yet written, or incomplete
                     found.append(parse_object(lock.read(1 << 16), file, _SESSION))
     return found

@@ -266,7 +266,7 @@ class Rounds:
                 if not same:
                     raise UsageError(
                         f"{self.folder}: was begun with --{key} {before.get(key)!r}, not {value!r}: give "
-                        "the same flags to go on, --owr to begin anew, or another -t"
+                        "the same flags to resume, --owr to start over, or another -t"
                     )
             return
         for folder in (self.folder, self.data):

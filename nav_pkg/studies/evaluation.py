@@ -290,12 +290,12 @@ class EvaluationRunner:
                 where, old, new = files.first_difference(*(labels if labels[0] != labels[1] else values), key)
                 raise UsageError(
                     f"{self.folder} holds an evaluation with {where} {old}, now {new}; give the same flags "
-                    "to continue it, --owr to begin anew, or another -t"
+                    "to continue it, --owr to start over, or another -t"
                 )
         if now["number_of_runs"] < before["number_of_runs"]:
             raise UsageError(
                 f"{self.folder} holds an evaluation of {before['number_of_runs']} runs a condition, and "
-                f"--number_of_runs is {now['number_of_runs']}: give as many or more, --owr to begin anew, or "
+                f"--number_of_runs is {now['number_of_runs']}: give as many or more, --owr to start over, or "
                 "another -t"
             )
         now["shards"] = before["shards"]

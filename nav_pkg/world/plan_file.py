@@ -367,7 +367,7 @@ def _check_sides(plan: FloorPlan, read: _Reader) -> None:
         middle = np.array([x1 + x2, y1 + y2]) / 2
         (lx, ly), (rx, ry) = middle + normal, middle - normal
         left, right = plan.inside(lx, ly, wall.bottom), plan.inside(rx, ry, wall.bottom)
-        if right or not left:
+        if right and not left:  # of a face that is hidden in another wall neither is free
             raise read.fail(
                 f"walls[{index}]",
                 f"from {list(wall.start)} to {list(wall.end)} must have the free floor on its left: outer "

@@ -28,8 +28,8 @@ def handlers():
 @pytest.mark.parametrize(
     "number, code, line",
     [
-        (signal.SIGINT, 130, "stopped; run the same command to go on\n"),
-        (signal.SIGTERM, 85, "stopped by SIGTERM; run the same command to go on\n"),
+        (signal.SIGINT, 130, "stopped; run the same command to resume\n"),
+        (signal.SIGTERM, 85, "stopped by SIGTERM; run the same command to resume\n"),
     ],
 )
 def test_stops(handlers, capsys, number, code, line):

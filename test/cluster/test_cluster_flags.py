@@ -522,5 +522,5 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
     )
     (folders / "data" / "made").mkdir()
     one.check_places(resumes=True)
-    with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, not 0.5\)"):
+    with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, now 0.5\)"):
         base._write_and_submit(*submitted("--speed", "0.5"))

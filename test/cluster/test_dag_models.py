@@ -88,7 +88,7 @@ def vacate_in_mid_episode(log):
     act("Vacate", 'DAGNodeName == "m_0_train"')
     until(lambda: pending(training, signal.SIGTERM), "the signal")
     os.kill(int(training), signal.SIGCONT)
-    until(lambda: "the next try goes on" in out.read_text(), "a stop")
+    until(lambda: "the next try resumes" in out.read_text(), "a stop")
     saved = re.search(r"saved \S+ after (\d+) episodes and (\d+) batches", out.read_text())
     assert saved and int(saved.group(1)) >= 1, out.read_text()
     print(saved.group())  # on a machine that does not stand still, in the middle of the second episode

@@ -262,13 +262,13 @@ def test_a_tag_is_free_then_the_same_then_done(tmp_path):
     assert existing_dag.state_of(plan) == "same"
     other = plan_of(tmp_path, *three(), configuration={"flags": {"main.py": ["--max_episodes", "5"]}})
     assert existing_dag.state_of(other) == "other"
-    assert existing_dag.differences(other) == "--max_episodes 4, not 5"
+    assert existing_dag.differences(other) == "--max_episodes 4, now 5"
     elsewhere = replace(plan, data_root=tmp_path / "elsewhere")
     assert existing_dag.state_of(elsewhere) == "other" and "--data_root" in existing_dag.differences(
         elsewhere
     )
     travelling = replace(plan, hosts=Hosts(file_transfer=True))
-    assert existing_dag.differences(travelling) == "--file_transfer False, not True"
+    assert existing_dag.differences(travelling) == "--file_transfer False, now True"
     status(plan, r0=5, r1=6, merge=7)
     assert existing_dag.state_of(plan) == "same"
     status(plan, r0=5, r1=5, merge=5)

@@ -154,7 +154,7 @@ def test_limits_and_scale():
 
 def test_ros_time_that_goes_backwards(flying):
     flying.go(0.02).joystick()
-    flying.clock = 0.5  # a simulator began anew
+    flying.clock = 0.5  # a simulator started over
     assert flying.decide()[:2] == (ZERO, Reason.NO_COMMAND)
     assert flying.guard.clock_resets == 1
     assert flying.answer().decide()[:2] == (GO, None)
@@ -163,7 +163,7 @@ def test_ros_time_that_goes_backwards(flying):
 
 def test_a_cameras_stamps_that_go_backwards():
     bench = Bench(image_limit=0).joystick().answer(age=0.0)
-    bench.go(0.05).joystick().answer(age=3.0)  # its driver began anew
+    bench.go(0.05).joystick().answer(age=3.0)  # its driver started over
     assert bench.guard.clock_resets == 1 and bench.decide()[:2] == (GO, None)
     bench.go(0.05).joystick()
     bench.guard.answer(Command(x=0.1), bench.stamp - 0.5, bench.now, bench.clock)  # late, out of order

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Inside rostest: the expert node answers stamp for stamp, and begins anew when reset."""
+"""Inside rostest: the expert node answers stamp for stamp, and starts over when reset."""
 
 import queue
 import sys

@@ -181,6 +181,13 @@ def test_a_box_is_clockwise(tmp_path, documented_plan):
         load_plan(file)
 
 
+def test_a_box_may_stand_against_a_wall(tmp_path, documented_plan):
+    corners = [[14, 0], [14, 0.5], [15, 0.5], [15, 0]]  # over the middle of the south wall
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps({**documented_plan, "walls": documented_plan["walls"] + box(corners)}))
+    assert load_plan(file).inside(14.5, 0.7)
+
+
 def test_a_route_through_a_wall_is_refused(tmp_path, documented_plan):
     walls = documented_plan["walls"] + box([[14, 1], [14, 2], [15, 2], [15, 1]])
     file = tmp_path / "small.json"

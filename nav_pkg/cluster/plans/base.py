@@ -432,7 +432,7 @@ def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
     if state != "nothing" and config.owr:
         existing_dag.start_over(plan)
     elif state == "done":
-        print(f"-t {plan.tag}: this DAG is done; what it made: {dag.made()} (--owr begins anew)")
+        print(f"-t {plan.tag}: this DAG is done; what it made: {dag.made()} (--owr starts over)")
         return 0
     elif state == "other":
         how = existing_dag.differences(plan)
@@ -443,7 +443,7 @@ def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
             )
         raise UsageError(
             f"{plan.summary_dir / plan.tag}: holds another DAG ({how}); give the same flags to continue it, "
-            "--owr to begin anew, or another -t"
+            "--owr to start over, or another -t"
         )
     elif state == "same":
         rescue = existing_dag.make_rescue(plan)
@@ -459,7 +459,7 @@ def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
         print(f"warning: {line}", file=sys.stderr)
     cluster = submit.submit(plan)
     done = len(files.read_text(rescue).splitlines()) if rescue else 0
-    more = f"; goes on after {done} jobs that are done" if done else ""
+    more = f"; resumes after {done} jobs that are done" if done else ""
     print(f"submitted: job {cluster}{more}; watch it with: python scripts/dag_status.py {plan.tag}")
     return 0
 

@@ -1,8 +1,9 @@
-"""The order in which the learner node answers and learns in lock-step, whatever the order of arrival."""
+"""In which order the learner node answers and learns, in lock-step and live; and its services meanwhile."""
 
 import itertools
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -54,11 +55,24 @@ class Pilot:
 
 
 @pytest.fixture
-def node(monkeypatch):
-    """A node without ROS: `send(topic, k, ...)` hands it a message of frame k, `call(service)` calls it."""
+def node(make):
+    from nav_pkg.ros.lockstep_learner import LockstepLearner
+
+    return make(LockstepLearner)
+
+
+@pytest.fixture
+def live(make):
+    from nav_pkg.ros.live_learner import LiveLearner
+
+    return make(LiveLearner)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Makes nodes without ROS: `send(topic, k)` hands over a message of frame k, `handed` has callbacks."""
     import rospy
 
-    from nav_pkg.ros import lockstep_learner
     from nav_pkg.ros.robot import load_robot
 
     handed = {}
@@ -77,9 +91,7 @@ def node(monkeypatch):
     )
     monkeypatch.setattr(rospy, "get_param", lambda name, default: default)
     monkeypatch.setattr(rospy.Time, "now", staticmethod(rospy.Time))
-    done = []
-    made = lockstep_learner.LockstepLearner(Pilot(done), load_robot("drone"), 1, Learner(done))
-    made.done, made.handed = done, handed
+    nodes = []
 
     def messages(k, state="running", index=None, facts=None):
         from geometry_msgs.msg import TwistStamped
@@ -96,13 +108,26 @@ def node(monkeypatch):
             message.header.stamp = rospy.Time(k + 1)
         return found
 
-    def send(topic, k, **more):
-        handed[topic](messages(k, **more)[topic])
-        made._do(lambda: None)  # the worker thread has taken it
+    def node(kind):
+        done = []
+        made = kind(Pilot(done), load_robot("drone"), 1, Learner(done))
+        made.done, made.handed = done, handed
+        nodes.append(made)
 
-    made.send = send
-    yield made
-    made._worker.shutdown()
+        def post(topic, k, **more):
+            handed[topic](messages(k, **more)[topic])
+
+        def send(topic, k, **more):
+            post(topic, k, **more)
+            for _ in range(3):  # what the worker thread has taken may give it more to do
+                made._worker.submit(lambda: None).result(60)
+
+        made.post, made.send = post, send
+        return made
+
+    yield node
+    for made in nodes:
+        made._worker.shutdown()
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([EXPERT, EPISODE, "next"])))
@@ -153,6 +178,66 @@ def test_a_message_that_never_comes_is_named(node):
     node.send(RGB, 0)
     node.send(EPISODE, 0)
     with pytest.raises(SimulatorError, match=f"waited 30 s for {EXPERT} with stamp 1.000 s"):
-        node._do(node._give_up, 1_000_000_000)
+        node._worker.submit(node._give_up, 1_000_000_000).result(60)
     node.send(EXPERT, 0)
-    node._do(node._give_up, 1_000_000_000)  # it has come
+    node._worker.submit(node._give_up, 1_000_000_000).result(60)  # it has come
+
+
+def test_live_answers_at_once_and_learns_in_the_order_of_the_run(live):
+    live.send(RGB, 0)
+    live.send(RGB, 1)
+    for k in range(2):
+        live.send(EPISODE, k)
+        live.send(EXPERT, k)
+    learned = [("run", 3), ("learn", 0, 0.0, 0), ("learn", 1, 0.1, 1)]
+    assert live.done == [("answer", 0), ("answer", 1), *learned]
+
+
+def test_live_skips_a_frame_whose_image_was_left_out(live):
+    live.send(EPISODE, 0)
+    live.send(EXPERT, 0)
+    live.send(RGB, 1)  # images come in order: that of frame 0 will not
+    live.send(EPISODE, 1)
+    live.send(EXPERT, 1)
+    assert live.done == [("answer", 1), ("run", 3), ("learn", 1, 0.1, 1)] and live._skipped == 1
+
+
+def test_live_keeps_flying_and_bounds_what_waits_during_a_long_gradient_step(live, monkeypatch):
+    from nav_pkg.ros import live_learner
+
+    going, waiting = threading.Event(), threading.Event()
+    observe = live._learner.observe
+
+    def slow(*args):
+        waiting.set()
+        assert going.wait(60)
+        observe(*args)
+
+    monkeypatch.setattr(live._learner, "observe", slow)
+    for topic in (RGB, EPISODE, EXPERT):
+        live.post(topic, 0)
+    assert waiting.wait(60)
+    for k in range(1, 200):
+        for topic in (RGB, EXPERT, EPISODE):
+            live.post(topic, k)
+    assert live.done[-1] == ("answer", 199 % 256)
+    assert len(live._inbox) <= live_learner.MOST_WAITING
+    assert sum(item[0] == EPISODE for item in live._inbox) == 199
+    live.post(EPISODE, 200, state="ended", facts={"outcome": "success"})
+    assert live._ended.wait(1)  # known at once, though the worker thread is busy
+    threading.Timer(0.2, going.set).start()
+    assert live.handed["end_run"](None).success
+    assert live.done[-1] == ("end", "success")
+
+
+def test_a_service_says_when_the_worker_thread_is_too_slow(live, monkeypatch):
+    from nav_pkg.ros import learner_node
+
+    monkeypatch.setattr(learner_node, "WORK_LIMIT", 0.05)
+    going = threading.Event()
+    live._worker.submit(going.wait, 60)
+    reply = live.handed["pause_learning"](None)
+    going.set()
+    assert not reply.success and "waited 0.05 s for the worker thread" in reply.message
+    live._worker.submit(lambda: None).result(60)
+    assert live._learner.learning  # what was refused is not done later
