@@ -100,7 +100,8 @@ class LiveLearner(LearnerNode):
             self._reset_pilot()
         elif topic == topics.EPISODE and message.state == Episode.ENDED:
             self._end(message)  # at once: ~end_run waits for it, and a learning step may take minutes
-        self._post(topic, stamp_ns(message.header.stamp), message)
+        if self._learner is not None:
+            self._post(topic, stamp_ns(message.header.stamp), message)
 
     def _post(self, channel: str, stamp: int, message: Any) -> None:
         """Hand a message to the worker thread. While that is busy, images go before memory does."""
