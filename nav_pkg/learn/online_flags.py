@@ -185,7 +185,7 @@ def capacity(parts: TrainingParts, sides: Sequence[str] = (), resumed: Optional[
         resumed: the checkpoint to resume from; it stores the number that -1 stood for at the start.
 
     Raises:
-        UsageError: the memory does not hold so many frames, or they are too few to learn from.
+        UsageError: the buffer does not fit into memory, or it is too small to learn from.
     """
     args, image_bytes = parts.config, int(np.prod(parts.preprocessing.size)) * 3
     fits = frames_that_fit(image_bytes)
