@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from nav_pkg import nets
 from nav_pkg.data import codec
-from nav_pkg.data.pack import open_packs
+from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.learn import determinism

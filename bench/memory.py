@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.learning import Figure, make_trainer, train_step
 from nav_pkg.core import LearnerError
-from nav_pkg.data.pack import Pack
+from nav_pkg.data.packs.pack import Pack
 from nav_pkg.learn import determinism
 from nav_pkg.learn.samples import Samples
 

@@ -36,11 +36,21 @@ def dying_with_parent(number: int) -> Callable[[], None]:
     def in_child() -> None:
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
-        _PRCTL(1, number)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # the parent died before prctl was called
-            os.kill(os.getpid(), number)
+        end_with_parent(parent, number)
 
     return in_child
+
+
+def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Let the kernel send this process a signal when the thread that started it ends or is killed.
+
+    Args:
+        parent: process ID of the parent.
+        number: signal number.
+    """
+    _PRCTL(1, number)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # the parent died before prctl was called
+        os.kill(os.getpid(), number)
 
 
 def start_child(command: Sequence[object], ends_by: int = signal.SIGKILL, **options: Any) -> subprocess.Popen:

@@ -13,7 +13,7 @@ from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
 from nav_pkg.data import overlap
 from nav_pkg.data.info import channel_statistics
-from nav_pkg.data.pack import Pack, open_packs
+from nav_pkg.data.packs.pack import Pack, open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.preprocess import Preprocessing

@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 
 from nav_pkg.core import DataError
-from nav_pkg.data.pack import Pack
+from nav_pkg.data.packs.pack import Pack
 from nav_pkg.data.reader import Run
 from nav_pkg.learn.action import ActionSpace
 

@@ -11,7 +11,7 @@ import simplejpeg
 
 from nav_pkg.core import DataError
 from nav_pkg.data import codec, folders, messages
-from nav_pkg.data.pack import open_packs
+from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized

@@ -8,7 +8,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.format import MERGED_FROM
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.merge import Merge
-from nav_pkg.data.pack import open_packs
+from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import create_dataset

@@ -1,10 +1,13 @@
 """Packs: right content, never stale, never damaged, made once, whatever stops or shares the work."""
 
-import contextlib
+import concurrent.futures
+import dataclasses
 import errno
+import multiprocessing.spawn
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,8 +19,10 @@ import pytest
 
 from nav_pkg.config import paths
 from nav_pkg.core import DataError
-from nav_pkg.data import codec, files, helper, pack, packfile, verified_images, workers
-from nav_pkg.data.pack import open_packs, remove_packs, verify_packs
+from nav_pkg.data import codec, files
+from nav_pkg.data.packs import builder, committed_images, store, workers, writer
+from nav_pkg.data.packs.lock import PackLock
+from nav_pkg.data.packs.pack import open_packs, remove_packs, verify_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.data.writer import RunWriter
@@ -41,26 +46,26 @@ def runs_of(path):
     return Dataset(path).runs
 
 
-def wanted(run, size=SIZE):
+def expected_images(run, size=SIZE):
     return np.stack(
         [decode_resized((run.path / f"RGB/{i:010d}.jpg").read_bytes(), size) for i in range(len(run))]
     )
 
 
-def right(runs, packs, size=SIZE):
+def assert_packs_equal(runs, packs, size=SIZE):
     assert len(packs) == len(runs)
     for run, item in zip(runs, packs):
-        assert np.array_equal(item.images, wanted(run, size)), run
+        assert np.array_equal(item.images, expected_images(run, size)), run
 
 
-def left(cache):
+def cache_files(cache):
     """All files of a cache but its records of runs."""
     return sorted(p for p in cache.rglob("*") if p.is_file() and p.parent.name != "seen")
 
 
-def whole(cache, count):
+def assert_only_complete_packs(cache, count):
     """Nothing is there but so many whole packs."""
-    assert sorted(p.suffix for p in left(cache)) == [".json"] * count + [".npy"] * count
+    assert sorted(p.suffix for p in cache_files(cache)) == [".json"] * count + [".npy"] * count
 
 
 @pytest.fixture
@@ -71,8 +76,8 @@ def no_building(monkeypatch):
         raise AssertionError("nothing had to be made or compared")
 
     def forbid():
-        monkeypatch.setattr(packfile.PackWriter, "put", fail)
-        monkeypatch.setattr(verified_images.CommittedImages, "read", fail)
+        monkeypatch.setattr(writer, "write_at", fail)
+        monkeypatch.setattr(committed_images.CommittedImages, "read", fail)
 
     return forbid
 
@@ -80,8 +85,8 @@ def no_building(monkeypatch):
 def test_a_pack_holds_every_frame_at_the_size(dataset, cache):
     runs = runs_of(dataset)
     packs = open_packs(runs, SIZE, cache)
-    right(runs, packs)
-    whole(cache, 3)
+    assert_packs_equal(runs, packs)
+    assert_only_complete_packs(cache, 3)
     for run, item in zip(runs, packs):
         assert item.frames == len(run) == 8
         assert item.images.dtype == np.uint8 and item.images.flags.c_contiguous
@@ -96,25 +101,25 @@ def test_a_second_call_makes_and_hashes_nothing(dataset, cache, no_building):
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
     no_building()
-    right(runs, open_packs(runs, SIZE, cache))
-    right(runs[::-1], open_packs(runs[::-1], SIZE, cache))
-    right([runs[1]] * 2, open_packs([runs[1]] * 2, SIZE, cache))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
+    assert_packs_equal(runs[::-1], open_packs(runs[::-1], SIZE, cache))
+    assert_packs_equal([runs[1]] * 2, open_packs([runs[1]] * 2, SIZE, cache))
     assert open_packs([], SIZE, cache) == []
 
 
 def test_each_size_has_its_packs_but_the_images_are_compared_once(dataset, cache, monkeypatch):
     runs = runs_of(dataset)
-    right(runs, open_packs(runs, SIZE, cache))
-    right(runs, open_packs(runs, (32, 48), cache), (32, 48))
-    whole(cache, 6)
-    monkeypatch.setattr(verified_images.CommittedImages, "read", None)
-    right(runs, open_packs(runs, SIZE, cache))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
+    assert_packs_equal(runs, open_packs(runs, (32, 48), cache), (32, 48))
+    assert_only_complete_packs(cache, 6)
+    monkeypatch.setattr(committed_images.CommittedImages, "read", None)
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
 
 
 def test_the_default_folder_is_the_environments(dataset, cache, monkeypatch):
     monkeypatch.setenv("NAV_PKG_CACHE", str(cache))
     open_packs(runs_of(dataset), SIZE)
-    whole(cache, 3)
+    assert_only_complete_packs(cache, 3)
     monkeypatch.delenv("NAV_PKG_CACHE")
     monkeypatch.setenv("HOME", "/somewhere")
     assert str(paths.cache_dir()) == "/somewhere/.cache/nav_pkg/packs"
@@ -123,18 +128,18 @@ def test_the_default_folder_is_the_environments(dataset, cache, monkeypatch):
 def test_datasets_that_share_runs_share_packs(dataset, cache, tmp_path, monkeypatch):
     open_packs(runs_of(dataset), SIZE, cache)
     shutil.copytree(dataset, tmp_path / "other", copy_function=os.link)
-    monkeypatch.setattr(packfile.PackWriter, "put", None)
+    monkeypatch.setattr(writer, "write_at", None)
     runs = runs_of(tmp_path / "other")
-    right(runs, open_packs(runs, SIZE, cache))
-    whole(cache, 3)
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
+    assert_only_complete_packs(cache, 3)
 
 
 def test_only_new_runs_are_packed(samples, dataset, cache, monkeypatch):
     open_packs(runs_of(dataset), SIZE, cache)
     samples.run(dataset, 3, frames=5)
-    put, count = packfile.PackWriter.put, []
-    monkeypatch.setattr(packfile.PackWriter, "put", lambda *a: (count.append(1), put(*a)))
-    right(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
+    write, count = writer.write_at, []
+    monkeypatch.setattr(writer, "write_at", lambda *a: (count.append(1), write(*a))[1])
+    assert_packs_equal(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
     assert len(count) == 5
 
 
@@ -143,7 +148,7 @@ def test_a_run_that_was_recorded_anew_has_another_pack(samples, dataset, cache):
     shutil.rmtree(dataset / "00001_esatv3")
     samples.run(dataset, 1, seed=77)
     after = open_packs(runs_of(dataset), SIZE, cache)
-    right(runs_of(dataset), after)
+    assert_packs_equal(runs_of(dataset), after)
     assert [a.path == b.path for a, b in zip(before, after)] == [True, False, True]
 
 
@@ -175,9 +180,9 @@ def test_changed_images_are_refused(dataset, cache, packed, change, text):
     for _ in range(2):
         with pytest.raises(DataError, match=text):
             open_packs(runs, SIZE, cache)
-        assert not [p for p in left(cache) if p.name[0] == "."]
+        assert not [p for p in cache_files(cache) if p.name[0] == "."]
     others = [run for run in runs if run.name != "00001_esatv3"]
-    right(others, open_packs(others, SIZE, cache))
+    assert_packs_equal(others, open_packs(others, SIZE, cache))
     assert any(text in line for line in verify_packs(runs, SIZE, cache))
 
 
@@ -199,14 +204,14 @@ def test_a_time_that_changed_alone_costs_a_comparison(dataset, cache, no_buildin
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
     os.utime(dataset / "00001_esatv3/RGB/0000000005.jpg")
-    read, names = verified_images.CommittedImages.read, set()
+    read, names = committed_images.CommittedImages.read, set()
     monkeypatch.setattr(
-        verified_images.CommittedImages, "read", lambda s, i: (names.add(s.run.name), read(s, i))[1]
+        committed_images.CommittedImages, "read", lambda s, i: (names.add(s.run.name), read(s, i))[1]
     )
-    right(runs, open_packs(runs, SIZE, cache))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
     assert names == {"00001_esatv3"}
     no_building()
-    right(runs, open_packs(runs, SIZE, cache))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
 
 
 def test_other_sums_are_refused(dataset, cache):
@@ -264,12 +269,12 @@ def test_a_damaged_pack_is_told_and_made_again(dataset, cache, damage, text):
     packs = open_packs(runs, SIZE, cache, say=lines)
     assert lines == []
     damage(packs[1].path)
-    right(runs, open_packs(runs, SIZE, cache, say=lines))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache, say=lines))
     (line,) = lines
     assert str(packs[1].path.with_suffix("")) in line
     assert re.search(text, line), line
-    whole(cache, 3)
-    right(runs, open_packs(runs, SIZE, cache, say=lines))
+    assert_only_complete_packs(cache, 3)
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache, say=lines))
     assert len(lines) == 1
 
 
@@ -281,7 +286,7 @@ def test_a_flipped_byte_that_leaves_the_time_is_found_by_verifying(dataset, cach
     os.utime(packs[1].path, ns=(before.st_atime_ns, before.st_mtime_ns))
     (line,) = verify_packs(runs, SIZE, cache)
     assert "frame 1 is damaged" in line and "dataset.py pack" in line
-    right(runs, open_packs(runs, SIZE, cache, say=Lines()))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache, say=Lines()))
     assert verify_packs(runs, SIZE, cache) == []
 
 
@@ -289,10 +294,10 @@ def test_a_moved_cache_is_compared_once(dataset, cache, tmp_path, monkeypatch):
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
     shutil.copytree(cache, tmp_path / "moved", copy_function=shutil.copyfile)
-    monkeypatch.setattr(packfile.PackWriter, "put", None)
-    right(runs, open_packs(runs, SIZE, tmp_path / "moved"))
-    monkeypatch.setattr(packfile.PackFile, "reader", None)
-    right(runs, open_packs(runs, SIZE, tmp_path / "moved"))
+    monkeypatch.setattr(writer, "write_at", None)
+    assert_packs_equal(runs, open_packs(runs, SIZE, tmp_path / "moved"))
+    monkeypatch.setattr(store.PackFile, "frame_reader", None)
+    assert_packs_equal(runs, open_packs(runs, SIZE, tmp_path / "moved"))
 
 
 def test_memory_is_given_back_and_the_images_stay(dataset, cache):
@@ -307,11 +312,11 @@ def test_memory_is_given_back_and_the_images_stay(dataset, cache):
 
     runs = runs_of(dataset)
     packs = open_packs(runs, SIZE, cache)
-    right(runs, packs)
+    assert_packs_equal(runs, packs)
     assert resident(packs[0].path) > 0
     packs[0].release()
     assert resident(packs[0].path) == 0
-    right(runs, packs)
+    assert_packs_equal(runs, packs)
 
 
 class Stopped(Exception):
@@ -330,8 +335,8 @@ def test_a_tick_that_raises_leaves_whole_packs_only(dataset, cache, moment):
     runs = runs_of(dataset)
     with pytest.raises(Stopped):
         open_packs(runs, SIZE, cache, tick=tick)
-    whole(cache, len(left(cache)) // 2)
-    right(runs, open_packs(runs, SIZE, cache))
+    assert_only_complete_packs(cache, len(cache_files(cache)) // 2)
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
 
 
 def test_ticks_count_the_frames(dataset, cache):
@@ -342,9 +347,9 @@ def test_ticks_count_the_frames(dataset, cache):
 
 def test_a_stop_is_heard_soon(samples, dataset, cache, monkeypatch):
     samples.run(dataset, 3, frames=200)
-    decode = verified_images.CommittedImages.decode
+    decode = committed_images.CommittedImages.decode
     monkeypatch.setattr(
-        verified_images.CommittedImages, "decode", lambda *a: (time.sleep(0.02), decode(*a))[1]
+        committed_images.CommittedImages, "decode", lambda *a: (time.sleep(0.02), decode(*a))[1]
     )
     asked = time.monotonic() + 0.5
 
@@ -355,7 +360,7 @@ def test_a_stop_is_heard_soon(samples, dataset, cache, monkeypatch):
     with pytest.raises(Stopped):
         open_packs([runs_of(dataset)[3]], SIZE, cache, tick=tick)
     assert time.monotonic() - asked < 1.5
-    assert left(cache) == []
+    assert cache_files(cache) == []
 
 
 def test_a_bar_is_told_all(dataset, cache, capsys, monkeypatch):
@@ -387,8 +392,8 @@ def test_a_full_disk_leaves_whole_packs_only(dataset, cache, monkeypatch, name, 
         full(patch, name, after)
         with pytest.raises(DataError, match="no space left.*free some space or choose another NAV_PKG_CACHE"):
             open_packs(runs, SIZE, cache)
-    whole(cache, len(left(cache)) // 2)
-    right(runs, open_packs(runs, SIZE, cache))
+    assert_only_complete_packs(cache, len(cache_files(cache)) // 2)
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
 
 
 def test_space_is_asked_for_beforehand(dataset, cache, monkeypatch):
@@ -408,25 +413,29 @@ def test_a_cache_that_cannot_be_made_is_one_line(dataset, tmp_path):
 def test_packs_are_copied_from_another_cache(dataset, cache, tmp_path, monkeypatch):
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
-    monkeypatch.setattr(verified_images.CommittedImages, "read", None)  # the source knows them
+    monkeypatch.setattr(committed_images.CommittedImages, "read", None)  # the source knows them
     packs = open_packs(runs, SIZE, tmp_path / "node", source=cache)
-    right(runs, packs)
-    whole(tmp_path / "node", 3)
+    assert_packs_equal(runs, packs)
+    assert_only_complete_packs(tmp_path / "node", 3)
     assert not any(
         os.path.samefile(item.path, cache / item.path.relative_to(tmp_path / "node")) for item in packs
     )
     shutil.rmtree(cache)
-    right(runs, packs)
-    right(runs, open_packs(runs, SIZE, tmp_path / "node"))  # which now knows them, too
+    assert_packs_equal(runs, packs)
+    assert_packs_equal(runs, open_packs(runs, SIZE, tmp_path / "node"))  # which now knows them, too
 
 
 def test_what_the_source_lacks_is_made_from_images(samples, dataset, cache, tmp_path):
     open_packs(runs_of(dataset), SIZE, cache)
     samples.run(dataset, 3, frames=5)
     lines = Lines()
-    right(runs_of(dataset), open_packs(runs_of(dataset), SIZE, tmp_path / "node", source=cache, say=lines))
+    assert_packs_equal(
+        runs_of(dataset), open_packs(runs_of(dataset), SIZE, tmp_path / "node", source=cache, say=lines)
+    )
     assert lines == []
-    right(runs_of(dataset), open_packs(runs_of(dataset), SIZE, tmp_path / "b", source=tmp_path / "no"))
+    assert_packs_equal(
+        runs_of(dataset), open_packs(runs_of(dataset), SIZE, tmp_path / "b", source=tmp_path / "no")
+    )
 
 
 @pytest.mark.parametrize("damage", [cut, flip])
@@ -434,7 +443,7 @@ def test_what_is_damaged_in_the_source_is_made_from_images(dataset, cache, tmp_p
     runs, lines = runs_of(dataset), Lines()
     packs = open_packs(runs, SIZE, cache)
     damage(packs[1].path)
-    right(runs, open_packs(runs, SIZE, tmp_path / "node", source=cache, say=lines))
+    assert_packs_equal(runs, open_packs(runs, SIZE, tmp_path / "node", source=cache, say=lines))
     assert damage is cut or ("frame 1 is damaged" in lines[0] and "made from its images" in lines[0])
 
 
@@ -444,19 +453,19 @@ def test_a_copied_pack_of_changed_images_is_refused(dataset, cache, tmp_path):
     damage_image(dataset / "00001_esatv3/RGB/0000000005.jpg")
     with pytest.raises(DataError, match="0000000005.jpg: changed"):
         open_packs(runs, SIZE, tmp_path / "node", source=cache)
-    assert left(tmp_path / "node") == []
+    assert cache_files(tmp_path / "node") == []
 
 
 def test_packs_are_removed(dataset, cache):
     runs = runs_of(dataset)
     open_packs(runs, SIZE, cache)
     assert remove_packs(runs[:2], SIZE, cache) == (2, 2 * 5888)
-    whole(cache, 1)
+    assert_only_complete_packs(cache, 1)
     assert remove_packs(runs[:2], SIZE, cache) == (0, 0)
     lines = verify_packs(runs, SIZE, cache)
     assert len(lines) == 2 and all("has no pack of this size; dataset.py pack" in line for line in lines)
-    lock = packfile.PackLock.take(
-        packfile.PackFile(cache, verified_images.CommittedImages(runs[2]).key(SIZE), 8, SIZE)
+    lock = PackLock.acquire(
+        store.PackFile(cache, committed_images.CommittedImages(runs[2]).key(SIZE), 8, SIZE)
     )
     with pytest.raises(DataError, match=f"process {os.getpid()} on .* is making it"):
         remove_packs(runs, SIZE, cache)
@@ -465,25 +474,25 @@ def test_packs_are_removed(dataset, cache):
 
 def held(run, cache):
     """The pack of a run, and its lock as another process holds it."""
-    made = packfile.PackFile(cache, verified_images.CommittedImages(run).key(SIZE), len(run), SIZE)
-    return made, packfile.PackLock.take(made)
+    made = store.PackFile(cache, committed_images.CommittedImages(run).key(SIZE), len(run), SIZE)
+    return made, PackLock.acquire(made)
 
 
 def test_a_holder_that_does_not_get_on_is_not_waited_for_for_ever(dataset, cache, monkeypatch):
-    monkeypatch.setattr(pack, "PATIENCE", 0.5)
+    monkeypatch.setattr(builder, "STALL_TIMEOUT", 0.5)
     runs, lines = runs_of(dataset), Lines()
     _, lock = held(runs[0], cache)
-    text = rf"00000_esatv3: waited .* for process {os.getpid()} on .*\.lock and does not get on; end it"
+    text = rf"00000_esatv3: waited .* for process {os.getpid()} on .*\.lock and makes no progress; end it"
     with pytest.raises(DataError, match=text):
         open_packs(runs, SIZE, cache, say=lines)
     assert lines == [line for line in lines if "waiting for process" in line] and len(lines) == 1
-    assert len([p for p in left(cache) if p.suffix == ".npy"]) == 2  # the others were made first
+    assert len([p for p in cache_files(cache) if p.suffix == ".npy"]) == 2  # the others were made first
     lock.release()
-    right(runs, open_packs(runs, SIZE, cache))
+    assert_packs_equal(runs, open_packs(runs, SIZE, cache))
 
 
 def test_a_holder_that_gets_on_is_waited_for(dataset, cache, monkeypatch):
-    monkeypatch.setattr(pack, "PATIENCE", 0.6)
+    monkeypatch.setattr(builder, "STALL_TIMEOUT", 0.6)
     runs, lines = runs_of(dataset), Lines()
     made, lock = held(runs[0], cache)
 
@@ -498,8 +507,8 @@ def test_a_holder_that_gets_on_is_waited_for(dataset, cache, monkeypatch):
     thread.start()
     packs = open_packs(runs, SIZE, cache, say=lines)
     thread.join()
-    right(runs, packs)
-    whole(cache, 3)
+    assert_packs_equal(runs, packs)
+    assert_only_complete_packs(cache, 3)
     assert len(lines) == 1
 
 
@@ -523,8 +532,7 @@ CHILD = """
 import os, signal, sys, time
 root, dataset, cache, kind = sys.argv[1:5]
 sys.path.insert(0, root)
-from nav_pkg.data import pack, packfile
-from nav_pkg.data import verified_images
+from nav_pkg.data.packs import committed_images, pack, writer
 from nav_pkg.data.reader import Dataset
 runs = Dataset(dataset).runs
 if kind == "kill":
@@ -555,14 +563,14 @@ if kind == "kill":
         moment += 3
     print(moment)
 else:
-    commit = packfile.PackWriter.commit
+    commit = writer.PackWriter.commit
     def counted(self):
         commit(self)
         with open(kind, "a") as stream:
             stream.write(f"{os.getpid()} {self.pack.key}\\n")
-    packfile.PackWriter.commit = counted
-    decode = verified_images.CommittedImages.decode
-    verified_images.CommittedImages.decode = lambda *a: (time.sleep(0.01), decode(*a))[1]
+    writer.PackWriter.commit = counted
+    decode = committed_images.CommittedImages.decode
+    committed_images.CommittedImages.decode = lambda *a: (time.sleep(0.01), decode(*a))[1]
     while time.time() < float(sys.argv[5]):
         time.sleep(0.001)
     pack.open_packs(runs, (12, 20), cache)
@@ -577,7 +585,7 @@ def child(samples, *arguments):
 def test_a_builder_killed_at_any_moment_is_gone_on_from(samples, dataset, cache):
     output, errors = child(samples, dataset, cache, "kill").communicate(timeout=200)
     assert errors == "" and int(output) > 20
-    right(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
+    assert_packs_equal(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
 
 
 def test_two_processes_share_the_work(samples, dataset, cache, tmp_path):
@@ -592,114 +600,152 @@ def test_two_processes_share_the_work(samples, dataset, cache, tmp_path):
     lines = [line.split() for line in (tmp_path / "builds").read_text().splitlines()]
     assert len(lines) == len({key for _, key in lines}) == 8
     assert len({process for process, _ in lines}) == 2
-    whole(cache, 8)
-    right(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
+    assert_only_complete_packs(cache, 8)
+    assert_packs_equal(runs_of(dataset), open_packs(runs_of(dataset), SIZE, cache))
 
 
 @pytest.fixture
 def long_run(samples, dataset, monkeypatch):
-    """A run that is worth a helper, which is waited for before the work begins."""
+    """A run that processes decode."""
     samples.run(dataset, 3, frames=160)
-    monkeypatch.setattr(workers, "FRAMES_PER_HELPER", 1)
-    start_helpers = workers.Workers.start_helpers
-
-    def wait_for_help(self, frames):
-        start_helpers(self, frames)
-        with contextlib.suppress(helper.HelperLost):
-            while not all(one.ready() for one in self._helpers):
-                time.sleep(0.01)
-
-    monkeypatch.setattr(workers.Workers, "start_helpers", wait_for_help)
+    monkeypatch.setattr(workers, "IMAGES_FOR_PROCESSES", 1)
     return runs_of(dataset)[3]
 
 
-def spy(monkeypatch, then=lambda helper: None):
-    """Count what helpers are asked; call `then` before each task."""
-    asked, ask = [], helper.Helper.ask
+@pytest.fixture
+def pools(monkeypatch):
+    """The process pools that were started; the work begins when they are ready."""
+    pools, start = [], workers._start_processes
 
-    def count(self, task):
-        asked.append(task["first"])
-        then(self)
-        return ask(self, task)
+    def start_and_wait(count):
+        pool, started = start(count)
+        pools.append(pool)
+        concurrent.futures.wait([started])
+        return pool, started
 
-    monkeypatch.setattr(helper.Helper, "ask", count)
-    return asked
+    monkeypatch.setattr(workers, "_start_processes", start_and_wait)
+    return pools
 
 
-def test_helpers_make_the_same(long_run, cache, monkeypatch):
-    asked, counts = spy(monkeypatch), []
-    right([long_run], open_packs([long_run], SIZE, cache, workers=2, tick=counts.append))
-    assert asked and sum(counts) == 160
-    whole(cache, 1)
+def process_ids(pool):
+    return [process.pid for process in list(pool._processes.values())]
+
+
+def has_ended(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().split()[2] == "Z"
+    except OSError:
+        return True
+
+
+def no_decoding_here(monkeypatch):
+    """Only other processes may decode."""
+    monkeypatch.setattr(committed_images.CommittedImages, "decode", None)
+
+
+def test_processes_make_the_same_packs(long_run, cache, monkeypatch, pools):
+    counts = []
+    with monkeypatch.context() as patch:
+        no_decoding_here(patch)
+        packs = open_packs([long_run], SIZE, cache, workers=2, tick=counts.append)
+    assert_packs_equal([long_run], packs)
+    assert len(pools) == 1 and sum(counts) == 160
+    assert_only_complete_packs(cache, 1)
     assert verify_packs([long_run], SIZE, cache) == []
 
 
-def test_what_a_helper_finds_is_raised_here(long_run, cache, monkeypatch):
+def test_few_images_start_no_process(long_run, cache, monkeypatch, pools):
+    monkeypatch.setattr(workers, "IMAGES_FOR_PROCESSES", 161)
+    assert_packs_equal([long_run], open_packs([long_run], SIZE, cache, workers=2))
+    assert pools == []
+
+
+def test_an_error_of_a_process_is_raised_here(long_run, cache, monkeypatch, pools):
     damage_image(long_run.path / "RGB/0000000130.jpg")
-    asked = spy(monkeypatch)
+    no_decoding_here(monkeypatch)
     with pytest.raises(DataError, match="0000000130.jpg: changed since its commit; see dataset.py verify"):
         open_packs([long_run], SIZE, cache, workers=2)
-    assert asked and left(cache) == []
+    assert cache_files(cache) == []
 
 
-def test_a_helper_that_cannot_write_is_told_as_here(long_run, cache, monkeypatch):
-    monkeypatch.setattr(helper.Helper, "ask", lambda *_: {"errno": errno.ENOSPC})
-    with pytest.raises(DataError, match="no space left.*free some space or choose another NAV_PKG_CACHE"):
+def test_a_process_that_cannot_write_is_reported_as_here(long_run, cache, monkeypatch, pools):
+    task = writer.PackWriter.task
+    monkeypatch.setattr(
+        writer.PackWriter, "task", lambda *a: dataclasses.replace(task(*a), file=str(cache / "none/file"))
+    )
+    with pytest.raises(DataError, match="cannot write: no such file.*check NAV_PKG_CACHE and its rights"):
         open_packs([long_run], SIZE, cache, workers=2)
-    assert left(cache) == []
+    assert cache_files(cache) == []
 
 
-def test_a_helper_that_dies_is_done_without(long_run, cache, monkeypatch):
-    asked = spy(monkeypatch, lambda helper: helper._process.kill())
-    right([long_run], open_packs([long_run], SIZE, cache, workers=2))
-    assert len(asked) == 1
+def test_threads_continue_the_work_of_a_killed_process(long_run, cache, pools):
+    lines = Lines()
+
+    def kill(_frames):
+        if pools and len(killed) == 0:
+            killed.extend(process_ids(pools[0]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    killed = []
+    packs = open_packs([long_run], SIZE, cache, workers=2, tick=kill, say=lines)
+    assert_packs_equal([long_run], packs)
+    assert lines == ["a process that packs images was killed; check the memory. Threads continue its work"]
+    assert len(killed) == 2 and all(has_ended(pid) for pid in killed)
+    assert_only_complete_packs(cache, 1)
 
 
-def test_helpers_that_cannot_start_are_done_without(long_run, cache, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    right([long_run], open_packs([long_run], SIZE, cache, workers=3))
-    monkeypatch.setattr(sys, "executable", "/no/such/file")
-    right([long_run], open_packs([long_run], SIZE, cache.with_name("other"), workers=3))
+@pytest.mark.parametrize("executable", ["/bin/false", "/no/such/file"])
+def test_processes_that_cannot_start_are_done_without(long_run, cache, monkeypatch, executable, pools):
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(executable))
+    assert_packs_equal([long_run], open_packs([long_run], SIZE, cache, workers=3, say=Lines()))
 
 
-def test_a_stop_ends_helpers(long_run, cache, monkeypatch):
-    asked, helpers = [], []
-    spy(monkeypatch, lambda helper: (asked.append(1), helpers.append(helper)))
+def test_a_stop_ends_the_processes(long_run, cache, pools):
+    pids = []
 
-    def tick(_frames):
-        if asked:
+    def tick(frames):
+        if frames:
+            pids.extend(process_ids(pools[0]))
             raise Stopped
 
     with pytest.raises(Stopped):
         open_packs([long_run], SIZE, cache, workers=2, tick=tick)
-    assert left(cache) == [] and helpers[0]._process.poll() == 0
+    assert cache_files(cache) == [] and len(pids) == 2 and all(has_ended(pid) for pid in pids)
 
 
-ASKS = """
-import sys
+UNGUARDED = """
+import os, sys
 sys.path.insert(0, sys.argv[1])
-from nav_pkg.data.helper import Helper
-import time
-helper = Helper()
-while not helper.ready():
-    time.sleep(0.01)
-print(helper._process.pid, flush=True)
-time.sleep(60)
+from nav_pkg.data.packs import workers
+from nav_pkg.data.packs.pack import open_packs
+from nav_pkg.data.reader import Dataset
+print("the script begins", flush=True)
+workers.IMAGES_FOR_PROCESSES = 1
+
+def tick(frames):
+    if frames and len(sys.argv) > 4:
+        os.kill(os.getpid(), 9)  # while the processes start
+
+print(len(open_packs(Dataset(sys.argv[2]).runs[3:], (12, 20), sys.argv[3], workers=2, tick=tick)))
 """
 
 
-def test_a_helper_ends_when_its_process_is_killed(samples):
-    command = [sys.executable, "-c", ASKS, str(samples.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        its_helper = int(process.stdout.readline())
-        os.kill(its_helper, 0)
-        process.kill()
-    for _ in range(100):
-        state = Path(f"/proc/{its_helper}/stat")
-        if not state.exists() or state.read_text().split()[2] == "Z":
-            return
-        time.sleep(0.05)
-    raise AssertionError("the helper goes on")
+def test_the_script_of_the_user_runs_once(samples, long_run, dataset, cache, tmp_path):
+    script = tmp_path / "pack_it.py"
+    script.write_text(UNGUARDED)
+    command = [sys.executable, str(script), str(samples.root), str(dataset), str(cache)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "the script begins\n1\n" and ended.returncode == 0, ended
+
+
+def test_processes_end_after_their_parent_was_killed(samples, long_run, dataset, cache):
+    command = [sys.executable, "-c", UNGUARDED, str(samples.root), str(dataset), str(cache), "kill"]
+    # their standard output is closed when the last of them has ended
+    ended = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert_packs_equal([long_run], open_packs([long_run], SIZE, cache))
+    assert_only_complete_packs(cache, 1)
 
 
 def test_the_node_folder_is_this_users_own(tmp_path, monkeypatch):
@@ -746,4 +792,4 @@ def test_damage_before_the_commit_names_the_image(samples, dataset, cache, monke
         DataError, match=r"00003_esatv3/RGB/000000000\d.jpg: no whole JPEG.*dataset.py verify"
     ):
         open_packs(runs_of(dataset), SIZE, cache)
-    whole(cache, len(left(cache)) // 2)
+    assert_only_complete_packs(cache, len(cache_files(cache)) // 2)

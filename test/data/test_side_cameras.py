@@ -1,16 +1,19 @@
 """Runs with side cameras: written, read, verified, repaired, cleaned, cut, packed."""
 
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nav_pkg.core import DataError
-from nav_pkg.data import clean, codec, pack, thin
-from nav_pkg.data.helper import Helper
+from nav_pkg.data import clean, codec, thin
 from nav_pkg.data.links import make_datasets
+from nav_pkg.data.packs import pack
+from nav_pkg.data.packs.committed_images import CommittedImages
+from nav_pkg.data.packs.lock import PackLock
+from nav_pkg.data.packs.store import PackFile
+from nav_pkg.data.packs.writer import PackWriter
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
@@ -191,25 +194,19 @@ def test_packs_are_each_camera_s_own(dataset, tmp_path):
 
 
 def _there(runs, cache, camera):
-    images = [pack.CommittedImages(run, camera) for run in runs]
-    return [pack.PackFile(cache, item.key(SIZE), len(item), SIZE) for item in images]
+    images = [CommittedImages(run, camera) for run in runs]
+    return [PackFile(cache, item.key(SIZE), len(item), SIZE) for item in images]
 
 
-def test_a_helper_decodes_the_camera_that_is_asked_for(dataset, tmp_path):
-    images = pack.CommittedImages(Dataset(dataset).runs[0], "right")
-    place = pack.PackFile(tmp_path, images.key(SIZE), len(images), SIZE)
-    helping = Helper()
-    deadline = time.monotonic() + 60
-    while not helping.ready() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    try:
-        writer = pack.PackWriter(place, pack.PackLock.take(place))
-        writer.submit(helping, images, 0, len(images))
-        writer.commit()
-    finally:
-        helping.close()
-    wanted = [images.decode(i, SIZE) for i in range(len(images))]
-    assert np.array_equal(pack.Pack(place.path).images, wanted)
+def test_a_task_decodes_the_requested_camera(dataset, tmp_path):
+    images = CommittedImages(Dataset(dataset).runs[0], "right")
+    target = PackFile(tmp_path, images.key(SIZE), len(images), SIZE)
+    writer = PackWriter(target, PackLock.acquire(target))
+    task = writer.task(images)
+    writer.add(0, task(0, len(images)))
+    writer.commit()
+    expected = [images.decode(i, SIZE) for i in range(len(images))]
+    assert np.array_equal(pack.Pack(target.path).images, expected)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import clean, files, subset
 from nav_pkg.data.info import order_key
 from nav_pkg.data.links import make_datasets
-from nav_pkg.data.pack import open_packs
+from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.subset import Subset, choose, subset_name

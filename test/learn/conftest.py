@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
-from nav_pkg.data.pack import open_packs
+from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 

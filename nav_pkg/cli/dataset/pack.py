@@ -11,7 +11,7 @@ from nav_pkg.config.parser import Parser
 from nav_pkg.config.types import network
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
-from nav_pkg.data import pack
+from nav_pkg.data.packs import pack
 from nav_pkg.data.progress import Bar
 from nav_pkg.data.reader import Dataset, Run, load_dataset
 from nav_pkg.learn import prechecks

@@ -76,19 +76,19 @@ class CommittedImages:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    about = entry.stat(follow_symlinks=False)
+                    state = entry.stat(follow_symlinks=False)
                     if not entry.is_file(follow_symlinks=False):
                         raise DataError(f"{entry.path}: is not a file of its own; see dataset.py verify")
-                    found[entry.name] = (about.st_size, about.st_mtime_ns)
+                    found[entry.name] = (state.st_size, state.st_mtime_ns)
         except FileNotFoundError:
             pass  # the folder or an entry is missing; reported below
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{folder}: cannot read: {reason}; see dataset.py verify") from error
         names = [Path(self._file(i)).name for i in range(len(self))]
-        lacking = [name for name in names if name not in found]
-        if lacking:
-            raise DataError(f"{folder / lacking[0]}: missing; see dataset.py verify")
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise DataError(f"{folder / missing[0]}: missing; see dataset.py verify")
         if len(found) > len(names):
             surplus = min(set(found) - set(names))
             raise DataError(f"{folder / surplus}: belongs to no frame; see dataset.py verify")
@@ -120,30 +120,30 @@ class CommittedImages:
             path = self.run.path / self._file(i)
             raise DataError(f"{path}: {error}; see dataset.py verify") from error
 
-    def _record(self, cache: Path) -> Path:
-        place = os.path.realpath(self._folder if self.camera else self.run.path)
-        return cache / "seen" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()}.json"
+    def _record_path(self, cache: Path) -> Path:
+        folder = os.path.realpath(self._folder if self.camera else self.run.path)
+        return cache / "seen" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()}.json"
 
-    def known(self, cache: Path) -> bool:
+    def is_verified(self, cache: Path) -> bool:
         """Whether the cache records these files, in their present state, as verified with these checksums."""
         digest = self.digest  # computed before the files are verified: later changes are then detected
         with contextlib.suppress(DataError):
-            seen = files.read_json(self._record(cache), limit=1 << 20)
-            return seen.get("listed") == self.manifest_sha256 and seen.get("digest") == digest
+            record = files.read_json(self._record_path(cache), limit=1 << 20)
+            return record.get("listed") == self.manifest_sha256 and record.get("digest") == digest
         return False
 
-    def forget(self, cache: Path) -> None:
-        """Remove the record of `remember`."""
+    def forget_verified(self, cache: Path) -> None:
+        """Remove the record of `record_verified`."""
         with contextlib.suppress(OSError):
-            self._record(cache).unlink()
+            self._record_path(cache).unlink()
 
-    def remember(self, cache: Path) -> None:
+    def record_verified(self, cache: Path) -> None:
         """Record in the cache that all images were verified; a cache that cannot be written is ignored."""
-        path = self._record(cache)
-        facts = {"run": str(self.run.path.resolve()), "listed": self.manifest_sha256, "digest": self.digest}
+        path = self._record_path(cache)
+        record = {"run": str(self.run.path.resolve()), "listed": self.manifest_sha256, "digest": self.digest}
         with contextlib.suppress(OSError, DataError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.atomic_write(path, files.to_json(facts))
+            files.atomic_write(path, files.to_json(record))
 
 
 def _read_sums(run: Run, file_of: Callable[[int], str]) -> tuple[list[bytes], bytes]:
