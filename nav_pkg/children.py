@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, and detection of a suspended process."""
+"""Child processes and process pools that end with their parent, and detection of a suspended process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, Optional, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Optional, Sequence, Tuple
+
+if TYPE_CHECKING:
+    import loky
 
 _PRCTL = ctypes.CDLL(None).prctl
 """Loaded before any fork. If another thread loads a library during the fork, the child cannot load any
@@ -71,6 +75,39 @@ def start_child(command: Sequence[object], ends_by: int = signal.SIGKILL, **opti
         preexec_fn=dying_with_parent(ends_by),
         **options,
     )
+
+
+def start_process_pool(count: int) -> Tuple[loky.ProcessPoolExecutor, Future]:
+    """Start a pool of Python processes that end with this process; Ctrl-C does not reach them.
+
+    They are loky's: like those of `multiprocessing`'s "spawn", they are new interpreters that inherit no
+    memory, locks or signal handlers from a parent that may have torch loaded and control a simulator. Unlike
+    "spawn", they do not import the user's main script again, which then needs no `if __name__ == "__main__"`.
+
+    Args:
+        count: number of processes.
+
+    Returns:
+        The pool, and a future that is done when it accepts tasks. If a process is killed, all futures raise
+        `concurrent.futures.process.BrokenProcessPool`.
+
+    Raises:
+        OSError: the system has not enough memory or semaphores.
+    """
+    import loky  # imported here because few commands need it, and it takes 0.1 s
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the processes inherit it
+    try:
+        pool = loky.ProcessPoolExecutor(count, initializer=_prepare_process, initargs=(os.getpid(),))
+        return pool, pool.submit(os.getpid)  # the first task starts all of them
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _prepare_process(parent: int) -> None:
+    end_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class Child:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Dict, List, Optional, Sequence
 
+from nav_pkg.children import start_process_pool
 from nav_pkg.config.details import WAYS, make_parser
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
@@ -44,11 +43,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     # each network in its own process: memory of a former one would not be free for the next one
     for name in args.network or nets.names():
         print(f"{name} ...", flush=True)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            try:
-                found.append(pool.submit(_measure, nets.canonical(name), args).result())
-            except BrokenProcessPool as error:
-                raise DataError(f"{name}: its process was killed, of memory perhaps: see dmesg") from error
+        pool, _ = start_process_pool(1)
+        try:
+            found.append(pool.submit(_measure, nets.canonical(name), args).result())
+        except BrokenProcessPool as error:
+            raise DataError(f"{name}: its process was killed, of memory perhaps: see dmesg") from error
+        finally:
+            pool.shutdown(kill_workers=True)
     folder = args.summary_dir.expanduser().resolve() / args.log_tag
     try:
         folder.mkdir(parents=True, exist_ok=True)

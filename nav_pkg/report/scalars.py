@@ -7,11 +7,8 @@ again, all earlier points from that step on are dropped.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import signal
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import msgspec
 import numpy as np
 
+from nav_pkg.children import start_process_pool
 from nav_pkg.core import DataError, nearest_name
 from nav_pkg.reading import open_regular, read_error
 from nav_pkg.report.curves import METRICS_FILE
@@ -122,18 +120,16 @@ def read_curves(folders: Sequence[Path], tag: str) -> List[Curve]:
     size = sum(file.stat().st_size for file in files if file.is_file())
     processes = min(len(os.sched_getaffinity(0)), len(folders), MOST_PROCESSES)
     if processes > 1 and size >= MUCH:
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # for the children, which inherit it
         try:
-            pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
-            found = pool.map(read_curve, folders, [tag] * len(folders))
-        finally:
-            signal.signal(signal.SIGINT, handler)
+            pool, _ = start_process_pool(processes)
+        except OSError:  # not enough memory or semaphores
+            return [read_curve(folder, tag) for folder in folders]
         try:
-            return list(found)
-        except BrokenProcessPool:  # killed, perhaps out of memory: read one by one
+            return list(pool.map(read_curve, folders, [tag] * len(folders)))
+        except BrokenProcessPool:  # killed, perhaps for lack of memory: read one by one
             pass
         finally:
-            pool.shutdown(wait=False)
+            pool.shutdown(kill_workers=True)  # also after Ctrl-C
     return [read_curve(folder, tag) for folder in folders]
 
 

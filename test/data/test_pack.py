@@ -615,7 +615,7 @@ def long_run(samples, dataset, monkeypatch):
 @pytest.fixture
 def pools(monkeypatch):
     """The process pools that were started; the work begins when they are ready."""
-    pools, start = [], workers._start_processes
+    pools, start = [], workers.start_process_pool
 
     def start_and_wait(count):
         pool, started = start(count)
@@ -623,7 +623,7 @@ def pools(monkeypatch):
         concurrent.futures.wait([started])
         return pool, started
 
-    monkeypatch.setattr(workers, "_start_processes", start_and_wait)
+    monkeypatch.setattr(workers, "start_process_pool", start_and_wait)
     return pools
 
 

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shlex
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -89,17 +88,13 @@ def test_much_is_read_in_several_processes(tmp_path, monkeypatch):
     folders = [training(tmp_path / str(i), [0.1 * i, 0.2]) for i in range(3)]
     alone = scalars.read_curves(folders, TAG)
     monkeypatch.setattr(scalars, "MUCH", 0)
-    pools = []
-
-    class Pool(ProcessPoolExecutor):
-        def __init__(self, *arguments):
-            pools.append(self)
-            super().__init__(*arguments)
-
-    monkeypatch.setattr(scalars, "ProcessPoolExecutor", Pool)
+    pools, start = [], scalars.start_process_pool
+    monkeypatch.setattr(
+        scalars, "start_process_pool", lambda count: (pools.append(start(count)), pools[-1])[1]
+    )
     monkeypatch.setattr(scalars.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     together = scalars.read_curves(folders, TAG)
-    assert len(pools) == 1 and pools[0]._processes is None  # and they have ended
+    assert len(pools) == 1 and not pools[0][0]._processes  # and they have ended
     assert [curve.values.tolist() for curve in together] == [curve.values.tolist() for curve in alone]
     with pytest.raises(DataError, match="has no Loss_test_accuracy"):
         scalars.read_curves(folders, "Loss_test_accuracy")

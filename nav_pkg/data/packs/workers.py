@@ -3,23 +3,18 @@
 Threads are enough for hashing and copying, which release Python's global interpreter lock. Decoding holds
 it too often: two threads on two cores reach 1.5 times the rate of one core, two processes 1.9 times
 (`make bench --only packing`). Processes need about 1 s to start; threads decode until then.
-
-The processes are loky's: like those of `multiprocessing`'s "spawn", they are new interpreters that inherit
-no memory, locks or signal handlers from a parent that may have torch loaded and control a simulator. Unlike
-"spawn", they do not import the main script of the user again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Deque, Iterator, Optional
 
-from nav_pkg.children import end_with_parent
+from nav_pkg.children import start_process_pool
 
 POLL = 0.2
 """Seconds between two ticks while waiting."""
@@ -73,7 +68,7 @@ class Workers:
         if self._processes is not None or self._count < 2 or images < IMAGES_FOR_PROCESSES:
             return
         with contextlib.suppress(OSError, ImportError):  # no memory or no semaphores: threads do the work
-            self._processes, self._started = _start_processes(self._count)
+            self._processes, self._started = start_process_pool(self._count)
 
     @contextlib.contextmanager
     def shown(self, frames: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -180,22 +175,3 @@ class Workers:
             self.tick(0)
         commit, self._commit = self._commit, None
         commit.result()
-
-
-def _start_processes(count: int) -> tuple[Executor, Future]:
-    """A pool of processes, and a future that is done when they accept tasks."""
-    import loky  # imported here because only few commands need it
-
-    # Ctrl-C reaches all processes of a terminal; the parent alone stops the work
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        processes = loky.ProcessPoolExecutor(count, initializer=_prepare_process, initargs=(os.getpid(),))
-        return processes, processes.submit(os.getpid)  # the first task starts all of them
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _prepare_process(parent: int) -> None:
-    end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
