@@ -185,11 +185,14 @@ def build_run(
         place: copies or links a file to its place; links by default.
 
     Raises:
-        DataError: the file system refuses (the new folder is then removed), or an entry of run.json is
-            invalid.
+        DataError: the folder exists already, the file system refuses, or an entry of run.json is invalid.
+            A new folder is then removed.
     """
     try:
         target.mkdir()
+    except OSError as error:
+        raise files.disk_error(target, error) from error
+    try:
         for folder in sorted({Path(path).parent.name for path in images}):
             (target / folder).mkdir()
         sums = {}
@@ -204,9 +207,11 @@ def build_run(
             files.write_file(target / fmt.SCAN_FILE, data)
             sums[fmt.SCAN_FILE] = _sha256(data)
         finish_partial(target, name, facts, len(rows), sensors, sums)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise files.disk_error(target, error) from error
+        if isinstance(error, OSError):
+            raise files.disk_error(target, error) from error
+        raise
 
 
 def _sha256(data: bytes) -> bytes:

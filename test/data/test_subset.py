@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import clean, files, subset
+from nav_pkg.data.cut import cut_run
 from nav_pkg.data.info import order_key
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.packs.pack import open_packs
@@ -155,6 +156,19 @@ def test_a_cut_run_is_a_whole_run_of_its_first_frames(source):
     assert cut.facts["duration"] == 0.4 and cut.facts["labels"] == {"left": 1, "straight": 3, "right": 1}
     assert cut.facts["distance"] == pytest.approx(0.32) and cut.facts["progress"] == pytest.approx(0.32)
     assert cut.content_hash() != run.content_hash()
+
+
+def test_a_refused_cut_leaves_nothing_new_and_nothing_less(source, tmp_path):
+    run = ordered(source)[0]
+    sums = {path: bytes(32) for path in (*run.frames.rgb, *run.frames.depth)}
+    with pytest.raises(DataError, match="outcome"):
+        cut_run(tmp_path / "new", run.name, run, 0, 3, sums, {"outcome": "lost"})
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_bytes(b"data")
+    with pytest.raises(DataError, match="file exists"):
+        cut_run(tmp_path / "there", run.name, run, 0, 3, sums, {})
+    assert (tmp_path / "there" / "file").read_bytes() == b"data"
 
 
 def test_the_seed_orders_the_runs(source):
