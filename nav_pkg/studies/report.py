@@ -45,7 +45,7 @@ def report(folder: StudyFolder) -> Document:
     used = [seconds for seconds in map(folder.used, folder.cells) if seconds is not None]
     if used:
         hours = f"{sum(used) / 3600:.2f} core hours"
-        document.add(Text(f"{len(used)} of the cells took {hours}, without commands that were killed."))
+        document.add(Text(f"Time of {len(used)} cells: {hours}, without commands that were killed."))
     differing = differences(folder)
     if differing:
         document.add(Text("Differs from the full study: " + "; ".join(differing) + "."))
