@@ -95,7 +95,7 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
         re.M,
     )
     assert len(re.findall(r"^\| 0\.\d+ \| 2 of 2 \| \d+ \| [01]\.\d{4} ± ", text, re.M)) == 2
-    hours = re.search(r"^4 of the cells took (\d\.\d\d) core hours, ", text, re.M)
+    hours = re.search(r"^Time of 4 cells: (\d\.\d\d) core hours, ", text, re.M)
     rows = (report / "rates/cells.csv").read_text().splitlines()[1:]
     cells = [float(row.split(",")[-1]) for row in rows]
     assert len(cells) == 4 and min(cells) > 0 and abs(sum(cells) - float(hours.group(1))) < 0.006
@@ -115,7 +115,7 @@ def report_of(words, raw, folder):
     """The report's page and figures, without the times that it tells."""
     assert command.main(words("report", raw, "--output", folder)) == 0
     page = (folder / "rates.md").read_text()
-    page = re.sub(r"^\d+ of the cells took .* killed\.$|\| (\d+\.\d{3}|–) \|$", "", page, flags=re.M)
+    page = re.sub(r"^Time of \d+ cells: .* killed\.$|\| (\d+\.\d{3}|–) \|$", "", page, flags=re.M)
     files = {path.name: path.read_bytes() for path in (folder / "rates").iterdir()}
     files["cells.csv"] = re.sub(rb",[\d.]*$", b"", files["cells.csv"], flags=re.M)
     return page, files
