@@ -1,7 +1,10 @@
-"""bench: measure what the system promises, as ratios within one run.
+"""Measure speed, determinism and robustness. Most figures are ratios within one run.
 
-Writes bench/results.json ({name: {value, unit, command, detail}}) and docs/performance.md. A
-measurement that is not asked for keeps its earlier figure.
+The command writes bench/results.json ({name: {value, unit, command, detail}}) and docs/performance.md.
+Figures of measurements that are not in --only keep their earlier values.
+
+Example:
+    bench.py --only loop determinism
 """
 
 from __future__ import annotations
@@ -335,11 +338,15 @@ MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    p = Parser(prog="bench.py", description=__doc__.split("\n\n")[0])
-    p.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="measurements")
+    p = Parser(prog="bench.py", description=__doc__)
+    p.add_argument(
+        "--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="measurements to run"
+    )
     p.add_argument("--laps", type=int, default=50, help="laps of the expert per direction, kind and delay")
-    p.add_argument("--kills", type=int, default=30, help="processes to kill")
-    p.add_argument("--repeats", type=int, default=3, help="repetitions of the loop's measurement")
+    p.add_argument("--kills", type=int, default=30, help="number of processes to kill")
+    p.add_argument(
+        "--repeats", type=int, default=3, help="repetitions of the measurement of the simulation loop"
+    )
     p.add_argument("--output", type=Path, default=ROOT / "bench", help="folder of results.json")
     args = p.parse_args(argv)
     bench = Bench(args.output, args.laps, args.kills, args.repeats)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Attach a terminal to a running session (see attach.py --help)."""
+"""Connect a terminal to a running session: see attach.py --help."""
 
 import sys
 from pathlib import Path

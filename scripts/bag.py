@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The bag node."""
+"""The bag node: see bag.py --help."""
 
 import sys
 from pathlib import Path

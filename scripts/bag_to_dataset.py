@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command bag_to_dataset.py: see nav_pkg/cli/bag_to_dataset.py, or --help."""
+"""Convert rosbags to a dataset: see bag_to_dataset.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure (see bench.py --help)."""
+"""Measure speed and determinism: see bench.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command clean_dataset.py: see nav_pkg/cli/clean_dataset.py, or --help."""
+"""Make a training dataset from recordings: see clean_dataset.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Learning curves of several trainings (see combine_results.py --help)."""
+"""Plot learning curves of several trainings: see combine_results.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Record a dataset on a cluster (see dag_create_data.py --help)."""
+"""Record a dataset on a cluster: see dag_create_data.py --help."""
 
 import sys
 from pathlib import Path

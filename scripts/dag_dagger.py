@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rounds of DAgger on a cluster (see dag_dagger.py --help)."""
+"""Run rounds of DAgger on a cluster: see dag_dagger.py --help."""
 
 import sys
 from pathlib import Path

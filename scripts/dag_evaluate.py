@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fly checkpoints on a cluster (see dag_evaluate.py --help)."""
+"""Fly checkpoints on a cluster: see dag_evaluate.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare the models of a DAG (see dag_report.py --help)."""
+"""Compare models in a report: see dag_report.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Watch a DAG (see dag_status.py --help)."""
+"""Show the progress of a DAG: see dag_status.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train models on a cluster (see dag_train.py --help)."""
+"""Train models on a cluster: see dag_train.py --help."""
 
 import sys
 from pathlib import Path

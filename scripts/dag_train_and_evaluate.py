@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train models on a cluster, and fly them (see dag_train_and_evaluate.py --help)."""
+"""Train models on a cluster and fly them: see dag_train_and_evaluate.py --help."""
 
 import sys
 from pathlib import Path

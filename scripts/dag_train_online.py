@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Learn in flight on a cluster (see dag_train_online.py --help)."""
+"""Learn in flight on a cluster: see dag_train_online.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command dagger.py: see nav_pkg/cli/dagger.py, or --help."""
+"""Run rounds of DAgger: see dagger.py --help."""
 
 import sys
 from pathlib import Path

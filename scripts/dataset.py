@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command dataset.py: see nav_pkg/cli/dataset.py, or --help."""
+"""Inspect, verify and prepare datasets: see dataset.py --help."""
 
 import sys
 from pathlib import Path

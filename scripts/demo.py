@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Collect, train, fly and report in one go: see demo.py --help."""
+"""Run the whole pipeline once: see demo.py --help."""
 
 import sys
 from pathlib import Path

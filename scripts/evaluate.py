@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Evaluate checkpoints in flight (see evaluate.py --help)."""
+"""Fly checkpoints and measure them: see evaluate.py --help."""
 
 import sys
 from pathlib import Path

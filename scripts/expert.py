@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The expert node."""
+"""The expert node: see expert.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command export.py: see nav_pkg/cli/export.py, or --help."""
+"""Export a checkpoint as ONNX: see export.py --help."""
 
 import sys
 from pathlib import Path

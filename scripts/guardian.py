@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The guardian node."""
+"""The guardian node: see guardian.py --help."""
 
 import sys
 from pathlib import Path

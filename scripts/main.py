@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train a network offline, or run it as the learner node of a flight: see main.py --help."""
+"""Train a network, or run it as the learner node of a flight: see main.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the files of a world: make_world.py esatv3 [--seed N] [--output DIR] [--check]."""
+"""Write the files of a world: see make_world.py --help."""
 
 import sys
 from pathlib import Path

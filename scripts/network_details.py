@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Layers, parameters, memory and speed of networks (see network_details.py --help)."""
+"""Show size and speed of networks: see network_details.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The report of a study, with a PDF: study.py report (see study.py --help)."""
+"""Report a study, with a PDF: the same as study.py report (see study.py --help)."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Play recorded runs back to checkpoints (see playback.py --help)."""
+"""Play recorded runs back to checkpoints: see playback.py --help."""
 
 import sys
 from pathlib import Path

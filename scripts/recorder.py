@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The recorder node."""
+"""The recorder node: see recorder.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tables, rankings and comparisons of trainings and flights (see results.py --help)."""
+"""Tabulate, rank and compare trainings and flights: see results.py --help."""
 
 import sys
 from pathlib import Path

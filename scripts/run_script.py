@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fly runs in the simulator (see run_script.py --help)."""
+"""Fly runs in the simulator: see run_script.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A local page of everything that was recorded, trained and flown (see serve.py --help)."""
+"""Serve a local page of datasets and logs: see serve.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run Gazebo with a world and a robot (see simulator.py --help)."""
+"""Run Gazebo with a world and a robot: see simulator.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a study: a grid of trainings over seeds (see study.py --help)."""
+"""Run, watch and report a study: see study.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The supervisor node."""
+"""The supervisor node: see supervisor.py --help."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,9 @@
-"""attach: print the shell line that attaches rostopic, rviz and the like to a running session.
+"""Print the shell line that connects rostopic, rviz and other ROS tools to a running session.
 
-Sessions run on ROS masters of their own. In a second terminal:
-    eval "$(rosrun nav_pkg attach.py)"        # the newest session
+Each session has a ROS master of its own. Run the line in a second terminal.
+
+Examples:
+    eval "$(rosrun nav_pkg attach.py)"        # connect to the newest session
     rosrun nav_pkg attach.py --list
 """
 
@@ -16,8 +18,8 @@ from nav_pkg.sim.graph import sessions
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    p = Parser(prog="attach.py", description=__doc__.split("\n\n")[0])
-    p.add_argument("tag", nargs="?", help="log folder of the session; the newest one when not given")
+    p = Parser(prog="attach.py", description=__doc__)
+    p.add_argument("tag", nargs="?", help="log folder of the session (default: the newest session)")
     p.add_argument("--list", action="store_true", help="list the running sessions")
     args = p.parse_args(argv)
     running = sessions()

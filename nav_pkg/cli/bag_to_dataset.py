@@ -1,4 +1,8 @@
-"""bag_to_dataset.py: make a dataset out of recorded ROS 1 bags, the same as the recorder's."""
+"""Convert ROS 1 bags to a dataset, with the same bytes that the recorder would have written.
+
+Example:
+    bag_to_dataset.py flight.bag --dataset from_bag
+"""
 
 from __future__ import annotations
 
@@ -25,16 +29,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     parser = Parser(prog="bag_to_dataset.py", description=__doc__)
     parser.add_argument("bags", nargs="+", metavar="BAG", help="ROS 1 bags (.bag, .bag.active), in order")
-    parser.add_argument("--dataset", type=types.name, required=True, help="name of the dataset")
+    parser.add_argument("--dataset", type=types.name, required=True, help="name of the new dataset")
     parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
-    parser.add_argument("--owr", action="store_true", help="replace a dataset that exists")
+    parser.add_argument("--owr", action="store_true", help="replace an existing dataset")
     parser.add_argument(
         "--topic",
         type=_topic,
         action="append",
         default=[],
         metavar="KIND=/topic",
-        help="a topic of another name",
+        help="read a kind of message from a topic with another name; may be repeated",
     )
     args = parser.parse_args(argv)
     result = bag.bag_to_dataset(

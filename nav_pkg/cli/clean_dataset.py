@@ -1,4 +1,4 @@
-"""clean_dataset.py: make a training dataset from recordings: select good runs, cut them, split by run."""
+"""The command clean_dataset.py: make a training dataset from recordings."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""combine_results.py: learning curves of several trainings in one figure, with its data and a table.
+"""Plot learning curves of several trainings in one figure, with a table and the data as CSV.
 
-Example: combine_results.py --log_folders ref/1 shifted/1 --legend_names reference shifted
+Example:
+    combine_results.py --log_folders ref/1 shifted/1 --legend_names reference shifted
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 from typing import Optional, Sequence
@@ -18,51 +18,45 @@ from nav_pkg.core import UsageError
 
 def make_parser() -> Parser:
     """The parser of combine_results.py."""
-    p = Parser(prog="combine_results.py", description=__doc__, formatter_class=_Help)
+    p = Parser(prog="combine_results.py", description=__doc__)
     add = p.add_argument
     add(
         "--log_folders",
         nargs="+",
         required=True,
         metavar="FOLDER",
-        help="log folders of trainings, or folders of several seeds (seed_N)",
+        help="log folders of trainings, or folders that hold one training per seed (seed_N)",
     )
-    add("--legend_names", nargs="+", metavar="NAME", help="a name for each; default: the folders")
-    add("--mother_dir", type=Path, default=summary_dir(), help="folder that --log_folders lie in")
+    add("--legend_names", nargs="+", metavar="NAME", help="name of each curve (default: its folder)")
+    add("--mother_dir", type=Path, default=summary_dir(), help="folder of the --log_folders")
     add(
         "--tags",
         nargs="+",
         default=["Loss_val_accuracy"],
         metavar="TAG",
-        help="scalars, one figure each, by TensorBoard's names",
+        help="TensorBoard names of the scalars to plot, one figure each",
     )
     add(
         "--subsample",
         type=whole(1, 10**9),
         default=1,
-        help="draw every n-th point (the table takes all)",
+        help="draw every n-th point; the table uses all points",
     )
-    add("--cutend", type=int, default=-1, help="gradient step at which curves end; -1: where they end")
+    add("--cutend", type=int, default=-1, help="gradient step at which the curves are cut; -1: no cut")
     add(
         "--seeds",
         choices=("mean", "all"),
         default="mean",
-        help="mean: mean and band of one standard deviation; all: a curve each",
+        help="mean: one curve with a band of one standard deviation; all: one curve per seed",
     )
-    add("--title", default="", help="of the figure; names its files, too")
-    add(
-        "--blog_destination", type=Path, help="folder that gets the files; default: combined/ in --mother_dir"
-    )
+    add("--title", default="", help="title of the figure, and the name of its files")
+    add("--blog_destination", type=Path, help="folder for the files (default: combined/ in --mother_dir)")
     add(
         "--headless",
         action="store_true",
-        help="taken for the published command lines: no window is opened anyway",
+        help="has no effect: no window is ever opened (published command lines contain this flag)",
     )
     return p
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line break before the example."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -1,11 +1,4 @@
-"""dag_create_data: record in parallel jobs on a cluster, and make one dataset of all runs.
-
-The recorders share the runs of one session. Run i is the same flight in any job, so the dataset has the same
-bytes. The recordings are gathered under the tag, then cleaned and split into --destination, and verified.
-
-Example:
-    dag_create_data.py -t collect --number_of_recorders 4 --number_of_runs 2 --destination mine --val_len 1
-"""
+"""The command dag_create_data.py: record a dataset on a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""dag_report.py: a table, learning curves and a page of models side by side; a DAG's last job, or by hand."""
+"""Compare models in a table, learning curves and a page. This is the last job of a DAG, and also runs alone.
+
+Example:
+    dag_report.py -t compared --models tiny/seed_123 alex/seed_123
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,15 @@ def make_parser() -> Parser:
     """Make the parser of dag_report.py."""
     p = Parser(prog="dag_report.py", description=__doc__)
     add = p.add_argument
-    add("-t", "--log_tag", type=types.name, required=True, help="log folder that gets the report")
+    add("-t", "--log_tag", type=types.name, required=True, help="log folder for the report")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add(
         "--models",
         nargs="+",
         default=[],
         help="log folders of trainings, evaluations or flights: names below the tag's folder or below "
-        "--summary_dir, or paths; without: the trainings below the tag's folder (else evaluations, flights)",
+        "--summary_dir, or paths (default: all trainings below the tag's folder; if there are none, its "
+        "evaluations or flights)",
     )
     return p
 

@@ -1,6 +1,7 @@
-"""dag_status: how far a DAG is: its nodes, their tries, hosts and progress, when it ends, and what failed.
+"""Show the progress of a DAG: its jobs with their tries and hosts, the time left, and what failed.
 
-On a terminal it follows the DAG until its end; elsewhere it prints once, unless --watch is given.
+On a terminal the command follows the DAG until its end. Without a terminal it prints once, unless --watch is
+given. The exit code is 1 if the DAG ended with failures.
 
 Example:
     dag_status.py my_dag
@@ -26,7 +27,7 @@ from nav_pkg.data import files
 
 def make_parser() -> Parser:
     """Make the parser of dag_status.py."""
-    p = Parser(prog="dag_status.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="dag_status.py", description=__doc__)
     add = p.add_argument
     add("tag", nargs="?", type=types.name, help="the DAG's tag")
     add(
@@ -34,14 +35,16 @@ def make_parser() -> Parser:
         "--log_tag",
         type=types.name,
         default=None,
-        help="the DAG's tag, spelled as in the other commands",
+        help="the tag as a flag, as in the other commands",
     )
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     how = p.add_mutually_exclusive_group()
-    how.add_argument("--once", action="store_true", help="print it once, also on a terminal")
-    how.add_argument("--watch", action="store_true", help="follow it to its end, also without a terminal")
-    add("--all", action="store_true", help="print all nodes, not as many as fit the terminal")
-    add("--every", type=real(0.1), default=2.0, help="seconds between two looks")
+    how.add_argument("--once", action="store_true", help="print once, also on a terminal")
+    how.add_argument(
+        "--watch", action="store_true", help="follow the DAG to its end, also without a terminal"
+    )
+    add("--all", action="store_true", help="print all jobs, even if they do not fit the terminal")
+    add("--every", type=real(0.1), default=2.0, help="seconds between two updates")
     return p
 
 
@@ -63,7 +66,7 @@ def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
 
 
 def _silence(dag: status.Dag, now: float) -> str:
-    """A warning of a possibly stale state: the pool does not run, or DAGMan has not reported for long."""
+    """A warning that the state may be old: the pool does not run, or DAGMan has not reported for long."""
     record = dag.folder / plan.SUBMITTED_FILE
     config = files.read_json(record, schemas.SUBMITTED).get("pool") if record.exists() else None
     own = pool.Pool(Path(config).parent) if config else None

@@ -1,11 +1,4 @@
-"""dag_train: train a network from several seeds, and with several learning rates, on a cluster.
-
-main.py trains model i with the i-th of --seeds in the log folder TAG/seed_<seed>; a report compares all
-models. With --learning_rates each rate gets this number of models, in TAG/lr_<rate>/seed_<seed>.
-
-Example:
-    dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3
-"""
+"""The command dag_train.py: train models on a cluster."""
 
 from __future__ import annotations
 

@@ -1,11 +1,4 @@
-"""dag_train_and_evaluate: train models on a cluster as dag_train.py does, and fly each as evaluate.py does.
-
-Model i is trained in TAG/seed_<seed>, and its flights go to TAG/seed_<seed>/evaluation; a report compares
-all models. Flags of evaluate.py and run_script.py apply to the flights.
-
-Example:
-    dag_train_and_evaluate.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_runs 10
-"""
+"""The command dag_train_and_evaluate.py: train models on a cluster and fly them."""
 
 from __future__ import annotations
 

@@ -1,11 +1,4 @@
-"""dag_train_online: learn in flight from several seeds on a cluster; each job has one simulator and network.
-
-Model i is run_script.py --online with the i-th of --seeds in the log folder TAG/seed_<seed>; a report
-compares all models.
-
-Example:
-    dag_train_online.py -t online --discrete --loss CrossEntropy --number_of_runs 20 --alpha 0.5
-"""
+"""The command dag_train_online.py: learn in flight on a cluster."""
 
 from __future__ import annotations
 

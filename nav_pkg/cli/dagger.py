@@ -1,13 +1,4 @@
-"""dagger.py: dataset aggregation (Ross, Gordon and Bagnell 2011): fly, add the flights, train, repeat.
-
-Each round flies with a mixture of expert and network, adds these flights with the expert's labels to the
-dataset, trains the network on all data, and flies the network without the expert. Every step is an ordinary
-command, printed before it runs, in a folder of its round. The same command resumes an interrupted run.
-
-Example:
-    dagger.py -t my_dagger --dataset esatv3_expert --checkpoint_path my_training --rounds 3 --runs 2 \
-        --loss CrossEntropy --learning_rate 0.01 --max_episodes 10
-"""
+"""The command dagger.py: dataset aggregation on this machine."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""demo.py: the whole pipeline in one command: collect, clean, train, fly, report.
-
-It runs the ordinary commands, prints each before it runs, and ends with a page. All output goes to one
-folder, which the command may delete and create again.
-"""
+"""The command demo.py: the whole pipeline once."""
 
 from __future__ import annotations
 

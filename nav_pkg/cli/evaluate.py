@@ -1,13 +1,4 @@
-"""evaluate.py: fly checkpoints under all combinations of conditions, and report the results.
-
-Every run starts at a seeded pose along the route, and the network flies without the expert. The flights are
-recorded; the measures go to evaluation.json, evaluation.csv and evaluation.html in the log folder. The same
-command resumes an interrupted evaluation.
-
-Examples:
-    evaluate.py -m tiny/first tiny/second -n 10 --control_delays 0 0.1 0.2 --jobs 2
-    evaluate.py -t robust -m tiny/first -n 5 --directions both --perturbations none light:0.5 noise:0.1
-"""
+"""The command evaluate.py: fly checkpoints and measure them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""export.py: a checkpoint as one ONNX file, preprocessing inside, checked on real images.
+"""Export a checkpoint as one ONNX file that contains the preprocessing, and check it on real images.
 
 Examples:
     export.py --checkpoint_path my_training --output my_net.onnx
@@ -23,30 +23,39 @@ from nav_pkg.learn import prechecks
 
 def parser() -> Parser:
     """Make the parser."""
-    p = Parser(prog="export.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="export.py", description=__doc__)
     add = p.add_argument
     add("-m", "--checkpoint_path", required=True, help="checkpoint: a log folder or a file")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--network", type=network, help="the network that it must hold; FILE.py:NAME for one of your own")
+    add("--network", type=network, help="network that the checkpoint must hold; FILE.py:NAME for your own")
     add(
         "--output",
         type=Path,
         nargs="+",
         required=True,
-        help="files to write: NAME.onnx (also meant by NAME), or NAME.pt for TorchScript, which robots with "
-        "libtorch run and which flies here only with --trust_torchscript",
+        help="files to write: NAME.onnx, or NAME.pt (TorchScript) for robots with libtorch; NAME alone means "
+        "NAME.onnx; a .pt file flies here only with --trust_torchscript",
     )
-    add("--width", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
-    add("--height", type=whole(16, 8192), help="of the camera that will fly, pixels; default: the training's")
-    add("--dataset", help="dataset to compare answers on (default: the one it was trained on)")
+    add("--width", type=whole(16, 8192), help="width of the robot's camera, pixels (default: as in training)")
+    add(
+        "--height",
+        type=whole(16, 8192),
+        help="height of the robot's camera, pixels (default: as in training)",
+    )
+    add("--dataset", help="dataset with the images for the check (default: that of the training)")
     add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
-    add("--images", type=Path, nargs="+", help="compare answers on these image files, in this order, instead")
-    add("--frames", type=whole(1), default=50, help="frames of the dataset to compare answers on")
+    add(
+        "--images",
+        type=Path,
+        nargs="+",
+        help="image files for the check, in this order, instead of a dataset",
+    )
+    add("--frames", type=whole(1), default=50, help="frames of the dataset for the check")
     add(
         "--tolerance",
         type=real(0, 1, open_least=True),
         default=1e-4,
-        help="largest difference of an output that is accepted, as a share of the largest output",
+        help="largest accepted difference of an output, relative to the largest output",
     )
     return p
 

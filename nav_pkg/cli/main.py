@@ -1,4 +1,4 @@
-"""main.py: train a network offline, or run it as the learner node of a flight (--online)."""
+"""The command main.py: train a network, or run it as the learner node."""
 
 from __future__ import annotations
 

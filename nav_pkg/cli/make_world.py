@@ -1,7 +1,11 @@
-"""make_world.py: write the files of a world that Gazebo loads, from its floor plan.
+"""Write the files of a world that Gazebo loads, from its floor plan.
 
-A world of the package is written into the checkout; one with other textures, or of a plan file elsewhere,
-into the user's cache, where sessions look for it and make it themselves when it lacks.
+Sessions do this on their own when a file is missing. The files of a world of the package go into the
+checkout. Those of a world with other textures, or of a plan file elsewhere, go into the user's cache.
+
+Examples:
+    make_world.py esatv3+7
+    make_world.py my_worlds/office.json --output office
 """
 
 from __future__ import annotations
@@ -16,18 +20,20 @@ from nav_pkg.world import FloorPlan, making
 from nav_pkg.world.plan_file import known_worlds, load_plan
 from nav_pkg.world.room import tight_spots
 
-WORLD = "a world's name (esatv3; esatv3+7: with textures of seed 7), or a plan file (FOLDER/mine.json)"
+WORLD = "name of a world (esatv3; esatv3+7 has the textures of seed 7), or a plan file (FOLDER/mine.json)"
 
 
 def parser() -> Parser:
     """Make the parser."""
-    flags = Parser(prog="make_world.py", description=__doc__.split("\n\n")[0])
+    flags = Parser(prog="make_world.py", description=__doc__)
     flags.add_argument("world", nargs="?", help=WORLD)
-    flags.add_argument("-w", "--world", dest="world_flag", metavar="WORLD", help="the same as a flag")
+    flags.add_argument("-w", "--world", dest="world_flag", metavar="WORLD", help="the world as a flag")
     flags.add_argument(
-        "--output", type=Path, help="folder that gets worlds/ and models/ (default: where sessions look)"
+        "--output", type=Path, help="folder for worlds/ and models/ (default: the one that sessions use)"
     )
-    flags.add_argument("--check", action="store_true", help="write nothing; compare with what is there")
+    flags.add_argument(
+        "--check", action="store_true", help="compare the existing files with the plan, and write nothing"
+    )
     return flags
 
 

@@ -1,4 +1,4 @@
-"""network_details.py: layers, parameters, multiply-adds, memory and speed of networks."""
+"""The command network_details.py: size and speed of networks."""
 
 from __future__ import annotations
 

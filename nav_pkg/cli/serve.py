@@ -1,6 +1,7 @@
-"""serve.py: a local page of datasets, trainings, flights, evaluations, studies and DAGs.
+"""Serve a local page of datasets, trainings, flights, evaluations, studies and DAGs.
 
-It listens only on 127.0.0.1 and changes nothing. From another machine: ssh -L 8080:127.0.0.1:8080 HOST.
+The server listens only on 127.0.0.1 and changes no files. To see the page from another machine, run there:
+ssh -L 8080:127.0.0.1:8080 HOST
 
 Examples:
     serve.py
@@ -10,7 +11,6 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -22,12 +22,12 @@ from nav_pkg.core import DataError, UsageError
 
 def make_parser() -> Parser:
     """Make the parser of serve.py."""
-    p = Parser(prog="serve.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="serve.py", description=__doc__)
     add = p.add_argument
-    add("--port", type=whole(0, 65535), default=8080, help="port on 127.0.0.1; 0 for any that is free")
+    add("--port", type=whole(0, 65535), default=8080, help="port on 127.0.0.1; 0: any free port")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
-    add("--export", type=Path, help="write the pages as files into this folder instead, and stop")
+    add("--export", type=Path, help="write the pages as files into this folder and exit")
     return p
 
 

@@ -1,4 +1,9 @@
-"""simulator.py: run Gazebo with a world, a robot and the lock-step plugin until it is interrupted."""
+"""Run Gazebo with a world, a robot and the lock-step plugin until Ctrl-C.
+
+Examples:
+    simulator.py --world esatv3 --robot turtlebot3
+    simulator.py --free_running --real_time --gui
+"""
 
 from __future__ import annotations
 
@@ -22,23 +27,44 @@ def parser() -> Parser:
     add(
         "--world",
         default="esatv3",
-        help="world name (worlds/NAME.world), or path of a plan file or world file",
+        help="name of a world (worlds/NAME.world), or path of a plan file or world file",
     )
-    add("--robot", default="drone", help="robot name (config/robot/NAME.yaml) or path of a robot file")
+    add("--robot", default="drone", help="name of a robot (config/robot/NAME.yaml), or path of a robot file")
     add("--seed", type=int, default=0, help="seed of the simulator's random numbers")
-    add("--width", type=int, help="camera width, pixels (default: the robot file's)")
-    add("--height", type=int, help="camera height, pixels (default: the robot file's)")
-    add("--rate", type=float, help="rate of all sensors, Hz (default: the robot file's)")
-    add("--depth_width", type=int, help="depth image width, pixels; 0: no depth images")
-    add("--depth_height", type=int, help="depth image height, pixels; 0: no depth images")
-    add("--physics_step", type=float, default=0.005, help="s; has to divide the sensors' period")
-    add("--free_running", action="store_true", help="time runs by itself, as fast as possible")
+    add("--width", type=int, help="camera width, pixels (default: as in the robot file)")
+    add("--height", type=int, help="camera height, pixels (default: as in the robot file)")
+    add("--rate", type=float, help="rate of all sensors, Hz (default: as in the robot file)")
+    add(
+        "--depth_width",
+        type=int,
+        help="width of depth images, pixels; 0: none (default: as in the robot file)",
+    )
+    add(
+        "--depth_height",
+        type=int,
+        help="height of depth images, pixels; 0: none (default: as in the robot file)",
+    )
+    add(
+        "--physics_step",
+        type=float,
+        default=0.005,
+        help="physics step, s; must divide the period of the sensors",
+    )
+    add(
+        "--free_running",
+        action="store_true",
+        help="let simulated time run as fast as possible, without lock-step",
+    )
     add("--real_time", action="store_true", help="with --free_running: no faster than real time")
-    add("--listen", default=LOOPBACK, help="address of this machine to listen on, for rviz on another one")
-    add("--gui", action="store_true", help="show Gazebo's window on the present X display")
-    add("--gazebo_port", type=int, help="TCP port of Gazebo's own master (default: a free one)")
-    add("--start_limit", type=float, default=90.0, help="seconds that starting may take")
-    add("--verbose", action="store_true", help="show all that Gazebo prints, not only errors")
+    add(
+        "--listen",
+        default=LOOPBACK,
+        help="address of this machine on which to listen, e.g. for rviz on another machine",
+    )
+    add("--gui", action="store_true", help="show Gazebo's window on the X display in DISPLAY")
+    add("--gazebo_port", type=int, help="TCP port of Gazebo's own master (default: any free port)")
+    add("--start_limit", type=float, default=90.0, help="seconds within which Gazebo must have started")
+    add("--verbose", action="store_true", help="show all output of Gazebo, not only errors")
     return flags
 
 

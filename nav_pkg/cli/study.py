@@ -1,4 +1,4 @@
-"""study.py: run a study (a grid of trainings over seeds, or of flights), show its progress, report on it."""
+"""The command study.py: run, watch and report a study."""
 
 from __future__ import annotations
 

@@ -11,7 +11,11 @@ from nav_pkg.config import paths, types
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import Outcome, UsageError
 
-ABOUT = "clean_dataset.py: make a training dataset out of recordings: good runs, cut, split by run."
+ABOUT = """Make a training dataset from recordings: select good runs, cut them, and split them by run.
+
+Example:
+    clean_dataset.py --sources collect/mine --destination mine --val_len 1 --test_len 1
+"""
 
 
 def make_parser() -> Parser:
@@ -19,24 +23,24 @@ def make_parser() -> Parser:
     parser = Parser(prog="clean_dataset.py", description=ABOUT)
     add = parser.add_argument
     add("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
-    add("--startswith", default="", help="take the datasets whose names begin like this")
-    add("--endswith", default="", help="and end like this")
+    add("--startswith", default="", help="clean the datasets whose names begin with this text")
+    add("--endswith", default="", help="clean the datasets whose names end with this text")
     add(
         "--sources",
         nargs="+",
         type=types.name,
         default=None,
-        help="clean only the datasets of these names (that --startswith and --endswith allow)",
+        help="clean the datasets of these names, if --startswith and --endswith also match (default: all)",
     )
-    add("--destination", type=types.name, default="new_dataset", help="name of the dataset to make")
+    add("--destination", type=types.name, default="new_dataset", help="name of the new dataset")
     add(
         "--outcomes",
         nargs="+",
         choices=[item.value for item in Outcome],
         default=["success"],
-        help="take runs that ended like this",
+        help="keep runs with these outcomes",
     )
-    table = "-1: by world, as in the documentation"
+    table = "-1: the world's limit (docs/dataset.md)"
     add("--min_distance", type=float, default=-1, help=f"drop runs that flew fewer metres; {table}")
     add("--min_rgb", type=int, default=-1, help=f"drop runs with fewer colour images; {table}")
     add("--max_rgb", type=int, default=-1, help=f"drop runs with more colour images; {table}")
@@ -47,21 +51,21 @@ def make_parser() -> Parser:
         default=-1,
         help="drop runs whose numbers of depth and colour images differ more; -1: no limit",
     )
-    add("--allow_gaps", action="store_true", help="take runs in which frames of their bag were missing")
-    add("--minimum_number_of_success", type=int, default=1, help="with fewer runs than this, make nothing")
-    add("--val_len", type=int, default=10, help="runs for validation")
-    add("--test_len", type=int, default=10, help="runs for test")
-    add("--random_seed", type=int, default=123, help="chooses these runs")
+    add("--allow_gaps", action="store_true", help="keep runs made from a bag in which frames were missing")
+    add("--minimum_number_of_success", type=int, default=1, help="make no dataset if fewer runs are kept")
+    add("--val_len", type=int, default=10, help="number of runs for validation")
+    add("--test_len", type=int, default=10, help="number of runs for test")
+    add("--random_seed", type=int, default=123, help="seed of the split")
     group = parser.add_mutually_exclusive_group()
     for how, text in (
-        ("link", "hard-link the images (no space, sources stay; the default)"),
+        ("link", "hard-link the images: needs no space, and the sources stay (the default)"),
         ("copy", "copy the images"),
-        ("move", "remove the runs that were taken from their sources, at the very end"),
+        ("move", "move the images: remove the kept runs from their sources at the very end"),
     ):
         group.add_argument(f"--{how}", dest="how", action="store_const", const=how, default="link", help=text)
     add("--owr", action="store_true", help="replace the destination if it exists")
-    add("--again", action="store_true", help="replace the destination if it was made of the same datasets")
-    add("--dry_run", action="store_true", help="only say what would be done")
+    add("--again", action="store_true", help="replace the destination if it was made from the same datasets")
+    add("--dry_run", action="store_true", help="show the selected runs and make no dataset")
     return parser
 
 

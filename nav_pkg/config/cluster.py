@@ -19,10 +19,10 @@ ALL = (RECORD, TRAIN, BOTH, EVALUATE, ONLINE, DAGGER, STUDY)
 MODELS = (TRAIN, BOTH, ONLINE, DAGGER)
 """Commands that train models, one for each of `--seeds`."""
 SEEDS = (123, 456, 789)
-"""Of the models, unless others are given."""
+"""Default seeds of the models."""
 
 LENIENT = "NAV_PKG_ALLOW_UNUSED_FLAGS"
-"""The environment's variable that stands for --allow_unused_flags."""
+"""The environment variable with the meaning of --allow_unused_flags."""
 
 
 def _folder(text: str) -> str:
@@ -60,49 +60,49 @@ def _cluster(
 
 
 _SECONDS = real(0, open_least=True)
-_WALL = "none: estimated"
+_WALL = "default: estimated"
 _ON_TRAIN = "for models it is --wall_time_train"
 
 
 @dataclass(frozen=True)
 class DagConfig:
-    """What is done."""
+    """The DAG."""
 
     log_tag: Optional[str] = _cluster(
         None,
-        "log folder below --summary_dir; must be given",
+        "tag of the DAG: its log folder below --summary_dir",
         types.name,
         short="-t",
         required=True,
     )
     summary_dir: Optional[str] = _cluster(
         None,
-        "folder of all logs (environment NAV_PKG_LOG)",
+        "folder of all logs (default: environment variable NAV_PKG_LOG or ~/.local/share/nav_pkg/log)",
         _folder,
     )
     data_root: Optional[str] = _cluster(
         None,
-        "folder of all datasets (environment NAV_PKG_DATA)",
+        "folder of all datasets (default: environment variable NAV_PKG_DATA or ~/.local/share/nav_pkg/data)",
         _folder,
     )
     home: Optional[str] = _cluster(
         None,
-        "folder of relative --summary_dir and --data_root (here)",
+        "base folder of a relative --summary_dir and --data_root (default: the current folder)",
         _folder,
     )
     owr: bool = _cluster(
         False,
-        "delete what a DAG of this tag made, and start over",
+        "delete the results of a DAG with this tag, and start over",
     )
     number_of_recorders: int = _cluster(
         10,
-        "recorder jobs",
+        "number of recorder jobs",
         whole(1, 9999),
         commands=(RECORD,),
     )
     destination: str = _cluster(
         "dag_dataset",
-        "dataset to make",
+        "name of the cleaned dataset",
         types.name,
         commands=(RECORD,),
     )
@@ -116,20 +116,20 @@ class DagConfig:
     )
     number_of_models: Optional[int] = _cluster(
         None,
-        "number of models: the first of --seeds (all)",
+        "number of models; they have the first of --seeds (default: one model for each seed)",
         whole(1, 9999),
         commands=(*MODELS, EVALUATE),
     )
     learning_rates: Optional[Tuple[float, ...]] = _cluster(
         None,
-        "learning rates; each has the folder lr_<rate without its dot> and all seeds",
+        "learning rates; each rate is trained with all seeds in the folder lr_<rate without its dot>",
         real(0, open_least=True),
         nargs="+",
         commands=(TRAIN, BOTH),
     )
     model_names: Optional[Tuple[str, ...]] = _cluster(
         None,
-        "names of the models' folders instead of seed_<seed>, one for each seed",
+        "folder names of the models instead of seed_<seed>, one for each seed",
         _model,
         nargs="+",
         commands=(TRAIN, BOTH),
@@ -138,32 +138,32 @@ class DagConfig:
 
 @dataclass(frozen=True)
 class WallTimeConfig:
-    """Time."""
+    """Time limits."""
 
     wall_time_rec: Optional[float] = _cluster(
         None,
-        f"seconds that a recorder may run ({_WALL}); in dag_train.py taken as --wall_time_train",
+        f"time limit of a recorder job, seconds ({_WALL}); dag_train.py reads it as --wall_time_train",
         _SECONDS,
         commands=(RECORD, TRAIN),
         instead=_ON_TRAIN,
     )
     wall_time_train: Optional[float] = _cluster(
         None,
-        f"seconds that the training of a model may run ({_WALL})",
+        f"time limit of a model's training, seconds ({_WALL})",
         _SECONDS,
         commands=(TRAIN, BOTH),
         instead="for recorders it is --wall_time_rec, elsewhere --wall_time",
     )
     wall_time_eva: Optional[float] = _cluster(
         None,
-        f"seconds that the evaluation of a model may run ({_WALL})",
+        f"time limit of a model's evaluation, seconds ({_WALL})",
         _SECONDS,
         commands=(BOTH,),
         instead="elsewhere it is --wall_time",
     )
     wall_time: Optional[float] = _cluster(
         None,
-        f"seconds that a job may run ({_WALL}); in dag_train.py the same as --wall_time_train",
+        f"time limit of a job, seconds ({_WALL}); dag_train.py reads it as --wall_time_train",
         _SECONDS,
         commands=(TRAIN, EVALUATE, ONLINE, DAGGER, STUDY),
         instead="here it is --wall_time_rec, or --wall_time_train and --wall_time_eva",
@@ -172,57 +172,57 @@ class WallTimeConfig:
 
 @dataclass(frozen=True)
 class ResourceConfig:
-    """What a job asks of its host."""
+    """Resources of a job."""
 
     cpus: Optional[int] = _cluster(
         None,
-        "processor cores to request (2)",
+        "processor cores per job (default: 2)",
         whole(1, 1024),
     )
     rammem: Optional[float] = _cluster(
         None,
-        "memory to request, GB (estimated)",
+        "memory per job, GB (default: estimated)",
         real(0, 10000, open_least=True),
     )
     diskmem: Optional[float] = _cluster(
         None,
-        "disk to request, GB (estimated)",
+        "disk space per job, GB (default: estimated)",
         real(0, 100000, open_least=True),
     )
     gpunum: Optional[int] = _cluster(
         None,
-        "GPUs to request for jobs with a network (1 where the pool has GPUs, else 0)",
+        "GPUs per job with a network (default: 1 if the pool has GPUs, else 0)",
         whole(0, 64),
         commands=(*MODELS, EVALUATE, STUDY),
     )
     gpumem: int = _cluster(
         1900,
-        "least memory of a GPU, MB",
+        "minimum memory of a GPU, MB",
         whole(1),
         commands=(*MODELS, EVALUATE, STUDY),
     )
     gpumem_train: Optional[int] = _cluster(
         None,
-        "like --gpumem, for training jobs only",
+        "--gpumem of training jobs",
         whole(1),
         commands=(BOTH,),
     )
     gpumem_eva: Optional[int] = _cluster(
         None,
-        "like --gpumem, for evaluation jobs only",
+        "--gpumem of evaluation jobs",
         whole(1),
         commands=(BOTH,),
     )
     copy_dataset: bool = _cluster(
         False,
-        "copy what is read of a dataset to the host's own disk, once for each host",
+        "copy the part of a dataset that jobs read to the local disk of each host, once per host",
         commands=(TRAIN, BOTH, DAGGER, STUDY),
     )
 
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """The pool."""
+    """Hosts."""
 
     use_greenlist: bool = _cluster(
         False,
@@ -246,7 +246,7 @@ class PoolConfig:
     )
     not_nice: bool = _cluster(
         False,
-        "do not let other users' jobs go first (nice_user)",
+        "run with normal priority (default: nice_user, so that jobs of other users run first)",
     )
     dont_retry: bool = _cluster(
         False,
@@ -254,16 +254,16 @@ class PoolConfig:
     )
     max_jobs: int = _cluster(
         0,
-        "jobs in the queue at once; 0: no limit",
+        "maximum number of jobs in the queue; 0: no limit",
         whole(0),
     )
     file_transfer: bool = _cluster(
         False,
-        "let HTCondor transfer all files: the hosts share no file system",
+        "let HTCondor transfer all files, for hosts without a shared file system",
     )
     python_environment: str = _cluster(
         "virtualenv",
-        "environment of the jobs: the project's own set-up (virtualenv), or a container (sing: Apptainer)",
+        "environment of the jobs: virtualenv (made by make setup), sing (Apptainer container) or docker",
         str,
         short="-pe",
         choices=("virtualenv", "sing", "docker"),
@@ -277,19 +277,19 @@ class PoolConfig:
 
 @dataclass(frozen=True)
 class SubmissionConfig:
-    """Before anything is submitted."""
+    """Submission."""
 
     estimate: bool = _cluster(
         False,
-        "print jobs, core-hours, memory, disk and times; submit nothing",
+        "print jobs, core-hours, memory, disk space and times; submit nothing",
     )
     dont_submit: bool = _cluster(
         False,
-        "write and check HTCondor's files; submit nothing",
+        "write and check the files for HTCondor; submit nothing",
     )
     allow_unused_flags: bool = _cluster(
         False,
-        f"warn of a flag that no job uses, instead of refusing it (environment {LENIENT}=1)",
+        f"accept flags that no job uses, with a warning (environment variable {LENIENT}=1)",
     )
 
 

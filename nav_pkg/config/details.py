@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from nav_pkg.config import types
@@ -10,7 +9,7 @@ from nav_pkg.config.parser import Parser
 from nav_pkg.config.paths import summary_dir
 from nav_pkg.config.types import real, whole
 
-ABOUT = """network_details.py: layers, parameters, multiply-adds, memory and speed of networks.
+ABOUT = """Show layers, parameters, multiply-adds, memory and speed of networks.
 
 Examples:
     network_details.py
@@ -22,26 +21,24 @@ WAYS = ("eager", "channels_last", "bfloat16", "compiled", "TorchScript", "ONNX R
 
 def make_parser() -> Parser:
     """The parser of network_details.py."""
-    p = Parser(
-        prog="network_details.py", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = Parser(prog="network_details.py", description=ABOUT)
     add = p.add_argument
-    add("--network", nargs="+", default=[], help="networks to measure; default: all of nav_pkg's")
+    add("--network", nargs="+", default=[], help="networks to measure (default: all of nav_pkg)")
     add(
         "--ways",
         nargs="+",
         default=[],
         metavar="WAY",
-        help=f"of computing them: {', '.join(WAYS)}; default: all",
+        help=f"ways of computation to time: {', '.join(WAYS)} (default: all)",
     )
-    add("--seconds", type=real(0.01, 3600), default=2.0, help="to time each way for")
+    add("--seconds", type=real(0.01, 3600), default=2.0, help="seconds of timing for each way")
     add("--num_threads", type=whole(1, 256), default=1, help="processor threads")
     add(
         "--device",
         choices=("auto", "cpu"),
         default="auto",
-        help="auto: the CPU, and a GPU where there is one",
+        help="auto: the CPU, and a GPU if there is one",
     )
-    add("-t", "--log_tag", type=types.name, default="network_details", help="log folder under --summary_dir")
+    add("-t", "--log_tag", type=types.name, default="network_details", help="log folder below --summary_dir")
     add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
     return p

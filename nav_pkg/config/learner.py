@@ -17,12 +17,20 @@ from nav_pkg.config.types import real, whole
 from nav_pkg.core import UsageError
 
 MOST_THREADS = 1024
-"""Each of them is made, which takes a machine's last process number and memory where they are too many."""
-ABOUT = "main.py: train a network offline, or run it as the learner node of a flight (--online)."
+"""A higher number would exhaust the machine's process numbers and memory."""
+ABOUT = """Train a network on a dataset, or run it as the learner node of a flight (--online).
+
+The same command resumes a training that was stopped.
+
+Examples:
+    main.py -t my_training --network tiny_net --discrete --dataset mine --loss CrossEntropy \\
+        --shifted_input --learning_rate 0.1 --max_episodes 30 --tensorboard
+    main.py --evaluate --checkpoint_path my_training --dataset mine -t scores
+"""
 _learning, _training, _online, _flight = (
     functools.partial(setting, effect=effect) for effect in ("learning", "training", "online", "flight")
 )
-_SPEED = "0.8 when training, the checkpoint's in flight"
+_SPEED = "0.8 in training, the checkpoint's speed in flight"
 
 
 @dataclass(frozen=True)
@@ -31,44 +39,48 @@ class NetworkConfig:
 
     network: str = setting(
         "tiny_net",
-        "network to train or to fly (docs/learning.md), or FILE.py:NAME for one of your own; tinyv2, a "
-        "name in published experiments, is tiny_net",
+        "network to train or fly (docs/learning.md), or FILE.py:NAME for your own; tinyv2, the name in "
+        "published experiments, is tiny_net",
         types.network,
     )
-    n_frames: Optional[int] = setting(None, "frames that a multi-frame network takes at once (5)", whole(1))
+    n_frames: Optional[int] = setting(
+        None, "number of input frames of a multi-frame network (default: 5)", whole(1)
+    )
     discrete: bool = setting(False, "classify the yaw rate into bins instead of regressing it")
     stochastic: bool = setting(
         False,
-        "regress mean and variance of the yaw rate; in flight the yaw rate is drawn from them",
+        "regress mean and variance of the yaw rate; in flight the yaw rate is drawn with them",
     )
     action_quantity: int = setting(3, "number of bins between -action_bound and action_bound", whole(2))
     action_bound: float = setting(
         1.0,
-        "largest yaw rate, rad/s; labels are clipped to it",
+        "maximum yaw rate, rad/s; labels are clipped to it",
         real(0, open_least=True),
     )
-    speed: Optional[float] = setting(None, f"forward speed when flying straight, m/s ({_SPEED})", real(0, 5))
+    speed: Optional[float] = setting(
+        None, f"forward speed when flying straight, m/s (default: {_SPEED})", real(0, 5)
+    )
     turn_speed: Optional[float] = setting(
         None,
-        f"forward speed when |yaw| > 0.3 rad/s, m/s ({_SPEED})",
+        f"forward speed when |yaw rate| > 0.3 rad/s, m/s (default: {_SPEED})",
         real(0, 5),
     )
     dropout: Optional[float] = _learning(
         None,
-        "probability of dropping a hidden unit in training, for networks with dropout",
+        "dropout probability in training, for networks with dropout",
         real(0, 0.99),
     )
     batch_norm: bool = _learning(
-        False, "batch normalisation after each convolution, for networks that support it"
+        False, "use batch normalisation after each convolution, for networks that support it"
     )
     pretrained: bool = _learning(
         False,
-        "start from torchvision's ImageNet weights in torch's cache folder",
+        "start from torchvision's ImageNet weights, which must be in torch's cache folder",
     )
     pretrained_weights: str = _learning("", "start from the ImageNet weights in this file", str)
     feature_extract: bool = _learning(
         False,
-        "train the last layers only; the feature layers are frozen",
+        "train only the last layers; the feature layers are frozen",
     )
 
 
@@ -78,47 +90,51 @@ class DataConfig:
 
     data_root: Optional[str] = _learning(
         None,
-        "folder of all datasets (environment NAV_PKG_DATA)",
+        "folder of all datasets (default: environment variable NAV_PKG_DATA or ~/.local/share/nav_pkg/data)",
         str,
         resumes="both",
     )
-    dataset: str = _training("esatv3_expert_500", "dataset to train on: a name under --data_root", str)
+    dataset: str = _training(
+        "esatv3_expert_500",
+        "dataset to train on: a name below --data_root, or a path that begins with /, . or ~",
+        str,
+    )
     subsample: int = _training(1, "use every n-th frame of each training run", whole(1))
     validation_subsample: int = _training(1, "validate and test on every n-th frame of each run", whole(1))
     load_data_in_ram: bool = _training(
         False,
-        "copy all images into memory instead of reading them from the packs",
+        "load all images into memory instead of reading them from the packs",
         resumes="training",
     )
     copy_dataset: bool = _training(
         False,
-        "keep packs on this host's own disk (TMPDIR or /tmp)",
+        "keep the packs on this host's local disk (TMPDIR or /tmp)",
         resumes="training",
     )
     labels: str = _training(
         "expert",
-        "labels: the expert's commands, or the commands that were applied",
+        "labels: the expert's commands, or the applied commands",
         str,
         choices=("expert", "applied"),
     )
     recovery_compensation: Optional[float] = _learning(
         None,
-        "learn from the recovery cameras too; their label is the expert's, turned back by this yaw "
-        "rate, rad/s (none: only the front camera)",
+        "also learn from the recovery cameras; their label is the expert's, changed by this yaw rate "
+        "towards the front camera's direction, rad/s (default: only the front camera)",
         real(0, open_least=True),
     )
     normalized_output: bool = _learning(False, "balance left, straight and right within each training batch")
-    shifted_input: bool = setting(False, "normalise input images to x - 0.5, with x in [0, 1]")
-    scaled_input: bool = setting(False, "normalise input images to (x - mean) / std for each channel")
+    shifted_input: bool = setting(False, "normalise input images to x - 0.5 for x in [0, 1]")
+    scaled_input: bool = setting(False, "normalise input images to (x - mean) / std per channel")
     scale_means: Optional[Tuple[float, ...]] = setting(
         None,
-        "means of red, green, blue for --scaled_input (0.5 0.46 0.42)",
+        "means of red, green and blue for --scaled_input (default: 0.5 0.46 0.42)",
         real(-math.inf),
         nargs=3,
     )
     scale_stds: Optional[Tuple[float, ...]] = setting(
         None,
-        "standard deviations of red, green, blue for --scaled_input (0.2575 0.239 0.218)",
+        "standard deviations of red, green and blue for --scaled_input (default: 0.2575 0.239 0.218)",
         real(0, open_least=True),
         nargs=3,
     )
@@ -128,25 +144,25 @@ class DataConfig:
 class TrainingConfig:
     """Training."""
 
-    loss: str = _learning("MSE", "loss: MSE or CrossEntropy", str)
-    optimizer: str = _learning("SGD", "optimiser of torch.optim: SGD, Adam, Adadelta, ...", str)
+    loss: str = _learning("MSE", "loss function: MSE or CrossEntropy", str)
+    optimizer: str = _learning("SGD", "optimiser in torch.optim: SGD, Adam, Adadelta, ...", str)
     learning_rate: float = _learning(0.1, "learning rate", real(0, open_least=True))
-    batch_size: int = _learning(64, "frames (recurrent networks: windows) in a batch", whole(1))
-    max_steps: int = _learning(0, "gradient steps in all; 0: no limit", whole(0), resumes="flight")
-    weight_decay: float = _learning(0.0, "L2 penalty", real(0))
-    momentum: float = _learning(0.0, "momentum, for optimisers that have it", real(0))
-    clip: float = _learning(0.0, "largest norm of the gradient; 0: no limit", real(0))
+    batch_size: int = _learning(64, "number of frames in a batch (recurrent networks: windows)", whole(1))
+    max_steps: int = _learning(0, "total number of gradient steps; 0: no limit", whole(0), resumes="flight")
+    weight_decay: float = _learning(0.0, "weight decay (L2 penalty) of the optimiser", real(0))
+    momentum: float = _learning(0.0, "momentum of the optimiser, if it has one", real(0))
+    clip: float = _learning(0.0, "maximum norm of the gradient; 0: no limit", real(0))
     lr_schedule: str = _learning(
         "constant",
-        "how the learning rate changes",
+        "schedule of the learning rate",
         str,
         choices=("constant", "step", "exponential", "cosine"),
     )
     lr_decay: float = _learning(0.1, "factor of the learning rate schedule", real(0, 1, open_least=True))
-    lr_decay_every: int = _learning(0, "gradient steps between two applications of the factor", whole(0))
+    lr_decay_every: int = _learning(0, "gradient steps between two applications of --lr_decay", whole(0))
     max_episodes: int = _training(
         1000,
-        "episodes in all; an episode is up to 100 batches and a validation",
+        "total number of episodes; an episode is up to 100 batches and a validation",
         whole(1),
         resumes="training",
     )
@@ -158,13 +174,13 @@ class RecurrentConfig:
 
     time_length: Optional[int] = _learning(
         None,
-        "frames in a window (10); -1 for whole runs (F-BPTT)",
+        "number of frames in a window (default: 10); -1: whole runs (F-BPTT)",
         types.time_length,
     )
     init_state: Optional[Tuple[str, ...]] = _learning(
         None,
-        "initial state of a shuffled window (WW-TBPTT): full, zero, carried, or burn_in N (offline "
-        "carried, in flight zero)",
+        "initial state of a shuffled window (WW-TBPTT): full, zero, carried or burn_in N (default: carried "
+        "offline, zero in flight)",
         str,
         nargs="+",
     )
@@ -172,8 +188,10 @@ class RecurrentConfig:
         False,
         "slide the window along the runs (S-TBPTT) instead of shuffling windows",
     )
-    sliding_step_size: Optional[int] = _training(None, "frames by which the window slides (1)", whole(1))
-    accum_grads: bool = _training(False, "one gradient step for each slide, with the mean of its gradients")
+    sliding_step_size: Optional[int] = _training(
+        None, "number of frames by which the window slides (default: 1)", whole(1)
+    )
+    accum_grads: bool = _training(False, "make one gradient step per slide, with the mean of its gradients")
 
 
 @dataclass(frozen=True)
@@ -182,30 +200,30 @@ class LogConfig:
 
     checkpoint_path: str = setting(
         "",
-        "checkpoint to start from: a log folder or a file; '' for none; in flight also an exported "
-        ".onnx file",
+        "checkpoint to start from: a log folder or a file; in flight also an exported .onnx file; "
+        "empty: none",
         str,
     )
     summary_dir: Optional[str] = setting(
         None,
-        "folder of all logs (environment NAV_PKG_LOG)",
+        "folder of all logs (default: environment variable NAV_PKG_LOG or ~/.local/share/nav_pkg/log)",
         str,
         resumes="both",
     )
     log_tag: str = _learning(
         "testing",
-        "log folder below --summary_dir; 'testing' is always overwritten",
+        "log folder below --summary_dir; the folder testing is always overwritten",
         types.name,
         short="-t",
         resumes="flight",
     )
-    owr: bool = _learning(False, "delete the content of the log folder and start anew", resumes="both")
+    owr: bool = _learning(False, "delete the content of the log folder and start over", resumes="both")
     tensorboard: bool = _learning(False, "write TensorBoard events", resumes="both")
     continue_training: bool = _learning(False, "also restore the checkpoint's optimiser state and counts")
-    create_scratch_checkpoint: bool = _training(False, "save the initial weights to the log folder and stop")
+    create_scratch_checkpoint: bool = _training(False, "save the initial weights to the log folder and exit")
     evaluate: bool = _training(
         False,
-        "score --checkpoint_path on the validation and test set; nothing is trained",
+        "evaluate --checkpoint_path on the validation and test set without training",
     )
 
 
@@ -213,19 +231,19 @@ class LogConfig:
 class MachineConfig:
     """Machine."""
 
-    random_seed: int = setting(123, "seed of weights, order and noise", whole(0, 2**32 - 1))
-    device: str = setting("auto", "device", str, choices=("auto", "cpu", "cuda", "gpu"))
+    random_seed: int = setting(123, "seed of initial weights, order of frames and noise", whole(0, 2**32 - 1))
+    device: str = setting("auto", "device of the network", str, choices=("auto", "cpu", "cuda", "gpu"))
     num_threads: int = setting(
         0,
-        "processor threads; 0: all that this process may use",
+        "number of processor threads; 0: all cores that this process may use",
         whole(0, MOST_THREADS),
         resumes="training",
     )
-    amp: bool = _learning(False, "bfloat16 where that is safe (torch.autocast)")
-    compile: bool = _training(False, "torch.compile; the first batch takes a minute")
+    amp: bool = _learning(False, "use mixed precision (torch.autocast with bfloat16)")
+    compile: bool = _training(False, "use torch.compile; the first batch takes about a minute")
     wall_time: float = _training(
         0.0,
-        "seconds after which training saves and exits with 85; 0: no limit",
+        "seconds after which training saves its state and exits with code 85; 0: no limit",
         real(0),
         resumes="training",
     )
@@ -235,28 +253,32 @@ class MachineConfig:
 class PilotConfig:
     """Flight."""
 
-    online: bool = setting(False, "run as the learner node of a flight, and learn unless told not to")
+    online: bool = setting(
+        False, "run as the learner node of a flight; it learns unless --no_training is given"
+    )
     alpha: float = _flight(0.0, "probability per frame that the expert's command is executed", real(0, 1))
     pause_simulator: bool = _flight(
         False,
-        "accepted: lock-step always waits for every answer",
+        "has no effect: lock-step always waits for every answer",
     )
     no_training: bool = _flight(False, "fly without learning")
     trust_torchscript: bool = _flight(
         False,
-        "fly an exported .pt file that you made yourself: it is a program that runs with your rights",
+        "load an exported .pt file that you made: it is a program that runs with your rights",
     )
     perturbation: str = _flight(
         "none",
-        "perturbation of the network's input images: none, light:S, blur:S or noise:S",
+        "perturbation of the network's input images: none, light:S, blur:S or noise:S (docs/evaluation.md)",
         types.perturbation,
     )
     noise: str = _flight("none", "noise on the executed command", str, choices=("none", "ou", "uni", "gau"))
-    ou_theta: float = _flight(0.05, "pull of Ornstein-Uhlenbeck noise towards 0, per frame", real(0, 1))
-    sigma_x: float = _flight(0.0, "noise on forward speed, m/s", real(0))
-    sigma_y: float = _flight(0.0, "noise on sideward speed, m/s", real(0))
-    sigma_z: float = _flight(0.0, "noise on vertical speed, m/s", real(0))
-    sigma_yaw: float = _flight(0.0, "noise on the yaw rate, rad/s", real(0))
+    ou_theta: float = _flight(
+        0.05, "rate at which Ornstein-Uhlenbeck noise returns to 0, per frame", real(0, 1)
+    )
+    sigma_x: float = _flight(0.0, "size of the noise on the forward speed, m/s", real(0))
+    sigma_y: float = _flight(0.0, "size of the noise on the sideward speed, m/s", real(0))
+    sigma_z: float = _flight(0.0, "size of the noise on the vertical speed, m/s", real(0))
+    sigma_yaw: float = _flight(0.0, "size of the noise on the yaw rate, rad/s", real(0))
 
 
 @dataclass(frozen=True)
@@ -265,54 +287,56 @@ class ReplayConfig:
 
     buffer_size: int = _online(
         -1,
-        "frames in the replay buffer; -1: as many as memory holds",
+        "capacity of the replay buffer, frames; -1: as many as fit into memory",
         types.buffer_size,
     )
     min_buffer_size: int = _online(
         0,
-        "frames in the buffer before learning begins; never less than a batch",
+        "number of frames in the buffer before learning begins; at least a batch",
         whole(0),
         short="--prefill",
     )
     prefill_dataset: str = _online(
         "",
-        "fill the buffer with frames of this dataset's training set before the first run",
+        "dataset whose training frames fill the buffer before the first run",
         str,
     )
     prefill_frames: int = _online(
-        0, "number of these frames, drawn with the seed; 0: as many as fit", whole(0)
+        0, "number of frames to draw from --prefill_dataset with the seed; 0: as many as fit", whole(0)
     )
     buffer_update_rule: str = _online(
         "fifo",
-        "which frame makes room in a full buffer: fifo removes the oldest frame; hard removes the frame"
-        " with the smallest loss at its last update; empty removes all frames once they were learned "
-        "from",
+        "frame that is removed from a full buffer: the oldest (fifo), or the one with the smallest loss at "
+        "its last update (hard); empty removes all frames after they were learned from",
         str,
         choices=("fifo", "hard", "empty"),
     )
     replay_priority: str = _online(
         "no",
-        "draw frames uniformly (no), or in proportion to their last loss",
+        "draw frames uniformly (no), or in proportion to their last loss (loss)",
         str,
         choices=("no", "loss"),
     )
-    gradient_steps: int = _online(1, "gradient steps for each frame", whole(1))
+    gradient_steps: int = _online(1, "number of gradient steps per frame", whole(1))
     train_every_N_steps: int = _online(1, "learn only at every N-th frame", whole(1))
     export_buffer: bool = _online(
         False,
-        "accepted: the buffer is always saved with the checkpoint",
+        "has no effect: the buffer is always saved with the checkpoint",
         resumes="both",
     )
     continual_learning: bool = _online(
-        False, "keep weights that were important for earlier frames (memory aware synapses, MAS)"
+        False,
+        "penalise changes of weights that were important for earlier frames (memory aware synapses, MAS)",
     )
     continual_learning_lambda: float = _online(1.0, "weight of the MAS penalty", real(0))
     loss_window_length: int = _online(
-        5, "number of losses in which a plateau is detected; importance is computed there", whole(2)
+        5,
+        "number of losses in which a plateau is detected; on a plateau the importance is computed",
+        whole(2),
     )
-    loss_window_mean_threshold: float = _online(0.1, "largest mean of these losses on a plateau", real(0))
+    loss_window_mean_threshold: float = _online(0.1, "maximum mean of these losses on a plateau", real(0))
     loss_window_std_threshold: float = _online(
-        0.1, "largest standard deviation of these losses on a plateau", real(0)
+        0.1, "maximum standard deviation of these losses on a plateau", real(0)
     )
 
 
@@ -327,7 +351,7 @@ class LearnerConfig(
     PilotConfig,
     ReplayConfig,
 ):
-    """All settings of main.py. One that is given where it has no effect is refused, never ignored."""
+    """All settings of main.py. A flag that would have no effect is an error, never ignored."""
 
     def of_training(self) -> Dict[str, Any]:
         """What config.json of an offline training keeps, by key."""
@@ -384,7 +408,7 @@ _OFFLINE: _Idle = (("flight", "online"), "when training offline", "add --online 
 _ONLINE: _Idle = (("training",), "in flight (--online)", "leave it out")
 _FLIGHT: _Idle = (("training", "learning", "online"), "in flight (--online --no_training)", "leave it out")
 _HARMLESS = ("load_data_in_ram", "pause_simulator", "tensorboard")
-"""Switches that say what happens anyway, or ask for curves of learning that is not done: they do no harm."""
+"""Switches without effect that are accepted: they state a default, or request curves of no learning."""
 
 
 def make_parser(only_given: bool = False) -> Parser:

@@ -1,4 +1,4 @@
-"""A strict command line: an unknown flag is an error with the nearest known name, and none is shortened."""
+"""A strict command line: no abbreviations; an unknown flag is an error with the nearest name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,32 @@ def called(script: str, name: str) -> None:
     _CALLED = (script, name)
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """The help of all commands: indented lines of a description stay, such as examples.
+
+    A default is shown unless it says nothing (None, False, empty), or the help text already names it.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(
+            part if "\n " in part else super(Help, self)._fill_text(part, width, indent)
+            for part in paragraphs
+        )
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        says_nothing = action.default is None or action.default is False or action.default in ("", [], ())
+        if says_nothing or "default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises UsageError, takes no abbreviations and offers near names."""
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        kwargs.setdefault("formatter_class", Help)
         if kwargs.get("prog") == _CALLED[0]:
             kwargs["prog"] = _CALLED[1]
         super().__init__(*args, **kwargs)

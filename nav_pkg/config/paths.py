@@ -1,4 +1,4 @@
-"""Where datasets, logs and packs live unless a flag or the environment says otherwise."""
+"""Default folders of datasets, logs and packs, which environment variables change."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def cache_dir() -> Path:
 
 
 def node_dir() -> Path:
-    """A folder for packs on this computer's own disk, for this user alone; made when it lacks.
+    """A folder for packs on this computer's own disk, for this user alone; created if missing.
 
-    It is `nav_pkg-<user id>/packs` below the environment's `NAV_PKG_NODE` (set by the wrapper of cluster
-    jobs, whose jobs on one host share it), else `_CONDOR_SCRATCH_DIR` (HTCondor: a job's own folder,
+    It is `nav_pkg-<user id>/packs` below the environment variable `NAV_PKG_NODE` (set by the wrapper of
+    cluster jobs; the jobs on one host share it), else `_CONDOR_SCRATCH_DIR` (HTCondor: a job's own folder,
     removed at its end), else `TMPDIR`, else `/tmp`.
 
     Raises:
-        DataError: when it cannot be made, or something of another user stands there.
+        DataError: when it cannot be made, or another user owns something at that path.
     """
     own = private_folder(node_home(), "TMPDIR")
     return private_folder(own / "packs", "TMPDIR")
@@ -49,5 +49,5 @@ def node_home() -> Path:
 
 
 def cache_variable(cache: Path) -> str:
-    """The environment's variable that chooses a folder of packs, for messages."""
+    """The environment variable that chooses a folder of packs, for messages."""
     return "TMPDIR" if cache.parent.name == f"nav_pkg-{os.getuid()}" else "NAV_PKG_CACHE"

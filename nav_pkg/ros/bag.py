@@ -1,8 +1,8 @@
-"""The bag node: records the agreed topics as a rosbag, and says how far it has come.
+"""The bag node records the topics of a session as a rosbag.
 
-In lock-step simulated time is several times faster than real time; `rosbag record` then drops what it
-cannot write in time. This node writes the same file, and the supervisor waits for it as for the
-recorder, so that a frame of a run is in the bag or the run stops.
+In lock-step, simulated time is several times faster than real time, and `rosbag record` drops messages that
+it cannot write in time. This node writes the same file, and the supervisor waits for it as for the recorder:
+a frame of a run is in the bag, or the run stops. The node publishes its progress.
 """
 
 from __future__ import annotations

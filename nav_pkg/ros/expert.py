@@ -1,4 +1,7 @@
-"""The expert node: lidar and ground truth in, the expert's command out, stamp for stamp."""
+"""The expert node publishes a command for each pair of lidar scan and odometry.
+
+The command has the stamp of the scan and the odometry.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The guardian node: between the learner and a robot that does not wait; the only one that commands it."""
+"""The guardian node passes the learner's commands to a real robot, limits them, and stops the robot.
+
+It is the only node that commands the robot. It publishes a zero command if the deadman button is not pressed,
+or if the image, the learner's command or the joystick message is too old.
+"""
 
 from __future__ import annotations
 

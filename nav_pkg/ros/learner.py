@@ -1,4 +1,4 @@
-"""Start of the learner node: from the flags of `main.py --online` and the parameters to a running node."""
+"""Start the learner node from the flags of `main.py --online` and the node's parameters."""
 
 from __future__ import annotations
 

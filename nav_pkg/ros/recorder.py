@@ -1,4 +1,4 @@
-"""The recorder node: joins every topic by exact stamp and writes runs to disk."""
+"""The recorder node writes runs to disk. It joins the messages of all topics by their exact stamps."""
 
 from __future__ import annotations
 

@@ -164,8 +164,8 @@ def run(node: Callable[[], None]) -> NoReturn:
     """Run a node's main; its errors become one line and an exit code."""
     code = 0
     if {"-h", "--help"} & {*sys.argv[1:]}:
-        print(sys.modules[node.__module__].__doc__ or "", end="\n\n")
-        print("A node: roslaunch starts it; its parameters are in docs/ros_interface.md.")
+        print((sys.modules[node.__module__].__doc__ or "").strip(), end="\n\n")
+        print("This is a ROS node, which roslaunch starts. docs/ros_interface.md lists its parameters.")
         sys.exit(0)
     try:
         launched.check()

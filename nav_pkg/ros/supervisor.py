@@ -1,8 +1,8 @@
-"""The supervisor node: runs from idle to ended, one answered frame after the other.
+"""The supervisor node carries out the runs: reset, flight frame by frame, outcome.
 
-In lock-step (`simulators.LockstepGazebo`) simulated time stands still until every frame has been answered
-by the expert, the learner (when one flies) and, within a few frames, the recorder. On a robot, or a
-simulator that runs freely (`simulators.LiveRobot`), an answer that is late counts as missing.
+In lock-step (`simulators.LockstepGazebo`), simulated time stands still until each frame has been answered by
+the expert, the learner (if there is one) and, within a few frames, the recorder. On a robot or a free-running
+simulator (`simulators.LiveRobot`), a late answer counts as missing.
 """
 
 from __future__ import annotations

@@ -38,6 +38,15 @@ NOISE = {"--noise": "ou", "--ou_theta": 0.1, "--sigma_y": 0.04, "--sigma_yaw": 0
 UNDISTURBED = 1
 """Number of laps without noise: the first lap, which is timed."""
 
+ABOUT = """Run the whole pipeline once: collect laps, clean them, train, fly the network, and write a page.
+
+The command runs the ordinary commands and prints each before it runs. All output is in one folder, which is
+deleted and created again if a demo made it.
+
+Examples:
+    demo.py
+    demo.py --quick --output quick_demo
+"""
 LEAST_RUNS = 3
 """Least number of laps: one each to train, validate and test."""
 
@@ -46,23 +55,28 @@ def parser() -> Parser:
     """Make the parser of demo.py's flags."""
     p = Parser(
         prog="demo.py",
-        description="Collect laps with the expert, clean, train, fly what was learned, and write a page.",
+        description=ABOUT,
     )
     add = p.add_argument
     add("--runs", type=int, default=8, help=f"laps of the expert to collect, at least {LEAST_RUNS}")
     add("--flights", type=int, default=3, help="flights of the trained network")
-    add("--seed", type=int, default=123, help="of everything")
-    add("--output", type=Path, default=Path("demo"), help="folder for everything that is made")
+    add("--seed", type=int, default=123, help="seed of all random draws")
+    add("--output", type=Path, default=Path("demo"), help="folder of all output")
     add("-w", "--world", default="esatv3", help="world, or plan file")
     add("--width", type=int, default=160, help="camera width, pixels")
     add("--height", type=int, default=120, help="camera height, pixels")
-    add("--time_limit", type=float, default=15.0, help="minutes that collecting may take")
+    add("--time_limit", type=float, default=15.0, help="time limit of collecting, minutes")
     add("--network", default="tiny_net", type=network, help="network to train")
-    add("--episodes", type=int, default=15, help="of training, up to 100 batches each")
+    add("--episodes", type=int, default=15, help="episodes of training, up to 100 batches each")
     add("--batch_size", type=int, default=64, help="frames in a batch")
-    add("--learning_rate", type=float, default=0.01, help="of SGD with momentum 0.9")
-    add("--max_duration", type=float, default=0.0, help="simulated seconds a run; 0: the world's own")
-    add("--quick", action="store_true", help="the least that goes all the way: 3 laps, 5 episodes, 1 flight")
+    add("--learning_rate", type=float, default=0.01, help="learning rate of SGD with momentum 0.9")
+    add(
+        "--max_duration",
+        type=float,
+        default=0.0,
+        help="time limit of a run, simulated seconds; 0: the world's limit",
+    )
+    add("--quick", action="store_true", help="shortest demo: 3 laps, 5 episodes, 1 flight")
     return p
 
 

@@ -1,4 +1,4 @@
-"""dataset.py: look at, verify and repair datasets; prepare them for training."""
+"""Inspect, verify and repair datasets, and prepare them for training."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ from nav_pkg.config import paths
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import UsageError, nearest_name
 
+EXAMPLES = """
+    dataset.py info mine
+    dataset.py view mine --run 00000_esatv3 --output run.mp4
+    dataset.py subset mine --frames 10000 1000"""
 ACTIONS = {
     "info": info,
     "verify": verify,
@@ -46,18 +50,19 @@ def make_parser(action: Optional[str] = None) -> Parser:
         lines = [f"  {name:8}{module.__doc__}" for name, module in ACTIONS.items()]
         parser = Parser(
             prog="dataset.py",
-            description=f"{__doc__}\n\nactions:\n" + "\n".join(lines),
-            epilog="`dataset.py ACTION --help` explains an action's flags.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            description=f"{__doc__}\n\nExamples:{EXAMPLES}\n\nactions:\n" + "\n".join(lines),
+            epilog="`dataset.py ACTION --help` shows the flags of an action.",
         )
         parser.add_argument("action", choices=tuple(ACTIONS), metavar="ACTION", help="one of the above")
         parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
         return parser
     parser = Parser(prog=f"dataset.py {action}", description=ACTIONS[action].__doc__)
-    more = "; none lists all datasets" if action == "info" else ""
+    more = " (default: list all datasets)" if action == "info" else ""
     if action not in ("subset", "gather"):  # which take several
         parser.add_argument(
-            "dataset", nargs="?" if more else None, help=f"name under --data_root, or path with / or .{more}"
+            "dataset",
+            nargs="?" if more else None,
+            help=f"name below --data_root, or a path that begins with /, . or ~{more}",
         )
     parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
     ACTIONS[action].add_flags(parser)

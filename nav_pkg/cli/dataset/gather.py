@@ -1,4 +1,4 @@
-"""Make one recording of several whose runs have different numbers: the shards of a session."""
+"""Join recordings whose runs have different numbers (the shards of a session)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nav_pkg.data.reader import load_dataset
 def add_flags(parser: Parser) -> None:
     """Add all flags except --data_root."""
     add = parser.add_argument
-    add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
-    add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
-    add("--owr", action="store_true", help="replace a dataset that exists")
+    add("dataset", nargs="+", help="names below --data_root, or paths that begin with /, . or ~")
+    add("--destination", type=types.name, required=True, help="name of the new dataset below --data_root")
+    add("--owr", action="store_true", help="replace an existing dataset")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Runs, outcomes, classes, colours and size; without a dataset, a list of all."""
+"""Show runs, outcomes, classes, colours and size; without a dataset, list all datasets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
-    parser.add_argument("--images", type=int, default=500, help="images that the colours are taken from")
-    parser.add_argument("--random_seed", type=int, default=123, help="chooses these images")
+    parser.add_argument(
+        "--images", type=int, default=500, help="number of images from which the colours are computed"
+    )
+    parser.add_argument("--random_seed", type=int, default=123, help="seed of the choice of these images")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -1,4 +1,4 @@
-"""Make a dataset of a dataset and further runs to train on, by hard links."""
+"""Add training runs of other datasets to a dataset, with hard links."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from nav_pkg.data.reader import load_dataset
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
     add = parser.add_argument
-    add("--add", nargs="+", required=True, help="datasets whose runs are trained on as well")
-    add("--destination", type=types.name, required=True, help="name of the new dataset under --data_root")
-    add("--owr", action="store_true", help="replace a dataset that exists")
+    add("--add", nargs="+", required=True, help="datasets whose runs are added to the training set")
+    add("--destination", type=types.name, required=True, help="name of the new dataset below --data_root")
+    add("--owr", action="store_true", help="replace an existing dataset")
 
 
 def run(args: argparse.Namespace) -> int:

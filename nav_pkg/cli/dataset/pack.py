@@ -1,4 +1,4 @@
-"""Bring a dataset's images to a network's size ahead of training, or check or remove these."""
+"""Decode a dataset's images at a network's input size before training."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from nav_pkg.learn import prechecks
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
     parser.add_argument(
-        "--network", default="tiny_net", type=network, help="the network whose input size is packed for"
+        "--network", default="tiny_net", type=network, help="network whose input size is used"
     )
     parser.add_argument(
         "--recovery_cameras",
         action="store_true",
-        help="those of recovery cameras too, of the training runs, for main.py --recovery_compensation",
+        help="also pack images of the training runs' recovery cameras, for main.py --recovery_compensation",
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--verify", action="store_true", help="compare all images and packs; exit code 3 on damage"
+        "--verify", action="store_true", help="compare existing packs with all images; exit code 3 on damage"
     )
     group.add_argument("--remove", action="store_true", help="remove the packs")
 

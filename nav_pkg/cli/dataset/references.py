@@ -1,4 +1,4 @@
-"""References to a dataset: its subsets, and DAGs that name it. For `dataset.py rename` and `remove`."""
+"""References to a dataset: its subsets, and DAGs that name it; for `dataset.py rename` and `remove`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_summary_dir(parser: Parser) -> None:
         "--summary_dir",
         type=Path,
         default=paths.summary_dir(),
-        help="folder of all logs, whose DAGs are named",
+        help="folder of all logs, where DAGs that use the dataset are searched",
     )
 
 

@@ -1,4 +1,4 @@
-"""Remove a dataset, after its name has been typed. Subsets of it keep their files."""
+"""Remove a dataset after its name is typed; its subsets keep their files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nav_pkg.data.reader import Dataset
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
     add_summary_dir(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask for the name")
+    parser.add_argument("--yes", action="store_true", help="remove without asking for the name")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Give a dataset another name, in its subsets too."""
+"""Rename a dataset, also in the subsets that refer to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nav_pkg.data import manage
 
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
-    parser.add_argument("name", type=types.name, help="the new name under --data_root")
+    parser.add_argument("name", type=types.name, help="new name below --data_root")
     add_summary_dir(parser)
 
 

@@ -1,4 +1,4 @@
-"""Turn crashed recordings into runs and move damaged ones to quarantine/."""
+"""Turn crashed recordings into runs, and move damaged runs to quarantine/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means, deviations (as flags of main.py) and shares of the classes of the training set."""
+"""Show channel means and deviations (as flags of main.py) and the share of each class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from nav_pkg.data.reader import load_dataset
 
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
-    parser.add_argument("--images", type=int, default=2000, help="images that the colours are taken from")
+    parser.add_argument(
+        "--images", type=int, default=2000, help="number of images from which the colours are computed"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -1,4 +1,4 @@
-"""Make smaller datasets of a dataset's training frames; nested, by hard links."""
+"""Make smaller datasets from a dataset's training frames, with hard links."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from nav_pkg.data.reader import Dataset, load_dataset
 def add_flags(parser: Parser) -> None:
     """Add all flags except --data_root."""
     add = parser.add_argument
-    add("dataset", nargs="+", help="names under --data_root, or paths with / or .")
+    add("dataset", nargs="+", help="names below --data_root, or paths that begin with /, . or ~")
     add(
         "--frames",
         type=int,
         nargs="+",
         default=None,
-        help=f"frames to train on, a subset each; those above what there is are left out; "
-        f"none: all of {', '.join(map(str, subset.SIZES))} that "
-        "are fewer than there are",
+        help="training frames, one subset each; larger numbers are left out "
+        f"(default: each of {', '.join(map(str, subset.SIZES))} below it)",
     )
     add(
         "--destination",
         type=types.name,
         default=None,
-        help="name of the one subset under --data_root; else beside the dataset, as NAME_10K, NAME_500",
+        help="name of a single subset below --data_root (default: NAME_10K, NAME_500, ...)",
     )
-    add("--random_seed", type=int, default=123, help="orders the training runs")
-    add("--owr", action="store_true", help="replace subsets that exist")
+    add("--random_seed", type=int, default=123, help="seed of the order of the training runs")
+    add("--owr", action="store_true", help="replace existing subsets")
 
 
 def run(args: argparse.Namespace) -> int:

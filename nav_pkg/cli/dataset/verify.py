@@ -1,4 +1,4 @@
-"""Decode every image and compare everything with what was committed; exit code 3 on damage."""
+"""Decode all images and compare all files with their checksums; exit code 3 on damage."""
 
 from __future__ import annotations
 

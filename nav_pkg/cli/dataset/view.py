@@ -1,4 +1,4 @@
-"""Write a contact sheet or a film with the commands drawn in."""
+"""Write a contact sheet or a film of a run, with the commands drawn in."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from nav_pkg.data.reader import load_dataset
 
 def add_flags(parser: Parser) -> None:
     """Add all flags except the dataset and --data_root."""
-    parser.add_argument("--run", default="", help="name of the run; the first when not given")
-    parser.add_argument("--output", type=Path, default=None, help=".jpg, .png, .gif or .mp4")
-    parser.add_argument("--frames", type=int, default=24, help="frames of a contact sheet")
-    parser.add_argument("--every", type=int, default=1, help="films show every n-th frame")
-    parser.add_argument("--depth", action="store_true", help="show depth instead of colours")
+    parser.add_argument("--run", default="", help="name of the run (default: the first run)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=None,
+        help="file to write: .jpg or .png: contact sheet, .gif or .mp4: film (default: DATASET_RUN.jpg)",
+    )
+    parser.add_argument("--frames", type=int, default=24, help="number of frames in a contact sheet")
+    parser.add_argument("--every", type=int, default=1, help="show every n-th frame in a film")
+    parser.add_argument("--depth", action="store_true", help="show depth images instead of colour images")
 
 
 def run(args: argparse.Namespace) -> int:

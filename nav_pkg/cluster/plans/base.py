@@ -52,7 +52,7 @@ class DagCommand:
 
     Attributes:
         name: name of the command, e.g. `dag_train.py`.
-        about: one sentence for its help.
+        about: what its help says, with an example.
         shared: flags that go to every script that has them.
         gpu_jobs: whether any of its jobs uses GPUs.
 

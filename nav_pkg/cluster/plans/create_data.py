@@ -20,12 +20,24 @@ from nav_pkg.world import load_plan
 _SET_HERE = ("--startswith", "--endswith", "--sources", "--again")
 """Flags of clean_dataset.py that the command sets itself."""
 
+ABOUT = """Record a dataset with many simulators in parallel on a cluster, and clean it.
+
+The recorder jobs share the runs of one session. Run i is the same flight in every job, so the dataset has the
+same bytes for any number of jobs. Further jobs gather the recordings under the tag, clean and split them into
+--destination, and verify the result. Flags of run_script.py apply to the recorders, flags of clean_dataset.py
+to the cleaning.
+
+Example:
+    dag_create_data.py -t collect --number_of_recorders 4 --number_of_runs 2 \\
+        --destination mine --val_len 1
+"""
+
 
 class CreateData(DagCommand):
     """The DAG of dag_create_data.py: N recorders -> merge -> clean -> verify."""
 
     name = "dag_create_data.py"
-    about = "Record a dataset with many simulators side by side, on a cluster."
+    about = ABOUT
     shared = ("--random_seed",)
     gpu_jobs = False
 

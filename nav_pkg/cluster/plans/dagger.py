@@ -13,12 +13,23 @@ from nav_pkg.config.evaluation import make_dagger_parser
 from nav_pkg.session import arguments
 from nav_pkg.studies import dagger, workload
 
+ABOUT = """Run rounds of DAgger on a cluster for several seeds. Each step of each round is a job.
+
+Each seed has its own rounds in TAG/seed_<seed>, as dagger.py makes them: fly, add, train, evaluate. When a
+job fails, finished jobs are not repeated. At the end dagger.py makes the table of each seed, and a report
+compares the last networks. Flags of dagger.py, run_script.py and main.py apply to the jobs.
+
+Example:
+    dag_dagger.py -t d --dataset mine --checkpoint_path tiny/seed_123 --rounds 3 --runs 4 \\
+        --loss CrossEntropy --learning_rate 0.01 --max_episodes 10
+"""
+
 
 class Dagger(DagCommand):
     """The DAG of dag_dagger.py: M chains of rounds -> report."""
 
     name = "dag_dagger.py"
-    about = "Rounds of DAgger from several seeds, on a cluster."
+    about = ABOUT
     shared = ()
 
     def layers(self) -> List[Any]:

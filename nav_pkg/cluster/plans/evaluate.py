@@ -73,11 +73,23 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
     return Flights(count * args.number_of_runs, frames, kept, frame_of(line))
 
 
+ABOUT = """Fly checkpoints on a cluster as evaluate.py does, one job each, and compare them in a report.
+
+The checkpoints are those of -m. Without -m they are the models that a DAG wrote under the tag: all of them,
+or those of --seeds and --number_of_models; of DAgger, the models of the last round. The tag of the new DAG
+is then TAG/evaluation. Flags of evaluate.py and run_script.py apply to the flights.
+
+Examples:
+    dag_evaluate.py -t tiny --number_of_runs 10 --directions both
+    dag_evaluate.py -t compared -m tiny/seed_123 alex/seed_123 --number_of_runs 10
+"""
+
+
 class Evaluate(DagCommand):
     """The DAG of dag_evaluate.py: M evaluations -> report."""
 
     name = "dag_evaluate.py"
-    about = "Fly checkpoints on a cluster, one job each."
+    about = ABOUT
 
     def layers(self) -> List[Any]:
         """evaluate.py flies through run_script.py."""

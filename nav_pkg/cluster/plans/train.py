@@ -40,11 +40,22 @@ def rate_folder(rate: float) -> str:
     return f"lr_{whole}{part.rstrip('0')}"
 
 
+ABOUT = """Train a network on a cluster from several seeds, and with several learning rates.
+
+Model i has the i-th of --seeds and the log folder TAG/seed_<seed>; main.py trains it. With --learning_rates
+there are that many models for each rate, in TAG/lr_<rate>/seed_<seed>. A report compares all models. Flags of
+main.py apply to all trainings.
+
+Example:
+    dag_train.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_models 3
+"""
+
+
 class Train(DagCommand):
     """The DAG of dag_train.py: M trainings -> report."""
 
     name = "dag_train.py"
-    about = "Train a network from several seeds and with several learning rates, on a cluster."
+    about = ABOUT
 
     def layers(self) -> List[Any]:
         """main.py trains."""

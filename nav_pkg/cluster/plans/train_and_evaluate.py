@@ -10,12 +10,21 @@ from nav_pkg.cluster.plans.train import Model, Train
 from nav_pkg.config import session as session_config
 from nav_pkg.config.evaluation import make_evaluation_parser
 
+ABOUT = """Train models on a cluster as dag_train.py does, and fly each one as evaluate.py does.
+
+Model i is trained in TAG/seed_<seed>; its flights are in TAG/seed_<seed>/evaluation. A report compares all
+models. Flags of main.py apply to the trainings, flags of evaluate.py and run_script.py to the flights.
+
+Example:
+    dag_train_and_evaluate.py -t tiny --dataset mine --discrete --loss CrossEntropy --number_of_runs 10
+"""
+
 
 class TrainAndEvaluate(Train):
     """The DAG of dag_train_and_evaluate.py: M trainings -> M evaluations -> report."""
 
     name = "dag_train_and_evaluate.py"
-    about = "Train a network from several seeds on a cluster, and fly each model."
+    about = ABOUT
     shared = ("--speed", "--turn_speed", "--num_threads", "--network")
 
     def layers(self) -> List[Any]:

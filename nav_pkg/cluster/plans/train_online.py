@@ -14,12 +14,21 @@ from nav_pkg.session import arguments
 from nav_pkg.session.session import Session
 from nav_pkg.studies import workload
 
+ABOUT = """Learn in flight on a cluster from several seeds. Each job has one simulator and one network.
+
+Model i is run_script.py --online with the i-th of --seeds, in the log folder TAG/seed_<seed>. A report
+compares all models. Flags of run_script.py and main.py apply to the jobs.
+
+Example:
+    dag_train_online.py -t online --discrete --loss CrossEntropy --number_of_runs 20 --alpha 0.5
+"""
+
 
 class TrainOnline(DagCommand):
     """The DAG of dag_train_online.py: M learners in flight -> report."""
 
     name = "dag_train_online.py"
-    about = "Learn in flight from several seeds, on a cluster."
+    about = ABOUT
 
     def layers(self) -> List[Any]:
         """run_script.py flies; main.py is its learner node."""
