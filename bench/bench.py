@@ -274,7 +274,9 @@ class Bench:
         command = self.command("bench.py", "--only", "dag")
         detail = f"{made.jobs} nodes, {made.files} files, a DAG file of {made.dag_bytes / 1e6:.1f} MB"
         self.report("dag_writer_seconds", made.seconds, "s", command, detail)
-        self.report("dag_writer_mb", made.memory, "MB", command, f"added to the process; {detail}")
+        self.report(
+            "dag_writer_mb", made.memory, "MB", command, f"additional memory of the process; {detail}"
+        )
 
     def learning(self, names: Sequence[str]) -> None:
         """Run the measurements of learning, on three new flights of two minutes."""
@@ -301,11 +303,11 @@ class Bench:
         lines = [
             "# Performance",
             "",
-            "Written by `make bench` (`python scripts/bench.py`); do not edit by hand. "
-            "Ratios are formed within one run. Targets that are missed are marked.",
+            "`make bench` (`python scripts/bench.py`) writes this page; do not edit it by hand. The two values "
+            "of a ratio are measured in one run. Missed targets are marked.",
         ]
         for machine in sorted({row["machine"] for row in self.results.values()}):
-            lines += ["", f"## {machine}", "", "| figure | value | to reach | detail |", "|---|---|---|---|"]
+            lines += ["", f"## {machine}", "", "| figure | value | target | detail |", "|---|---|---|---|"]
             for name, row in sorted(self.results.items()):
                 if row["machine"] == machine:
                     target = target_of(name)

@@ -205,8 +205,8 @@ class LearningBench:
             spent, computed = alternate(real, pure, rounds)
             frames = int(np.prod(shape[:-3]))
             detail = (
-                f"frames/s {frames / spent:,.1f} and {frames / computed:,.1f}, {frames} frames a step; "
-                f"waiting for data {trainer.timing.waiting_share:.2%}; median of {rounds} in turns"
+                f"frames/s {frames / spent:,.1f} and {frames / computed:,.1f}, {frames} frames per step; "
+                f"waiting for data {trainer.timing.waiting_share:.2%}; median of {rounds}, alternating"
             )
             yield Figure(f"train_over_compute_{name}", computed / spent, "ratio", detail)
             if name == "tiny_net":
@@ -235,8 +235,8 @@ class LearningBench:
             fast, slow = alternate(steps[0], steps[1], rounds)
             frames = int(np.prod(shape[:-3]))
             detail = (
-                f"frames/s {frames / fast:,.1f} ({labels[0]}) and {frames / slow:,.1f}, {frames} frames a "
-                f"step; median of {rounds} in turns"
+                f"frames/s {frames / fast:,.1f} ({labels[0]}) and {frames / slow:,.1f}, {frames} frames per "
+                f"step; median of {rounds}, alternating"
             )
             yield Figure(f"amp_over_eager_{name}", slow / fast, "ratio", detail)
             del steps, trainer
@@ -273,7 +273,7 @@ class LearningBench:
             for words, (ratio, own, bare) in found.items()
         )
         default = next(iter(found.values()))
-        yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, in turns")
+        yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, alternating")
 
     def packing(self) -> Iterator[Figure]:
         """Compare packing with the decoder, and training from the pack with a DataLoader on the JPEGs."""
@@ -299,7 +299,8 @@ class LearningBench:
         rate, own = sum(map(len, self.runs)) / packed, len(data) / decoded
         detail = (
             f"{rate:,.0f} images/s on {cores} cores; JPEG 640x360 in memory to 128x128 on one core "
-            f"{own:,.0f}/s (decoding alone, at full size: {len(data) / full:,.0f}/s); median of 7 in turns"
+            f"{own:,.0f}/s (decoding alone, at full size: {len(data) / full:,.0f}/s); median of 7, "
+            "alternating"
         )
         yield Figure("pack_over_decode", rate / (cores * own), "ratio", detail)
         yield from self.loader()

@@ -111,7 +111,7 @@ def long_run() -> Iterator[Figure]:
     found = json.loads(done.stdout.splitlines()[-1])
     detail = (
         f"alex_LSTM_net, one gradient step over {LAP} frames of 224x224 in {found['seconds']:.0f} s; "
-        f"above the {found['before']:.2f} GB of the process with network, optimiser and images"
+        f"in addition to the {found['before']:.2f} GB of the process with network, optimiser and images"
     )
     yield Figure("fbptt_memory_gb", found["peak"] - found["before"], "GB", detail)
 

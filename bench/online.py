@@ -24,9 +24,9 @@ def online(bench: Bench) -> None:
     wall, simulated = run["wall_seconds"], run["simulated_seconds"]
     learning, answering = timing["learn_seconds"] / wall, timing["command_seconds"] / wall
     detail = (
-        f"one gradient step of 32 a frame, 640x360 camera: {run['frames'] / wall:.1f} frames/s; of the wall "
-        f"time {100 * learning:.0f} % are gradient steps, {100 * answering:.0f} % the net's answers, "
-        f"{100 * (1 - learning - answering):.0f} % simulator, ROS and resizing that learning does not overlap"
+        f"one gradient step of 32 frames per camera frame, 640x360 camera: {run['frames'] / wall:.1f} "
+        f"frames/s; wall time: {100 * learning:.0f} % gradient steps, {100 * answering:.0f} % inference, "
+        f"{100 * (1 - learning - answering):.0f} % simulator, ROS and resizing outside of learning"
     )
     bench.report("online_real_time_ratio", simulated / wall, "simulated s / wall s", command, detail)
 
@@ -39,7 +39,7 @@ def free_running(bench: Bench) -> None:
     timing = json.loads((bench.work / "log" / "free" / "timing.jsonl").read_text().splitlines()[-1])
     detail = (
         f"p50 {1000 * run['inference_p50']:.1f} ms, {run['frames']} frames, {timing['updates']} gradient "
-        f"steps of 32 beside them, {run['deadline_misses']} answers later than the deadline, simulator on "
+        f"steps of 32 frames in parallel, {run['deadline_misses']} answers after the deadline, simulator on "
         f"the same {os.cpu_count()} cores"
     )
     bench.report("free_running_p99_ms", 1000 * run["inference_p99"], "ms", command, detail)

@@ -52,12 +52,12 @@ def curves(bench: Bench) -> None:
         command = bench.command("bench.py", "--only", "curves")
         size = RUNS * file.stat().st_size / 1e9
         detail = (
-            f"{RUNS} runs of {POINTS:,} points, {size:.1f} GB of {kind} (one file, linked, so that it is in "
-            f"memory), {os.cpu_count()} cores; start, figure and table included"
+            f"{RUNS} runs of {POINTS:,} points, {size:.1f} GB of {kind} (hard links to one file, so that it "
+            f"stays in memory), {os.cpu_count()} cores; start, figure and table included"
         )
         bench.report(name, seconds, "s", command, detail)
         bench.report(
-            name.replace("seconds", "mb"), memory, "MB", command, f"all processes together; {detail}"
+            name.replace("seconds", "mb"), memory, "MB", command, f"sum over all processes; {detail}"
         )
 
 
@@ -186,7 +186,7 @@ def page(bench: Bench) -> None:
         raise LearnerError(f"{address}: not all of {LISTED} runs are listed")
     bench.report(
         "page_seconds", seconds, "s", bench.command("bench.py", "--only", "page"),
-        f"a dataset of {LISTED} runs: from the request to the whole page ({len(text) / 1e6:.1f} MB)",
+        f"a dataset of {LISTED} runs: from the request to the complete page ({len(text) / 1e6:.1f} MB)",
     )  # fmt: skip
 
 
