@@ -303,8 +303,8 @@ class Bench:
         lines = [
             "# Performance",
             "",
-            "`make bench` (`python scripts/bench.py`) writes this page; do not edit it by hand. The two values "
-            "of a ratio are measured in one run. Missed targets are marked.",
+            "`make bench` (`python scripts/bench.py`) writes this page; do not edit it by hand. The two "
+            "values of a ratio are measured in one run. Missed targets are marked.",
         ]
         for machine in sorted({row["machine"] for row in self.results.values()}):
             lines += ["", f"## {machine}", "", "| figure | value | target | detail |", "|---|---|---|---|"]
