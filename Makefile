@@ -11,11 +11,11 @@ help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'
 	@echo 'make demo    collect, train, fly and report; the result is demo/report.html'
 	@echo 'make test    lint and all tests'
-	@echo 'make test-fast  lint and the quick ones of the tests that need neither ROS, Gazebo nor HTCondor'
+	@echo 'make test-fast  lint and the quick tests that need neither ROS, Gazebo nor HTCondor'
 	@echo 'make lint    style, Python 3.8, import order of the layers, catkin_lint'
 	@echo 'make bench   measure; the result is bench/results.json and docs/performance.md'
-	@echo 'make docs    after a change of settings: write the tables in docs/ and graph.launch anew'
-	@echo 'make pins    after a change of setup/requirements*.txt: write the sums of all files anew'
+	@echo 'make docs    after a change of settings: write the tables in docs/ and graph.launch again'
+	@echo 'make pins    after a change of setup/requirements*.txt: write the checksums of all files again'
 	@echo 'make clean   remove the build of this checkout (not the environment, not Gazebo)'
 
 setup:

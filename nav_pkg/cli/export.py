@@ -68,8 +68,7 @@ def _camera(args: argparse.Namespace, trained_on: Optional[Sequence[int]]) -> Tu
         return args.height, args.width
     if not trained_on:
         raise UsageError(
-            f"export.py: {args.checkpoint_path} does not say which camera it was trained with: "
-            "give --width and --height"
+            f"export.py: {args.checkpoint_path} does not state its training camera: give --width and --height"
         )
     return int(trained_on[1]), int(trained_on[0])
 
@@ -94,8 +93,8 @@ def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndar
     name = args.dataset or trained_on
     if not name:
         raise UsageError(
-            f"export.py: {args.checkpoint_path} names no dataset: give --dataset or --images, real images "
-            "to compare answers on"
+            f"export.py: {args.checkpoint_path} names no dataset: give --dataset or --images with real "
+            "images for the check"
         )
     try:
         run = max(load_dataset(name, args.data_root).require_runs(), key=len)
@@ -103,7 +102,7 @@ def _images(args: argparse.Namespace, trained_on: Optional[str]) -> List[np.ndar
         if args.dataset:
             raise
         raise DataError(
-            f"{error} (the dataset of the training; --dataset or --images give other images to compare on)"
+            f"{error} (the dataset of the training; --dataset or --images give other images for the check)"
         ) from error
     # the middle of the longest run: at its start the robot is just beginning to move
     first = max(0, (len(run) - args.frames) // 2)

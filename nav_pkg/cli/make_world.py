@@ -46,7 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     output = args.output or _where_sessions_look(plan)
     if args.check:
         count = making.compare(plan, output)
-        print(f"{plan.name}: {count} files below {output} are what the plan gives")
+        print(f"{plan.name}: {count} files below {output} match the plan")
         return 0
     there = making.up_to_date(plan, output)
     if not there:

@@ -47,7 +47,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         try:
             found.append(pool.submit(_measure, nets.canonical(name), args).result())
         except BrokenProcessPool as error:
-            raise DataError(f"{name}: its process was killed, of memory perhaps: see dmesg") from error
+            raise DataError(
+                f"{name}: its process was killed, perhaps for lack of memory: see dmesg"
+            ) from error
         finally:
             pool.shutdown(kill_workers=True)
     folder = args.summary_dir.expanduser().resolve() / args.log_tag

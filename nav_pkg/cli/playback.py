@@ -76,7 +76,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     pilots = [Pilot.load(path, args.summary_dir) for path in args.checkpoint_path]
     for path, pilot in zip(args.checkpoint_path, pilots):
         if not pilot.action_space.discrete:
-            raise UsageError(f"--checkpoint_path {path}: regresses the yaw rate; give one of classes")
+            raise UsageError(
+                f"--checkpoint_path {path}: regresses the yaw rate; give a checkpoint with classes"
+            )
     rows: List[Dict[str, Any]] = []
     with Bar(len(pilots) * sum(map(len, runs)), "frames") as bar:
         for path, pilot in zip(args.checkpoint_path, pilots):

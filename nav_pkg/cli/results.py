@@ -71,7 +71,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             table = trainings.compare_trainings(first, second, args.metrics)
     else:
         if args.flights:
-            raise UsageError("results.py: --flights has an effect on compare alone")
+            raise UsageError("results.py: --flights has an effect only with compare")
         groups: Dict[str, List[trainings.Training]] = {}
         for word in args.log_folders or ["."]:
             found = trainings.find(root / word)

@@ -74,7 +74,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     # roslaunch appends __name:=... and __log:=... to the arguments of every node.
     args = parser().parse_args([argument for argument in given if ":=" not in argument])
     if args.real_time and not args.free_running:
-        raise UsageError("--real_time goes with --free_running; in lock-step time waits for /gazebo/step")
+        raise UsageError("--real_time needs --free_running; in lock-step, time waits for /gazebo/step")
     options = Options(
         world=args.world,
         robot=args.robot,

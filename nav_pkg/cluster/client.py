@@ -87,7 +87,7 @@ class Machines:
             most = [max((size[i] for size in self.sizes), default=0) for i in range(4)]
             found.setdefault(
                 job.kind,
-                f"{job.kind} jobs ask for {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of "
+                f"{job.kind} jobs request {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of "
                 f"disk and {wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, "
                 f"{most[1]}, {most[2]}, {most[3]}): they wait for one; see --cpus, --rammem, --diskmem, "
                 "--gpunum",

@@ -145,7 +145,7 @@ def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenie
     if retired and not (lenient and not_needed):
         raise UsageError(f"{command}: {flag} {retired}")
     if retired:
-        print(f"warning: {command}: {flag} {retired}; passed over", file=sys.stderr)
+        print(f"warning: {command}: {flag} {retired}; ignored", file=sys.stderr)
         return argparse.Action([flag], "", nargs=None)
     action, text = None, ""
     for other in SETTINGS.values():
@@ -167,8 +167,8 @@ def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenie
         hint = hint if "did you mean" in hint else f"; see {command} --help"
         raise UsageError(f"{command}: unknown flag {flag!r}{hint}")
     if not lenient:
-        raise UsageError(f"{command}: {text} (--allow_unused_flags passes it over)")
-    print(f"warning: {command}: {text}; passed over", file=sys.stderr)
+        raise UsageError(f"{command}: {text} (--allow_unused_flags ignores it)")
+    print(f"warning: {command}: {text}; ignored", file=sys.stderr)
     return action
 
 

@@ -85,7 +85,7 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
     return [
         *lines,
         *summary(plan, works),
-        "by the rates of docs/performance.md, which are of two cores without a GPU",
+        "estimated with the rates of docs/performance.md, measured on two cores without a GPU",
     ]
 
 
@@ -94,7 +94,7 @@ def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
     total, chain = totals(plan.jobs, works), longest(plan.jobs, works)
     return [
         f"core-hours: {total['core_hours']:.1f} expected, "
-        f"at most {total['most_core_hours']:.1f} a try by wall time",
+        f"at most {total['most_core_hours']:.1f} per try by wall time",
         f"the longest chain of jobs: {duration(chain)}; "
         f"with 2 cores in all: {duration(max(chain, total['core_hours'] * 1800))}",
         f"all at once: memory {total['memory'] / 1000:.1f} GB, disk {total['disk'] / 1000:.1f} GB; "

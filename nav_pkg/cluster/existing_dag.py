@@ -145,7 +145,7 @@ def start_over(plan: Plan) -> None:
             )
     for path in paths:
         if path.is_symlink() or not path.is_dir() or not _ours(path):
-            raise UsageError(f"--owr: {path} holds something else than what a job writes; remove it yourself")
+            raise UsageError(f"--owr: {path} holds files that no job writes; remove it yourself")
         for inner in _within(plan, path):
             if not any(other in (inner, *inner.parents) for other in paths if path in other.parents):
                 raise UsageError(f"--owr: {inner} lies in {path}, which would go: move or remove it")

@@ -408,7 +408,7 @@ class Wrapper:
             if 0 < save_every < now - begin and (kind == "train" or count > at_begin):
                 self.ask(f"{SENDING} what there is (every {save_every:g} s)", GRACE)
             if now > self._killing:
-                line = f"error: the command does not leave ({self.asked}): killed"
+                line = f"error: the command did not exit ({self.asked}): killed"
                 self.state.values["error_line"] = line
                 print(line, file=sys.stderr, flush=True)
                 self._hung = not self.asked.startswith("signal ")  # a signal may be an eviction during a save

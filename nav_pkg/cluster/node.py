@@ -33,7 +33,7 @@ def check_datasets(names: Sequence[str], root: Path) -> None:
             reason = str(error).rpartition(": ")[2]
             raise DataError(
                 f"dataset {name} cannot be read on {host}: {file.parent}: {reason}; mount it there, leave "
-                "that host out (--blacklist), or bring the files along (--file_transfer)"
+                "that host out (--blacklist), or transfer the files (--file_transfer)"
             ) from None
 
 

@@ -304,7 +304,7 @@ class Pool:
                 said = (self.folder / "log" / "start").read_text(errors="replace").strip().splitlines()
                 raise PoolError(
                     f"condor_master ended with exit code {process.returncode} "
-                    f"({said[-1] if said else 'it said nothing'}); see {self.folder}/log/MasterLog"
+                    f"({said[-1] if said else 'no output'}); see {self.folder}/log/MasterLog"
                 )
             if time.monotonic() > deadline:
                 raise PoolError(

@@ -53,11 +53,12 @@ def wait_for_removed(folder: Path) -> None:
         if time.monotonic() > deadline:
             raise SimulatorError(
                 f"{folder}: jobs that were removed are still in the queue after {REMOVED_LIMIT:g} s: see "
-                "condor_q; condor_rm -forcex lets them go, without what they have"
+                "condor_q; condor_rm -forcex removes them without their results"
             )
         if not told:
             print(
-                f"waiting for jobs that were removed and still save (at most {REMOVED_LIMIT:g} s)", flush=True
+                f"waiting for removed jobs that still save their state (at most {REMOVED_LIMIT:g} s)",
+                flush=True,
             )
         told = True
         time.sleep(0.5)
@@ -98,7 +99,7 @@ def submit(plan: Plan) -> int:
         sub = htcondor2.Submit.from_dag(plan.file.name, options)
         cluster = htcondor2.Schedd().submit(sub).cluster()
     except htcondor2.HTCondorException as error:
-        raise SimulatorError(f"HTCondor does not take the DAG {plan.file}: {error}") from error
+        raise SimulatorError(f"HTCondor rejects the DAG {plan.file}: {error}") from error
     finally:
         os.chdir(before)
     record = {"cluster": cluster, "time": time.time(), "rescue": len(existing_dag.rescues(plan))}

@@ -42,7 +42,7 @@ def pack(plan: Plan) -> None:
         return
     if not plan.hosts.image and not (plan.root / "nav_pkg").is_dir():
         raise UsageError(
-            f"--file_transfer brings along a checkout's code, and {plan.root} is an install space: "
+            f"--file_transfer transfers a checkout's code, and {plan.root} is an install space: "
             "submit from the checkout, or run jobs in an image (-pe, --image)"
         )
     folder = plan.folder / "transfer"

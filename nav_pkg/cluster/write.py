@@ -186,7 +186,7 @@ def validate(plan: Plan) -> None:
                 if key in made:
                     classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
         except Exception as error:  # htcondor2 raises several types of its own
-            raise DataError(f"{file}: HTCondor does not take it: {error}") from error
+            raise DataError(f"{file}: HTCondor rejects it: {error}") from error
     for job in plan.jobs:
         file = plan.folder / "jobs" / f"{job.name}.json"
         if files.read_json(file, schemas.SPEC)["command"] != list(job.command):

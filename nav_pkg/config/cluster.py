@@ -313,8 +313,8 @@ RETIRED: Dict[str, str] = {
     "--python_script": "is not needed: dag_train.py runs main.py",
     "-ps": "is not needed: dag_train.py runs main.py",
     "--code_root": "is not needed: jobs run this checkout",
-    "--evaluate_after": "is dag_train_and_evaluate.py here",
-    "--remove_after": "is not there: remove what you do not need yourself",
+    "--evaluate_after": "is called dag_train_and_evaluate.py here",
+    "--remove_after": "does not exist: remove what you do not need yourself",
 }
 """Flags of earlier clusters' commands, and what to do instead."""
 

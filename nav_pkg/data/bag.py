@@ -251,7 +251,7 @@ def bag_to_dataset(
     expected = {kinds[topic] for topic in found if topic in kinds}
     where = ", ".join(str(bag.path) for bag in files)
     if not found:
-        raise DataError(f"{where}: no messages; the bag is empty or breaks off before the first one")
+        raise DataError(f"{where}: no messages; the bag is empty or is cut before the first one")
     needed = [names[kind] for kind in ("episode", "expert", "odometry") if kind not in expected]
     if needed:
         raise DataError(
@@ -268,7 +268,7 @@ def bag_to_dataset(
                 if kind is not None:
                     join.add(kind, connection, data)
             if bag.cut is not None:
-                notes.append(f"{bag.path}: breaks off at byte {bag.cut}; read as far as it goes")
+                notes.append(f"{bag.path}: is cut at byte {bag.cut}; the messages before were read")
             elif not bag.closed:
                 notes.append(f"{bag.path}: was never closed; its last seconds may be missing")
         join.emit(everything=True)

@@ -150,7 +150,7 @@ def apply_limits(
     except DataError as error:
         return None, f"damaged: {error}"
     if run.facts.get("missing") and not limits.allow_gaps:
-        return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps takes it)"
+        return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps keeps it)"
     world = run.world.partition("+")[0]  # without the suffix of its textures
     table = FRAME_LIMITS.get(world, FRAME_LIMITS[""])
     fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
@@ -206,8 +206,8 @@ def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[
         test_len = min(test_len, 1 if len(order) >= 3 else 0)
         if (val_len, test_len) != asked:
             note = (
-                f"{len(order)} runs are too few for {asked[0]} val and {asked[1]} test runs with as many "
-                f"left to train on: {val_len} val, {test_len} test, {len(order) - val_len - test_len} train"
+                f"{len(order)} runs are too few for {asked[0]} val and {asked[1]} test runs and as many "
+                f"training runs: {val_len} val, {test_len} test, {len(order) - val_len - test_len} train"
             )
     parts = ["val"] * val_len + ["test"] * test_len
     parts += ["train"] * (len(order) - len(parts))

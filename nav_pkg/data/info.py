@@ -179,7 +179,7 @@ def as_text(info: dict) -> str:
     if fmt.SUBSET_OF in info["description"]:
         origin = info["description"][fmt.SUBSET_OF]
         lines.append(
-            f"subset of {origin['dataset']} ({origin['frames']} frames to train on asked for, "
+            f"subset of {origin['dataset']} ({origin['frames']} training frames requested, "
             f"seed {origin['random_seed']})"
         )
     lines.append(f"size      {info['bytes'] / 1e6:,.1f} MB")

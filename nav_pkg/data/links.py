@@ -232,7 +232,7 @@ def make_datasets(
     places = [one.destination for one in datasets]
     for place in places:
         if places.count(place) > 1:
-            raise UsageError(f"{place}: is asked for twice; name each number of --frames once")
+            raise UsageError(f"{place}: is requested twice; give each number of --frames once")
     try:
         for one in datasets:
             one.prepare(overwrite, progress)

@@ -53,7 +53,7 @@ class Merge(LinkedDataset):
 def _counted(dataset: Dataset) -> list[Run]:
     runs = [run for run in dataset.require_runs() if Outcome(run.facts["outcome"]).counts]
     if not runs:
-        raise DataError(f"{dataset.path}: no run that says something about a pilot; record some first")
+        raise DataError(f"{dataset.path}: no run that is neither aborted nor sim_failure; record some first")
     return runs
 
 

@@ -268,7 +268,7 @@ class Dataset:
             if made.get(part) and not parts[part]:
                 raise DataError(
                     f"{path}: is empty, but the dataset was made with {made[part]} runs in it; name them "
-                    "again or make the dataset anew (clean_dataset.py --owr)"
+                    "again or make the dataset again (clean_dataset.py --owr)"
                 )
         return parts
 

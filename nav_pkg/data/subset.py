@@ -78,11 +78,11 @@ class Subset(LinkedDataset):
         runs = sorted(parts["train"], key=lambda run: (order_key(seed, run.name), run.name))
         lengths = [len(run) for run in runs]
         if frames < 1:
-            raise UsageError(f"--frames {frames}: a subset has at least 1 frame to train on")
+            raise UsageError(f"--frames {frames}: a subset needs at least 1 training frame")
         if frames > sum(lengths):
             raise UsageError(
                 f"--frames {frames}: the training set of {dataset.path} has only {sum(lengths)} frames; "
-                "ask for fewer"
+                "give fewer"
             )
         taken = [RunSelection("train", run, n) for run, n in zip(runs, choose(lengths, frames))]
         for part in ("val", "test"):

@@ -225,7 +225,7 @@ def restoring(what: str) -> Iterator[None]:
             raise
         raise DataError(
             f"{what}: damaged checkpoint: its state does not fit ({first_line(error)}): give --owr to start "
-            "anew"
+            "over"
         ) from error
 
 

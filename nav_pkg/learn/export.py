@@ -209,7 +209,7 @@ def export(
             parity = compare(own, pilot, images, tolerance)
             if not parity.holds(tolerance):
                 raise DataError(
-                    f"{output}: not kept: it does not answer as the checkpoint does ({parity}; allowed: "
+                    f"{output}: not kept: its outputs differ from the checkpoint's ({parity}; allowed: "
                     f"{tolerance:g} of the largest output, all commands equal): give another --output "
                     "format, or a --tolerance that you can justify"
                 )

@@ -162,11 +162,11 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
     if not os.path.lexists(folder / CONFIG_FILE):
         raise UsageError(
             f"{folder}: holds {MODEL_FILE} but no {CONFIG_FILE}, so it is no training run to resume: "
-            "give --owr to start anew, or another --log_tag"
+            "give --owr to start over, or another --log_tag"
         )
     before = read_json(folder / CONFIG_FILE, schemas.CONFIG)
     now = json.loads(to_json(config))
-    remedy = "give the same, --owr to start anew, or another --log_tag"
+    remedy = "give the same, --owr to start over, or another --log_tag"
     for flag, value in now["flags"].items():
         # a run of an earlier version lacks settings added since; it ran with their defaults
         was = before["flags"].get(flag, SETTINGS[flag].default if flag in SETTINGS else value)
@@ -177,7 +177,7 @@ def check_config(folder: Path, config: dict[str, Any], free: Iterable[str]) -> d
     if (before.get("dataset") or {}).get("hash") != now["dataset"]["hash"]:
         raise UsageError(
             f"{folder}: the content of --dataset {now['flags']['dataset']} has changed since it was started: "
-            "give --owr to start anew, or another --log_tag"
+            "give --owr to start over, or another --log_tag"
         )
     return before
 

@@ -101,7 +101,7 @@ def _check_recurrent(network: str, args: Any) -> None:
         if getattr(args, flag) != 1:
             raise UsageError(
                 f"--{flag} {getattr(args, flag)}: {network} flies every frame and has to {verb} every frame: "
-                "leave it out (long runs fit in memory all the same)"
+                "leave it out (long runs fit into memory anyway)"
             )
     if not args.sliding_tbptt:
         for flag in ("sliding_step_size", "accum_grads"):
@@ -110,7 +110,11 @@ def _check_recurrent(network: str, args: Any) -> None:
     if args.sliding_tbptt and args.time_length == -1 and args.sliding_step_size:
         raise UsageError("--sliding_step_size: a window of a whole run does not slide: leave it out")
     if args.init_state and (args.sliding_tbptt or args.time_length == -1):
-        what = "--sliding_tbptt carries states on" if args.sliding_tbptt else "whole runs begin with zero"
+        what = (
+            "--sliding_tbptt keeps the state between windows"
+            if args.sliding_tbptt
+            else "whole runs begin with zero"
+        )
         raise UsageError(f"--init_state {' '.join(args.init_state)}: {what}: leave it out")
 
 

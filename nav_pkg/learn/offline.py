@@ -282,7 +282,7 @@ class OfflineTraining:
     def test(self, trainer: Trainer, splits: loading.Splits) -> Optional[dict[str, Any]]:
         """The scores over the test set; None without a test set."""
         if not splits.runs["test"]:
-            say("no test set: results.json goes without")
+            say("no test set: results.json has no test scores")
             return None
         test = self.read("test", splits, self.config.validation_subsample)
         return trainer.evaluate(test, self.stop.check)

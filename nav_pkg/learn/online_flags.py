@@ -210,7 +210,7 @@ def capacity(parts: TrainingParts, sides: Sequence[str] = (), resumed: Optional[
     least = max(args.batch_size, args.min_buffer_size) + past * (1 + len(sides))
     if count < least:
         raise UsageError(
-            f"--buffer_size {count}: holds fewer frames than the {least} that --batch_size, "
-            "--min_buffer_size and the frames that the net sees at once ask for: give more"
+            f"--buffer_size {count}: must be at least {least} (from --batch_size, --min_buffer_size and the "
+            "frames that the network needs at once): give more"
         )
     return count

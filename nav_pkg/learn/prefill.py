@@ -61,7 +61,7 @@ class Prefill:
         for run in self._runs:
             if sides and sorted(run.side_cameras) != sorted(sides):
                 raise DataError(
-                    f"{run.path}: has not the recovery cameras of this flight ({', '.join(sides)}): leave "
+                    f"{run.path}: lacks the recovery cameras of this flight ({', '.join(sides)}): leave "
                     "--recovery_compensation out, or give another --prefill_dataset"
                 )
 

@@ -25,7 +25,7 @@ FOLDER = "replay"
 _SUFFIX = ".u8"
 _SEGMENT = 64 << 20
 """Largest size of a segment, bytes (the size of one image, if that is larger)."""
-_REMEDY = "start anew with --owr, or copy the log folder again"
+_REMEDY = "start over with --owr, or copy the log folder again"
 
 
 class Segments:

@@ -57,7 +57,7 @@ def read_results(log_folder: PathLike) -> Dict[str, Any]:
         return parse_object(data, path, schemas.RESULTS)
     except DataError as error:
         raise DataError(
-            f"{error}; remove it and run the training's command again, which writes it anew, or leave it out"
+            f"{error}; remove it and run the training's command again, which writes it again, or leave it out"
         ) from None
 
 

@@ -229,11 +229,11 @@ def _number(value: Optional[float], digits: int) -> str:
 def _flights(page: Page, story: Story, plan: Any) -> None:
     page.head("The network flies")
     page.text(
-        "Each flight starts at another place along the route, drawn from the seed. The network alone "
-        "steers; height is kept for it. The expert is asked at every frame too, so that the two can be "
-        "compared, but has no say. Imitation loss is the mean squared difference of their turns, (rad/s)²."
+        "Each flight starts at another place along the route, drawn from the seed. Only the network steers; "
+        "its height is kept automatically. The expert also computes a command for every frame, which is not "
+        "executed. Imitation loss is the mean squared difference of their turns, (rad/s)²."
     )
-    page.table(story.flights_table(), "flights", "The flights; the last row is what they say together.")
+    page.table(story.flights_table(), "flights", "The flights; the last row summarises them.")
     paths = [floorplan.Flown.of_run(run) for run in story.flown]
     page.figure(
         floorplan.flights_figure(plan, paths),
@@ -304,14 +304,14 @@ def _training(page: Page, story: Story) -> None:
 
 
 def _collection(page: Page, story: Story, plan: Any) -> None:
-    page.head("What it learned from")
+    page.head("Training data")
     kinds = "; ".join(
         f"`{name}`: {what} ({len(story.collected[name])} runs)"
         for name, what in story.demo.collections.items()
     )
     page.text(
         f"The expert flew {sum(map(len, story.collected.values()))} runs: {kinds}. Noise moves the robot, "
-        "never the label, which is always what the expert would do in that frame: so the recordings hold "
+        "never the label, which is always the expert's command in that frame. So the recordings contain "
         "recoveries that an undisturbed expert never shows."
     )
     page.table(story.collection_table(), "collection", "The expert's runs.")
@@ -354,11 +354,11 @@ def _collection(page: Page, story: Story, plan: Any) -> None:
 
 
 def _method(page: Page, story: Story) -> None:
-    page.head("How it was done")
+    page.head("Commands")
     page.text(
-        "These commands, in this order, from the folder of the package in a shell with `source env.sh`. The "
-        "simulation is in lock-step: simulated time waits for every answer, so that a flight does not depend "
-        "on how fast the machine is; a slow one only takes longer."
+        "The demo ran these commands in this order, in the package's folder in a shell with "
+        "`source env.sh`. The simulation is in lock-step: simulated time waits for every answer, so that a "
+        "flight does not depend on how fast the machine is; a slow one only takes longer."
     )
     page.commands([step.command for step in story.demo.steps])
     page.table(

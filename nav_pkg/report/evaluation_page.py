@@ -146,11 +146,11 @@ def _table(page: Page, made: Mapping[str, Any]) -> None:
     page.table(
         result.table(made),
         "conditions",
-        "One row a condition. Whole laps with Wilson's 95 % interval; progress, laps, way free of collision "
-        "and speed are means over runs. Off route: distance to the route, over all frames. Steering: mean "
-        "absolute change of the commanded turn per second; 0 is perfectly smooth. Imitation loss: mean "
-        "squared difference between the network's and the expert's turn along the network's own path, "
-        "(rad/s)². An answer is late after 50 ms; in lock-step simulated time waits for it.",
+        "One row per condition. Whole laps with Wilson's 95 % interval; progress, laps, distance free of "
+        "collision and speed are means over runs. Off route: distance to the route, over all frames. "
+        "Steering: mean absolute change of the commanded turn per second; 0 is perfectly smooth. "
+        "Imitation loss: mean squared difference between the network's and the expert's turn along the "
+        "network's own path, (rad/s)². An answer is late after 50 ms; in lock-step simulated time waits for it.",
     )
 
 
@@ -234,9 +234,7 @@ def _words(condition: Condition) -> str:
 
 def _relation(page: Page, made: Mapping[str, Any]) -> None:
     page.head("Offline scores and flights")
-    page.table(
-        result.checkpoints_table(made), "checkpoints", "One row a checkpoint, all its flights together."
-    )
+    page.table(result.checkpoints_table(made), "checkpoints", "One row per checkpoint, over all its flights.")
     known = {label: entry for label, entry in made["checkpoints"].items() if entry.get("offline")}
     if not known:
         page.text("No checkpoint has a results.json beside it, so there is nothing to compare flights with.")
@@ -393,8 +391,8 @@ def _saliency(page: Page, story: _Story, checkpoints: Mapping[str, Path]) -> Non
         return
     page.head("Where the networks look")
     page.text(
-        "Grad-CAM: which parts of an image speak for the network's answer, by its last convolution. Bright "
-        "is much, dark little. It shows where, not why; a network without a state is asked for each "
+        "Grad-CAM of the last convolution: bright parts of an image contribute much to the network's answer, "
+        "dark parts little. It shows where the network looks, not why. A network without a state gets each "
         "image alone."
     )
     for label, saliency, picked in shown:
@@ -444,7 +442,7 @@ def _runs(page: Page, story: _Story) -> None:
         for condition, flights in story.flights.items()
         for flown in flights
     ]
-    page.table(runs_table(facts), "runs", "Every run that was flown; the last row is what they say together.")
+    page.table(runs_table(facts), "runs", "All flights; the last row summarises them.")
 
 
 def _method(page: Page, story: _Story) -> None:

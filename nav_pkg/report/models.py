@@ -195,7 +195,7 @@ def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
     """
     rows = [one for name, path in models.items() for one in rows_of(name, path)]
     if all(len(one) == 2 and "problem" in one for one in rows):
-        raise DataError(f"{rows[0]['problem']}, and of no other model is anything known; train first")
+        raise DataError(f"{rows[0]['problem']}, and no other model has results; train first")
     made = table(rows)
     page = Page(f"Models of {tag}", f"{len(rows)} models")
     over = ", mean and deviation over the models" if len(rows) > 1 else ""

@@ -36,10 +36,10 @@ SAID = {
     Reason.NO_JOYSTICK: "no message from the joystick: zero command",
     Reason.DEADMAN: "deadman button not pressed: zero command",
     Reason.NO_COMMAND: "the learner has not answered yet: zero command",
-    Reason.STALE_COMMAND: "the learner is silent: zero command",
+    Reason.STALE_COMMAND: "no new command of the learner: zero command",
     Reason.STALE_IMAGE: "the camera's image is too old: zero command",
     Reason.NOT_FINITE: "the learner's command is not finite: zero command",
-    Reason.LIMITED: "the learner's command is over a limit: the limit is flown",
+    Reason.LIMITED: "the learner's command is over a limit: the limit is sent",
 }
 
 

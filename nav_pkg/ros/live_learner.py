@@ -87,7 +87,7 @@ class LiveLearner(LearnerNode):
         if self._learner is None:
             return
         missing = [topic for topic in (topics.EXPERT, topics.EPISODE) if topic not in self._came]
-        note = f"learning refused: nobody publishes {missing[0]}; the net flies on" if missing else ""
+        note = f"no learning: nobody publishes {missing[0]}; the network continues to fly" if missing else ""
         note = note if self._frames > PATIENCE else ""
         if note and note != self._note:
             rospy.logwarn(note)

@@ -176,7 +176,7 @@ class LockstepGazebo(RosSimulator):
         if self._stamp != wanted:
             raise SimulatorError(
                 f"the simulator stands at {self._stamp * 1e-9:.3f} s instead of {wanted * 1e-9:.3f} s; "
-                "does somebody else step it?"
+                "does another node step it?"
             )
         return self._observe(self._stamp)
 

@@ -95,7 +95,7 @@ class Session:
                     f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
                 )
             if extra:
-                print(f"no learner flies along (the expert alone): {' '.join(extra)} has no effect")
+                print(f"there is no learner (the expert flies alone): {' '.join(extra)} has no effect")
             return []
         own = {
             "--summary_dir": self.args.summary_dir,
@@ -149,8 +149,8 @@ class Session:
             file = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
             if file.parent == self.folder.resolve():
                 raise UsageError(
-                    f"--checkpoint_path {self.args.checkpoint_path} lies in the log folder that is begun "
-                    f"anew (-t {self.args.log_tag}): give another -t, or leave --owr out"
+                    f"--checkpoint_path {self.args.checkpoint_path} is in the log folder that is "
+                    f"deleted (-t {self.args.log_tag}): give another -t, or leave --owr out"
                 )
 
     def _learned(self) -> Dict[int, Dict[str, Any]]:
@@ -205,7 +205,7 @@ class Session:
                 continue
             failures = 1 if flown else failures + 1
             attempt = len([r for r in self.log.runs() if r["outcome"] == str(Outcome.SIM_FAILURE)])
-            self._print(f"simulator failure {attempt}: {reason}; flying that run again")
+            self._print(f"simulator failure {attempt}: {reason}; this run is repeated")
             # The same error three times in a row, each without a frame: the machine is at fault.
             starts = [] if self.log.state() else [*starts, reason]
             same = starts[-FAILURES_AT_START:] == [reason] * FAILURES_AT_START

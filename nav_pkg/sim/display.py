@@ -131,7 +131,7 @@ class Display:
                 if not part:
                     break
         self._server.drain(0.5)
-        last = self._server.lines[-1] if self._server.lines else "it said nothing"
+        last = self._server.lines[-1] if self._server.lines else "no output"
         raise SimulatorError(f"the X server Xvfb did not start within {limit:g} s: {last}")
 
     @property

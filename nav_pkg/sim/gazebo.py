@@ -205,9 +205,7 @@ class Gazebo:
                 raise _PortTaken(cause)
             if cause.startswith("setup:"):
                 raise SimulatorError(cause[len("setup:") :].strip())
-            raise SimulatorError(
-                f"gzserver ended ({self._server.how_it_ended()}): {cause or 'it said nothing'}"
-            )
+            raise SimulatorError(f"gzserver ended ({self._server.how_it_ended()}): {cause or 'no output'}")
         if self._fatal:
             raise SimulatorError(self._fatal)
         if self._display is not None and not self._display.running:

@@ -202,4 +202,4 @@ class Failure:
             how = f"signal {-self.code}" if (self.code or 0) < 0 else f"exit code {self.code}"
             self.line = f"the node {self.node} died ({how})"
         else:
-            self.line = "roslaunch ended without saying why"
+            self.line = "roslaunch ended without a message"

@@ -62,7 +62,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
             continue
         flag = action.option_strings[-1]
         if action.dest in OURS:
-            raise UsageError(f"dagger.py: {flag} is what the rounds decide: leave it out")
+            raise UsageError(f"dagger.py: {flag} is set by the rounds: leave it out")
         words += [flag] if action.nargs == 0 else [flag, str(value)]
     known = (
         own.flags()
@@ -226,7 +226,8 @@ class Rounds:
             self._save(rows)
         print("\n" + _table(rows))
         print(
-            f"\n{self.folder / STATE}; the last net: --checkpoint_path {self._tag(self.args.rounds, 'train')}"
+            f"\n{self.folder / STATE}; the last network: "
+            f"--checkpoint_path {self._tag(self.args.rounds, 'train')}"
         )
 
     def open(self) -> None:
@@ -242,7 +243,7 @@ class Rounds:
             for flag, place in (("checkpoint_path", begin), ("dataset", dataset)):
                 if self.folder.resolve() in place.parents or self.data.resolve() in place.parents:
                     raise UsageError(
-                        f"--{flag} {place} lies in the rounds that --owr deletes: choose another -t"
+                        f"--{flag} {place} is in the rounds that --owr deletes: choose another -t"
                     )
             for folder in (self.folder, self.data):
                 if folder.exists():
@@ -265,13 +266,13 @@ class Rounds:
                     same = by_flag(map(str, was)) == by_flag(value)  # ignore the order of flags
                 if not same:
                     raise UsageError(
-                        f"{self.folder}: was begun with --{key} {before.get(key)!r}, not {value!r}: give "
+                        f"{self.folder}: was started with --{key} {before.get(key)!r}, not {value!r}: give "
                         "the same flags to resume, --owr to start over, or another -t"
                     )
             return
         for folder in (self.folder, self.data):
             if folder.exists() and any(folder.iterdir()):
-                raise UsageError(f"{folder}: holds something else than rounds of DAgger; choose another -t")
+                raise UsageError(f"{folder}: holds other files than rounds of DAgger; choose another -t")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._save([])
 

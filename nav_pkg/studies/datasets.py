@@ -109,7 +109,7 @@ def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
                     preexec_fn=dying_with_parent(signal.SIGTERM),
                 ).returncode
                 if code:
-                    raise DataError(f"dataset {name}: {script} ended with {code}: see what it said above")
+                    raise DataError(f"dataset {name}: {script} ended with {code}: see its output above")
     finally:
         os.close(lock)
 

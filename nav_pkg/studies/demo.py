@@ -91,9 +91,7 @@ class Demo:
         default = parser().parse_args([])
         for flag in ("runs", "flights"):
             if args.quick and getattr(args, flag) != getattr(default, flag):
-                raise UsageError(
-                    f"demo.py: --{flag} has no effect with --quick, which says how many: leave it out"
-                )
+                raise UsageError(f"demo.py: --{flag} has no effect with --quick, which sets it: leave it out")
         if args.quick:
             args.runs, args.flights, args.episodes = LEAST_RUNS, 1, min(args.episodes, 5)
         for flag, least in (("runs", LEAST_RUNS), ("flights", 1), ("episodes", 1)):
@@ -251,7 +249,7 @@ class Demo:
         if failed:
             self._note(
                 f"{len(failed)} of the expert's {runs} runs ended early ({', '.join(sorted(set(failed)))}); "
-                "only whole laps are learned from."
+                "only whole laps are used for training."
             )
 
     def _note(self, text: str) -> None:

@@ -373,7 +373,7 @@ class EvaluationRunner:
         print(table.text())
         failures = sum(times["simulator_failures"] for times in made["timing"].values())
         if failures:
-            print(f"{failures} simulator failures; those runs were flown again")
+            print(f"{failures} simulator failures; those runs were repeated")
         print(f"result {self.folder / report.RESULT}; page {page}")
 
 

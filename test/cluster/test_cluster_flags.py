@@ -267,7 +267,7 @@ def test_flags_of_before_that_do_nothing_are_passed_over_when_asked(capsys, monk
     with pytest.raises(UsageError, match="-pp is not needed"):
         planned(line)
     assert "--max_episodes 3" in words(planned(f"{line} --allow_unused_flags"), "m_0_train")
-    assert "-ps is not needed: dag_train.py runs main.py; passed over" in capsys.readouterr().err
+    assert "-ps is not needed: dag_train.py runs main.py; ignored" in capsys.readouterr().err
     monkeypatch.setenv(cluster.LENIENT, "1")
     assert "--max_episodes 3" in words(planned(f"{line} --number_of_recorders 2"), "m_0_train")
     assert "--number_of_recorders belongs to dag_create_data.py" in capsys.readouterr().err
@@ -410,11 +410,11 @@ REFUSED = [
     ("dag_train.py -t t --alpha 1", "--alpha has no effect when training offline"),
     ("dag_train.py -t t --batch_size 0", "0 is not at least 1"),
     ("dag_train.py -t t --network nonet", "no such network"),
-    ("dag_train.py -t t --control_file x", "is --labels here"),
+    ("dag_train.py -t t --control_file x", "is called --labels here"),
     ("dag_train.py -t t --python_project x", "is not needed"),
     ("dag_train.py -t t --number_of_models 4", "give as many --seeds"),
     ("dag_train.py -t t --seeds 1 1", "--seeds 1 is given twice"),
-    ("dag_train.py -t t --learning_rates 0.1 0.10", "two models would lie in"),
+    ("dag_train.py -t t --learning_rates 0.1 0.10", "two models would be in"),
     ("dag_train.py -t t --learning_rates 0.1 --learning_rate 0.1", "give one of them"),
     ("dag_train.py -t t --wall_time 50 --wall_time_train 50", "give one of them"),
     ("dag_train.py -t t --wall_time_rec 50 --wall_time 50", "--wall_time and --wall_time_rec are the same"),

@@ -305,7 +305,7 @@ def test_what_stands_where_a_job_would_write(tmp_path):
     assert existing_dag.state_of(plan) == "nothing" and (tmp_path / "log" / "a" / "b" / "kept").exists()
     submitted(plan)
     kept(tmp_path / "data" / "x", "holiday.jpg")
-    with pytest.raises(UsageError, match="holds something else than what a job writes"):
+    with pytest.raises(UsageError, match="holds files that no job writes"):
         existing_dag.start_over(plan)
     assert (tmp_path / "data" / "x" / "holiday.jpg").exists()
     shutil.rmtree(tmp_path / "data" / "x")

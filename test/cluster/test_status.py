@@ -135,7 +135,7 @@ def test_a_dag_that_was_removed(folder, capsys):
     (folder / "nodes.status").write_text(text.replace(failed, failed + removed))
     assert [node.status for node in status.Dag(folder).look()] == ["done", "removed", "waiting"]
     assert dag_status.main(["t", "--summary_dir", str(folder.parents[1])]) == 1
-    assert "removed; the same dag_train.py -t t ... as before continues it" in capsys.readouterr().out
+    assert "removed; the same dag_train.py -t t ... again continues it" in capsys.readouterr().out
 
 
 def test_silence_is_told(folder, capsys):
@@ -207,7 +207,7 @@ def test_the_command(folder, capsys):
     assert dag_status.main(["t", *root]) == 1
     said = capsys.readouterr().out
     assert "dag_train.py -t t: 1 done, 1 failed, 1 futile" in said and "error: out of memory" in said
-    assert "as before continues it" in said and "\033" not in said
+    assert "again continues it" in said and "\033" not in said
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 5, 1), ("report", 5, 0), dag=5)
     assert dag_status.main(["-t", "t", *root]) == 0
     (folder / "submitted.json").unlink()

@@ -124,7 +124,7 @@ def test_a_command_that_does_not_leave_is_killed(job):
     command = job.wait()
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=LIMIT)
-    assert process.returncode == 85 and "does not leave (signal SIGTERM): killed" in errors
+    assert process.returncode == 85 and "did not exit (signal SIGTERM): killed" in errors
     assert not Path("/proc", str(command)).exists()
 
 
@@ -144,7 +144,7 @@ job.Wrapper._watch = watch_when_it_runs"""
     for _ in range(3):
         ready.unlink(missing_ok=True)
         code, _, errors = job.run("deaf", constants=over_when_it_runs)
-        assert "error: the command does not leave (the wall time of 4 s): killed" in errors
+        assert "error: the command did not exit (the wall time of 4 s): killed" in errors
         codes.append(code)
     assert codes == [75, 75, 3]
     assert job.run("exit", 0)[0] == 0 and job.state()["hangs"] == 0

@@ -124,7 +124,7 @@ def test_subset(samples, split):
     assert lines[1].endswith("_esatv3 is cut to its first 3 of 8 frames")
     assert samples.script("dataset", "verify", root / "esat_3").returncode == 0
     info = samples.script("dataset", "info", root / "esat_3").stdout
-    assert "subset of esat (3 frames to train on asked for, seed 123)" in info
+    assert "subset of esat (3 training frames requested, seed 123)" in info
     again = ["dataset", "subset", "esat", "--frames", 3, "--data_root", root]
     wrong(samples.script(*again), 2, "esat_3: exists", "--owr")
     assert samples.script(*again, "--owr").returncode == 0

@@ -52,7 +52,7 @@ def dag(log, ended, **configuration):
 def test_removed_with_a_line(dataset, small, run):
     out = run("remove", "esat", "--yes")
     assert f"removed {dataset}: 3 runs, 24 frames" in out
-    assert f"note: {small} is a subset of esat; it has all its files itself" in out
+    assert f"note: {small} is a subset of esat; it keeps its own files" in out
     assert not dataset.exists() and not list(dataset.parent.glob(".esat*removed*"))
     assert not verify_dataset(Dataset(small)).all_problems
 

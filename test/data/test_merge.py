@@ -65,7 +65,7 @@ def test_bad_input(samples, base, tmp_path):
     samples.edit(one.path / "00000_esatv3", sensors={"rgb": [9, 17]})
     with pytest.raises(DataError, match="has a camera of 17x9"):
         Merge(base, [Dataset(one.path)], tmp_path / "merged")
-    with pytest.raises(DataError, match="no run that says something"):
+    with pytest.raises(DataError, match="no run that is neither aborted nor sim_failure"):
         Merge(base, [flown(samples, tmp_path, "void", ["aborted"])], tmp_path / "merged")
     with pytest.raises(UsageError, match="is the dataset itself"):
         make_datasets([Merge(base, [base], base.path)])

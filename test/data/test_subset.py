@@ -206,7 +206,7 @@ def test_whole_runs_share_their_packs(source, tmp_path):
 def test_too_many_frames_are_refused_with_both_numbers(source):
     with pytest.raises(UsageError, match="--frames 38: the training set of .*esat has only 37 frames"):
         make(source, 38)
-    with pytest.raises(UsageError, match="--frames 0: a subset has at least 1 frame"):
+    with pytest.raises(UsageError, match="--frames 0: a subset needs at least 1 training frame"):
         make(source, 0)
 
 
@@ -231,7 +231,7 @@ def test_a_destination_that_exists_is_refused_or_replaced(source, samples):
     (source.path.parent / "file").mkdir()
     with pytest.raises(UsageError, match="file: exists and is no dataset"):
         make(source, 5, "file", overwrite=True)
-    with pytest.raises(UsageError, match="is asked for twice"):
+    with pytest.raises(UsageError, match="is requested twice"):
         make_datasets([Subset(source, 7, source.path.with_name("a")) for _ in range(2)])
     assert samples.tree(made.path) == before
     make(source, 7, "esat_5", overwrite=True)

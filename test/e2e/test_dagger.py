@@ -71,7 +71,7 @@ def test_rounds(shell, first):
     out = shell.run("dagger.py", *DAGGER, name="again")
     assert out.count(": done ==") == 8 and flown.read_bytes() == begin
     out = shell.run("dagger.py", *DAGGER, "--alpha", 0.3, code=2, name="other")
-    assert "was begun with --alpha 0.5, not 0.3" in out
+    assert "was started with --alpha 0.5, not 0.3" in out
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_rounds(shell, first):
         (("--runs", 0), "--runs 0 must be at least 1", 2),
         (("--alpha", 2), "--alpha 2.0 must be between 0 and 1", 2),
         (("--network", "alex_net"), "alex_net", 3),
-        (("--evaluate_every", 2), "--evaluate_every is what the rounds decide", 2),
+        (("--evaluate_every", 2), "--evaluate_every is set by the rounds", 2),
         (("--learning_rat", 2), "did you mean '--learning_rate'", 2),
         (("--checkpoint_path", "nowhere"), "nowhere", 3),
         (("--dataset", "nowhere"), "nowhere", 3),

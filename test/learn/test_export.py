@@ -163,7 +163,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, suffix):
     loaded.model_state_dict["out.weight"].fill_(3e38)  # what comes out is not finite
     output.parent.mkdir()
     (output.parent / f".{output.name}.4194305.tmp{suffix}").write_text("of a killed export")
-    with pytest.raises(DataError, match="not kept: it does not answer as the checkpoint"):
+    with pytest.raises(DataError, match="not kept: its outputs differ from the checkpoint"):
         export.export(loaded, file, output, CAMERA, pictures(2))
     assert list(output.parent.iterdir()) == []
     output.write_text("an earlier one")
@@ -484,7 +484,7 @@ def test_the_command(tmp_path, data_root, capsys):
     "words, kind, text",
     [
         (["--output", "a.pth"], UsageError, "--output a.pth: must end in .onnx or .pt"),
-        (["--output", "a.pt"], UsageError, "does not say which camera"),
+        (["--output", "a.pt"], UsageError, "does not state its training camera"),
         (["--output", "a.pt", "--width", "64"], UsageError, "both --width and --height"),
         (["--output", "a.pt", "--width", "9", "--height", "9"], UsageError, "9 is not 16 to 8192"),
         (["--output", "a.pt", "--width", "64", "--height", "36"], UsageError, "names no dataset"),

@@ -69,7 +69,7 @@ def test_roslaunch_arguments_are_passed_over():
         ("--continue_training", "needs a --checkpoint_path"),
         ("--time_length 0", "0 is not at least 1"),
         ("--time_length -2", "-2 is not at least 1"),
-        ("--control_file supervised_info.txt", "--control_file is --labels here"),
+        ("--control_file supervised_info.txt", "--control_file is called --labels here"),
         ("--shift_control_indices=1", "--shift_control_indices is not needed"),
         ("--action_dim 1", "--action_dim is 1"),
         ("--lr_decay 0.5", "no effect without --lr_schedule"),

@@ -54,7 +54,11 @@ def flags(network, **given):
         ("tiny_LSTM_net", {"validation_subsample": 2}, "--validation_subsample 2: tiny_LSTM_net flies every"),
         ("tiny_LSTM_net", {"sliding_step_size": 2}, "no effect without --sliding_tbptt"),
         ("tiny_LSTM_net", {"accum_grads": True}, "no effect without --sliding_tbptt"),
-        ("tiny_LSTM_net", {"init_state": ["zero"], "sliding_tbptt": True}, "carries states on: leave"),
+        (
+            "tiny_LSTM_net",
+            {"init_state": ["zero"], "sliding_tbptt": True},
+            "keeps the state between windows: leave",
+        ),
         ("tiny_LSTM_net", {"init_state": ["zero"], "time_length": -1}, "whole runs begin with zero: leave"),
         ("tiny_LSTM_net", {"init_state": ["some"]}, "--init_state some: must be full, zero, carried"),
     ],

@@ -231,7 +231,7 @@ def test_what_was_filled_in_is_resumed_without_the_dataset(tmp_path, data_root):
         ("", {"camera": CAMERA}, "has a camera of 64x36, this flight has one of 160x120: give --width 64"),
         ("", {"dataset": "eesy"}, "did you mean 'easy'"),
         ("--buffer_update_rule empty", {}, "--buffer_update_rule empty drops it"),
-        ("--recovery_compensation 1", {"sides": ("left",)}, "has not the recovery cameras of this flight"),
+        ("--recovery_compensation 1", {"sides": ("left",)}, "lacks the recovery cameras of this flight"),
     ],
 )
 def test_what_can_not_be_filled_in(text, changed, message, tmp_path, data_root):
@@ -418,7 +418,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     "text, network, message",
     [
-        ("--buffer_size 5", "tiny_net", "--buffer_size 5: holds fewer frames than the 8"),
+        ("--buffer_size 5", "tiny_net", "--buffer_size 5: must be at least 8"),
         ("--buffer_size 99000000000", "tiny_net", "--buffer_size 99000000000: takes"),
         ("--buffer_update_rule hard", "tiny_LSTM_net", "--buffer_update_rule hard: leaves gaps"),
         ("--buffer_update_rule hard", "tiny_nfc_net", "--buffer_update_rule hard: leaves gaps"),

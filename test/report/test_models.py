@@ -118,7 +118,7 @@ def test_rows_mean_and_page(tmp_path):
 
 
 def test_nothing_is_known(tmp_path):
-    with pytest.raises(DataError, match="of no other model is anything known"):
+    with pytest.raises(DataError, match="no other model has results"):
         models.write(tmp_path, "t", places(tmp_path, "seed_1", "seed_2"))
 
 

@@ -155,7 +155,7 @@ def test_a_damaged_evaluation_is_one_line(tmp_path):
     [
         (["table", "nowhere"], DataError, "no finished training"),
         (["table", "--metrics", "val_acc"], UsageError, "did you mean 'val_accuracy'"),
-        (["table", "--flights"], UsageError, "--flights has an effect on compare alone"),
+        (["table", "--flights"], UsageError, "--flights has an effect only with compare"),
         (["rank", "b", "--metrics", "test_accuracy"], DataError, "no training has a test_accuracy"),
         (["compare", "a/low"], UsageError, "1 folders given: give two"),
         (["compare", "a", "b"], UsageError, r"a holds 2 trainings \(high, low\): name one"),

@@ -190,7 +190,7 @@ REQUIRED = "=" * 80 + "REQUIRED process [{}] has died!\n"
         ),
         (REQUIRED.format("supervisor-5") + "process has finished cleanly\n", "supervisor", 0, "exit code 0"),
         ("\x1b[31mRLException: cannot locate x\n", "", None, "cannot locate x"),
-        ("", "", None, "without saying why"),
+        ("", "", None, "without a message"),
     ],
 )
 def test_failure(output, node, code, line):

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     print_references(dataset, args, root)
     if not args.yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"{what}; nobody is asked without a terminal: add --yes to remove it")
+            raise UsageError(f"{what}; without a terminal the name cannot be typed: add --yes to remove it")
         print(what)
         answer = input(f"Type {dataset.name} to remove it: ")
         if answer != dataset.name:

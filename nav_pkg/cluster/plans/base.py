@@ -114,14 +114,14 @@ class DagCommand:
                 return str(path.relative_to(self.summary_dir))
             if travels:
                 raise UsageError(
-                    f"{self.name}: {flag} {value}: with --file_transfer a checkpoint has to lie in the "
+                    f"{self.name}: {flag} {value}: with --file_transfer a checkpoint must be in the "
                     f"folder of all logs, {self.summary_dir}: copy it there"
                 )
             return str(path)
         if flag == "--network" and ".py:" in value:
             if travels:
                 raise UsageError(
-                    f"{self.name}: {flag} {value}: with --file_transfer a network goes along with the "
+                    f"{self.name}: {flag} {value}: with --file_transfer a network is sent with the "
                     "code: put "
                     f"the file into {ROOT}/nav_pkg/nets and give the network's name"
                 )
@@ -129,14 +129,14 @@ class DagCommand:
         if flag == "--robot" and value.endswith(".yaml"):
             if travels:
                 raise UsageError(
-                    f"{self.name}: --robot {value}: with --file_transfer a robot goes along with the code: "
+                    f"{self.name}: --robot {value}: with --file_transfer a robot is sent with the code: "
                     f"put the file into {ROOT}/config/robot and give its name"
                 )
             return str(path.resolve())
         if flag in ("-w", "--world", "--worlds") and is_plan_file(value):
             if travels:
                 raise UsageError(
-                    f"{self.name}: {flag} {value}: with --file_transfer a world goes along with the code: "
+                    f"{self.name}: {flag} {value}: with --file_transfer a world is sent with the code: "
                     f"put the file into {PLANS} and give its name"
                 )
             return absolute(value)

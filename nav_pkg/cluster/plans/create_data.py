@@ -72,7 +72,7 @@ class CreateData(DagCommand):
         if 0 < self.flights.max_duration < lap and cleaning.outcomes == ["success"]:
             self.warn(
                 f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
-                "cleaning takes whole laps alone: give --outcomes timeout too"
+                "cleaning keeps only whole laps: give --outcomes timeout too"
             )
         made = Path(self.config.destination)
         for other, what in (

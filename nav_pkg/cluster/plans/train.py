@@ -96,7 +96,7 @@ class Train(DagCommand):
         for folder in folders:
             if folders.count(folder) > 1:
                 raise UsageError(
-                    f"{self.name}: two models would lie in {self.tag}/{folder}: change --learning_rates"
+                    f"{self.name}: two models would be in {self.tag}/{folder}: change --learning_rates"
                 )
         self.source = self.dataset(self.training.dataset)
         self.lengths = split_lengths(self.source)
@@ -119,7 +119,7 @@ class Train(DagCommand):
             flags = " and ".join(f"--{name}" for name in names)
             raise UsageError(f"{self.name}: {flags} are the same here: give one of them")
         if names == ["wall_time_rec"]:  # published command lines contain it
-            self.warn("--wall_time_rec is of recorders, of which there are none: taken as --wall_time_train")
+            self.warn("--wall_time_rec is for recorders, and there are none: used as --wall_time_train")
         return names[0] if names else WALL_FLAGS[0]
 
     def _scratch(self) -> bool:

@@ -44,7 +44,7 @@ class TrainOnline(DagCommand):
         line, learned = arguments.split(self._session(*self.models[0]))
         Session(line, learned, check_only=True)
         if not line.learns:
-            raise UsageError(f"{self.name}: the flags say that nothing is learned: leave --no_training out")
+            raise UsageError(f"{self.name}: nothing would be learned: leave --no_training out")
         self.flights = arguments.schedule(line)
         self.create_dataset = line.create_dataset
         given = learner.given(learned)
