@@ -148,9 +148,9 @@ def _table(page: Page, made: Mapping[str, Any]) -> None:
         "conditions",
         "One row per condition. Whole laps with Wilson's 95 % interval; progress, laps, distance free of "
         "collision and speed are means over runs. Off route: distance to the route, over all frames. "
-        "Steering: mean absolute change of the commanded turn per second; 0 is perfectly smooth. "
-        "Imitation loss: mean squared difference between the network's and the expert's turn along the "
-        "network's own path, (rad/s)². An answer is late after 50 ms; in lock-step simulated time waits for it.",
+        "Steering: mean absolute change of the commanded turn per second; 0 is perfectly smooth. Imitation "
+        "loss: mean squared difference between the network's and the expert's turn along the network's own "
+        "path, (rad/s)². An answer is late after 50 ms; in lock-step simulated time waits for it.",
     )
 
 
