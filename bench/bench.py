@@ -31,7 +31,7 @@ from nav_pkg.machine import processor_name
 from nav_pkg.sim.bare import real_time_ratio
 from nav_pkg.sim.display import has_gpu
 from nav_pkg.sim.graph import Port
-from nav_pkg.sim.network import listening_on
+from nav_pkg.sim.network import listen_environment
 
 FULL = ("--width", 640, "--height", 360)
 
@@ -184,7 +184,7 @@ class Bench:
         with the same rendering.
         """
         port = Port()
-        environment = listening_on(dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}"))
+        environment = listen_environment(dict(os.environ, ROS_MASTER_URI=f"http://127.0.0.1:{port.number}"))
         launch = [
             "roslaunch",
             "-p",

@@ -30,7 +30,7 @@ def run_node(name: str) -> NoReturn:
     Args:
         name: name of its module in `nav_pkg.ros`.
     """
-    _run(name, "nav_pkg.ros.shell", f"nav_pkg.ros.{name}")
+    _run(name, "nav_pkg.ros.node_tools", f"nav_pkg.ros.{name}")
 
 
 def open_standard_files() -> None:

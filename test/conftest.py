@@ -55,12 +55,12 @@ def small_plan(tmp_path, monkeypatch, documented_plan):
 
     monkeypatch.setattr(making, "generate", generate)
     monkeypatch.setenv("NAV_PKG_WORLDS", str(tmp_path / "cache"))
-    description._made.cache_clear()
+    description._generated_world.cache_clear()
     path = tmp_path / "mine" / "small.json"
     path.parent.mkdir()
     path.write_text(json.dumps(documented_plan))
     yield path
-    description._made.cache_clear()
+    description._generated_world.cache_clear()
 
 
 @pytest.fixture(autouse=True)

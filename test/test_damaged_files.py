@@ -20,7 +20,7 @@ from nav_pkg.core import NavError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint
@@ -184,7 +184,7 @@ def read_evaluation_conf(where):
 
 
 def open_session(where):
-    session = Folders(where, None, {"random_seed": 5}, Schedule())
+    session = Folders(where, None, {"random_seed": 5}, FlightSchedule())
     try:
         session.open()
     finally:
@@ -242,9 +242,9 @@ def load_checkpoint(where):
 
 def read_robot(where):
     robot = description.read_robot(str(where / "robot.yaml"))
-    Body.of(robot)
+    Body.from_robot(robot)
     cameras.side_cameras(robot)
-    description.compose(description.Options(world=str(WORLD), robot=str(where / "robot.yaml")))
+    description.compose(description.SimulatorOptions(world=str(WORLD), robot=str(where / "robot.yaml")))
 
 
 WORLD = description.ROOT / "test/sim/room.world"

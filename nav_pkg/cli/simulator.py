@@ -15,7 +15,7 @@ from typing import Optional, Sequence
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import UsageError
 from nav_pkg.sim import preflight
-from nav_pkg.sim.description import Options
+from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo
 from nav_pkg.sim.network import LOOPBACK
 
@@ -75,7 +75,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser().parse_args([argument for argument in given if ":=" not in argument])
     if args.real_time and not args.free_running:
         raise UsageError("--real_time needs --free_running; in lock-step, time waits for /gazebo/step")
-    options = Options(
+    options = SimulatorOptions(
         world=args.world,
         robot=args.robot,
         seed=args.seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nav_pkg.control.delay import CommandDelay
 from nav_pkg.control.expert import Expert
 from nav_pkg.control.height import HeightKeeper
-from nav_pkg.control.mixing import Limits, Mixer
+from nav_pkg.control.mixing import CommandLimits, Mixer
 from nav_pkg.control.noise import make_noise
 from nav_pkg.control.seeds import generator, run_seed
 
@@ -13,7 +13,7 @@ __all__ = [
     "CommandDelay",
     "Expert",
     "HeightKeeper",
-    "Limits",
+    "CommandLimits",
     "Mixer",
     "generator",
     "make_noise",

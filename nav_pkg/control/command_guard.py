@@ -43,19 +43,19 @@ class Reason(str, enum.Enum):
 
 
 @dataclass(frozen=True)
-class Limits:
+class RobotLimits:
     """The largest absolute command on each axis, and the scale to the robot's units.
 
     Attributes:
-        most: m/s forward, left, up, and rad/s.
+        max_command: m/s forward, left, up, and rad/s.
         scale: factor applied to each axis last: 1 for a robot that takes m/s and rad/s.
     """
 
-    most: Command
+    max_command: Command
     scale: Command = Command(1.0, 1.0, 1.0, 1.0)
 
     @staticmethod
-    def from_robot(name: str, description: Mapping[str, Any]) -> Limits:
+    def from_robot(name: str, description: Mapping[str, Any]) -> RobotLimits:
         """Read the limits of a robot file: `guard: {limits: {x, y, z, yaw}, scale: {x, y, z, yaw}}`.
 
         Args:
@@ -87,29 +87,36 @@ class Limits:
                         + (" of 0 or more" if key == "limits" else "")
                     )
                 values[key, axis] = float(value)
-        return Limits(*(Command(*(values[key, a] for a in Command._fields)) for key in ("limits", "scale")))
+        return RobotLimits(
+            *(Command(*(values[key, a] for a in Command._fields)) for key in ("limits", "scale"))
+        )
 
-    def apply(self, command: Command) -> Command:
+    def clip(self, command: Command) -> Command:
         """Limit a finite command; does not scale it."""
-        return Command(*(min(max(value, -most), most) for value, most in zip(command, self.most)))
+        return Command(
+            *(
+                min(max(value, -max_command), max_command)
+                for value, max_command in zip(command, self.max_command)
+            )
+        )
 
-    def scaled(self, command: Command) -> Command:
+    def to_robot_units(self, command: Command) -> Command:
         """Convert a command to the robot's own units."""
         return Command(*(value * scale for value, scale in zip(command, self.scale)))
 
 
-class Decision(NamedTuple):
+class GuardedCommand(NamedTuple):
     """The command to send.
 
     Attributes:
         command: in the robot's own units.
         reason: why the command is not the network's; None if it is.
-        begins: whether the reason differs from that of the last period.
+        reason_changed: whether the reason differs from that of the last period.
     """
 
     command: Command
     reason: Optional[Reason]
-    begins: bool
+    reason_changed: bool
 
 
 class _Answer(NamedTuple):
@@ -130,9 +137,9 @@ class CommandGuard:
     Zero is therefore sent within the limit after the last good message.
 
     Attributes:
-        counts: how often each reason began.
+        interventions: how often each reason began.
         outputs: total number of decisions.
-        replaced: number of decisions with each reason.
+        replaced_outputs: number of decisions with each reason.
         clock_resets: how often a clock was set back.
 
     Args:
@@ -149,7 +156,7 @@ class CommandGuard:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: RobotLimits,
         period: float = 0.02,
         command_limit: float = 0.2,
         image_limit: float = 0.2,
@@ -169,16 +176,16 @@ class CommandGuard:
         self._command_limit, self._image_limit = command_limit, image_limit
         self._joystick_limit = joystick_limit
         self._answer: Optional[_Answer] = None
-        self._repeated = False
-        self._clock = -math.inf
+        self._image_repeated = False
+        self._last_ros_time = -math.inf
         self._pressed = False
-        self._heard = -math.inf
+        self._last_joystick = -math.inf
         self._must_release = False
         self._reason: Optional[Reason] = None
-        self._first = True
+        self._first_decision = True
         self._latencies = array("d")
-        self.counts: Dict[Reason, int] = {reason: 0 for reason in Reason}
-        self.replaced: Dict[Reason, int] = {reason: 0 for reason in Reason}
+        self.interventions: Dict[Reason, int] = {reason: 0 for reason in Reason}
+        self.replaced_outputs: Dict[Reason, int] = {reason: 0 for reason in Reason}
         self.outputs = 0
         self.clock_resets = 0
 
@@ -189,10 +196,10 @@ class CommandGuard:
             pressed: whether the deadman button is pressed.
             now: seconds on the steady clock.
         """
-        if self._lost(now):
+        if self._joystick_lost(now):
             # A button that is already pressed when the joystick returns does not count as permission to fly.
-            self._must_release = math.isfinite(self._heard)
-        self._heard, self._pressed = now, pressed
+            self._must_release = math.isfinite(self._last_joystick)
+        self._last_joystick, self._pressed = now, pressed
         if not pressed:
             self._must_release = False
 
@@ -205,41 +212,41 @@ class CommandGuard:
             now: seconds on the steady clock.
             clock: ROS time, seconds.
         """
-        self._look_at(clock)
+        self._check_clock(clock)
         last = self._answer
         if last is not None and stamp < last.stamp - CLOCK_JUMP:
             self._reset()
         elif last is not None and stamp <= last.stamp:
             # A repeated image has no new information, however often the network answers it.
-            self._repeated = True
+            self._image_repeated = True
             return
-        self._repeated = False
+        self._image_repeated = False
         self._answer = _Answer(command, stamp, now)
         self._latencies.append(clock - stamp)
 
-    def decide(self, now: float, clock: float) -> Decision:
+    def decide(self, now: float, clock: float) -> GuardedCommand:
         """Decide which command to send now; called once per period.
 
         Args:
             now: seconds on the steady clock.
             clock: ROS time, seconds.
         """
-        self._look_at(clock)
-        reason = self._why_zero(now, clock)
+        self._check_clock(clock)
+        reason = self._reason_for_zero(now, clock)
         command = Command()
         if reason is None:
             wanted = self._answer.command  # type: ignore[union-attr]
-            command = self._limits.apply(wanted)
+            command = self._limits.clip(wanted)
             reason = Reason.LIMITED if command != wanted else None
-            command = self._limits.scaled(command)
-        begins = self._first or reason is not self._reason
-        self._first = False
+            command = self._limits.to_robot_units(command)
+        reason_changed = self._first_decision or reason is not self._reason
+        self._first_decision = False
         if reason is not None:
-            self.replaced[reason] += 1
-            self.counts[reason] += begins
+            self.replaced_outputs[reason] += 1
+            self.interventions[reason] += reason_changed
         self.outputs += 1
         self._reason = reason
-        return Decision(command, reason, begins)
+        return GuardedCommand(command, reason, reason_changed)
 
     def latency(self) -> Optional[Dict[str, float]]:
         """Latency from an image's stamp to the arrival of its command, seconds; None before the first.
@@ -253,11 +260,11 @@ class CommandGuard:
         p50, p99 = np.percentile(values, [50, 99])
         return {"p50": float(p50), "p99": float(p99), "max": float(values.max()), "count": len(values)}
 
-    def _lost(self, now: float) -> bool:
-        return now - self._heard + self._period > self._joystick_limit
+    def _joystick_lost(self, now: float) -> bool:
+        return now - self._last_joystick + self._period > self._joystick_limit
 
-    def _why_zero(self, now: float, clock: float) -> Optional[Reason]:
-        if self._lost(now):
+    def _reason_for_zero(self, now: float, clock: float) -> Optional[Reason]:
+        if self._joystick_lost(now):
             return Reason.NO_JOYSTICK
         if not self._pressed or self._must_release:
             return Reason.DEADMAN
@@ -265,19 +272,19 @@ class CommandGuard:
         if answer is None:
             return Reason.NO_COMMAND
         if now - answer.arrived + self._period > self._command_limit:
-            return Reason.STALE_IMAGE if self._repeated else Reason.STALE_COMMAND
+            return Reason.STALE_IMAGE if self._image_repeated else Reason.STALE_COMMAND
         # a stamp in the future is from another clock, and gives no age of the image either
         age = abs(clock - answer.stamp) + self._period
         if self._image_limit and age > self._image_limit:
             return Reason.STALE_IMAGE
         return None if answer.command.finite else Reason.NOT_FINITE
 
-    def _look_at(self, clock: float) -> None:
+    def _check_clock(self, clock: float) -> None:
         """Reset when ROS time was set back (a restarted simulator or bag)."""
-        if clock < self._clock:
+        if clock < self._last_ros_time:
             self._reset()
-        self._clock = clock
+        self._last_ros_time = clock
 
     def _reset(self) -> None:
-        self._answer, self._repeated = None, False
+        self._answer, self._image_repeated = None, False
         self.clock_resets += 1

@@ -18,19 +18,19 @@ from nav_pkg.control.tracking import RouteTracker
 from nav_pkg.core import Command, DataError, Pose, UsageError
 from nav_pkg.world import FloorPlan
 
-FIELD = math.radians(50)
+SCAN_HALF_WIDTH = math.radians(50)
 """Part of the lidar scan used, to either side, radians."""
 
-FRONT = math.radians(20)
+FRONT_HALF_WIDTH = math.radians(20)
 """Half width of the centre sector, radians."""
 
-CLIP = 5.0
+MAX_RANGE = 5.0
 """Ranges are clipped at this distance, metres; rays without a return count as this far."""
 
 DEAD_BAND = math.radians(5)
 """Largest bearing error that needs no turn, radians."""
 
-TURNING = 0.3
+TURNING_YAW_RATE = 0.3
 """Yaw rate above which the turn speed is flown, rad/s."""
 
 LOOK_AHEAD = 1.2
@@ -39,7 +39,7 @@ LOOK_AHEAD = 1.2
 PURSUIT_GAIN = 1.5
 """Turn per bearing error of the continuous expert, (rad/s)/rad."""
 
-NEAR = 2.0
+AVOIDANCE_DISTANCE = 2.0
 """Clearance ahead at which the continuous expert starts to avoid, metres."""
 
 _TINY = 1e-9
@@ -76,35 +76,43 @@ def sectors(scan: np.ndarray) -> Sectors:
     too_near = np.isneginf(ranges)
     with np.errstate(invalid="ignore"):
         valid = np.isfinite(ranges) & (ranges > 0)
-    ranges = np.where(valid, np.minimum(np.where(valid, ranges, CLIP), CLIP), CLIP)
+    ranges = np.where(valid, np.minimum(np.where(valid, ranges, MAX_RANGE), MAX_RANGE), MAX_RANGE)
     ranges[too_near] = 0.0
-    aside = np.abs(angles)
-    side = (aside > FRONT + _TINY) & (aside <= FIELD + _TINY)
+    angles_from_front = np.abs(angles)
+    side = (angles_from_front > FRONT_HALF_WIDTH + _TINY) & (angles_from_front <= SCAN_HALF_WIDTH + _TINY)
     left, right = ranges[side & (angles > 0)], ranges[side & (angles < 0)]
     if not (len(left) and len(right)):
         raise DataError(f"a lidar scan of {len(ranges)} rays is too coarse; the expert needs 12 or more")
-    return Sectors(float(left.min()), float(ranges[aside <= FRONT + _TINY].min()), float(right.min()))
+    return Sectors(
+        float(left.min()),
+        float(ranges[angles_from_front <= FRONT_HALF_WIDTH + _TINY].min()),
+        float(right.min()),
+    )
 
 
-def avoidance(found: Sectors) -> int:
+def avoidance(nearest: Sectors) -> int:
     """The vote of avoidance: 0 if no side is freer than ahead, else towards the freest sector.
 
     Left (+1) if left and right are equally free and freer than ahead.
     """
-    if found.centre >= max(found.left, found.right):
+    if nearest.centre >= max(nearest.left, nearest.right):
         return 0
-    return 1 if found.left >= found.right else -1
+    return 1 if nearest.left >= nearest.right else -1
 
 
-def graded_avoidance(found: Sectors) -> float:
+def graded_avoidance(nearest: Sectors) -> float:
     """The vote of avoidance without jumps, in [-1, 1].
 
     It grows with the difference between the freest side and ahead (fully at 1 m), and with the nearness of
     the obstacle ahead (from nothing at 2 m to fully at 0 m).
     """
-    vote = avoidance(found)
-    freer = max(found.left, found.right) - found.centre
-    return vote * min(1.0, max(0.0, freer)) * min(1.0, max(0.0, (NEAR - found.centre) / NEAR))
+    vote = avoidance(nearest)
+    freer = max(nearest.left, nearest.right) - nearest.centre
+    return (
+        vote
+        * min(1.0, max(0.0, freer))
+        * min(1.0, max(0.0, (AVOIDANCE_DISTANCE - nearest.centre) / AVOIDANCE_DISTANCE))
+    )
 
 
 def bearing_error(pose: Pose, x: float, y: float) -> float:
@@ -222,7 +230,7 @@ class Expert:
             avoid = 0.0 if found is None else float(avoidance(found))
         # Rounded: 0.9 * 1 - 0.1 * 1 must give the label 0.8, not 0.8000000000000002.
         yaw = round(self.goto_weight * goto + (1 - self.goto_weight) * avoid, 12) + 0.0
-        forward = self.turn_speed if abs(yaw) > TURNING else self.speed
+        forward = self.turn_speed if abs(yaw) > TURNING_YAW_RATE else self.speed
         return Command(forward, 0.0, self.height_keeper.command(pose.z), yaw)
 
     def _follow(self, pose: Pose) -> int:

@@ -13,7 +13,7 @@ from nav_pkg.core import Actor, Command, UsageError
 
 
 @dataclass(frozen=True)
-class Limits:
+class CommandLimits:
     """Largest magnitude of each part of a command.
 
     Attributes:
@@ -71,7 +71,7 @@ class Mixer:
         self,
         alpha: float = 1.0,
         noise: Noise | None = None,
-        limits: Limits | None = None,
+        limits: CommandLimits | None = None,
         epsilon: float = 0.0,
     ) -> None:
         for name, value in (("alpha", alpha), ("epsilon", epsilon)):
@@ -79,7 +79,7 @@ class Mixer:
                 raise UsageError(f"{name} is a probability between 0 and 1, not {value}")
         self.alpha = alpha
         self.noise = Noise() if noise is None else noise
-        self.limits = Limits() if limits is None else limits
+        self.limits = CommandLimits() if limits is None else limits
         self.epsilon = epsilon
         self.replaced = 0
         self._index = 0

@@ -34,7 +34,7 @@ class Body:
     time_factor: float = 1.0
 
     @staticmethod
-    def of(robot: Mapping[str, Any]) -> Body:
+    def from_robot(robot: Mapping[str, Any]) -> Body:
         """Read the body from a robot file.
 
         Args:

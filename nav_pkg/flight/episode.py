@@ -17,7 +17,7 @@ TAKE_OFF_LIMIT = 30.0
 """Longest time to reach the height, seconds."""
 
 TRAPPED_TIME = 10.0
-TRAPPED_WAY = 0.5
+TRAPPED_RADIUS = 0.5
 """A robot that stays within TRAPPED_WAY (metres) of a position for TRAPPED_TIME (seconds) is trapped."""
 
 
@@ -200,28 +200,28 @@ class Episode:
             return self._end(Outcome.SIM_FAILURE, f"the pose is not finite: {tuple(pose)}")
         self.nearest = nearest_depth(observation.depth, self.depth_rows)
         if self.state is State.IDLE:
-            return self._climb(observation)
-        return self._run(observation)
+            return self._update_idle(observation)
+        return self._update_running(observation)
 
     def abort(self, reason: str, outcome: Outcome = Outcome.ABORTED) -> None:
         """End the episode from outside: by the operator or a node, or as SIM_FAILURE; ignored once ended."""
         if self.state is not State.ENDED:
             self._end(outcome, reason)
 
-    def _climb(self, observation: Observation) -> State:
+    def _update_idle(self, observation: Observation) -> State:
         pose = observation.pose
         assert self._idle_since is not None  # idle since some observation
         waited = (observation.stamp - self._idle_since) / 1e9
-        if _tipped(pose):
+        if _is_tipped(pose):
             return self._end(
-                Outcome.SIM_FAILURE, f"tipped over after {waited:.1f} s of take-off{_tilt(pose)}"
+                Outcome.SIM_FAILURE, f"tipped over after {waited:.1f} s of take-off{_tilt_text(pose)}"
             )
-        there = self.height is None or pose.z - self.plan.floor >= self.height - BAND
-        if there and waited >= self.delay:
+        at_height = self.height is None or pose.z - self.plan.floor >= self.height - BAND
+        if at_height and waited >= self.delay:
             self.state = State.RUNNING
             self.start = observation.stamp
             self._tracker.reset(pose.x, pose.y)
-            return self._run(observation)
+            return self._update_running(observation)
         if waited >= self.take_off_limit:
             return self._end(
                 Outcome.SIM_FAILURE,
@@ -229,7 +229,7 @@ class Episode:
             )
         return self.state
 
-    def _run(self, observation: Observation) -> State:
+    def _update_running(self, observation: Observation) -> State:
         pose = observation.pose
         if self._last is not None:
             self.distance += math.dist(self._last[:3], pose[:3])
@@ -239,22 +239,23 @@ class Episode:
         trapped = self._is_trapped(observation)
         length = self.plan.route.length
         place = f"after {self.duration:.1f} s and {self.progress:.1f} m of the route"
-        if _tipped(pose):
-            return self._end(Outcome.UPSIDE_DOWN, f"tipped over {place}{_tilt(pose)}")
+        if _is_tipped(pose):
+            return self._end(Outcome.UPSIDE_DOWN, f"tipped over {place}{_tilt_text(pose)}")
         if observation.contact:
-            return self._end(Outcome.COLLISION, f"touched something {place}, at {_where(pose)}")
+            return self._end(Outcome.COLLISION, f"touched something {place}, at {_position_text(pose)}")
         if self.nearest < self.min_depth:
             return self._end(
                 Outcome.COLLISION,
                 f"an obstacle at {self.nearest:.3f} m (limit {self.min_depth:g} m) {place}, "
-                f"at {_where(pose)}",
+                f"at {_position_text(pose)}",
             )
         if self.progress >= length:
             return self._end(Outcome.SUCCESS, f"a whole lap of {length:.1f} m in {self.duration:.1f} s")
         if trapped:
             return self._end(
                 Outcome.TRAPPED,
-                f"less than {TRAPPED_WAY:g} m of way in {TRAPPED_TIME:g} s {place}, at {_where(pose)}",
+                f"less than {TRAPPED_RADIUS:g} m of way in {TRAPPED_TIME:g} s {place}, "
+                f"at {_position_text(pose)}",
             )
         if self.duration >= self.max_duration:
             return self._end(
@@ -267,15 +268,15 @@ class Episode:
     def _is_trapped(self, observation: Observation) -> bool:
         """Whether the robot stayed near its position of TRAPPED_TIME ago."""
         here = np.array(observation.pose[:3])
-        since = observation.stamp - round(TRAPPED_TIME * 1e9)
+        window_start = observation.stamp - round(TRAPPED_TIME * 1e9)
         self._trail.append((observation.stamp, here))
         # The newest position that is at least TRAPPED_TIME old stays at the front.
-        while len(self._trail) > 1 and self._trail[1][0] <= since:
+        while len(self._trail) > 1 and self._trail[1][0] <= window_start:
             self._trail.popleft()
         then, place = self._trail[0]
-        if then > since or math.dist(here, place) >= TRAPPED_WAY:
+        if then > window_start or math.dist(here, place) >= TRAPPED_RADIUS:
             return False
-        return all(math.dist(at, place) < TRAPPED_WAY for _, at in self._trail)
+        return all(math.dist(position, place) < TRAPPED_RADIUS for _, position in self._trail)
 
     def _end(self, outcome: Outcome, reason: str) -> State:
         self.state = State.ENDED
@@ -284,13 +285,13 @@ class Episode:
         return self.state
 
 
-def _tipped(pose: Pose) -> bool:
+def _is_tipped(pose: Pose) -> bool:
     return abs(pose.roll) > math.pi / 2 or abs(pose.pitch) > math.pi / 2
 
 
-def _tilt(pose: Pose) -> str:
+def _tilt_text(pose: Pose) -> str:
     return f" (roll {math.degrees(pose.roll):.0f}, pitch {math.degrees(pose.pitch):.0f} degrees)"
 
 
-def _where(pose: Pose) -> str:
+def _position_text(pose: Pose) -> str:
     return f"({pose.x:.2f}, {pose.y:.2f}, {pose.z:.2f})"

@@ -31,10 +31,10 @@ from nav_pkg.core import (
 from nav_pkg.flight.episode import Episode, State
 from nav_pkg.world import FloorPlan
 
-MISSING = Command(math.nan, math.nan, math.nan, math.nan)
+MISSING_COMMAND = Command(math.nan, math.nan, math.nan, math.nan)
 """Recorded for a frame without an expert command: nan, so that it is never used as a label."""
 
-STRAIGHT = 0.5
+TURN_THRESHOLD = 0.5
 """Border between straight on and turning in the counts of labels, rad/s; the edge of the three classes."""
 
 
@@ -91,27 +91,27 @@ class Flight:
         facts: dict[str, Any] | None = None,
     ) -> None:
         self.plan = plan
-        self.episode = _episode_of(plan) if episode is None else episode
+        self.episode = _default_episode(plan) if episode is None else episode
         self.mixer = Mixer() if mixer is None else mixer
         self.delay = CommandDelay(CONTROL_PERIOD_NS) if delay is None else delay
         self.takeover = Takeover() if takeover is None else takeover
-        self._extra = dict(facts or {})
-        self.expert = expert or str(self._extra.get("expert", "bang_bang"))
-        self._climb: HeightKeeper | FloorKeeper = FloorKeeper()
-        self._keep: HeightKeeper | FloorKeeper = FloorKeeper()
+        self._extra_facts = dict(facts or {})
+        self.expert = expert or str(self._extra_facts.get("expert", "bang_bang"))
+        self._takeoff_keeper: HeightKeeper | FloorKeeper = FloorKeeper()
+        self._height_keeper: HeightKeeper | FloorKeeper = FloorKeeper()
         if self.episode.height is not None:
             height = self.episode.height + plan.floor
-            self._climb = HeightKeeper(height, smooth=True)
-            self._keep = HeightKeeper(height, smooth=smooth_height)
+            self._takeoff_keeper = HeightKeeper(height, smooth=True)
+            self._height_keeper = HeightKeeper(height, smooth=smooth_height)
         self._clear()
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         """Whether a run has begun."""
         return self.run is not None
 
     @property
-    def recorded(self) -> bool:
+    def has_frames(self) -> bool:
         """Whether the run has a frame."""
         return self._frames > 0
 
@@ -176,10 +176,10 @@ class Flight:
         """
         state = self.observe(observation)
         if state is State.ENDED:
-            still = ((Command(), self.delay.period_ns),)
-            return Decision(state, None, still, self.episode.outcome, self.episode.reason)
+            stop = ((Command(), self.delay.period_ns),)
+            return Decision(state, None, stop, self.episode.outcome, self.episode.reason)
         if state is State.IDLE:
-            climb = Command(z=self._climb.command(observation.pose.z))
+            climb = Command(z=self._takeoff_keeper.command(observation.pose.z))
             return Decision(state, None, tuple(self.delay.push(climb)))
         frame = self._frame(observation, expert, learner)
         return Decision(state, frame, tuple(self.delay.push(frame.applied)))
@@ -193,13 +193,13 @@ class Flight:
         assert episode.start is not None  # running
         levelled = learner
         if learner is not None and learner.finite:
-            levelled = learner._replace(z=self._keep.command(observation.pose.z))
+            levelled = learner._replace(z=self._height_keeper.command(observation.pose.z))
         force_expert = self.takeover.update(episode.deviation, _clearance(observation, episode.nearest))
         applied, actor = self.mixer.mix(expert, levelled, episode.index, force_expert)
         frame = Frame(
             index=episode.index,
             stamp=observation.stamp - episode.start,
-            expert=MISSING if expert is None else expert,
+            expert=MISSING_COMMAND if expert is None else expert,
             learner=learner,
             applied=applied,
             actor=actor,
@@ -213,7 +213,9 @@ class Flight:
         if math.isfinite(frame.expert.yaw):
             # A value on the border belongs to the lower class.
             turn = frame.expert.yaw
-            self._labels["left" if turn > STRAIGHT else "right" if turn <= -STRAIGHT else "straight"] += 1
+            self._labels[
+                "left" if turn > TURN_THRESHOLD else "right" if turn <= -TURN_THRESHOLD else "straight"
+            ] += 1
             if learner is not None and math.isfinite(learner.yaw):
                 self._errors += (turn - learner.yaw) ** 2
                 self._compared += 1
@@ -263,7 +265,7 @@ class Flight:
             "labels": dict(self._labels),
             "imitation_loss": self._errors / self._compared if self._compared else None,
         }
-        return {**self._extra, **own}
+        return {**self._extra_facts, **own}
 
 
 def _clearance(observation: Observation, nearest: float) -> float:
@@ -274,7 +276,7 @@ def _clearance(observation: Observation, nearest: float) -> float:
     return float(ranges.min()) if len(ranges) else math.nan
 
 
-def _episode_of(plan: FloorPlan) -> Episode:
+def _default_episode(plan: FloorPlan) -> Episode:
     """An episode with the plan's own limits."""
     limits = plan.limits
     return Episode(

@@ -15,8 +15,17 @@ from nav_pkg.core import Actor, Outcome
 from nav_pkg.flight.metrics import counted, summary
 from nav_pkg.world.route import Route
 
-FACTS: tuple[str, ...] = ("run", "name", "run_seed", "outcome", "reason", "frames", "duration", "progress")
-FACTS += ("laps", "distance", "mean_speed", "nearest", "imitation_loss", "replaced")
+COPIED_FACTS: tuple[str, ...] = (
+    "run",
+    "name",
+    "run_seed",
+    "outcome",
+    "reason",
+    "frames",
+    "duration",
+    "progress",
+)
+COPIED_FACTS += ("laps", "distance", "mean_speed", "nearest", "imitation_loss", "replaced")
 """Entries of a run's description that its measures include."""
 
 
@@ -79,10 +88,10 @@ def run_measures(facts: Mapping[str, Any], frames: Any, route: Route) -> Dict[st
     count = takeovers(frames.actor)
     duration = float(facts.get("duration") or 0.0)
     return {
-        **{key: facts.get(key) for key in FACTS},
+        **{key: facts.get(key) for key in COPIED_FACTS},
         # A run ends with its collision: its whole distance is free of one.
         "collision_free_distance": facts.get("distance"),
-        **_spread(deviation),
+        **_deviation_statistics(deviation),
         "steering_change": steering_change(frames.applied_yaw, frames.stamp),
         "takeovers": count,
         "takeovers_per_minute": 60 * count / duration if duration > 0 else None,
@@ -90,7 +99,7 @@ def run_measures(facts: Mapping[str, Any], frames: Any, route: Route) -> Dict[st
     }
 
 
-def _spread(deviation: np.ndarray) -> Dict[str, Optional[float]]:
+def _deviation_statistics(deviation: np.ndarray) -> Dict[str, Optional[float]]:
     if not len(deviation):
         return {"lateral_mean": None, "lateral_p95": None, "lateral_max": None}
     return {
@@ -115,29 +124,31 @@ def condition_measures(runs: Sequence[Mapping[str, Any]], deviations: Sequence[n
         their duration), `takeovers`, `takeovers_per_minute` over their total duration, and
         `expert_share` of all their frames.
     """
-    said = summary(runs)
+    totals = summary(runs)
     kept = [i for i, run in enumerate(runs) if counted([run])]
-    flown = [runs[i] for i in kept]
-    collisions = said["outcomes"][str(Outcome.COLLISION)]
-    way = sum(run["distance"] or 0.0 for run in flown)
-    free = [run["collision_free_distance"] for run in flown if run["collision_free_distance"] is not None]
-    times = [float(run["duration"] or 0.0) for run in flown]
-    count = sum(run["takeovers"] for run in flown)
-    frames = [run["frames"] for run in flown]
+    counted_runs = [runs[i] for i in kept]
+    collisions = totals["outcomes"][str(Outcome.COLLISION)]
+    distance = sum(run["distance"] or 0.0 for run in counted_runs)
+    collision_free = [
+        run["collision_free_distance"] for run in counted_runs if run["collision_free_distance"] is not None
+    ]
+    times = [float(run["duration"] or 0.0) for run in counted_runs]
+    count = sum(run["takeovers"] for run in counted_runs)
+    frames = [run["frames"] for run in counted_runs]
     return {
-        **said,
+        **totals,
         "collisions": collisions,
-        "collision_free_distance": statistics.fmean(free) if free else None,
-        "distance_per_collision": way / collisions if collisions else None,
-        **_spread(np.concatenate([deviations[i] for i in kept]) if kept else np.empty(0)),
-        "steering_change": _weighed([run["steering_change"] for run in flown], times),
+        "collision_free_distance": statistics.fmean(collision_free) if collision_free else None,
+        "distance_per_collision": distance / collisions if collisions else None,
+        **_deviation_statistics(np.concatenate([deviations[i] for i in kept]) if kept else np.empty(0)),
+        "steering_change": _weighted_mean([run["steering_change"] for run in counted_runs], times),
         "takeovers": count,
         "takeovers_per_minute": 60 * count / sum(times) if sum(times) > 0 else None,
-        "expert_share": _weighed([run["expert_share"] for run in flown], frames),
+        "expert_share": _weighted_mean([run["expert_share"] for run in counted_runs], frames),
     }
 
 
-def _weighed(values: Sequence[Optional[float]], weights: Sequence[float]) -> Optional[float]:
+def _weighted_mean(values: Sequence[Optional[float]], weights: Sequence[float]) -> Optional[float]:
     pairs = [(value, weight) for value, weight in zip(values, weights) if value is not None and weight > 0]
     total = sum(weight for _, weight in pairs)
     return sum(value * weight for value, weight in pairs) / total if total else None

@@ -12,14 +12,14 @@ from nav_pkg.flight.flight import Flight
 from nav_pkg.flight.starts import start_pose
 from nav_pkg.sim.protocol import Simulator
 
-Pilot = Callable[[Observation], Command]
+Policy = Callable[[Observation], Command]
 
 
 def fly(
     simulator: Simulator,
     flight: Flight,
     expert: Expert,
-    pilot: Pilot | None = None,
+    pilot: Policy | None = None,
     on_frame: Callable[[Frame, Observation], None] | None = None,
     *,
     run: int = 0,

@@ -32,7 +32,7 @@ class RunLog:
         self.folder = Path(folder)
         self.runs_file = self.folder / "runs.jsonl"
         self.state_file = self.folder / "state.json"
-        self._last_beat = 0.0
+        self._last_heartbeat = 0.0
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, facts: Dict[str, Any]) -> None:
@@ -85,12 +85,12 @@ class RunLog:
             if run["outcome"] != str(Outcome.SIM_FAILURE) and not run.get("interrupted")
         }
 
-    def beat(self, force: bool = False, **state: Any) -> None:
+    def write_heartbeat(self, force: bool = False, **state: Any) -> None:
         """Replace the heartbeat, at most every HEARTBEAT_SECONDS unless forced."""
         now = time.monotonic()
-        if not force and now - self._last_beat < HEARTBEAT_SECONDS:
+        if not force and now - self._last_heartbeat < HEARTBEAT_SECONDS:
             return
-        self._last_beat = now
+        self._last_heartbeat = now
         temporary = self.state_file.with_suffix(".tmp")
         with contextlib.suppress(OSError):  # the recorder reports a full disk
             temporary.write_text(json.dumps(dict(state, pid=os.getpid(), wall=time.time())))

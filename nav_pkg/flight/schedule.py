@@ -41,7 +41,7 @@ class RunPlan:
 
 
 @dataclass(frozen=True)
-class Schedule(FlightConfig):
+class FlightSchedule(FlightConfig):
     """The flights of a session.
 
     Attributes:
@@ -106,7 +106,7 @@ class Schedule(FlightConfig):
         demand("start", self.start in START_MODES, f"one of {', '.join(START_MODES)}")
         demand("max_duration", self.max_duration >= 0, "seconds above 0, or 0 for the world's own")
         demand("min_depth", self.min_depth >= 0, "metres above 0, or 0 for the world's own")
-        self.numbers()
+        self.run_numbers()
         # This also checks the kind and the amplitudes.
         make_noise(self.noise, self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw, theta=self.ou_theta)
         plan = load_plan(self.world)
@@ -134,7 +134,7 @@ class Schedule(FlightConfig):
         """Probability of a random turn in a frame of a run that the learner flies."""
         return 0.0 if self.is_evaluation(run) else self.epsilon * math.exp(-self.epsilon_decay * run)
 
-    def numbers(self) -> List[int]:
+    def run_numbers(self) -> List[int]:
         """The numbers of this shard's runs, including completed runs.
 
         A run is a function of (seed, number) only, and therefore the same flight in any shard.
@@ -153,7 +153,7 @@ class Schedule(FlightConfig):
         """The shard's runs from `first_run` on, for a robot with this body."""
         plan = load_plan(self.world)
         runs = []
-        for run in (number for number in self.numbers() if number >= self.first_run):
+        for run in (number for number in self.run_numbers() if number >= self.first_run):
             seed = run_seed(self.seed, run)
             start = start_pose(plan, self.seed, run, self.start, reverse=self.reverse)
             runs.append(

@@ -12,13 +12,13 @@ from nav_pkg.world import FloorPlan
 CLEARANCE = 0.6
 """Free space around a start pose, metres: the collision limit of 0.5 m and some space to turn."""
 
-ALONG = 2.0
+MAX_ALONG = 2.0
 """Largest distance along the route between a varied start pose and the plan's, metres."""
 
-LATERAL = 0.3
+MAX_LATERAL = 0.3
 """Largest distance of a start pose from the route, or from the lane of the plan's start pose, metres."""
 
-TURN = math.radians(10)
+MAX_TURN = math.radians(10)
 """Largest angle between a start pose and the route, or the heading of the plan's start pose, radians."""
 
 ATTEMPTS = 200
@@ -65,31 +65,31 @@ def start_pose(plan: FloorPlan, seed: int, run: int, mode: str = "varied", rever
 def _near_start(plan: FloorPlan, seed: int, run: int) -> tuple[float, float, float]:
     """Draw a pose near the plan's start pose: x, y, yaw."""
     start = plan.start_pose
-    here = plan.route.project(start.x, start.y)
+    start_position = plan.route.project(start.x, start.y)
     # The plan's offset from the route, and its heading relative to the route, are kept through bends.
-    turned = start.yaw - plan.route.pose_at(here.s).yaw
-    room = min(CLEARANCE, plan.clearance(start.x, start.y))
-    chance = generator(seed, "start", run)
+    start_heading = start.yaw - plan.route.pose_at(start_position.s).yaw
+    clearance = min(CLEARANCE, plan.clearance(start.x, start.y))
+    random = generator(seed, "start", run)
     for attempt in range(ATTEMPTS):
         # The range shrinks with every attempt: a start in a tight corner varies as much as its space allows.
-        share = 1 - attempt / ATTEMPTS
-        along, beside, turn = (share * (2 * chance.random(3) - 1)).tolist()
-        point = plan.route.pose_at(here.s + ALONG * along)
-        lateral = here.offset + LATERAL * beside
+        scale = 1 - attempt / ATTEMPTS
+        along, beside, turn = (scale * (2 * random.random(3) - 1)).tolist()
+        point = plan.route.pose_at(start_position.s + MAX_ALONG * along)
+        lateral = start_position.offset + MAX_LATERAL * beside
         x = point.x - lateral * math.sin(point.yaw)
         y = point.y + lateral * math.cos(point.yaw)
-        if plan.inside(x, y) and plan.clearance(x, y) >= room:
-            return x, y, point.yaw + turned + TURN * turn
-    return start.x, start.y, start.yaw + TURN * turn
+        if plan.inside(x, y) and plan.clearance(x, y) >= clearance:
+            return x, y, point.yaw + start_heading + MAX_TURN * turn
+    return start.x, start.y, start.yaw + MAX_TURN * turn
 
 
 def _along_route(plan: FloorPlan, seed: int, run: int) -> tuple[float, float, float]:
     """Draw a pose anywhere along the route: x, y, yaw."""
-    chance = generator(seed, "start", run)
+    random = generator(seed, "start", run)
     for _ in range(ATTEMPTS):
-        along, beside, turn = chance.random(3)
+        along, beside, turn = random.random(3)
         s = along * plan.route.length
-        lateral = LATERAL * (2 * beside - 1)
+        lateral = MAX_LATERAL * (2 * beside - 1)
         point = plan.route.pose_at(s)
         # If the route has less free space than required, use its centre line.
         if plan.clearance(point.x, point.y) < CLEARANCE:
@@ -98,5 +98,5 @@ def _along_route(plan: FloorPlan, seed: int, run: int) -> tuple[float, float, fl
         y = point.y + lateral * math.cos(point.yaw)
         if not plan.inside(x, y) or (lateral and plan.clearance(x, y) < CLEARANCE):
             continue
-        return x, y, point.yaw + TURN * (2 * turn - 1)
+        return x, y, point.yaw + MAX_TURN * (2 * turn - 1)
     raise DataError(f"plan {plan.name}: no free place along the route for a start pose")

@@ -23,11 +23,11 @@ from std_msgs.msg import Header
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.msg import RecorderStatus
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
+from nav_pkg.ros import node_tools, topics
+from nav_pkg.ros.robot import load_robot
 from nav_pkg.sim import cameras
 
-SLOTS = 512
+QUEUE_SIZE = 512
 """Messages that may wait to be written. Then callbacks block, and the publishers' queues fill."""
 
 
@@ -53,7 +53,7 @@ class BagWriter:
     def __init__(self, parameters: Parameters):
         if not parameters.bag:
             raise UsageError("bag: parameter ~bag (the file to write) is missing")
-        robot = topics.load_robot(parameters.robot, needs=("rgb", "command"))
+        robot = load_robot(parameters.robot, needs=("rgb", "command"))
         self._path = Path(parameters.bag).expanduser()
         if parameters.bag.endswith("/"):
             self._path /= time.strftime("%Y-%m-%d_%H-%M-%S.bag")
@@ -65,18 +65,23 @@ class BagWriter:
             self._bag = rosbag.Bag(str(self._active), "w")
         except OSError as error:
             raise DataError(f"{self._active}: {error.strerror}; give another name") from None
-        self._queue: queue.Queue = queue.Queue(SLOTS)
+        self._queue: queue.Queue = queue.Queue(QUEUE_SIZE)
         self._frames: Dict[int, Set[str]] = {}
-        self._sensors = {robot.rgb, robot.depth, robot.scan, robot.odometry, topics.EXPERT} - {""}
+        self._sensors = {robot.rgb, robot.depth, robot.scan, robot.odometry, topics.EXPERT_COMMAND} - {""}
         self._sensors.update(robot.side_cameras.values())
-        self._status = rospy.Publisher(topics.BAG, RecorderStatus, queue_size=100, latch=True)
-        extra = ["/clock", robot.contacts, robot.command, topics.LEARNER, "/tf", "/tf_static"]
+        self._status = rospy.Publisher(topics.BAG_STATUS, RecorderStatus, queue_size=100, latch=True)
+        extra = ["/clock", robot.contacts, robot.command, topics.LEARNER_COMMAND, "/tf", "/tf_static"]
         info = [robot.description["topics"].get(key) for key in ("rgb_info", "depth_info")]
         info += [camera.rgb_info for camera in cameras.side_cameras(robot.description)]
         wanted = [*self._sensors, *extra, *info, topics.EPISODE, *parameters.extra.split()]
         for topic in dict.fromkeys(topic for topic in wanted if topic):
             rospy.Subscriber(
-                topic, rospy.AnyMsg, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+                topic,
+                rospy.AnyMsg,
+                self._on_message,
+                topic,
+                buff_size=node_tools.IMAGE_BUFFER,
+                tcp_nodelay=True,
             )
 
     def _on_message(self, message: genpy.Message, topic: str) -> None:
@@ -107,23 +112,23 @@ class BagWriter:
         raw = (header["type"], message._buff, header["md5sum"], kind)
         self._bag.write(topic, raw, arrived, raw=True, connection_header=header)
         if topic in self._sensors or topic == topics.EPISODE:
-            self._count(topic, message)
+            self._report_written_frame(topic, message)
 
-    def _count(self, topic: str, message: rospy.AnyMsg) -> None:
+    def _report_written_frame(self, topic: str, message: rospy.AnyMsg) -> None:
         """Publish a stamp when all messages of its frame are written."""
         sequence, seconds, nanoseconds = struct.unpack_from("<III", message._buff)
         stamp = seconds * 1_000_000_000 + nanoseconds
-        here = self._frames.setdefault(stamp, set())
-        here.add(topic)
-        if len(self._frames) > SLOTS:  # a flight without /episode, or sensors without common stamps
+        written_topics = self._frames.setdefault(stamp, set())
+        written_topics.add(topic)
+        if len(self._frames) > QUEUE_SIZE:  # a flight without /episode, or sensors without common stamps
             del self._frames[min(self._frames)]
-        if len(here) > len(self._sensors):
-            self._frames = {s: found for s, found in self._frames.items() if s > stamp}
+        if len(written_topics) > len(self._sensors):
+            self._frames = {s: written for s, written in self._frames.items() if s > stamp}
             header = Header(seq=sequence, stamp=rospy.Time(seconds, nanoseconds))
             self._status.publish(RecorderStatus(header=header))
 
 
 def main() -> None:
     """Run the bag node until ROS shuts down."""
-    shell.start("bag")
-    BagWriter(shell.parameters(Parameters)).spin()
+    node_tools.start("bag")
+    BagWriter(node_tools.parameters(Parameters)).spin()

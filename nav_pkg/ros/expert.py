@@ -19,10 +19,10 @@ from nav_pkg.control.expert import Expert
 from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.data.messages import pose_from_odometry, scan_to_array, stamp_ns
 from nav_pkg.flight.body import Body
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
+from nav_pkg.ros import node_tools, topics
+from nav_pkg.ros.callbacks import exit_on_error
 from nav_pkg.ros.convert import twist_from_command
-from nav_pkg.ros.guard import guarded
+from nav_pkg.ros.robot import load_robot
 from nav_pkg.world import load_plan
 
 
@@ -55,21 +55,21 @@ class ExpertNode:
     def __init__(self, parameters: Parameters):
         if parameters.expert not in ("bang_bang", "continuous"):
             raise UsageError(f"expert is {parameters.expert!r}; known: bang_bang, continuous")
-        robot = topics.load_robot(parameters.robot)
+        robot = load_robot(parameters.robot)
         self._expert = Expert(
             load_plan(parameters.world),
             speed=parameters.speed,
             turn_speed=parameters.turn_speed,
-            height=None if Body.of(robot.description).ground else parameters.z_pos,
+            height=None if Body.from_robot(robot.description).ground else parameters.z_pos,
             continuous=parameters.expert == "continuous",
             reverse=parameters.reverse,
         )
         self._lock = threading.Lock()
         self._fresh = True
         self._pairs: Dict[int, Dict[str, Any]] = {}
-        self._publisher = rospy.Publisher(topics.EXPERT, TwistStamped, queue_size=10)
-        on_message = guarded(self._on_message, SimulatorError.code)
-        rospy.Service("~reset", Trigger, guarded(self._on_reset, SimulatorError.code))
+        self._publisher = rospy.Publisher(topics.EXPERT_COMMAND, TwistStamped, queue_size=10)
+        on_message = exit_on_error(self._on_message, SimulatorError.code)
+        rospy.Service("~reset", Trigger, exit_on_error(self._on_reset, SimulatorError.code))
         rospy.Subscriber(robot.scan, LaserScan, on_message, "scan", tcp_nodelay=True)
         rospy.Subscriber(robot.odometry, Odometry, on_message, "odometry", tcp_nodelay=True)
 
@@ -102,6 +102,6 @@ class ExpertNode:
 
 def main() -> None:
     """Run the expert node until ROS shuts down."""
-    shell.start("expert")
-    ExpertNode(shell.parameters(Parameters))
+    node_tools.start("expert")
+    ExpertNode(node_tools.parameters(Parameters))
     rospy.spin()

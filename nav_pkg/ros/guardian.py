@@ -19,20 +19,20 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist, TwistStamped
 from sensor_msgs.msg import Joy
 
-from nav_pkg.control.command_guard import CommandGuard, Decision, Limits, Reason
+from nav_pkg.control.command_guard import CommandGuard, GuardedCommand, Reason, RobotLimits
 from nav_pkg.core import Command, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.messages import command_from_twist
 from nav_pkg.msg import LearnerStatus
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
+from nav_pkg.ros import node_tools, topics
+from nav_pkg.ros.callbacks import fail
 from nav_pkg.ros.convert import twist_from_command
-from nav_pkg.ros.guard import fail
+from nav_pkg.ros.robot import load_robot
 
 DIAGNOSTICS_PERIOD = 1.0
 """Wall seconds between diagnostics; a change is published at once."""
 
-SAID = {
+REASON_TEXTS = {
     Reason.NO_JOYSTICK: "no message from the joystick: zero command",
     Reason.DEADMAN: "deadman button not pressed: zero command",
     Reason.NO_COMMAND: "the learner has not answered yet: zero command",
@@ -78,22 +78,22 @@ class Guardian:
                 f"guardian: ~button {parameters.button}, ~rate {parameters.rate:g}: the button is 0 or more, "
                 "the rate above 0 Hz"
             )
-        robot = topics.load_robot(parameters.robot, needs=("command", "rgb"))
-        self._p, self._period = parameters, 1.0 / parameters.rate
+        robot = load_robot(parameters.robot, needs=("command", "rgb"))
+        self._parameters, self._period = parameters, 1.0 / parameters.rate
         self._guard = CommandGuard(
-            Limits.from_robot(robot.name, robot.description),
+            RobotLimits.from_robot(robot.name, robot.description),
             self._period,
             parameters.command_limit,
             parameters.image_limit,
             parameters.joystick_limit,
         )
         self._lock = threading.Lock()
-        self._ended = False
+        self._stopping = False
         self._stopped = threading.Event()
-        self._began = time.time()
-        self._inference = array("d")
+        self._start_time = time.time()
+        self._inference_seconds = array("d")
         self._network = ""
-        self._late = 0
+        self._late_outputs = 0
         self._resets = 0
         # queue_size=1: a subscriber that is slow gets the newest command, not an old one
         self._command = rospy.Publisher(robot.command, Twist, queue_size=1, tcp_nodelay=True)
@@ -101,12 +101,12 @@ class Guardian:
         rospy.on_shutdown(self._stop)
         for topic, kind, callback in (
             (parameters.joystick, Joy, self._on_joystick),
-            (topics.LEARNER, TwistStamped, self._on_answer),
+            (topics.LEARNER_COMMAND, TwistStamped, self._on_answer),
             (topics.LEARNER_STATUS, LearnerStatus, self._on_status),
         ):
-            rospy.Subscriber(topic, kind, self._safely(callback), queue_size=10, tcp_nodelay=True)
+            rospy.Subscriber(topic, kind, self._stop_on_error(callback), queue_size=10, tcp_nodelay=True)
 
-    def _safely(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _stop_on_error(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
         """Wrap a callback: its failure stops the robot, then ends the node."""
 
         def call(message: Any) -> None:
@@ -121,13 +121,13 @@ class Guardian:
         return call
 
     def _on_joystick(self, message: Joy) -> None:
-        if self._p.button >= len(message.buttons):
+        if self._parameters.button >= len(message.buttons):
             raise UsageError(
-                f"the joystick on {self._p.joystick} has {len(message.buttons)} buttons, counted from 0; "
-                f"there is no button {self._p.button}: give another ~button"
+                f"the joystick on {self._parameters.joystick} has {len(message.buttons)} buttons, "
+                f"counted from 0; there is no button {self._parameters.button}: give another ~button"
             )
         with self._lock:
-            self._guard.joystick(bool(message.buttons[self._p.button]), time.monotonic())
+            self._guard.joystick(bool(message.buttons[self._parameters.button]), time.monotonic())
 
     def _on_answer(self, message: TwistStamped) -> None:
         command, stamp = command_from_twist(message.twist), message.header.stamp.to_sec()
@@ -136,69 +136,73 @@ class Guardian:
 
     def _on_status(self, message: LearnerStatus) -> None:
         with self._lock:
-            self._inference.append(message.latency)
+            self._inference_seconds.append(message.latency)
             self._network = message.network
 
     def spin(self) -> None:
         """Publish until ROS shuts down."""
         # In a thread: rospy's signal handler runs `_stop` in the main thread, at any point of its code. There
         # it would wait for a lock that this thread itself holds, or an older decision would be sent after it.
-        thread = threading.Thread(target=self._safely(lambda _: self._publish()), args=(None,), daemon=True)
+        thread = threading.Thread(
+            target=self._stop_on_error(lambda _: self._publish()), args=(None,), daemon=True
+        )
         thread.start()
         while not rospy.is_shutdown():
             time.sleep(0.05)
         thread.join(timeout=5.0)
 
     def _publish(self) -> None:
-        due = told = time.monotonic()
+        due = last_diagnostics = time.monotonic()
         while not rospy.is_shutdown():
             now = time.monotonic()
             with self._lock:
                 decision = self._guard.decide(now, rospy.get_time())
-                if not self._ended:
+                if not self._stopping:
                     self._command.publish(twist_from_command(decision.command))
                 resets = self._guard.clock_resets
             if resets > self._resets:
                 rospy.logwarn("guardian: time was set back: waiting for the learner's next answer")
                 self._resets = resets
-            if decision.begins:
-                self._say(decision)
-            if decision.begins or now - told >= DIAGNOSTICS_PERIOD:
+            if decision.reason_changed:
+                self._log_reason(decision)
+            if decision.reason_changed or now - last_diagnostics >= DIAGNOSTICS_PERIOD:
                 self._publish_diagnostics(decision)
-                told = now
+                last_diagnostics = now
             due += self._period
             wait = due - time.monotonic()
             if wait < -self._period:  # the machine was busy: continue from now, do not catch up
-                self._late += 1
+                self._late_outputs += 1
                 due = time.monotonic()
             # wall time: a simulated clock that stands still must not delay a zero command
             time.sleep(max(wait, 0.0))
 
-    def _say(self, decision: Decision) -> None:
+    def _log_reason(self, decision: GuardedCommand) -> None:
         if decision.reason is None:
             rospy.loginfo("guardian: the learner flies")
         elif decision.reason is Reason.LIMITED:  # alternates in every turn
-            rospy.logwarn_throttle(10.0, f"guardian: {SAID[decision.reason]}")
+            rospy.logwarn_throttle(10.0, f"guardian: {REASON_TEXTS[decision.reason]}")
         else:
-            rospy.logwarn(f"guardian: {SAID[decision.reason]}")
+            rospy.logwarn(f"guardian: {REASON_TEXTS[decision.reason]}")
 
-    def _publish_diagnostics(self, decision: Decision) -> None:
+    def _publish_diagnostics(self, decision: GuardedCommand) -> None:
         reason = decision.reason
         level = DiagnosticStatus.OK
         if reason is not None:
-            meant = reason in (Reason.DEADMAN, Reason.LIMITED)
-            level = DiagnosticStatus.WARN if meant else DiagnosticStatus.ERROR
+            expected = reason in (Reason.DEADMAN, Reason.LIMITED)
+            level = DiagnosticStatus.WARN if expected else DiagnosticStatus.ERROR
         with self._lock:
-            values = {str(reason): count for reason, count in self._guard.counts.items()}
-            values.update(outputs=self._guard.outputs, clock_resets=self._resets, late_outputs=self._late)
+            values = {str(reason): count for reason, count in self._guard.interventions.items()}
+            values.update(
+                outputs=self._guard.outputs, clock_resets=self._resets, late_outputs=self._late_outputs
+            )
         message = DiagnosticArray()
         message.header.stamp = rospy.Time.now()
         message.status.append(
             DiagnosticStatus(
                 level=level,
                 name="guardian",
-                message="the learner flies" if reason is None else SAID[reason],
-                hardware_id=self._p.robot,
+                message="the learner flies" if reason is None else REASON_TEXTS[reason],
+                hardware_id=self._parameters.robot,
                 values=[KeyValue(key, str(value)) for key, value in values.items()],
             )
         )
@@ -207,7 +211,7 @@ class Guardian:
     def _stop(self) -> None:
         """Publish zero as the last command; it has been sent when this returns."""
         with self._lock:
-            self._ended = True
+            self._stopping = True
         for _ in range(3):
             self._command.publish(twist_from_command(Command()))
             time.sleep(self._period)
@@ -218,22 +222,22 @@ class Guardian:
         self._stopped.wait(timeout=5.0)
         guard = self._guard
         facts = {
-            "robot": self._p.robot,
+            "robot": self._parameters.robot,
             "network": self._network,
-            "began": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._began)),
-            "seconds": time.time() - self._began,
+            "began": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._start_time)),
+            "seconds": time.time() - self._start_time,
             "outputs": guard.outputs,
-            "late_outputs": self._late,
+            "late_outputs": self._late_outputs,
             "clock_resets": guard.clock_resets,
-            "interventions": {str(reason): count for reason, count in guard.counts.items()},
-            "replaced_outputs": {str(reason): count for reason, count in guard.replaced.items()},
+            "interventions": {str(reason): count for reason, count in guard.interventions.items()},
+            "replaced_outputs": {str(reason): count for reason, count in guard.replaced_outputs.items()},
             "image_to_command": guard.latency(),
-            "network_alone": _percentiles(self._inference),
+            "network_alone": _percentiles(self._inference_seconds),
         }
         print(_summary(facts), flush=True)
-        if self._p.log_folder:
-            folder = Path(self._p.log_folder).expanduser()
-            name = time.strftime("flight_%Y-%m-%d_%H-%M-%S.json", time.localtime(self._began))
+        if self._parameters.log_folder:
+            folder = Path(self._parameters.log_folder).expanduser()
+            name = time.strftime("flight_%Y-%m-%d_%H-%M-%S.json", time.localtime(self._start_time))
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -268,7 +272,7 @@ def _summary(facts: Dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the guardian node until ROS shuts down."""
-    shell.start("guardian")
-    guardian = Guardian(shell.parameters(Parameters))
+    node_tools.start("guardian")
+    guardian = Guardian(node_tools.parameters(Parameters))
     guardian.spin()
     guardian.report()

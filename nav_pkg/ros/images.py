@@ -18,12 +18,12 @@ from nav_pkg.core import DataError
 from nav_pkg.data.messages import require_colours, require_whole, rows_of
 
 _BRIDGE = CvBridge()
-_KINDS: dict = {}
+_DTYPES: dict = {}
 """Encoding -> (type, channels). Cached, because cv_bridge looks them up for every image."""
-_AS_THEY_ARE = ("rgb8", "8UC3", "mono8", "8UC1", "32FC1", "16UC1", "mono16")
+_PASSTHROUGH = ("rgb8", "8UC3", "mono8", "8UC1", "32FC1", "16UC1", "mono16")
 
 
-def kind_of(topic: str) -> Type:
+def image_message_type(topic: str) -> Type:
     """The message type of an image topic; the topics of JPEG and PNG images end in /compressed."""
     return CompressedImage if topic.endswith("/compressed") else Image
 
@@ -46,14 +46,14 @@ def image_to_array(message: Any) -> np.ndarray:
     if not hasattr(message, "encoding"):
         return _decoded(message)
     try:
-        if message.encoding not in _KINDS:
+        if message.encoding not in _DTYPES:
             name, channels = _BRIDGE.encoding_to_dtype_with_channels(message.encoding)
-            _KINDS[message.encoding] = (np.dtype(name), channels)
-        kind, channels = _KINDS[message.encoding]
+            _DTYPES[message.encoding] = (np.dtype(name), channels)
+        kind, channels = _DTYPES[message.encoding]
         rows = rows_of(message, kind, channels)
         if not rows.flags.c_contiguous:
-            message = _tight(message, rows)
-        wanted = "passthrough" if message.encoding in _AS_THEY_ARE else "rgb8"
+            message = _without_padding(message, rows)
+        wanted = "passthrough" if message.encoding in _PASSTHROUGH else "rgb8"
         return _BRIDGE.imgmsg_to_cv2(message, wanted)
     except (CvBridgeError, RuntimeError, cv2.error) as error:
         raise DataError(
@@ -62,7 +62,7 @@ def image_to_array(message: Any) -> np.ndarray:
         ) from error
 
 
-def _tight(message: Any, rows: np.ndarray) -> Any:
+def _without_padding(message: Any, rows: np.ndarray) -> Any:
     """The same image without padding."""
     return SimpleNamespace(
         height=message.height,

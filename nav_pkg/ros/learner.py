@@ -19,10 +19,10 @@ from nav_pkg.learn import determinism, exported, folder
 from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.online_flags import learning_config
 from nav_pkg.learn.pilot import Pilot
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
+from nav_pkg.ros import node_tools
 from nav_pkg.ros.live_learner import LiveLearner
 from nav_pkg.ros.lockstep_learner import LockstepLearner
+from nav_pkg.ros.robot import Robot, load_robot
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Parameters:
     width: int = 0
     height: int = 0
 
-    def camera(self, robot: topics.Robot) -> Tuple[int, int]:
+    def camera(self, robot: Robot) -> Tuple[int, int]:
         """Width and height of the camera, pixels."""
         own = robot.description["camera"]
         return self.width or own["width"], self.height or own["height"]
@@ -58,9 +58,9 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
     """
     check_no_supervisor_flags(args)
     pilot = load_pilot(args, given) if args.no_training else None
-    shell.start("learner")
-    parameters = shell.parameters(Parameters)
-    robot = topics.load_robot(parameters.robot, needs=("rgb",))
+    node_tools.start("learner")
+    parameters = node_tools.parameters(Parameters)
+    robot = load_robot(parameters.robot, needs=("rgb",))
     learner = None
     if pilot is None:
         if not parameters.lockstep and not args.num_threads:
@@ -76,7 +76,7 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
 
 
 def make_learner(
-    args: LearnerConfig, given: Mapping[str, Any], parameters: Parameters, robot: topics.Robot
+    args: LearnerConfig, given: Mapping[str, Any], parameters: Parameters, robot: Robot
 ) -> OnlineLearner:
     """Create the learner that the flags describe, in its log folder.
 

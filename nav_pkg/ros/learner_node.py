@@ -30,14 +30,14 @@ from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.perturbation import Perturbation
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import Episode, LearnerStatus
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
+from nav_pkg.ros import node_tools, topics
+from nav_pkg.ros.callbacks import exit_on_error
 from nav_pkg.ros.convert import twist_from_command
-from nav_pkg.ros.guard import guarded
-from nav_pkg.ros.images import image_to_array, kind_of
+from nav_pkg.ros.images import image_message_type, image_to_array
+from nav_pkg.ros.robot import Robot
 from nav_pkg.srv import Checkpoint, CheckpointResponse
 
-DIAGNOSED = 10
+DIAGNOSTICS_EVERY = 10
 """Frames between two diagnostic messages."""
 WORK_LIMIT = 1000.0
 """Wall seconds that a service waits for the worker thread, which may be learning or saving.
@@ -45,7 +45,18 @@ WORK_LIMIT = 1000.0
 The session's own limit for a frame that is learned from is shorter."""
 END_LIMIT = 60.0
 """Wall seconds that the service ~end_run waits for the run's last /episode."""
-SHOWN = ["network", "frames", "latency", "late", "learned", "updates", "buffer", "loss", "rate", "skipped"]
+DIAGNOSTIC_FIELDS = [
+    "network",
+    "frames",
+    "latency",
+    "late",
+    "learned",
+    "updates",
+    "buffer",
+    "loss",
+    "rate",
+    "skipped",
+]
 """Fields of the status that a diagnostic message contains."""
 
 
@@ -64,7 +75,7 @@ class LearnerNode:
     def __init__(
         self,
         pilot: Pilot,
-        robot: topics.Robot,
+        robot: Robot,
         seed: int,
         learner: Optional[OnlineLearner] = None,
         perturbation: str = "none",
@@ -72,55 +83,60 @@ class LearnerNode:
     ):
         self._pilot, self._seed, self._learner = pilot, seed, learner
         self._perturbation = Perturbation.parse(perturbation)
-        self._answering = threading.Lock()  # guards the memory of the pilot and of the perturbation
+        self._pilot_lock = threading.Lock()  # guards the memory of the pilot and of the perturbation
         self._frames = self._late = self._skipped = 0
         self._note = ""
         self._run: Optional[int] = None
         self._evaluation = False
-        self._begun = (time.monotonic(), 0)
-        self._facts: Dict[str, Any] = {}  # of the run that has ended
-        self._ended = threading.Event()
+        self._run_start = (time.monotonic(), 0)
+        self._run_facts: Dict[str, Any] = {}  # of the run that has ended
+        self._run_ended = threading.Event()
         # on Linux each thread has its own nice value
         self._worker = ThreadPoolExecutor(1, "learner", os.nice, (niceness,))
-        self._command = rospy.Publisher(topics.LEARNER, TwistStamped, queue_size=10)
+        self._command = rospy.Publisher(topics.LEARNER_COMMAND, TwistStamped, queue_size=10)
         self._status = rospy.Publisher(topics.LEARNER_STATUS, LearnerStatus, queue_size=10)
         self._diagnostics = rospy.Publisher(topics.DIAGNOSTICS, DiagnosticArray, queue_size=10)
-        self._sides = [robot.side_cameras[name] for name in learner.sides] if learner else []
+        self._side_topics = [robot.side_cameras[name] for name in learner.sides] if learner else []
 
     def _subscribe(self, on_message: Callable[[Any, str], None]) -> List[rospy.Subscriber]:
         """Subscribe to /episode, the expert and the side cameras; return the side cameras' subscribers."""
-        on_message = guarded(on_message, LearnerError.code)
-        for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT, TwistStamped)):
+        on_message = exit_on_error(on_message, LearnerError.code)
+        for topic, kind in ((topics.EPISODE, Episode), (topics.EXPERT_COMMAND, TwistStamped)):
             rospy.Subscriber(topic, kind, on_message, topic, tcp_nodelay=True)
         return [
             rospy.Subscriber(
-                topic, kind_of(topic), on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+                topic,
+                image_message_type(topic),
+                on_message,
+                topic,
+                buff_size=node_tools.IMAGE_BUFFER,
+                tcp_nodelay=True,
             )
-            for topic in self._sides
+            for topic in self._side_topics
         ]
 
     def _advertise(self) -> None:
         services: Dict[str, Any] = {"reset": self._on_reset, "end_run": self._on_end_run}
         if self._learner is not None:
             services.update(
-                start_learning=lambda _: self._do(TriggerResponse, self._switch, True),
-                pause_learning=lambda _: self._do(TriggerResponse, self._switch, False),
-                stop_learning=lambda _: self._do(TriggerResponse, self._stop),
+                start_learning=lambda _: self._call_in_worker(TriggerResponse, self._set_learning, True),
+                pause_learning=lambda _: self._call_in_worker(TriggerResponse, self._set_learning, False),
+                stop_learning=lambda _: self._call_in_worker(TriggerResponse, self._stop_learning),
             )
             for name, work in (("save", self._save), ("load", self._load)):
 
                 def on_path(request: Any, work: Any = work) -> Any:
-                    return self._do(CheckpointResponse, work, request.path)
+                    return self._call_in_worker(CheckpointResponse, work, request.path)
 
-                rospy.Service(f"~{name}", Checkpoint, guarded(on_path, LearnerError.code))
+                rospy.Service(f"~{name}", Checkpoint, exit_on_error(on_path, LearnerError.code))
         for name, handler in services.items():
-            rospy.Service(f"~{name}", Trigger, guarded(handler, LearnerError.code))
+            rospy.Service(f"~{name}", Trigger, exit_on_error(handler, LearnerError.code))
 
     def _submit(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Submit work to the worker thread; its failure ends the node."""
-        self._worker.submit(guarded(work, LearnerError.code), *arguments)
+        self._worker.submit(exit_on_error(work, LearnerError.code), *arguments)
 
-    def _do(self, reply: Any, work: Callable[..., Any], *arguments: Any) -> Any:
+    def _call_in_worker(self, reply: Any, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run work in the worker thread for a service; its reply, or that the worker thread was too slow."""
         future = self._worker.submit(work, *arguments)
         try:
@@ -133,7 +149,7 @@ class LearnerNode:
     # Answering.
 
     def _answer(self, message: Any) -> Optional[np.ndarray]:
-        """Publish the command for an image (hold `_answering`). With a learner, return its resized pixels."""
+        """Publish the command for an image (hold `_pilot_lock`); return the resized pixels for a learner."""
         image = self._perturbation.apply(image_to_array(message))
         begin = time.perf_counter()  # the perturbation belongs to the test, not to the pilot
         pixels: Optional[np.ndarray] = None
@@ -164,14 +180,14 @@ class LearnerNode:
         )
         learner = self._learner
         if learner is not None:
-            since, updates = self._begun
+            since, updates = self._run_start
             status.learning = learner.learning and not self._evaluation
             status.learned, status.updates = learner.frames, learner.updates
             status.buffer = len(learner.replay)
             status.loss = float("nan") if learner.loss is None else learner.loss
             status.rate = (learner.updates - updates) / max(1e-9, time.monotonic() - since)
         self._status.publish(status)
-        if self._frames % DIAGNOSED == 1:
+        if self._frames % DIAGNOSTICS_EVERY == 1:
             self._publish_diagnostics(status)
 
     def _publish_diagnostics(self, status: LearnerStatus) -> None:
@@ -183,13 +199,13 @@ class LearnerNode:
                 level=DiagnosticStatus.WARN if status.note else DiagnosticStatus.OK,
                 name="learner",
                 message=status.note or ("learns" if status.learning else "flies"),
-                values=[KeyValue(key, str(getattr(status, key))) for key in SHOWN],
+                values=[KeyValue(key, str(getattr(status, key))) for key in DIAGNOSTIC_FIELDS],
             )
         )
         self._diagnostics.publish(message)
 
     def _reset_pilot(self) -> None:
-        with self._answering:
+        with self._pilot_lock:
             self._pilot.reset(self._seed)
 
     # A run, in the worker thread.
@@ -199,22 +215,24 @@ class LearnerNode:
         assert self._learner is not None
         self._run = episode.run
         self._evaluation = bool(json.loads(episode.facts).get("evaluation")) if episode.facts else False
-        self._begun = (time.monotonic(), self._learner.updates)
+        self._run_start = (time.monotonic(), self._learner.updates)
 
     def _learn(self, pixels: np.ndarray, messages: Mapping[str, Any], index: int) -> None:
         """Learn from a frame: its image, the expert's command, the images of the side cameras."""
         assert self._learner is not None
-        sides = [self._pilot.preprocessing.resize(image_to_array(messages[topic])) for topic in self._sides]
-        self._learner.observe(pixels, command_from_twist(messages[topics.EXPERT].twist), index, sides)
+        sides = [
+            self._pilot.preprocessing.resize(image_to_array(messages[topic])) for topic in self._side_topics
+        ]
+        self._learner.observe(pixels, command_from_twist(messages[topics.EXPERT_COMMAND].twist), index, sides)
 
-    def _end(self, episode: Episode) -> None:
-        self._facts = json.loads(episode.facts) if episode.facts else {}
-        self._ended.set()
+    def _on_run_ended(self, episode: Episode) -> None:
+        self._run_facts = json.loads(episode.facts) if episode.facts else {}
+        self._run_ended.set()
 
     def _finish_run(self) -> TriggerResponse:
         self._drop_frames()
-        facts, self._facts = self._facts, {}
-        self._ended.clear()
+        facts, self._run_facts = self._run_facts, {}
+        self._run_ended.clear()
         if self._learner is not None and facts and facts.get("outcome") != "sim_failure":
             self._learner.end_run(facts)
         return TriggerResponse(success=True)
@@ -227,37 +245,37 @@ class LearnerNode:
 
     def _on_reset(self, _request: Any) -> TriggerResponse:
         """Begin a new episode: reset the recurrent state."""
-        return self._do(TriggerResponse, self._reset)
+        return self._call_in_worker(TriggerResponse, self._reset)
 
     def _reset(self) -> TriggerResponse:
-        if self._ended.is_set():
+        if self._run_ended.is_set():
             self._finish_run()  # ~end_run was not called: the learned state must not be lost
         self._drop_frames()
         self._run, self._evaluation = None, False
-        with self._answering:
+        with self._pilot_lock:
             self._pilot.reset(self._seed)
-            self._perturbation.reset(self._seed, rospy.get_param(topics.RUN, 0))
+            self._perturbation.reset(self._seed, rospy.get_param(topics.RUN_PARAMETER, 0))
         return TriggerResponse(success=True)
 
     def _on_end_run(self, _request: Any) -> TriggerResponse:
         """End the run: the learned state is on disk when the reply is sent."""
         if self._learner is None:
             return TriggerResponse(success=True)
-        if not self._ended.wait(END_LIMIT):
+        if not self._run_ended.wait(END_LIMIT):
             return TriggerResponse(
                 success=False, message=f"waited {END_LIMIT:g} s for the run's last {topics.EPISODE}"
             )
-        return self._do(TriggerResponse, self._finish_run)
+        return self._call_in_worker(TriggerResponse, self._finish_run)
 
-    def _switch(self, on: bool) -> TriggerResponse:
+    def _set_learning(self, on: bool) -> TriggerResponse:
         assert self._learner is not None
         self._learner.learning = on
         rospy.loginfo("learning %s", "resumes" if on else "pauses")
         return TriggerResponse(success=True, message="learning" if on else "not learning")
 
-    def _stop(self) -> TriggerResponse:
+    def _stop_learning(self) -> TriggerResponse:
         """Stop learning, and save the learned state beside the session's own checkpoint."""
-        reply, saved = self._switch(False), self._save("")
+        reply, saved = self._set_learning(False), self._save("")
         return TriggerResponse(success=saved.success, message=f"{reply.message}; {saved.message}")
 
     def _save(self, path: str) -> CheckpointResponse:

@@ -18,25 +18,25 @@ from nav_pkg.data.messages import stamp_ns
 from nav_pkg.learn.online import OnlineLearner
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.msg import Episode
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
-from nav_pkg.ros.guard import guarded
-from nav_pkg.ros.images import kind_of
+from nav_pkg.ros import node_tools, topics
+from nav_pkg.ros.callbacks import exit_on_error
+from nav_pkg.ros.images import image_message_type
 from nav_pkg.ros.learner_node import LearnerNode
+from nav_pkg.ros.robot import Robot
 
-BACKLOG = 20
+MAX_PENDING = 20
 """Maximum number of frames that wait to be learned from; older ones are skipped."""
-HELD = 3 * BACKLOG
+MAX_STAMPS = 3 * MAX_PENDING
 """Maximum number of stamps whose messages are kept: images outside a run would accumulate."""
-MOST_WAITING = 5 * HELD
+MAX_INBOX = 5 * MAX_STAMPS
 """Messages that may wait for the worker thread; the oldest image or command makes room."""
-LATE = 5.0
+MESSAGE_LIMIT = 5.0
 """Wall seconds after /episode for the other messages of a frame."""
-PATIENCE = 50
+ABSENT_AFTER = 50
 """Frames without any message of the expert or the supervisor, after which it counts as absent."""
 NICENESS = 10
 """Nice value of the worker thread: flying has priority over learning."""
-ANSWERED = "image"
+IMAGE_CHANNEL = "image"
 """Channel of the answered images, at the network's input size."""
 
 
@@ -49,16 +49,16 @@ class LiveLearner(LearnerNode):
     def __init__(
         self,
         pilot: Pilot,
-        robot: topics.Robot,
+        robot: Robot,
         seed: int,
         learner: Optional[OnlineLearner] = None,
         perturbation: str = "none",
     ):
         super().__init__(pilot, robot, seed, learner, perturbation, NICENESS)
-        self._stamp = 0  # of the last image
-        self._came: Set[str] = set()  # topics with at least one message
+        self._last_image_stamp = 0
+        self._received_topics: Set[str] = set()  # topics with at least one message
         self._messages: Dict[int, Dict[str, Any]] = {}  # by stamp and channel
-        self._newest: Dict[str, int] = {}  # stamp by channel
+        self._newest_stamps: Dict[str, int] = {}  # stamp by channel
         self._pending: Deque[Tuple[Episode, float]] = deque()  # frames to learn from, with their arrival time
         self._scheduled = False
         self._new_run = False
@@ -67,10 +67,10 @@ class LiveLearner(LearnerNode):
         self._subscribe(self._on_message)
         rospy.Subscriber(
             robot.rgb,
-            kind_of(robot.rgb),
-            guarded(self._on_image, LearnerError.code),
+            image_message_type(robot.rgb),
+            exit_on_error(self._on_image, LearnerError.code),
             queue_size=1,  # only the newest image needs an answer
-            buff_size=shell.IMAGE_BUFFER,
+            buff_size=node_tools.IMAGE_BUFFER,
             tcp_nodelay=True,
         )
         self._advertise()
@@ -79,27 +79,30 @@ class LiveLearner(LearnerNode):
 
     def _on_image(self, message: Any) -> None:
         stamp = stamp_ns(message.header.stamp)
-        with self._answering:
-            if stamp < self._stamp:  # time was set back (a simulator or a bag restarted): a new run
+        with self._pilot_lock:
+            if stamp < self._last_image_stamp:  # a simulator or a bag restarted: a new run
                 self._pilot.reset(self._seed)
-            self._stamp = stamp
+            self._last_image_stamp = stamp
             pixels = self._answer(message)
         if self._learner is None:
             return
-        missing = [topic for topic in (topics.EXPERT, topics.EPISODE) if topic not in self._came]
+        missing = [
+            topic for topic in (topics.EXPERT_COMMAND, topics.EPISODE) if topic not in self._received_topics
+        ]
         note = f"no learning: nobody publishes {missing[0]}; the network continues to fly" if missing else ""
-        note = note if self._frames > PATIENCE else ""
+        note = note if self._frames > ABSENT_AFTER else ""
         if note and note != self._note:
             rospy.logwarn(note)
         self._note = note
-        self._post(ANSWERED, stamp, pixels)
+        self._post(IMAGE_CHANNEL, stamp, pixels)
 
     def _on_message(self, message: Any, topic: str) -> None:
-        self._came.add(topic)
+        self._received_topics.add(topic)
         if topic == topics.EPISODE and message.state == Episode.IDLE:
             self._reset_pilot()
         elif topic == topics.EPISODE and message.state == Episode.ENDED:
-            self._end(message)  # at once: ~end_run waits for it, and a learning step may take minutes
+            # at once: ~end_run waits for it, and a learning step may take minutes
+            self._on_run_ended(message)
         if self._learner is not None:
             self._post(topic, stamp_ns(message.header.stamp), message)
 
@@ -108,35 +111,35 @@ class LiveLearner(LearnerNode):
         with self._inbox_lock:
             first = not self._inbox
             self._inbox.append((channel, stamp, message))
-            if len(self._inbox) > MOST_WAITING:
+            if len(self._inbox) > MAX_INBOX:
                 oldest = (k for k, item in enumerate(self._inbox) if item[0] != topics.EPISODE)
                 del self._inbox[next(oldest, 0)]
         if first:
-            self._submit(self._take_all)
+            self._submit(self._process_inbox)
 
     # In the worker thread.
 
-    def _take_all(self) -> None:
+    def _process_inbox(self) -> None:
         with self._inbox_lock:
             items, self._inbox = self._inbox, deque()
         for item in items:
-            self._take(*item)
-        self._schedule()
+            self._store_message(*item)
+        self._schedule_learning()
 
-    def _take(self, channel: str, stamp: int, message: Any) -> None:
+    def _store_message(self, channel: str, stamp: int, message: Any) -> None:
         """Keep a message until its frame is learned from."""
-        if stamp < self._newest.get(channel, -1):  # time was set back
+        if stamp < self._newest_stamps.get(channel, -1):  # time was set back
             self._drop_frames()
             self._messages.clear()
-            self._newest.clear()
-        self._newest[channel] = stamp
+            self._newest_stamps.clear()
+        self._newest_stamps[channel] = stamp
         self._messages.setdefault(stamp, {})[channel] = message
-        if len(self._messages) > HELD:
+        if len(self._messages) > MAX_STAMPS:
             del self._messages[min(self._messages)]
         if channel == topics.EPISODE and message.state == Episode.RUNNING:
-            self._wait_for(message)
+            self._queue_frame(message)
 
-    def _wait_for(self, episode: Episode) -> None:
+    def _queue_frame(self, episode: Episode) -> None:
         """Queue a frame until its messages arrive. Runs whose first frame was missed are ignored."""
         if self._learner is None:
             return
@@ -145,12 +148,12 @@ class LiveLearner(LearnerNode):
             self._new_run = True
         if episode.run != self._run or self._evaluation or not self._learner.learning:
             return
-        if len(self._pending) == BACKLOG:
+        if len(self._pending) == MAX_PENDING:
             self._pending.popleft()
             self._skipped += 1
         self._pending.append((episode, time.monotonic()))
 
-    def _schedule(self) -> None:
+    def _schedule_learning(self) -> None:
         """Submit the learning of the next frame, behind all messages that have arrived by now."""
         if self._pending and not self._scheduled:
             self._scheduled = True
@@ -158,15 +161,15 @@ class LiveLearner(LearnerNode):
 
     def _learn_next(self) -> None:
         self._scheduled = False
-        channels = [ANSWERED, topics.EXPERT, *self._sides]
+        channels = [IMAGE_CHANNEL, topics.EXPERT_COMMAND, *self._side_topics]
         while self._pending:
             episode, since = self._pending[0]
             stamp = stamp_ns(episode.header.stamp)
             messages = self._messages.get(stamp, {})
             missing = [channel for channel in channels if channel not in messages]
             # each channel's stamps are in order, but may have gaps
-            lost = any(self._newest.get(channel, -1) > stamp for channel in missing)
-            if missing and not lost and time.monotonic() - since < LATE:
+            lost = any(self._newest_stamps.get(channel, -1) > stamp for channel in missing)
+            if missing and not lost and time.monotonic() - since < MESSAGE_LIMIT:
                 return  # the next message triggers another attempt
             self._pending.popleft()
             if missing:
@@ -176,9 +179,9 @@ class LiveLearner(LearnerNode):
                 self._new_run = False
                 self._learner.new_run(episode.run)  # type: ignore[union-attr]
             self._messages = {s: of for s, of in self._messages.items() if s > stamp}
-            self._learn(messages[ANSWERED], messages, episode.index)
+            self._learn(messages[IMAGE_CHANNEL], messages, episode.index)
             break
-        self._schedule()
+        self._schedule_learning()
 
     def _drop_frames(self) -> None:
         self._skipped += len(self._pending)

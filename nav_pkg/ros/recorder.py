@@ -16,14 +16,14 @@ from nav_pkg.core import DataError, NavError, Outcome, SimulatorError, UsageErro
 from nav_pkg.data.messages import frame_from_messages, scan_to_array, stamp_ns
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.msg import Episode, RecorderStatus
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
-from nav_pkg.ros.images import image_to_array, kind_of
-from nav_pkg.ros.join import StampJoin
+from nav_pkg.ros import node_tools, topics
+from nav_pkg.ros.images import image_message_type, image_to_array
+from nav_pkg.ros.robot import Sizes, dataset_description, load_robot
+from nav_pkg.ros.synchronizer import StampSynchronizer
 
 
 @dataclass(frozen=True)
-class Parameters(topics.Sizes):
+class Parameters(Sizes):
     """Private parameters of the recorder node: image sizes (see Sizes), and these.
 
     Attributes:
@@ -46,50 +46,55 @@ class Recorder:
         if not parameters.dataset:
             raise UsageError("recorder: parameter ~dataset (the folder to write into) is missing")
         self._parameters = parameters
-        self._robot = topics.load_robot(parameters.robot)
+        self._robot = load_robot(parameters.robot)
         self._sensors = [self._robot.rgb, self._robot.depth, self._robot.scan]
-        self._sides = self._robot.side_cameras
-        always = [*self._sensors, *self._sides.values(), self._robot.odometry, topics.EXPERT]
-        self._join = StampJoin()
-        self._always = always
+        self._side_topics = self._robot.side_cameras
+        required_topics = [
+            *self._sensors,
+            *self._side_topics.values(),
+            self._robot.odometry,
+            topics.EXPERT_COMMAND,
+        ]
+        self._synchronizer = StampSynchronizer()
+        self._required_topics = required_topics
         self._writer: Optional[RunWriter] = None
         self._name = ""
         self._facts: Dict[str, Any] = {}
         self._episodes: queue.Queue = queue.Queue()
-        create_dataset(parameters.dataset, topics.dataset_description(self._robot, parameters))
-        self._status = rospy.Publisher(topics.RECORDER, RecorderStatus, queue_size=100, latch=True)
+        create_dataset(parameters.dataset, dataset_description(self._robot, parameters))
+        self._status = rospy.Publisher(topics.RECORDER_STATUS, RecorderStatus, queue_size=100, latch=True)
         for topic, kind in (
             *(
-                (topic, kind_of(topic))
-                for topic in (self._robot.rgb, self._robot.depth, *self._sides.values())
+                (topic, image_message_type(topic))
+                for topic in (self._robot.rgb, self._robot.depth, *self._side_topics.values())
             ),
             (self._robot.scan, LaserScan),
             (self._robot.odometry, Odometry),
-            (topics.EXPERT, TwistStamped),
-            (topics.LEARNER, TwistStamped),
+            (topics.EXPERT_COMMAND, TwistStamped),
+            (topics.LEARNER_COMMAND, TwistStamped),
         ):
             rospy.Subscriber(
-                topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+                topic, kind, self._on_message, topic, buff_size=node_tools.IMAGE_BUFFER, tcp_nodelay=True
             )
         rospy.Subscriber(topics.EPISODE, Episode, self._episodes.put, tcp_nodelay=True)
 
     def _on_message(self, message, topic: str) -> None:
-        self._join.put(topic, stamp_ns(message.header.stamp), message)
+        self._synchronizer.add(topic, stamp_ns(message.header.stamp), message)
 
     def spin(self) -> None:
         """Record until ROS shuts down; close an open run as aborted."""
         # Frames that wait for messages of a dead simulator must not delay the end.
-        rospy.on_shutdown(lambda: self._join.close("ROS shut down"))
+        rospy.on_shutdown(lambda: self._synchronizer.close("ROS shut down"))
         try:
             while not (rospy.is_shutdown() and self._episodes.empty()):
                 try:
-                    self._take(self._episodes.get(timeout=0.2))
+                    self._process_episode(self._episodes.get(timeout=0.2))
                 except queue.Empty:
                     continue
         finally:
             self._abort(Outcome.ABORTED, "the recorder was stopped")
 
-    def _take(self, episode: Episode) -> None:
+    def _process_episode(self, episode: Episode) -> None:
         stamp = stamp_ns(episode.header.stamp)
         status = RecorderStatus(header=episode.header, name=episode.name, index=episode.index)
         try:
@@ -103,7 +108,7 @@ class Recorder:
                 status.error = str(error)
                 self._status.publish(status)
             raise
-        self._join.forget(stamp)
+        self._synchronizer.forget(stamp)
         self._status.publish(status)
 
     def _record(self, episode: Episode, stamp: int) -> None:
@@ -119,10 +124,13 @@ class Recorder:
             self._name = episode.name
         if self._writer is None or episode.name != self._name:
             raise DataError(f"frame {episode.index} of {episode.name} came without the run's beginning")
-        channels = self._always + ([topics.LEARNER] if episode.has_learner else [])
-        messages = self._join.wait(stamp, channels, self._parameters.wait_limit)
+        channels = self._required_topics + ([topics.LEARNER_COMMAND] if episode.has_learner else [])
+        messages = self._synchronizer.wait(stamp, channels, self._parameters.wait_limit)
         frame = frame_from_messages(
-            episode, messages[self._robot.odometry], messages[topics.EXPERT], messages.get(topics.LEARNER)
+            episode,
+            messages[self._robot.odometry],
+            messages[topics.EXPERT_COMMAND],
+            messages.get(topics.LEARNER_COMMAND),
         )
         rgb, depth, scan = (messages[topic] for topic in self._sensors)
         self._writer.add(
@@ -130,7 +138,7 @@ class Recorder:
             image_to_array(rgb),
             image_to_array(depth),
             scan_to_array(scan),
-            {name: image_to_array(messages[topic]) for name, topic in self._sides.items()},
+            {name: image_to_array(messages[topic]) for name, topic in self._side_topics.items()},
         )
 
     def _close(self, episode: Episode) -> bool:
@@ -154,5 +162,5 @@ class Recorder:
 
 def main() -> None:
     """Run the recorder node until ROS shuts down."""
-    shell.start("recorder")
-    Recorder(shell.parameters(Parameters)).spin()
+    node_tools.start("recorder")
+    Recorder(node_tools.parameters(Parameters)).spin()

@@ -1,4 +1,4 @@
-"""The robot file (topic names and sensors of a robot) and the fixed topics of the nodes."""
+"""The robot file: topic names and sensors of a robot."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ from typing import Dict, Sequence
 from nav_pkg.core import DataError
 from nav_pkg.sim import cameras, description
 
-EXPERT = "/expert/cmd_vel"
-LEARNER = "/learner/cmd_vel"
-EPISODE = "/episode"
-RECORDER = "/recorder/status"
-BAG = "/bag/status"
-LEARNER_STATUS = "/learner/status"
-RUN = "/nav_pkg/run"
-"""ROS parameter: the number of the current run."""
-DIAGNOSTICS = "/diagnostics"
-
-TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")
+ROBOT_TOPICS = ("command", "rgb", "depth", "scan", "odometry", "contacts")
 
 _TOPIC = re.compile(r"/?[A-Za-z]\w*(/\w+)*\Z")
 
@@ -82,19 +72,19 @@ def dataset_description(robot: Robot, sizes: Sizes) -> dict:
     }
 
 
-def load_robot(name: str, needs: Sequence[str] = TOPICS) -> Robot:
+def load_robot(name: str, needs: Sequence[str] = ROBOT_TOPICS) -> Robot:
     """Read a robot file by the robot's name or the file's path.
 
     Args:
         name: the name or path.
-        needs: the topics, among `TOPICS`, that the node requires; the robot may lack others.
+        needs: the topics, among `ROBOT_TOPICS`, that the node requires; the robot may lack others.
 
     Raises:
         UsageError: no such robot.
         DataError: the file is not readable, lacks a required topic, or a topic name is invalid.
     """
     content = description.read_robot(name)
-    topics = {key: content["topics"].get(key) or "" for key in TOPICS}
+    topics = {key: content["topics"].get(key) or "" for key in ROBOT_TOPICS}
     for key, topic in topics.items():
         if key in needs and not topic:
             raise DataError(f"robot {name}: its file lacks the topic '{key}'; see config/robot/drone.yaml")

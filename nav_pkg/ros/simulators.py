@@ -26,14 +26,14 @@ from nav_pkg.data.messages import (
     stamp_ns,
     velocity_from_odometry,
 )
-from nav_pkg.ros import robot as topics
-from nav_pkg.ros import shell
+from nav_pkg.ros import node_tools
 from nav_pkg.ros.convert import pose_message, twist_from_command
-from nav_pkg.ros.images import image_to_array, kind_of
-from nav_pkg.ros.join import StampJoin
+from nav_pkg.ros.images import image_message_type, image_to_array
+from nav_pkg.ros.robot import Robot
+from nav_pkg.ros.synchronizer import StampSynchronizer
 from nav_pkg.srv import Reset, Step
 
-ARRIVED = 0.3
+ARRIVAL_DISTANCE = 0.3
 """Maximum distance in metres from the start pose at which a placed robot counts as arrived."""
 
 
@@ -42,34 +42,34 @@ class RosSimulator:
 
     Args:
         robot: its topics.
-        answers: topics (TwistStamped) with an answer to every observation.
+        commands: topics (TwistStamped) with an answer to every observation.
         wait_limit: wall seconds for the messages of one stamp.
     """
 
-    def __init__(self, robot: topics.Robot, answers: Sequence[str], wait_limit: float):
-        self._robot, self._answers, self._limit = robot, list(answers), wait_limit
+    def __init__(self, robot: Robot, command_topics: Sequence[str], wait_limit: float):
+        self._robot, self._command_topics, self._limit = robot, list(command_topics), wait_limit
         self._sensors = [robot.odometry, robot.depth, robot.scan, robot.contacts]
-        self._join = StampJoin()
+        self._synchronizer = StampSynchronizer()
         self._command = rospy.Publisher(robot.command, Twist, queue_size=10)
         for topic, kind in (
             (robot.odometry, Odometry),
-            (robot.depth, kind_of(robot.depth)),
+            (robot.depth, image_message_type(robot.depth)),
             (robot.scan, LaserScan),
             (robot.contacts, ContactsState),
-            *((topic, TwistStamped) for topic in self._answers),
+            *((topic, TwistStamped) for topic in self._command_topics),
         ):
             rospy.Subscriber(
-                topic, kind, self._on_message, topic, buff_size=shell.IMAGE_BUFFER, tcp_nodelay=True
+                topic, kind, self._on_message, topic, buff_size=node_tools.IMAGE_BUFFER, tcp_nodelay=True
             )
         rospy.on_shutdown(self.close)
 
     def _on_message(self, message, topic: str) -> None:
-        self._join.put(topic, stamp_ns(message.header.stamp), message)
+        self._synchronizer.add(topic, stamp_ns(message.header.stamp), message)
 
     @property
     def topics(self) -> List[str]:
         """The topics that must be connected before the first run."""
-        return [*self._sensors, *self._answers]
+        return [*self._sensors, *self._command_topics]
 
     def connect(self, limit: float) -> None:
         """Connect to the required services.
@@ -100,7 +100,7 @@ class RosSimulator:
         """
         raise NotImplementedError
 
-    def answers(self, stamp: int) -> Dict[str, Command]:
+    def commands(self, stamp: int) -> Dict[str, Command]:
         """The answers to the observation of a stamp (ns), by topic, without those that are missing.
 
         Raises:
@@ -110,7 +110,7 @@ class RosSimulator:
 
     def forget(self, stamp: int) -> None:
         """Drop the messages up to a stamp, nanoseconds."""
-        self._join.forget(stamp)
+        self._synchronizer.forget(stamp)
 
     def halt(self) -> None:
         """Publish a zero command at the end of a run."""
@@ -118,10 +118,10 @@ class RosSimulator:
 
     def close(self) -> None:
         """See `Simulator.close`: pending waits raise a SimulatorError."""
-        self._join.close("ROS shut down")
+        self._synchronizer.close("ROS shut down")
 
     def _observe(self, stamp: int) -> Observation:
-        messages = self._join.wait(stamp, self._sensors, self._limit)
+        messages = self._synchronizer.wait(stamp, self._sensors, self._limit)
         odometry = messages[self._robot.odometry]
         return Observation(
             stamp=stamp,
@@ -138,25 +138,25 @@ class LockstepGazebo(RosSimulator):
 
     Args:
         robot: see RosSimulator.
-        answers: see RosSimulator.
+        commands: see RosSimulator.
         wait_limit: see RosSimulator; also wall seconds for a step.
         physics_step: Gazebo's, seconds.
     """
 
-    def __init__(self, robot: topics.Robot, answers: Sequence[str], wait_limit: float, physics_step: float):
-        super().__init__(robot, answers, wait_limit)
+    def __init__(self, robot: Robot, command_topics: Sequence[str], wait_limit: float, physics_step: float):
+        super().__init__(robot, command_topics, wait_limit)
         self._step_ns = round(physics_step * 1e9)
         self._stamp = 0
         self._segments: Sequence[Segment] = ()
 
     def connect(self, limit: float) -> None:
         """Connect to the plugin's services."""
-        self._step = shell.connect("/gazebo/step", Step, limit)
-        self._reset = shell.connect("/gazebo/reset", Reset, limit)
+        self._step = node_tools.connect("/gazebo/step", Step, limit)
+        self._reset = node_tools.connect("/gazebo/reset", Reset, limit)
 
     def reset(self, pose: Pose, seed: int) -> Observation:
         """See `Simulator.reset`."""
-        reply = shell.call(self._reset, pose_message(pose), seed, self._limit)
+        reply = node_tools.call(self._reset, pose_message(pose), seed, self._limit)
         self._stamp = stamp_ns(reply.stamp)
         return self._observe(self._stamp)
 
@@ -171,7 +171,7 @@ class LockstepGazebo(RosSimulator):
         wanted = self._stamp + CONTROL_PERIOD_NS
         for command, duration in self._segments:
             steps = duration // self._step_ns
-            reply = shell.call(self._step, twist_from_command(command), steps, self._limit)
+            reply = node_tools.call(self._step, twist_from_command(command), steps, self._limit)
             self._stamp = stamp_ns(reply.stamp)
         if self._stamp != wanted:
             raise SimulatorError(
@@ -180,9 +180,9 @@ class LockstepGazebo(RosSimulator):
             )
         return self._observe(self._stamp)
 
-    def answers(self, stamp: int) -> Dict[str, Command]:
+    def commands(self, stamp: int) -> Dict[str, Command]:
         """See RosSimulator: all answers are required."""
-        messages = self._join.wait(stamp, self._answers, self._limit)
+        messages = self._synchronizer.wait(stamp, self._command_topics, self._limit)
         return {topic: command_from_twist(message.twist) for topic, message in messages.items()}
 
 
@@ -191,13 +191,13 @@ class LiveRobot(RosSimulator):
 
     Args:
         robot: see RosSimulator.
-        answers: see RosSimulator.
+        commands: see RosSimulator.
         wait_limit: see RosSimulator.
         start_limit: wall seconds for the first odometry.
     """
 
-    def __init__(self, robot: topics.Robot, answers: Sequence[str], wait_limit: float, start_limit: float):
-        super().__init__(robot, answers, wait_limit)
+    def __init__(self, robot: Robot, command_topics: Sequence[str], wait_limit: float, start_limit: float):
+        super().__init__(robot, command_topics, wait_limit)
         self._start_limit = start_limit
         self._teleport: Optional[rospy.ServiceProxy] = None
         self._stamp = -1
@@ -205,13 +205,13 @@ class LiveRobot(RosSimulator):
     def connect(self, limit: float) -> None:
         """Connect to Gazebo's service that places the robot; a real robot is not moved."""
         if self._robot.simulated:
-            self._teleport = shell.connect("/gazebo/set_model_state", SetModelState, limit)
+            self._teleport = node_tools.connect("/gazebo/set_model_state", SetModelState, limit)
 
     def reset(self, pose: Pose, seed: int) -> Observation:
         """See `Simulator.reset`; nothing is seeded, and a real robot is not moved."""
-        self._stamp = self._join.wait_newer(-1, self._robot.odometry, self._start_limit)
+        self._stamp = self._synchronizer.wait_newer(-1, self._robot.odometry, self._start_limit)
         if self._teleport is not None:
-            shell.call(self._teleport, ModelState(model_name=self._robot.name, pose=pose_message(pose)))
+            node_tools.call(self._teleport, ModelState(model_name=self._robot.name, pose=pose_message(pose)))
             self._wait_for_arrival(pose)
         return self._observe(self._stamp)
 
@@ -219,10 +219,10 @@ class LiveRobot(RosSimulator):
         """Wait for odometry near the start pose; earlier messages show the old place."""
         deadline = time.monotonic() + self._limit
         while time.monotonic() < deadline:
-            self._stamp = self._join.wait_newer(self._stamp, self._robot.odometry, self._limit)
-            found = self._join.wait(self._stamp, [self._robot.odometry], self._limit)
-            here = pose_from_odometry(found[self._robot.odometry])
-            if math.dist(here[:2], pose[:2]) < ARRIVED:
+            self._stamp = self._synchronizer.wait_newer(self._stamp, self._robot.odometry, self._limit)
+            messages = self._synchronizer.wait(self._stamp, [self._robot.odometry], self._limit)
+            position = pose_from_odometry(messages[self._robot.odometry])
+            if math.dist(position[:2], pose[:2]) < ARRIVAL_DISTANCE:
                 return
         raise SimulatorError(f"waited {self._limit:g} s for the robot at its start pose")
 
@@ -241,15 +241,15 @@ class LiveRobot(RosSimulator):
 
     def observe_next(self) -> Observation:
         """See RosSimulator: the newest observation."""
-        self._stamp = self._join.wait_newer(self._stamp, self._robot.odometry, self._limit)
+        self._stamp = self._synchronizer.wait_newer(self._stamp, self._robot.odometry, self._limit)
         return self._observe(self._stamp)
 
-    def answers(self, stamp: int) -> Dict[str, Command]:
+    def commands(self, stamp: int) -> Dict[str, Command]:
         """See RosSimulator: an answer later than half a control period is missing."""
         messages = {}
-        for topic in self._answers:
+        for topic in self._command_topics:
             try:
-                messages.update(self._join.wait(stamp, [topic], 0.5e-9 * CONTROL_PERIOD_NS))
+                messages.update(self._synchronizer.wait(stamp, [topic], 0.5e-9 * CONTROL_PERIOD_NS))
             except SimulatorError:
                 continue  # late: Flight replaces it by zero and counts it
         return {topic: command_from_twist(message.twist) for topic, message in messages.items()}

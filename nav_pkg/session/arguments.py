@@ -12,7 +12,7 @@ from nav_pkg.config.flight import FlightConfig
 from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.setting import from_values
 from nav_pkg.core import UsageError, nearest_name
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.session.robot_defaults import robot_defaults
 from nav_pkg.sim import description
 from nav_pkg.world import check_world
@@ -78,7 +78,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[SessionConfig, List[str]]:
     return from_values(SessionConfig, {**values, "learns": learns}), rest
 
 
-def schedule(args: SessionConfig) -> Schedule:
+def schedule(args: SessionConfig) -> FlightSchedule:
     """Make and check the schedule of flights that the flags give.
 
     Raises:
@@ -96,7 +96,7 @@ def schedule(args: SessionConfig) -> Schedule:
             f"-w {args.world}: a flight needs a floor plan, which has the route: give a world's name or a "
             "plan file (.json); simulator.py and sim.launch take world files"
         )
-    made = Schedule(
+    made = FlightSchedule(
         world=args.world,
         runs=args.number_of_runs + args.final_evaluation_runs,
         seed=args.random_seed,
@@ -116,7 +116,7 @@ def check_simulator(args: SessionConfig) -> None:
         UsageError: a value is not possible.
         DataError: a world or robot file is not valid.
     """
-    options = description.Options(
+    options = description.SimulatorOptions(
         world=args.world,
         robot=args.robot,
         seed=args.random_seed,

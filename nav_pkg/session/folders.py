@@ -22,7 +22,7 @@ from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.body import DRONE, Body
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 
 CONFIGURATION = "run_conf.json"
 OWN = (CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags")
@@ -66,7 +66,7 @@ class Folders:
         log: Path,
         dataset: Optional[Path],
         configuration: Dict[str, Any],
-        schedule: Schedule,
+        schedule: FlightSchedule,
         learned: Optional[Callable[[], Dict[int, Dict[str, Any]]]] = None,
         body: Body = DRONE,
     ):

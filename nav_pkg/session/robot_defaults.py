@@ -24,7 +24,7 @@ def robot_defaults(values: Mapping[str, Any]) -> Dict[str, Any]:
         DataError: the file is not a robot file.
     """
     robot = description.read_robot(values["robot"])
-    body = Body.of(robot)
+    body = Body.from_robot(robot)
     if body.ground:
         for flag in _FLIES_ONLY:
             if values[flag]:

@@ -23,7 +23,7 @@ from nav_pkg.config import learner
 from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.flight.body import Body
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.learn import places, prechecks
 from nav_pkg.learn.folder import can_resume
 from nav_pkg.learn.places import MODEL_FILE
@@ -72,7 +72,7 @@ class Session:
         if self.args.learns and self.args.shard:
             raise UsageError(f"--shard {self.args.shard}: a learner needs its runs in order: leave it out")
         learned = self._learned if self.args.learns else None
-        body = Body.of(description.read_robot(args.robot))
+        body = Body.from_robot(description.read_robot(args.robot))
         self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned, body)
         if self._anew:
             self._keep_checkpoint()
@@ -188,7 +188,7 @@ class Session:
         Raises:
             SimulatorError: the simulator failed too often in a row.
         """
-        numbers = self.schedule.numbers()
+        numbers = self.schedule.run_numbers()
         done = self._finished()
         self.bar = flight_progress.bar(len(numbers), len(done), self.args.log_tag)
         self.signs = FlightProgress(self.bar)
@@ -222,7 +222,9 @@ class Session:
 
     def _arguments(self, first_run: int) -> Dict[str, str]:
         args = self.args
-        made = {field.name: getattr(self.schedule, field.name) for field in dataclasses.fields(Schedule)}
+        made = {
+            field.name: getattr(self.schedule, field.name) for field in dataclasses.fields(FlightSchedule)
+        }
         made.update(
             first_run=first_run,
             world=self._world,
@@ -277,7 +279,7 @@ class Session:
         failure = graph.failure()
         graph.stop()
         self._show(shown)
-        if len(self._finished()) >= len(self.schedule.numbers()):
+        if len(self._finished()) >= len(self.schedule.run_numbers()):
             return ""
         reason = stalled or failure.line
         if not stalled and failure.code in (UsageError.code, DataError.code, LearnerError.code):
@@ -287,7 +289,7 @@ class Session:
         self.folders.adopt(self.log)
         runs = self.log.runs()
         if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in runs[before:]):
-            number = min(run for run in self.schedule.numbers() if run not in self._finished())
+            number = min(run for run in self.schedule.run_numbers() if run not in self._finished())
             self.log.append({"run": number, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
         return reason
 

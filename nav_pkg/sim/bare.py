@@ -11,13 +11,13 @@ from xml.etree import ElementTree
 
 from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.description import PLUGIN, Options, compose, model_folder
+from nav_pkg.sim.description import PLUGIN, SimulatorOptions, compose, model_folder
 from nav_pkg.sim.display import Display, has_gpu
 from nav_pkg.sim.gazebo import LAUNCHER, free_port, without_noise
-from nav_pkg.sim.network import listening_on
-from nav_pkg.sim.scratch import Scratch
+from nav_pkg.sim.network import listen_environment
+from nav_pkg.sim.temporary_folder import TemporaryFolder
 
-SETTLED = 5.0
+SETTLING_TIME = 5.0
 """Wall seconds before the measurement begins: Gazebo does not wait for images before the first one."""
 
 DEPTH_CAMERA = """<sensor name="depth" type="depth">
@@ -31,7 +31,7 @@ DEPTH_CAMERA = """<sensor name="depth" type="depth">
 </sensor>"""
 
 
-def bare_world(options: Options, pose: str) -> str:
+def bare_world(options: SimulatorOptions, pose: str) -> str:
     """The SDF text of a run's world without our plugin: only Gazebo's own sensors, always on.
 
     The robot stays in the air, without gravity, at `pose` (`x y z roll pitch yaw`).
@@ -77,7 +77,7 @@ def real_time_ratio(
     seconds: float = 40.0,
     limit: float = 120.0,
     pose: str = "-50 -3 1 0 0 0",
-    options: Optional[Options] = None,
+    options: Optional[SimulatorOptions] = None,
 ) -> float:
     """Measure simulated over wall seconds of `gzserver --lockstep` at full speed, without ROS and clients.
 
@@ -92,18 +92,18 @@ def real_time_ratio(
     Raises:
         SimulatorError: it did not start, or did not simulate enough time within the limit.
     """
-    options = replace(options or Options(), world=world, robot=robot, lockstep=False)
+    options = replace(options or SimulatorOptions(), world=world, robot=robot, lockstep=False)
     deadline = time.monotonic() + limit
-    around = listening_on(os.environ)
+    base_environment = listen_environment(os.environ)
     server = watcher = display = None
     try:
-        with Scratch("nav_pkg-bare-") as folder:
-            display = Display(around, folder)
+        with TemporaryFolder("nav_pkg-bare-") as folder:
+            display = Display(base_environment, folder)
             file = folder / "bare.world"
             file.write_text(bare_world(options, pose))
             gz = folder / "gz"  # the launcher starts the program whose name it is called by
             gz.symlink_to(LAUNCHER)
-            environment = {**around, **display.environment}
+            environment = {**base_environment, **display.environment}
             environment["GAZEBO_MASTER_URI"] = f"http://127.0.0.1:{free_port()}"
             environment["GAZEBO_MODEL_PATH"] = str(model_folder(world))
             if not has_gpu():
@@ -137,6 +137,6 @@ def _samples(lines: List[str]) -> List[Tuple[float, float]]:
             simulated, real = float(parts[1]), float(parts[2])
         except (IndexError, ValueError):
             continue
-        if real > SETTLED:
+        if real > SETTLING_TIME:
             found.append((simulated, real))
     return found

@@ -18,7 +18,7 @@ from nav_pkg.core import DataError, nearest_name
 SIDES = {"left": 1, "right": -1}
 """Allowed names of a side camera -> sign of its yaw (REP 103: left is positive)."""
 
-_TEXTS = {
+_DEFAULT_NAMES = {
     "rgb": "/camera_{}/rgb/image_raw",
     "rgb_info": "/camera_{}/rgb/camera_info",
     "frame": "camera_{}_link",
@@ -71,14 +71,16 @@ def side_cameras(robot: Dict[str, Any]) -> Tuple[SideCamera, ...]:
         if not isinstance(entry, dict):
             raise DataError(f"{where}/{name} is {entry!r}; see config/robot/drone_recovery.yaml")
         for key in entry:
-            if key != "yaw" and key not in _TEXTS:
-                raise DataError(f"{where}/{name}: unknown key {key!r}{nearest_name(key, ['yaw', *_TEXTS])}")
+            if key != "yaw" and key not in _DEFAULT_NAMES:
+                raise DataError(
+                    f"{where}/{name}: unknown key {key!r}{nearest_name(key, ['yaw', *_DEFAULT_NAMES])}"
+                )
         yaw = entry.get("yaw")
         number = isinstance(yaw, (int, float)) and not isinstance(yaw, bool)
         if not number or not 0 < SIDES[name] * yaw <= 90:
             between = "above 0 and at most 90" if SIDES[name] > 0 else "at least -90 and below 0"
             raise DataError(f"{where}/{name}/yaw is {yaw!r}; it has to be {between} degrees")
-        texts = {key: str(entry.get(key, usual.format(name))) for key, usual in _TEXTS.items()}
+        texts = {key: str(entry.get(key, usual.format(name))) for key, usual in _DEFAULT_NAMES.items()}
         made.append(SideCamera(name=name, yaw=float(yaw), **texts))
     return tuple(made)
 
@@ -115,7 +117,7 @@ def plugin_elements(cameras: Tuple[SideCamera, ...]) -> List[ElementTree.Element
     elements = []
     for camera in cameras:
         element = ElementTree.Element("camera")
-        for key in ("sensor", *_TEXTS):
+        for key in ("sensor", *_DEFAULT_NAMES):
             ElementTree.SubElement(element, key).text = getattr(camera, key)
         elements.append(element)
     return elements

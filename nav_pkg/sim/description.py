@@ -28,7 +28,7 @@ PLUGIN = "libnav_pkg_gazebo.so"
 
 
 @dataclass(frozen=True)
-class Options:
+class SimulatorOptions:
     """Settings of a simulator.
 
     Attributes:
@@ -103,10 +103,10 @@ def find_world(world: str) -> Path:
         raise UsageError(f"unknown world {world!r}{nearest_name(world, known)}")
     plan = load_plan(world)
     if name != plan.name or seed is not None:
-        return _made(plan.name, plan.digest, world)
+        return _generated_world(plan.name, plan.digest, world)
     if not path.is_file():
         raise UsageError(f"the world {world!r} is not made yet; make it with scripts/make_world.py {world}")
-    _checked(plan.name, plan.digest, ROOT)
+    _check_world(plan.name, plan.digest, ROOT)
     return path
 
 
@@ -114,12 +114,12 @@ def find_world(world: str) -> Path:
 
 
 @functools.lru_cache(maxsize=None)
-def _made(name: str, _digest: str, world: str) -> Path:
+def _generated_world(name: str, _digest: str, world: str) -> Path:
     return ensure(load_plan(world)) / "worlds" / f"{name}.world"
 
 
 @functools.lru_cache(maxsize=None)
-def _checked(name: str, _digest: str, root: Path) -> None:
+def _check_world(name: str, _digest: str, root: Path) -> None:
     check_made(load_plan(name), root)
 
 
@@ -143,21 +143,21 @@ def read_robot(robot: str) -> Dict[str, Any]:
         UsageError: no such robot.
         DataError: not a robot file.
     """
-    return _known(_read_robot(robot, []))
+    return _without_nulls(_read_robot(robot, []))
 
 
-def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
-    """Read a robot file merged over its `base`; `above`: the robots that lead to it through `base`."""
+def _read_robot(robot: str, derived: List[str]) -> Dict[str, Any]:
+    """Read a robot file merged over its `base`; `derived`: the robots that lead to it through `base`."""
     folder = ROOT / "config" / "robot"
     path = Path(robot).expanduser() if robot.endswith(".yaml") else folder / f"{robot}.yaml"
-    if robot in above:
+    if robot in derived:
         raise DataError(f"{path}: is its own 'base'")
     if not os.path.lexists(path):
         known = [file.stem for file in folder.glob("*.yaml")]
         raise UsageError(f"unknown robot {robot!r}{nearest_name(robot, known)}")
     content = read_yaml(path, schemas.ROBOT)
     if "base" in content:
-        content = _upon(_read_robot(str(content.pop("base")), [*above, robot]), content)
+        content = _merged(_read_robot(str(content.pop("base")), [*derived, robot]), content)
     if not content.get("topics"):
         raise DataError(f"{path}: not a robot file: no 'topics'; see config/robot/drone.yaml")
     if not content.get("name"):
@@ -165,19 +165,19 @@ def _read_robot(robot: str, above: List[str]) -> Dict[str, Any]:
     return content
 
 
-def _upon(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
+def _merged(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
     """Merge a mapping over another one, recursively."""
     made = dict(base)
     for key, value in own.items():
         both = isinstance(value, dict) and isinstance(made.get(key), dict)
-        made[key] = _upon(made[key], value) if both else value
+        made[key] = _merged(made[key], value) if both else value
     return made
 
 
-def _known(value: Dict[str, Any]) -> Dict[str, Any]:
+def _without_nulls(value: Dict[str, Any]) -> Dict[str, Any]:
     """A mapping without its nulls (unknown values), recursively."""
     return {
-        key: _known(item) if isinstance(item, dict) else item
+        key: _without_nulls(item) if isinstance(item, dict) else item
         for key, item in value.items()
         if item is not None
     }
@@ -209,18 +209,18 @@ def _set(element: ElementTree.Element, path: str, value: Any) -> None:
     element.text = f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _path_of(model: str) -> Path:
+def _model_path(model: str) -> Path:
     path = Path(model).expanduser()
     return path if path.is_absolute() else ROOT / path
 
 
-def robot_model(options: Options, description: Dict[str, Any]) -> ElementTree.Element:
+def robot_model(options: SimulatorOptions, description: Dict[str, Any]) -> ElementTree.Element:
     """The robot's <model> with the camera and rates of this run.
 
     Raises:
         UsageError, DataError: the model file is missing or not a model.
     """
-    path = _path_of(str(description["model"]))
+    path = _model_path(str(description["model"]))
     model = _parse(path, "robot model").find("model")
     if model is None:
         raise DataError(f"{path} is not an SDF model: it has no <model> in <sdf>")
@@ -242,7 +242,7 @@ def robot_model(options: Options, description: Dict[str, Any]) -> ElementTree.El
     return model
 
 
-def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree.Element:
+def plugin_element(options: SimulatorOptions, description: Dict[str, Any]) -> ElementTree.Element:
     """The <plugin> element of the plugin (docs/simulator.md lists its settings)."""
     plugin = ElementTree.Element("plugin", name="nav_pkg", filename=PLUGIN)
     depth = description.get("depth") or {}
@@ -269,7 +269,7 @@ def plugin_element(options: Options, description: Dict[str, Any]) -> ElementTree
     return plugin
 
 
-def compose(options: Options) -> str:
+def compose(options: SimulatorOptions) -> str:
     """Compose the SDF text of a run's world.
 
     Raises:
@@ -285,7 +285,7 @@ def compose(options: Options) -> str:
     model = robot_model(options, description)
 
     # The robot's pose is that of the <include> that names a robot; without one, that of its model.
-    names = {"drone", str(description["name"]), _path_of(str(description["model"])).parent.name}
+    names = {"drone", str(description["name"]), _model_path(str(description["model"])).parent.name}
     place = None
     for include in list(world.findall("include")):
         uri = (include.findtext("uri") or "").strip()

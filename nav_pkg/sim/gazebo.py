@@ -15,10 +15,10 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.description import PLUGIN, ROOT, Options, compose, model_folder
+from nav_pkg.sim.description import PLUGIN, ROOT, SimulatorOptions, compose, model_folder
 from nav_pkg.sim.display import Display, has_gpu
-from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
-from nav_pkg.sim.scratch import Scratch
+from nav_pkg.sim.network import LOOPBACK, check_master, listen_environment
+from nav_pkg.sim.temporary_folder import TemporaryFolder
 
 LAUNCHER = ROOT / "setup" / "gzserver"
 
@@ -98,7 +98,7 @@ class Gazebo:
 
     def __init__(
         self,
-        options: Options,
+        options: SimulatorOptions,
         port: Optional[int] = None,
         limit: float = 90.0,
         on_line: Optional[Callable[[str], None]] = None,
@@ -115,8 +115,8 @@ class Gazebo:
         self._fatal = ""
         self.master = os.environ.get("ROS_MASTER_URI", "http://localhost:11311")
         check_master(self.master, options.listen)
-        self._around = listening_on(os.environ, options.listen)
-        self._folder = Scratch("nav_pkg-sim-")
+        self._base_environment = listen_environment(os.environ, options.listen)
+        self._folder = TemporaryFolder("nav_pkg-sim-")
         try:
             self._world = self._folder.path / "run.world"
             self._world.write_text(compose(options))
@@ -124,13 +124,13 @@ class Gazebo:
                 raise SimulatorError(f"no ROS master at {self.master}; start one (roscore) or use roslaunch")
             if port is not None and not port_is_free(port, options.listen):
                 raise SimulatorError(f"Gazebo's port {port} is in use; choose another or none")
-            self._display = Display(self._around, self._folder.path, present=options.gui)
+            self._display = Display(self._base_environment, self._folder.path, present=options.gui)
             for attempt in range(3):
                 self.port = free_port(options.listen) if port is None else port
                 try:
                     self._start()
                     break
-                except _PortTaken:  # another process took the port first
+                except _PortInUse:  # another process took the port first
                     if port is not None or attempt == 2:
                         raise
             if options.gui:
@@ -141,7 +141,7 @@ class Gazebo:
 
     def _environment(self) -> Dict[str, str]:
         assert self._display is not None
-        environment = {**self._around, **self._display.environment}
+        environment = {**self._base_environment, **self._display.environment}
         environment["GAZEBO_MASTER_URI"] = f"http://{self._options.listen}:{self.port}"
         environment["IGN_PARTITION"] = f"nav_pkg-{os.getpid()}-{self.port}"
         # Gazebo stores compiled shaders in a folder in the system's temporary folder. Another simulator may
@@ -157,18 +157,18 @@ class Gazebo:
         command = [str(self._launcher), "--verbose", "--lockstep", "--seed", str(self._options.seed)]
         self._ready.clear()
         try:
-            self._server = Child(command + [str(self._world)], self._environment(), self._take)
+            self._server = Child(command + [str(self._world)], self._environment(), self._process_line)
         except OSError as error:
             raise SimulatorError(f"{self._launcher}: {error.strerror}; run 'make setup'") from None
         deadline = time.monotonic() + self._limit
         while not self._ready.wait(0.05):
             self.check()
             if time.monotonic() > deadline:
-                cause = self._cause() or "no error was printed"
+                cause = self._failure_cause() or "no error was printed"
                 self._server.stop(signal.SIGKILL)
                 raise SimulatorError(f"Gazebo was not ready within {self._limit:g} s: {cause}")
 
-    def _take(self, line: str) -> None:
+    def _process_line(self, line: str) -> None:
         if _FATAL in line:
             self._fatal = line.split(_FATAL, 1)[1]
         elif _READY in line:
@@ -178,7 +178,7 @@ class Gazebo:
         if self._on_line is not None and without_noise([line]):
             self._on_line(line)
 
-    def _cause(self) -> str:
+    def _failure_cause(self) -> str:
         """The printed line that best explains a failure."""
         assert self._server is not None
         if self._fatal:
@@ -200,9 +200,9 @@ class Gazebo:
         """Raise SimulatorError when Gazebo or its display has ended."""
         if self._server is not None and not self._server.running:
             self._server.drain()
-            cause = self._cause()
+            cause = self._failure_cause()
             if "port" in cause and "in use" in cause:
-                raise _PortTaken(cause)
+                raise _PortInUse(cause)
             if cause.startswith("setup:"):
                 raise SimulatorError(cause[len("setup:") :].strip())
             raise SimulatorError(f"gzserver ended ({self._server.how_it_ended()}): {cause or 'no output'}")
@@ -217,16 +217,16 @@ class Gazebo:
         Raises:
             SimulatorError: Gazebo, its display or the ROS master is gone.
         """
-        heard = asked = time.monotonic()
+        last_answer = last_check = time.monotonic()
         while not stop.wait(0.1):
             self.check()
             now = time.monotonic()
-            if now - asked > 3.0:
+            if now - last_check > 3.0:
                 if master_answers(self.master):
-                    heard = time.monotonic()
-                elif now - heard > master_limit:
+                    last_answer = time.monotonic()
+                elif now - last_answer > master_limit:
                     raise SimulatorError(f"the ROS master at {self.master} is gone")
-                asked = time.monotonic()
+                last_check = time.monotonic()
 
     @property
     def process(self) -> int:
@@ -251,5 +251,5 @@ class Gazebo:
         self.close()
 
 
-class _PortTaken(SimulatorError):
+class _PortInUse(SimulatorError):
     """Another Gazebo uses the port."""

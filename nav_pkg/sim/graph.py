@@ -28,13 +28,13 @@ from nav_pkg.locks import flock
 from nav_pkg.private import open_private, private_folder
 from nav_pkg.reading import parse_object
 from nav_pkg.schemas import LINE
-from nav_pkg.sim.keeper import PATIENCE, kill_marked
-from nav_pkg.sim.network import LOOPBACK, check_master, listening_on
+from nav_pkg.sim.keeper import STOP_LIMIT, kill_marked
+from nav_pkg.sim.network import LOOPBACK, check_master, listen_environment
 
-FIRST_PORT, PORTS = 21311, 2000
-_NOT_THE_PORT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE)
+FIRST_PORT, PORT_COUNT = 21311, 2000
+_FATAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE)
 """Errors that every other port would cause, too."""
-_SESSION = {"master": LINE.required, "folder": LINE.required, "address": LINE}
+_SESSION_FIELDS = {"master": LINE.required, "folder": LINE.required, "address": LINE}
 
 
 class Port:
@@ -47,7 +47,7 @@ class Port:
 
     def __init__(self):
         folder = private_folder(_ports(), "TMPDIR")
-        for offset in range(PORTS):
+        for offset in range(PORT_COUNT):
             number = FIRST_PORT + offset
             name = socket.socket(socket.AF_UNIX)
             lock: Optional[TextIO] = None
@@ -65,12 +65,14 @@ class Port:
                 if lock is not None:
                     lock.close()
                 name.close()
-                if error.errno in _NOT_THE_PORT:
+                if error.errno in _FATAL_ERRNOS:
                     raise DataError(f"{folder}: {error.strerror}; set TMPDIR to another folder") from None
                 continue
             self.number, self._lock, self._name = number, lock, name
             return
-        raise SimulatorError(f"no free port between {FIRST_PORT} and {FIRST_PORT + PORTS} for a ROS master")
+        raise SimulatorError(
+            f"no free port between {FIRST_PORT} and {FIRST_PORT + PORT_COUNT} for a ROS master"
+        )
 
     def describe(self, session: Dict[str, str]) -> None:
         """Store a description of the session on this port, for `sessions`."""
@@ -100,7 +102,7 @@ def sessions() -> List[Dict[str, str]]:
         with os.fdopen(opened) as lock:
             if not flock(lock.fileno(), shared=True):  # a session holds it
                 with contextlib.suppress(ValueError, DataError):  # not yet written, or incomplete
-                    found.append(parse_object(lock.read(1 << 16), file, _SESSION))
+                    found.append(parse_object(lock.read(1 << 16), file, _SESSION_FIELDS))
     return found
 
 
@@ -120,7 +122,7 @@ class Graph:
         roslaunch = shutil.which("roslaunch")
         if roslaunch is None:
             raise UsageError("roslaunch is not on the PATH; run 'make setup' and 'source env.sh'")
-        environment = listening_on(os.environ, listen)
+        environment = listen_environment(os.environ, listen)
         if not private:
             check_master(environment.get("ROS_MASTER_URI", "http://localhost:11311"), listen)
         self._port = Port() if private else None
@@ -151,7 +153,7 @@ class Graph:
         """Whether roslaunch still runs."""
         return self._process.poll() is None
 
-    def stop(self, limit: float = PATIENCE + 15.0) -> None:
+    def stop(self, limit: float = STOP_LIMIT + 15.0) -> None:
         """Stop the graph: send SIGINT, then kill the processes that remain. None runs when this returns."""
         deadline = time.monotonic() + limit
         if self.running:

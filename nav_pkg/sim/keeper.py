@@ -19,10 +19,10 @@ from typing import List, Sequence
 from nav_pkg.children import dying_with_parent
 from nav_pkg.core import SimulatorError
 
-MARK = "NAV_PKG_GRAPH"
+MARK_VARIABLE = "NAV_PKG_GRAPH"
 """Environment variable of all processes of a graph."""
 
-PATIENCE = 20.0
+STOP_LIMIT = 20.0
 """Seconds for roslaunch to stop its nodes (it waits 15 s after SIGINT)."""
 
 _POLL = 0.05
@@ -30,7 +30,7 @@ _POLL = 0.05
 
 def marked(mark: str) -> List[int]:
     """Process ids of all processes with a mark."""
-    wanted = f"{MARK}={mark}".encode()
+    wanted = f"{MARK_VARIABLE}={mark}".encode()
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -71,17 +71,17 @@ def keep(mark: str, command: Sequence[str]) -> int:
     Returns:
         The command's exit code.
     """
-    asked: List[int] = []
+    signals: List[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: asked.append(number))
+        signal.signal(number, lambda number, _frame: signals.append(number))
     process = subprocess.Popen(
-        list(command), env={**os.environ, MARK: mark}, preexec_fn=dying_with_parent(signal.SIGINT)
+        list(command), env={**os.environ, MARK_VARIABLE: mark}, preexec_fn=dying_with_parent(signal.SIGINT)
     )
     deadline = float("inf")
     while process.poll() is None and time.monotonic() < deadline:
-        if asked and deadline == float("inf"):
+        if signals and deadline == float("inf"):
             process.send_signal(signal.SIGINT)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + STOP_LIMIT
         time.sleep(_POLL)
     kill_marked(mark)
     return process.wait()

@@ -17,7 +17,7 @@ from nav_pkg.config.session import LOOPBACK
 from nav_pkg.core import ROOT, UsageError
 
 LIBRARY = "libnav_pkg_listen.so"
-VARIABLE = "NAV_PKG_LISTEN"
+ADDRESS_VARIABLE = "NAV_PKG_LISTEN"
 """Environment variable that passes the address to the library."""
 
 
@@ -33,7 +33,7 @@ def check_address(address: str) -> str:
         raise UsageError(
             f"--listen {address!r}: has to be an IPv4 address of this machine, such as 192.168.1.5"
         ) from None
-    if plain.is_unspecified or plain.is_multicast or not is_here(address):
+    if plain.is_unspecified or plain.is_multicast or not is_local_address(address):
         raise UsageError(
             f"--listen {address}: has to be an address of this machine by which the other one reaches it "
             "(hostname -I lists them)"
@@ -41,7 +41,7 @@ def check_address(address: str) -> str:
     return str(plain)
 
 
-def is_here(address: str) -> bool:
+def is_local_address(address: str) -> bool:
     """Whether an IPv4 address is this machine's."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -64,7 +64,7 @@ def check_master(uri: str, address: str) -> None:
         found = {info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET)}
     except (OSError, UnicodeError):
         return  # the caller reports an unreachable master
-    if found and not any(is_here(str(one)) for one in found):
+    if found and not any(is_local_address(str(one)) for one in found):
         raise UsageError(
             f"the ROS master {uri} is on another machine, which does not reach {address}: give --listen and "
             "this machine's address"
@@ -86,7 +86,7 @@ def library_folder(environment: Mapping[str, str]) -> Path:
     raise UsageError(f"{LIBRARY} is not built: run 'make setup' in {ROOT} (or catkin_make in your workspace)")
 
 
-def listening_on(environment: Mapping[str, str], address: str = LOOPBACK) -> Dict[str, str]:
+def listen_environment(environment: Mapping[str, str], address: str = LOOPBACK) -> Dict[str, str]:
     """Make an environment whose processes bind to one address of this machine and advertise it.
 
     Args:
@@ -98,7 +98,7 @@ def listening_on(environment: Mapping[str, str], address: str = LOOPBACK) -> Dic
     """
     made = dict(environment)
     made.pop("ROS_HOSTNAME", None)  # it would override ROS_IP
-    made["ROS_IP"] = made["GAZEBO_IP"] = made["IGN_IP"] = made[VARIABLE] = address
+    made["ROS_IP"] = made["GAZEBO_IP"] = made["IGN_IP"] = made[ADDRESS_VARIABLE] = address
     # By name: a path in LD_PRELOAD must not contain a space.
     folders = [str(library_folder(environment)), *made.get("LD_LIBRARY_PATH", "").split(":")]
     made["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(filter(None, folders)))

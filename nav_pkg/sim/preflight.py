@@ -14,15 +14,15 @@ from nav_pkg.sim.description import PLUGIN, ROOT
 from nav_pkg.sim.display import usable_display, x_server
 from nav_pkg.sim.network import library_folder
 
-FILES = 256
+MIN_OPEN_FILES = 256
 """Open files that a process may need; gzserver had 58 in a flight with a recorder."""
-ADDRESSES = 4 * 1024**3
+MIN_ADDRESS_SPACE = 4 * 1024**3
 """Bytes of address space that gzserver needs: 2 GB on two cores, more with the renderer's further threads."""
-DATA = 1024**3
+MIN_DATA_SEGMENT = 1024**3
 """Bytes of private memory that gzserver may request: 0.5 GB on two cores."""
-MEMORY = 1024**3
+MIN_MEMORY = 1024**3
 """Bytes of memory that a session needs without a learner."""
-TEMPORARY = 32 * 1024**2
+MIN_TEMPORARY_SPACE = 32 * 1024**2
 """Bytes in the temporary folder: the run's world, shaders, files of the X server."""
 
 
@@ -79,25 +79,26 @@ def _check_temporary(environment: Mapping[str, str]) -> None:
         raise UsageError(
             f"{where}: {error.strerror or error}; make room, or set TMPDIR to another folder"
         ) from None
-    if free < TEMPORARY:
+    if free < MIN_TEMPORARY_SPACE:
         raise UsageError(
-            f"{folder}: {free / 1e6:.0f} MB are free, a simulator needs {TEMPORARY / 1e6:.0f} MB for "
-            "temporary files; make room, or set TMPDIR to another folder"
+            f"{folder}: {free / 1e6:.0f} MB are free, a simulator needs "
+            f"{MIN_TEMPORARY_SPACE / 1e6:.0f} MB for temporary files; make room, or set TMPDIR to "
+            "another folder"
         )
 
 
 def _check_limits() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < FILES:
-        if hard != resource.RLIM_INFINITY and hard < FILES:
+    if soft != resource.RLIM_INFINITY and soft < MIN_OPEN_FILES:
+        if hard != resource.RLIM_INFINITY and hard < MIN_OPEN_FILES:
             raise UsageError(
-                f"a process may have {hard} open files here, the simulator needs {FILES}: raise it "
-                f"(ulimit -n {FILES})"
+                f"a process may have {hard} open files here, the simulator needs {MIN_OPEN_FILES}: raise it "
+                f"(ulimit -n {MIN_OPEN_FILES})"
             )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MIN_OPEN_FILES, hard))
     for name, kind, needed in (
-        ("ulimit -v", resource.RLIMIT_AS, ADDRESSES),
-        ("ulimit -d", resource.RLIMIT_DATA, DATA),
+        ("ulimit -v", resource.RLIMIT_AS, MIN_ADDRESS_SPACE),
+        ("ulimit -d", resource.RLIMIT_DATA, MIN_DATA_SEGMENT),
     ):
         soft, _ = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY and soft < needed:
@@ -106,10 +107,10 @@ def _check_limits() -> None:
                 f"{needed / 1e9:.1f} GB: raise it ({name} unlimited)"
             )
     limit = _group_limit()
-    if limit is not None and limit < MEMORY:
+    if limit is not None and limit < MIN_MEMORY:
         raise UsageError(
             f"this job or container may use {limit / 1e6:.0f} MB of memory, a session needs "
-            f"{MEMORY / 1e6:.0f} MB: give it more"
+            f"{MIN_MEMORY / 1e6:.0f} MB: give it more"
         )
 
 

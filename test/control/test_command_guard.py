@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nav_pkg.control.command_guard import CommandGuard, Limits, Reason
+from nav_pkg.control.command_guard import CommandGuard, Reason, RobotLimits
 from nav_pkg.core import Command, DataError, UsageError
 from nav_pkg.sim.description import read_robot
 
-LIMITS = Limits(Command(1.0, 0.5, 0.5, 1.0))
+LIMITS = RobotLimits(Command(1.0, 0.5, 0.5, 1.0))
 PERIOD = 0.02
 GO = Command(x=0.8, yaw=0.5)
 ZERO = Command()
@@ -70,7 +70,7 @@ def test_before_anything_was_heard():
 def test_a_released_button_is_zero_at_once_and_pressed_again_it_flies(flying):
     assert flying.joystick(False).decide()[:2] == (ZERO, Reason.DEADMAN)
     assert flying.joystick(True).decide()[:2] == (GO, None)
-    assert flying.guard.counts[Reason.DEADMAN] == 1
+    assert flying.guard.interventions[Reason.DEADMAN] == 1
 
 
 def silent(bench, refresh, limit):
@@ -140,11 +140,11 @@ def test_what_is_not_finite_never_goes_out(flying, axis, value):
     flying.go(0.05).answer(GO._replace(**{axis: value}))
     assert flying.decide()[:2] == (ZERO, Reason.NOT_FINITE)
     assert flying.go(0.05).answer().decide()[:2] == (GO, None)
-    assert flying.guard.counts[Reason.NOT_FINITE] == 1
+    assert flying.guard.interventions[Reason.NOT_FINITE] == 1
 
 
 def test_limits_and_scale():
-    limits = Limits(Command(0.5, 0.1, 0.2, 1.0), scale=Command(0.1, 1.0, 2.0, 0.5))
+    limits = RobotLimits(Command(0.5, 0.1, 0.2, 1.0), scale=Command(0.1, 1.0, 2.0, 0.5))
     bench = Bench(limits=limits).joystick().answer(Command(0.8, -0.4, 0.1, -3.0))
     decision = bench.decide()
     assert decision.command == pytest.approx((0.05, -0.1, 0.2, -0.5))
@@ -190,8 +190,10 @@ def test_counts_and_latency():
     assert latency["count"] == 100 and latency["max"] == pytest.approx(0.1)
     assert latency["p50"] == pytest.approx(0.0505) and latency["p99"] == pytest.approx(0.09901)
     assert bench.guard.outputs == 107
-    assert bench.guard.counts[Reason.DEADMAN] == 1 and bench.guard.replaced[Reason.DEADMAN] == 7
-    assert sum(bench.guard.replaced.values()) == 7
+    assert (
+        bench.guard.interventions[Reason.DEADMAN] == 1 and bench.guard.replaced_outputs[Reason.DEADMAN] == 7
+    )
+    assert sum(bench.guard.replaced_outputs.values()) == 7
 
 
 number = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -220,7 +222,7 @@ def test_whatever_happens_only_fresh_and_limited_commands_go_out(history):
         else:
             bench.clock = value
         command, reason, _ = bench.decide()
-        assert command.finite and all(abs(v) <= most for v, most in zip(command, LIMITS.most))
+        assert command.finite and all(abs(v) <= most for v, most in zip(command, LIMITS.max_command))
         fresh = pressed and bench.now - heard <= 0.5 and bench.now - answered <= 0.2
         assert fresh or command == ZERO
         assert command == ZERO or reason in (None, Reason.LIMITED)
@@ -243,8 +245,13 @@ def test_limits_that_can_not_be(options, text):
 
 def test_limits_of_the_robot_files():
     for name in ("drone", "bebop"):
-        limits = Limits.from_robot(name, read_robot(name))
-        assert limits.most.finite and limits.scale.finite and limits.most.x > 0 and limits.most.yaw > 0
+        limits = RobotLimits.from_robot(name, read_robot(name))
+        assert (
+            limits.max_command.finite
+            and limits.scale.finite
+            and limits.max_command.x > 0
+            and limits.max_command.yaw > 0
+        )
 
 
 ALL = {"x": 1, "y": 0, "z": 0.5, "yaw": 1.0}
@@ -265,5 +272,5 @@ ALL = {"x": 1, "y": 0, "z": 0.5, "yaw": 1.0}
 )
 def test_limits_that_a_robot_file_lacks(guard, text):
     with pytest.raises(DataError, match=text) as error:
-        Limits.from_robot("mine", {"guard": guard})
+        RobotLimits.from_robot("mine", {"guard": guard})
     assert "robot mine" in str(error.value)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.config.learner import SETTINGS
-from nav_pkg.control import HeightKeeper, Limits, Mixer, generator, make_noise, run_seed
+from nav_pkg.control import CommandLimits, HeightKeeper, Mixer, generator, make_noise, run_seed
 from nav_pkg.core import Actor, Command, UsageError
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 
 EXPERT, LEARNER = Command(0.8, 0, 0, 0.9), Command(0.8, 0, 0, -0.5)
 
@@ -190,20 +190,20 @@ def test_nobodys_command(alpha, bad):
 
 
 def test_limits():
-    mixer = Mixer(1.0, limits=Limits(x=1.0, y=0.5, z=0.25, yaw=1.0))
+    mixer = Mixer(1.0, limits=CommandLimits(x=1.0, y=0.5, z=0.25, yaw=1.0))
     assert mixer.mix(Command(5, -5, 5, -5), None)[0] == Command(1, -0.5, 0.25, -1)
     assert mixer.mix(Command(-5, 0.5, 0, 1), None)[0] == Command(-1, 0.5, 0, 1)
-    assert Limits().clip(EXPERT) == EXPERT
+    assert CommandLimits().clip(EXPERT) == EXPERT
 
 
 def test_every_speed_that_is_accepted_is_flown():
-    fastest = Limits().x
+    fastest = CommandLimits().x
     assert Mixer(1.0).mix(Command(x=fastest), None)[0].x == fastest
     for flag in ("speed", "turn_speed"):
-        Schedule(**{flag: fastest}).check()
+        FlightSchedule(**{flag: fastest}).check()
         assert SETTINGS[flag].about.convert(str(fastest)) == fastest
         with pytest.raises(UsageError):
-            Schedule(**{flag: fastest + 0.01}).check()
+            FlightSchedule(**{flag: fastest + 0.01}).check()
         with pytest.raises(argparse.ArgumentTypeError):
             SETTINGS[flag].about.convert(str(fastest + 0.01))
     assert fastest >= 5
@@ -231,6 +231,6 @@ def test_bad_probabilities(bad):
     with pytest.raises(UsageError):
         Mixer(**bad)
     with pytest.raises(UsageError):
-        Limits(yaw=math.inf)
+        CommandLimits(yaw=math.inf)
     with pytest.raises(UsageError):
         Mixer().mix(EXPERT, None, -1)

@@ -22,7 +22,7 @@ from nav_pkg.data.thin import strip_images
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.flight.body import Body
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.sim.description import read_robot
 
 FLOWN = {
@@ -163,8 +163,8 @@ def test_datasets_of_format_1_are_read_and_called_unverified(samples, dataset, c
 
 @pytest.mark.parametrize("robot", ["drone", "turtlebot3"])
 def test_what_a_flight_states_is_what_the_schema_expects(samples, dataset, robot):
-    body = Body.of(read_robot(robot))
-    schedule = Schedule(runs=1, seed=3, noise="ou", sigma_yaw=0.1, alpha=0.5, takeover_distance=0.4)
+    body = Body.from_robot(read_robot(robot))
+    schedule = FlightSchedule(runs=1, seed=3, noise="ou", sigma_yaw=0.1, alpha=0.5, takeover_distance=0.4)
     facts = schedule.flight(schedule.runs_to_fly(body)[0], body).facts()
     writer = RunWriter(dataset, "00003_esatv3", facts)
     writer.add(samples.frame(0), samples.rgb(0))

@@ -40,7 +40,7 @@ def processes(folder):
             name = Path("/proc", entry, "comm").read_text().strip()
         except OSError:
             continue
-        if f"{keeper.MARK}=".encode() in around and str(folder).encode() in around:
+        if f"{keeper.MARK_VARIABLE}=".encode() in around and str(folder).encode() in around:
             found[int(entry)] = name
     return found
 

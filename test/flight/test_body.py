@@ -11,10 +11,10 @@ from nav_pkg.control import Expert
 from nav_pkg.core import Actor, Command, DataError, Observation, Outcome, Pose, Velocity
 from nav_pkg.flight.body import DRONE, Body
 from nav_pkg.flight.episode import State
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.sim.description import read_robot
 
-TURTLE = Body.of(read_robot("turtlebot3"))
+TURTLE = Body.from_robot(read_robot("turtlebot3"))
 EXPERT, LEARNER = Command(0.3, 0, 0, 0.2), Command(0.3, 0, 0.7, 0.1)
 
 
@@ -24,8 +24,8 @@ def seen(seconds, s, plan, depth=None):
     return Observation(round(seconds * 1e9), pose, Velocity(), depth=depth)
 
 
-def begun(plan, **options):
-    schedule = Schedule(**options)
+def started(plan, **options):
+    schedule = FlightSchedule(**options)
     run = schedule.runs_to_fly(TURTLE)[0]
     flight = schedule.flight(run, TURTLE)
     flight.begin(0, 123, seen(0, 5, plan))
@@ -33,7 +33,7 @@ def begun(plan, **options):
 
 
 def test_the_robot_files():
-    assert Body.of(read_robot("drone")) == DRONE
+    assert Body.from_robot(read_robot("drone")) == DRONE
     assert TURTLE.ground and TURTLE.name == "turtlebot3"
     assert (TURTLE.speed, TURTLE.turn_speed, TURTLE.min_depth) == (0.3, 0.3, 0.2)
     assert TURTLE.depth_rows == (0.0, 0.5)
@@ -55,22 +55,22 @@ def test_the_robot_files():
 )
 def test_entries_that_can_not_be(entries, words):
     with pytest.raises(DataError, match=words):
-        Body.of({"name": "odd", **entries})
+        Body.from_robot({"name": "odd", **entries})
 
 
 def test_runs_begin_on_the_floor_and_at_once(plan):
     for start in ("varied", "exact", "start", "route"):
-        schedule = Schedule(runs=3, start=start)
+        schedule = FlightSchedule(runs=3, start=start)
         for driven, flown in zip(schedule.runs_to_fly(TURTLE), schedule.runs_to_fly()):
             assert driven.start == flown.start._replace(z=plan.floor) and flown.start.z > plan.floor
-    flight = begun(plan)
+    flight = started(plan)
     first = flight.decide(seen(0, 5, plan), EXPERT, LEARNER)
     assert first.state is State.RUNNING and first.frame.index == 0 and first.frame.stamp == 0
     assert first.frame.applied == EXPERT
 
 
 def test_nobody_commands_a_height(plan):
-    flight = begun(plan, alpha=0.0)
+    flight = started(plan, alpha=0.0)
     decision = flight.decide(seen(0, 5, plan), EXPERT, LEARNER)
     assert decision.frame.actor is Actor.LEARNER
     assert decision.frame.applied == Command(0.3, 0.0, 0.0, 0.1)
@@ -83,13 +83,13 @@ def test_nobody_commands_a_height(plan):
 
 
 def test_limits_fit_the_robot_and_flags_win(plan):
-    episode = begun(plan).episode
+    episode = started(plan).episode
     assert episode.min_depth == 0.2 and episode.depth_rows == (0.0, 0.5)
     assert episode.max_duration == pytest.approx(260 * 2.7)
     assert episode.max_duration * TURTLE.speed > plan.route.length  # time for a lap
-    episode = begun(plan, min_depth=0.3, max_duration=12.0).episode
+    episode = started(plan, min_depth=0.3, max_duration=12.0).episode
     assert (episode.min_depth, episode.max_duration) == (0.3, 12.0)
-    schedule = Schedule()
+    schedule = FlightSchedule()
     flown = schedule.flight(schedule.runs_to_fly()[0]).episode
     assert (flown.min_depth, flown.max_duration, flown.height, flown.delay) == (0.5, 260.0, 1.0, 3.0)
 
@@ -97,7 +97,7 @@ def test_limits_fit_the_robot_and_flags_win(plan):
 def test_the_floor_in_the_image_is_no_obstacle(plan):
     depth = np.full((120, 160), 3.0, np.float32)
     depth[60:] = 0.15  # the floor just ahead
-    flight = begun(plan)
+    flight = started(plan)
     assert flight.decide(seen(0, 5, plan, depth), EXPERT).state is State.RUNNING
     assert flight.decide(seen(0.1, 5, plan, depth), EXPERT).frame.nearest == pytest.approx(3.0)
     depth[59, 80] = 0.19
@@ -107,7 +107,7 @@ def test_the_floor_in_the_image_is_no_obstacle(plan):
 
 def test_it_is_trapped_when_it_stands_not_when_it_drives(plan):
     for speed, outcome in ((0.3, None), (0.02, Outcome.TRAPPED)):
-        flight = begun(plan)
+        flight = started(plan)
         for i in range(150):
             decision = flight.decide(seen(0.1 * i, 5 + speed * 0.1 * i, plan), EXPERT)
         assert decision.outcome is outcome

@@ -4,7 +4,7 @@ import pytest
 
 from nav_pkg.core import UsageError
 from nav_pkg.flight.conditions import Condition, conditions, labels
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 
 
 def test_all_combinations_once_in_order():
@@ -35,19 +35,19 @@ def test_labels_are_short_and_differ():
 
 
 def test_shards_share_the_runs_out_and_leave_each_as_it_is():
-    whole = Schedule(runs=7, start="route").runs_to_fly()
-    shards = [Schedule(runs=7, start="route", shard=f"{k}/3").runs_to_fly() for k in (1, 2, 3)]
+    whole = FlightSchedule(runs=7, start="route").runs_to_fly()
+    shards = [FlightSchedule(runs=7, start="route", shard=f"{k}/3").runs_to_fly() for k in (1, 2, 3)]
     assert [[plan.run for plan in shard] for shard in shards] == [[0, 3, 6], [1, 4], [2, 5]]
     assert sorted((plan for shard in shards for plan in shard), key=lambda plan: plan.run) == whole
 
 
 def test_a_shard_goes_on_at_its_first_run_left():
-    schedule = Schedule(runs=7, shard="2/3", first_run=4)
-    assert schedule.numbers() == [1, 4]
+    schedule = FlightSchedule(runs=7, shard="2/3", first_run=4)
+    assert schedule.run_numbers() == [1, 4]
     assert [plan.run for plan in schedule.runs_to_fly()] == [4]
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "١/٢"])
 def test_a_shard_that_can_not_be(shard):
     with pytest.raises(UsageError, match="--shard is"):
-        Schedule(shard=shard).check()
+        FlightSchedule(shard=shard).check()

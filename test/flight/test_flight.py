@@ -39,24 +39,24 @@ def seen(seconds, s, plan, z=1.0, contact=False):
     )
 
 
-def begun(plan, *args, **kwargs):
+def started(plan, *args, **kwargs):
     flight = Flight(plan, *args, **kwargs)
     flight.begin(3, 512, seen(0, 5, plan, z=0.1))
     return flight
 
 
 def test_idle_climbs_straight_up_through_the_delay(plan):
-    flight = begun(plan)
+    flight = started(plan)
     first = flight.decide(seen(0, 5, plan, z=0.1), EXPERT, LEARNER)
     assert (first.state, first.frame, first.outcome) == (State.IDLE, None, None)
     assert first.segments == ((Command(), CONTROL_PERIOD_NS),)
     second = flight.decide(seen(0.1, 5, plan, z=0.8), EXPERT)
     assert second.segments == ((Command(z=0.9), CONTROL_PERIOD_NS),)
-    assert not flight.recorded
+    assert not flight.has_frames
 
 
 def test_frames_and_segments(plan):
-    flight = begun(plan, None, None, CommandDelay(30_000_000))
+    flight = started(plan, None, None, CommandDelay(30_000_000))
     flight.decide(seen(2.9, 5, plan, z=1.0))
     decision = flight.decide(seen(3.0, 5, plan, z=1.0), EXPERT)
     frame = decision.frame
@@ -70,7 +70,7 @@ def test_frames_and_segments(plan):
 
 
 def test_the_end(plan):
-    flight = begun(plan)
+    flight = started(plan)
     flight.decide(seen(3.0, 5, plan), EXPERT)
     decision = flight.decide(seen(3.1, 5.1, plan, contact=True), EXPERT)
     assert (decision.state, decision.frame, decision.outcome) == (State.ENDED, None, Outcome.COLLISION)
@@ -83,7 +83,7 @@ def test_the_end(plan):
 
 
 def test_the_learner_steers_only_the_turn(plan):
-    flight = begun(plan, None, Mixer(0.0))
+    flight = started(plan, None, Mixer(0.0))
     frame = flight.decide(seen(3.0, 5, plan, z=1.2), EXPERT, LEARNER).frame
     assert frame.learner == LEARNER
     assert frame.applied == LEARNER._replace(z=-1.0)
@@ -91,7 +91,7 @@ def test_the_learner_steers_only_the_turn(plan):
 
 
 def test_missing_commands(plan):
-    flight = begun(plan)
+    flight = started(plan)
     frame = flight.decide(seen(3.0, 5, plan), None).frame
     assert all(math.isnan(v) for v in frame.expert)
     assert (frame.applied, frame.actor) == (Command(), Actor.NONE)
@@ -104,7 +104,7 @@ def test_missing_commands(plan):
 
 
 def test_observe_counts_once(plan):
-    flight = begun(plan)
+    flight = started(plan)
     observation = seen(3.0, 5, plan)
     assert flight.observe(observation) is State.RUNNING
     assert flight.observe(observation) is State.RUNNING
@@ -119,8 +119,8 @@ def test_not_begun(plan):
 def test_facts(plan):
     mixer = Mixer(1.0, make_noise("ou", sigma_yaw=0.1))
     own = {"speed": 0.8, "expert": "continuous", "outcome": "mine"}
-    flight = begun(plan, Episode(plan, max_duration=100), mixer, CommandDelay(50_000_000), facts=own)
-    assert flight.begun
+    flight = started(plan, Episode(plan, max_duration=100), mixer, CommandDelay(50_000_000), facts=own)
+    assert flight.started
     for i, turn in enumerate((0.9, 0.5, -0.5, 0.0)):
         flight.decide(seen(3 + i / 10, 5 + i / 10, plan), Command(0.8, 0, 0, turn), Command(0.8, 0, 0, 0.5))
     facts = flight.facts()

@@ -8,19 +8,19 @@ import pytest
 from nav_pkg.control.seeds import run_seed
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 
 
 def test_run_has_the_same_plan_wherever_a_session_begins():
-    whole = Schedule(runs=5, seed=512, start="route").runs_to_fly()
-    rest = Schedule(runs=9, seed=512, start="route", first_run=3).runs_to_fly()
+    whole = FlightSchedule(runs=5, seed=512, start="route").runs_to_fly()
+    rest = FlightSchedule(runs=9, seed=512, start="route", first_run=3).runs_to_fly()
     assert rest[:2] == whole[3:]
     assert [plan.seed for plan in whole] == [run_seed(512, run) for run in range(5)]
     assert whole[3].name == "00003_esatv3"
 
 
 def test_evaluation_runs():
-    schedule = Schedule(
+    schedule = FlightSchedule(
         runs=10, evaluate_every=4, final_evaluation_runs=2, alpha=0.5, noise="ou", sigma_yaw=0.2
     )
     plans = schedule.runs_to_fly()
@@ -53,7 +53,7 @@ def test_evaluation_runs():
 )
 def test_bad_values_are_named(flag, value):
     with pytest.raises(UsageError) as error:
-        Schedule(**{flag: value}).check()
+        FlightSchedule(**{flag: value}).check()
     assert str(value) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -90,11 +90,11 @@ def test_run_log_refuses_another_file(tmp_path):
 def test_heartbeat(tmp_path):
     log = RunLog(tmp_path)
     assert log.state() is None
-    log.beat(run=3, state="running", stamp=1.5)
+    log.write_heartbeat(run=3, state="running", stamp=1.5)
     assert log.state()["run"] == 3
-    log.beat(run=4)  # too soon: not written
+    log.write_heartbeat(run=4)  # too soon: not written
     assert log.state()["run"] == 3
-    log.beat(force=True, run=5)
+    log.write_heartbeat(force=True, run=5)
     assert log.state()["run"] == 5
 
 
@@ -108,7 +108,7 @@ def test_heartbeat(tmp_path):
     ],
 )
 def test_alpha_over_the_runs(kind, changed, expected):
-    made = Schedule(runs=9, alpha=0.8, alpha_schedule=kind, final_evaluation_runs=1, **changed)
+    made = FlightSchedule(runs=9, alpha=0.8, alpha_schedule=kind, final_evaluation_runs=1, **changed)
     made.check()
     assert [made.alpha_of(run) for run in range(len(expected))] == pytest.approx(expected)
     assert made.alpha_of(8) == 0.0  # an evaluation
@@ -117,7 +117,7 @@ def test_alpha_over_the_runs(kind, changed, expected):
 
 
 def test_epsilon_falls_with_the_runs():
-    made = Schedule(runs=4, alpha=0.0, epsilon=0.5, epsilon_decay=1.0)
+    made = FlightSchedule(runs=4, alpha=0.0, epsilon=0.5, epsilon_decay=1.0)
     assert [made.epsilon_of(run) for run in range(3)] == pytest.approx([0.5, 0.5 / math.e, 0.5 / math.e**2])
     assert made.flight(made.runs_to_fly()[1]).facts()["epsilon"] == pytest.approx(0.5 / math.e)
 
@@ -135,4 +135,4 @@ def test_epsilon_falls_with_the_runs():
 )
 def test_bad_mixing(changed, text):
     with pytest.raises(UsageError, match=text):
-        Schedule(**changed).check()
+        FlightSchedule(**changed).check()

@@ -94,5 +94,5 @@ def test_what_cannot_be_converted_is_one_clear_line():
 
 
 def test_a_topics_name_tells_its_type():
-    assert images.kind_of("/bebop/image_raw") is sensor_msgs.Image
-    assert images.kind_of("/bebop/image_raw/compressed") is sensor_msgs.CompressedImage
+    assert images.image_message_type("/bebop/image_raw") is sensor_msgs.Image
+    assert images.image_message_type("/bebop/image_raw/compressed") is sensor_msgs.CompressedImage

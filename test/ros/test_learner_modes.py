@@ -178,9 +178,9 @@ def test_a_message_that_never_comes_is_named(node):
     node.send(RGB, 0)
     node.send(EPISODE, 0)
     with pytest.raises(SimulatorError, match=f"waited 30 s for {EXPERT} with stamp 1.000 s"):
-        node._worker.submit(node._give_up, 1_000_000_000).result(60)
+        node._worker.submit(node._on_timeout, 1_000_000_000).result(60)
     node.send(EXPERT, 0)
-    node._worker.submit(node._give_up, 1_000_000_000).result(60)  # it has come
+    node._worker.submit(node._on_timeout, 1_000_000_000).result(60)  # it has come
 
 
 def test_live_answers_at_once_and_learns_in_the_order_of_the_run(live):
@@ -221,10 +221,10 @@ def test_live_keeps_flying_and_bounds_what_waits_during_a_long_gradient_step(liv
         for topic in (RGB, EXPERT, EPISODE):
             live.post(topic, k)
     assert live.done[-1] == ("answer", 199 % 256)
-    assert len(live._inbox) <= live_learner.MOST_WAITING
+    assert len(live._inbox) <= live_learner.MAX_INBOX
     assert sum(item[0] == EPISODE for item in live._inbox) == 199
     live.post(EPISODE, 200, state="ended", facts={"outcome": "success"})
-    assert live._ended.wait(1)  # known at once, though the worker thread is busy
+    assert live._run_ended.wait(1)  # known at once, though the worker thread is busy
     threading.Timer(0.2, going.set).start()
     assert live.handed["end_run"](None).success
     assert live.done[-1] == ("end", "success")

@@ -26,7 +26,7 @@ def test_node(node, tmp_path):
 
 
 def test_node_without_a_master_says_so():
-    code = "from nav_pkg.ros import shell; shell.run(lambda: shell.start('tester', limit=0.3))"
+    code = "from nav_pkg.ros import node_tools; node_tools.run(lambda: node_tools.start('tester', limit=0.3))"
     environment = dict(os.environ, ROS_MASTER_URI="http://127.0.0.1:1")
     done = subprocess.run(
         ["python3", "-c", code], env=environment, capture_output=True, text=True, timeout=240

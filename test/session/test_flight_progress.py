@@ -16,7 +16,7 @@ from nav_pkg.session.flight_progress import FlightProgress, Lap
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def beat(wall, stamp, progress, state="running", run=3, **more):
+def write_heartbeat(wall, stamp, progress, state="running", run=3, **more):
     known = {
         "run": run,
         "pid": 7,
@@ -37,36 +37,38 @@ def lap(*beats):
 
 def test_a_lap_by_hand():
     """From 0 to 50 m of 200 in 10 s, in which 60 s were simulated: 150 m take 30 s more."""
-    made = lap(beat(0, 100.0, 0.0), beat(10, 160.0, 50.0))
+    made = lap(write_heartbeat(0, 100.0, 0.0), write_heartbeat(10, 160.0, 50.0))
     assert (made.share, made.pace, made.left) == (0.25, 6.0, pytest.approx(30.0))
     assert made.text() == "run 3: 25 %, 6.0 x real time, 00:30 left"
-    made.take(beat(10, 160.0, 50.0, loss=0.12345, updates=7))
+    made.take(write_heartbeat(10, 160.0, 50.0, loss=0.12345, updates=7))
     assert made.text().endswith("00:30 left, loss 0.123 after 7 gradient steps")
-    made.take(beat(10, 160.0, 50.0, loss=None, updates=7))
+    made.take(write_heartbeat(10, 160.0, 50.0, loss=None, updates=7))
     assert made.text().endswith("00:30 left, loss not finite after 7 gradient steps")
 
 
 def test_the_time_limit_bounds_what_is_left():
     """One that hardly moves ends at its limit: 200 s more of simulated time, at 6 a second."""
-    assert lap(beat(0, 100.0, 0.0), beat(10, 160.0, 1.0)).left == pytest.approx(200 / 6)
-    assert lap(beat(0, 100.0, 0.0), beat(10, 160.0, 0.0)).left == pytest.approx(200 / 6)
+    assert lap(write_heartbeat(0, 100.0, 0.0), write_heartbeat(10, 160.0, 1.0)).left == pytest.approx(200 / 6)
+    assert lap(write_heartbeat(0, 100.0, 0.0), write_heartbeat(10, 160.0, 0.0)).left == pytest.approx(200 / 6)
 
 
 def test_take_off_and_other_runs_do_not_count():
-    made = lap(beat(0, 0.0, 0.0, "idle"), beat(20, 4.0, 0.0, "idle"))
+    made = lap(write_heartbeat(0, 0.0, 0.0, "idle"), write_heartbeat(20, 4.0, 0.0, "idle"))
     assert made.text() == "run 3: idle"
-    for one in (beat(20, 4.0, 0.0), beat(30, 64.0, 50.0)):
+    for one in (write_heartbeat(20, 4.0, 0.0), write_heartbeat(30, 64.0, 50.0)):
         made.take(one)
     assert made.pace == 6.0
-    made.take(beat(31, 0.0, 0.0, "ended"))
+    made.take(write_heartbeat(31, 0.0, 0.0, "ended"))
     assert made.text() == "run 3: ended"
-    made.take(beat(40, 4.0, 2.0, run=4))
+    made.take(write_heartbeat(40, 4.0, 2.0, run=4))
     assert (made.pace, made.left) == (None, None) and made.text() == "run 4: 1 %"
     made.take(None)
     assert made.text() == ""
 
 
-@pytest.mark.parametrize("odd", [{}, {"run": 1, "state": "running"}, beat(0, [], None, lap="x", limit=True)])
+@pytest.mark.parametrize(
+    "odd", [{}, {"run": 1, "state": "running"}, write_heartbeat(0, [], None, lap="x", limit=True)]
+)
 def test_a_heartbeat_of_an_earlier_nav_pkg_or_a_damaged_one(odd):
     made = lap(odd, odd)
     assert (made.share, made.pace, made.left) == (None, None, None)
@@ -78,14 +80,14 @@ def test_sparse_lines_where_there_is_no_terminal(capsys):
     signs = FlightProgress(tqdm(disable=True), lambda: now[0])
     for second in range(100):
         now[0] = float(second)
-        signs.look({"": beat(second, 6.0 * second, 1.0 * second, limit=1000.0)})
+        signs.look({"": write_heartbeat(second, 6.0 * second, 1.0 * second, limit=1000.0)})
     assert capsys.readouterr().err.splitlines() == [
         "run 3: 15 %, 6.0 x real time, 02:17 left",  # (1000 - 180) / 6
         "run 3: 30 %, 6.0 x real time, 01:47 left",
         "run 3: 45 %, 6.0 x real time, 01:17 left",
     ]
     now[0] += 30.0
-    signs.look({"": beat(130, 0.0, 0.0, "ended")})
+    signs.look({"": write_heartbeat(130, 0.0, 0.0, "ended")})
     assert capsys.readouterr().err == ""
 
 
@@ -101,8 +103,8 @@ def test_one_line_on_a_terminal():
         mininterval=0,
     )
     signs = FlightProgress(bar)
-    signs.look({"": beat(0, 100.0, 0.0)})
-    signs.look({"": beat(10, 160.0, 50.0)})
+    signs.look({"": write_heartbeat(0, 100.0, 0.0)})
+    signs.look({"": write_heartbeat(10, 160.0, 50.0)})
     bar.refresh()
     last = screen.getvalue().split("\r")[-1]
     assert "mine: 1/4 runs" in last and "run 3: 25 %, 6.0 x real time, 00:30 left" in last
@@ -125,7 +127,10 @@ def test_several_that_fly_share_the_line():
     bar = tqdm(total=4, desc="mine", file=screen, bar_format=flight_progress.FORMAT, ncols=100, mininterval=0)
     signs = FlightProgress(bar)
     for wall in (0, 10):
-        one, two = beat(wall, 6.0 * wall, 5.0 * wall), beat(wall, 3.0 * wall, 2.0 * wall)
+        one, two = (
+            write_heartbeat(wall, 6.0 * wall, 5.0 * wall),
+            write_heartbeat(wall, 3.0 * wall, 2.0 * wall),
+        )
         signs.look({"a": one, "b": two, "c": None})
     bar.close()
     assert "2 fly: 25 %, 10 %, 9.0 x real time, 01:17 left" in screen.getvalue()

@@ -9,10 +9,10 @@ import pytest
 
 from nav_pkg.core import Actor, Command, DataError, Frame, Pose, UsageError, Velocity
 from nav_pkg.data.writer import RunWriter, create_dataset
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.session.folders import Folders
 
-SCHEDULE = Schedule(runs=3, seed=5, start="route")
+SCHEDULE = FlightSchedule(runs=3, seed=5, start="route")
 
 
 def folders(tmp_path, configuration=None, schedule=SCHEDULE, tag="tag"):
@@ -147,7 +147,7 @@ def test_runs_committed_before_a_crash_are_adopted(tmp_path):
 def test_runs_of_other_settings_are_not_adopted(tmp_path):
     made = folders(tmp_path)
     log = made.open()
-    record(tmp_path / "data" / "set", 1, Schedule(runs=3, seed=5, start="route", alpha=0.5))
+    record(tmp_path / "data" / "set", 1, FlightSchedule(runs=3, seed=5, start="route", alpha=0.5))
     with pytest.raises(DataError, match=r"recorded with alpha 0.5, this session has 1.0"):
         made.adopt(log)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.children import Child
-from nav_pkg.sim.description import ROOT, Options
+from nav_pkg.sim.description import ROOT, SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo, free_port, master_answers
 
 HERE = Path(__file__).parent
@@ -56,7 +56,7 @@ def master():
 @pytest.fixture(scope="module")
 def simulator(master):
     """One simulator in the room, for all tests of a module."""
-    with Gazebo(Options(world=ROOM, seed=1)) as gazebo:
+    with Gazebo(SimulatorOptions(world=ROOM, seed=1)) as gazebo:
         yield gazebo
 
 

@@ -11,13 +11,13 @@ import yaml
 
 from nav_pkg.core import DataError
 from nav_pkg.sim.cameras import side_cameras
-from nav_pkg.sim.description import ROOT, Options, compose, read_robot
+from nav_pkg.sim.description import ROOT, SimulatorOptions, compose, read_robot
 
 ROOM = str(Path(__file__).parent / "room.world")
 
 
 def world_of(robot, **options):
-    return ElementTree.fromstring(compose(Options(world=ROOM, robot=robot, **options))).find("world")
+    return ElementTree.fromstring(compose(SimulatorOptions(world=ROOM, robot=robot, **options))).find("world")
 
 
 @pytest.mark.parametrize("robot, degrees", [("drone_recovery", 30), ("drone_recovery_60", 60)])
@@ -81,7 +81,7 @@ def test_entries_that_can_not_be(tmp_path, cameras, words):
     file = tmp_path / "odd.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(DataError, match=words):
-        compose(Options(world=ROOM, robot=str(file)))
+        compose(SimulatorOptions(world=ROOM, robot=str(file)))
 
 
 def test_a_model_without_camera_can_not_have_them(tmp_path):
@@ -90,4 +90,4 @@ def test_a_model_without_camera_can_not_have_them(tmp_path):
     content = dict(read_robot("drone_recovery"), model=str(tmp_path / "blind.sdf"))
     (tmp_path / "blind.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(DataError, match="no camera"):
-        compose(Options(world=ROOM, robot=str(tmp_path / "blind.yaml")))
+        compose(SimulatorOptions(world=ROOM, robot=str(tmp_path / "blind.yaml")))

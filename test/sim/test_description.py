@@ -10,7 +10,7 @@ import pytest
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.sim import description
-from nav_pkg.sim.description import ROOT, Options, compose
+from nav_pkg.sim.description import ROOT, SimulatorOptions, compose
 from nav_pkg.world import load_plan, making
 from nav_pkg.world.plan_file import PLANS
 
@@ -18,7 +18,7 @@ ROOM = str(Path(__file__).parent / "room.world")
 
 
 def composed(**options):
-    return ElementTree.fromstring(compose(Options(world=ROOM, **options))).find("world")
+    return ElementTree.fromstring(compose(SimulatorOptions(world=ROOM, **options))).find("world")
 
 
 def test_the_robot_stands_where_the_world_says():
@@ -83,7 +83,7 @@ def test_options_that_can_not_be(options, words):
 )
 def test_unknown_worlds(world, words):
     with pytest.raises(UsageError, match=words):
-        compose(Options(world=world))
+        compose(SimulatorOptions(world=world))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_worlds_that_do_not_parse(tmp_path, text, words):
     path = tmp_path / "bad.world"
     path.write_text(text)
     with pytest.raises(DataError, match=words):
-        compose(Options(world=str(path)))
+        compose(SimulatorOptions(world=str(path)))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_robot_files_that_can_not_be_used(tmp_path, text, words):
     path = tmp_path / "robot.yaml"
     path.write_text(text)
     with pytest.raises((DataError, UsageError), match=words):
-        compose(Options(world=ROOM, robot=str(path)))
+        compose(SimulatorOptions(world=ROOM, robot=str(path)))
 
 
 def test_the_plugin_knows_every_topic_and_frame_of_the_robot_file():
@@ -140,18 +140,18 @@ def made(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(description, "ROOT", tmp_path / "checkout")
     monkeypatch.setenv("NAV_PKG_WORLDS", str(tmp_path / "cache"))
-    for function in (description._made, description._checked):
+    for function in (description._generated_world, description._check_world):
         function.cache_clear()
     making.make(load_plan("esatv3"), tmp_path / "checkout")
     yield tmp_path
-    for function in (description._made, description._checked):
+    for function in (description._generated_world, description._check_world):
         function.cache_clear()
 
 
 def test_a_world_that_is_not_what_its_plan_gives_is_refused(made):
     world = made / "checkout" / "worlds" / "esatv3.world"
     assert description.find_world("esatv3") == world
-    description._checked.cache_clear()
+    description._check_world.cache_clear()
     (made / "checkout" / "models" / "esatv3" / "model.sdf").write_text("<sdf>longer</sdf>")
     with pytest.raises(DataError, match=r"model\.sdf has been changed\); run make_world.py esatv3"):
         description.find_world("esatv3")

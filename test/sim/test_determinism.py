@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOM
 
 from nav_pkg.core import Command, Pose
-from nav_pkg.sim.description import Options
+from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo
 
 START = Pose(-1.0, 0.3, 1.0, 0.0, 0.0, 0.2)
@@ -68,7 +68,7 @@ def test_in_other_processes(expected, simulator, client, seed):
     simulator.close()
     from ros_client import Client
 
-    with Gazebo(Options(world=ROOM, seed=seed)):
+    with Gazebo(SimulatorOptions(world=ROOM, seed=seed)):
         other = Client()
         try:
             if seed == 2:

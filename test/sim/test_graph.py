@@ -101,7 +101,7 @@ def test_a_temporary_folder_that_takes_no_file_is_told_at_once(ports, monkeypatc
 
 def test_marked_processes_are_found_with_their_children():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(900)'])"
-    environment = dict(os.environ, **{keeper.MARK: "a-test"})
+    environment = dict(os.environ, **{keeper.MARK_VARIABLE: "a-test"})
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
     try:
         deadline = time.monotonic() + 240

@@ -50,7 +50,7 @@ def around():
         network.library_folder(os.environ)
     except UsageError as error:
         pytest.skip(str(error))
-    return network.listening_on
+    return network.listen_environment
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"])
@@ -74,7 +74,7 @@ def test_it_is_loaded_once_and_beside_others(around):
 def test_a_library_that_is_not_built_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(network, "ROOT", tmp_path)
     with pytest.raises(UsageError, match="is not built: run 'make setup'"):
-        network.listening_on({})
+        network.listen_environment({})
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "203.0.113.7", "224.0.0.1", "robot", "::1", ""])

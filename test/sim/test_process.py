@@ -15,7 +15,7 @@ from conftest import ROOM
 
 from nav_pkg.children import Child
 from nav_pkg.core import SimulatorError
-from nav_pkg.sim.description import ROOT, Options
+from nav_pkg.sim.description import ROOT, SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo, free_port, master_answers
 
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "simulator.py"), "--world", ROOM]
@@ -179,14 +179,14 @@ def test_a_launcher_that_complains(master, tmp_path):
     launcher.write_text("#!/bin/sh\necho \"setup: no Gazebo 11 here: run 'make setup'\" >&2\nexit 2\n")
     launcher.chmod(0o755)
     with pytest.raises(SimulatorError, match="no Gazebo 11 here: run 'make setup'"):
-        Gazebo(Options(world=ROOM), launcher=launcher)
+        Gazebo(SimulatorOptions(world=ROOM), launcher=launcher)
 
 
 def test_the_plugin_does_not_load(master, tmp_path, monkeypatch):
     for module in ("description", "gazebo"):
         monkeypatch.setattr(f"nav_pkg.sim.{module}.PLUGIN", "libno_nav_pkg_gazebo.so")
     with pytest.raises(SimulatorError, match="the plugin did not load: .*run 'make setup'"):
-        Gazebo(Options(world=ROOM))
+        Gazebo(SimulatorOptions(world=ROOM))
 
 
 @pytest.mark.parametrize(

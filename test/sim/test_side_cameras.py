@@ -14,7 +14,7 @@ from test_lockstep import CAMERA, PERIOD, cast, colour_matches, middle_row, rota
 from tf2_msgs.msg import TFMessage
 
 from nav_pkg.core import Command, Pose
-from nav_pkg.sim.description import Options
+from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo
 
 ROOM = str(Path(__file__).parent / "room.world")
@@ -29,7 +29,7 @@ def simulator(master):
 
     for name in ("left", "right"):
         ros_client.SENSORS[name] = (f"/camera_{name}/rgb/image_raw", Image)
-    with Gazebo(Options(world=ROOM, robot="drone_recovery", seed=1)) as gazebo:
+    with Gazebo(SimulatorOptions(world=ROOM, robot="drone_recovery", seed=1)) as gazebo:
         yield gazebo
 
 

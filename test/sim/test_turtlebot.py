@@ -15,7 +15,7 @@ from test_lockstep import cast, colour_matches, rotation
 
 from gazebo_msgs.srv import GetModelState
 from nav_pkg.core import Command, Pose
-from nav_pkg.sim.description import Options
+from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo
 
 START = Pose(-2.0, 0.5, 0.0)
@@ -27,7 +27,7 @@ HALF = math.radians(106) / 2
 @pytest.fixture(scope="module")
 def simulator(master):
     """The room with a TurtleBot3 in the drone's place."""
-    with Gazebo(Options(world=ROOM, robot="turtlebot3", seed=1)) as gazebo:
+    with Gazebo(SimulatorOptions(world=ROOM, robot="turtlebot3", seed=1)) as gazebo:
         yield gazebo
 
 

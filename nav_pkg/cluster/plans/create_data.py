@@ -11,7 +11,7 @@ from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
 from nav_pkg.core import UsageError
 from nav_pkg.data import clean
-from nav_pkg.flight.schedule import Schedule
+from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.session import arguments
 from nav_pkg.session.session import Session
 from nav_pkg.studies import workload
@@ -176,7 +176,7 @@ class CreateData(DagCommand):
         ]
 
 
-def expected_frames(flights: Schedule) -> int:
+def expected_frames(flights: FlightSchedule) -> int:
     """Expected number of frames of a successful run: a whole lap, unless its duration limit is shorter.
 
     Args:

@@ -11,11 +11,11 @@ pytestmark = pytest.mark.skipif(shutil.which("rostest") is None, reason="ROS is 
 NODE = """
 import threading, time
 from nav_pkg.core import DataError, LearnerError
-from nav_pkg.ros import guard
+from nav_pkg.ros import callbacks
 def callback(what):
     {body}
     return what
-call = guard.guarded(callback, {code})
+call = callbacks.exit_on_error(callback, {code})
 threading.Thread(target=call, args=("fine",)).start()
 time.sleep({seconds})
 print("still here")

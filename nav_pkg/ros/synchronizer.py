@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable
 from nav_pkg.core import SimulatorError
 
 
-class StampJoin:
+class StampSynchronizer:
     """Collects one message per channel and stamp. Callers wait until a stamp is complete.
 
     Thread-safe: ROS callbacks put messages, one consumer waits. Early and late messages are kept. `forget`
@@ -18,16 +18,16 @@ class StampJoin:
     """
 
     def __init__(self) -> None:
-        self._frames: Dict[int, Dict[str, Any]] = {}
-        self._taken = -1
+        self._messages: Dict[int, Dict[str, Any]] = {}
+        self._dropped_until = -1
         self._changed = threading.Condition()
         self._closed = ""
 
-    def put(self, channel: str, stamp: int, message: Any) -> None:
+    def add(self, channel: str, stamp: int, message: Any) -> None:
         """Add a message of a channel, stamp in nanoseconds."""
         with self._changed:
-            if stamp > self._taken:
-                self._frames.setdefault(stamp, {})[channel] = message
+            if stamp > self._dropped_until:
+                self._messages.setdefault(stamp, {})[channel] = message
                 self._changed.notify_all()
 
     def close(self, reason: str) -> None:
@@ -51,7 +51,7 @@ class StampJoin:
         deadline = time.monotonic() + limit
         with self._changed:
             while True:
-                frame = self._frames.get(stamp, {})
+                frame = self._messages.get(stamp, {})
                 missing = [channel for channel in wanted if channel not in frame]
                 if not missing:
                     return {channel: frame[channel] for channel in wanted}
@@ -73,7 +73,7 @@ class StampJoin:
         deadline = time.monotonic() + limit
         with self._changed:
             while True:
-                newer = [s for s, frame in self._frames.items() if s > stamp and channel in frame]
+                newer = [s for s, frame in self._messages.items() if s > stamp and channel in frame]
                 if newer:
                     return max(newer)
                 if self._closed:
@@ -88,11 +88,11 @@ class StampJoin:
     def forget(self, stamp: int) -> None:
         """Drop the messages of this stamp and of all earlier ones."""
         with self._changed:
-            self._taken = max(self._taken, stamp)
-            for old in [s for s in self._frames if s <= stamp]:
-                del self._frames[old]
+            self._dropped_until = max(self._dropped_until, stamp)
+            for old in [s for s in self._messages if s <= stamp]:
+                del self._messages[old]
 
     def __len__(self) -> int:
         """Number of stamps with stored messages."""
         with self._changed:
-            return len(self._frames)
+            return len(self._messages)

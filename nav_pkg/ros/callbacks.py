@@ -1,8 +1,8 @@
 """Callbacks that end their node when they fail.
 
 rospy runs callbacks in its own threads and only logs their exceptions. The node continues without an answer,
-and half a minute later the supervisor reports a missing frame, as if the simulator had failed. A guarded
-callback prints the error at once and ends the process with the exit code of the failed part.
+and half a minute later the supervisor reports a missing frame, as if the simulator had failed. A callback
+wrapped by `exit_on_error` prints the error at once and ends the process with the failed part's exit code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import rospy
 from nav_pkg.core import NavError, SimulatorError
 
 
-def guarded(callback: Callable[..., Any], code: Optional[int] = None) -> Callable[..., Any]:
+def exit_on_error(callback: Callable[..., Any], code: Optional[int] = None) -> Callable[..., Any]:
     """Wrap a callback (of a topic, a service or a timer): its failure ends the process at once.
 
     A NavError is printed as one `error:` line. Any other exception is a bug: its traceback is printed, and
@@ -50,7 +50,7 @@ def fail(error: Exception, code: Optional[int] = None) -> NoReturn:
 
     Args:
         error: the exception; call this function inside its `except` block.
-        code: as for `guarded`.
+        code: as for `exit_on_error`.
     """
     if isinstance(error, NavError):
         text, own = str(error), error.code

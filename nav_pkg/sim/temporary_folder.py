@@ -13,11 +13,11 @@ from typing import Dict, Iterator, List, Optional
 from nav_pkg.locks import flock
 
 _LOCK = ".lock"
-_YOUNG = 600.0
+_STARTUP_TIME = 600.0
 """Seconds for which a folder without a lock is kept: its process may still be creating it."""
 
 
-class Scratch:
+class TemporaryFolder:
     """A folder that is locked while this process lives. Creating one also removes folders of dead processes.
 
     Args:
@@ -25,7 +25,7 @@ class Scratch:
     """
 
     def __init__(self, prefix: str):
-        sweep(prefix)
+        remove_abandoned(prefix)
         self._lock: Optional[int] = None
         while self._lock is None:
             self.path = Path(tempfile.mkdtemp(prefix=prefix))
@@ -51,12 +51,12 @@ class Scratch:
         self.close()
 
 
-def sweep(prefix: str) -> None:
+def remove_abandoned(prefix: str) -> None:
     """Remove this user's folders of dead processes: unlocked, and not named by any process."""
     left: Dict[Path, int] = {}
     try:
         for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-            lock = _lock_of_left(path)
+            lock = _lock_abandoned(path)
             if lock is not None:
                 left[path] = lock
         used = set(_in_use(list(left))) if left else set()
@@ -68,7 +68,7 @@ def sweep(prefix: str) -> None:
             os.close(lock)
 
 
-def _lock_of_left(path: Path) -> Optional[int]:
+def _lock_abandoned(path: Path) -> Optional[int]:
     """Lock the folder of a dead process, until it is removed.
 
     A process that has just created a folder may wait for this lock; it then finds that the folder is gone.
@@ -85,7 +85,7 @@ def _lock_of_left(path: Path) -> Optional[int]:
     try:
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return -1 if time.time() - found.st_mtime > _YOUNG else None
+        return -1 if time.time() - found.st_mtime > _STARTUP_TIME else None
     except OSError:
         return None
     if not flock(lock):  # locked, or a file system without locks

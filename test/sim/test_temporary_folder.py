@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.sim import scratch
-from nav_pkg.sim.scratch import Scratch
+from nav_pkg.sim import temporary_folder
+from nav_pkg.sim.temporary_folder import TemporaryFolder
 
 PREFIX = "nav_pkg-sim-"
 CODE = """
 import os, sys
-from nav_pkg.sim.scratch import Scratch
-made = Scratch("nav_pkg-sim-")
+from nav_pkg.sim.temporary_folder import TemporaryFolder
+made = TemporaryFolder("nav_pkg-sim-")
 (made.path / "run.world").write_text("x")
 print(made.path, flush=True)
 sys.stdin.readline()
@@ -43,18 +43,18 @@ def test_what_a_killed_simulator_left_goes(temporary):
         [sys.executable, "-c", CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         left = Path(other.stdout.readline().strip())
-        with Scratch(PREFIX) as own:
+        with TemporaryFolder(PREFIX) as own:
             assert left.is_dir() and own.is_dir() and own.stat().st_mode & 0o777 == 0o700
         assert left.is_dir() and not own.exists()  # it lives
         other.communicate("\n")
     user = subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(left)})  # a program that it started lives on
     try:
-        Scratch(PREFIX).close()
+        TemporaryFolder(PREFIX).close()
         assert left.is_dir()
     finally:
         user.kill()
         user.wait()
-    Scratch(PREFIX).close()
+    TemporaryFolder(PREFIX).close()
     assert not left.exists()
 
 
@@ -70,7 +70,7 @@ def test_folders_of_earlier_versions_and_others(temporary):
     for path in temporary.iterdir():
         if path.name != f"{PREFIX}new" and not path.is_symlink():
             old(path)
-    with Scratch(PREFIX):
+    with TemporaryFolder(PREFIX):
         assert {path.name for path in temporary.iterdir()} > {f"{PREFIX}{n}" for n in ("new", "link", "file")}
         assert not (temporary / f"{PREFIX}old").exists() and elsewhere.is_dir()
 
@@ -88,12 +88,12 @@ def test_a_folder_is_locked_until_it_is_removed(temporary, monkeypatch):
         looked.append(True)
         return iter(())
 
-    monkeypatch.setattr(scratch, "_in_use", in_use)
-    scratch.sweep(PREFIX)
+    monkeypatch.setattr(temporary_folder, "_in_use", in_use)
+    temporary_folder.remove_abandoned(PREFIX)
     assert looked and not lock.parent.exists()
 
 
 def test_a_folder_that_goes_while_it_is_looked_at(temporary, monkeypatch):
     gone = temporary / f"{PREFIX}gone"
     monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
-    scratch.sweep(PREFIX)
+    temporary_folder.remove_abandoned(PREFIX)

@@ -92,7 +92,7 @@ def wait_until(what: str, ready: Callable[[], bool], limit: float) -> None:
         time.sleep(0.02)
 
 
-def wait_for_links(links: Iterable[Tuple[str, str]], limit: float) -> None:
+def wait_for_connections(links: Iterable[Tuple[str, str]], limit: float) -> None:
     """Wait until nodes are connected to topics, so that they get even the first message.
 
     Args:
