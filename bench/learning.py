@@ -24,7 +24,7 @@ from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.loading import load_samples
 from nav_pkg.learn.losses import make_loss
 from nav_pkg.learn.method import AUXILIARY_WEIGHT
@@ -93,9 +93,9 @@ def make_trainer(
     """Make a trainer as `main.py --discrete --loss CrossEntropy --shifted_input --optimizer SGD` does."""
     spec, space = nets.spec(name), ActionSpace()
     options = nets.complete_options(name)
-    arithmetic = Arithmetic(amp=amp)
+    compute = ComputeSettings(amp=amp)
     preprocessing, loss = Preprocessing(spec.input_size, "shifted"), make_loss("CrossEntropy", space)
-    net = arithmetic.place(nets.build(name, seed=123))
+    net = compute.prepare(nets.build(name, seed=123))
     flags = MethodFlags(
         batch_size=batch_size or BATCHES.get(name, 32),
         seed=123,
@@ -110,8 +110,8 @@ def make_trainer(
         net_options=options,
         action_space=space,
         preprocessing=preprocessing,
-        arithmetic=arithmetic,
-        method=make_method(flags, net, arithmetic, preprocessing, loss, samples),
+        compute=compute,
+        method=make_method(flags, net, compute, preprocessing, loss, samples),
         loss=loss,
         optimizer_name="SGD",
         make_optimizer=lambda parameters: make_optimizer("SGD", parameters, learning_rate=1e-4),
@@ -140,15 +140,15 @@ def resident_step(trainer: Trainer, shape: Sequence[int]) -> Callable[[], None]:
         trainer: its network and optimiser are used.
         shape: of the batch: (n, 3, height, width), or (sequences, time, 3, height, width).
     """
-    arithmetic = trainer.method.arithmetic
+    compute = trainer.method.compute
     images = torch.rand(int(np.prod(shape[:-3])), *shape[-3:]) - 0.5
-    images = images.contiguous(memory_format=arithmetic.memory_format).unflatten(0, tuple(shape[:-3]))
+    images = images.contiguous(memory_format=compute.memory_format).unflatten(0, tuple(shape[:-3]))
     targets = torch.randint(0, 3, (shape[0] if len(shape) == 4 else shape[0] * shape[1],))
     net, optimizer = trainer.net, trainer.optimizer
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with arithmetic.autocast():
+        with compute.autocast():
             outputs = net(images)
         if len(shape) == 5:
             outputs = outputs[0].flatten(0, 1)
@@ -226,11 +226,11 @@ class LearningBench:
             for amp in (True, False):
                 trainer = make_trainer(name, samples, amp=amp, batch_size=1)
                 if not amp:
-                    plain = Arithmetic(channels_last=False)
-                    plain.place(trainer.net)
-                    trainer.method.arithmetic = plain
+                    plain = ComputeSettings(channels_last=False)
+                    plain.prepare(trainer.net)
+                    trainer.method.compute = plain
                 steps.append(resident_step(trainer, shape))
-                labels.append("channels_last" if trainer.method.arithmetic.channels_last else "contiguous")
+                labels.append("channels_last" if trainer.method.compute.channels_last else "contiguous")
             rounds = rounds_for(steps[1], self.seconds / 2)
             fast, slow = alternate(steps[0], steps[1], rounds)
             frames = int(np.prod(shape[:-3]))
@@ -247,7 +247,7 @@ class LearningBench:
         samples = self.samples("tiny_LSTM_net")
         count = BATCHES["tiny_LSTM_net"] * WINDOW
         net = nets.build("tiny_LSTM_net", seed=1)
-        Arithmetic().place(net)
+        ComputeSettings().prepare(net)
         images = (torch.rand(count, 3, 128, 128) - 0.5).contiguous(memory_format=torch.channels_last)
         ahead = torch.rand(count, 8000)
 

@@ -24,7 +24,7 @@ from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.log import RunLog as TrainingLog
+from nav_pkg.learn.log import TrainingLog
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.nets import build
 from nav_pkg.report import curves, evaluation, models

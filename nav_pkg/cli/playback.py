@@ -92,11 +92,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                         "frames": len(each.labels),
                         "accuracy": each.accuracy,
                         "loss": each.imitation_loss,
-                        "stays": each.accuracy_where(each.stays),
-                        "changes": each.accuracy_where(each.changes),
+                        "stays": each.accuracy_where(each.is_same_class),
+                        "changes": each.accuracy_where(each.is_class_change),
                         "expert": each.changed_labels,
                         "pilot": each.changed_answers,
-                        "flown": each.as_flown,
+                        "flown": each.flown_agreement,
                     }
                 )
     columns = (

@@ -38,7 +38,7 @@ from nav_pkg.fields import (
     whole,
 )
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.places import MODEL_FILE, locate, require
+from nav_pkg.learn.checkpoint_paths import MODEL_FILE, locate, require
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.schemas import LINE
 

@@ -33,7 +33,7 @@ class PlateauDetector:
         self._losses: Deque[float] = collections.deque(maxlen=length)
         self._risen = True
 
-    def settled(self, loss: float) -> bool:
+    def plateau_begins(self, loss: float) -> bool:
         """Add a loss; return whether a plateau begins with it."""
         self._losses.append(loss)
         if len(self._losses) < (self._losses.maxlen or 0):
@@ -92,7 +92,7 @@ class MemoryAwareSynapses:
             if p.grad is not None:
                 p.grad.add_(weight * (p - anchor), alpha=self._strength)
 
-    def take(
+    def update_importance(
         self, outputs: Callable[[Any], torch.Tensor], samples: Iterable[Any], tick: Callable[[], None]
     ) -> None:
         """Compute the importance over samples: the mean of |d ||outputs||^2 / d weight|, sample by sample.

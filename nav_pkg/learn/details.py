@@ -21,16 +21,16 @@ from torch import nn
 from nav_pkg import nets
 from nav_pkg.core import UsageError
 from nav_pkg.learn.export import TRACING
-from nav_pkg.nets.registry import under
+from nav_pkg.nets.registry import is_within
 
 BATCHES = (1, 8, 32, 128)
 """Batch sizes to time; the best rate counts."""
-FEWEST, MOST = 20, 2000
+MIN_PASSES, MAX_PASSES = 20, 2000
 """Smallest and largest number of timed forward passes for a latency."""
-PATIENCE = 10
-"""Three passes suffice after this many times the requested time, and at least `LEAST` seconds."""
-LEAST = 5.0
-AGREE = 0.10
+SLOW_FACTOR = 10
+"""Three passes suffice after this many times the requested time, and at least `SLOW_SECONDS` seconds."""
+SLOW_SECONDS = 5.0
+MAX_DISAGREEMENT = 0.10
 """Largest relative difference between the medians of two halves; above it, the machine is noisy."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -66,7 +66,7 @@ class Speed:
         p50: median seconds of a forward pass at batch 1.
         p99: 99th percentile of these.
         answers: number of timed passes at batch 1.
-        agree: whether the medians of the first and the second half differ by less than `AGREE`.
+        agree: whether the medians of the first and the second half differ by less than `MAX_DISAGREEMENT`.
         rate: images per second at the best batch size.
         batch: the best batch size.
     """
@@ -93,7 +93,7 @@ def build(name: str, seed: int = 0) -> Tuple[nn.Module, Tuple[int, ...]]:
     return net, (*before, *image)
 
 
-class Answer(nn.Module):
+class FirstOutput(nn.Module):
     """A network that returns one tensor: drops the state of a recurrent network."""
 
     def __init__(self, net: nn.Module):
@@ -123,7 +123,7 @@ def structure(name: str) -> Structure:
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal convolutions, decisions
         # count only layers that run: in evaluation mode inception's auxiliary head does not
-        convolutional = isinstance(module, CONVOLUTIONS) and not under(names[module], head)
+        convolutional = isinstance(module, CONVOLUTIONS) and not is_within(names[module], head)
         convolutions += convolutional
         decisions += not convolutional and isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.LSTM))
         for tensor in output if isinstance(output, tuple) else (output,):
@@ -148,7 +148,7 @@ def structure(name: str) -> Structure:
     )
 
 
-def ways(device: str) -> Dict[str, str]:
+def backends(device: str) -> Dict[str, str]:
     """The ways of computing a network, each with the reason why it is missing ("" if available)."""
     missing = "not installed"
     found = {name: "" for name in ("eager", "channels_last", "bfloat16", "compiled", "TorchScript")}
@@ -162,9 +162,9 @@ def ways(device: str) -> Dict[str, str]:
     return found
 
 
-def prepared(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> Forward:
-    """Prepare a network for one of the `ways`; the example has batch size 1."""
-    answer = Answer(net).eval()
+def prepare_backend(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> Forward:
+    """Prepare a network for one of the `backends`; the example has batch size 1."""
+    answer = FirstOutput(net).eval()
     if way == "eager":
         return answer
     if way == "channels_last":
@@ -216,7 +216,7 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
         forward: computes a batch of inputs.
         example: inputs of batch size 1.
         seconds: time to measure, half of it at batch size 1; each batch size gets at least two passes. A slow
-            network takes up to `PATIENCE` times as long for each batch size.
+            network takes up to `SLOW_FACTOR` times as long for each batch size.
         batches: batch sizes to try.
     """
 
@@ -227,16 +227,16 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
             torch.cuda.synchronize()
         return time.perf_counter() - begin
 
-    patience = max(LEAST, PATIENCE * seconds)
+    patience = max(SLOW_SECONDS, SLOW_FACTOR * seconds)
     with torch.no_grad():
         for number in range(3):  # warm-up: the first passes allocate buffers, and compile
             if once(example) > seconds and number:
                 break
         times: List[float] = []
         begun = time.perf_counter()
-        while len(times) < MOST:
+        while len(times) < MAX_PASSES:
             taken = time.perf_counter() - begun
-            if taken >= seconds / 2 and len(times) >= (3 if taken > patience else FEWEST):
+            if taken >= seconds / 2 and len(times) >= (3 if taken > patience else MIN_PASSES):
                 break
             times.append(once(example))
         rates: Dict[int, float] = {1: 1 / statistics.median(times)}
@@ -257,7 +257,7 @@ def speed(forward: Forward, example: torch.Tensor, seconds: float, batches: Sequ
         p50=statistics.median(times),
         p99=sorted(times)[min(len(times) - 1, int(0.99 * len(times)))],
         answers=len(times),
-        agree=abs(medians[0] - medians[1]) < AGREE * min(medians),
+        agree=abs(medians[0] - medians[1]) < MAX_DISAGREEMENT * min(medians),
         rate=rates[best],
         batch=best,
     )
@@ -302,7 +302,7 @@ def details(
             with torch.no_grad():
                 net.to(device)(example)
             found["gpu_memory"] = torch.cuda.max_memory_allocated()
-        for way, missing in ways(device).items():
+        for way, missing in backends(device).items():
             if missing or only and way not in only:
                 said[way] = {"missing": missing or "not asked for"}
                 continue
@@ -316,7 +316,7 @@ def _measured(
 ) -> Mapping[str, Any]:
     try:
         net = build(name)[0].to(device)
-        return asdict(speed(prepared(net, example, way, threads), example, seconds))
+        return asdict(speed(prepare_backend(net, example, way, threads), example, seconds))
     except UsageError as error:
         return {"missing": str(error)}
     except Exception as error:  # compilers and exporters raise many types

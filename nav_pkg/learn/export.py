@@ -26,7 +26,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.learn.checkpoint import Checkpoint, versions
 from nav_pkg.learn.exported import SIDES, Description, open_exported
-from nav_pkg.learn.exported_files import KEY, SUFFIXES, with_checksum
+from nav_pkg.learn.exported_files import DESCRIPTION_KEY, SUFFIXES, with_checksum
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.tensor_resize import TensorResize
@@ -225,7 +225,7 @@ def _torchscript(program: CameraNet, example: Tuple[torch.Tensor, ...], text: st
         warnings.simplefilter("ignore")  # about the end of TorchScript's development
         traced = torch.jit.freeze(torch.jit.trace(program, example, check_trace=False))
         buffer = io.BytesIO()
-        torch.jit.save(traced, buffer, _extra_files={KEY: text})
+        torch.jit.save(traced, buffer, _extra_files={DESCRIPTION_KEY: text})
     return buffer.getvalue()
 
 
@@ -258,7 +258,7 @@ def _onnx(program: CameraNet, example: Tuple[torch.Tensor, ...], text: str) -> b
     model = onnx.load_model_from_string(buffer.getvalue())
     onnx.checker.check_model(model)
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, text
+    entry.key, entry.value = DESCRIPTION_KEY, text
     return with_checksum(model.SerializeToString())
 
 

@@ -24,9 +24,9 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.exported_files import READ, REMEDY, SUFFIXES, Prepare, Run
+from nav_pkg.learn.checkpoint_paths import require
+from nav_pkg.learn.exported_files import READERS, REMEDY, SUFFIXES, PrepareProgram, RunProgram
 from nav_pkg.learn.pilot import Pilot, check_given, resolve_device
-from nav_pkg.learn.places import require
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.reading import parse_object
 
@@ -132,7 +132,7 @@ class ExportedPilot(Pilot):
         description: the description in the file.
     """
 
-    def __init__(self, description: Description, run: Run):
+    def __init__(self, description: Description, run: RunProgram):
         """Run the program on black images first, because its first runs are slow.
 
         Args:
@@ -193,11 +193,11 @@ def is_exported(path: PathLike) -> bool:
     return Path(path).suffix in SUFFIXES
 
 
-def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple[Description, Prepare]:
+def _read(path: PathLike, summary_dir: Optional[PathLike], trust: bool) -> Tuple[Description, PrepareProgram]:
     """Read the description of an exported file and the function that prepares its program; run no code."""
     file = require(path, summary_dir)
     try:
-        text, prepare = READ[SUFFIXES[file.suffix]](file)
+        text, prepare = READERS[SUFFIXES[file.suffix]](file)
     except OSError as error:
         raise DataError(f"{file}: cannot read: {(error.strerror or str(error)).lower()}") from error
     description = Description.from_text(text, file)

@@ -23,7 +23,7 @@ from nav_pkg.reading import read_small
 SUFFIXES = {".onnx": "onnx", ".pt": "torchscript"}
 """Format of an exported file by suffix."""
 
-KEY = "nav_pkg"
+DESCRIPTION_KEY = "nav_pkg"
 """Name of the description in a file: an entry of ONNX's metadata, an extra file of TorchScript."""
 
 REMEDY = "export it again with scripts/export.py"
@@ -34,10 +34,10 @@ LARGEST_ONNX = (2 << 30) - 1
 LARGEST_TEXT = 1 << 20
 """Largest size of a description, bytes; nav_pkg writes about a thousand."""
 
-Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+RunProgram = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 """A program: takes an image (or the last frames) and a state, returns the outputs and the next state."""
 
-Prepare = Callable[[str, int], Run]
+PrepareProgram = Callable[[str, int], RunProgram]
 """Prepares a file's program for a device and a number of threads."""
 
 
@@ -46,7 +46,7 @@ Prepare = Callable[[str, int], Run]
 
 
 def _checksum_field(digest: str) -> bytes:
-    key = f"{KEY}_sha256".encode()
+    key = f"{DESCRIPTION_KEY}_sha256".encode()
     entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(digest)]) + digest.encode()
     return b"\x72" + bytes([len(entry)]) + entry  # field 14 of ModelProto: metadata_props
 
@@ -65,7 +65,7 @@ def _check_onnx(file: Path, data: bytes) -> None:
         raise DataError(f"{file}: {what}: copy it again, or {REMEDY}")
 
 
-def _external(message: Any) -> Iterator[str]:
+def _external_locations(message: Any) -> Iterator[str]:
     """Yield the locations of tensors, at any depth of an ONNX message, whose values lie outside the file."""
     if message.DESCRIPTOR.full_name == "onnx.TensorProto":
         if message.data_location or len(message.external_data):
@@ -75,17 +75,17 @@ def _external(message: Any) -> Iterator[str]:
         if field.message_type is None:
             continue
         for part in [value] if hasattr(value, "ListFields") else value:
-            yield from _external(part)
+            yield from _external_locations(part)
 
 
-def _runs_graphs(graph: Any) -> Iterator[str]:
+def _subgraph_operators(graph: Any) -> Iterator[str]:
     """Yield the operators of an ONNX graph that contain subgraphs: loops may never end."""
     for node in graph.node:
         if any(attribute.HasField("g") or len(attribute.graphs) for attribute in node.attribute):
             yield node.op_type
 
 
-def read_onnx(file: Path) -> Tuple[str, Prepare]:
+def read_onnx(file: Path) -> Tuple[str, PrepareProgram]:
     """Read the description of an ONNX file, and return it with the function that prepares its program.
 
     Raises:
@@ -106,19 +106,19 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # types of protobuf
         raise DataError(f"{file}: not an ONNX file: {REMEDY}") from error
-    for location in _external(model):
+    for location in _external_locations(model):
         raise DataError(
             f"{file}: keeps values in another file ({location!r}): refused, since an exported file is one "
             f"file, and its checksum says nothing about others: {REMEDY}"
         )
-    for operator in [*_runs_graphs(model.graph), *(["functions"] if len(model.functions) else [])]:
+    for operator in [*_subgraph_operators(model.graph), *(["functions"] if len(model.functions) else [])]:
         raise DataError(
             f"{file}: has {operator} in it, which no network here needs and which may never end: {REMEDY}"
         )
-    text = next((entry.value for entry in model.metadata_props if entry.key == KEY), "")
+    text = next((entry.value for entry in model.metadata_props if entry.key == DESCRIPTION_KEY), "")
     del model
 
-    def prepare(device: str, threads: int) -> Run:
+    def prepare(device: str, threads: int) -> RunProgram:
         if device == "cuda":
             raise UsageError("--device cuda: ONNX files are computed on the CPU here: leave it out")
         options = onnxruntime.SessionOptions()
@@ -147,7 +147,7 @@ def read_onnx(file: Path) -> Tuple[str, Prepare]:
     return text, prepare
 
 
-def read_torchscript(file: Path) -> Tuple[str, Prepare]:
+def read_torchscript(file: Path) -> Tuple[str, PrepareProgram]:
     """Read the description of a TorchScript file; return it with the function that prepares its program.
 
     Reading runs no code of the file; preparing does.
@@ -159,7 +159,7 @@ def read_torchscript(file: Path) -> Tuple[str, Prepare]:
         # as for checkpoints: torch does not check the archive's checksums
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-            own = [item for item in archive.infolist() if item.filename.endswith(f"/extra/{KEY}")]
+            own = [item for item in archive.infolist() if item.filename.endswith(f"/extra/{DESCRIPTION_KEY}")]
             text = archive.read(own[0]) if own and own[0].file_size <= LARGEST_TEXT else b""
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{file}: damaged or no TorchScript file ({error}): {REMEDY}") from error
@@ -168,7 +168,7 @@ def read_torchscript(file: Path) -> Tuple[str, Prepare]:
     if not own:
         raise DataError(f"{file}: not exported by nav_pkg: {REMEDY} (a checkpoint is called my-model)")
 
-    def prepare(device: str, _threads: int) -> Run:
+    def prepare(device: str, _threads: int) -> RunProgram:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about the end of TorchScript's development
@@ -188,5 +188,5 @@ def read_torchscript(file: Path) -> Tuple[str, Prepare]:
     return text.decode("utf-8", "replace"), prepare
 
 
-READ = {"onnx": read_onnx, "torchscript": read_torchscript}
+READERS = {"onnx": read_onnx, "torchscript": read_torchscript}
 """Readers by format."""

@@ -64,7 +64,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-class RunLog:
+class TrainingLog:
     """The log files of one training run.
 
     Args:
@@ -93,8 +93,8 @@ class RunLog:
     ):
         self._folder, self._names, self._board = folder, class_names, None
         self._episodes, self._before = episodes, before
-        self.records = self._keep(METRICS_FILE, schemas.METRICS)
-        timings = self._keep(TIMING_FILE, schemas.TIMING)
+        self.records = self._read_and_truncate(METRICS_FILE, schemas.METRICS)
+        timings = self._read_and_truncate(TIMING_FILE, schemas.TIMING)
         self._timings = [{k: v for k, v in one.items() if isinstance(v, (int, float))} for one in timings]
         if tensorboard:
             for events in folder.glob("events.out.tfevents.*"):
@@ -108,7 +108,7 @@ class RunLog:
             for record in self.records:
                 self._show(record, timings.get(record["episode"], {}))
 
-    def _keep(self, name: str, fields: Mapping[str, Field]) -> list[Record]:
+    def _read_and_truncate(self, name: str, fields: Mapping[str, Field]) -> list[Record]:
         """Reduce a file to the readable lines of the checkpoint's episodes, and return these.
 
         A warning names the checkpoint's episodes that the file lacks. The original of a file with lost
@@ -126,7 +126,7 @@ class RunLog:
             lines = (
                 f"line {_shown(_spans(unreadable))} cannot be read" if unreadable else "they are not in it"
             )
-            what = f"{lines}{self._keep_aside(path, text)}" if there else "the file is missing"
+            what = f"{lines}{self._back_up(path, text)}" if there else "the file is missing"
             say(
                 f"warning: {path}: lost episode {_shown(lost)} of the {self._episodes} that the checkpoint "
                 f"knows ({what}); training is not affected, the curves lack them"
@@ -135,7 +135,7 @@ class RunLog:
         return records
 
     @staticmethod
-    def _keep_aside(path: Path, text: str) -> str:
+    def _back_up(path: Path, text: str) -> str:
         """Copy a file before this text replaces it, unless both are equal; return a message about it."""
         was = read_small(path)
         if was == text.encode():

@@ -21,7 +21,7 @@ class Loss(Protocol):
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Compute the mean loss over the batch, a scalar, from outputs float32 (batch, outputs)."""
 
-    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def per_frame(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of each sample, (batch,); their mean is the loss of the batch."""
 
 
@@ -42,7 +42,7 @@ class CrossEntropy:
         """The mean over the batch."""
         return functional.cross_entropy(outputs, targets)
 
-    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def per_frame(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of each sample, (batch,)."""
         return functional.cross_entropy(outputs, targets, reduction="none")
 
@@ -67,7 +67,7 @@ class MSE:
         """The mean over the batch."""
         return functional.mse_loss(outputs, targets)
 
-    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def per_frame(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of each sample, (batch,)."""
         return ((outputs - targets) ** 2).mean(dim=1)
 
@@ -88,9 +88,9 @@ class GaussianNLL:
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean over the batch."""
-        return self.each(outputs, targets).mean()
+        return self.per_frame(outputs, targets).mean()
 
-    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def per_frame(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of each sample, (batch,)."""
         mean, log_variance = outputs.unbind(1)
         log_variance = log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.batch_sampler import BatchSampler
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import Loss
-from nav_pkg.learn.order import Order
 from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Feeder, Samples, on_device
+from nav_pkg.learn.samples import BatchLoader, Samples, on_device
 
 Tick = Callable[[], None]
 
@@ -33,19 +33,19 @@ def _nothing() -> None:
     pass
 
 
-class Step(NamedTuple):
+class BatchResult(NamedTuple):
     """Result of a training batch; its gradients are added to those in the parameters.
 
     Attributes:
         loss: the mean loss over the batch's frames, a scalar, detached.
         outputs: float32 (frames, outputs), detached, from just before the gradient step.
-        waiting: seconds spent waiting for images.
+        wait_seconds: seconds spent waiting for images.
         complete: whether the optimiser must take its step now.
     """
 
     loss: torch.Tensor
     outputs: torch.Tensor
-    waiting: float
+    wait_seconds: float
     complete: bool = True
 
 
@@ -56,13 +56,13 @@ class Method(Protocol):
     """Batches in an episode."""
     note: str
     """A note for the user about the order of the samples; empty for none."""
-    arithmetic: Arithmetic
+    compute: ComputeSettings
     """Device, precision and memory format of the computation."""
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (frames,), in the order of the batch's outputs."""
 
-    def learn(self, episode: int, step: int, tick: Tick) -> Step:
+    def learn(self, episode: int, step: int, tick: Tick) -> BatchResult:
         """Add the gradients of a batch to those in the parameters.
 
         Args:
@@ -85,80 +85,80 @@ class Method(Protocol):
         """Release the training set and the last evaluated split."""
 
 
-class Inputs:
+class InputLoader:
     """Fetches the pixels of frames and normalises them to the network's input, in reused memory.
 
     Args:
         samples: source of the images.
         preprocessing: normalises the pixels.
-        arithmetic: device and memory format.
+        compute: device and memory format.
 
     Attributes:
-        waiting: seconds spent waiting for images since the caller last set it.
+        wait_seconds: seconds spent waiting for images since the caller last set it.
     """
 
-    def __init__(self, samples: Samples, preprocessing: Preprocessing, arithmetic: Arithmetic):
-        self.feeder = Feeder(samples, arithmetic.device)
-        self.waiting = 0.0
-        self._preprocessing, self.arithmetic = preprocessing, arithmetic
+    def __init__(self, samples: Samples, preprocessing: Preprocessing, compute: ComputeSettings):
+        self.loader = BatchLoader(samples, compute.device)
+        self.wait_seconds = 0.0
+        self._preprocessing, self.compute = preprocessing, compute
         self._buffer: Optional[torch.Tensor] = None
 
-    def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
+    def __call__(self, frames: np.ndarray, next_frames: Optional[np.ndarray] = None) -> torch.Tensor:
         """Return the inputs of frames (n, 3, *size), on the device; valid until the next call.
 
         They are float32; bfloat16 if the arithmetic computes in bfloat16 on the CPU.
 
         Args:
             frames: int64 (n,).
-            following: the frames of the next call, if known.
+            next_frames: the frames of the next call, if known.
         """
-        portions = self.feeder.portions(frames, following)
-        if self.arithmetic.device != "cpu":
+        portions = self.loader.portions(frames, next_frames)
+        if self.compute.device != "cpu":
             (pixels,) = self._timed(portions)
             inputs = self._preprocessing.normalise(pixels)
-            return inputs.contiguous(memory_format=self.arithmetic.memory_format)
+            return inputs.contiguous(memory_format=self.compute.memory_format)
         if self._buffer is None or len(self._buffer) < len(frames):
             shape = (len(frames), 3, *self._preprocessing.size)
             # the type that autocast would convert a float32 input to; this saves writing the float32 first
-            kind = torch.bfloat16 if self.arithmetic.amp else torch.float32
+            kind = torch.bfloat16 if self.compute.amp else torch.float32
             self._buffer = torch.empty(shape, dtype=kind, memory_format=torch.channels_last)
         inputs, done = self._buffer[: len(frames)], 0
         for pixels in self._timed(portions):
             self._preprocessing.normalise(pixels, out=inputs[done : done + len(pixels)])
             done += len(pixels)
-        return inputs.contiguous(memory_format=self.arithmetic.memory_format)
+        return inputs.contiguous(memory_format=self.compute.memory_format)
 
     def _timed(self, portions: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Yield the portions unchanged; add the time spent waiting for each to `waiting`."""
+        """Yield the portions unchanged; add the time spent waiting for each to `wait_seconds`."""
         start = time.perf_counter()
         for pixels in portions:
-            self.waiting += time.perf_counter() - start
+            self.wait_seconds += time.perf_counter() - start
             yield pixels
             start = time.perf_counter()
 
     def close(self) -> None:
         """Release the images and the memory."""
-        self.feeder.close()
+        self.loader.close()
         self._buffer = None
 
 
-class EvaluationInputs:
+class EvaluationLoader:
     """Caches the inputs of the last evaluated split, because the next split is mostly the same.
 
     Args:
-        preprocessing: as for `Inputs`.
-        arithmetic: as for `Inputs`.
+        preprocessing: as for `InputLoader`.
+        compute: as for `InputLoader`.
     """
 
-    def __init__(self, preprocessing: Preprocessing, arithmetic: Arithmetic):
-        self._preprocessing, self.arithmetic = preprocessing, arithmetic
-        self._last: Optional[tuple[Samples, Inputs]] = None
+    def __init__(self, preprocessing: Preprocessing, compute: ComputeSettings):
+        self._preprocessing, self.compute = preprocessing, compute
+        self._last: Optional[tuple[Samples, InputLoader]] = None
 
-    def __call__(self, samples: Samples) -> Inputs:
+    def __call__(self, samples: Samples) -> InputLoader:
         """Return the inputs of a split."""
         if self._last is None or self._last[0] is not samples:
             self.close()
-            self._last = samples, Inputs(samples, self._preprocessing, self.arithmetic)
+            self._last = samples, InputLoader(samples, self._preprocessing, self.compute)
         return self._last[1]
 
     def close(self) -> None:
@@ -184,10 +184,10 @@ class FrameMethod:
 
     Args:
         net: takes (batch, 3, height, width), or (batch, count, 3, height, width) with `count`.
-        arithmetic: device, precision and memory format of the computation.
+        compute: device, precision and memory format of the computation.
         preprocessing: turns images into the network's input.
         loss: the loss to minimise.
-        order: which samples make up each batch; None if only `learn_from` is called.
+        sampler: which samples make up each batch; None if only `learn_from` is called.
         train: the training set, or a replay buffer.
         count: frames that the network takes at once; 0 for a network that takes one image.
     """
@@ -197,21 +197,21 @@ class FrameMethod:
     def __init__(
         self,
         net: nn.Module,
-        arithmetic: Arithmetic,
+        compute: ComputeSettings,
         preprocessing: Preprocessing,
         loss: Loss,
-        order: Optional[Order],
+        sampler: Optional[BatchSampler],
         train: Samples,
         count: int = 0,
     ):
-        self.steps = order.steps if order is not None else 0
-        self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
-        self._forward = arithmetic.compiled(net)
-        self._loss, self._order, self._train, self._count = loss, order, train, count
-        self._inputs = Inputs(train, preprocessing, arithmetic)
-        self._evaluation = EvaluationInputs(preprocessing, arithmetic)
+        self.steps = sampler.steps if sampler is not None else 0
+        self._net, self.compute, self._preprocessing = net, compute, preprocessing
+        self._forward = compute.maybe_compiled(net)
+        self._loss, self._sampler, self._train, self._count = loss, sampler, train, count
+        self._inputs = InputLoader(train, preprocessing, compute)
+        self._evaluation = EvaluationLoader(preprocessing, compute)
         self._tick: Tick = _nothing
-        if arithmetic.device == "cpu" and not arithmetic.compile:
+        if compute.device == "cpu" and not compute.compile:
             # a batch of a large network takes ten seconds: tick after each layer, forward and backward
             for part in net.modules():
                 if not any(True for _ in part.children()):
@@ -219,27 +219,27 @@ class FrameMethod:
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (batch,)."""
-        return self._train.frames[self._order.indices(episode, step)]
+        return self._train.frames[self._sampler.indices(episode, step)]
 
-    def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
+    def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> BatchResult:
         """Add the gradients of a batch to those in the parameters (see `Method`)."""
-        following = self.frames(episode, step + 1) if step + 1 < self.steps else None
-        return self.learn_from(self.frames(episode, step), tick, following)
+        next_frames = self.frames(episode, step + 1) if step + 1 < self.steps else None
+        return self.learn_from(self.frames(episode, step), tick, next_frames)
 
     def learn_from(
-        self, frames: np.ndarray, tick: Tick = lambda: None, following: Optional[np.ndarray] = None
-    ) -> Step:
+        self, frames: np.ndarray, tick: Tick = lambda: None, next_frames: Optional[np.ndarray] = None
+    ) -> BatchResult:
         """Add the gradients of a batch of frames, int64 (batch,), to those in the parameters.
 
         Args:
             frames: of the training set.
             tick: as for `learn`.
-            following: the frames of the next batch, if known.
+            next_frames: the frames of the next batch, if known.
         """
-        inputs = self._make(self._inputs, self._train, frames, following)
-        targets = on_device(self._loss.targets(self._train.yaw[frames]), self.arithmetic.device)
+        inputs = self._make(self._inputs, self._train, frames, next_frames)
+        targets = on_device(self._loss.targets(self._train.yaw[frames]), self.compute.device)
         with self._ticking(tick):
-            with self.arithmetic.autocast():
+            with self.compute.autocast():
                 outputs = self._forward(inputs)
             if isinstance(outputs, tuple):  # inception in training: outputs and outputs of the auxiliary head
                 outputs, auxiliary = outputs
@@ -250,8 +250,8 @@ class FrameMethod:
                 outputs = outputs.float()
                 total = loss = self._loss(outputs, targets)
             total.backward()
-        waiting, self._inputs.waiting = self._inputs.waiting, 0.0
-        return Step(loss.detach(), outputs.detach(), waiting)
+        wait_seconds, self._inputs.wait_seconds = self._inputs.wait_seconds, 0.0
+        return BatchResult(loss.detach(), outputs.detach(), wait_seconds)
 
     @torch.no_grad()
     def outputs(self, samples: Samples, tick: Tick = lambda: None) -> torch.Tensor:
@@ -261,7 +261,7 @@ class FrameMethod:
             for start in range(0, len(samples), _EVALUATION_BATCH):
                 tick()
                 frames = samples.frames[start : start + _EVALUATION_BATCH]
-                with self.arithmetic.autocast():
+                with self.compute.autocast():
                     made.append(self._net(self._make(inputs, samples, frames)).float().cpu())
         return torch.cat(made)
 
@@ -280,12 +280,16 @@ class FrameMethod:
             self._tick = _nothing
 
     def _make(
-        self, inputs: Inputs, samples: Samples, frames: np.ndarray, following: Optional[np.ndarray] = None
+        self,
+        inputs: InputLoader,
+        samples: Samples,
+        frames: np.ndarray,
+        next_frames: Optional[np.ndarray] = None,
     ) -> torch.Tensor:
         if not self._count:
-            return inputs(frames, following)
+            return inputs(frames, next_frames)
         past = samples.recent(frames, self._count)
-        later = samples.recent(following, self._count).ravel() if following is not None else None
+        later = samples.recent(next_frames, self._count).ravel() if next_frames is not None else None
         images = inputs(past.ravel(), later)
         return images.unflatten(0, past.shape)
 
@@ -300,4 +304,4 @@ class FrameMethod:
         """Release the training set and the last evaluated split."""
         self._inputs.close()
         self._evaluation.close()
-        del self._inputs, self._order, self._train
+        del self._inputs, self._sampler, self._train

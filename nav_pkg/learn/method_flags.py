@@ -9,18 +9,18 @@ from torch import nn
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.batch_sampler import (
+    BalancedSampler,
+    BatchSampler,
+    RandomWindowSampler,
+    ShuffledSampler,
+    SlidingWindowSampler,
+    WholeRunSampler,
+    WindowSampler,
+)
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.method import FrameMethod, Method
-from nav_pkg.learn.order import (
-    BalancedOrder,
-    Order,
-    RandomWindows,
-    ShuffledOrder,
-    SlidingWindows,
-    WholeRuns,
-    WindowOrder,
-)
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.samples import Samples
@@ -121,7 +121,7 @@ def _check_recurrent(network: str, args: Any) -> None:
 def make_method(
     flags: MethodFlags,
     net: nn.Module,
-    arithmetic: Arithmetic,
+    compute: ComputeSettings,
     preprocessing: Preprocessing,
     loss: Loss,
     train: Samples,
@@ -130,8 +130,8 @@ def make_method(
 
     Args:
         flags: select the method.
-        net: the network, already placed by `arithmetic`.
-        arithmetic: device, precision and memory format of the computation.
+        net: the network, already placed by `compute`.
+        compute: device, precision and memory format of the computation.
         preprocessing: turns images into the network's input.
         loss: the loss to minimise.
         train: the training set.
@@ -139,24 +139,24 @@ def make_method(
     Raises:
         UsageError: the training set is too small for the batch or the window, or lacks a class.
     """
-    common = (net, arithmetic, preprocessing, loss)
+    common = (net, compute, preprocessing, loss)
     if not flags.recurrent:
-        order: Order
+        sampler: BatchSampler
         if flags.balanced:
-            order = BalancedOrder(train.yaw[train.frames], flags.batch_size, flags.seed)
+            sampler = BalancedSampler(train.yaw[train.frames], flags.batch_size, flags.seed)
         else:
-            order = ShuffledOrder(len(train), flags.batch_size, flags.seed)
-        return FrameMethod(*common, order, train, flags.n_frames)
-    windows: WindowOrder
+            sampler = ShuffledSampler(len(train), flags.batch_size, flags.seed)
+        return FrameMethod(*common, sampler, train, flags.n_frames)
+    windows: WindowSampler
     init_state: Optional[InitState] = None
     if flags.sliding:
-        windows = SlidingWindows(train, flags.batch_size, flags.time_length, flags.slide, flags.seed)
+        windows = SlidingWindowSampler(train, flags.batch_size, flags.time_length, flags.slide, flags.seed)
     elif flags.time_length == -1:
-        windows = WholeRuns(train, flags.batch_size, flags.seed)
+        windows = WholeRunSampler(train, flags.batch_size, flags.seed)
     else:
         init_state = flags.init_state
         grid = init_state.kind == "carried"
-        windows = RandomWindows(train, flags.batch_size, flags.time_length, flags.seed, grid)
+        windows = RandomWindowSampler(train, flags.batch_size, flags.time_length, flags.seed, grid)
     return RecurrentMethod(
         *common,
         windows,

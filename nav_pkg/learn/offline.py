@@ -19,7 +19,7 @@ from nav_pkg.data.files import atomic_write, to_json
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.learn import checkpoint, determinism, folder, loading
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
-from nav_pkg.learn.log import RunLog, episode_line, say
+from nav_pkg.learn.log import TrainingLog, episode_line, say
 from nav_pkg.learn.method_flags import make_method
 from nav_pkg.learn.parts import TrainingParts
 from nav_pkg.learn.recovery import Recovery
@@ -87,7 +87,7 @@ class OfflineTraining:
         where = folder.open_folder(self.parts.summary_dir, self.config.log_tag, self.config.owr)
         if folder.can_resume(where):
             raise UsageError(f"{where / MODEL_FILE}: is there already: give --owr, or another --log_tag")
-        self.parts.scratch().save(where / MODEL_FILE)
+        self.parts.untrained_checkpoint().save(where / MODEL_FILE)
         say(f"fresh {self.parts.network} from seed {self.config.random_seed}: {where / MODEL_FILE}")
 
     def run(self) -> None:
@@ -103,7 +103,7 @@ class OfflineTraining:
             "flags": self.flags,
             "dataset": splits.facts,
             "threads": self.threads,
-            "device": self.parts.arithmetic.device,
+            "device": self.parts.compute.device,
             "versions": checkpoint.versions(),
         }
         resumed: Optional[Checkpoint] = None
@@ -125,7 +125,7 @@ class OfflineTraining:
         # report errors in the test set now, not after training
         self.read("test", splits, in_memory=False)
         if not args.evaluate:
-            for line in loading.warnings(train_samples, self.parts.space, self.parts.preprocessing):
+            for line in loading.warnings(train_samples, self.parts.action_space, self.parts.preprocessing):
                 say(f"warning: {line}")
         trainer = self.trainer(train_samples, val_samples, splits.facts, start)
         if resumed:
@@ -135,14 +135,16 @@ class OfflineTraining:
             with checkpoint.restoring(f"--checkpoint_path {args.checkpoint_path}"):
                 self.continue_training(trainer, start)
         before = 0 if resumed and not args.continue_training else trainer.before
-        log = RunLog(where, self.parts.space.class_names(), args.tensorboard, trainer.episode, before)
+        log = TrainingLog(
+            where, self.parts.action_space.class_names(), args.tensorboard, trainer.episode, before
+        )
         say(
             f"{self.parts.network} ({nets.parameter_count(trainer.net):,} parameters) on {dataset.name}: "
             f"{len(train_samples)} frames to train, {len(val_samples)} to validate; "
-            f"{self.parts.arithmetic.device}, {self.threads} threads; log {where}"
+            f"{self.parts.compute.device}, {self.threads} threads; log {where}"
         )
-        if self.parts.arithmetic.warning:
-            say(f"warning: {self.parts.arithmetic.warning}")
+        if self.parts.compute.warning:
+            say(f"warning: {self.parts.compute.warning}")
         if resumed:
             say(f"resuming after {trainer.episode} episodes and {trainer.step} batches")
         try:
@@ -181,7 +183,7 @@ class OfflineTraining:
     def recovery(self) -> Optional[Recovery]:
         """The settings for learning from recovery cameras; None without them."""
         compensation = self.config.recovery_compensation
-        return None if compensation is None else Recovery(compensation, self.parts.space)
+        return None if compensation is None else Recovery(compensation, self.parts.action_space)
 
     def read(
         self,
@@ -216,12 +218,19 @@ class OfflineTraining:
         args = self.config
         if start:
             self.parts.net.load_state_dict(start.model_state_dict)
-        net = self.parts.arithmetic.place(self.parts.net)
-        how = self.parts.method_flags
+        net = self.parts.compute.prepare(self.parts.net)
+        method_flags = self.parts.method_flags
         if args.evaluate:  # nothing is trained: no batch has to fit
-            how = dataclasses.replace(how, batch_size=1, balanced=False, sliding=False, time_length=-1)
+            method_flags = dataclasses.replace(
+                method_flags, batch_size=1, balanced=False, sliding=False, time_length=-1
+            )
         method = make_method(
-            how, net, self.parts.arithmetic, self.parts.preprocessing, self.parts.criterion, train_samples
+            method_flags,
+            net,
+            self.parts.compute,
+            self.parts.preprocessing,
+            self.parts.criterion,
+            train_samples,
         )
         if method.note:
             say(method.note)
@@ -229,14 +238,14 @@ class OfflineTraining:
             network=self.parts.network,
             net=net,
             net_options=self.parts.net_options,
-            action_space=self.parts.space,
+            action_space=self.parts.action_space,
             preprocessing=self.parts.preprocessing,
-            arithmetic=self.parts.arithmetic,
+            compute=self.parts.compute,
             method=method,
             loss=self.parts.criterion,
             optimizer_name=args.optimizer,
             make_optimizer=self.parts.make_optimizer,
-            schedule=self.parts.schedule,
+            lr_schedule=self.parts.lr_schedule,
             train=train_samples,
             val=val_samples,
             dataset=facts,
@@ -244,7 +253,7 @@ class OfflineTraining:
             max_steps=args.max_steps,
         )
 
-    def loop(self, trainer: Trainer, log: RunLog, where: Path) -> None:
+    def loop(self, trainer: Trainer, log: TrainingLog, where: Path) -> None:
         """Run episodes to the end; save at intervals, at a stop and at the end."""
         model, args = where / MODEL_FILE, self.config
         saved, cost = time.monotonic(), 0.0
@@ -273,10 +282,10 @@ class OfflineTraining:
                     save(now=True)
                     say(f"saved {model} after {trainer.episode} episodes and {trainer.step} batches")
                     raise
-            timing = _timing(trainer.timing, self.parts.arithmetic.device)
+            timing = _timing(trainer.timing, self.parts.compute.device)
             # write the line first: a checkpoint that counts an episode must not lack its line
             log.append(record, timing)
-            say(episode_line(record, timing, self.parts.space.class_names(), args.max_episodes))
+            say(episode_line(record, timing, self.parts.action_space.class_names(), args.max_episodes))
             save(now=trainer.finished(args.max_episodes))
 
     def test(self, trainer: Trainer, splits: loading.Splits) -> Optional[dict[str, Any]]:
@@ -290,7 +299,7 @@ class OfflineTraining:
     def finish(
         self,
         trainer: Trainer,
-        log: RunLog,
+        log: TrainingLog,
         where: Path,
         val: Optional[dict[str, Any]],
         test: Optional[dict[str, Any]],
@@ -305,7 +314,7 @@ class OfflineTraining:
             "parameters": nets.parameter_count(trainer.net),
             "episodes": trainer.episode,
             "updates": trainer.updates,
-            "classes": self.parts.space.class_names(),
+            "classes": self.parts.action_space.class_names(),
             "train": last.get("train"),
             "val": val or last.get("val"),
             "test": test,

@@ -26,18 +26,18 @@ from nav_pkg.data.files import atomic_write, parse_object, to_json
 from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
 from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
-from nav_pkg.learn.log import RunLog, say
-from nav_pkg.learn.method import FrameMethod, Step, evaluating
+from nav_pkg.learn.log import TrainingLog, say
+from nav_pkg.learn.method import BatchResult, FrameMethod, evaluating
 from nav_pkg.learn.metrics import majority_class, scores
 from nav_pkg.learn.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
-from nav_pkg.learn.optimizers import restore_optimizer, take_step
+from nav_pkg.learn.optimizers import optimizer_step, restore_optimizer
 from nav_pkg.learn.parts import TrainingParts, bins
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.recovery import Recovery
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.replay import ReplayBuffer
-from nav_pkg.learn.replay_file import Segments
+from nav_pkg.learn.replay_file import ReplaySegments
 from nav_pkg.learn.trainer import plain_state, to_cpu
 
 _REMEDY = "lower --learning_rate or give --clip 1; my-model is from the start of the run"
@@ -75,20 +75,20 @@ class OnlineLearner:
         self._flags = config.of_learning_in_flight()
         if nets.user_code(self.parts.network):  # no path: the checkpoint identifies the file by its content
             self._flags["network"] = self.parts.network
-        self._facts = flight_facts(camera)
+        self._camera_facts = flight_facts(camera)
         check_learner(self.parts)
         self.sides = side_cameras(self.parts, sides)
-        frozen = {
+        saved_config = {
             "flags": self._flags,
-            "dataset": self._facts,
+            "dataset": self._camera_facts,
             "threads": self.parts.threads,
-            "device": self.parts.arithmetic.device,
+            "device": self.parts.compute.device,
             "versions": checkpoint.versions(),
         }
-        start = None if self.parts.resumes else self.parts.start_weights(self._facts)
+        start = None if self.parts.resumes else self.parts.start_weights(self._camera_facts)
         resumed: Optional[Checkpoint] = None
         if self.parts.resumes:
-            folder.check_config(where, frozen, RESUMES_IN_FLIGHT)
+            folder.check_config(where, saved_config, RESUMES_IN_FLIGHT)
             resumed = resumable(where, self.parts.network)
         self.replay = ReplayBuffer(
             capacity(self.parts, self.sides, resumed),
@@ -99,24 +99,24 @@ class OnlineLearner:
         prefill = None
         if self.config.prefill_dataset and not resumed:
             prefill = Prefill(self.parts, self.sides, camera, self.replay.capacity)
-        folder.write_config(where, frozen)
-        self._frozen = frozen
+        folder.write_config(where, saved_config)
+        self._saved_config = saved_config
         determinism.prepare(self.config.random_seed, self.parts.threads)
         if start:
             self.parts.net.load_state_dict(start.model_state_dict)
-        self.net = self.parts.arithmetic.place(self.parts.net).train()
-        self._learned = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
-        self._optimizer = self.parts.make_optimizer(self._learned)
-        self._segments = Segments(where)
+        self.net = self.parts.compute.prepare(self.parts.net).train()
+        self._trainable = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        self._optimizer = self.parts.make_optimizer(self._trainable)
+        self._segments = ReplaySegments(where)
         self._method = self._make_method()
         self._plateau = PlateauDetector(
             self.config.loss_window_length,
             self.config.loss_window_mean_threshold,
             self.config.loss_window_std_threshold,
         )
-        self._mas = MemoryAwareSynapses(self._learned, self.config.continual_learning_lambda)
+        self._mas = MemoryAwareSynapses(self._trainable, self.config.continual_learning_lambda)
         self.pilot = self._make_pilot()
-        self.weights = threading.Lock()
+        self.weights_lock = threading.Lock()
         """Held while the weights change: a command uses the weights before or after a step, never a mix."""
         self.runs: Dict[int, Dict[str, Any]] = {}
         self.frames = self.updates = 0
@@ -131,35 +131,39 @@ class OnlineLearner:
             with checkpoint.restoring(f"--checkpoint_path {self.config.checkpoint_path}"):
                 restore_optimizer(self._optimizer, start.optimizer_state_dict)
             self.updates = start.updates
-        self._log = RunLog(where, self.parts.space.class_names(), self.config.tensorboard, len(self.runs))
+        self._log = TrainingLog(
+            where, self.parts.action_space.class_names(), self.config.tensorboard, len(self.runs)
+        )
         self._run: Optional[int] = None
-        self._begin()
+        self._reset_run_statistics()
 
     # Parts.
 
     def _make_method(self) -> Any:
         common = (
             self.net,
-            self.parts.arithmetic,
+            self.parts.compute,
             self.parts.preprocessing,
             self.parts.criterion,
             None,
             self.replay,
         )
-        how = self.parts.method_flags
-        if how.recurrent:
+        method_flags = self.parts.method_flags
+        if method_flags.recurrent:
             zero = InitState("zero", 0)
-            return RecurrentMethod(*common, init_state=how.init_state if self.config.init_state else zero)
-        return FrameMethod(*common, how.n_frames)
+            return RecurrentMethod(
+                *common, init_state=method_flags.init_state if self.config.init_state else zero
+            )
+        return FrameMethod(*common, method_flags.n_frames)
 
     def _make_pilot(self) -> Pilot:
         """Create the pilot: a copy of the network that shares its weights, always in evaluation mode."""
         pilot = Pilot(
             network=self.parts.network,
             net=copy.deepcopy(self.net),
-            action_space=self.parts.space,
+            action_space=self.parts.action_space,
             preprocessing=self.parts.preprocessing,
-            device=self.parts.arithmetic.device,
+            device=self.parts.compute.device,
             n_frames=self.parts.net_options.get("n_frames", 1),
         )
         # share after the move: moving a module may reallocate its weights (cuDNN's LSTM)
@@ -175,14 +179,14 @@ class OnlineLearner:
         every = f"every {args.train_every_N_steps} frames" if args.train_every_N_steps > 1 else "a frame"
         room, size = self.replay.capacity, np.prod(self.replay.image_shape)
         cameras = "".join(f", {name} camera" for name in self.sides)
-        warning = self.parts.arithmetic.warning
+        warning = self.parts.compute.warning
         return (
             f"{self.parts.network} ({nets.parameter_count(self.net):,} parameters) learns in flight"
             f"{cameras}: "
             f"{args.gradient_steps} gradient step(s) of {args.batch_size} {every}, {args.optimizer} "
             f"{args.learning_rate:g}; replay buffer: room for {room} frames "
             f"({room * size / 1e9:.2f} GB), {len(self.replay)} held; "
-            f"{self.parts.arithmetic.device}, {self.parts.threads} threads; log {self.where}"
+            f"{self.parts.compute.device}, {self.parts.threads} threads; log {self.where}"
         ) + (f"; warning: {warning}" if warning else "")
 
     # A run.
@@ -190,19 +194,19 @@ class OnlineLearner:
     def new_run(self, number: int) -> None:
         """Start a run: the next frames belong to it. The caller resets the pilot (`pilot.reset`)."""
         self._run = number
-        self._begin()
+        self._reset_run_statistics()
 
-    def _begin(self) -> None:
+    def _reset_run_statistics(self) -> None:
         self._outputs: List[torch.Tensor] = []
         self._labels: List[np.ndarray] = []
         self._losses: List[float] = []
-        self._before = (self.frames, self.updates)
+        self._counts_at_start = (self.frames, self.updates)
         self.seconds = {"command": 0.0, "learn": 0.0}
 
     def command_of(self, pixels: np.ndarray) -> Command:
         """Compute the current network's command for an image at its input size, uint8 (height, width, 3)."""
         begin = time.perf_counter()
-        with self.weights:
+        with self.weights_lock:
             command = self.pilot.command_of(pixels)
         self.seconds["command"] += time.perf_counter() - begin
         return command
@@ -227,7 +231,7 @@ class OnlineLearner:
             raise LearnerError("a frame came before its run began")
         self.replay.add(pixels, expert.yaw, self._run, index)
         for camera, image in zip(self.sides, sides):
-            recovery = Recovery(self.config.recovery_compensation, self.parts.space)
+            recovery = Recovery(self.config.recovery_compensation, self.parts.action_space)
             self.replay.add(image, float(recovery.labels(expert.yaw, camera)), self._run, index)
         self.frames += 1
         if self.frames % self.config.train_every_N_steps == 0 and self.ready:
@@ -236,14 +240,14 @@ class OnlineLearner:
     @property
     def ready(self) -> bool:
         """Whether the buffer holds enough frames and gradient steps are left."""
-        args, how = self.config, self.parts.method_flags
+        args, method_flags = self.config, self.parts.method_flags
         if args.max_steps and self.updates >= args.max_steps:
             return False
         if len(self.replay) < max(args.batch_size, args.min_buffer_size):
             return False
-        if how.recurrent:
-            return self.replay.windows_held(how.time_length) >= args.batch_size
-        return len(self.replay.candidates(how.n_frames)) >= args.batch_size
+        if method_flags.recurrent:
+            return self.replay.windows_held(method_flags.time_length) >= args.batch_size
+        return len(self.replay.candidates(method_flags.n_frames)) >= args.batch_size
 
     def _learn(self) -> None:
         """Do the gradient steps due after a frame."""
@@ -251,50 +255,54 @@ class OnlineLearner:
         for _ in range(self.config.gradient_steps):
             if self.ready:
                 self._gradient_step()
-        if self.replay.rule == "empty":
+        if self.replay.eviction_rule == "empty":
             self.replay.clear()
         self.seconds["learn"] += time.perf_counter() - begin
 
     def _gradient_step(self) -> None:
         args = self.config
         self._optimizer.zero_grad(set_to_none=True)
-        frames, done = self._gradients()
-        loss = float(done.loss)
+        frames, result = self._gradients()
+        loss = float(result.loss)
         if not np.isfinite(loss):
             raise LearnerError(f"the loss became {loss} at gradient step {self.updates + 1}: {_REMEDY}")
         if args.continual_learning:
             self._mas.add_gradients()
-        rate = None if self.parts.schedule is None else self.parts.schedule(self.updates)
-        with self.weights:
-            take_step(self._optimizer, self._learned, args.clip, rate)
+        rate = None if self.parts.lr_schedule is None else self.parts.lr_schedule(self.updates)
+        with self.weights_lock:
+            optimizer_step(self._optimizer, self._trainable, args.clip, rate)
         self.updates += 1
         self.loss = loss
         labels = self.replay.yaw[frames]
-        if self.replay.rule == "hard" or args.replay_priority == "loss":
-            each = self.parts.criterion.each(done.outputs.cpu(), self.parts.criterion.targets(labels))
-            self.replay.learned(frames, each.numpy())
-        self._outputs.append(done.outputs)
+        if self.replay.eviction_rule == "hard" or args.replay_priority == "loss":
+            frame_losses = self.parts.criterion.per_frame(
+                result.outputs.cpu(), self.parts.criterion.targets(labels)
+            )
+            self.replay.store_losses(frames, frame_losses.numpy())
+        self._outputs.append(result.outputs)
         self._labels.append(labels)
         self._losses.append(loss)
-        if args.continual_learning and self._plateau.settled(loss):
-            self._take_importance()
+        if args.continual_learning and self._plateau.plateau_begins(loss):
+            self._update_importance()
 
-    def _gradients(self) -> Tuple[np.ndarray, Step]:
-        args, how = self.config, self.parts.method_flags
-        if how.recurrent:
-            windows = self.replay.windows(args.batch_size, how.time_length, args.random_seed, self.updates)
+    def _gradients(self) -> Tuple[np.ndarray, BatchResult]:
+        args, method_flags = self.config, self.parts.method_flags
+        if method_flags.recurrent:
+            windows = self.replay.windows(
+                args.batch_size, method_flags.time_length, args.random_seed, self.updates
+            )
             return windows.frames, self._method.learn_from(windows)
         frames = self.replay.batch(
             args.batch_size,
             args.random_seed,
             self.updates,
-            count=how.n_frames,
+            count=method_flags.n_frames,
             balanced=args.normalized_output,
             priority=args.replay_priority,
         )
         return frames, self._method.learn_from(frames)
 
-    def _take_importance(self) -> None:
+    def _update_importance(self) -> None:
         """Compute the importance for memory aware synapses, frame by frame, over the buffer's candidates."""
         say(f"plateau after {self.updates} gradient steps: importance over {len(self.replay)} frames")
         count = max(1, self.parts.method_flags.n_frames)
@@ -305,7 +313,7 @@ class OnlineLearner:
             pixels = np.empty((len(past), *self.replay.image_shape), np.uint8)
             self.replay.gather(past, pixels)
             images = self.parts.preprocessing.normalise(
-                torch.from_numpy(pixels).to(self.parts.arithmetic.device)
+                torch.from_numpy(pixels).to(self.parts.compute.device)
             )
             if recurrent:
                 return self.net(images[None], None)[0]
@@ -313,7 +321,7 @@ class OnlineLearner:
 
         # cuDNN has no backward pass for an LSTM in evaluation mode; torch's own kernels have one
         with evaluating(self.net), torch.backends.cudnn.flags(enabled=not recurrent):
-            self._mas.take(outputs, self.replay.candidates(count).tolist(), lambda: None)
+            self._mas.update_importance(outputs, self.replay.candidates(count).tolist(), lambda: None)
 
     # The end of a run.
 
@@ -336,14 +344,14 @@ class OnlineLearner:
             "episodes": len(self.runs),
             "frames": self.frames,
             "updates": self.updates,
-            "classes": self.parts.space.class_names(),
+            "classes": self.parts.action_space.class_names(),
             "train": record.get("train"),
             "flight": record["flight"],
-            "config": self._frozen,
+            "config": self._saved_config,
         }
         atomic_write(self.where / folder.RESULTS_FILE, to_json(results), "--summary_dir")
         self.save(self.where / MODEL_FILE, segments=True)
-        self._begin()
+        self._reset_run_statistics()
 
     def _record(self, facts: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
         names = (
@@ -362,16 +370,18 @@ class OnlineLearner:
             "updates": self.updates,
             "frames": self.frames,
             "flight": {name: facts.get(name) for name in names},
-            "buffer": {"size": len(self.replay), **self.replay.shares()},
+            "buffer": {"size": len(self.replay), **self.replay.class_shares()},
         }
         if self._outputs:
             outputs = torch.cat(self._outputs).double().cpu().numpy()
             labels = np.concatenate(self._labels)
-            majority = majority_class(self.parts.space, labels)
+            majority = majority_class(self.parts.action_space, labels)
             record["train"] = scores(
-                self.parts.space, outputs, labels, float(np.mean(self._losses)), majority
+                self.parts.action_space, outputs, labels, float(np.mean(self._losses)), majority
             )
-        frames, updates = (now - then for now, then in zip((self.frames, self.updates), self._before))
+        frames, updates = (
+            now - then for now, then in zip((self.frames, self.updates), self._counts_at_start)
+        )
         timing = {f"{name}_seconds": round(value, 3) for name, value in self.seconds.items()}
         return record, {"frames": frames, "updates": updates, **timing}
 
@@ -405,9 +415,9 @@ class OnlineLearner:
             }
         Checkpoint(
             network=self.parts.network,
-            outputs=self.parts.space.outputs,
+            outputs=self.parts.action_space.outputs,
             net_options=self.parts.net_options,
-            action_space=self.parts.space,
+            action_space=self.parts.action_space,
             preprocessing=self.parts.preprocessing,
             model_state_dict=plain_state(self.net),
             optimizer=self.config.optimizer,
@@ -416,7 +426,7 @@ class OnlineLearner:
             updates=self.updates,
             progress=progress,
             random_states=determinism.random_states(),
-            dataset=self._facts,
+            dataset=self._camera_facts,
         ).save(file)
         if segments:
             self._segments.clean()
@@ -432,13 +442,13 @@ class OnlineLearner:
         checkpoint.check_weights(self.net, loaded.model_state_dict, str(path))
         for what, own, other in (
             ("preprocessing", self.parts.preprocessing.state(), loaded.preprocessing.state()),
-            ("action space", bins(self.parts.space), bins(loaded.action_space)),
+            ("action space", bins(self.parts.action_space), bins(loaded.action_space)),
         ):
             if own != other:
                 raise UsageError(f"{path}: was trained with {what} {other}, not {own}")
-        with self.weights:
+        with self.weights_lock:
             self.net.load_state_dict(loaded.model_state_dict)
-            self._optimizer = self.parts.make_optimizer(self._learned)
+            self._optimizer = self.parts.make_optimizer(self._trainable)
 
     def _resume(self, loaded: Checkpoint) -> None:
         """Resume after the last complete run."""
@@ -448,7 +458,7 @@ class OnlineLearner:
             self.net.load_state_dict(loaded.model_state_dict)
         restore_optimizer(self._optimizer, loaded.optimizer_state_dict)
         state = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in progress["replay"].items()}
-        self._segments = Segments(self.where, progress["segments"])
+        self._segments = ReplaySegments(self.where, progress["segments"])
         self._segments.read(self.replay, state)
         self.runs = read_runs(loaded)
         self.frames, self.updates = progress["frames"], loaded.updates

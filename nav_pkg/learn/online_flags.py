@@ -205,8 +205,8 @@ def capacity(parts: TrainingParts, sides: Sequence[str] = (), resumed: Optional[
             f"--buffer_size {count}: takes {count * image_bytes / 1e9:.1f} GB, and half of the free "
             f"memory holds {fits} frames of {parts.network}: give fewer, or -1 for as many as fit"
         )
-    how = parts.method_flags
-    past = how.time_length - 1 if how.recurrent else max(0, how.n_frames - 1)
+    method_flags = parts.method_flags
+    past = method_flags.time_length - 1 if method_flags.recurrent else max(0, method_flags.n_frames - 1)
     least = max(args.batch_size, args.min_buffer_size) + past * (1 + len(sides))
     if count < least:
         raise UsageError(

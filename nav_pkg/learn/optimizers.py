@@ -17,13 +17,13 @@ _EXCLUDED = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 _FUSED = ("SGD", "Adam", "AdamW")
 """One pass over the memory instead of one per operation: Adam is 1.5 times as fast on two cores."""
 
-Schedule = Callable[[int], float]
+LRSchedule = Callable[[int], float]
 """Learning rate as a function of the number of completed gradient steps."""
 
-SCHEDULES = ("constant", "step", "exponential", "cosine")
+LR_SCHEDULES = ("constant", "step", "exponential", "cosine")
 
 
-def make_schedule(name: str, learning_rate: float, factor: float, every: int) -> Schedule:
+def make_lr_schedule(name: str, learning_rate: float, factor: float, every: int) -> LRSchedule:
     """The schedule for a `--lr_schedule`, a pure function of the number of gradient steps.
 
     Args:
@@ -37,9 +37,9 @@ def make_schedule(name: str, learning_rate: float, factor: float, every: int) ->
     Raises:
         UsageError: the schedule is unknown, or needs `every` and does not have it.
     """
-    if name in SCHEDULES and name != "constant" and not every:
+    if name in LR_SCHEDULES and name != "constant" and not every:
         raise UsageError(f"--lr_schedule {name}: give --lr_decay_every, gradient steps")
-    schedules: dict[str, Schedule] = {
+    schedules: dict[str, LRSchedule] = {
         "constant": lambda step: learning_rate,
         "step": lambda step: learning_rate * factor ** (step // every),
         "exponential": lambda step: learning_rate * factor ** (step / every),
@@ -48,7 +48,7 @@ def make_schedule(name: str, learning_rate: float, factor: float, every: int) ->
         ),
     }
     if name not in schedules:
-        raise UsageError(f"--lr_schedule {name!r}: no such schedule{nearest_name(name, list(SCHEDULES))}")
+        raise UsageError(f"--lr_schedule {name!r}: no such schedule{nearest_name(name, list(LR_SCHEDULES))}")
     return schedules[name]
 
 
@@ -97,7 +97,7 @@ def make_optimizer(
         raise UsageError(f"--optimizer {name}: {str(error).splitlines()[0]}: use another") from error
 
 
-def take_step(
+def optimizer_step(
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[torch.nn.Parameter],
     clip: float = 0.0,

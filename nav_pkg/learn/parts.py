@@ -15,12 +15,12 @@ from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.checkpoint import Checkpoint
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.log import say
 from nav_pkg.learn.losses import make_loss
 from nav_pkg.learn.method_flags import MethodFlags
-from nav_pkg.learn.optimizers import make_optimizer, make_schedule
+from nav_pkg.learn.optimizers import make_lr_schedule, make_optimizer
 from nav_pkg.learn.pilot import resolve_device
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.trainer import plain_state
@@ -52,9 +52,9 @@ class TrainingParts:
         self.summary_dir = chosen.absolute()
         self.threads = args.num_threads or determinism.cores()
         determinism.prepare(args.random_seed, self.threads)
-        self.arithmetic = Arithmetic(resolve_device(args.device), amp=args.amp, compile=args.compile)
+        self.compute = ComputeSettings(resolve_device(args.device), amp=args.amp, compile=args.compile)
         speeds = {"speed": args.speed, "turn_speed": args.turn_speed}
-        self.space = ActionSpace(
+        self.action_space = ActionSpace(
             discrete=args.discrete,
             quantity=args.action_quantity,
             bound=args.action_bound,
@@ -81,7 +81,7 @@ class TrainingParts:
             momentum=args.momentum,
         )
         self.make_optimizer([nn.Parameter(torch.zeros(1))])
-        self.schedule = make_schedule(
+        self.lr_schedule = make_lr_schedule(
             args.lr_schedule, args.learning_rate, args.lr_decay, args.lr_decay_every
         )
         if args.compile and self.method_flags.recurrent:
@@ -92,13 +92,15 @@ class TrainingParts:
         if where is None:
             where = folder.resumable_folder(self.summary_dir, args.log_tag, args.owr)
         self.resumes = where is not None and folder.can_resume(where)
-        self.criterion = make_loss(args.loss, self.space)
+        self.criterion = make_loss(args.loss, self.action_space)
         self.net = self.build()
 
     def build(self) -> nn.Module:
         """Build the network with the initial weights that training uses without a checkpoint."""
         args = self.config
-        net = nets.build(self.network, outputs=self.space.outputs, seed=args.random_seed, **self.net_options)
+        net = nets.build(
+            self.network, outputs=self.action_space.outputs, seed=args.random_seed, **self.net_options
+        )
         if args.checkpoint_path and (args.pretrained or args.pretrained_weights):
             raise UsageError(
                 f"--pretrained: --checkpoint_path {args.checkpoint_path} names the weights to start "
@@ -117,13 +119,13 @@ class TrainingParts:
                 )
         return net
 
-    def scratch(self) -> Checkpoint:
+    def untrained_checkpoint(self) -> Checkpoint:
         """Create a checkpoint of the untrained weights."""
         return Checkpoint(
             network=self.network,
-            outputs=self.space.outputs,
+            outputs=self.action_space.outputs,
             net_options=self.net_options,
-            action_space=self.space,
+            action_space=self.action_space,
             preprocessing=self.preprocessing,
             model_state_dict=plain_state(self.net),
         )
@@ -148,7 +150,7 @@ class TrainingParts:
         if not file.is_file() and Path(args.checkpoint_path).name in names and not args.evaluate:
             if not write:
                 return None
-            made = self.scratch().save(file, replace=False)
+            made = self.untrained_checkpoint().save(file, replace=False)
             if made:
                 say(f"{file}: was not there: made from seed {args.random_seed}")
         start = checkpoint.load(args.checkpoint_path, self.summary_dir, self.network)
@@ -161,7 +163,7 @@ class TrainingParts:
         if start.updates:
             for flag, was, now in (
                 ("the preprocessing", start.preprocessing.state(), self.preprocessing.state()),
-                ("the action space", bins(start.action_space), bins(self.space)),
+                ("the action space", bins(start.action_space), bins(self.action_space)),
             ):
                 if was != now:
                     raise UsageError(f"{file}: was trained with {flag} {was}, not {now}: give the same flags")

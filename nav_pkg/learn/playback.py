@@ -34,14 +34,14 @@ class Playback:
     first: np.ndarray
 
     @property
-    def right(self) -> np.ndarray:
+    def is_correct(self) -> np.ndarray:
         """Whether the pilot's class is the expert's, bool (frames,)."""
         return self.labels == self.answers
 
     @property
     def accuracy(self) -> float:
         """Share of frames in which the pilot's class is the expert's."""
-        return float(self.right.mean())
+        return float(self.is_correct.mean())
 
     @property
     def imitation_loss(self) -> float:
@@ -49,23 +49,23 @@ class Playback:
         return float(np.mean((self.yaw - self.expert_yaw) ** 2))
 
     @property
-    def changes(self) -> np.ndarray:
+    def is_class_change(self) -> np.ndarray:
         """Whether the expert's class differs from the frame before, bool (frames,)."""
         return ~self.first & np.append(True, self.labels[1:] != self.labels[:-1])
 
     @property
-    def stays(self) -> np.ndarray:
+    def is_same_class(self) -> np.ndarray:
         """Whether the expert's class is the same as in the frame before, bool (frames,)."""
-        return ~self.first & ~self.changes
+        return ~self.first & ~self.is_class_change
 
     def accuracy_where(self, frames: np.ndarray) -> Optional[float]:
         """The accuracy on some of the frames; None without frames."""
-        return float(self.right[frames].mean()) if frames.any() else None
+        return float(self.is_correct[frames].mean()) if frames.any() else None
 
     @property
     def changed_labels(self) -> Optional[float]:
         """Share of frames whose label differs from the frame before; None if no frame has one before it."""
-        return float(self.changes[~self.first].mean()) if (~self.first).any() else None
+        return float(self.is_class_change[~self.first].mean()) if (~self.first).any() else None
 
     @property
     def changed_answers(self) -> Optional[float]:
@@ -74,7 +74,7 @@ class Playback:
         return float(changed[~self.first].mean()) if (~self.first).any() else None
 
     @property
-    def as_flown(self) -> Optional[float]:
+    def flown_agreement(self) -> Optional[float]:
         """Share of frames with the same class as when the runs were recorded; None without such a pilot."""
         known = self.flown >= 0
         return float((self.flown == self.answers)[known].mean()) if known.any() else None

@@ -13,10 +13,10 @@ from nav_pkg.config import paths
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data.reader import find_datasets, load_dataset
-from nav_pkg.learn import folder, places
+from nav_pkg.learn import checkpoint_paths, folder
 
 NETS = Path(__file__).resolve().parents[1] / "nets"
-SHOWN = 12
+MAX_NAMED = 12
 """Largest number of datasets that an error names."""
 
 
@@ -64,7 +64,7 @@ def checkpoint(path: Optional[PathLike], summary_dir: Optional[PathLike], scratc
         DataError: the checkpoint does not exist.
     """
     if path and not (scratch and str(path).endswith("_scratch")):
-        places.require(path, summary_dir)
+        checkpoint_paths.require(path, summary_dir)
 
 
 def training(args: Any, given: Collection[str]) -> None:
@@ -104,17 +104,17 @@ def dataset(name: str, data_root: Optional[PathLike], given: bool = True) -> Non
     except DataError as error:
         if given:
             raise
-        raise DataError(f"no --dataset was given, and {error}; {_there(data_root)}") from error
+        raise DataError(f"no --dataset was given, and {error}; {_existing_datasets(data_root)}") from error
 
 
-def _there(data_root: Optional[PathLike]) -> str:
+def _existing_datasets(data_root: Optional[PathLike]) -> str:
     """Describe the existing datasets for a message."""
     root = Path(data_root).expanduser() if data_root else paths.data_root()
     known = [path.relative_to(root).as_posix() for path in find_datasets(root)] if root.is_dir() else []
     if not known:
         return f"there is none in {root}: record one with run_script.py -ds"
-    more = f" and {len(known) - SHOWN} more (dataset.py info)" if len(known) > SHOWN else ""
-    return f"give one of those in {root}: {', '.join(known[:SHOWN])}{more}"
+    more = f" and {len(known) - MAX_NAMED} more (dataset.py info)" if len(known) > MAX_NAMED else ""
+    return f"give one of those in {root}: {', '.join(known[:MAX_NAMED])}{more}"
 
 
 def flight(

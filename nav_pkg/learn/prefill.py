@@ -69,7 +69,7 @@ class Prefill:
         """Load the images and labels of all frames; missing packs are created, which may take minutes."""
         args, parts = self._parts.config, self._parts
         compensation = args.recovery_compensation
-        recovery = None if compensation is None else Recovery(compensation, parts.space)
+        recovery = None if compensation is None else Recovery(compensation, parts.action_space)
         return loading.load_samples(
             self._runs, parts.preprocessing, workers=args.num_threads, recovery=recovery
         )

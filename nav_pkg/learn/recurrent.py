@@ -1,7 +1,7 @@
 """Truncated and full backpropagation through time, for networks of features, LSTM and a linear output.
 
-One class implements the three training methods. They differ in their windows (`nav_pkg.learn.order`) and
-in the initial state of a window. The features of all frames of a batch go through the convolutions
+One class implements the three training methods. They differ in their windows (`nav_pkg.learn.batch_sampler`)
+and in the initial state of a window. The features of all frames of a batch go through the convolutions
 together, then the LSTM runs over each sequence in one fused call. If the activations of the convolutions
 would take too much memory, the features are computed in portions without storing activations. They are
 recomputed, portion by portion, when their gradients are known (Chen et al. 2016, "Training deep nets with
@@ -19,10 +19,16 @@ import torch
 from torch import nn
 
 from nav_pkg.core import UsageError
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.batch_sampler import (
+    RandomWindowSampler,
+    SlidingWindowSampler,
+    WholeRunSampler,
+    Windows,
+    WindowSampler,
+)
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import Loss
-from nav_pkg.learn.method import EvaluationInputs, Inputs, Step, Tick, evaluating
-from nav_pkg.learn.order import RandomWindows, SlidingWindows, WholeRuns, WindowOrder, Windows
+from nav_pkg.learn.method import BatchResult, EvaluationLoader, InputLoader, Tick, evaluating
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.samples import Samples, on_device
 
@@ -71,68 +77,69 @@ class RecurrentMethod:
 
     Args:
         net: a recurrent network of the registry (`nav_pkg.nets.recurrent`).
-        arithmetic: device, precision and memory format of the computation.
+        compute: device, precision and memory format of the computation.
         preprocessing: turns images into the network's input.
         loss: the loss to minimise, averaged over all frames of a batch.
-        order: the windows of each batch; its type selects the training method: `WholeRuns` (F-BPTT),
-            `RandomWindows` (WW-TBPTT), `SlidingWindows` (S-TBPTT). None if only `learn_from` is called.
+        sampler: the windows of each batch; its type selects the training method: `WholeRunSampler` (F-BPTT),
+            `RandomWindowSampler` (WW-TBPTT), `SlidingWindowSampler` (S-TBPTT). None if only
+            `learn_from` is called.
         train: the training set, or a replay buffer.
-        init_state: for `RandomWindows`, and without an order.
-        slide: for `SlidingWindows`: frames that a window moves forward by.
-        accumulate: for `SlidingWindows`: the optimiser takes a step only at the end of a slide, or of an
-            episode, with the mean of the gradients since its last step.
+        init_state: for `RandomWindowSampler`, and without a sampler.
+        slide: for `SlidingWindowSampler`: frames that a window moves forward by.
+        accumulate: for `SlidingWindowSampler`: the optimiser takes a step only at the end of a slide, or
+            of an episode, with the mean of the gradients since its last step.
         portion_bytes: None for `PORTION_BYTES`.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        arithmetic: Arithmetic,
+        compute: ComputeSettings,
         preprocessing: Preprocessing,
         loss: Loss,
-        order: Optional[WindowOrder],
+        sampler: Optional[WindowSampler],
         train: Samples,
         init_state: InitState = InitState(),  # noqa: B008 - frozen
         slide: int = 0,
         accumulate: bool = False,
         portion_bytes: Optional[int] = None,
     ):
-        self.steps = order.steps if order is not None else 0
-        self.note = order.note if isinstance(order, SlidingWindows) else ""
-        self._net, self.arithmetic, self._preprocessing = net, arithmetic, preprocessing
-        self._extract = arithmetic.compiled(net.extract)
-        self._loss, self._order, self._train = loss, order, train
+        self.steps = sampler.steps if sampler is not None else 0
+        self.note = sampler.note if isinstance(sampler, SlidingWindowSampler) else ""
+        self._net, self.compute, self._preprocessing = net, compute, preprocessing
+        self._extract = compute.maybe_compiled(net.extract)
+        self._loss, self._sampler, self._train = loss, sampler, train
         self._init_state, self._slide, self._accumulate = init_state, slide, accumulate
         inputs_at_once = PORTION_BYTES if portion_bytes is None else portion_bytes
         self._portion = max(1, inputs_at_once // (3 * 4 * math.prod(preprocessing.size)))
         self._frozen = not any(parameter.requires_grad for parameter in net.features.parameters())
-        self._inputs = Inputs(train, preprocessing, arithmetic)
-        self._evaluation = EvaluationInputs(preprocessing, arithmetic)
-        self._sliding = isinstance(order, SlidingWindows)
+        self._inputs = InputLoader(train, preprocessing, compute)
+        self._evaluation = EvaluationLoader(preprocessing, compute)
+        self._sliding = isinstance(sampler, SlidingWindowSampler)
         # S-TBPTT: states of the runs in progress. WW-TBPTT with `carried`: the final state of each window.
         self._carried: Optional[State] = None
-        if isinstance(order, RandomWindows) and init_state.kind == "carried":
-            self._carried = net.initial_state(len(train.yaw) // order.length + 1, arithmetic.device)
+        if isinstance(sampler, RandomWindowSampler) and init_state.kind == "carried":
+            self._carried = net.initial_state(len(train.yaw) // sampler.length + 1, compute.device)
 
     def frames(self, episode: int, step: int) -> np.ndarray:
         """The frames whose labels a batch learns: int64 (frames,), in the order of `Windows.frames`."""
-        return self._order.windows(episode, step).frames
+        return self._sampler.windows(episode, step).frames
 
-    def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> Step:
+    def learn(self, episode: int, step: int, tick: Tick = lambda: None) -> BatchResult:
         """Add the gradients of a batch to those in the parameters (see `Method`)."""
-        windows = self._order.windows(episode, step)
+        windows = self._sampler.windows(episode, step)
         done = self.learn_from(windows, tick)
-        complete = windows.last or step == self.steps - 1 or not (self._sliding and self._accumulate)
+        complete = windows.is_last or step == self.steps - 1 or not (self._sliding and self._accumulate)
         return done._replace(complete=complete)
 
-    def learn_from(self, windows: Windows, tick: Tick = lambda: None) -> Step:
+    def learn_from(self, windows: Windows, tick: Tick = lambda: None) -> BatchResult:
         """Add the gradients of a batch of windows of the training set to those in the parameters."""
-        if self.arithmetic.device == "cuda":
+        if self.compute.device == "cuda":
             # cuDNN draws an LSTM's dropout from its own random state; setting torch's random state reseeds it
             torch.cuda.set_rng_state(torch.cuda.get_rng_state())
         state = self._initial(windows, tick)
         frames = windows.frames
-        targets = on_device(self._loss.targets(self._train.yaw[frames]), self.arithmetic.device)
+        targets = on_device(self._loss.targets(self._train.yaw[frames]), self.compute.device)
         portions = np.array_split(frames, -(-len(frames) // self._portion))
         again = len(portions) > 1 and not self._frozen
         if again or self._frozen:
@@ -149,21 +156,21 @@ class RecurrentMethod:
                 tick()
                 self._convolve(part).backward(gradient)
         self._carry(windows, state)
-        waiting, self._inputs.waiting = self._inputs.waiting, 0.0
-        return Step(loss.detach(), outputs.detach(), waiting)
+        waiting, self._inputs.wait_seconds = self._inputs.wait_seconds, 0.0
+        return BatchResult(loss.detach(), outputs.detach(), waiting)
 
     def _convolve(self, frames: np.ndarray) -> torch.Tensor:
         """Compute features of training frames, float32 (n, features), with their graph."""
-        with self.arithmetic.autocast():
+        with self.compute.autocast():
             return self._extract(self._inputs(frames)).float()
 
     @torch.no_grad()
-    def _features(self, inputs: Inputs, frames: np.ndarray, tick: Tick) -> torch.Tensor:
+    def _features(self, inputs: InputLoader, frames: np.ndarray, tick: Tick) -> torch.Tensor:
         """Compute features without a graph: float32 (n, features)."""
         made = []
         for first in range(0, len(frames), self._portion):
             tick()
-            with self.arithmetic.autocast():
+            with self.compute.autocast():
                 made.append(self._net.extract(inputs(frames[first : first + self._portion])).float())
         return torch.cat(made) if len(made) != 1 else made[0]
 
@@ -174,30 +181,30 @@ class RecurrentMethod:
         """
         lengths = torch.from_numpy(windows.length).to(features.device)
         longest = int(windows.length.max())
-        if windows.even:
+        if windows.equal_length:
             padded = features.unflatten(0, (longest, len(lengths))).transpose(0, 1)
         else:
             inside = torch.arange(longest, device=features.device)[None] < lengths[:, None]
             padded = features.new_zeros(len(lengths), longest, features.shape[1])
             padded[inside] = features
         # the next window starts `slide` frames later: carry the state after those frames
-        part = self._slide if self._sliding and 0 < self._slide < longest and not windows.last else longest
+        part = self._slide if self._sliding and 0 < self._slide < longest and not windows.is_last else longest
         outputs, state = self._net.recur(padded[:, :part], state)
         carried = tuple(value.detach() for value in state)
         if part < longest:
             rest, _ = self._net.recur(padded[:, part:], state)
             outputs = torch.cat([outputs, rest], dim=1)
-        return (outputs.transpose(0, 1).flatten(0, 1) if windows.even else outputs[inside]), carried
+        return (outputs.transpose(0, 1).flatten(0, 1) if windows.equal_length else outputs[inside]), carried
 
     def _initial(self, windows: Windows, tick: Tick) -> State:
         """The initial states of the windows."""
-        fresh = self._net.initial_state(len(windows.first), self.arithmetic.device)
+        fresh = self._net.initial_state(len(windows.first), self.compute.device)
         if self._sliding:
-            if windows.fresh or self._carried is None:  # None: only another training's counts were loaded
+            if windows.is_first or self._carried is None:  # None: only another training's counts were loaded
                 return fresh
-            stream = torch.from_numpy(windows.stream).to(self.arithmetic.device)
+            stream = torch.from_numpy(windows.stream).to(self.compute.device)
             return tuple(value.index_select(1, stream) for value in self._carried)
-        if isinstance(self._order, WholeRuns) or self._init_state.kind == "zero":
+        if isinstance(self._sampler, WholeRunSampler) or self._init_state.kind == "zero":
             return fresh
         if self._init_state.kind == "carried":
             return self._recall(windows, fresh)
@@ -239,18 +246,18 @@ class RecurrentMethod:
     def _recall(self, windows: Windows, fresh: State) -> State:
         """The final states of the preceding windows; zero for the first window of a run."""
         later = np.flatnonzero(windows.first > self._train.first_of(windows.first))
-        places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self.arithmetic.device)
+        places = torch.from_numpy(self._places(windows.first[later] - 1)).to(self.compute.device)
         self._put(fresh, later, tuple(value.index_select(1, places) for value in self._carried))
         return fresh
 
     def _places(self, last: np.ndarray) -> np.ndarray:
         """The places, in the carried states, of the windows that end with these frames."""
         # the ends of two windows on the grid are at least one window apart
-        return last // self._order.length
+        return last // self._sampler.length
 
     def _carry(self, windows: Windows, state: State) -> None:
         if self._sliding:
-            kept = self._net.initial_state(self._order.batch, self.arithmetic.device)
+            kept = self._net.initial_state(self._sampler.batch, self.compute.device)
             self._put(kept, windows.stream, state)
             self._carried = kept
         elif self._carried is not None:
@@ -280,10 +287,10 @@ class RecurrentMethod:
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a `state()`."""
         if state:
-            self._carried = tuple(state[name].to(self.arithmetic.device) for name in "hc")
+            self._carried = tuple(state[name].to(self.compute.device) for name in "hc")
 
     def close(self) -> None:
         """Release the training set and the last evaluated split."""
         self._inputs.close()
         self._evaluation.close()
-        del self._inputs, self._order, self._train
+        del self._inputs, self._sampler, self._train

@@ -15,7 +15,7 @@ import numpy as np
 
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import TURN_THRESHOLD
-from nav_pkg.learn.order import Windows
+from nav_pkg.learn.batch_sampler import Windows
 from nav_pkg.machine import available_memory
 
 RULES = ("fifo", "hard", "empty")
@@ -51,10 +51,10 @@ class ReplayBuffer:
     Args:
         capacity: largest number of frames held.
         image_shape: height, width and channels of an image at the network's input size.
-        rule: how a full buffer makes room. `fifo`: drop the oldest frame. `hard`: drop the frame with the
-            smallest loss when it was last learned from; frames never learned from stay, unless no frame has
-            been learned from, then drop the oldest. `empty`: the learner empties the buffer (`clear`) after
-            learning; until then drop the oldest.
+        eviction_rule: how a full buffer makes room. `fifo`: drop the oldest frame. `hard`: drop the frame
+            with the smallest loss when it was last learned from; frames never learned from stay, unless no
+            frame has been learned from, then drop the oldest. `empty`: the learner empties the buffer
+            (`clear`) after learning; until then drop the oldest.
         cameras: number of cameras whose images are added in turn; each is a sequence of its own.
 
     Attributes:
@@ -69,11 +69,11 @@ class ReplayBuffer:
             raise UsageError(f"--buffer_update_rule {rule!r}: must be one of {', '.join(RULES)}")
         if capacity < 1:
             raise UsageError(f"--buffer_size {capacity}: must be 1 or more, or -1 for all that memory holds")
-        self.capacity, self.image_shape, self.rule = capacity, tuple(image_shape), rule
+        self.capacity, self.image_shape, self.eviction_rule = capacity, tuple(image_shape), rule
         self.arrived, self._cameras = 0, cameras
         self._chunks: List[np.ndarray] = []
         self._free: List[int] = []
-        self._kept = np.zeros(0, np.int64)
+        self._held = np.zeros(0, np.int64)
         # indexed by frame number; they grow
         self._yaw = np.zeros(0, np.float64)
         self._run = np.zeros(0, np.int64)
@@ -83,12 +83,12 @@ class ReplayBuffer:
         self._first = np.zeros(0, np.int64)  # first frame of the stretch, even if dropped
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._held)
 
     @property
     def frames(self) -> np.ndarray:
         """The frames held: int64 (n,), oldest first."""
-        return self._kept
+        return self._held
 
     @property
     def yaw(self) -> np.ndarray:
@@ -98,7 +98,7 @@ class ReplayBuffer:
     @property
     def losses(self) -> np.ndarray:
         """Loss of each held frame when it was last learned from: float64 (n,); inf if never."""
-        return self._loss[self._kept]
+        return self._loss[self._held]
 
     def add(self, pixels: np.ndarray, yaw: float, run: int, index: int) -> int:
         """Add a frame; drop one first if the buffer is full.
@@ -123,7 +123,7 @@ class ReplayBuffer:
         self._loss[number], self._slot[number] = np.inf, slot
         self._first[number] = self._stretch(number)
         self.arrived += 1
-        self._kept = np.append(self._kept, number)
+        self._held = np.append(self._held, number)
         return number
 
     def _stretch(self, number: int) -> int:
@@ -151,21 +151,21 @@ class ReplayBuffer:
 
     def _eviction_index(self) -> int:
         """Index, among the frames held, of the frame to drop."""
-        if self.rule != "hard":
+        if self.eviction_rule != "hard":
             return 0
-        place = int(self.losses.argmin())
-        return place if np.isfinite(self._loss[self._kept[place]]) else 0
+        index = int(self.losses.argmin())
+        return index if np.isfinite(self._loss[self._held[index]]) else 0
 
-    def _drop(self, place: int) -> None:
-        self._free.append(int(self._slot[self._kept[place]]))
-        self._kept = np.delete(self._kept, place)
+    def _drop(self, index: int) -> None:
+        self._free.append(int(self._slot[self._held[index]]))
+        self._held = np.delete(self._held, index)
 
     def clear(self) -> None:
         """Drop all frames."""
-        self._free += self._slot[self._kept][::-1].tolist()
-        self._kept = np.zeros(0, np.int64)
+        self._free += self._slot[self._held][::-1].tolist()
+        self._held = np.zeros(0, np.int64)
 
-    def learned(self, frames: np.ndarray, losses: np.ndarray) -> None:
+    def store_losses(self, frames: np.ndarray, losses: np.ndarray) -> None:
         """Store the losses of frames just learned from: int64 and floating (n,)."""
         self._loss[frames] = losses
 
@@ -181,7 +181,7 @@ class ReplayBuffer:
         first = self._first[frames]
         if not len(self):
             return first
-        dropped = np.maximum(self._kept[0] - first, 0)
+        dropped = np.maximum(self._held[0] - first, 0)
         return first + -(-dropped // self._cameras) * self._cameras
 
     def recent(self, frames: np.ndarray, count: int) -> np.ndarray:
@@ -196,10 +196,10 @@ class ReplayBuffer:
         never added. At a run's start no frame comes before; there the run's first frame stands in for them.
         """
         if count <= 1:
-            return self._kept
-        first = self.first_of(self._kept)
-        long = self._kept - first >= (count - 1) * self._cameras
-        return self._kept[long | (self._index[first] == 0)]
+            return self._held
+        first = self.first_of(self._held)
+        long = self._held - first >= (count - 1) * self._cameras
+        return self._held[long | (self._index[first] == 0)]
 
     # Selection of a batch.
 
@@ -272,22 +272,22 @@ class ReplayBuffer:
 
     def _window_starts(self, length: int) -> np.ndarray:
         """The frames at which a window can begin: int64 (n,)."""
-        lasts = self._kept + (length - 1) * self._cameras
-        starts = self._kept[lasts < self.arrived]
+        lasts = self._held + (length - 1) * self._cameras
+        starts = self._held[lasts < self.arrived]
         return starts[self._first[lasts[: len(starts)]] <= starts]
 
     # State for metrics and checkpoints.
 
-    def shares(self) -> Dict[str, float]:
+    def class_shares(self) -> Dict[str, float]:
         """Shares of right turns, frames flown straight and left turns (three bins) among the frames held."""
-        yaw = self._yaw[self._kept]
+        yaw = self._yaw[self._held]
         count = max(1, len(yaw))
         right, left = float((yaw <= -0.5).sum()) / count, float((yaw > 0.5).sum()) / count
         return {"right": right, "straight": 1 - right - left if len(yaw) else 0.0, "left": left}
 
     def state(self) -> Dict[str, Any]:
         """The state without the images, as plain values and arrays."""
-        kept = self._kept
+        kept = self._held
         return {
             "arrived": self.arrived,
             "capacity": self.capacity,
@@ -299,21 +299,21 @@ class ReplayBuffer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state()`; the caller then adds the images (`put`)."""
+        """Restore a `state()`; the caller then adds the images (`restore_images`)."""
         self.arrived = int(state["arrived"])
         self._chunks, self._free = [], []
-        self._kept = np.asarray(state["frames"], np.int64).copy()
+        self._held = np.asarray(state["frames"], np.int64).copy()
         for name in _BY_NUMBER:
             setattr(self, name, np.zeros(0, getattr(self, name).dtype))
         self._grow(max(1024, self.arrived))
         self._run.fill(_NO_RUN)
         for name in ("yaw", "run", "index", "loss"):
-            getattr(self, f"_{name}")[self._kept] = state[name]
-        for frame in self._kept.tolist():
+            getattr(self, f"_{name}")[self._held] = state[name]
+        for frame in self._held.tolist():
             self._slot[frame] = self._free.pop() if self._free else self._new_slot()
             self._first[frame] = self._stretch(frame)
 
-    def put(self, frames: np.ndarray, pixels: np.ndarray) -> None:
+    def restore_images(self, frames: np.ndarray, pixels: np.ndarray) -> None:
         """Store the images of held frames, int64 (n,), from uint8 (n, height, width, 3)."""
         for slot, image in zip(self._slot[frames].tolist(), pixels):
             self._chunks[slot // _CHUNK][slot % _CHUNK] = image

@@ -28,7 +28,7 @@ _SEGMENT = 64 << 20
 _REMEDY = "start over with --owr, or copy the log folder again"
 
 
-class Segments:
+class ReplaySegments:
     """The segments of a buffer.
 
     Args:
@@ -103,7 +103,7 @@ class Segments:
                 raise DataError(f"{file}: damaged part of the replay buffer: {_REMEDY}")
             held = np.isin(frames, buffer.frames)
             pixels = np.frombuffer(content, np.uint8).reshape(-1, *buffer.image_shape)
-            buffer.put(frames[held], pixels[held] if not held.all() else pixels)
+            buffer.restore_images(frames[held], pixels[held] if not held.all() else pixels)
             missing -= set(frames.tolist())
         if missing:
             raise DataError(

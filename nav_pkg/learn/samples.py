@@ -169,7 +169,7 @@ def _close(files: Sequence[Optional[int]]) -> None:
             os.close(file)
 
 
-class Feeder:
+class BatchLoader:
     """Brings images of samples to a device, as uint8.
 
     On a GPU, all images are put into its memory if they fit. If not, a thread copies the next batch to pinned
@@ -207,12 +207,12 @@ class Feeder:
         self._turn = 0
         self._copied: list[Optional[torch.cuda.Event]] = [None, None]
 
-    def __call__(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> torch.Tensor:
+    def __call__(self, frames: np.ndarray, next_frames: Optional[np.ndarray] = None) -> torch.Tensor:
         """Return the images of some frames.
 
         Args:
             frames: int64 (n,).
-            following: the frames of the next call, if known.
+            next_frames: the frames of the next call, if known.
 
         Returns:
             uint8 (n, height, width, 3) on the device; valid until the call after the next.
@@ -226,11 +226,13 @@ class Feeder:
             pixels = self._gather(frames)
         self._next = None
         images = self._to_device(pixels)
-        if self._pool is not None and following is not None:
-            self._next = following, self._pool.submit(self._gather, following)
+        if self._pool is not None and next_frames is not None:
+            self._next = next_frames, self._pool.submit(self._gather, next_frames)
         return images
 
-    def portions(self, frames: np.ndarray, following: Optional[np.ndarray] = None) -> Iterator[torch.Tensor]:
+    def portions(
+        self, frames: np.ndarray, next_frames: Optional[np.ndarray] = None
+    ) -> Iterator[torch.Tensor]:
         """Yield the images of some frames in order, one portion after the other.
 
         On the CPU a portion stays in the processor's cache until it is normalised; elsewhere the portion is
@@ -238,13 +240,13 @@ class Feeder:
 
         Args:
             frames: int64 (n,).
-            following: the frames of the next call, if known.
+            next_frames: the frames of the next call, if known.
 
         Yields:
             uint8 (portion, height, width, 3) on the device; valid until the next portion.
         """
         if self._resident is not None or self._pool is not None:
-            yield self(frames, following)
+            yield self(frames, next_frames)
             return
         for begin in range(0, len(frames), _PORTION):
             yield self._gather(frames[begin : begin + _PORTION])

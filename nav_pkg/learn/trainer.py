@@ -18,12 +18,12 @@ from torch import nn
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
 from nav_pkg.learn.checkpoint import Checkpoint, check_weights
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import Loss
 from nav_pkg.learn.method import Method, Tick
 from nav_pkg.learn.metrics import majority_class, scores
-from nav_pkg.learn.optimizers import Schedule, restore_optimizer, take_step
+from nav_pkg.learn.optimizers import LRSchedule, optimizer_step, restore_optimizer
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.samples import Samples
 
@@ -37,12 +37,12 @@ class Timing:
     Attributes:
         samples: frames trained on.
         seconds: wall time of these batches.
-        waiting: part of `seconds` in which a batch waited for its images on the device.
+        wait_seconds: part of `seconds` in which a batch waited for its images on the device.
     """
 
     samples: int = 0
     seconds: float = 0.0
-    waiting: float = 0.0
+    wait_seconds: float = 0.0
 
     @property
     def samples_per_second(self) -> float:
@@ -52,7 +52,7 @@ class Timing:
     @property
     def waiting_share(self) -> float:
         """Share of the time spent waiting for data."""
-        return self.waiting / self.seconds if self.seconds else 0.0
+        return self.wait_seconds / self.seconds if self.seconds else 0.0
 
 
 class Trainer:
@@ -60,16 +60,16 @@ class Trainer:
 
     Args:
         network: the network's name in the registry.
-        net: the network, already placed by `arithmetic`.
+        net: the network, already placed by `compute`.
         net_options: the options that the network was built with.
         action_space: meaning of the network's outputs.
         preprocessing: turns images into the network's input.
-        arithmetic: device, precision and memory format of the computation.
+        compute: device, precision and memory format of the computation.
         method: computes gradients and outputs.
         loss: the loss to minimise.
         optimizer_name: name in torch.optim.
         make_optimizer: creates the optimiser for the trainable parameters.
-        schedule: learning rate by number of gradient steps; None for a constant rate.
+        lr_schedule: learning rate by number of gradient steps; None for a constant rate.
         train: the training set.
         val: the validation set.
         dataset: name, hash and camera, for the checkpoint.
@@ -93,7 +93,7 @@ class Trainer:
         net_options: dict[str, Any],
         action_space: ActionSpace,
         preprocessing: Preprocessing,
-        arithmetic: Arithmetic,
+        compute: ComputeSettings,
         method: Method,
         loss: Loss,
         optimizer_name: str,
@@ -101,13 +101,13 @@ class Trainer:
         train: Samples,
         val: Samples,
         dataset: dict[str, Any],
-        schedule: Optional[Schedule] = None,
+        lr_schedule: Optional[LRSchedule] = None,
         clip: float = 0.0,
         max_steps: int = 0,
     ):
         self.net, self.method = net, method
-        self._learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        self.optimizer = make_optimizer(self._learned)
+        self._trainable = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizer = make_optimizer(self._trainable)
         self.episode = self.step = self.updates = 0
         self.before: Optional[int] = 0
         self.timing = Timing()
@@ -115,11 +115,11 @@ class Trainer:
         self._network, self._net_options, self._optimizer_name = network, net_options, optimizer_name
         self._space, self._preprocessing, self._loss = action_space, preprocessing, loss
         self._train, self._val, self._dataset = train, val, dataset
-        self._device, self._schedule = arithmetic.device, schedule
+        self._device, self._lr_schedule = compute.device, lr_schedule
         self._clip, self._max_steps = clip, max_steps
         self._losses = torch.zeros(method.steps, device=self._device)
         self._outputs: list[torch.Tensor] = []
-        self._summed = 0  # batches whose gradients are accumulated but not yet applied by the optimiser
+        self._accumulated = 0  # batches whose gradients are accumulated but not yet applied by the optimiser
 
     @property
     def steps(self) -> int:
@@ -174,42 +174,44 @@ class Trainer:
             LearnerError: on the CPU, the loss of the batch is not finite; the weights are not changed.
         """
         start = time.perf_counter()
-        if not self._summed:
+        if not self._accumulated:
             self.optimizer.zero_grad(set_to_none=True)
         before = determinism.random_states()
         # not on a GPU: its batches are short and never tick, so the copies would cost more than they save
-        buffers = [one.clone() for one in self.net.buffers()] if self._device == "cpu" else []
-        summed = [None if p.grad is None else p.grad.clone() for p in self._learned] if self._summed else []
+        buffers = [buffer.clone() for buffer in self.net.buffers()] if self._device == "cpu" else []
+        accumulated = (
+            [None if p.grad is None else p.grad.clone() for p in self._trainable] if self._accumulated else []
+        )
         try:
-            done = self.method.learn(self.episode, self.step, tick)
+            result = self.method.learn(self.episode, self.step, tick)
         except BaseException:
             determinism.restore_random_states(before)
-            for parameter, gradient in zip(self._learned, summed):
+            for parameter, gradient in zip(self._trainable, accumulated):
                 parameter.grad = gradient
-            for one, value in zip(self.net.buffers(), buffers):
-                one.copy_(value)
+            for buffer, value in zip(self.net.buffers(), buffers):
+                buffer.copy_(value)
             raise
-        self._losses[self.step] = done.loss
+        self._losses[self.step] = result.loss
         if self._device == "cpu":  # on a GPU this would wait for the batch; its losses are checked later
             self._check_losses(self.step, self.step + 1)
-        self._summed += 1
-        if done.complete:
+        self._accumulated += 1
+        if result.complete:
             self._update()
-        self._outputs.append(done.outputs)
+        self._outputs.append(result.outputs)
         self.step += 1
-        self.timing.samples += len(done.outputs)
-        self.timing.waiting += done.waiting
+        self.timing.samples += len(result.outputs)
+        self.timing.wait_seconds += result.wait_seconds
         self.timing.seconds += time.perf_counter() - start
 
     def _update(self) -> None:
-        if self._summed > 1:
-            for parameter in self._learned:
+        if self._accumulated > 1:
+            for parameter in self._trainable:
                 if parameter.grad is not None:
-                    parameter.grad.div_(self._summed)
-        rate = None if self._schedule is None else self._schedule(self.updates)
-        take_step(self.optimizer, self._learned, self._clip, rate)
+                    parameter.grad.div_(self._accumulated)
+        rate = None if self._lr_schedule is None else self._lr_schedule(self.updates)
+        optimizer_step(self.optimizer, self._trainable, self._clip, rate)
         self.updates += 1
-        self._summed = 0
+        self._accumulated = 0
 
     def _wait_for_gpu(self) -> None:
         """Add the time of the GPU's pending work to the episode's time; the GPU works asynchronously."""
@@ -271,12 +273,12 @@ class Trainer:
             "losses": self._losses[: self.step].cpu().clone(),
             "outputs": torch.cat(self._outputs).cpu() if self._outputs else torch.zeros(0),
             "method": self.method.state(),
-            "summed": self._summed,
+            "summed": self._accumulated,
             "before": self.before,
         }
-        if self._summed:
+        if self._accumulated:
             progress["gradients"] = [
-                None if parameter.grad is None else parameter.grad.cpu() for parameter in self._learned
+                None if parameter.grad is None else parameter.grad.cpu() for parameter in self._trainable
             ]
         return Checkpoint(
             network=self._network,
@@ -303,9 +305,9 @@ class Trainer:
         self._losses[: self.step] = progress["losses"].to(self._device)
         self._outputs = [progress["outputs"].to(self._device)] if self.step else []
         self.method.restore(progress["method"])
-        self._summed = progress["summed"]
-        if self._summed:
-            for parameter, gradient in zip(self._learned, progress["gradients"]):
+        self._accumulated = progress["summed"]
+        if self._accumulated:
+            for parameter, gradient in zip(self._trainable, progress["gradients"]):
                 parameter.grad = None if gradient is None else gradient.to(self._device)
         determinism.restore_random_states(checkpoint.random_states)
 
@@ -325,7 +327,7 @@ class Trainer:
         state = checkpoint.optimizer_state_dict
         if state is None or not optimizer:
             return
-        if len(state["param_groups"][0]["params"]) != len(self._learned):
+        if len(state["param_groups"][0]["params"]) != len(self._trainable):
             raise UsageError(
                 "--continue_training: the checkpoint was trained with other parameters frozen: give the same "
                 "--feature_extract, or leave --continue_training out"

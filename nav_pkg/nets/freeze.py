@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nav_pkg.nets.registry import complete_options, spec, under
+from nav_pkg.nets.registry import complete_options, is_within, spec
 
 
 def freeze_features(net: nn.Module, name: str, **options: Any) -> nn.Module:
@@ -35,7 +35,7 @@ def freeze_features(net: nn.Module, name: str, **options: Any) -> nn.Module:
     complete_options(name, **options)
     head = spec(name).head
     for key, parameter in net.named_parameters():
-        if not under(key, head):
+        if not is_within(key, head):
             parameter.requires_grad_(False)
     _keep_in_evaluation(net, "", head)
     return net
@@ -43,10 +43,10 @@ def freeze_features(net: nn.Module, name: str, **options: Any) -> nn.Module:
 
 def _keep_in_evaluation(module: nn.Module, name: str, head: tuple[str, ...]) -> None:
     """Keep the largest submodules that contain no part of the head in evaluation mode."""
-    if name and under(name, head):
+    if name and is_within(name, head):
         return
     # never freeze the network as a whole: its mode selects what it returns
-    if name and not any(under(part, (name,)) for part in head):
+    if name and not any(is_within(part, (name,)) for part in head):
         # Set it on the instance, where nn.Module.train finds it when it recurses into the submodules. Unlike
         # a closure, a partial of a module-level function refers to the copy after a deep copy.
         module.train = functools.partial(_evaluation_only, module)

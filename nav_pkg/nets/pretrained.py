@@ -13,7 +13,7 @@ from torch import nn
 
 from nav_pkg.core import MISSING_WEIGHTS, DataError, UsageError
 from nav_pkg.nets.published import MEMBERS, features_file
-from nav_pkg.nets.registry import complete_options, spec, under
+from nav_pkg.nets.registry import complete_options, is_within, spec
 
 # the published file of densenet121 has module names with dots, which newer torch does not allow
 _DENSE_LAYER = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
@@ -63,8 +63,8 @@ def load_pretrained(
     path = _find(file, weights)
     skipped = facts.head + facts.weights_unused
     state = {_renamed(key): value for key, value in _read(path, weights).items()}
-    state = {key: value for key, value in state.items() if not under(key, skipped)}
-    wanted = {key: value for key, value in net.state_dict().items() if not under(key, facts.head)}
+    state = {key: value for key, value in state.items() if not is_within(key, skipped)}
+    wanted = {key: value for key, value in net.state_dict().items() if not is_within(key, facts.head)}
     if path.name == features_file(weights):  # only the convolutions; hidden layers do not change
         wanted = {key: value for key, value in wanted.items() if key.startswith("features.")}
     _check(wanted, state, path, facts.name, weights)

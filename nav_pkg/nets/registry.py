@@ -225,7 +225,7 @@ def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: An
         return entry.constructor(outputs=outputs, **complete)
 
 
-def under(name: str, modules: tuple[str, ...]) -> bool:
+def is_within(name: str, modules: tuple[str, ...]) -> bool:
     """Whether a parameter, buffer or module is one of some modules or inside one; compares names."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 

@@ -24,9 +24,9 @@ from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import FlightSchedule
-from nav_pkg.learn import places, prechecks
+from nav_pkg.learn import checkpoint_paths, prechecks
+from nav_pkg.learn.checkpoint_paths import MODEL_FILE
 from nav_pkg.learn.folder import can_resume
-from nav_pkg.learn.places import MODEL_FILE
 from nav_pkg.session import flight_progress, plan_files
 from nav_pkg.session.arguments import check_simulator, schedule
 from nav_pkg.session.flight_progress import FlightProgress
@@ -146,7 +146,7 @@ class Session:
     def _keep_checkpoint(self) -> None:
         """Raise UsageError if the log folder to be emptied contains the checkpoint."""
         if self.args.checkpoint_path:
-            file = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            file = checkpoint_paths.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
             if file.parent == self.folder.resolve():
                 raise UsageError(
                     f"--checkpoint_path {self.args.checkpoint_path} is in the log folder that is "

@@ -27,7 +27,7 @@ from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.learn import places, prechecks
+from nav_pkg.learn import checkpoint_paths, prechecks
 from nav_pkg.learn.folder import RESULTS_FILE
 from nav_pkg.session import arguments, plan_files
 from nav_pkg.session.steps import run_step
@@ -77,8 +77,10 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
     for key in ("speed", "turn_speed"):
         if f"--{key}" in words:
             training += [f"--{key}", str(getattr(flight, key))]
-    places = {key: getattr(parsed, key).expanduser().resolve() for key in ("summary_dir", "data_root")}
-    return from_values(DaggerConfig, {**vars(parsed), **places}), words, training
+    checkpoint_paths = {
+        key: getattr(parsed, key).expanduser().resolve() for key in ("summary_dir", "data_root")
+    }
+    return from_values(DaggerConfig, {**vars(parsed), **checkpoint_paths}), words, training
 
 
 class Rounds:
@@ -238,7 +240,7 @@ class Rounds:
         """
         file = self.folder / STATE
         if self.args.owr and file.exists():
-            begin = places.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
+            begin = checkpoint_paths.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
             dataset = load_dataset(self.args.dataset, self.args.data_root).path.resolve()
             for flag, place in (("checkpoint_path", begin), ("dataset", dataset)):
                 if self.folder.resolve() in place.parents or self.data.resolve() in place.parents:

@@ -79,7 +79,7 @@ def model(tmp_path_factory):
     """A function that puts a model of fresh weights into a log folder."""
     config = learner.parse(["--network", "tiny_net", "--discrete"])
     file = tmp_path_factory.mktemp("model") / "my-model"
-    TrainingParts(config).scratch().save(file)
+    TrainingParts(config).untrained_checkpoint().save(file)
 
     def put(folder):
         folder.mkdir(parents=True)

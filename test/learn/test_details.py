@@ -12,7 +12,7 @@ from nav_pkg import nets
 from nav_pkg.cli import network_details as command
 from nav_pkg.core import UsageError
 from nav_pkg.learn import details as module
-from nav_pkg.learn.details import Speed, details, speed, structure, ways
+from nav_pkg.learn.details import Speed, backends, details, speed, structure
 from nav_pkg.report.details import PUBLISHED, printed_parameters, published_table, speed_table
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "scripts" / "parse_network_details.ipynb"
@@ -41,7 +41,7 @@ def test_every_network_is_measured():
     for name in nets.names():
         net, shape = module.build(name)
         with torch.no_grad():
-            assert module.Answer(net)(torch.zeros(1, *shape)).shape[0] == 1
+            assert module.FirstOutput(net)(torch.zeros(1, *shape)).shape[0] == 1
 
 
 def test_a_latency_is_a_median_and_a_noisy_machine_is_told(monkeypatch):
@@ -65,7 +65,7 @@ def test_a_latency_is_a_median_and_a_noisy_machine_is_told(monkeypatch):
 def test_ways_that_are_not_there_say_why():
     found = details("tinyv3_net", ["cpu"], 0.01, 1, ["eager", "TorchScript", "ONNX Runtime"])
     said = found["speed"]["cpu"]
-    assert list(said) == list(ways("cpu")) == list(command.WAYS)
+    assert list(said) == list(backends("cpu")) == list(command.WAYS)
     for way in ("eager", "TorchScript"):
         assert said[way]["p50"] > 0 and said[way]["answers"] >= 20
     assert said["bfloat16"] == {"missing": "not asked for"}

@@ -16,7 +16,7 @@ from nav_pkg import nets
 from nav_pkg.config.learner import parse
 from nav_pkg.learn import determinism, offline
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import make_loss
 from nav_pkg.learn.method_flags import MethodFlags, make_method
 from nav_pkg.learn.preprocess import Preprocessing
@@ -145,8 +145,8 @@ def two_steps(name, threads):
     options = {"n_frames": 3} if spec.kind == "frames" else {}
     options = nets.complete_options(name, **options)
     preprocessing = Preprocessing(spec.input_size, "shifted")
-    arithmetic, loss = Arithmetic(), make_loss("CrossEntropy", space)
-    net = arithmetic.place(nets.build(name, seed=1, **options))
+    compute, loss = ComputeSettings(), make_loss("CrossEntropy", space)
+    net = compute.prepare(nets.build(name, seed=1, **options))
     flags = MethodFlags(
         batch_size=2,
         seed=3,
@@ -160,8 +160,8 @@ def two_steps(name, threads):
         net_options=options,
         action_space=space,
         preprocessing=preprocessing,
-        arithmetic=arithmetic,
-        method=make_method(flags, net, arithmetic, preprocessing, loss, samples),
+        compute=compute,
+        method=make_method(flags, net, compute, preprocessing, loss, samples),
         loss=loss,
         optimizer_name="SGD",
         make_optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01),

@@ -240,7 +240,7 @@ def attack(tmp_path):
     program, victim = torch.jit.script(Attack(str(tmp_path / "victim"))), tmp_path / "victim"
     victim.write_bytes(b"x" * 64)
     data = io.BytesIO()
-    torch.jit.save(program, data, _extra_files={exported_files.KEY: text})
+    torch.jit.save(program, data, _extra_files={exported_files.DESCRIPTION_KEY: text})
     torch.jit.load(io.BytesIO(data.getvalue()))
     assert victim.read_bytes() == bytes(64), "the attack works"
     victim.write_bytes(b"x" * 64)

@@ -9,12 +9,17 @@ import torch
 from nav_pkg import nets
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.batch_sampler import (
+    RandomWindowSampler,
+    ShuffledSampler,
+    SlidingWindowSampler,
+    WholeRunSampler,
+)
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import make_loss
 from nav_pkg.learn.method import AUXILIARY_WEIGHT, FrameMethod
 from nav_pkg.learn.method_flags import MethodFlags, make_method
-from nav_pkg.learn.optimizers import make_optimizer, make_schedule
-from nav_pkg.learn.order import RandomWindows, ShuffledOrder, SlidingWindows, WholeRuns
+from nav_pkg.learn.optimizers import make_lr_schedule, make_optimizer
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.recurrent import InitState
@@ -77,14 +82,14 @@ def test_the_ways_of_learning():
     train = Samples([np.zeros((30, 128, 128, 3), np.uint8)] * 4, [np.zeros(30)] * 4)
     net = nets.build("tiny_LSTM_net", seed=1)
     for given, kind in (
-        ({}, RandomWindows),
-        ({"time_length": -1}, WholeRuns),
-        ({"sliding_tbptt": True, "sliding_step_size": 5}, SlidingWindows),
+        ({}, RandomWindowSampler),
+        ({"time_length": -1}, WholeRunSampler),
+        ({"sliding_tbptt": True, "sliding_step_size": 5}, SlidingWindowSampler),
     ):
-        made = make_method(flags("tiny_LSTM_net", **given), net, Arithmetic(), IMAGES, LOSS, train)
-        assert isinstance(made._order, kind)
+        made = make_method(flags("tiny_LSTM_net", **given), net, ComputeSettings(), IMAGES, LOSS, train)
+        assert isinstance(made._sampler, kind)
     with pytest.raises(UsageError, match="--time_length 31: the shortest training run"):
-        make_method(flags("tiny_LSTM_net", time_length=31), net, Arithmetic(), IMAGES, LOSS, train)
+        make_method(flags("tiny_LSTM_net", time_length=31), net, ComputeSettings(), IMAGES, LOSS, train)
 
 
 def pictures(count, seed=0, size=128):
@@ -94,7 +99,7 @@ def pictures(count, seed=0, size=128):
 def test_frames_networks_learn_and_fly_the_same_past():
     net = nets.build("tiny_nfc_net", seed=2, n_frames=3)
     runs = Samples([pictures(5), pictures(4, 1)], [np.zeros(5), np.zeros(4)])
-    method = FrameMethod(net, Arithmetic(), IMAGES, LOSS, ShuffledOrder(9, 3, 0), runs, count=3)
+    method = FrameMethod(net, ComputeSettings(), IMAGES, LOSS, ShuffledSampler(9, 3, 0), runs, count=3)
     outputs = method.outputs(runs).double().numpy()
     pilot = Pilot("tiny_nfc_net", net, SPACE, IMAGES, n_frames=3)
     for images, expected in zip(runs.images, (outputs[:5], outputs[5:])):
@@ -111,7 +116,7 @@ def test_the_auxiliary_head_is_learned_and_counts_for_less():
     for part in net.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
-    method = FrameMethod(net, Arithmetic(), images, LOSS, ShuffledOrder(4, 4, 0), runs)
+    method = FrameMethod(net, ComputeSettings(), images, LOSS, ShuffledSampler(4, 4, 0), runs)
     done = method.learn(0, 0)
     got = net.AuxLogits.fc.weight.grad.clone()
     net.zero_grad()
@@ -129,15 +134,15 @@ def trainer(network="tiny_net", space=SPACE, loss=None, **options):
     loss = loss or make_loss("CrossEntropy" if space.discrete else "MSE", space)
     how = {key: options.pop(key, False) for key in ("amp", "compile")}
     rate = options.pop("learning_rate", 0.01)
-    arithmetic = Arithmetic(**how)
-    method = make_method(flags(network), arithmetic.place(net), arithmetic, IMAGES, loss, runs)
+    compute = ComputeSettings(**how)
+    method = make_method(flags(network), compute.prepare(net), compute, IMAGES, loss, runs)
     return Trainer(
         network=network,
         net=net,
         net_options=nets.complete_options(network),
         action_space=space,
         preprocessing=IMAGES,
-        arithmetic=arithmetic,
+        compute=compute,
         method=method,
         loss=loss,
         optimizer_name="SGD",
@@ -151,7 +156,7 @@ def trainer(network="tiny_net", space=SPACE, loss=None, **options):
 
 def test_the_rate_follows_the_schedule_by_gradient_steps():
     rates = []
-    one = trainer(schedule=make_schedule("step", 0.01, 0.5, 2))
+    one = trainer(lr_schedule=make_lr_schedule("step", 0.01, 0.5, 2))
     for _ in range(2):
         while one.step < one.steps:
             one.train_batch()
@@ -167,10 +172,10 @@ def test_schedules_by_hand():
         ("exponential", [1, 0.1**0.5, 0.1, 0.01]),
         ("cosine", [1, 0.55, 0.1, 0.1]),
     ):
-        schedule = make_schedule(name, 1.0, 0.1, 10)
+        schedule = make_lr_schedule(name, 1.0, 0.1, 10)
         assert [schedule(step) for step in (0, 5, 10, 20)] == pytest.approx(values)
     with pytest.raises(UsageError, match="--lr_schedule 'cosin': no such schedule; did you mean 'cosine'"):
-        make_schedule("cosin", 1.0, 0.1, 10)
+        make_lr_schedule("cosin", 1.0, 0.1, 10)
 
 
 def test_bfloat16_learns_nearly_the_same():

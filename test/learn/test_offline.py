@@ -16,8 +16,8 @@ import torch
 from nav_pkg.cli.main import main
 from nav_pkg.config.learner import parse
 from nav_pkg.core import DataError, LearnerError, UsageError
-from nav_pkg.learn import arithmetic, checkpoint, folder, offline
-from nav_pkg.learn.log import RunLog
+from nav_pkg.learn import checkpoint, compute, folder, offline
+from nav_pkg.learn.log import TrainingLog
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.samples import Samples
 from nav_pkg.learn.stop import Stop
@@ -210,7 +210,7 @@ def test_a_damaged_line_costs_no_other(whole, tmp_path, capsys, damage, number):
     shutil.copy(whole / "timing.jsonl", tmp_path)
     damaged = [damage(line) if i == number else line for i, line in enumerate(before, 1)]
     (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(damaged))
-    log = RunLog(tmp_path, ["right", "straight", "left"], False, episodes=3)
+    log = TrainingLog(tmp_path, ["right", "straight", "left"], False, episodes=3)
     assert [record["episode"] for record in log.records] == [i for i in (1, 2, 3) if i != number]
     kept = [line for i, line in enumerate(before, 1) if i != number]
     assert (tmp_path / "metrics.jsonl").read_bytes() == b"\n".join(kept)
@@ -221,16 +221,16 @@ def test_a_damaged_line_costs_no_other(whole, tmp_path, capsys, damage, number):
 
 
 def test_what_a_log_never_had_is_not_called_lost(whole, tmp_path, capsys):
-    RunLog(tmp_path, [], False, episodes=2, before=2)  # begun behind another log's two episodes
+    TrainingLog(tmp_path, [], False, episodes=2, before=2)  # begun behind another log's two episodes
     for name in ("metrics.jsonl", "timing.jsonl"):
         shutil.copy(whole / name, tmp_path)
-    log = RunLog(tmp_path, [], False, episodes=2, before=1)  # and a line of work that will be done again
+    log = TrainingLog(tmp_path, [], False, episodes=2, before=1)  # and a line of work that will be done again
     assert [record["episode"] for record in log.records] == [1, 2]
     assert capsys.readouterr().out == "" and not list(tmp_path.glob("*.damaged"))
     (tmp_path / "metrics.jsonl").unlink()
-    RunLog(tmp_path, [], False, episodes=4, before=1)
+    TrainingLog(tmp_path, [], False, episodes=4, before=1)
     assert "metrics.jsonl: lost episode 2 to 4 of the 4" in capsys.readouterr().out
-    RunLog(tmp_path, [], False, episodes=10**12)  # as a checkpoint may state
+    TrainingLog(tmp_path, [], False, episodes=10**12)  # as a checkpoint may state
     assert "lost episode 1 to 1000000000000 of the 1000000000000" in capsys.readouterr().out
 
 
@@ -241,12 +241,12 @@ def test_the_damaged_file_stays_whatever_follows(whole, tmp_path, capsys):
     damaged = file.read_bytes().replace(b'"episode": 2', b'"episode": x')
     file.write_bytes(damaged)
     for _ in range(2):  # a resume, and another one
-        RunLog(tmp_path, [], False, episodes=3)
+        TrainingLog(tmp_path, [], False, episodes=3)
         assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damaged
         assert "lost episode 2 of the 3" in capsys.readouterr().out
     again = file.read_bytes()[:-20]  # and damaged once more
     file.write_bytes(again)
-    RunLog(tmp_path, [], False, episodes=3)
+    TrainingLog(tmp_path, [], False, episodes=3)
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damaged
     assert (tmp_path / "metrics.jsonl.damaged.2").read_bytes() == again
     assert sorted(path.name for path in tmp_path.glob("*.damaged*")) == [
@@ -681,7 +681,7 @@ def test_the_command_ends_with_one_line_and_a_code(tmp_path):
 def test_bfloat16_on_a_processor_without_it_is_warned_of(
     arguments, monkeypatch, capsys, instructions, words, warned
 ):
-    monkeypatch.setattr(arithmetic, "vector_instructions", lambda: instructions)
+    monkeypatch.setattr(compute, "vector_instructions", lambda: instructions)
     line = arguments("--max_episodes", "1", "--max_steps", "1", "-t", "slow", *["--amp"] * words)
     assert main(line) == 0
     assert ("warning: --amp: this processor (AVX2) has no bfloat16" in capsys.readouterr().out) == warned

@@ -268,7 +268,7 @@ def test_reading_a_buffer_takes_no_second_one(tmp_path, monkeypatch):
     for number in range(512):
         buffer.add(np.full((128, 128, 3), number % 250, np.uint8), 0.0, 0, number)
     tracemalloc.start()
-    segments = replay_file.Segments(tmp_path)
+    segments = replay_file.ReplaySegments(tmp_path)
     segments.write(buffer)
     assert tracemalloc.get_traced_memory()[1] < 100 * image
     again = ReplayBuffer(512, (128, 128, 3))

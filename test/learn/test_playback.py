@@ -48,15 +48,17 @@ def made(labels, answers, flown=None):
 
 def test_where_the_label_stays_and_where_it_changes():
     one = made([1, 1, 2, 2, 1], [1, 1, 1, 2, 1], flown=[1, 1, 1, 1, 1])
-    assert one.changes.tolist() == [False, False, True, False, True]
+    assert one.is_class_change.tolist() == [False, False, True, False, True]
     assert one.accuracy == 0.8 and one.imitation_loss == 0.2
-    assert one.accuracy_where(one.changes) == 0.5 and one.accuracy_where(one.stays) == 1.0
-    assert one.stays.tolist() == [False, True, False, True, False]
-    assert one.changed_answers == one.changed_labels == 0.5 and one.as_flown == 0.8
+    assert one.accuracy_where(one.is_class_change) == 0.5 and one.accuracy_where(one.is_same_class) == 1.0
+    assert one.is_same_class.tolist() == [False, True, False, True, False]
+    assert one.changed_answers == one.changed_labels == 0.5 and one.flown_agreement == 0.8
     # a run's first frame is no change from the run before
     both = joined([one, made([2, 2], [0, 0])])
-    assert both.changes.tolist()[5:] == [False, False] and both.changed_answers == pytest.approx(2 / 5)
-    assert both.as_flown == 0.8 and made([1], [1]).as_flown is None
+    assert both.is_class_change.tolist()[5:] == [False, False] and both.changed_answers == pytest.approx(
+        2 / 5
+    )
+    assert both.flown_agreement == 0.8 and made([1], [1]).flown_agreement is None
     assert made([1], [1]).accuracy_where(np.array([False])) is made([1], [1]).changed_answers is None
 
 

@@ -7,9 +7,9 @@ import torch
 from nav_pkg import nets
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.arithmetic import Arithmetic
+from nav_pkg.learn.batch_sampler import RandomWindowSampler, SlidingWindowSampler, WholeRunSampler, Windows
+from nav_pkg.learn.compute import ComputeSettings
 from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.order import RandomWindows, SlidingWindows, WholeRuns, Windows
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.preprocess import Preprocessing
 from nav_pkg.learn.recurrent import InitState, RecurrentMethod
@@ -37,8 +37,8 @@ def net():
 
 
 def method(net, order, train, **options):
-    arithmetic = Arithmetic()
-    return RecurrentMethod(arithmetic.place(net), arithmetic, IMAGES, LOSS, order, train, **options)
+    compute = ComputeSettings()
+    return RecurrentMethod(compute.prepare(net), compute, IMAGES, LOSS, order, train, **options)
 
 
 def gradients(net):
@@ -80,7 +80,7 @@ def learned(learner, net, episode=0, step=0):
 
 @pytest.mark.parametrize("portion", [1, 4, 1000])
 def test_whole_runs_of_different_length_by_portions_or_not(net, runs, portion):
-    order = WholeRuns(runs, 3, seed=1)
+    order = WholeRunSampler(runs, 3, seed=1)
     learner = method(net, order, runs, portion_bytes=portion * 3 * 4 * 128 * 128)
     done, got = learned(learner, net)
     windows = order.windows(0, 0)
@@ -93,8 +93,8 @@ def test_whole_runs_of_different_length_by_portions_or_not(net, runs, portion):
 
 
 def test_sliding_with_a_window_of_a_whole_run_is_f_bptt(net, runs):
-    whole = WholeRuns(runs, 3, seed=1)
-    sliding = SlidingWindows(runs, 3, -1, 2, seed=1)
+    whole = WholeRunSampler(runs, 3, seed=1)
+    sliding = SlidingWindowSampler(runs, 3, -1, 2, seed=1)
     first, got = learned(method(net, sliding, runs, slide=2), net)
     second, expected = learned(method(net, whole, runs), net)
     places = [np.argsort(order.windows(0, 0).frames) for order in (sliding, whole)]
@@ -104,12 +104,12 @@ def test_sliding_with_a_window_of_a_whole_run_is_f_bptt(net, runs):
 
 
 def test_sliding_carries_the_state_of_the_frames_it_leaves(net, runs):
-    order = SlidingWindows(runs, 2, 4, 3, seed=5)
+    order = SlidingWindowSampler(runs, 2, 4, 3, seed=5)
     learner = method(net, order, runs, slide=3)
     states = None
     for step in range(4):
         windows = order.windows(0, step)
-        if windows.fresh:
+        if windows.is_first:
             states = {int(stream): None for stream in windows.stream}
         sequences = [np.arange(a, a + n) for a, n in zip(windows.first, windows.length)]
         begin = [states[int(stream)] or net.initial_state(1) for stream in windows.stream]
@@ -128,7 +128,7 @@ def test_sliding_carries_the_state_of_the_frames_it_leaves(net, runs):
 
 
 def test_a_slide_that_accumulates_is_complete_at_its_end(net, runs):
-    order = SlidingWindows(runs, 3, 5, 5, seed=5)
+    order = SlidingWindowSampler(runs, 3, 5, 5, seed=5)
     learner = method(net, order, runs, slide=5, accumulate=True)
     complete = [learner.learn(0, step).complete for step in range(order.steps)]
     assert complete == [False, False, True]
@@ -144,7 +144,7 @@ def test_a_slide_that_accumulates_is_complete_at_its_end(net, runs):
     ],
 )
 def test_windows_begin_with_the_state_that_was_asked_for(net, runs, init_state, before):
-    order = RandomWindows(runs, 5, 4, seed=2)
+    order = RandomWindowSampler(runs, 5, 4, seed=2)
     learner = method(net, order, runs, init_state=init_state)
     windows = order.windows(0, 1)
     states = []
@@ -165,7 +165,7 @@ def test_windows_begin_with_the_state_that_was_asked_for(net, runs, init_state, 
 def test_burn_in_is_without_dropout_and_training_with():
     runs = samples(8, 8)
     net = nets.build("tiny_LSTM_net", seed=3, dropout=0.9)
-    learner = method(net, RandomWindows(runs, 2, 3, 0), runs, init_state=InitState("full", 0))
+    learner = method(net, RandomWindowSampler(runs, 2, 3, 0), runs, init_state=InitState("full", 0))
     windows = Windows(np.array([5, 12]), np.array([3, 3]), np.arange(2))
     first, again = (learner._initial(windows, lambda: None) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again))
@@ -175,7 +175,7 @@ def test_burn_in_is_without_dropout_and_training_with():
 
 
 def test_carried_states_are_those_that_preceding_windows_left(net, runs):
-    order = RandomWindows(runs, 1, 3, seed=2, grid=True)
+    order = RandomWindowSampler(runs, 1, 3, seed=2, grid=True)
     learner = method(net, order, runs, init_state=InitState("carried", 0))
     left = {}
     for step in range(order.steps):
@@ -192,7 +192,7 @@ def test_carried_states_are_those_that_preceding_windows_left(net, runs):
 
 
 def test_evaluation_is_as_flown(net, runs):
-    learner = method(net, WholeRuns(runs, 1, 0), runs, portion_bytes=5 * 3 * 4 * 128 * 128)
+    learner = method(net, WholeRunSampler(runs, 1, 0), runs, portion_bytes=5 * 3 * 4 * 128 * 128)
     outputs = learner.outputs(runs).double().numpy()
     pilot = Pilot("tiny_LSTM_net", net, SPACE, IMAGES)
     for number, (first, end) in enumerate(zip(runs.starts, runs.starts[1:])):
@@ -207,7 +207,7 @@ def test_evaluation_is_as_flown(net, runs):
 def test_frozen_features_get_no_gradient(runs):
     net = nets.build("tiny_LSTM_net", seed=3, dropout=0.0)
     nets.freeze_features(net, "tiny_LSTM_net")
-    method(net, WholeRuns(runs, 3, 0), runs).learn(0, 0)
+    method(net, WholeRunSampler(runs, 3, 0), runs).learn(0, 0)
     assert all(parameter.grad is None for parameter in net.features.parameters())
     assert all(parameter.grad is not None for parameter in net.lstm.parameters())
 

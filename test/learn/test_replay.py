@@ -36,7 +36,7 @@ def test_fifo_keeps_the_newest():
 
 def test_hard_keeps_the_largest_losses_and_what_was_never_learned():
     buffer = filled(4, capacity=4, rule="hard")
-    buffer.learned(np.array([0, 1, 2]), np.array([0.5, 0.1, 0.9]))
+    buffer.store_losses(np.array([0, 1, 2]), np.array([0.5, 0.1, 0.9]))
     buffer.add(image(4), 0.0, 0, 4)  # 1 has the smallest loss
     buffer.add(image(5), 0.0, 0, 5)  # then 0
     assert buffer.frames.tolist() == [2, 3, 4, 5]
@@ -82,7 +82,7 @@ def test_all_frames_are_drawn_alike():
 
 def test_priority_follows_the_loss():
     buffer = filled(20)
-    buffer.learned(np.arange(20), np.where(np.arange(20) < 10, 0.1, 0.9))
+    buffer.store_losses(np.arange(20), np.where(np.arange(20) < 10, 0.1, 0.9))
     drawn = np.concatenate([buffer.batch(1, 1, step, priority="loss") for step in range(3000)])
     assert abs((drawn >= 10).mean() - 0.9) < 0.03
 
@@ -124,14 +124,14 @@ def test_windows_lie_within_a_run(count, length, capacity, step):
 @pytest.mark.parametrize("rule", ["fifo", "hard"])
 def test_it_comes_back_as_it_was(rule):
     buffer = filled(70, capacity=40, rule=rule, yaw=lambda number: number % 3 - 1.0)
-    buffer.learned(buffer.frames[::2], np.linspace(0, 1, len(buffer.frames[::2])))
+    buffer.store_losses(buffer.frames[::2], np.linspace(0, 1, len(buffer.frames[::2])))
     again = ReplayBuffer(40, SHAPE, rule)
     again.restore(buffer.state())
-    again.put(buffer.frames, np.stack([image(frame) for frame in buffer.frames]))
+    again.restore_images(buffer.frames, np.stack([image(frame) for frame in buffer.frames]))
     for number in range(70, 130):
         for one in (buffer, again):
             one.add(image(number), 0.5, number // 10, number % 10)
-            one.learned(one.frames[:3], np.array([0.3, 0.2, 0.1]))
+            one.store_losses(one.frames[:3], np.array([0.3, 0.2, 0.1]))
     assert again.frames.tolist() == buffer.frames.tolist()
     assert again.batch(9, 1, 1, priority="loss").tolist() == buffer.batch(9, 1, 1, priority="loss").tolist()
     assert images(again, again.frames) == images(buffer, buffer.frames)

@@ -15,7 +15,7 @@ from nav_pkg.learn import samples as module
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.loading import Splits, load_samples, warnings
 from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Feeder, Samples
+from nav_pkg.learn.samples import BatchLoader, Samples
 
 
 def made(*lengths, subsample=1, size=2):
@@ -57,10 +57,10 @@ def test_the_past_of_a_frame_stays_in_its_run():
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("ahead", [False, True])
 def test_what_arrives_is_what_was_asked_for(resident, ahead):
-    feeder = Feeder(made(5, 4), "cpu", resident=resident, ahead=ahead)
+    feeder = BatchLoader(made(5, 4), "cpu", resident=resident, ahead=ahead)
     orders = [[0, 8], [3, 3], [5, 1], [7], [2, 4, 6]]
-    for order, following in zip(orders, [orders[1], [1, 1], orders[3], None, orders[0]]):
-        later = None if following is None else np.array(following)
+    for order, next_frames in zip(orders, [orders[1], [1, 1], orders[3], None, orders[0]]):
+        later = None if next_frames is None else np.array(next_frames)
         pixels = feeder(np.array(order), later)
         assert pixels.shape == (len(order), 2, 2, 3) and pixels.dtype == torch.uint8
         assert pixels[:, 0, 0, 0].tolist() == order
@@ -68,7 +68,7 @@ def test_what_arrives_is_what_was_asked_for(resident, ahead):
 
 
 def test_a_batch_stays_until_the_next_but_one():
-    feeder = Feeder(made(9), "cpu", ahead=True)
+    feeder = BatchLoader(made(9), "cpu", ahead=True)
     first = feeder(np.array([1, 2]), np.array([3, 4]))
     feeder.forget()
     assert first[:, 0, 0, 0].tolist() == [1, 2]

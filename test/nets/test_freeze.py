@@ -8,7 +8,7 @@ from torch import nn
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
-from nav_pkg.nets.registry import under
+from nav_pkg.nets.registry import is_within
 
 CASES = [(name, {}) for name in nets.names()]
 CASES += [(name, {"batch_norm": True}) for name in ("tiny_net", "alex_net", "tiny_nfc_net")]
@@ -22,7 +22,7 @@ def frozen_net(name, **options):
 
 def frozen_part(net, name):
     head = nets.spec(name).head
-    return {key: value.clone() for key, value in net.state_dict().items() if not under(key, head)}
+    return {key: value.clone() for key, value in net.state_dict().items() if not is_within(key, head)}
 
 
 @pytest.mark.parametrize("name, options", CASES, ids=["-".join([name, *options]) for name, options in CASES])
@@ -45,7 +45,7 @@ def test_training_changes_all_of_the_head_and_nothing_else(name, options):
         sum((part - 1).square().sum() for part in parts).backward()
         optimizer.step()
     same = {key: torch.equal(before[key], value) for key, value in net.state_dict().items()}
-    assert same == {key: not under(key, head) for key in before}
+    assert same == {key: not is_within(key, head) for key in before}
 
 
 def test_frozen_modules_stay_in_evaluation_mode_and_the_rest_does_not():

@@ -9,7 +9,7 @@ from torch import nn
 from nav_pkg import nets
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.nets import torchvision_compat
-from nav_pkg.nets.registry import under
+from nav_pkg.nets.registry import is_within
 
 # network: torchvision's constructor and weights of the network that its weights are from
 SOURCES = {
@@ -95,14 +95,14 @@ def test_the_body_comes_from_the_file_and_the_head_from_the_seed(cache, name, op
     assert nets.load_pretrained(net, name, **options) == file
     head = nets.spec(name).head
     loaded = net.state_dict()
-    assert any(under(key, head) for key in loaded) and not all(under(key, head) for key in loaded)
+    assert any(is_within(key, head) for key in loaded) and not all(is_within(key, head) for key in loaded)
     for key, value in loaded.items():
-        source_of_it = fresh if under(key, head) else state
+        source_of_it = fresh if is_within(key, head) else state
         assert torch.equal(value, source_of_it[key]), key
     # what is the head here is torchvision's last layers, or all behind the convolutions of AlexNet
-    left = {key.rsplit(".", 1)[0] for key in state if key not in loaded or under(key, head)}
+    left = {key.rsplit(".", 1)[0] for key in state if key not in loaded or is_within(key, head)}
     last = {"classifier.1", "classifier.4", "classifier.6"} if name == "alex_LSTM_net" else None
-    assert left == (last or {key.rsplit(".", 1)[0] for key in loaded if under(key, head)})
+    assert left == (last or {key.rsplit(".", 1)[0] for key in loaded if is_within(key, head)})
 
 
 @pytest.mark.parametrize("name", ["alex_net", "res18_net"])

@@ -76,7 +76,7 @@ def test_number_of_parameters_and_names_of_the_head(name):
     # a module misspelled there would be frozen, and looked for in a file of weights
     modules, head = dict(net.named_modules()), nets.spec(name).head
     assert head and all(module in modules for module in head)
-    assert any(registry.under(key, head) for key, _ in net.named_parameters())
+    assert any(registry.is_within(key, head) for key, _ in net.named_parameters())
 
 
 def test_tiny_net_layers_by_hand():

@@ -10,7 +10,7 @@ from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, layer, models
 from nav_pkg.config import learner
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
-from nav_pkg.learn import places, prechecks
+from nav_pkg.learn import checkpoint_paths, prechecks
 from nav_pkg.studies import workload
 
 WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
@@ -131,7 +131,7 @@ class Train(DagCommand):
         given = self.training.checkpoint_path
         if not given:
             return False
-        file = places.locate(given, self.summary_dir)
+        file = checkpoint_paths.locate(given, self.summary_dir)
         if file.is_file():
             return False
         if file.parent.name in (f"{self.network}_scratch", f"{self.training.network}_scratch"):
@@ -150,8 +150,8 @@ class Train(DagCommand):
             summary_dir=str(self.summary_dir),
             checkpoint_path="",
         )
-        file = places.locate(self.training.checkpoint_path, self.summary_dir)
-        if TrainingParts(config).scratch().save(file, replace=False):
+        file = checkpoint_paths.locate(self.training.checkpoint_path, self.summary_dir)
+        if TrainingParts(config).untrained_checkpoint().save(file, replace=False):
             print(f"{file}: was not there: made from seed {self.models[0].seed}")
 
     def configuration(self) -> Dict[str, Any]:

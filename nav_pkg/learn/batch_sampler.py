@@ -20,7 +20,7 @@ BATCHES_PER_EPISODE = 100
 """Largest number of training batches in an episode; validation follows each episode."""
 
 
-class Order(Protocol):
+class BatchSampler(Protocol):
     """Which samples make up each training batch of a feed-forward network."""
 
     steps: int
@@ -43,7 +43,7 @@ def _permutation(count: int, *key: int) -> np.ndarray:
     return np.random.RandomState(np.array(key, np.uint32)).permutation(count)
 
 
-class ShuffledOrder:
+class ShuffledSampler:
     """Draws the samples of each episode at random, without repetition.
 
     Args:
@@ -66,7 +66,7 @@ class ShuffledOrder:
         return self._samples[step * self._batch : (step + 1) * self._batch]
 
 
-class BalancedOrder:
+class BalancedSampler:
     """Batches with equally many left turns, right turns and frames flown straight.
 
     A turn is |yaw| > 0.3 rad/s. If the batch size is not divisible by three, the remaining places go to the
@@ -125,20 +125,20 @@ class Windows:
         first: int64 (batch,), the first frame of each.
         length: int64 (batch,), frames in each, at least 1; all within one run.
         stream: int64 (batch,), index of each sequence's state in the carried states.
-        fresh: whether this batch begins new sequences, with states of zero.
-        last: whether these sequences have no further window.
+        is_first: whether this batch begins new sequences, with states of zero.
+        is_last: whether these sequences have no further window.
         step: difference between the numbers of consecutive frames of a sequence.
     """
 
     first: np.ndarray
     length: np.ndarray
     stream: np.ndarray
-    fresh: bool = True
-    last: bool = True
+    is_first: bool = True
+    is_last: bool = True
     step: int = 1
 
     @property
-    def even(self) -> bool:
+    def equal_length(self) -> bool:
         """Whether all windows have the same length."""
         return bool((self.length == self.length[0]).all())
 
@@ -149,12 +149,12 @@ class Windows:
         If all windows have the same length, the first frame of each comes first, then the second of each and
         so on, as an LSTM takes them; if not, sequence after sequence.
         """
-        if self.even:
+        if self.equal_length:
             return (self.first + self.step * np.arange(self.length[0])[:, None]).ravel()
         return np.concatenate([a + self.step * np.arange(n) for a, n in zip(self.first, self.length)])
 
 
-class WindowOrder(Protocol):
+class WindowSampler(Protocol):
     """Which windows make up each training batch of a recurrent network."""
 
     steps: int
@@ -204,7 +204,7 @@ def _parts(samples: Samples, count: int, least: int) -> tuple[np.ndarray, np.nda
     return np.concatenate([[0], np.cumsum(made)[:-1]]).astype(np.int64), made
 
 
-class WholeRuns:
+class WholeRunSampler:
     """F-BPTT: whole runs, each once in an episode.
 
     Args:
@@ -215,16 +215,16 @@ class WholeRuns:
 
     def __init__(self, samples: Samples, batch_size: int, seed: int):
         self._samples = samples
-        self._order = ShuffledOrder(len(samples.lengths), batch_size, seed, "runs (--time_length -1)")
-        self.steps = self._order.steps
+        self._sampler = ShuffledSampler(len(samples.lengths), batch_size, seed, "runs (--time_length -1)")
+        self.steps = self._sampler.steps
 
     def windows(self, episode: int, step: int) -> Windows:
         """The runs of a batch."""
-        runs = self._order.indices(episode, step)
+        runs = self._sampler.indices(episode, step)
         return Windows(self._samples.starts[runs], self._samples.lengths[runs], np.arange(len(runs)))
 
 
-class RandomWindows:
+class RandomWindowSampler:
     """WW-TBPTT: windows of equal length from anywhere in a run, shuffled.
 
     Args:
@@ -250,16 +250,18 @@ class RandomWindows:
                 for first, end in zip(samples.starts, samples.starts[1:])
             ]
         )
-        self._order = ShuffledOrder(len(self._first), batch_size, seed, f"windows of {time_length} frames")
-        self.steps, self.length = self._order.steps, time_length
+        self._sampler = ShuffledSampler(
+            len(self._first), batch_size, seed, f"windows of {time_length} frames"
+        )
+        self.steps, self.length = self._sampler.steps, time_length
 
     def windows(self, episode: int, step: int) -> Windows:
         """The windows of a batch."""
-        first = self._first[self._order.indices(episode, step)]
+        first = self._first[self._sampler.indices(episode, step)]
         return Windows(first, np.full(len(first), self.length), np.arange(len(first)))
 
 
-class SlidingWindows:
+class SlidingWindowSampler:
     """S-TBPTT: a window slides along each run of a batch to its end, then along the next runs.
 
     A slide continues from one episode to the next. Each pass over the training set takes all runs in a new
@@ -313,8 +315,8 @@ class SlidingWindows:
 
     def windows(self, episode: int, step: int) -> Windows:
         """The windows of a batch."""
-        count, turn = self._steps_of(episode * self.steps + step)
-        runs = self._runs(turn)
+        count, pass_number = self._steps_of(episode * self.steps + step)
+        runs = self._runs(pass_number)
         for number in range(self._slides):
             length = self._length(runs[number])
             if count < length:
@@ -332,8 +334,8 @@ class SlidingWindows:
             first=self._starts[chosen][stream] + offset,
             length=np.minimum(window, lengths[stream] - offset),
             stream=stream,
-            fresh=count == 0,
-            last=count == length - 1,
+            is_first=count == 0,
+            is_last=count == length - 1,
         )
 
     def _length(self, runs: np.ndarray) -> int:
@@ -343,20 +345,20 @@ class SlidingWindows:
         return 1 + max(0, -(-(longest - window) // self._slide))
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - an order lives as long as its training
-    def _runs(self, turn: int) -> np.ndarray:
+    def _runs(self, pass_number: int) -> np.ndarray:
         """The runs of each slide of a pass: int64 (slides, batch)."""
-        drawn = _permutation(len(self._lengths), self._seed, turn)
+        drawn = _permutation(len(self._lengths), self._seed, pass_number)
         return drawn[: self._slides * self.batch].reshape(self._slides, self.batch)
 
     def _steps_of(self, count: int) -> tuple[int, int]:
         """Convert the number of a batch, counted over all passes, to its number in its pass, and the pass."""
-        turn = 0
+        pass_number = 0
         while True:
-            length = self._pass_length(turn)
+            length = self._pass_length(pass_number)
             if count < length:
-                return count, turn
-            count, turn = count - length, turn + 1
+                return count, pass_number
+            count, pass_number = count - length, pass_number + 1
 
     @functools.lru_cache(maxsize=None)  # noqa: B019 - small numbers
-    def _pass_length(self, turn: int) -> int:
-        return sum(self._length(runs) for runs in self._runs(turn))
+    def _pass_length(self, pass_number: int) -> int:
+        return sum(self._length(runs) for runs in self._runs(pass_number))

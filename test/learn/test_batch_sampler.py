@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.core import UsageError
-from nav_pkg.learn.order import BalancedOrder, RandomWindows, ShuffledOrder, SlidingWindows, WholeRuns
+from nav_pkg.learn.batch_sampler import (
+    BalancedSampler,
+    RandomWindowSampler,
+    ShuffledSampler,
+    SlidingWindowSampler,
+    WholeRunSampler,
+)
 from nav_pkg.learn.samples import Samples
 
 
@@ -16,26 +22,26 @@ def samples(*lengths):
 
 
 def test_order_is_a_pure_function_of_seed_episode_and_step():
-    first, again = ShuffledOrder(1000, 32, 5), ShuffledOrder(1000, 32, 5)
+    first, again = ShuffledSampler(1000, 32, 5), ShuffledSampler(1000, 32, 5)
     assert first.steps == 31
     straight = [first.indices(episode, step) for episode in (0, 1) for step in range(31)]
     backwards = [again.indices(episode, step) for episode in (1, 0) for step in reversed(range(31))][::-1]
     assert all((a == b).all() for a, b in zip(straight, backwards))
-    assert (ShuffledOrder(1000, 32, 6).indices(0, 0) != straight[0]).any()
+    assert (ShuffledSampler(1000, 32, 6).indices(0, 0) != straight[0]).any()
     # NumPy promises this stream for ever; a change would change every result
-    assert ShuffledOrder(10, 5, 123).indices(0, 0).tolist() == [4, 8, 1, 2, 3]
+    assert ShuffledSampler(10, 5, 123).indices(0, 0).tolist() == [4, 8, 1, 2, 3]
 
 
 def test_an_episode_repeats_no_frame_and_has_at_most_100_batches():
-    order = ShuffledOrder(1000, 32, 5)
+    order = ShuffledSampler(1000, 32, 5)
     seen = np.concatenate([order.indices(3, step) for step in range(order.steps)])
     assert len(set(seen.tolist())) == len(seen) == 992
-    assert ShuffledOrder(100_000, 32, 5).steps == 100
+    assert ShuffledSampler(100_000, 32, 5).steps == 100
 
 
 def test_balanced_batches_by_hand():
     yaw = np.array([0.0] * 60 + [0.3] * 3 + [0.9] * 4 + [-0.31] * 20)  # 0.3 is still straight
-    order = BalancedOrder(yaw, 10, 1)
+    order = BalancedSampler(yaw, 10, 1)
     assert order.steps == 8
     for episode in (0, 1):
         drawn = [order.indices(episode, step) for step in range(8)]
@@ -51,30 +57,33 @@ def test_balanced_batches_by_hand():
         left = [frame for frames in drawn for frame in frames if yaw[frame] > 0.3]
         # each of the four before any comes again
         assert set(left[:4]) == set(left[4:8]) == {63, 64, 65, 66}
-    assert (BalancedOrder(yaw, 10, 1).indices(1, 4) == order.indices(1, 4)).all()
+    assert (BalancedSampler(yaw, 10, 1).indices(1, 4) == order.indices(1, 4)).all()
 
 
 def test_impossible_batches_are_refused():
     with pytest.raises(UsageError, match="--batch_size 65: the training set has only 64 frames"):
-        ShuffledOrder(64, 65, 0)
+        ShuffledSampler(64, 65, 0)
     with pytest.raises(UsageError, match="no frame of class 'left'"):
-        BalancedOrder(np.array([0.0, -0.9, 0.0]), 3, 0)
+        BalancedSampler(np.array([0.0, -0.9, 0.0]), 3, 0)
     with pytest.raises(UsageError, match="--batch_size 2 is too small"):
-        BalancedOrder(np.array([0.0, -0.9, 0.9]), 2, 0)
+        BalancedSampler(np.array([0.0, -0.9, 0.9]), 2, 0)
     runs = samples(30, 21, 50)
     with pytest.raises(UsageError, match="--batch_size 4: the training set has only 3 runs"):
-        WholeRuns(runs, 4, 0)
+        WholeRunSampler(runs, 4, 0)
     with pytest.raises(
         UsageError, match="cut into 12 parts .* shortest has 7 frames, less than --time_length 10"
     ):
-        SlidingWindows(runs, 12, 10, 1, 0)
+        SlidingWindowSampler(runs, 12, 10, 1, 0)
     with pytest.raises(UsageError, match="--batch_size 999: the training set has only 74 windows of 10"):
-        RandomWindows(runs, 999, 10, 0)
-    for make in (lambda: RandomWindows(runs, 1, 22, 0), lambda: SlidingWindows(runs, 1, 22, 1, 0)):
+        RandomWindowSampler(runs, 999, 10, 0)
+    for make in (
+        lambda: RandomWindowSampler(runs, 1, 22, 0),
+        lambda: SlidingWindowSampler(runs, 1, 22, 1, 0),
+    ):
         with pytest.raises(UsageError, match="--time_length 22: the shortest.*00001_esatv3, has only 21"):
             make()
     with pytest.raises(UsageError, match="--sliding_step_size 11: more than --time_length 10"):
-        SlidingWindows(runs, 1, 10, 11, 0)
+        SlidingWindowSampler(runs, 1, 10, 11, 0)
 
 
 LENGTHS = st.lists(st.integers(4, 40), min_size=1, max_size=6)
@@ -84,7 +93,7 @@ LENGTHS = st.lists(st.integers(4, 40), min_size=1, max_size=6)
 @given(LENGTHS, st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
 def test_windows_never_cross_runs(lengths, window, grid, seed):
     runs = samples(*lengths)
-    order = RandomWindows(runs, 1, window, seed, grid)
+    order = RandomWindowSampler(runs, 1, window, seed, grid)
     for step in range(order.steps):
         frames = order.windows(2, step).frames
         assert len(frames) == window and (np.diff(frames) == 1).all()
@@ -94,14 +103,14 @@ def test_windows_never_cross_runs(lengths, window, grid, seed):
 
 
 def test_random_windows_begin_anywhere_and_once_an_episode():
-    order = RandomWindows(samples(12, 9), 1, 5, 7)
+    order = RandomWindowSampler(samples(12, 9), 1, 5, 7)
     starts = [int(order.windows(0, step).first[0]) for step in range(order.steps)]
     assert sorted(starts) == [*range(8), *range(12, 17)] != starts
     assert [int(order.windows(1, step).first[0]) for step in range(order.steps)] != starts
 
 
 def test_whole_runs_come_once_an_episode():
-    order = WholeRuns(samples(12, 9, 20, 4), 2, 7)
+    order = WholeRunSampler(samples(12, 9, 20, 4), 2, 7)
     assert order.steps == 2
     for episode in (0, 1):
         frames = np.concatenate([order.windows(episode, step).frames for step in (0, 1)])
@@ -115,12 +124,12 @@ def test_sliding_windows_go_along_every_run_to_its_end(lengths, data):
     batch = data.draw(st.integers(1, len(lengths)))
     window = data.draw(st.integers(1, min(lengths)))
     slide = data.draw(st.integers(1, window))
-    order = SlidingWindows(runs, batch, window, slide, data.draw(st.integers(0, 1000)))
+    order = SlidingWindowSampler(runs, batch, window, slide, data.draw(st.integers(0, 1000)))
     expected = {}  # where each stream's next window begins
     covered = set()
     for count in range(3 * sum(lengths)):
         got = order.windows(count // order.steps, count % order.steps)
-        if got.fresh:
+        if got.is_first:
             expected = dict(zip(got.stream.tolist(), got.first.tolist()))
             assert len(got.stream) == batch and set(got.first.tolist()) <= set(runs.starts[:-1].tolist())
         for first, length, stream in zip(got.first.tolist(), got.length.tolist(), got.stream.tolist()):
@@ -132,7 +141,7 @@ def test_sliding_windows_go_along_every_run_to_its_end(lengths, data):
                 del expected[stream]
             else:
                 expected[stream] = first + slide
-        assert got.last == (not expected)
+        assert got.is_last == (not expected)
     if batch == 1:  # all runs are in each pass
         assert covered == set(range(sum(lengths)))
 
@@ -145,14 +154,14 @@ def test_sliding_windows_of_few_runs_go_along_parts_of_them(lengths, data):
     window = data.draw(st.integers(1, 4))
     slide, seed = data.draw(st.integers(1, window)), data.draw(st.integers(0, 1000))
     try:
-        order = SlidingWindows(runs, batch, window, slide, seed)
+        order = SlidingWindowSampler(runs, batch, window, slide, seed)
     except UsageError as error:
         assert f"only {len(lengths)} runs, and cut into {batch} parts" in str(error)
         return
     expected, borders, covered = {}, {}, set()
     for count in range(3 * order.steps):
         got = order.windows(count // order.steps, count % order.steps)
-        if got.fresh:
+        if got.is_first:
             assert not expected and len(got.stream) == batch
             starts = sorted(got.first.tolist())
             assert set(runs.starts[:-1].tolist()) <= set(starts)
@@ -166,16 +175,16 @@ def test_sliding_windows_of_few_runs_go_along_parts_of_them(lengths, data):
             covered.update(range(first, first + length))
             if first + length < borders[part]:
                 expected[stream] = part, first + slide
-        assert got.last == (not expected)
+        assert got.is_last == (not expected)
     assert order.steps == 100 or covered == set(range(sum(lengths)))
     assert f"{len(lengths)} training runs are fewer than --batch_size {batch}" in order.note
-    again = SlidingWindows(runs, batch, window, slide, seed)  # asked for nothing before
+    again = SlidingWindowSampler(runs, batch, window, slide, seed)  # asked for nothing before
     for step in (order.steps - 1, 0):
         assert (again.windows(2, step).frames == order.windows(2, step).frames).all()
 
 
 def test_parts_of_runs_by_hand():
-    order = SlidingWindows(samples(10, 41), 5, 8, 8, 3)  # 10; 41 as 11, 10, 10, 10
+    order = SlidingWindowSampler(samples(10, 41), 5, 8, 8, 3)  # 10; 41 as 11, 10, 10, 10
     got = order.windows(0, 0)
     assert sorted(got.first.tolist()) == [0, 10, 21, 31, 41] and got.length.tolist() == [8] * 5
     got = order.windows(0, 1)
@@ -186,22 +195,22 @@ def test_parts_of_runs_by_hand():
         2,
         3,
     ]
-    assert got.last and order.steps == 2
+    assert got.is_last and order.steps == 2
     # enough runs are never cut, and whole runs are meant by -1
-    assert SlidingWindows(samples(10, 41), 2, 8, 8, 3).note == ""
+    assert SlidingWindowSampler(samples(10, 41), 2, 8, 8, 3).note == ""
     with pytest.raises(UsageError, match="--batch_size 5: the training set has only 2 runs to slide along"):
-        SlidingWindows(samples(10, 41), 5, -1, 1, 3)
+        SlidingWindowSampler(samples(10, 41), 5, -1, 1, 3)
 
 
 def test_sliding_over_episodes_is_one_slide():
     runs = samples(300)
-    order = SlidingWindows(runs, 1, 20, 1, 3)
+    order = SlidingWindowSampler(runs, 1, 20, 1, 3)
     assert order.steps == 100
     assert [int(order.windows(e, s).first[0]) for e, s in ((0, 99), (1, 0), (2, 80))] == [99, 100, 280]
-    assert order.windows(2, 80).last and order.windows(2, 81).fresh
+    assert order.windows(2, 80).is_last and order.windows(2, 81).is_first
 
 
 def test_a_window_of_a_whole_run_slides_once():
-    order = SlidingWindows(samples(30, 21), 2, -1, 5, 3)
+    order = SlidingWindowSampler(samples(30, 21), 2, -1, 5, 3)
     got = order.windows(0, 0)
-    assert sorted(got.length.tolist()) == [21, 30] and got.fresh and got.last and order.steps == 1
+    assert sorted(got.length.tolist()) == [21, 30] and got.is_first and got.is_last and order.steps == 1

@@ -14,7 +14,7 @@ from nav_pkg.machine import vector_instructions
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class ComputeSettings:
     """Settings of the computation with a network.
 
     Attributes:
@@ -50,11 +50,11 @@ class Arithmetic:
         """The memory format of images and kernels."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def place(self, net: nn.Module) -> nn.Module:
+    def prepare(self, net: nn.Module) -> nn.Module:
         """Move a network to the device and its kernels into the memory format."""
         return net.to(self.device, memory_format=self.memory_format)
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def maybe_compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, compiled if `compile` is set.
 
         Its first call then compiles, which takes a minute. That call raises UsageError if this machine cannot
