@@ -166,14 +166,14 @@ def read_results(where):
 
 
 def read_models(where):
-    rows = models.rows_of(where.name, where) * 2
+    rows = models.model_rows(where.name, where) * 2
     models.table(rows).text()
-    models.spread(rows, "test_accuracy")
+    models.mean_std_text(rows, "test_accuracy")
     assert "Error" not in str(rows[0].get("problem"))
 
 
 def read_evaluation(where):
-    models.table(models.rows_of(where.parent.name, where.parent)).text()
+    models.table(models.model_rows(where.parent.name, where.parent)).text()
 
 
 def read_evaluation_conf(where):

@@ -50,10 +50,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     )
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    for unplaced in result.unplaced:
+    for unplaced in result.dropped:
         print(f"not placed: {unplaced}", file=sys.stderr)
     print(
         f"{result.dataset}: {len(result.runs)} runs, {result.frames} frames, "
-        f"{len(result.unplaced)} frames not placed"
+        f"{len(result.dropped)} frames not placed"
     )
     return 0

@@ -48,10 +48,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     destination = root / args.destination
     sources = _sources(args, root)
     if args.again and not args.owr:
-        clean.refuse_others(destination, list(sources))
+        clean.check_same_sources(destination, list(sources))
     overwrite = args.owr or args.again
     clean.check_destination(destination, overwrite)
-    limits = clean.Limits(
+    limits = clean.CleaningLimits(
         tuple(args.outcomes),
         args.min_distance,
         args.min_rgb,
@@ -60,7 +60,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         args.max_depth_rgb_difference,
         args.allow_gaps,
     )
-    plan = clean.make_plan(sources, limits, args.val_len, args.test_len, args.random_seed, bar)
+    plan = clean.plan_cleaning(sources, limits, args.val_len, args.test_len, args.random_seed, bar)
     for path, why in plan.dropped:
         print(f"dropped {path}: {why}")
     for note in plan.notes:
@@ -77,7 +77,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.dry_run:
         print(f"dry run: {destination} was not made")
         return 0
-    clean.execute(plan, destination, args.random_seed, args.how, overwrite, bar)
+    clean.make_dataset(plan, destination, args.random_seed, args.how, overwrite, bar)
     frames = sum(item.last - item.first for item in plan.kept)
     print(f"{destination}: {len(plan.kept)} runs, {frames} frames")
     return 0

@@ -77,7 +77,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from nav_pkg.report import combine  # matplotlib takes a second
 
     mother = args.mother_dir.expanduser()
-    trainings = {name: combine.members(mother / folder) for name, folder in zip(names, args.log_folders)}
+    trainings = {name: combine.find_members(mother / folder) for name, folder in zip(names, args.log_folders)}
     for tag in args.tags:
         name = "_".join(filter(None, [args.title, tag if len(args.tags) > 1 or not args.title else ""]))
         stem = (args.blog_destination or mother / "combined") / re.sub(r"[^A-Za-z0-9_.-]+", "_", name)

@@ -64,17 +64,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if len(args.log_folders) != 2:
             raise UsageError(f"results.py compare: {len(args.log_folders)} folders given: give two")
         if args.flights:
-            one, other = (trainings.flights(*_flown(root, word)) for word in args.log_folders)
+            one, other = (trainings.read_flights(*_flown(root, word)) for word in args.log_folders)
             table = trainings.compare_flights(one, other)
         else:
-            first, second = (_one(trainings.find(root / word), word) for word in args.log_folders)
+            first, second = (_one(trainings.find_trainings(root / word), word) for word in args.log_folders)
             table = trainings.compare_trainings(first, second, args.metrics)
     else:
         if args.flights:
             raise UsageError("results.py: --flights has an effect only with compare")
         groups: Dict[str, List[trainings.Training]] = {}
         for word in args.log_folders or ["."]:
-            found = trainings.find(root / word)
+            found = trainings.find_trainings(root / word)
             several = len(args.log_folders) > 1
             groups.update(
                 {

@@ -31,13 +31,13 @@ TOPICS = {
 }
 """The messages of a frame and their default topics."""
 
-WAIT = 20
+MAX_LATER_EPISODES = 20
 """Number of later /episode messages after which an incomplete frame is dropped."""
 
-_GAP = 100_000
+_MAX_MISSING_FRAMES = 100_000
 """Maximum number of consecutive frames missing from a bag: nearly three hours."""
 
-_KEEP = 64
+_MAX_PENDING_STAMPS = 64
 """Maximum number of stamps whose messages wait for their /episode message."""
 
 
@@ -55,17 +55,17 @@ class DroppedFrame(NamedTuple):
         )
 
 
-class Result(NamedTuple):
+class ImportResult(NamedTuple):
     """The result of an import."""
 
     dataset: Path
     runs: list[Path]
     frames: int
-    unplaced: list[DroppedFrame]
+    dropped: list[DroppedFrame]
     notes: list[str]
 
 
-class _Runs:
+class _RunImporter:
     """Turns placed frames and /episode messages, in order, into runs."""
 
     def __init__(self, path: Path, overwrite: bool):
@@ -76,10 +76,10 @@ class _Runs:
         self._missing: list[dict] = []
         self.runs: list[Path] = []
         self.frames = 0
-        self.unplaced: list[DroppedFrame] = []
+        self.dropped: list[DroppedFrame] = []
         self.notes: list[str] = []
 
-    def take(self, episode: Any, parts: dict[str, Any], why: str) -> None:
+    def add_episode(self, episode: Any, parts: dict[str, Any], why: str) -> None:
         """Process the next /episode message.
 
         Args:
@@ -96,16 +96,16 @@ class _Runs:
                 return
             self._begin(episode)
         stamp = messages.stamp_ns(episode.header.stamp)
-        if episode.index - self._next > _GAP:
+        if episode.index - self._next > _MAX_MISSING_FRAMES:
             raise DataError(
                 f"{episode.name}: frame {episode.index} follows frame {self._next - 1}; the bag is damaged"
             )
         for index in range(self._next, episode.index):
-            self._lost(DroppedFrame(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
+            self._drop(DroppedFrame(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
         if episode.index >= 0:
             self._next = episode.index + 1
             if why:
-                self._lost(DroppedFrame(episode.name, episode.index, stamp, why))
+                self._drop(DroppedFrame(episode.name, episode.index, stamp, why))
             else:
                 self._add(episode, parts)
         if episode.state == "ended":
@@ -120,9 +120,9 @@ class _Runs:
         self._next = 0
         self._missing = []
 
-    def _lost(self, unplaced: DroppedFrame) -> None:
-        self.unplaced.append(unplaced)
-        self._missing.append({"index": unplaced.index, "why": unplaced.why})
+    def _drop(self, dropped: DroppedFrame) -> None:
+        self.dropped.append(dropped)
+        self._missing.append({"index": dropped.index, "why": dropped.why})
 
     def _add(self, episode: Any, parts: dict[str, Any]) -> None:
         frame = messages.frame_from_messages(
@@ -168,17 +168,17 @@ class _Runs:
         if self._writer is not None:
             self._abort("the bag ends before the run does")
 
-    def give_up(self) -> None:
+    def abort_after_error(self) -> None:
         """After an error, end the open run, if any, as aborted; its frames so far are kept."""
         if self._writer is not None:
             with contextlib.suppress(DataError):
                 self._writer.abort()
 
 
-class _Join:
-    """Joins messages by stamp and passes frames to `_Runs` in the order of their /episode messages."""
+class _StampSynchronizer:
+    """Joins messages by stamp and passes frames to `_RunImporter` in the order of their /episode messages."""
 
-    def __init__(self, expected: set[str], read: Deserialiser, runs: _Runs):
+    def __init__(self, expected: set[str], read: Deserialiser, runs: _RunImporter):
         self._expected = expected - {"episode", "learner"}
         self._read = read
         self._runs = runs
@@ -191,7 +191,7 @@ class _Join:
         stamp = messages.stamp_ns(message.header.stamp)
         if kind != "episode":
             self._parts.setdefault(stamp, {})[kind] = message
-            while len(self._parts) > _KEEP + len(self._queue):
+            while len(self._parts) > _MAX_PENDING_STAMPS + len(self._queue):
                 self._parts.popitem(last=False)
         elif message.index < 0 and message.state != "ended":
             self._parts.pop(stamp, None)
@@ -209,12 +209,12 @@ class _Join:
             parts = self._parts.get(stamp, {})
             needed = self._expected | ({"learner"} if episode.has_learner else set())
             missing = sorted(needed - set(parts)) if episode.index >= 0 else []
-            if missing and waited <= WAIT and not everything:
+            if missing and waited <= MAX_LATER_EPISODES and not everything:
                 return
             self._queue.popleft()
             self._parts.pop(stamp, None)
             why = "no message of " + ", ".join(missing) if missing else ""
-            self._runs.take(episode, parts, why)
+            self._runs.add_episode(episode, parts, why)
 
 
 def bag_to_dataset(
@@ -223,7 +223,7 @@ def bag_to_dataset(
     overwrite: bool = False,
     topics: Optional[dict[str, str]] = None,
     progress: Callable[[Iterable], Iterable] = iter,
-) -> Result:
+) -> ImportResult:
     """Make a dataset from bags.
 
     Args:
@@ -258,8 +258,8 @@ def bag_to_dataset(
             f"{where}: no {' and no '.join(needed)} among its topics ({', '.join(sorted(found))}); "
             "record with record_bag.launch, or name the topics with --topic"
         )
-    runs = _Runs(Path(path), overwrite)
-    join = _Join(expected | {"episode", "expert", "odometry"}, Deserialiser(), runs)
+    runs = _RunImporter(Path(path), overwrite)
+    join = _StampSynchronizer(expected | {"episode", "expert", "odometry"}, Deserialiser(), runs)
     notes = []
     try:
         for bag in files:
@@ -267,15 +267,15 @@ def bag_to_dataset(
                 kind = kinds.get(connection.topic)
                 if kind is not None:
                     join.add(kind, connection, data)
-            if bag.cut is not None:
-                notes.append(f"{bag.path}: is cut at byte {bag.cut}; the messages before were read")
+            if bag.truncated_at is not None:
+                notes.append(f"{bag.path}: is cut at byte {bag.truncated_at}; the messages before were read")
             elif not bag.closed:
                 notes.append(f"{bag.path}: was never closed; its last seconds may be missing")
         join.emit(everything=True)
         runs.close()
     except BaseException:
-        runs.give_up()
+        runs.abort_after_error()
         raise
     if not runs.runs:
         raise DataError(f"{where}: holds no frame of a running episode; no run was made")
-    return Result(Path(path), runs.runs, runs.frames, runs.unplaced, notes + runs.notes)
+    return ImportResult(Path(path), runs.runs, runs.frames, runs.dropped, notes + runs.notes)

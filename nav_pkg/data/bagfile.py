@@ -19,7 +19,7 @@ from nav_pkg.data import files
 
 _MAGIC = b"#ROSBAG V2.0\n"
 _MESSAGE, _HEADER, _INDEX, _CHUNK, _CHUNK_INFO, _CONNECTION = 2, 3, 4, 5, 6, 7
-_LARGEST = 1 << 30
+_MAX_RECORD = 1 << 30
 
 
 class Connection(NamedTuple):
@@ -30,14 +30,14 @@ class Connection(NamedTuple):
     definition: str
 
 
-class _Cut(Exception):
+class _Truncated(Exception):
     """The file ends within a record, or a record is invalid."""
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
-        raise _Cut
+        raise _Truncated
     return data
 
 
@@ -45,11 +45,11 @@ def _fields(data: bytes) -> dict[str, bytes]:
     fields, at = {}, 0
     while at < len(data):
         if at + 4 > len(data):
-            raise _Cut
+            raise _Truncated
         (size,) = struct.unpack_from("<I", data, at)
         name, found, value = data[at + 4 : at + 4 + size].partition(b"=")
         if not found or at + 4 + size > len(data):
-            raise _Cut
+            raise _Truncated
         fields[name.decode("latin-1")] = value
         at += 4 + size
     return fields
@@ -61,14 +61,14 @@ def _record(stream: BinaryIO) -> Optional[tuple[dict[str, bytes], int]]:
     if not start:
         return None
     if len(start) < 4:
-        raise _Cut
+        raise _Truncated
     (size,) = struct.unpack("<I", start)
     if size > 1 << 20:
-        raise _Cut
+        raise _Truncated
     fields = _fields(_read(stream, size))
     (length,) = struct.unpack("<I", _read(stream, 4))
-    if len(fields.get("op", b"")) != 1 or length > _LARGEST:
-        raise _Cut
+    if len(fields.get("op", b"")) != 1 or length > _MAX_RECORD:
+        raise _Truncated
     return fields, length
 
 
@@ -79,7 +79,8 @@ class Bag:
         path: a `.bag` or `.bag.active` file.
 
     Attributes:
-        cut: the byte where the bag breaks off, None if it is complete; valid after a full pass of `messages`.
+        truncated_at: the byte where the bag breaks off, None if it is complete; valid after a full pass of
+            `messages`.
         closed: whether the recorder closed the bag; valid after `connections`.
 
     Raises:
@@ -88,7 +89,7 @@ class Bag:
 
     def __init__(self, path: PathLike):
         self.path = Path(path)
-        self.cut: Optional[int] = None
+        self.truncated_at: Optional[int] = None
         self.closed = False
         self._connections: dict[int, Connection] = {}
         with files.open_regular(self.path) as stream:
@@ -115,7 +116,7 @@ class Bag:
                     if self._connections:
                         self.closed = True
                         return list(self._connections.values())
-        except (_Cut, KeyError, struct.error, UnicodeDecodeError):
+        except (_Truncated, KeyError, struct.error, UnicodeDecodeError):
             pass
         for _ in self.messages():
             pass
@@ -130,7 +131,7 @@ class Bag:
 
     def messages(self) -> Iterator[tuple[Connection, bytes]]:
         """Iterate over the messages in file order: connection and bytes of each."""
-        self.cut = None
+        self.truncated_at = None
         with self.path.open("rb") as stream:
             stream.seek(len(_MAGIC))
             at = stream.tell()
@@ -144,11 +145,11 @@ class Bag:
                     if fields["op"][0] == _CHUNK:
                         yield from self._chunk(stream, fields, length)
                     else:
-                        yield from self._one(fields, _read(stream, length))
-            except (_Cut, KeyError, struct.error, UnicodeDecodeError):
-                self.cut = at
+                        yield from self._parse_message(fields, _read(stream, length))
+            except (_Truncated, KeyError, struct.error, UnicodeDecodeError):
+                self.truncated_at = at
 
-    def _one(self, fields: dict[str, bytes], data: bytes) -> Iterator[tuple[Connection, bytes]]:
+    def _parse_message(self, fields: dict[str, bytes], data: bytes) -> Iterator[tuple[Connection, bytes]]:
         kind = fields["op"][0]
         if kind == _CONNECTION:
             self._connect(fields, data)
@@ -156,7 +157,7 @@ class Bag:
             (number,) = struct.unpack("<I", fields["conn"])
             yield self._connections[number], data
         elif kind not in (_HEADER, _INDEX, _CHUNK_INFO):
-            raise _Cut
+            raise _Truncated
 
     def _chunk(
         self, stream: BinaryIO, fields: dict[str, bytes], length: int
@@ -171,8 +172,8 @@ class Bag:
             while stream.tell() < end:
                 record = _record(stream)
                 if record is None:
-                    raise _Cut
-                yield from self._one(record[0], _read(stream, record[1]))
+                    raise _Truncated
+                yield from self._parse_message(record[0], _read(stream, record[1]))
             return
         data = _read(stream, length)
         (size,) = struct.unpack("<I", fields["size"])
@@ -187,13 +188,13 @@ class Bag:
             else:
                 raise DataError(f"{self.path}: unknown compression {compression[:40]!r}")
             # the stated size is the limit, even if a damaged or malicious chunk would unpack to more
-            data = unpacker.decompress(data, min(size, _LARGEST))
+            data = unpacker.decompress(data, min(size, _MAX_RECORD))
         except (OSError, RuntimeError, ValueError, EOFError) as error:
-            raise _Cut from error
+            raise _Truncated from error
         inner = io.BytesIO(data)
         record = _record(inner)
         while record is not None:
-            yield from self._one(record[0], _read(inner, record[1]))
+            yield from self._parse_message(record[0], _read(inner, record[1]))
             record = _record(inner)
 
 

@@ -1,8 +1,7 @@
 """Clean recordings: select valid runs, cut their useless ends, split them by run, write the statistics.
 
-Limits and cuts are those of Kelchtermans & Tuytelaars. In addition, the recorded outcome is checked first,
-and a seed determines the split. The destination is made atomically. The sources change only if their runs
-are moved.
+A seed determines the split. The destination is made atomically. The sources change only if their runs are
+moved.
 """
 
 from __future__ import annotations
@@ -12,80 +11,22 @@ import re
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
-
-import numpy as np
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from nav_pkg.core import DataError
 from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
-from nav_pkg.data.columns import Frames
+from nav_pkg.data.cleaning_limits import CleaningLimits, KeptRun, apply_limits
 from nav_pkg.data.cut import cut_run
-from nav_pkg.data.folders import held, lock_partial, refuse_writers
+from nav_pkg.data.folders import check_no_writers, lock_partial, locked_datasets
+from nav_pkg.data.image_inspection import SAMPLE_STEP
 from nav_pkg.data.info import class_counts, colour_stats, order_key
-from nav_pkg.data.looks import SAMPLE, ImageReport
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.repair import link_or_copy
-from nav_pkg.data.verify import Report, verify_run
-
-FROZEN = 3
-"""Number of consecutive images of a single colour that mean a dead camera."""
-
-FRAME_LIMITS = {
-    "": (100, 5000),
-    "sandbox": (10, 2000),
-    "canyon": (100, 3000),
-    "forest": (100, 3000),
-    "corridor": (100, 500),
-}
-"""Minimum and maximum frames of a run, by world; '' for all others. Table of Kelchtermans & Tuytelaars."""
-
-DISTANCES = {"": 1.0, "canyon": 3.0, "forest": 3.0, "corridor": 0.5}
-"""Minimum distance of a run in metres, by world; '' for all others. Table of Kelchtermans & Tuytelaars."""
-
-
-class Limits(NamedTuple):
-    """The limits that a run must meet. A negative number selects the table's value, or no limit.
-
-    Attributes:
-        outcomes: accepted outcomes.
-        min_distance: minimum distance flown, metres.
-        min_rgb: minimum number of colour images after cutting.
-        max_rgb: maximum number of colour images after cutting.
-        min_depth: minimum number of depth images after cutting; negative: no limit.
-        max_depth_rgb_difference: maximum difference between both numbers; negative: no limit.
-        allow_gaps: accept runs with frames that were missing from their bag.
-    """
-
-    outcomes: tuple[str, ...] = ("success",)
-    min_distance: float = -1
-    min_rgb: int = -1
-    max_rgb: int = -1
-    min_depth: int = -1
-    max_depth_rgb_difference: int = -1
-    allow_gaps: bool = False
 
 
 @dataclass
-class KeptRun:
-    """A run that passed: keep its frames `first` to `last` (exclusive); it is from dataset `source`."""
-
-    run: Run
-    first: int
-    last: int
-    report: Report
-    source: str = ""
-    part: str = ""
-    name: str = ""
-
-    @property
-    def key(self) -> str:
-        """Key of the run in the split: the names of its dataset and of the run."""
-        return f"{self.source}/{self.run.name}"
-
-
-@dataclass
-class Plan:
+class CleaningPlan:
     """The planned result of cleaning.
 
     Attributes:
@@ -101,84 +42,6 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     description: dict = field(default_factory=dict)
-
-
-def first_command(frames: Frames) -> int:
-    """The first frame whose applied command moves along x or turns; the number of frames if none."""
-    moving = np.flatnonzero((frames.applied_x != 0) | (frames.applied_yaw != 0))
-    return int(moving[0]) if len(moving) else len(frames)
-
-
-def first_frozen(looks: Sequence[ImageReport]) -> int:
-    """The first of `FROZEN` consecutive images of a single colour; the number of images if none."""
-    row = 0
-    for i, item in enumerate(looks):
-        row = row + 1 if item.constant else 0
-        if row == FROZEN:
-            return i - FROZEN + 1
-    return len(looks)
-
-
-def distance(frames: Frames, first: int, last: int) -> float:
-    """Metres flown from frame `first` to the one before `last`."""
-    way = np.stack([frames.x, frames.y, frames.z], axis=1)[first:last]
-    return float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
-
-
-def _value(wanted: float, table: dict, world: str):
-    return wanted if wanted >= 0 else table.get(world, table[""])
-
-
-def apply_limits(
-    run: Run, limits: Limits, rate: float, time_factor: float = 1.0
-) -> tuple[Optional[KeptRun], str]:
-    """Decide whether a run passes, and which of its frames to keep.
-
-    Args:
-        run: the run.
-        limits: the limits that it must meet.
-        rate: frames per second.
-        time_factor: flight time of the robot relative to a drone; scales the table's maximum of frames.
-
-    Returns:
-        The kept frames and '', or None and the reason.
-    """
-    try:
-        if run.outcome not in limits.outcomes:
-            return None, f"outcome {run.outcome or 'unknown'} (--outcomes)"
-        frames = run.frames
-    except DataError as error:
-        return None, f"damaged: {error}"
-    if run.facts.get("missing") and not limits.allow_gaps:
-        return None, f"{len(run.facts['missing'])} frames missing from its bag (--allow_gaps keeps it)"
-    world = run.world.partition("+")[0]  # without the suffix of its textures
-    table = FRAME_LIMITS.get(world, FRAME_LIMITS[""])
-    fewest = limits.min_rgb if limits.min_rgb >= 0 else table[0]
-    most = limits.max_rgb if limits.max_rgb >= 0 else round(table[1] * time_factor)
-    if len(frames) < fewest:  # cutting cannot make it longer; skip the decoding
-        return None, f"{len(frames)} frames, fewer than {fewest} (--min_rgb)"
-    report = verify_run(run, rate)
-    if report.problems:
-        return None, f"damaged: {report.problems[0]}"
-    first = first_command(frames)
-    cameras = [looks for looks in (report.rgb, report.depth, *report.sides.values()) if looks]
-    last = min([len(frames), *(first_frozen(looks) for looks in cameras)])
-    count = max(0, last - first)
-    rgb = count if report.rgb else 0
-    depth = count if report.depth else 0
-    if not count:
-        return None, "no frame between the first command and a dead camera"
-    way = distance(frames, first, last)
-    least = _value(limits.min_distance, DISTANCES, world)
-    if way < least:
-        return None, f"flew {way:.2f} m, less than {least:g} m (--min_distance)"
-    if not fewest <= rgb <= most:
-        return None, f"{rgb} colour images, not {fewest} to {most} (--min_rgb, --max_rgb)"
-    if depth < limits.min_depth:
-        return None, f"{depth} depth images, fewer than {limits.min_depth} (--min_depth)"
-    if 0 <= limits.max_depth_rgb_difference < abs(depth - rgb):
-        return None, f"{depth} depth and {rgb} colour images (--max_depth_rgb_difference)"
-    return KeptRun(run, first, last, report), ""
 
 
 def split(keys: Sequence[str], val_len: int, test_len: int, seed: int) -> tuple[dict[str, str], str]:
@@ -221,14 +84,14 @@ def _time_factor(description: Mapping[str, Any]) -> float:
     return float((runs or {}).get("time_factor", 1.0))
 
 
-def make_plan(
+def plan_cleaning(
     sources: Mapping[str, Dataset],
-    limits: Limits,
+    limits: CleaningLimits,
     val_len: int = 10,
     test_len: int = 10,
     seed: int = 123,
     progress: Callable[[Iterable[Run]], Iterable[Run]] = iter,
-) -> Plan:
+) -> CleaningPlan:
     """Apply the limits to every run and split the runs that pass. This writes nothing.
 
     Args:
@@ -242,12 +105,12 @@ def make_plan(
     Raises:
         DataError: the sources have different robots or cameras.
     """
-    plan = Plan()
+    plan = CleaningPlan()
     first = next(iter(sources.values()))
     # the origin of a dataset is not a property of its robot
-    plan.description = commit.about(first.description, origin=False)
+    plan.description = commit.recording_entries(first.description, origin=False)
     for dataset in sources.values():
-        description = commit.about(dataset.description, origin=False)
+        description = commit.recording_entries(dataset.description, origin=False)
         for key in sorted({*plan.description, *description}):
             if plan.description.get(key) != description.get(key):
                 values = (plan.description.get(key), description.get(key))
@@ -277,13 +140,17 @@ def make_plan(
         item.part = parts[item.key]
         item.name = fmt.run_name(number, item.run.world)
     plan.warnings += overlap.warnings(
-        overlap.Images(item.part, item.key, [look.sha256 for look in item.report.rgb[item.first : item.last]])
+        overlap.RunImages(
+            item.part,
+            item.key,
+            [image_report.sha256 for image_report in item.report.rgb[item.first : item.last]],
+        )
         for item in plan.kept
     )
     return plan
 
 
-def stats(plan: Plan, seed: int) -> dict:
+def stats(plan: CleaningPlan, seed: int) -> dict:
     """Content of stats.json: statistics of total, train, val and test, for all worlds and for each world."""
 
     def of(items: list[KeptRun]) -> dict:
@@ -293,16 +160,18 @@ def stats(plan: Plan, seed: int) -> dict:
             outcomes[item.run.outcome] = outcomes.get(item.run.outcome, 0) + 1
             for name, count in class_counts(item.run.labels()[item.first : item.last]).items():
                 classes[name] += count
-        looks = (look.sums for item in items for look in item.report.rgb[item.first : item.last])
+        image_reports = (
+            image_report.sums for item in items for image_report in item.report.rgb[item.first : item.last]
+        )
         return {
             "frames": sum(item.last - item.first for item in items),
             "runs": len(items),
             "outcomes": outcomes,
             "classes": classes,
-            "rgb": colour_stats(looks),
+            "rgb": colour_stats(image_reports),
         }
 
-    result: dict = {"random_seed": seed, "rgb_sample": f"every {SAMPLE}th row and column of every image"}
+    result: dict = {"random_seed": seed, "rgb_sample": f"every {SAMPLE_STEP}th row and column of every image"}
     for part in ("total", *fmt.SPLITS):
         items = [item for item in plan.kept if part in ("total", item.part)]
         worlds = sorted({item.run.world for item in items})
@@ -312,33 +181,35 @@ def stats(plan: Plan, seed: int) -> dict:
     return result
 
 
-def _build(item: KeptRun, folder: Path, place: Callable[[Path, Path], None]) -> None:
+def _make_run(item: KeptRun, folder: Path, transfer_file: Callable[[Path, Path], None]) -> None:
     """Make the new run of the kept frames in a folder."""
     frames, sums = item.run.frames, {}
-    for names, looks in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
-        sums.update((name, look.sha256) for name, look in zip(names, looks))
-    for camera, looks in item.report.sides.items():
-        sums.update((fmt.side_file(camera, i), look.sha256) for i, look in enumerate(looks))
+    for names, image_reports in ((frames.rgb, item.report.rgb), (frames.depth, item.report.depth)):
+        sums.update((name, image_report.sha256) for name, image_report in zip(names, image_reports))
+    for camera, image_reports in item.report.sides.items():
+        sums.update(
+            (fmt.side_file(camera, i), image_report.sha256) for i, image_report in enumerate(image_reports)
+        )
     source = {"dataset": item.source, "run": item.run.name, "frames": [item.first, item.last]}
-    cut_run(folder, item.name, item.run, item.first, item.last, sums, {"source": source}, place)
+    cut_run(folder, item.name, item.run, item.first, item.last, sums, {"source": source}, transfer_file)
 
 
-def execute(
-    plan: Plan,
+def make_dataset(
+    plan: CleaningPlan,
     destination: Path,
     seed: int,
-    how: str = "link",
+    transfer: str = "link",
     overwrite: bool = False,
     progress: Callable[[Iterable[KeptRun]], Iterable[KeptRun]] = iter,
 ) -> Path:
     """Make the cleaned dataset.
 
     Args:
-        plan: from `make_plan`.
+        plan: from `plan_cleaning`.
         destination: the new dataset's folder.
         seed: of the split, for stats.json.
-        how: `link` (hard links, or copies if the file system cannot link), `copy`, or `move` (removes the
-            kept runs from their sources as the last step).
+        transfer: `link` (hard links, or copies if the file system cannot link), `copy`, or `move` (removes
+            the kept runs from their sources as the last step).
         overwrite: replace an existing dataset.
         progress: wraps the sequence of runs.
 
@@ -350,14 +221,14 @@ def execute(
         DataError: the destination exists, or the file system refuses; the destination is then unchanged.
     """
     check_destination(destination, overwrite)
-    moved = sorted({item.run.path.parent for item in plan.kept} if how == "move" else ())
-    with held(*moved):
+    moved = sorted({item.run.path.parent for item in plan.kept} if transfer == "move" else ())
+    with locked_datasets(*moved):
         pass  # fail before anything is made
-    place = (lambda a, b: shutil.copyfile(a, b)) if how == "copy" else link_or_copy
+    transfer_file = (lambda a, b: shutil.copyfile(a, b)) if transfer == "copy" else link_or_copy
     work = destination.with_name(f".{destination.name}.{os.getpid()}.new")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        for left in unfinished(destination):
+        for left in unfinished_folders(destination):
             os.close(lock_partial(left))
             shutil.rmtree(left)
         files.sweep_removed(destination.parent)
@@ -367,29 +238,29 @@ def execute(
     lock = lock_partial(work)
     try:
         for item in progress(plan.kept):
-            _build(item, work / item.name, place)
+            _make_run(item, work / item.name, transfer_file)
         for part in fmt.SPLITS:
             names = [item.name for item in plan.kept if item.part == part]
             files.atomic_write(work / fmt.split_file(part), "".join(f"{name}\n" for name in names))
         files.atomic_write(work / fmt.STATS_FILE, files.to_json(stats(plan, seed)))
         sizes = {part: sum(item.part == part for item in plan.kept) for part in fmt.SPLITS}
         files.atomic_write(work / fmt.DATASET_FILE, commit.description_text(plan.description, sizes))
-        with held(destination):
+        with locked_datasets(destination):
             if destination.exists():
-                refuse_writers(destination, "--destination")  # a recorder may have started meanwhile
+                check_no_writers(destination, "--destination")  # a recorder may have started meanwhile
             files.replace_folder(work, destination)
     except OSError as error:
         raise files.disk_error(destination, error) from error
     finally:
         os.close(lock)
         shutil.rmtree(work, ignore_errors=True)
-    with held(*moved):
+    with locked_datasets(*moved):
         for item in plan.kept if moved else ():
             files.remove_tree(item.run.path)
     return destination
 
 
-def refuse_others(destination: Path, sources: Sequence[str]) -> None:
+def check_same_sources(destination: Path, sources: Sequence[str]) -> None:
     """Raise a DataError if a run of the destination comes from a dataset not named in `sources`."""
     for file in sorted(destination.glob(f"*/{fmt.RUN_FILE}")):
         made_of = (commit.read_run(file.parent).checked().get("source") or {}).get("dataset")
@@ -413,11 +284,11 @@ def check_destination(destination: Path, overwrite: bool) -> None:
         raise DataError(f"{destination}: exists and is no dataset; choose another --destination")
     if not overwrite:
         raise DataError(f"{destination}: exists; choose another --destination, or --owr to replace it")
-    with held(destination):
-        refuse_writers(destination, "--destination")
+    with locked_datasets(destination):
+        check_no_writers(destination, "--destination")
 
 
-def unfinished(destination: Path) -> list[Path]:
+def unfinished_folders(destination: Path) -> list[Path]:
     """The hidden work folders of this destination, from running or killed commands."""
     name = re.compile(rf"\.{re.escape(destination.name)}\.\d+\.new\Z")
     return sorted(path for path in destination.parent.glob(".*.new") if name.match(path.name))

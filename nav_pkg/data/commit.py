@@ -25,10 +25,10 @@ CHECKSUM_KEY = "sha256"
 
 UNVERIFIED = "of format 1, without a checksum of its own: its facts are unverified"
 
-_OWN = ("format", CHECKSUM_KEY, fmt.SPLIT_SIZES)
+_FILE_KEYS = ("format", CHECKSUM_KEY, fmt.SPLIT_SIZES)
 """Keys of dataset.json that describe the file and its lists, not the robot and the recording."""
 
-_SEAL_LINE = re.compile(rb'^  "sha256": "([0-9a-f]{64})",?\n', re.MULTILINE)
+_CHECKSUM_LINE = re.compile(rb'^  "sha256": "([0-9a-f]{64})",?\n', re.MULTILINE)
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _HEX = Field(
     "64 hexadecimal digits", lambda v: isinstance(v, str) and re.match(r"[0-9a-f]{64}\Z", v) is not None
@@ -159,7 +159,7 @@ class Facts(NamedTuple):
 def json_with_checksum(value: Mapping[str, Any]) -> bytes:
     """JSON text of facts with format version and checksum; equal facts give equal bytes."""
     text = files.to_json({**value, "format": fmt.FORMAT_VERSION, CHECKSUM_KEY: "0" * 64}).encode()
-    blank = _SEAL_LINE.search(text)
+    blank = _CHECKSUM_LINE.search(text)
     assert blank is not None
     digest = hashlib.sha256(text[: blank.start()] + text[blank.end() :]).hexdigest().encode()
     return text[: blank.start(1)] + digest + text[blank.end(1) :]
@@ -185,7 +185,7 @@ def read_facts(path: PathLike, kinds: Mapping[str, Field]) -> Facts:
         problems.append(f"{path}: format {fields.shown(version)}, this program reads {known}")
     wrong = fields.wrong_fields(value, kinds)
     problems += [f"{path}: {text}" for text in wrong.values()]
-    found = _SEAL_LINE.search(data)
+    found = _CHECKSUM_LINE.search(data)
     rest = b"" if found is None else data[: found.start()] + data[found.end() :]
     has_valid_checksum = found is not None and hashlib.sha256(rest).hexdigest().encode() == found.group(1)
     if not has_valid_checksum and (CHECKSUM_KEY in value or version != 1):
@@ -203,14 +203,14 @@ def read_description(dataset: PathLike) -> Facts:
     return read_facts(Path(dataset) / fmt.DATASET_FILE, DATASET)
 
 
-def about(description: Mapping[str, Any], origin: bool = True) -> dict:
+def recording_entries(description: Mapping[str, Any], origin: bool = True) -> dict:
     """The entries of dataset.json about the robot and the recording.
 
     Args:
         description: the entries of dataset.json.
         origin: keep the entries about the datasets that this one was made of (subset, merge).
     """
-    left_out = _OWN if origin else (*_OWN, fmt.SUBSET_OF, fmt.MERGED_FROM)
+    left_out = _FILE_KEYS if origin else (*_FILE_KEYS, fmt.SUBSET_OF, fmt.MERGED_FROM)
     return {key: value for key, value in description.items() if key not in left_out}
 
 
@@ -225,7 +225,7 @@ def description_text(description: Mapping[str, Any], sizes: Optional[Mapping[str
         DataError: an entry is invalid.
     """
     own = {} if sizes is None else {fmt.SPLIT_SIZES: dict(sizes)}
-    text = json_with_checksum({**about(description), **own})
+    text = json_with_checksum({**recording_entries(description), **own})
     fields.check_fields(files.parse_json(text, fmt.DATASET_FILE), DATASET, fmt.DATASET_FILE)
     return text
 

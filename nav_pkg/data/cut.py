@@ -38,7 +38,7 @@ def cut_run(
     last: int,
     sums: Mapping[str, bytes],
     facts: dict,
-    place: Callable[[Path, Path], None] = link_or_copy,
+    transfer_file: Callable[[Path, Path], None] = link_or_copy,
 ) -> None:
     """Make a complete run from frames `first` to `last` (exclusive) of a source run.
 
@@ -52,7 +52,7 @@ def cut_run(
         last: the frame after the last.
         sums: SHA-256 of the source's images, by their paths in it.
         facts: additional entries for run.json.
-        place: copies or links an image to its place; links by default.
+        transfer_file: copies or links an image to its place; links by default.
 
     Raises:
         DataError: the source is damaged, or the file system refuses.
@@ -79,5 +79,5 @@ def cut_run(
         None if run.scan is None else run.scan[first:last],
         run.facts.get("sensors") or {},
         images,
-        place,
+        transfer_file,
     )

@@ -44,14 +44,14 @@ def lock_partial(partial: PathLike, flag: str = "--dataset") -> int:
     return fd
 
 
-def refuse_writers(dataset: PathLike, flag: str = "--dataset") -> None:
+def check_no_writers(dataset: PathLike, flag: str = "--dataset") -> None:
     """Raise a DataError if a live process writes a run of this dataset; call this before removing it."""
     for partial in sorted(Path(dataset).glob(f"*{fmt.PARTIAL}")):
         os.close(lock_partial(partial, flag))
 
 
 @contextlib.contextmanager
-def held(*paths: Path) -> Iterator[None]:
+def locked_datasets(*paths: Path) -> Iterator[None]:
     """Hold the locks of datasets: no session can then record into them and no command can replace them.
 
     Raises:
@@ -173,10 +173,10 @@ def finish_partial(
     files.write_file(partial / fmt.RUN_FILE, commit.run_text(run, partial / fmt.RUN_FILE))
     files.fsync(partial / fmt.RUN_FILE)
     files.fsync(partial)
-    forget_start(partial)
+    remove_start_file(partial)
 
 
-def forget_start(partial: Path) -> None:
+def remove_start_file(partial: Path) -> None:
     """Remove start.json; call this only when run.json, which holds the same facts, is on disk."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(partial / START_FILE)

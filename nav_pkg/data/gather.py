@@ -11,7 +11,7 @@ from nav_pkg.data.links import LinkedDataset, RunSelection
 from nav_pkg.data.reader import Dataset
 
 
-class Gather(LinkedDataset):
+class GatheredDataset(LinkedDataset):
     """A dataset of hard links to all runs of several recordings, with their names and without a split.
 
     The result has the same bytes as a recording by a single session.
@@ -28,7 +28,7 @@ class Gather(LinkedDataset):
     def __init__(self, sources: Sequence[Dataset], destination: Path):
         first = sources[0]
         for dataset in sources:
-            if commit.about(dataset.description) != commit.about(first.description):
+            if commit.recording_entries(dataset.description) != commit.recording_entries(first.description):
                 raise DataError(
                     f"{dataset.path}: is of another robot or camera than {first.path}; gather them apart"
                 )

@@ -12,9 +12,9 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
-from nav_pkg.data.looks import Image, colour_sums, inspect_images
+from nav_pkg.data.image_inspection import ImageFile, colour_sums, inspect_images
 from nav_pkg.data.reader import Dataset, Run
-from nav_pkg.data.totals import CLASSES, TURN
+from nav_pkg.data.totals import CLASSES, TURN_THRESHOLD
 
 _AT_ONCE = 64
 """Number of images converted to doubles at a time; at 128x128 they take 25 MB."""
@@ -22,13 +22,13 @@ _AT_ONCE = 64
 
 def class_counts(yaw: np.ndarray) -> dict[str, int]:
     """Frames per class: left above +0.5 rad/s, right at -0.5 rad/s and below, straight between."""
-    left = int((yaw > TURN).sum())
-    right = int((yaw <= -TURN).sum())
+    left = int((yaw > TURN_THRESHOLD).sum())
+    right = int((yaw <= -TURN_THRESHOLD).sum())
     return {"left": left, "straight": int(yaw.size) - left - right, "right": right}
 
 
 def colour_stats(sums: Iterable[Optional[np.ndarray]]) -> dict[str, Optional[list[float]]]:
-    """Mean and standard deviation of the channels (RGB order, 0..1) from the sums of `looks.look`."""
+    """Mean and standard deviation of the channels (RGB order, 0..1) from the sums of `inspect_image`."""
     total = np.zeros((3, 3))
     for item in sums:
         if item is not None:
@@ -65,7 +65,7 @@ def order_key(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
-def sample_images(runs: list[Run], count: int, seed: int) -> list[Image]:
+def sample_images(runs: list[Run], count: int, seed: int) -> list[ImageFile]:
     """Paths and sizes of at most `count` colour images of all runs, selected by the seed."""
     places = [(run, i) for run in runs for i in range(len(run))]
     rng = np.random.default_rng(seed)
@@ -129,7 +129,7 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
             splits = {part: [run.name for run in runs] for part, runs in dataset.splits().items()}
         except DataError as error:
             damaged.append(str(error))
-    looks = inspect_images(sample_images(whole, images, seed))
+    image_reports = inspect_images(sample_images(whole, images, seed))
     return {
         "path": str(dataset.path),
         "description": dataset.description,
@@ -139,7 +139,11 @@ def dataset_info(dataset: Dataset, images: int = 500, seed: int = 123) -> dict:
         "classes": {name: total[name] for name in CLASSES},
         "straight_fraction": total["straight"] / frames if frames else None,
         "bytes": folder_bytes(dataset.path),
-        "rgb": {**colour_stats(item.sums for item in looks), "images": len(looks), "seed": seed},
+        "rgb": {
+            **colour_stats(item.sums for item in image_reports),
+            "images": len(image_reports),
+            "seed": seed,
+        },
         "splits": splits,
         "partials": [path.name for path in dataset.partials],
         "damaged": damaged,

@@ -17,7 +17,7 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.cut import cut_run
-from nav_pkg.data.folders import held, lock_partial, refuse_writers
+from nav_pkg.data.folders import check_no_writers, lock_partial, locked_datasets
 from nav_pkg.data.reader import Dataset, Run
 
 _PLAN = "plan.json"
@@ -49,7 +49,7 @@ class LinkedDataset:
 
     Args:
         destination: its folder.
-        taken: its runs, in the order of its lists.
+        selected_runs: its runs, in the order of its lists.
         sources: the datasets of these runs; the destination is not among them.
         description: entries of dataset.json.
         origin: the request (plain JSON types). `prepare` resumes earlier work only if request and runs are
@@ -62,14 +62,14 @@ class LinkedDataset:
     def __init__(
         self,
         destination: Path,
-        taken: Sequence[RunSelection],
+        selected_runs: Sequence[RunSelection],
         sources: Sequence[Dataset],
         description: Mapping[str, Any],
         origin: Mapping[str, Any],
     ):
-        self.destination, self.taken = destination, list(taken)
+        self.destination, self.selected_runs = destination, list(selected_runs)
         self._sources, self._description, self._origin = list(sources), dict(description), dict(origin)
-        names = [item.name for item in self.taken]
+        names = [item.name for item in self.selected_runs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(
@@ -81,11 +81,13 @@ class LinkedDataset:
     @property
     def training_frames(self) -> int:
         """Number of training frames."""
-        return sum(item.frames for item in self.taken if item.part == "train")
+        return sum(item.frames for item in self.selected_runs if item.part == "train")
 
     def warnings(self) -> list[str]:
         """Problems of the split, one line each."""
-        return overlap.warnings(overlap.images_of(i.run, i.part, i.frames) for i in self.taken if i.part)
+        return overlap.warnings(
+            overlap.run_images(i.run, i.part, i.frames) for i in self.selected_runs if i.part
+        )
 
     def check(self, overwrite: bool) -> None:
         """Check that the destination can be written.
@@ -104,8 +106,8 @@ class LinkedDataset:
             raise UsageError(
                 f"{self.destination}: exists; choose another --destination, or --owr to replace it"
             )
-        with held(self.destination):
-            refuse_writers(self.destination, "--destination")
+        with locked_datasets(self.destination):
+            check_no_writers(self.destination, "--destination")
 
     def prepare(
         self, overwrite: bool, progress: Callable[[Iterable[RunSelection]], Iterable[RunSelection]] = iter
@@ -121,13 +123,13 @@ class LinkedDataset:
         """
         try:
             self._open(overwrite)
-            for item in progress(self.taken):
-                self._make(item)
+            for item in progress(self.selected_runs):
+                self._make_run(item)
             sizes = None
-            if any(item.part for item in self.taken):
-                sizes = {part: sum(item.part == part for item in self.taken) for part in fmt.SPLITS}
+            if any(item.part for item in self.selected_runs):
+                sizes = {part: sum(item.part == part for item in self.selected_runs) for part in fmt.SPLITS}
             for part in sizes or ():
-                names = [item.name for item in self.taken if item.part == part]
+                names = [item.name for item in self.selected_runs if item.part == part]
                 files.atomic_write(self._work / fmt.split_file(part), "".join(f"{name}\n" for name in names))
             text = commit.description_text(self._description, sizes)
             files.atomic_write(self._work / fmt.DATASET_FILE, text)
@@ -148,7 +150,7 @@ class LinkedDataset:
                     self._lock = lock
                     break
             os.close(lock)  # another process has just renamed this folder to its destination
-        runs = [[i.part, str(i.run.path), i.frames, i.run.content_hash(), i.name] for i in self.taken]
+        runs = [[i.part, str(i.run.path), i.frames, i.run.content_hash(), i.name] for i in self.selected_runs]
         plan = files.to_json({**self._origin, "runs": runs})
         present = self._work / _PLAN
         if overwrite or _text(present) != plan:
@@ -158,7 +160,7 @@ class LinkedDataset:
         for path in [*self._work.glob(f"*{fmt.PARTIAL}"), *self._work.glob(".*.tmp")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _make(self, item: RunSelection) -> None:
+    def _make_run(self, item: RunSelection) -> None:
         """Make one run, unless it exists."""
         final = self._work / item.name
         if final.exists():
@@ -172,7 +174,7 @@ class LinkedDataset:
             if item.frames < len(item.run):
                 of = {"frames": item.frames, "of": len(item.run)}
                 facts["cut"] = {"dataset": item.run.path.parent.name, "run": item.run.name, **of}
-            cut_run(partial, item.name, item.run, 0, item.frames, sums, facts, _Placer().place)
+            cut_run(partial, item.name, item.run, 0, item.frames, sums, facts, _Linker().link)
         os.rename(partial, final)
         files.fsync(self._work)
 
@@ -192,9 +194,9 @@ class LinkedDataset:
         """
         try:
             self.check(overwrite)  # again, because the destination may have changed
-            with held(self.destination):
+            with locked_datasets(self.destination):
                 if self.destination.exists():
-                    refuse_writers(self.destination, "--destination")
+                    check_no_writers(self.destination, "--destination")
                 (self._work / _PLAN).unlink()
                 files.replace_folder(self._work, self.destination)
         except OSError as error:
@@ -227,20 +229,20 @@ def make_datasets(
         UsageError: a destination exists or is used by a session, or two destinations are the same.
         DataError: a dataset is damaged, a destination is being written, or the file system refuses.
     """
-    for one in datasets:
-        one.check(overwrite)
-    places = [one.destination for one in datasets]
-    for place in places:
-        if places.count(place) > 1:
-            raise UsageError(f"{place}: is requested twice; give each number of --frames once")
+    for dataset in datasets:
+        dataset.check(overwrite)
+    destinations = [dataset.destination for dataset in datasets]
+    for destination in destinations:
+        if destinations.count(destination) > 1:
+            raise UsageError(f"{destination}: is requested twice; give each number of --frames once")
     try:
-        for one in datasets:
-            one.prepare(overwrite, progress)
-        for one in datasets:
-            one.commit(overwrite)
+        for dataset in datasets:
+            dataset.prepare(overwrite, progress)
+        for dataset in datasets:
+            dataset.commit(overwrite)
     finally:
-        for one in datasets:
-            one.abandon()
+        for dataset in datasets:
+            dataset.abandon()
 
 
 def _text(path: Path) -> Optional[str]:
@@ -250,13 +252,13 @@ def _text(path: Path) -> Optional[str]:
     return None
 
 
-class _Placer:
+class _Linker:
     """Puts files in place by hard links, or by copies if the file system cannot link."""
 
     def __init__(self):
         self.copied: list[Path] = []
 
-    def place(self, source: Path, target: Path) -> None:
+    def link(self, source: Path, target: Path) -> None:
         if source.is_symlink():
             commit.refuse_link(source)
         try:
@@ -271,13 +273,13 @@ class _Placer:
 def _link_run(run: Run, target: Path, names: Iterable[str]) -> None:
     """Link a complete run into another folder: all files that its checksums list."""
     target.mkdir()
-    placer = _Placer()
+    placer = _Linker()
     names = [*names, fmt.SUMS_FILE, fmt.RUN_FILE]
     folders = {target, *(target / Path(name).parent for name in names)}
     for folder in sorted(folders):
         folder.mkdir(exist_ok=True)
     for name in names:
-        placer.place(run.path / name, target / name)
+        placer.link(run.path / name, target / name)
     files.fsync_all(placer.copied)
     for folder in sorted(folders, reverse=True):
         files.fsync(folder)

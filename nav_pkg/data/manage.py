@@ -10,12 +10,12 @@ from typing import Any, Iterator, Optional
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
-from nav_pkg.data.clean import unfinished
-from nav_pkg.data.folders import held, lock_partial, refuse_writers
+from nav_pkg.data.clean import unfinished_folders
+from nav_pkg.data.folders import check_no_writers, lock_partial, locked_datasets
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 
-def managed(name: str, root: Path) -> Dataset:
+def open_for_change(name: str, root: Path) -> Dataset:
     """Open a dataset for removal or renaming.
 
     Args:
@@ -44,23 +44,23 @@ def managed(name: str, root: Path) -> Dataset:
 
 
 @contextlib.contextmanager
-def alone(*paths: Path) -> Iterator[None]:
+def exclusive_use(*paths: Path) -> Iterator[None]:
     """Hold the locks of datasets: no session, recorder or dataset command can then use them.
 
     Raises:
         UsageError: a session holds one of the locks.
         DataError: a recorder writes into one of the datasets, or a command is making it.
     """
-    with held(*paths):
+    with locked_datasets(*paths):
         for path in paths:
-            making = [path.with_name(f".{path.name}.links"), *unfinished(path)]
+            making = [path.with_name(f".{path.name}.links"), *unfinished_folders(path)]
             for folder in filter(Path.is_dir, making):
                 os.close(lock_partial(folder, "dataset"))
-            refuse_writers(path, "dataset")
+            check_no_writers(path, "dataset")
         yield
 
 
-def referring(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
+def derived_datasets(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
     """The datasets under the data root that derive from this one, and how (`subset of`, `merged from`).
 
     They stay complete without it, because their images are hard links or copies.
@@ -102,7 +102,7 @@ def remove(dataset: Dataset) -> None:
     Raises:
         UsageError, DataError: the dataset is in use and then stays, or the file system refuses.
     """
-    with alone(dataset.path):
+    with exclusive_use(dataset.path):
         files.remove_tree(dataset.path)
 
 
@@ -113,7 +113,7 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
     work.
 
     Args:
-        dataset: from `managed`.
+        dataset: from `open_for_change`.
         name: the new name.
         root: the data root.
 
@@ -135,12 +135,12 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
             raise UsageError(f"{target}: lies in the dataset {parent}; choose another name")
     if target.parent.resolve() != (root.resolve() / name).parent:
         raise UsageError(f"{target}: lies behind a link, at {target.parent.resolve()}; choose another name")
-    with alone(dataset.path, target):
+    with exclusive_use(dataset.path, target):
         # if another folder has a dataset of the same name, the source of a subset is ambiguous
         namesakes = [
             p for p in find_datasets(root) if p.name == dataset.name and p.resolve() != dataset.path.resolve()
         ]
-        for path, _ in referring(dataset, root) if not namesakes else ():
+        for path, _ in derived_datasets(dataset, root) if not namesakes else ():
             found = commit.read_description(path)
             if found.problems:
                 continue  # a new checksum would hide the damage

@@ -11,7 +11,7 @@ from nav_pkg.data.links import LinkedDataset, RunSelection
 from nav_pkg.data.reader import Dataset, Run
 
 
-class Merge(LinkedDataset):
+class MergedDataset(LinkedDataset):
     """A base dataset plus the runs of other datasets.
 
     The base's runs keep their names and their parts of the split. The added runs go to the training set,
@@ -28,8 +28,10 @@ class Merge(LinkedDataset):
     """
 
     def __init__(self, base: Dataset, added: Sequence[Dataset], destination: Path):
-        taken = [RunSelection(part, run, len(run)) for part, runs in base.splits().items() for run in runs]
-        number = 1 + max((fmt.parse_run_name(item.run.name)[0] for item in taken), default=-1)
+        selected_runs = [
+            RunSelection(part, run, len(run)) for part, runs in base.splits().items() for run in runs
+        ]
+        number = 1 + max((fmt.parse_run_name(item.run.name)[0] for item in selected_runs), default=-1)
         for dataset in added:
             if _camera(dataset) != _camera(base):
                 raise DataError(
@@ -38,12 +40,12 @@ class Merge(LinkedDataset):
                 )
             for run in _counted(dataset):
                 world = fmt.parse_run_name(run.name)[1]
-                taken.append(RunSelection("train", run, len(run), fmt.run_name(number, world)))
+                selected_runs.append(RunSelection("train", run, len(run), fmt.run_name(number, world)))
                 number += 1
         names = [dataset.name for dataset in (base, *added)]
         super().__init__(
             destination,
-            taken,
+            selected_runs,
             [base, *added],
             {**base.description, fmt.MERGED_FROM: names},
             {"merge": [str(dataset.path.resolve()) for dataset in (base, *added)]},

@@ -95,13 +95,13 @@ def image_to_array(message: Any) -> np.ndarray:
         DataError: the encoding is unknown, or the data is damaged or shorter than height and step require.
     """
     if not hasattr(message, "encoding"):
-        return decoded(message.data, message.format)
+        return decode_compressed(message.data, message.format)
     if message.encoding not in _ENCODINGS:
         raise DataError(f"image encoding {message.encoding!r} is not among {', '.join(_ENCODINGS)}")
     kind, channels = _ENCODINGS[message.encoding]
     size = np.dtype(kind).itemsize
     order = ">" if message.is_bigendian else "<"
-    pixels = rows_of(message, np.dtype(kind).newbyteorder(order), channels)
+    pixels = image_rows(message, np.dtype(kind).newbyteorder(order), channels)
     native = "<" if sys.byteorder == "little" else ">"
     if size > 1 and order != native or not pixels.flags.aligned:
         pixels = pixels.astype(kind)
@@ -119,7 +119,7 @@ def image_to_array(message: Any) -> np.ndarray:
     return pixels
 
 
-def rows_of(message: Any, kind: np.dtype, channels: int) -> np.ndarray:
+def image_rows(message: Any, kind: np.dtype, channels: int) -> np.ndarray:
     """The raw pixels of a sensor_msgs/Image without row padding, as a view of its data.
 
     Args:
@@ -148,7 +148,7 @@ def rows_of(message: Any, kind: np.dtype, channels: int) -> np.ndarray:
     return pixels[:, :, 0] if channels == 1 else pixels
 
 
-def decoded(data: Any, form: str) -> np.ndarray:
+def decode_compressed(data: Any, form: str) -> np.ndarray:
     """The pixels of a sensor_msgs/CompressedImage, without ROS.
 
     Args:
@@ -164,13 +164,13 @@ def decoded(data: Any, form: str) -> np.ndarray:
     import cv2
 
     try:
-        pixels = cv2.imdecode(require_whole(data, form), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(check_complete(data, form), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise DataError(f"compressed image ({form}): cannot be decoded ({error.err})") from error
-    return require_colours(pixels, form, lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+    return as_rgb(pixels, form, lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
-def require_whole(data: Any, form: str) -> np.ndarray:
+def check_complete(data: Any, form: str) -> np.ndarray:
     """Check that data is a complete JPEG or PNG and return it as uint8 (bytes,).
 
     OpenCV does not report a truncated file; it fills the missing part with grey.
@@ -195,7 +195,7 @@ def require_whole(data: Any, form: str) -> np.ndarray:
     return found
 
 
-def require_colours(pixels: Optional[np.ndarray], form: str, to_rgb: Any) -> np.ndarray:
+def as_rgb(pixels: Optional[np.ndarray], form: str, to_rgb: Any) -> np.ndarray:
     """Convert an image decoded by OpenCV to RGB or grey.
 
     Args:

@@ -20,7 +20,7 @@ _SHOWN = 3
 """Maximum number of pairs of runs named for each pair of parts."""
 
 
-class Images(NamedTuple):
+class RunImages(NamedTuple):
     """The part, name and colour-image checksums of a run."""
 
     part: str
@@ -28,47 +28,47 @@ class Images(NamedTuple):
     sums: Sequence[bytes]
 
 
-def images_of(run: Run, part: str, frames: Optional[int] = None) -> Images:
+def run_images(run: Run, part: str, frames: Optional[int] = None) -> RunImages:
     """The images of a run's first frames (None: all frames); empty if facts or checksums are damaged."""
     try:
         sums, count = run.sums, len(run) if frames is None else frames
     except DataError:
         sums, count = {}, 0
     names = (fmt.rgb_file(i) for i in range(count))
-    return Images(part, run.name, [sums[name] for name in names if name in sums])
+    return RunImages(part, run.name, [sums[name] for name in names if name in sums])
 
 
-def of_splits(splits: Mapping[str, Sequence[Run]]) -> list[str]:
+def split_warnings(splits: Mapping[str, Sequence[Run]]) -> list[str]:
     """The result of `warnings` for the runs of each part."""
-    return warnings(images_of(run, part) for part, runs in splits.items() for run in runs)
+    return warnings(run_images(run, part) for part, runs in splits.items() for run in runs)
 
 
-def warnings(images: Iterable[Images]) -> list[str]:
+def warnings(images: Iterable[RunImages]) -> list[str]:
     """Warnings about images shared by parts of the split: one line for each pair of parts.
 
     Args:
         images: the images of each run of each part; runs of part '' are ignored.
     """
-    parts: dict[str, list[Images]] = {part: [] for part in fmt.SPLITS}
+    parts: dict[str, list[RunImages]] = {part: [] for part in fmt.SPLITS}
     for item in images:
         if item.part and item.sums:
             parts[item.part].append(item)
     found = []
     for number, part in enumerate(fmt.SPLITS):
         for other in fmt.SPLITS[number + 1 :]:
-            line = _shared(parts[part], parts[other])
+            line = _overlap_text(parts[part], parts[other])
             if line:
                 found.append(line)
     return found
 
 
-def _shared(ours: Sequence[Images], theirs: Sequence[Images]) -> str:
+def _overlap_text(ours: Sequence[RunImages], theirs: Sequence[RunImages]) -> str:
     """A line about the images that two parts share; empty if they share none."""
     where: dict[bytes, int] = {}  # index in `ours` of the first run with each image
     for number, item in enumerate(ours):
         for digest in item.sums:
             where.setdefault(digest, number)
-    pairs: list[tuple[int, Images, Images]] = []
+    pairs: list[tuple[int, RunImages, RunImages]] = []
     total = 0
     for item in theirs:
         counts: dict[int, int] = {}
@@ -81,7 +81,7 @@ def _shared(ours: Sequence[Images], theirs: Sequence[Images]) -> str:
     if not pairs:
         return ""
     pairs.sort(key=lambda pair: (-pair[0], pair[1].name, pair[2].name))
-    shown = "; ".join(_pair(*pair) for pair in pairs[:_SHOWN])
+    shown = "; ".join(_pair_text(*pair) for pair in pairs[:_SHOWN])
     more = f"; {len(pairs) - _SHOWN} more pairs of runs" if len(pairs) > _SHOWN else ""
     of, part, other = sum(len(item.sums) for item in theirs), ours[0].part, theirs[0].part
     return (
@@ -90,7 +90,7 @@ def _shared(ours: Sequence[Images], theirs: Sequence[Images]) -> str:
     )
 
 
-def _pair(count: int, ours: Images, theirs: Images) -> str:
+def _pair_text(count: int, ours: RunImages, theirs: RunImages) -> str:
     if ours.sums == theirs.sums:
         same = "is in both" if ours.name == theirs.name else f"and {theirs.name} are one run by their images"
         return f"{ours.name} {same}"

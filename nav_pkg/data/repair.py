@@ -22,13 +22,13 @@ from nav_pkg.data.folders import (
     START_FILE,
     file_sha256,
     finish_partial,
-    forget_start,
     lock_partial,
     quarantine,
     read_scan_header,
+    remove_start_file,
     scan_header,
 )
-from nav_pkg.data.looks import look
+from nav_pkg.data.image_inspection import inspect_image
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 from nav_pkg.data.verify import is_one_period, verify_run
@@ -48,7 +48,7 @@ class ValidPrefix:
         sensors: `rgb`, `depth` as [height, width], `scan` as number of rays; None for a missing sensor.
         sums: SHA-256 of its images.
         scan: float32 (frames, rays), or None.
-        why: the damage that ends the prefix; empty if the run has none.
+        damage: the damage that ends the prefix; empty if the run has none.
         trusted: whether frames.csv and scan.npy match the commit, as far as its checksums are known.
     """
 
@@ -58,28 +58,28 @@ class ValidPrefix:
         self.totals = Totals()
         self.sums: dict[str, bytes] = {}
         self.sensors: dict = {"rgb": None, "depth": None, "scan": None}
-        self.why = ""
+        self.damage = ""
         scan = self._read_scan()
         facts, _ = _facts(folder)
         known: dict[str, bytes] = {}
         with contextlib.suppress(DataError):
             known = commit.read_sums(folder).of
-        self._stated = facts.get("sensors") or {}
+        self._stated_sensors = facts.get("sensors") or {}
         try:
             text = files.read_small(folder / fmt.FRAMES_FILE, 1 << 30, follow=False).decode(
                 "utf-8", "replace"
             )
         except DataError as error:
             text = ""
-            self.why = str(error)
+            self.damage = str(error)
         lines = text.split("\n")
         last: Optional[int] = None
         gaps = bool(facts.get("missing"))
         if text and lines[0] != fmt.HEADER:
-            self.why = "frames.csv: its header is not the format's"
+            self.damage = "frames.csv: its header is not the format's"
             lines = [""]
         if lines[-1]:
-            self.why = f"frames.csv: cut in line {len(lines)}"
+            self.damage = f"frames.csv: cut in line {len(lines)}"
         for line in lines[1:-1]:
             index = len(self.rows)
             try:
@@ -89,9 +89,9 @@ class ValidPrefix:
                     raise ValueError("index or stamp does not follow its predecessor's")
                 if step < 0 or (last is None and step and not gaps):
                     raise ValueError("stamps do not begin at 0 and increase")
-                self._take(index, line, scan, known)
+                self._check_frame(index, line, scan, known)
             except (ValueError, DataError) as error:
-                self.why = f"frame {index}: {error}"
+                self.damage = f"frame {index}: {error}"
                 break
             last = frame.stamp
             self.rows.append(line)
@@ -115,7 +115,9 @@ class ValidPrefix:
         rows = len(ranges) // shape[1]
         return ranges[: rows * shape[1]].reshape(rows, shape[1])
 
-    def _take(self, index: int, line: str, scan: Optional[np.ndarray], known: dict[str, bytes]) -> None:
+    def _check_frame(
+        self, index: int, line: str, scan: Optional[np.ndarray], known: dict[str, bytes]
+    ) -> None:
         fields = line.split(",")
         shapes: dict = {}
         sums: dict[str, bytes] = {}
@@ -125,14 +127,14 @@ class ValidPrefix:
                 raise ValueError(f"{kind} is {written!r}")
             shapes[kind] = None
             if written:
-                shapes[kind] = self._look(kind, name, known, sums)
+                shapes[kind] = self._check_image(kind, name, known, sums)
         if scan is not None and index >= len(scan):
             raise ValueError("scan.npy ends before it")
         for camera in fmt.SIDE_CAMERAS:
             if (self.folder / fmt.side_folder(camera)).is_dir():
                 name = fmt.side_file(camera, index)
                 kind = fmt.side_sensor(camera)
-                shapes[kind] = self._look(kind, name, known, sums)
+                shapes[kind] = self._check_image(kind, name, known, sums)
         shapes["scan"] = None if scan is None else int(scan.shape[1])
         if index == 0:
             self.sensors = shapes
@@ -140,18 +142,20 @@ class ValidPrefix:
             raise ValueError(f"images of {shapes} instead of {self.sensors}")
         self.sums.update(sums)
 
-    def _look(self, kind: str, name: str, known: dict[str, bytes], sums: dict[str, bytes]) -> list[int]:
+    def _check_image(
+        self, kind: str, name: str, known: dict[str, bytes], sums: dict[str, bytes]
+    ) -> list[int]:
         """Verify an image and store its checksum in `sums`; return its height and width."""
         if (self.folder / name).parent.is_symlink():
             raise ValueError(f"{name}: its folder is a symbolic link")
-        size = fmt.image_size(self.sensors, kind) or fmt.image_size(self._stated, kind)
-        seen = look(self.folder / name, size)
-        if seen.problem:
-            raise ValueError(f"{name}: {seen.problem}")
-        if known.get(name, seen.sha256) != seen.sha256:
+        size = fmt.image_size(self.sensors, kind) or fmt.image_size(self._stated_sensors, kind)
+        report = inspect_image(self.folder / name, size)
+        if report.problem:
+            raise ValueError(f"{name}: {report.problem}")
+        if known.get(name, report.sha256) != report.sha256:
             raise ValueError(f"{name}: changed since its commit")
-        sums[name] = seen.sha256
-        return list(seen.shape)
+        sums[name] = report.sha256
+        return list(report.shape)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -170,7 +174,7 @@ def build_run(
     scan: Optional[np.ndarray],
     sensors: dict,
     images: dict[str, tuple[Path, bytes]],
-    place: Callable[[Path, Path], None] = link_or_copy,
+    transfer_file: Callable[[Path, Path], None] = link_or_copy,
 ) -> None:
     """Make a complete run in a new folder from image files that already exist.
 
@@ -182,7 +186,7 @@ def build_run(
         scan: float32 (frames, rays) or None.
         sensors: as in run.json.
         images: path in the run -> (existing file, its SHA-256).
-        place: copies or links a file to its place; links by default.
+        transfer_file: copies or links a file to its place; links by default.
 
     Raises:
         DataError: the folder exists already, the file system refuses, or an entry of run.json is invalid.
@@ -197,7 +201,7 @@ def build_run(
             (target / folder).mkdir()
         sums = {}
         for path, (source, sha256) in images.items():
-            place(source, target / path)
+            transfer_file(source, target / path)
             sums[path] = sha256
         data = ("\n".join([fmt.HEADER, *rows]) + "\n").encode()
         files.write_file(target / fmt.FRAMES_FILE, data)
@@ -240,15 +244,15 @@ def _facts(folder: Path) -> tuple[dict, bool]:
     return {}, False
 
 
-def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], ValidPrefix]:
+def _rebuild_prefix(folder: Path, name: str, reason: str, rate: float) -> tuple[Optional[Path], ValidPrefix]:
     """Build the valid prefix of a run in a hidden folder beside it; None if it has no valid frame."""
-    beginning = ValidPrefix(folder, rate)
-    if not beginning.frames:
-        return None, beginning
+    prefix = ValidPrefix(folder, rate)
+    if not prefix.frames:
+        return None, prefix
     facts, intact = _facts(folder)
     known = facts.get("outcome") in [outcome.value for outcome in Outcome]
     # if the facts were changed, the outcome may be changed, too
-    whole = intact and known and beginning.trusted and facts.get("frames") == beginning.frames
+    complete = intact and known and prefix.trusted and facts.get("frames") == prefix.frames
     before = {"outcome": facts.get("outcome"), "frames": facts.get("frames")}
     parsed = fmt.parse_run_name(name)
     facts = {
@@ -256,15 +260,15 @@ def _salvage(folder: Path, name: str, reason: str, rate: float) -> tuple[Optiona
         **facts,
         "repaired": {"reason": reason, "before": before},
     }
-    if not whole:
+    if not complete:
         facts.update(outcome=Outcome.ABORTED.value, reason=reason)
-    if not whole or differences(facts, beginning.totals, rate):
-        facts.update(beginning.totals.facts(facts))
+    if not complete or differences(facts, prefix.totals, rate):
+        facts.update(prefix.totals.facts(facts))
     target = folder.parent / f".{name}{_REPAIR}"
     shutil.rmtree(target, ignore_errors=True)
-    images = {path: (folder / path, sha256) for path, sha256 in beginning.sums.items()}
-    build_run(target, name, facts, beginning.rows, beginning.scan, beginning.sensors, images)
-    return target, beginning
+    images = {path: (folder / path, sha256) for path, sha256 in prefix.sums.items()}
+    build_run(target, name, facts, prefix.rows, prefix.scan, prefix.sensors, images)
+    return target, prefix
 
 
 def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterable[Run]] = iter) -> list[str]:
@@ -280,20 +284,20 @@ def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterabl
     Raises:
         DataError: the file system refuses.
     """
-    done = _leftovers(dataset)
+    done = _finish_interrupted(dataset)
     rate = dataset.control_rate
     for partial in dataset.partials:
-        done.append(_partial(partial, rate))
+        done.append(_repair_partial(partial, rate))
     for run in progress(dataset.runs):
         problems = verify_run(run, rate).problems
         if problems:
-            done.append(_damaged(run, problems, rate))
+            done.append(_repair_run(run, problems, rate))
     files.fsync(dataset.path)
-    done += _splits(dataset)
+    done += _repair_splits(dataset)
     return done
 
 
-def _leftovers(dataset: Dataset) -> list[str]:
+def _finish_interrupted(dataset: Dataset) -> list[str]:
     """Finish or remove the hidden remains of an interrupted repair, removal or write."""
     done = []
     for path in sorted(dataset.path.glob(".*")):
@@ -313,7 +317,7 @@ def _leftovers(dataset: Dataset) -> list[str]:
     return done
 
 
-def _partial(partial: Path, rate: float) -> str:
+def _repair_partial(partial: Path, rate: float) -> str:
     try:
         lock = lock_partial(partial)
     except DataError as error:
@@ -322,39 +326,43 @@ def _partial(partial: Path, rate: float) -> str:
         name = partial.name[: -len(fmt.PARTIAL)]
         final = partial.parent / name
         if final.exists() or fmt.parse_run_name(name) is None:
-            away = quarantine(partial, "unfinished, and a run of this name is there (or the name is none)")
-            return f"{partial}: unfinished beside a run of that name; moved to {away}"
+            quarantined = quarantine(
+                partial, "unfinished, and a run of this name is there (or the name is none)"
+            )
+            return f"{partial}: unfinished beside a run of that name; moved to {quarantined}"
         report = verify_run(Run(partial), rate)
         if not report.problems and Run(partial).facts["name"] == name:
-            forget_start(partial)
+            remove_start_file(partial)
             os.rename(partial, final)
             return f"{partial}: whole but for its last rename; committed as {name}"
-        built, beginning = _salvage(partial, name, "the recorder stopped before the run's commit", rate)
+        built, prefix = _rebuild_prefix(partial, name, "the recorder stopped before the run's commit", rate)
         if built is None:
             files.remove_tree(partial)
             return f"{partial}: no whole frame; removed"
         os.rename(built, final)
-        rest = beginning.why or "nothing more"
-        away = quarantine(partial, f"{beginning.frames} frames were salvaged as {name}; then: {rest}")
-        return f"{partial}: {beginning.frames} frames salvaged as {name} (aborted); the folder is in {away}"
+        rest = prefix.damage or "nothing more"
+        quarantined = quarantine(partial, f"{prefix.frames} frames were salvaged as {name}; then: {rest}")
+        return (
+            f"{partial}: {prefix.frames} frames salvaged as {name} (aborted); the folder is in {quarantined}"
+        )
     finally:
         os.close(lock)
 
 
-def _damaged(run: Run, problems: list[str], rate: float) -> str:
-    built, beginning = _salvage(run.path, run.name, problems[0], rate)
-    away = quarantine(run.path, "\n".join(problems))
+def _repair_run(run: Run, problems: list[str], rate: float) -> str:
+    built, prefix = _rebuild_prefix(run.path, run.name, problems[0], rate)
+    quarantined = quarantine(run.path, "\n".join(problems))
     if built is None:
-        return f"{run.path}: damaged ({problems[0]}), no good frame; moved to {away}"
+        return f"{run.path}: damaged ({problems[0]}), no good frame; moved to {quarantined}"
     os.rename(built, run.path)
     outcome = Run(run.path).outcome
     return (
-        f"{run.path}: damaged ({problems[0]}); its first {beginning.frames} frames stay ({outcome}), "
-        f"the folder is in {away}"
+        f"{run.path}: damaged ({problems[0]}); its first {prefix.frames} frames stay ({outcome}), "
+        f"the folder is in {quarantined}"
     )
 
 
-def _splits(dataset: Dataset) -> list[str]:
+def _repair_splits(dataset: Dataset) -> list[str]:
     """Remove names of missing runs from the lists of the splits."""
     done = []
     there = {run.name for run in dataset.runs}

@@ -7,13 +7,13 @@ from typing import Optional, Sequence
 import numpy as np
 
 from nav_pkg.core import DataError
+from nav_pkg.data.image_inspection import SAMPLE_STEP, inspect_images
 from nav_pkg.data.info import class_counts, colour_stats
-from nav_pkg.data.looks import SAMPLE, inspect_images
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES
 
 
-def spread(runs: Sequence[Run], count: int) -> list[tuple[Run, int]]:
+def evenly_spaced_frames(runs: Sequence[Run], count: int) -> list[tuple[Run, int]]:
     """At most `count` frames, evenly spread over all runs: (run, row) in order."""
     lengths = [len(run) for run in runs]
     total = sum(lengths)
@@ -42,22 +42,22 @@ def dataset_statistics(dataset: Dataset, images: int = 2000) -> dict:
     of = "train" if "train" in parts else "all"
     parts.setdefault(of, []).extend([] if of == "train" else dataset.require_runs())
     files = []
-    for run, row in spread(parts[of], images):
+    for run, row in evenly_spaced_frames(parts[of], images):
         if not run.frames.rgb[row]:
             raise DataError(f"{run.path}: the run has no colour images; leave it out")
         files.append((run.path / run.frames.rgb[row], run.image_size("rgb")))
-    looks = inspect_images(files)
-    for (path, _), item in zip(files, looks):
+    image_reports = inspect_images(files)
+    for (path, _), item in zip(files, image_reports):
         if item.problem:
             raise DataError(f"{path}: {item.problem}; see dataset.py verify")
     return {
         "path": str(dataset.path),
-        "rgb": {**colour_stats(item.sums for item in looks), "images": len(looks), "of": of},
-        "parts": {part: _classes(runs) for part, runs in parts.items()},
+        "rgb": {**colour_stats(item.sums for item in image_reports), "images": len(image_reports), "of": of},
+        "parts": {part: _class_shares(runs) for part, runs in parts.items()},
     }
 
 
-def _classes(runs: Sequence[Run]) -> dict:
+def _class_shares(runs: Sequence[Run]) -> dict:
     counts = dict.fromkeys(CLASSES, 0)
     for run in runs:
         for name, count in class_counts(run.labels()).items():
@@ -81,7 +81,7 @@ def as_text(statistics: dict) -> str:
     what = "the training set" if rgb["of"] == "train" else "all runs"
     lines = [
         statistics["path"],
-        f"red, green, blue (0..1) of {rgb['images']} images of {what}, every {SAMPLE}th row and column:",
+        f"red, green, blue (0..1) of {rgb['images']} images of {what}, every {SAMPLE_STEP}th row and column:",
         "means     " + " ".join(f"{value:.3f}" for value in rgb["mean"]),
         "stds      " + " ".join(f"{value:.3f}" for value in rgb["std"]),
     ]

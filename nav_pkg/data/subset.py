@@ -46,13 +46,13 @@ def choose(lengths: Sequence[int], frames: int) -> list[int]:
     nearest = min(range(len(sums)), key=lambda i: (abs(sums[i] - frames), i))
     if abs(sums[nearest] - frames) * NEAR <= frames:
         return list(lengths[: nearest + 1])
-    taken = []
+    selected_runs = []
     for length in lengths:
-        taken.append(min(length, frames))
-        frames -= taken[-1]
+        selected_runs.append(min(length, frames))
+        frames -= selected_runs[-1]
         if not frames:
             break
-    return taken
+    return selected_runs
 
 
 class Subset(LinkedDataset):
@@ -65,7 +65,7 @@ class Subset(LinkedDataset):
         seed: determines the order of the training runs.
 
     Attributes:
-        taken: its runs, in the order of its lists.
+        selected_runs: its runs, in the order of its lists.
 
     Raises:
         UsageError: `frames` is below 1, or the training set has fewer frames.
@@ -84,13 +84,13 @@ class Subset(LinkedDataset):
                 f"--frames {frames}: the training set of {dataset.path} has only {sum(lengths)} frames; "
                 "give fewer"
             )
-        taken = [RunSelection("train", run, n) for run, n in zip(runs, choose(lengths, frames))]
+        selected_runs = [RunSelection("train", run, n) for run, n in zip(runs, choose(lengths, frames))]
         for part in ("val", "test"):
-            taken += [RunSelection(part, run, len(run)) for run in parts[part]]
+            selected_runs += [RunSelection(part, run, len(run)) for run in parts[part]]
         origin = {"dataset": dataset.name, "frames": frames, "random_seed": seed}
         super().__init__(
             destination,
-            taken,
+            selected_runs,
             [dataset],
             {**dataset.description, fmt.SUBSET_OF: origin},
             {**origin, "dataset": str(dataset.path.resolve())},

@@ -13,19 +13,19 @@ from typing import Any, Iterable, Optional
 from nav_pkg.core import Actor, Frame
 
 CLASSES = ("left", "straight", "right")
-TURN = 0.5
+TURN_THRESHOLD = 0.5
 """Yaw rate (rad/s) that separates straight from a turn; +0.5 is straight, -0.5 is right."""
 
-BY_FRAME = ("frames", "actors", "labels", "imitation_loss", "replaced")
+FRAME_TOTALS = ("frames", "actors", "labels", "imitation_loss", "replaced")
 """Totals that are counted or averaged only over frames, without the observation that ended the run."""
 
-FASTEST = 10.0
+MAX_SPEED = 10.0
 """Speed that no supported robot exceeds, m/s; bounds what the observation that ended a run may add."""
 
 
 def turn_class(yaw: float) -> str:
     """Class of a yaw rate (rad/s): left above +0.5, right at -0.5 and below, straight between."""
-    return "left" if yaw > TURN else "right" if yaw <= -TURN else "straight"
+    return "left" if yaw > TURN_THRESHOLD else "right" if yaw <= -TURN_THRESHOLD else "straight"
 
 
 class Totals:
@@ -123,9 +123,9 @@ def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list
         return found
     period = 1 / control_rate
     for key, more in (
-        ("distance", FASTEST * period),
+        ("distance", MAX_SPEED * period),
         ("duration", 1.1 * period),
-        ("progress", FASTEST * period),
+        ("progress", MAX_SPEED * period),
     ):
         stated, counted = facts.get(key), rows[key]
         if stated is None or counted is None or not math.isfinite(counted):

@@ -16,15 +16,15 @@ from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import START_FILE, file_sha256, lock_partial
-from nav_pkg.data.looks import ImageReport, inspect_images
+from nav_pkg.data.image_inspection import ImageReport, inspect_images
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 
-_LISTED = 5
+_MAX_LISTED = 5
 
 
 @dataclass
-class Report:
+class RunReport:
     """The result of verifying a run.
 
     Attributes:
@@ -46,7 +46,7 @@ class Report:
     verified: bool = False
 
 
-def verify_run(run: Run, control_rate: float = 10.0) -> Report:
+def verify_run(run: Run, control_rate: float = 10.0) -> RunReport:
     """Check everything about a run.
 
     The checks cover: run.json, its entries and its checksum; frames.csv against the format, with consecutive
@@ -62,7 +62,7 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     Returns:
         The report. Damage is reported, not raised.
     """
-    report = Report(run)
+    report = RunReport(run)
     problem = report.problems.append
     facts: dict = {}
     try:
@@ -82,37 +82,39 @@ def verify_run(run: Run, control_rate: float = 10.0) -> Report:
     count = None if frames is None else len(frames)
     missing = facts.get("missing") or []
     if frames is not None:
-        _stamps(report, frames, missing, control_rate)
+        _check_stamps(report, frames, missing, control_rate)
         for line in differences(facts, Totals(frames), control_rate):
             problem(f"{run.path / fmt.RUN_FILE}: {line}; see dataset.py repair")
-    sums = _sums(report, facts)
+    sums = _check_sums(report, facts)
     sensors = facts.get("sensors") or {}
     for kind, folder, name in (
         ("rgb", fmt.RGB_FOLDER, fmt.rgb_file),
         ("depth", fmt.DEPTH_FOLDER, fmt.depth_file),
     ):
-        looks = _images(report, folder, name, count, fmt.image_size(sensors, kind), sums)
-        setattr(report, kind, looks)
-        if frames is not None and (frames[kind] != "").any() != bool(looks):
-            problem(f"{run.path / fmt.FRAMES_FILE}: column {kind} does not fit the {len(looks)} images")
+        image_reports = _check_images(report, folder, name, count, fmt.image_size(sensors, kind), sums)
+        setattr(report, kind, image_reports)
+        if frames is not None and (frames[kind] != "").any() != bool(image_reports):
+            problem(
+                f"{run.path / fmt.FRAMES_FILE}: column {kind} does not fit the {len(image_reports)} images"
+            )
     for camera in fmt.SIDE_CAMERAS:
         name_of = functools.partial(fmt.side_file, camera)
         size = fmt.image_size(sensors, fmt.side_sensor(camera))
-        looks = _images(report, fmt.side_folder(camera), name_of, count, size, sums)
-        if looks:
-            report.sides[camera] = looks
-    _scan(report, count, sensors.get("scan"), sums)
+        image_reports = _check_images(report, fmt.side_folder(camera), name_of, count, size, sums)
+        if image_reports:
+            report.sides[camera] = image_reports
+    _check_scan(report, count, sensors.get("scan"), sums)
     for name in (fmt.FRAMES_FILE, fmt.SCAN_FILE):
         _sum_of(report, name, sums)
-    _surplus(report)
+    _check_extra_files(report)
     if missing:
         report.notes.append(f"{len(missing)} frames were missing from the bag it was made of")
     return report
 
 
 def _listed(items: list[str]) -> str:
-    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
-    return files.printable(", ".join(items[:_LISTED])) + more
+    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return files.printable(", ".join(items[:_MAX_LISTED])) + more
 
 
 def is_one_period(step: float, rate: float) -> bool:
@@ -120,7 +122,7 @@ def is_one_period(step: float, rate: float) -> bool:
     return abs(step * rate / 1e9 - 1) <= 0.1
 
 
-def _stamps(report: Report, frames: Frames, missing: list, rate: float) -> None:
+def _check_stamps(report: RunReport, frames: Frames, missing: list, rate: float) -> None:
     path = report.run.path / fmt.FRAMES_FILE
     if not len(frames):
         report.problems.append(f"{path}: no frames")
@@ -139,7 +141,7 @@ def _stamps(report: Report, frames: Frames, missing: list, rate: float) -> None:
         report.problems.append(f"{path}: the first stamp is {frames.stamp[0] / 1e9:g} s, not 0")
 
 
-def _sums(report: Report, facts: dict) -> dict[str, bytes]:
+def _check_sums(report: RunReport, facts: dict) -> dict[str, bytes]:
     if not facts.get("content"):
         return {}
     try:
@@ -153,8 +155,8 @@ def _sums(report: Report, facts: dict) -> dict[str, bytes]:
     return sums
 
 
-def _images(
-    report: Report,
+def _check_images(
+    report: RunReport,
     folder: str,
     name: Callable[[int], str],
     count: Optional[int],
@@ -174,19 +176,19 @@ def _images(
     if extra:
         report.problems.append(f"{base / folder}: files that belong to no frame: {_listed(extra)}")
     here = [n for n in wanted if n in present]
-    looks = inspect_images((base / folder / n, size) for n in here)
-    expected = size or next((item.shape for item in looks if item.shape), ())
-    for n, item in zip(here, looks):
+    image_reports = inspect_images((base / folder / n, size) for n in here)
+    expected = size or next((item.shape for item in image_reports if item.shape), ())
+    for n, item in zip(here, image_reports):
         if item.problem:
             report.problems.append(f"{base / folder / n}: {item.problem}")
         elif item.shape != expected:
             report.problems.append(f"{base / folder / n}: size {item.shape} instead of {expected}")
         elif sums and sums.get(f"{folder}/{n}") != item.sha256:
             report.problems.append(f"{base / folder / n}: changed since its commit (SHA-256 differs)")
-    return looks
+    return image_reports
 
 
-def _scan(report: Report, count: Optional[int], rays: Optional[int], sums: dict[str, bytes]) -> None:
+def _check_scan(report: RunReport, count: Optional[int], rays: Optional[int], sums: dict[str, bytes]) -> None:
     path = report.run.path / fmt.SCAN_FILE
     if not os.path.lexists(path):
         if rays and fmt.SCAN_FILE not in sums:
@@ -200,7 +202,7 @@ def _scan(report: Report, count: Optional[int], rays: Optional[int], sums: dict[
         report.problems.append(str(error))
 
 
-def _sum_of(report: Report, name: str, sums: dict[str, bytes]) -> None:
+def _sum_of(report: RunReport, name: str, sums: dict[str, bytes]) -> None:
     path = report.run.path / name
     if name not in sums or not os.path.lexists(path):
         return
@@ -217,7 +219,7 @@ _IN_RUN |= {fmt.side_folder(camera) for camera in fmt.SIDE_CAMERAS}
 _IN_PARTIAL = {START_FILE, "error.txt"}
 
 
-def _surplus(report: Report) -> None:
+def _check_extra_files(report: RunReport) -> None:
     """Report files in a run's folder that its commit does not list, and folders that are links."""
     path = report.run.path
     names = sorted(os.listdir(path)) if os.path.isdir(path) else []
@@ -241,7 +243,7 @@ class DatasetReport:
         warnings: properties of intact data that make it unsuitable for training.
     """
 
-    runs: list[Report] = field(default_factory=list)
+    runs: list[RunReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -264,7 +266,7 @@ def verify_dataset(
     report = DatasetReport(problems=list(dataset.problems))
     runs = dataset.runs
     for partial in dataset.partials:
-        state = "being written" if is_locked(partial) else "left by a crash; see dataset.py repair"
+        state = "being written" if partial_is_locked(partial) else "left by a crash; see dataset.py repair"
         (report.notes if state == "being written" else report.problems).append(
             f"{partial}: unfinished, {state}"
         )
@@ -272,8 +274,8 @@ def verify_dataset(
         report.problems.append(f"{dataset.path}: the dataset has no runs")
     if not dataset.verified and not dataset.problems:
         report.notes.append(f"{dataset.path / fmt.DATASET_FILE}: {commit.UNVERIFIED}")
-    _lists(report, dataset)
-    _others(report, dataset)
+    _check_lists(report, dataset)
+    _check_other_files(report, dataset)
     for run in progress(runs):
         report.runs.append(verify_run(run, dataset.control_rate))
     old = [item.run.name for item in report.runs if not item.verified and not item.problems]
@@ -282,7 +284,7 @@ def verify_dataset(
     return report
 
 
-def _lists(report: DatasetReport, dataset: Dataset) -> None:
+def _check_lists(report: DatasetReport, dataset: Dataset) -> None:
     """Check the lists of the splits; report where they differ from those that the dataset was made with."""
     if not dataset.has_splits:
         return
@@ -291,7 +293,7 @@ def _lists(report: DatasetReport, dataset: Dataset) -> None:
     except DataError as error:
         report.problems.append(str(error))
         return
-    report.warnings += overlap.of_splits(parts)
+    report.warnings += overlap.split_warnings(parts)
     made = dataset.description.get(fmt.SPLIT_SIZES) or {}
     for part, runs in parts.items():
         if made.get(part) not in (None, len(runs)):
@@ -311,7 +313,7 @@ def _lists(report: DatasetReport, dataset: Dataset) -> None:
 _IN_DATASET = {fmt.DATASET_FILE, fmt.STATS_FILE, fmt.QUARANTINE, *map(fmt.split_file, fmt.SPLITS)}
 
 
-def _others(report: DatasetReport, dataset: Dataset) -> None:
+def _check_other_files(report: DatasetReport, dataset: Dataset) -> None:
     """Report foreign entries of a dataset's folder: links as problems, other files as notes."""
     runs = {run.name for run in dataset.runs} | {path.name for path in dataset.partials}
     extra = []
@@ -324,7 +326,7 @@ def _others(report: DatasetReport, dataset: Dataset) -> None:
         report.notes.append(f"{dataset.path}: files that are no part of a dataset: {_listed(extra)}")
 
 
-def is_locked(partial: PathLike) -> bool:
+def partial_is_locked(partial: PathLike) -> bool:
     """Whether a live process writes this unfinished run."""
     try:
         os.close(lock_partial(partial))
@@ -335,7 +337,7 @@ def is_locked(partial: PathLike) -> bool:
     return False
 
 
-def dump(report: DatasetReport) -> str:
+def report_to_json(report: DatasetReport) -> str:
     """The report as JSON text."""
     return files.to_json(
         {

@@ -16,7 +16,7 @@ EXPERT_COLOUR = (40, 200, 60)
 APPLIED_COLOUR = (255, 90, 30)
 
 
-def picture(run: Run, i: int, width: int = 320, depth: bool = False) -> np.ndarray:
+def draw_frame(run: Run, i: int, width: int = 320, depth: bool = False) -> np.ndarray:
     """Draw one frame with its commands.
 
     Two bars start at the middle of the lower edge and point in the direction of the turn: green for the
@@ -68,7 +68,7 @@ def picture(run: Run, i: int, width: int = 320, depth: bool = False) -> np.ndarr
     return image
 
 
-def spread(run: Run, count: int) -> list[int]:
+def evenly_spaced_indices(run: Run, count: int) -> list[int]:
     """Indices of at most `count` frames, evenly spread over the run."""
     return sorted({int(v) for v in np.linspace(0, len(run) - 1, min(count, len(run))).round()})
 
@@ -77,7 +77,9 @@ def contact_sheet(run: Run, output: Path, count: int = 24, columns: int = 4, dep
     """Write a contact sheet of frames (jpg or png, by the file's suffix)."""
     import cv2
 
-    pictures = [picture(run, i, depth=depth) for i in progress(spread(run, count), "frames")]
+    pictures = [
+        draw_frame(run, i, depth=depth) for i in progress(evenly_spaced_indices(run, count), "frames")
+    ]
     height, width = pictures[0].shape[:2]
     columns = min(columns, len(pictures))
     sheet = np.zeros((-(-len(pictures) // columns) * height, columns * width, 3), np.uint8)
@@ -117,11 +119,11 @@ def view(run: Run, output: Path, count: int = 24, every: int = 1, depth: bool = 
         files.sweep(output.parent, output.name)  # from a killed command
         write = film.write_gif if suffix == ".gif" else film.write_mp4
         with files.temporary(output, suffix) as (beside, _):
-            write(beside, _shown(run, range(0, len(run), max(1, every)), depth))
+            write(beside, _drawn_frames(run, range(0, len(run), max(1, every)), depth))
             beside.replace(output)
     except OSError as error:
         raise files.disk_error(output, error, "--output") from error
 
 
-def _shown(run: Run, indices: Iterable[int], depth: bool) -> Iterator[np.ndarray]:
-    return (picture(run, i, depth=depth) for i in progress(indices, "frames"))
+def _drawn_frames(run: Run, indices: Iterable[int], depth: bool) -> Iterator[np.ndarray]:
+    return (draw_frame(run, i, depth=depth) for i in progress(indices, "frames"))

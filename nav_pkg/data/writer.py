@@ -24,17 +24,17 @@ from nav_pkg.data import codec, commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import (
     START_FILE,
+    check_no_writers,
     file_sha256,
     finish_partial,
     lock_partial,
     quarantine,
-    refuse_writers,
     scan_header,
 )
-from nav_pkg.data.totals import BY_FRAME, Totals, without_totals
+from nav_pkg.data.totals import FRAME_TOTALS, Totals, without_totals
 
 THREADS = 1
-QUEUE = 32
+MAX_QUEUED_IMAGES = 32
 """Maximum number of images in the queue; a 640x360 colour image and its float depth image take 1.6 MB."""
 
 
@@ -64,11 +64,11 @@ def create_dataset(path: PathLike, description: dict, overwrite: bool = False) -
             f"{path}: holds files but no {fmt.DATASET_FILE}, so it is no dataset; choose another --dataset"
         )
     if overwrite and os.path.exists(path):
-        refuse_writers(path)
+        check_no_writers(path)
         files.remove_tree(path)
     if os.path.lexists(marker):
         present = commit.read_description(path).checked()
-        wanted = commit.about(files.parse_json(text, marker))
+        wanted = commit.recording_entries(files.parse_json(text, marker))
         differing = [key for key in wanted if present.get(key) != wanted[key]]
         if differing:
             key = differing[0]
@@ -120,7 +120,7 @@ class RunWriter:
         self._sensors: Optional[dict] = None
         self._last: Optional[Frame] = None
         self._error: Optional[BaseException] = None
-        self._room = threading.BoundedSemaphore(QUEUE)
+        self._queue_slots = threading.BoundedSemaphore(MAX_QUEUED_IMAGES)
         self._pool: Optional[ThreadPoolExecutor] = None
         self._open_fds: list[int] = []
         if fmt.parse_run_name(name) is None:
@@ -258,13 +258,13 @@ class RunWriter:
             except BaseException as error:  # kept, and raised by the next `add` or `commit`
                 self._error = error
             finally:
-                self._room.release()
+                self._queue_slots.release()
 
-        self._room.acquire()
+        self._queue_slots.acquire()
         try:
             self._pool.submit(work)
         except BaseException:
-            self._room.release()
+            self._queue_slots.release()
             raise
 
     def _raise(self) -> None:
@@ -299,7 +299,7 @@ class RunWriter:
         totals = self._totals.facts({**self._facts, **(facts or {})})
         facts = {**without_totals(self._facts), **totals, **(facts or {})}
         if facts.get("missing"):
-            facts.update({key: totals[key] for key in BY_FRAME})
+            facts.update({key: totals[key] for key in FRAME_TOTALS})
         outcome = facts.get("outcome")
         if outcome not in [item.value for item in Outcome]:
             raise DataError(f"{self._partial}: outcome {outcome!r} is none; known: {', '.join(Outcome)}")

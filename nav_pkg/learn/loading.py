@@ -53,7 +53,7 @@ class Splits:
             "hash": _content_hash(self.runs),
             "camera": camera_of([run for part in self.runs.values() for run in part]),
         }
-        self.warnings = overlap.of_splits(self.runs)
+        self.warnings = overlap.split_warnings(self.runs)
 
 
 def _content_hash(runs: Mapping[str, list[Run]]) -> str:

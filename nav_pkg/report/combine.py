@@ -15,13 +15,13 @@ from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error
 from nav_pkg.report import style
 from nav_pkg.report.curves import RESULTS_FILE, read_results
-from nav_pkg.report.scalars import Curve, falls, is_training, read_curves, score_of
+from nav_pkg.report.scalars import Curve, is_training, lower_is_better, read_curves, score_of
 from nav_pkg.report.tables import Column, Table
 
-DRAWN = 2000
+MAX_POINTS = 2000
 """Maximum number of drawn points of a curve: more than a figure has pixels."""
 MARKERS = "os^Dv"
-BESIDE = 4
+MAX_INNER_LEGEND = 4
 """With more curves than this, the legend is beside the axes, where it hides no curve."""
 DASHES = ("-", "--", "-.", ":")
 
@@ -29,7 +29,7 @@ SEED_FOLDER = re.compile(r"(?:seed_)?([0-9]+)\Z")
 """Name of a seed's log folder: `seed_123`, or a number as in the predecessor."""
 
 
-def members(folder: Path) -> List[Path]:
+def find_members(folder: Path) -> List[Path]:
     """Find the trainings that an entry of `--log_folders` names.
 
     Args:
@@ -158,7 +158,7 @@ def combined_table(groups: Sequence[Group], tag: str) -> Table:
     )
     rows = []
     for group in groups:
-        best = np.min if falls(tag) else np.max
+        best = np.min if lower_is_better(tag) else np.max
         tests = [accuracy for accuracy, _ in map(_test_accuracy, group.folders)]
         rows.append(
             {
@@ -201,12 +201,12 @@ def _test_accuracy(folder: Path) -> Tuple[Optional[float], str]:
 
 def _thinned(points: np.ndarray, subsample: int) -> np.ndarray:
     """Every `subsample`-th point and the last one, but not more than DRAWN."""
-    every = max(subsample, -(-len(points) // DRAWN))
+    every = max(subsample, -(-len(points) // MAX_POINTS))
     kept = points[::every]
     return kept if not len(points) or (len(points) - 1) % every == 0 else np.concatenate([kept, points[-1:]])
 
 
-def drawn(group: Group, subsample: int = 1, each: bool = False) -> List[Dict[str, Any]]:
+def drawn_points(group: Group, subsample: int = 1, each: bool = False) -> List[Dict[str, Any]]:
     """The drawn points of a group's curves: rows of name, seed, step, value, deviation."""
     rows: List[Dict[str, Any]] = []
     if each:
@@ -276,7 +276,7 @@ def combined_figure(rows: Sequence[Dict[str, Any]], tag: str, title: str) -> Any
     if title:
         axes.set_title(title)
     if len(names) > 1 or names != [""]:
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if len(names) > BESIDE else {}
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if len(names) > MAX_INNER_LEGEND else {}
         axes.legend(ncols=1 + (len(names) - 1) // 12, **beside)
     return figure
 
@@ -319,7 +319,7 @@ def write(
     groups = read_groups(trainings, tag)
     if cutend >= 0:
         groups = [group.cut(cutend) for group in groups]
-    rows = [row for group in groups for row in drawn(group, subsample, each)]
+    rows = [row for group in groups for row in drawn_points(group, subsample, each)]
     table, notes = combined_table(groups, tag), notes_of(groups)
     figure = combined_figure(rows, tag, title)
     markdown = f"{table.markdown()}\n" + "".join(f"\n{note}.\n" for note in notes)

@@ -22,7 +22,7 @@ from nav_pkg.report import curves, flights, floorplan, images
 from nav_pkg.report.environment import environment
 from nav_pkg.report.page import Page
 from nav_pkg.report.tables import (
-    NOTHING,
+    UNKNOWN,
     Column,
     Table,
     labels_table,
@@ -34,7 +34,7 @@ from nav_pkg.world import load_plan
 
 
 @dataclass
-class Step:
+class DemoStep:
     """An executed command.
 
     Attributes:
@@ -73,7 +73,7 @@ class Demo:
     """
 
     folder: Path
-    steps: List[Step]
+    steps: List[DemoStep]
     collections: Mapping[str, str]
     clean: str
     flights: str
@@ -92,7 +92,7 @@ class Demo:
         return self.folder / "log"
 
 
-class Story:
+class DemoData:
     """All data that a demo has written, read once.
 
     Raises:
@@ -162,12 +162,12 @@ class Story:
 
     def sentence(self) -> str:
         """A sentence that summarises the network's flights."""
-        said = summary([run.facts for run in self.flown])
+        measured = summary([run.facts for run in self.flown])
         laps = [f"{run.facts.get('laps') or 0:.2f}" for run in self.flown]
         many = ", ".join(laps[:-1]) + " and " + laps[-1] if len(laps) > 1 else laps[0]
         return (
-            f"The trained {self.network} flew {many} laps of the route; {said['successes']} of "
-            f"{said['counted']} flights were a whole lap; {rate_text(said)}."
+            f"The trained {self.network} flew {many} laps of the route; {measured['successes']} of "
+            f"{measured['counted']} flights were a whole lap; {rate_text(measured)}."
         )
 
 
@@ -178,32 +178,32 @@ def _checkpoint(folder: Path) -> Tuple[ActionSpace, str]:
     return loaded.action_space, loaded.network
 
 
-def write(story: Story) -> Path:
+def write(data: DemoData) -> Path:
     """Write report.html and its data files into the demo's folder; return its path."""
-    demo = story.demo
-    first = story.flown[0]
+    demo = data.demo
+    first = data.flown[0]
     plan = load_plan(demo.world or first.world)
     page = Page(
         f"Learning to fly {plan.name}",
-        f"An expert flew {plan.title[0].lower()}{plan.title[1:]} in Gazebo; {story.network} learned from the "
+        f"An expert flew {plan.title[0].lower()}{plan.title[1:]} in Gazebo; {data.network} learned from the "
         "recorded camera images what the expert did, and flew by itself.",
     )
-    _tiles(page, story)
-    page.text(story.sentence())
+    _tiles(page, data)
+    page.text(data.sentence())
     for note in demo.notes:
         page.text(note, note=True)
-    _flights(page, story, plan)
-    _training(page, story)
-    _collection(page, story, plan)
-    _method(page, story)
+    _flights(page, data, plan)
+    _training(page, data)
+    _collection(page, data, plan)
+    _method(page, data)
     return page.write(demo.folder / "report.html", "--output")
 
 
-def _tiles(page: Page, story: Story) -> None:
-    expert = summary([run.facts for runs in story.collected.values() for run in runs])
-    flown = summary([run.facts for run in story.flown])
-    part, scores = list(story.scores.items())[-1] if story.scores else ("val", story.metrics[-1]["val"])
-    ratios = [step for step in story.demo.steps if step.ratio is not None]
+def _tiles(page: Page, data: DemoData) -> None:
+    expert = summary([run.facts for runs in data.collected.values() for run in runs])
+    flown = summary([run.facts for run in data.flown])
+    part, scores = list(data.scores.items())[-1] if data.scores else ("val", data.metrics[-1]["val"])
+    ratios = [step for step in data.demo.steps if step.ratio is not None]
     pace = sum(s.simulated for s in ratios) / sum(s.watched for s in ratios) if ratios else None
     page.tiles(
         [
@@ -212,29 +212,29 @@ def _tiles(page: Page, story: Story) -> None:
             (
                 f"{100 * scores['accuracy']:.1f} %",
                 f"accuracy on the {'test' if part == 'test' else 'validation'} run; always "
-                f"{story.classes[story.majority]}: {100 * scores['majority_accuracy']:.1f} %",
+                f"{data.classes[data.majority]}: {100 * scores['majority_accuracy']:.1f} %",
             ),
             (f"{expert['successes']} of {expert['counted']}", "whole laps by the expert, recorded"),
             (f"{expert['frames']:,}", "frames recorded"),
             (f"{_number(pace, 1)} x", "real time, all flights"),
-            (f"{sum(s.wall for s in story.demo.steps) / 60:.0f} min", "for all steps"),
+            (f"{sum(s.wall for s in data.demo.steps) / 60:.0f} min", "for all steps"),
         ]
     )
 
 
 def _number(value: Optional[float], digits: int) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
+    return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
-def _flights(page: Page, story: Story, plan: Any) -> None:
+def _flights(page: Page, data: DemoData, plan: Any) -> None:
     page.head("The network flies")
     page.text(
         "Each flight starts at another place along the route, drawn from the seed. Only the network steers; "
         "its height is kept automatically. The expert also computes a command for every frame, which is not "
         "executed. Imitation loss is the mean squared difference of their turns, (rad/s)²."
     )
-    page.table(story.flights_table(), "flights", "The flights; the last row summarises them.")
-    paths = [floorplan.Flown.of_run(run) for run in story.flown]
+    page.table(data.flights_table(), "flights", "The flights; the last row summarises them.")
+    paths = [floorplan.FlownPath.of_run(run) for run in data.flown]
     page.figure(
         floorplan.flights_figure(plan, paths),
         "flight_paths",
@@ -242,7 +242,7 @@ def _flights(page: Page, story: Story, plan: Any) -> None:
         "Flown paths seen from above. Numbered rings: where a flight starts; crosses: where it ends early; "
         "grey dashes: the route. Brown: doors, pink: posters, blue: window panels, ochre: radiators.",
     )
-    ends = [run for run in story.flown if run.outcome != "success"]
+    ends = [run for run in data.flown if run.outcome != "success"]
     for run in ends:
         picked = flights.last_indices(run, 6, 3.0)
         pictures = [
@@ -250,79 +250,78 @@ def _flights(page: Page, story: Story, plan: Any) -> None:
             for i in picked
         ]
         page.figure(
-            images.sheet(pictures, 3),
+            images.contact_sheet(pictures, 3),
             f"last_images_{run.name}",
             _frames_csv([(run, i) for i in picked]),
             f"The last seconds of {run.name}, which ended as {run.outcome} ({run.facts.get('reason', '')}). "
             "Green: the expert's command, orange: the executed one; an arrow leans 45° at 1 rad/s.",
         )
     titles = [
-        f"{run.name}: last {min(30, run.frames.stamp[-1] / 1e9):.0f} s ({run.outcome})" for run in story.flown
+        f"{run.name}: last {min(30, run.frames.stamp[-1] / 1e9):.0f} s ({run.outcome})" for run in data.flown
     ]
     page.figure(
-        flights.turns_figure(story.flown, "learner", 30, titles, last=True),
+        flights.turns_figure(data.flown, "learner", 30, titles, last=True),
         "flight_turns",
-        flights.turns_csv(story.flown, 30, last=True),
+        flights.turns_csv(data.flown, 30, last=True),
         "The network's turns and those that the expert would have made in its place; shaded where their "
         "classes differ.",
     )
 
 
-def _training(page: Page, story: Story) -> None:
+def _training(page: Page, data: DemoData) -> None:
     page.head("What it learned")
-    last = story.metrics[-1]
+    last = data.metrics[-1]
     page.text(
-        f"{story.network} was trained for {last['updates']} gradient steps. The majority baseline is the "
-        f"accuracy of answering `{story.classes[story.majority]}` always: accuracy means little without it. "
+        f"{data.network} was trained for {last['updates']} gradient steps. The majority baseline is the "
+        f"accuracy of answering `{data.classes[data.majority]}` always: accuracy means little without it. "
         "Recall is the share of a class's frames that the network got right; balanced accuracy is the mean "
         "of the recalls. The last row compares the two in the network's own flights."
     )
-    page.table(story.training_table(), "scores", "Answers to frames with known labels.")
-    if len(story.metrics) > 1:
+    page.table(data.training_table(), "scores", "Answers to frames with known labels.")
+    if len(data.metrics) > 1:
         page.figure(
-            curves.curves_figure(story.metrics),
+            curves.curves_figure(data.metrics),
             "learning_curves",
-            curves.curves_csv(story.metrics),
+            curves.curves_csv(data.metrics),
             "Learning curves. Training values are of each batch just before its gradient step, averaged over "
             "an episode of up to 100 steps (with `--normalized_output` the classes are balanced there); "
             "validation is over the whole validation run as it was flown.",
         )
     matrices = {
         {"val": "validation run", "test": "test run"}[part]: scores["confusion"]
-        for part, scores in story.scores.items()
+        for part, scores in data.scores.items()
         if "confusion" in scores
     }
-    if story.in_flight:
-        matrices["its own flights"] = story.in_flight["confusion"]
+    if data.in_flight:
+        matrices["its own flights"] = data.in_flight["confusion"]
     if matrices:
         page.figure(
-            curves.confusion_figure(matrices, story.classes),
+            curves.confusion_figure(matrices, data.classes),
             "confusion",
-            curves.confusion_csv(matrices, story.classes),
+            curves.confusion_csv(matrices, data.classes),
             "Which class was taken for which: frames, and their share of the row.",
         )
 
 
-def _collection(page: Page, story: Story, plan: Any) -> None:
+def _collection(page: Page, data: DemoData, plan: Any) -> None:
     page.head("Training data")
     kinds = "; ".join(
-        f"`{name}`: {what} ({len(story.collected[name])} runs)"
-        for name, what in story.demo.collections.items()
+        f"`{name}`: {what} ({len(data.collected[name])} runs)" for name, what in data.demo.collections.items()
     )
     page.text(
-        f"The expert flew {sum(map(len, story.collected.values()))} runs: {kinds}. Noise moves the robot, "
+        f"The expert flew {sum(map(len, data.collected.values()))} runs: {kinds}. Noise moves the robot, "
         "never the label, which is always the expert's command in that frame. So the recordings contain "
         "recoveries that an undisturbed expert never shows."
     )
-    page.table(story.collection_table(), "collection", "The expert's runs.")
+    page.table(data.collection_table(), "collection", "The expert's runs.")
     page.table(
-        labels_table(story.labels, story.space),
+        labels_table(data.labels, data.space),
         "labels",
         "The cleaned dataset, split by whole runs; shares of the expert's turns by class.",
     )
     paths = [
-        floorplan.Flown(run.name, f"{name}: {run.name}", floorplan.Flown.of_run(run).xy, run.outcome)
-        for name, runs in story.collected.items()
+        floorplan.FlownPath(run.name, f"{name}: {run.name}", floorplan.FlownPath.of_run(run).xy, run.outcome)
+        for name, runs in data.collected.items()
         for run in runs
     ]
     page.figure(
@@ -332,13 +331,13 @@ def _collection(page: Page, story: Story, plan: Any) -> None:
         "The expert's paths.",
     )
     pictures, shown = [], []
-    everything = [run for runs in story.collected.values() for run in runs]
+    everything = [run for runs in data.collected.values() for run in runs]
     for run in (everything[0], everything[-1]):
         for i in images.sample_indices(run, 6):
             pictures.append(images.frame_picture(run, i))
             shown.append((run, i))
     page.figure(
-        images.sheet(pictures, 3),
+        images.contact_sheet(pictures, 3),
         "samples",
         _frames_csv(shown),
         "Recorded camera images with the expert's command (green, the label) and the executed one (orange, "
@@ -353,22 +352,22 @@ def _collection(page: Page, story: Story, plan: Any) -> None:
     )
 
 
-def _method(page: Page, story: Story) -> None:
+def _method(page: Page, data: DemoData) -> None:
     page.head("Commands")
     page.text(
         "The demo ran these commands in this order, in the package's folder in a shell with "
         "`source env.sh`. The simulation is in lock-step: simulated time waits for every answer, so that a "
         "flight does not depend on how fast the machine is; a slow one only takes longer."
     )
-    page.commands([step.command for step in story.demo.steps])
+    page.commands([step.command for step in data.demo.steps])
     page.table(
-        story.speed_table(),
+        data.speed_table(),
         "speed",
         "Wall times include the start of ROS and Gazebo; frames per second and the ratio of simulated to "
         "wall time are measured while flying, from the supervisor's heartbeat.",
     )
     page.head("On what")
-    columns = (Column("what", "what"), Column("value", "value", prose=True))
+    columns = (Column("what", "what"), Column("value", "value", wraps=True))
     rows = [{"what": name, "value": value} for name, value in environment()]
     page.table(Table(columns, rows), "environment", "Versions and machine.")
 

@@ -106,7 +106,7 @@ def speed_table(found: Sequence[Mapping[str, Any]]) -> Table:
         Column("p99", "p99 [ms]", 2),
         Column("rate", "images/s", 0),
         Column("batch", "batch", 0),
-        Column("note", "remark", prose=True),
+        Column("note", "remark", wraps=True),
     )
     rows: List[Dict[str, Any]] = []
     for entry in found:
@@ -133,7 +133,7 @@ def published_table(found: Sequence[Mapping[str, Any]]) -> Table:
         Column("parameters", "parameters"),
         Column("gpu", "images/s on a GPU (Titan X there)"),
         Column("cpu", "images/s on a CPU"),
-        Column("difference", "difference", prose=True),
+        Column("difference", "difference", wraps=True),
     )
     rows = []
     for entry in found:

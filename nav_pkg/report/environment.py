@@ -39,11 +39,11 @@ def environment() -> List[Tuple[str, str]]:
 
 
 def _with_commit(version: str) -> str:
-    commit = _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
+    commit = _command_output(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
     return f"{version} ({commit})" if commit and (ROOT / ".git").exists() else version
 
 
-def _said(command: List[str], strict: bool = True) -> str:
+def _command_output(command: List[str], strict: bool = True) -> str:
     """The first output line of a program; empty if it is not installed or (strict) fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -85,13 +85,13 @@ def _system() -> str:
 
 def _ros() -> str:
     distribution = os.environ.get("ROS_DISTRO", "")
-    version = _said(["rosversion", "roscpp"])
+    version = _command_output(["rosversion", "roscpp"])
     return ", ".join(part for part in (distribution, f"roscpp {version}" if version else "") if part)
 
 
 def _gazebo() -> str:
     for program in (ROOT / "setup" / "gzserver", Path("gzserver")):
-        line = _said([str(program), "--version"], strict=False)  # it always exits with 255
+        line = _command_output([str(program), "--version"], strict=False)  # it always exits with 255
         if line.startswith("Gazebo"):
             return line.replace("Gazebo multi-robot simulator, ", "")
     return ""

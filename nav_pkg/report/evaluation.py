@@ -31,7 +31,7 @@ RESULT, TABLE, PAGE = "evaluation.json", "evaluation.csv", "evaluation.html"
 FORMAT_VERSION = 1
 LAST_SECONDS = 8.0
 """Seconds at the end of a run of which all images are kept."""
-SPREAD = 6
+EVENLY_SPACED = 6
 """Number of further images that are kept, evenly spread over the run."""
 
 OFFLINE = ("accuracy", "balanced_accuracy", "imitation_loss")
@@ -41,7 +41,7 @@ ONLINE = ("success_rate", "imitation_loss", "collision_free_distance")
 
 
 @dataclass
-class Flown:
+class FlownRun:
     """A finished run.
 
     Attributes:
@@ -108,7 +108,7 @@ class Evaluation:
                 runs += RunLog(log).runs()
         return runs
 
-    def flown(self, condition: Condition) -> List[Flown]:
+    def flown(self, condition: Condition) -> List[FlownRun]:
         """The finished runs of a condition, by number."""
         found = {}
         for log, dataset in self.shards(condition):
@@ -118,14 +118,14 @@ class Evaluation:
                     if facts.get("frames"):
                         continue  # the recording is lost: fly it again
                     run = None
-                found[number] = Flown(number, facts if run is None else run.facts, run)
+                found[number] = FlownRun(number, facts if run is None else run.facts, run)
         return [found[n] for n in sorted(found) if n < self.configuration["number_of_runs"]]
 
-    def pictures(self, condition: Condition, flown: Flown) -> KeptImages:
+    def pictures(self, condition: Condition, flown: FlownRun) -> KeptImages:
         """The stored images of a run."""
         return KeptImages(self.folder / condition.folder / "pictures" / flown.name)
 
-    def keep(self, condition: Condition, flown: Flown) -> None:
+    def keep(self, condition: Condition, flown: FlownRun) -> None:
         """Copy the images of a finished run that the page may show, and remove the others from the run.
 
         With `keep_images` the run keeps all its images.
@@ -138,7 +138,7 @@ class Evaluation:
             return
         folder = self.pictures(condition, flown).folder
         if (run.facts.get("sensors") or {}).get("rgb"):
-            spread = np.linspace(0, len(run) - 1, SPREAD + 2)[1:-1].round().astype(int).tolist()
+            spread = np.linspace(0, len(run) - 1, EVENLY_SPACED + 2)[1:-1].round().astype(int).tolist()
             last = last_indices(run, round(LAST_SECONDS * 10) + 1, LAST_SECONDS)
             keep_images(run, folder, [*spread, *last])
         if not self.configuration["keep_images"]:
@@ -176,7 +176,7 @@ def result(evaluation: Evaluation) -> Dict[str, Any]:
                 f"{evaluation.folder / condition.folder}: {len(runs)} of {wanted} runs are there; run the "
                 "same command again"
             )
-        said = measures.condition_measures(runs, offsets)
+        measured = measures.condition_measures(runs, offsets)
         per_condition.append(
             {
                 "checkpoint": condition.label,
@@ -185,7 +185,7 @@ def result(evaluation: Evaluation) -> Dict[str, Any]:
                 "control_delay": condition.control_delay,
                 "perturbation": condition.perturbation,
                 "folder": condition.folder,
-                "measures": said,
+                "measures": measured,
                 "runs": runs,
             }
         )
@@ -216,11 +216,11 @@ def _timing(evaluation: Evaluation, condition: Condition, wanted: int) -> Dict[s
     log = [run for run in evaluation.log(condition) if run["run"] < wanted]
     last = {run["run"]: run for run in log if counted([run])}  # of a repeated run, the last one
     failures = [run for run in log if run["outcome"] == "sim_failure"]
-    made = measures.timing([*failures, *last.values()])
+    timing = measures.timing([*failures, *last.values()])
     keys = ("inference_p50", "inference_p99", "inference_frames", "deadline_misses")
     keys += ("wall_seconds", "simulated_seconds")
-    made["runs"] = {str(n): {key: last[n].get(key) for key in keys} for n in sorted(last)}
-    return made
+    timing["runs"] = {str(n): {key: last[n].get(key) for key in keys} for n in sorted(last)}
+    return timing
 
 
 def relation(checkpoints: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
@@ -277,43 +277,43 @@ COLUMNS = (
     Column("mean_speed", "speed [m/s]", 2),
     Column("lateral_mean", "off route [m]", 2),
     Column("lateral_p95", "p95 [m]", 2),
-    Column("lateral_max", "max [m]", 2, where=("page",)),
+    Column("lateral_max", "max [m]", 2, shown_in=("page",)),
     Column("steering_change", "steering [rad/s²]", 2),
     Column("imitation_loss", "imitation loss", 3),
-    Column("takeovers_per_minute", "takeovers/min", 2, where=("page",)),
-    Column("inference_p50", "answer p50 [ms]", 1, where=("page",)),
+    Column("takeovers_per_minute", "takeovers/min", 2, shown_in=("page",)),
+    Column("inference_p50", "answer p50 [ms]", 1, shown_in=("page",)),
     Column("inference_p99", "answer p99 [ms]", 1),
-    Column("deadline_misses", "late answers", 0, where=("page",)),
+    Column("deadline_misses", "late answers", 0, shown_in=("page",)),
     Column("real_time_ratio", "x real time", 1),
-    Column("simulator_failures", "simulator failures", 0, where=("page",)),
-    *(Column(key, key, where=()) for key in ("successes", "success_rate", "success_low", "success_high")),
-    *(Column(key, key, where=()) for key in ("distance", "duration", "distance_per_collision", "nearest")),
-    *(Column(key, key, where=()) for key in ("expert_share", "replaced", "frames")),
+    Column("simulator_failures", "simulator failures", 0, shown_in=("page",)),
+    *(Column(key, key, shown_in=()) for key in ("successes", "success_rate", "success_low", "success_high")),
+    *(Column(key, key, shown_in=()) for key in ("distance", "duration", "distance_per_collision", "nearest")),
+    *(Column(key, key, shown_in=()) for key in ("expert_share", "replaced", "frames")),
 )
 
 
-def table(made: Mapping[str, Any]) -> Table:
+def table(evaluation_result: Mapping[str, Any]) -> Table:
     """Make one row per condition."""
     rows = []
-    for condition in made["conditions"]:
-        said, times = condition["measures"], made["timing"][condition["folder"]]
-        row = {**condition, **said, **times, **_success(said)}
+    for condition in evaluation_result["conditions"]:
+        measured, times = condition["measures"], evaluation_result["timing"][condition["folder"]]
+        row = {**condition, **measured, **times, **_success(measured)}
         for key in ("inference_p50", "inference_p99"):
             row[key] = None if times[key] is None else 1000 * times[key]
         rows.append(row)
     return Table(COLUMNS, rows)
 
 
-def _success(said: Mapping[str, Any]) -> Dict[str, Any]:
-    if not said["counted"]:
+def _success(measured: Mapping[str, Any]) -> Dict[str, Any]:
+    if not measured["counted"]:
         return {"success": None, "interval": None}
     return {
-        "success": f"{said['successes']} of {said['counted']}",
-        "interval": f"{100 * said['success_low']:.0f} to {100 * said['success_high']:.0f} %",
+        "success": f"{measured['successes']} of {measured['counted']}",
+        "interval": f"{100 * measured['success_low']:.0f} to {100 * measured['success_high']:.0f} %",
     }
 
 
-def checkpoints_table(made: Mapping[str, Any]) -> Table:
+def checkpoints_table(evaluation_result: Mapping[str, Any]) -> Table:
     """Make one row per checkpoint: its offline scores and the measures over all its flights."""
     columns = (
         Column("checkpoint", "checkpoint"),
@@ -326,19 +326,19 @@ def checkpoints_table(made: Mapping[str, Any]) -> Table:
         Column("success", "whole laps"),
         Column("interval", "95 % interval"),
         Column("collision_free_distance", "free of collision [m]", 1),
-        Column("sha256", "sha256", where=()),
+        Column("sha256", "sha256", shown_in=()),
     )
     rows = []
-    for label, entry in made["checkpoints"].items():
-        scores, said = dict(entry.get("offline") or {}), entry["measures"]
+    for label, entry in evaluation_result["checkpoints"].items():
+        scores, measured = dict(entry.get("offline") or {}), entry["measures"]
         loss = scores.pop("imitation_loss", None)
         row = {"checkpoint": label, "network": entry["network"], "sha256": entry["sha256"], **scores}
-        row.update(offline_loss=loss, online_loss=said["imitation_loss"], **_success(said))
-        rows.append({**row, "collision_free_distance": said["collision_free_distance"]})
+        row.update(offline_loss=loss, online_loss=measured["imitation_loss"], **_success(measured))
+        rows.append({**row, "collision_free_distance": measured["collision_free_distance"]})
     return Table(columns, rows)
 
 
-def relation_table(made: Mapping[str, Any]) -> Table:
+def relation_table(evaluation_result: Mapping[str, Any]) -> Table:
     """Make one row per offline score: its rank correlation with each measure of the flights."""
     columns = (
         Column("offline", "offline"),
@@ -346,7 +346,7 @@ def relation_table(made: Mapping[str, Any]) -> Table:
         *(Column(key, key.replace("_", " "), 2) for key in ONLINE),
     )
     rows = []
-    for offline, entries in made["offline_online"].items():
+    for offline, entries in evaluation_result["offline_online"].items():
         row: Dict[str, Any] = {"offline": offline.replace("_", " ")}
         row["points"] = max(entry["points"] for entry in entries.values())
         rows.append({**row, **{online: entry["rho"] for online, entry in entries.items()}})

@@ -27,7 +27,7 @@ _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))
 
 
 @dataclass(frozen=True)
-class Flown:
+class FlownPath:
     """A flown path.
 
     Attributes:
@@ -43,7 +43,7 @@ class Flown:
     outcome: str
 
     @staticmethod
-    def of_run(run: Run, label: str = "") -> Flown:
+    def of_run(run: Run, label: str = "") -> FlownPath:
         """The path of a recorded run.
 
         Args:
@@ -53,7 +53,7 @@ class Flown:
         frames = run.frames
         laps = run.facts.get("laps")
         text = label or f"{run.name}: {run.outcome}" + ("" if laps is None else f", {laps:.2f} laps")
-        return Flown(run.name, text, np.stack([frames.x, frames.y], axis=1), run.outcome)
+        return FlownPath(run.name, text, np.stack([frames.x, frames.y], axis=1), run.outcome)
 
 
 def draw_plan(axes: Any, plan: FloorPlan, route: bool = True) -> None:
@@ -104,7 +104,7 @@ def _closed(ring: np.ndarray) -> Any:
     return Path(np.vstack([ring, ring[:1]]), codes)
 
 
-def draw_paths(axes: Any, paths: Iterable[Flown], numbers: bool = True) -> None:
+def draw_paths(axes: Any, paths: Iterable[FlownPath], numbers: bool = True) -> None:
     """Draw flown paths, coloured by outcome, with a numbered ring at the start and a cross at the end.
 
     The end of a whole lap is a filled dot; the cross of a collision is larger.
@@ -143,7 +143,7 @@ def draw_paths(axes: Any, paths: Iterable[Flown], numbers: bool = True) -> None:
 
 
 @style.styled
-def flights_figure(plan: FloorPlan, paths: Sequence[Flown], numbers: bool = True) -> Any:
+def flights_figure(plan: FloorPlan, paths: Sequence[FlownPath], numbers: bool = True) -> Any:
     """Draw a plan with flown paths and a legend inside the loop of the route."""
     figure, axes = style.new_figure(9.0, 6.9)
     draw_plan(axes, plan)
@@ -156,7 +156,7 @@ def flights_figure(plan: FloorPlan, paths: Sequence[Flown], numbers: bool = True
     return figure
 
 
-def paths_csv(paths: Sequence[Flown]) -> str:
+def paths_csv(paths: Sequence[FlownPath]) -> str:
     """The data of the figure as CSV: run, outcome, frame, x, y."""
     out = io.StringIO()
     out.write("run,outcome,frame,x,y\n")

@@ -102,7 +102,7 @@ def frame_picture(run: Run, index: int, title: str = "", width: int = 320) -> np
     )
 
 
-def sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 6) -> bytes:
+def contact_sheet(pictures: Sequence[np.ndarray], columns: int, gap: int = 6) -> bytes:
     """Arrange pictures of one size in rows, as one JPEG.
 
     Raises:

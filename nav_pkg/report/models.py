@@ -14,7 +14,7 @@ from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.report import curves, style
 from nav_pkg.report.page import Page
-from nav_pkg.report.tables import NOTHING, Column, Table
+from nav_pkg.report.tables import UNKNOWN, Column, Table
 
 COLUMNS = (
     Column("model", "model"),
@@ -30,7 +30,7 @@ COLUMNS = (
     Column("test_imitation_loss", "imitation loss", 4),
     Column("success_rate", "laps", 0, percent=True),
     Column("collision_free_distance", "m without collision", 1),
-    Column("problem", "problem", prose=True),
+    Column("problem", "problem", wraps=True),
 )
 RESULT = "evaluation.json"
 RUNS = "runs.jsonl"
@@ -58,7 +58,7 @@ def locate(name: str, folder: Path, summary_dir: Path) -> Path:
     return next((place for place in places if is_log(place) or is_log(place / "evaluation")), places[0])
 
 
-def rows_of(model: str, folder: Path) -> List[Dict[str, Any]]:
+def model_rows(model: str, folder: Path) -> List[Dict[str, Any]]:
     """Collect the scores and measures of a model; `problem` names missing data.
 
     Args:
@@ -74,13 +74,15 @@ def rows_of(model: str, folder: Path) -> List[Dict[str, Any]]:
         if not os.path.lexists(results) and os.path.lexists(outer):
             checkpoints = _checkpoints(outer)
             names = [f"{model} {label}" if len(checkpoints) > 1 else model for label in checkpoints]
-            return [{"model": name, **_flown(one)} for name, one in zip(names, checkpoints.values())]
+            return [
+                {"model": name, **_checkpoint_measures(one)} for name, one in zip(names, checkpoints.values())
+            ]
         if os.path.lexists(results):
-            made.update(_learned(files.read_json(results, schemas.RESULTS)))
+            made.update(_training_scores(files.read_json(results, schemas.RESULTS)))
         if os.path.lexists(inner):
-            made.update(next((_flown(one) for one in _checkpoints(inner).values()), {}))
+            made.update(next((_checkpoint_measures(one) for one in _checkpoints(inner).values()), {}))
         elif os.path.lexists(folder / RUNS):
-            made.update(_measured(summary(RunLog(folder).finished().values())))
+            made.update(_flight_measures(summary(RunLog(folder).finished().values())))
     except DataError as error:
         made["problem"] = str(error)
     return [made]
@@ -90,7 +92,7 @@ def _checkpoints(evaluation: Path) -> Dict[str, Mapping[str, Any]]:
     return dict(files.read_json(evaluation, schemas.EVALUATION).get("checkpoints") or {})
 
 
-def _learned(results: Mapping[str, Any]) -> Dict[str, Any]:
+def _training_scores(results: Mapping[str, Any]) -> Dict[str, Any]:
     given = (results.get("config") or {}).get("flags") or {}
     made = {
         "network": results.get("network") or given.get("network"),
@@ -104,11 +106,11 @@ def _learned(results: Mapping[str, Any]) -> Dict[str, Any]:
     return made
 
 
-def _flown(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"network": checkpoint.get("network"), **_measured(checkpoint.get("measures") or {})}
+def _checkpoint_measures(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+    return {"network": checkpoint.get("network"), **_flight_measures(checkpoint.get("measures") or {})}
 
 
-def _measured(measures: Mapping[str, Any]) -> Dict[str, Any]:
+def _flight_measures(measures: Mapping[str, Any]) -> Dict[str, Any]:
     return {key: measures.get(key) for key in ("success_rate", "collision_free_distance")}
 
 
@@ -125,11 +127,11 @@ def table(rows: Sequence[Dict[str, Any]]) -> Table:
     return Table(columns, list(rows), total if len(rows) > 1 else None)
 
 
-def spread(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+def mean_std_text(rows: Sequence[Mapping[str, Any]], key: str) -> str:
     """Mean and standard deviation over the models, e.g. `87.2 ± 0.6 %`; a dash if no value is known."""
     values = [float(one[key]) for one in rows if isinstance(one.get(key), (int, float))]
     if not values:
-        return NOTHING
+        return UNKNOWN
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{100 * statistics.fmean(values):.1f} ± {100 * deviation:.1f} %"
 
@@ -193,7 +195,7 @@ def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
     Raises:
         DataError: no data of any model, or a file cannot be written.
     """
-    rows = [one for name, path in models.items() for one in rows_of(name, path)]
+    rows = [one for name, path in models.items() for one in model_rows(name, path)]
     if all(len(one) == 2 and "problem" in one for one in rows):
         raise DataError(f"{rows[0]['problem']}, and no other model has results; train first")
     made = table(rows)
@@ -204,8 +206,8 @@ def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
         ("test_majority_accuracy", "majority baseline: the accuracy of always the same answer"),
         ("success_rate", "whole laps"),
     )
-    known = [(spread(rows, key), f"{text}{over}") for key, text in tiles]
-    page.tiles([tile for tile in known if tile[0] != NOTHING])
+    known = [(mean_std_text(rows, key), f"{text}{over}") for key, text in tiles]
+    page.tiles([tile for tile in known if tile[0] != UNKNOWN])
     page.head("All models")
     page.table(
         made,

@@ -65,7 +65,7 @@ class Saliency:
         try:
             with torch.enable_grad():
                 outputs = self._outputs(image)
-                gradients = torch.autograd.grad(self._spoken_for(outputs), kept[-1])[0]
+                gradients = torch.autograd.grad(self._target_output(outputs), kept[-1])[0]
         finally:
             hook.remove()
         activations = kept[-1].detach()
@@ -84,7 +84,7 @@ class Saliency:
             return self._net(torch.cat([image] * self._count)[None])[0]
         return self._net(image)[0]
 
-    def _spoken_for(self, outputs: torch.Tensor) -> torch.Tensor:
+    def _target_output(self, outputs: torch.Tensor) -> torch.Tensor:
         """The output to differentiate: that of the chosen class, or the magnitude of a regressed turn."""
         if self._space.discrete:
             return outputs[outputs.argmax()]

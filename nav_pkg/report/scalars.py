@@ -25,13 +25,13 @@ from nav_pkg.report.events import Scalar, read_events
 
 _NOT_FINITE = re.compile(rb"-?\b(?:NaN|Infinity)\b")
 EVENTS = "events.out.tfevents.*"
-PIECE = 1 << 20
+READ_BYTES = 1 << 20
 """Bytes of metrics.jsonl per read; this size fits into the processor's cache."""
-LONGEST = 1 << 24
+MAX_LINE = 1 << 24
 """Maximum length of a line, bytes."""
-MUCH = 300_000_000
+PARALLEL_BYTES = 300_000_000
 """Total file size in bytes from which several processes are faster, despite their start."""
-MOST_PROCESSES = 8
+MAX_PROCESSES = 8
 
 _PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 _KEYS = {
@@ -43,7 +43,7 @@ _KEYS = {
     "total": "loss",
     "loss": "loss",
 }
-FALLING = ("imitation_loss", "loss")
+LOWER_IS_BETTER = ("imitation_loss", "loss")
 """Scores for which smaller values are better."""
 
 
@@ -71,10 +71,10 @@ def score_of(tag: str) -> Optional[Tuple[str, str]]:
     return (_PARTS[part], _KEYS[key]) if part in _PARTS and key in _KEYS else None
 
 
-def falls(tag: str) -> bool:
+def lower_is_better(tag: str) -> bool:
     """Whether a tag's best value is its smallest one."""
     score = score_of(tag)
-    return score is not None and score[1] in FALLING or score is None and "loss" in tag.lower()
+    return score is not None and score[1] in LOWER_IS_BETTER or score is None and "loss" in tag.lower()
 
 
 def is_training(folder: Path) -> bool:
@@ -118,8 +118,8 @@ def read_curves(folders: Sequence[Path], tag: str) -> List[Curve]:
     """
     files = [file for folder in folders for file in (folder / METRICS_FILE, *folder.glob(EVENTS))]
     size = sum(file.stat().st_size for file in files if file.is_file())
-    processes = min(len(os.sched_getaffinity(0)), len(folders), MOST_PROCESSES)
-    if processes > 1 and size >= MUCH:
+    processes = min(len(os.sched_getaffinity(0)), len(folders), MAX_PROCESSES)
+    if processes > 1 and size >= PARALLEL_BYTES:
         try:
             pool, _ = start_process_pool(processes)
         except OSError:  # not enough memory or semaphores
@@ -180,13 +180,13 @@ def _lines(path: Path) -> Iterator[memoryview]:
 
     A last line without an end may still be written, and is dropped.
     """
-    buffer = bytearray(PIECE)
+    buffer = bytearray(READ_BYTES)
     held = 0
     with open_regular(path) as stream:
         while True:
             if held == len(buffer):
-                if held >= LONGEST:
-                    raise DataError(f"{path}: a line of more than {LONGEST:,} bytes: no metrics")
+                if held >= MAX_LINE:
+                    raise DataError(f"{path}: a line of more than {MAX_LINE:,} bytes: no metrics")
                 buffer = buffer + bytes(held)
             try:
                 count = stream.readinto(memoryview(buffer)[held:])

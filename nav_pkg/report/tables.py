@@ -15,7 +15,7 @@ from nav_pkg.flight.metrics import summary
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.report.style import outcome_colour
 
-NOTHING = "–"
+UNKNOWN = "–"
 """Text for an unknown value."""
 
 
@@ -28,21 +28,21 @@ class Column:
         title: its heading, with the unit.
         digits: decimals of numbers; None for text and whole numbers.
         percent: the numbers are shares, shown in percent.
-        where: shown in `text` (a terminal) or on a `page`; the CSV has all columns.
-        prose: sentences, which may wrap.
+        shown_in: shown in `text` (a terminal) or on a `page`; the CSV has all columns.
+        wraps: sentences, which may wrap.
     """
 
     key: str
     title: str
     digits: Optional[int] = None
     percent: bool = False
-    where: Tuple[str, ...] = ("text", "page")
-    prose: bool = False
+    shown_in: Tuple[str, ...] = ("text", "page")
+    wraps: bool = False
 
     def show(self, value: Any) -> str:
         """Format a value as text; a dash if it is unknown."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
-            return NOTHING
+            return UNKNOWN
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return str(value)
         if self.percent:
@@ -72,8 +72,8 @@ class Table:
     def _all(self) -> List[Dict[str, Any]]:
         return self.rows + ([self.total] if self.total else [])
 
-    def _shown(self, where: str) -> List[Column]:
-        return [c for c in self.columns if where in c.where]
+    def _shown(self, shown_in: str) -> List[Column]:
+        return [c for c in self.columns if shown_in in c.shown_in]
 
     def text(self) -> str:
         """The table for a terminal: aligned columns, a rule below the heading and above the total."""
@@ -149,7 +149,7 @@ def _cell(text: str) -> str:
 
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
 _LATEX.update({"~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}"})
-_LATEX.update({"<": "\\textless{}", ">": "\\textgreater{}", "±": "$\\pm$", NOTHING: "--"})
+_LATEX.update({"<": "\\textless{}", ">": "\\textgreater{}", "±": "$\\pm$", UNKNOWN: "--"})
 
 
 def _latex(text: str) -> str:
@@ -158,7 +158,7 @@ def _latex(text: str) -> str:
 
 
 def _side(column: Column) -> str:
-    return ' class="n"' if column.numeric else ' class="p"' if column.prose else ""
+    return ' class="n"' if column.numeric else ' class="p"' if column.wraps else ""
 
 
 RUN_COLUMNS = (
@@ -171,7 +171,7 @@ RUN_COLUMNS = (
     Column("mean_speed", "speed [m/s]", 2),
     Column("nearest", "nearest [m]", 2),
     Column("imitation_loss", "imitation loss", 3),
-    Column("reason", "why it ended", where=()),
+    Column("reason", "why it ended", shown_in=()),
 )
 """Columns of a run's description; the imitation loss is in (rad/s)^2, per frame."""
 
@@ -187,21 +187,21 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
         row["name"] = run.get("name") or f"{run.get('run', '')}"
     total = None
     if runs:
-        said = summary(runs)
-        total = {c.key: said.get(c.key) for c in RUN_COLUMNS}
-        total["name"] = f"all {said['counted']}"
-        total["outcome"] = f"{said['successes']} of {said['counted']} success"
-        total["reason"] = rate_text(said)
+        measured = summary(runs)
+        total = {c.key: measured.get(c.key) for c in RUN_COLUMNS}
+        total["name"] = f"all {measured['counted']}"
+        total["outcome"] = f"{measured['successes']} of {measured['counted']} success"
+        total["reason"] = rate_text(measured)
     return Table(RUN_COLUMNS, rows, total)
 
 
-def rate_text(said: Mapping[str, Any]) -> str:
+def rate_text(measured: Mapping[str, Any]) -> str:
     """Format a summary's success rate: `success rate 67 % (95 % interval 21 to 94 %)`."""
-    if not said["counted"]:
+    if not measured["counted"]:
         return "no run counts"
     return (
-        f"success rate {100 * said['success_rate']:.0f} % "
-        f"(95 % interval {100 * said['success_low']:.0f} to {100 * said['success_high']:.0f} %)"
+        f"success rate {100 * measured['success_rate']:.0f} % "
+        f"(95 % interval {100 * measured['success_low']:.0f} to {100 * measured['success_high']:.0f} %)"
     )
 
 
@@ -220,7 +220,7 @@ def scores_table(scores: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
         Column("balanced_accuracy", "balanced accuracy", 1, percent=True),
         *(Column(f"recall_{name}", f"recall {name}", 1, percent=True) for name in classes),
         Column("imitation_loss", "imitation loss", 3),
-        Column("loss", "loss", 3, where=("page",)),
+        Column("loss", "loss", 3, shown_in=("page",)),
     )
     rows = []
     for part, values in scores.items():

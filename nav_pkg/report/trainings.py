@@ -56,12 +56,12 @@ def check_metric(name: str) -> None:
         raise UsageError(f"{name!r}: no such metric{nearest_name(name, list(METRICS))}")
 
 
-def falling(metric: str) -> bool:
+def lower_is_better(metric: str) -> bool:
     """Whether smaller values of a metric are better."""
     return metric.endswith("loss") or metric == "parameters"
 
 
-def find(folder: Path) -> Dict[str, List[Training]]:
+def find_trainings(folder: Path) -> Dict[str, List[Training]]:
     """Find the finished trainings below a folder, and group those that differ only in their seed.
 
     Returns:
@@ -91,7 +91,7 @@ def table(
     """Make one row per group: mean and sample standard deviation of each metric over seeds.
 
     Args:
-        groups: from `find`.
+        groups: from `find_trainings`.
         metrics: of `METRICS`.
         sort: metric to sort by, the best first; None keeps the order.
     """
@@ -108,7 +108,7 @@ def table(
             row[metric] = mean_std(known, digits) if known else None
         rows.append((_mean(trainings, sort) if sort else None, row))
     if sort:
-        sign = 1 if falling(sort) else -1
+        sign = 1 if lower_is_better(sort) else -1
         rows.sort(key=lambda item: (item[0] is None, sign * (item[0] or 0.0)))
     columns = [Column("name", "training"), Column("network", "network"), Column("seeds", "seeds", 0)]
     return Table(
@@ -138,7 +138,7 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
             found.append((name, bootstrap_mean(known)))
     if not found:
         raise DataError(f"no training has a {metric}; finished trainings on a dataset with that part have")
-    found.sort(key=lambda item: item[1].mean if falling(metric) else -item[1].mean)
+    found.sort(key=lambda item: item[1].mean if lower_is_better(metric) else -item[1].mean)
     columns = (
         Column("rank", "rank", 0),
         Column("name", "training"),
@@ -153,7 +153,7 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
             "name": name,
             "seeds": each.values,
             "mean": each.mean,
-            **_limits(each),
+            **_interval_ends(each),
         }
         for rank, (name, each) in enumerate(found, 1)
     ]
@@ -194,11 +194,11 @@ def _difference(pairs: Sequence[Tuple[float, float]]) -> Dict[str, Optional[floa
         "one": sum(a for a, _ in pairs) / len(pairs),
         "other": sum(b for _, b in pairs) / len(pairs),
         "difference": interval.mean,
-        **_limits(interval),
+        **_interval_ends(interval),
     }
 
 
-def _limits(interval: Interval) -> Dict[str, Optional[float]]:
+def _interval_ends(interval: Interval) -> Dict[str, Optional[float]]:
     """The ends of an interval; None for a single value."""
     several = interval.values > 1
     return {"low": interval.low if several else None, "high": interval.high if several else None}
@@ -207,7 +207,7 @@ def _limits(interval: Interval) -> Dict[str, Optional[float]]:
 Flights = Dict[Tuple[Any, ...], Mapping[str, Any]]
 
 
-def flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
+def read_flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
     """Read the flights that count, of an evaluation's checkpoint or of a session.
 
     Args:
@@ -225,7 +225,7 @@ def flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
     if not file.exists():
         if not (folder / "runs.jsonl").exists():
             raise DataError(f"{folder}: neither evaluation.json nor runs.jsonl: no flights to compare")
-        return {_pair({}, run): run for run in counted(RunLog(folder).finished().values())}
+        return {_pairing_key({}, run): run for run in counted(RunLog(folder).finished().values())}
     held = read_json(file, schemas.EVALUATION)
     labels = list(held.get("checkpoints") or {})
     if checkpoint is None and len(labels) > 1:
@@ -234,10 +234,10 @@ def flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
     if label not in labels:
         raise DataError(f"{folder}: no checkpoint {label!r}{nearest_name(label, labels)}")
     mine = [condition for condition in held.get("conditions") or [] if condition["checkpoint"] == label]
-    return {_pair(condition, run): run for condition in mine for run in counted(condition["runs"])}
+    return {_pairing_key(condition, run): run for condition in mine for run in counted(condition["runs"])}
 
 
-def _pair(condition: Mapping[str, Any], run: Mapping[str, Any]) -> Tuple[Any, ...]:
+def _pairing_key(condition: Mapping[str, Any], run: Mapping[str, Any]) -> Tuple[Any, ...]:
     known = [
         condition.get(key, run.get(key)) for key in ("world", "direction", "control_delay", "perturbation")
     ]

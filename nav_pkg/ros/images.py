@@ -15,7 +15,7 @@ from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 
 from nav_pkg.core import DataError
-from nav_pkg.data.messages import require_colours, require_whole, rows_of
+from nav_pkg.data.messages import as_rgb, check_complete, image_rows
 
 _BRIDGE = CvBridge()
 _DTYPES: dict = {}
@@ -50,7 +50,7 @@ def image_to_array(message: Any) -> np.ndarray:
             name, channels = _BRIDGE.encoding_to_dtype_with_channels(message.encoding)
             _DTYPES[message.encoding] = (np.dtype(name), channels)
         kind, channels = _DTYPES[message.encoding]
-        rows = rows_of(message, kind, channels)
+        rows = image_rows(message, kind, channels)
         if not rows.flags.c_contiguous:
             message = _without_padding(message, rows)
         wanted = "passthrough" if message.encoding in _PASSTHROUGH else "rgb8"
@@ -76,8 +76,8 @@ def _without_padding(message: Any, rows: np.ndarray) -> Any:
 
 def _decoded(message: Any) -> np.ndarray:
     try:
-        require_whole(message.data, message.format)
+        check_complete(message.data, message.format)
         pixels = _BRIDGE.compressed_imgmsg_to_cv2(message)
     except (CvBridgeError, cv2.error) as error:
         raise DataError(f"compressed image ({message.format}): cannot be decoded ({error})") from error
-    return require_colours(pixels, message.format, lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+    return as_rgb(pixels, message.format, lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))

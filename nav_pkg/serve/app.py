@@ -284,7 +284,7 @@ def _curves(catalogue: Catalogue, entries: Sequence[Entry]) -> flask.Response:
     for entry in entries:
         folder = catalogue.folder(entry)
         groups.append(combine.Group(entry.tag.replace("$", r"\$"), (folder,), (read_curve(folder, TAG),)))
-    rows = [row for group in groups for row in combine.drawn(group)]
+    rows = [row for group in groups for row in combine.drawn_points(group)]
     return _png(combine.combined_figure(rows, TAG, ""))
 
 

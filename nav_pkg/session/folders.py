@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 from nav_pkg.config.session import SETTINGS
 from nav_pkg.core import DataError, Outcome, UsageError
 from nav_pkg.data import files
-from nav_pkg.data.folders import refuse_writers
+from nav_pkg.data.folders import check_no_writers
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.body import DRONE, Body
@@ -116,7 +116,7 @@ class Folders:
             raise UsageError(f"--owr: {dataset} is no dataset (no {DATASET_FILE}); remove it yourself")
         if any(dataset.glob(f"*/**/{DATASET_FILE}")):
             raise UsageError(f"--owr: other datasets lie below {dataset}; remove it yourself")
-        refuse_writers(dataset)
+        check_no_writers(dataset)
         files.remove_tree(dataset)
 
     def open(self) -> RunLog:

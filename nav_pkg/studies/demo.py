@@ -260,10 +260,10 @@ class Demo:
         from nav_pkg.report import demo_page
 
         noise = f"Ornstein-Uhlenbeck noise, sigma_yaw {NOISE['--sigma_yaw']} rad/s a frame"
-        story = demo_page.Story(
+        story = demo_page.DemoData(
             demo_page.Demo(
                 folder=self.folder,
-                steps=[demo_page.Step(**step) for step in self.steps],
+                steps=[demo_page.DemoStep(**step) for step in self.steps],
                 collections={EXPERT: "as the expert flies", NOISY: noise},
                 clean=CLEAN,
                 flights=FLIGHTS,

@@ -57,7 +57,7 @@ COLUMNS = (
     Column("interval", "95 % interval (Wilson)"),
     Column("online_loss", "imitation loss in flight", 3),
     Column("collision_free_distance", "free of collision [m]", 1),
-    *(Column(key, key, where=()) for key in ("whole", "low", "high")),
+    *(Column(key, key, shown_in=()) for key in ("whole", "low", "high")),
 )
 
 

@@ -123,7 +123,7 @@ def cells(folder: StudyFolder) -> Table:
     columns = [Column("cell", "log folder"), *(Column(axis, axis) for axis in axes)]
     columns += [Column("seed", "seed"), Column("state", "state"), Column("hours", "core hours", 3)]
     if any(row["error"] for row in rows):
-        columns.append(Column("error", "last error line", prose=True))
+        columns.append(Column("error", "last error line", wraps=True))
     return Table(columns, rows)
 
 

@@ -18,7 +18,7 @@ COLUMNS = (
     Column("group", "what"),
     Column("state", "state"),
     Column("progress", "progress"),
-    Column("error", "last error line", prose=True),
+    Column("error", "last error line", wraps=True),
 )
 
 

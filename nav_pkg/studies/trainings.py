@@ -289,7 +289,7 @@ class Trainings:
         document.add(Head("Scores"), Data(self.table(), "scores", caption))
         document.add(Head("Curves"))
         for name, title, groups in self.figures():
-            rows = [row for group in groups for row in combine.drawn(group)]
+            rows = [row for group in groups for row in combine.drawn_points(group)]
             caption = "Validation accuracy: mean over seeds, and a band of one standard deviation."
             figure = combine.combined_figure(rows, TAG, title)
             document.add(Figure(figure, name, combine.combined_csv(rows), caption))

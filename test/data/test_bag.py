@@ -221,7 +221,7 @@ def test_a_bag_gives_the_recorders_dataset(samples, store, flight, tmp_path, com
     path = flight.bag(tmp_path / "flight.bag", store, compression)
     result = bags.bag_to_dataset([path], tmp_path / "made")
     assert samples.tree(tmp_path / "made") == recorded
-    assert (len(result.runs), result.frames, result.unplaced, result.notes) == (2, 11, [], [])
+    assert (len(result.runs), result.frames, result.dropped, result.notes) == (2, 11, [], [])
 
 
 def test_compressed_images_are_read(samples, store, flight, tmp_path, monkeypatch):
@@ -238,7 +238,7 @@ def test_compressed_images_are_read(samples, store, flight, tmp_path, monkeypatc
     monkeypatch.setitem(TYPES, "rgb", name)
     result = bags.bag_to_dataset([flight.bag(tmp_path / "flight.bag", store)], tmp_path / "made")
     assert samples.tree(tmp_path / "made") == recorded
-    assert (result.frames, result.unplaced) == (11, [])
+    assert (result.frames, result.dropped) == (11, [])
 
 
 def test_the_learners_commands_and_any_order_of_arrival(samples, store, tmp_path):
@@ -254,7 +254,7 @@ def test_the_learners_commands_and_any_order_of_arrival(samples, store, tmp_path
     # each topic keeps its own order, as one connection does
     flight.messages = [order[flight.messages[i][0]].pop(0) for i in shuffled]
     result = bags.bag_to_dataset([flight.bag(tmp_path / "a.bag", store)], tmp_path / "made")
-    assert not result.unplaced
+    assert not result.dropped
     assert samples.tree(tmp_path / "made") == recorded
 
 
@@ -273,7 +273,7 @@ def test_every_frame_that_could_not_be_placed_is_reported(store, flight, tmp_pat
     without = [("depth", 5), ("episode", 12), ("expert", 13)]
     path = flight.bag(tmp_path / "a.bag", store, without=without)
     result = bags.bag_to_dataset([path], tmp_path / "made")
-    assert [str(item) for item in result.unplaced] == [
+    assert [str(item) for item in result.dropped] == [
         "00000_esatv3 frame 2 at 1.500000000 s: no message of depth",
         "00001_esatv3 frame 0 at 2.300000000 s: no /episode message",
         "00001_esatv3 frame 1 at 2.300000000 s: no message of expert",
@@ -352,7 +352,7 @@ def test_a_chunk_that_was_open_when_the_recorder_died(samples, store, flight, tm
     (tmp_path / "a.bag.active").write_bytes(data)
     result = bags.bag_to_dataset([tmp_path / "a.bag.active"], tmp_path / "made")
     assert samples.tree(tmp_path / "made") == recorded
-    assert not result.unplaced
+    assert not result.dropped
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 
 from nav_pkg.core import Command, DataError, Frame
-from nav_pkg.data import clean, codec
+from nav_pkg.data import clean, cleaning_limits, codec
+from nav_pkg.data.image_inspection import ImageReport
 from nav_pkg.data.info import class_counts
-from nav_pkg.data.looks import ImageReport
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.totals import turn_class
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import RunWriter, create_dataset
 
-ANY = clean.Limits(min_distance=0, min_rgb=1)
+ANY = clean.CleaningLimits(min_distance=0, min_rgb=1)
 
 
 def plan(path, limits=ANY, **options):
-    return clean.make_plan({"source": Dataset(path)}, limits, **{"val_len": 1, "test_len": 1, **options})
+    return clean.plan_cleaning({"source": Dataset(path)}, limits, **{"val_len": 1, "test_len": 1, **options})
 
 
 def special(samples, path, number, still=0, black=None, frames=8, outcome="success"):
@@ -39,7 +39,7 @@ def special(samples, path, number, still=0, black=None, frames=8, outcome="succe
 def test_frames_before_the_first_command_and_after_a_dead_camera_go(samples, tmp_path):
     path = create_dataset(tmp_path / "d", samples.description)
     special(samples, path, 0, still=2, black=range(5, 8))
-    made = clean.execute(plan(path), tmp_path / "new", 1)
+    made = clean.make_dataset(plan(path), tmp_path / "new", 1)
     run = Dataset(made).runs[0]
     source = Dataset(path).runs[0]
     assert len(run) == 3
@@ -61,7 +61,7 @@ def test_frames_before_the_first_command_and_after_a_dead_camera_go(samples, tmp
 def test_a_cut_run_states_what_its_rows_hold(samples, tmp_path):
     path = create_dataset(tmp_path / "d", samples.description)
     special(samples, path, 0, still=2, black=range(5, 8))
-    facts = Dataset(clean.execute(plan(path), tmp_path / "new", 1)).runs[0].facts
+    facts = Dataset(clean.make_dataset(plan(path), tmp_path / "new", 1)).runs[0].facts
     assert (facts["labels"], facts["actors"]) == (
         {"left": 0, "straight": 2, "right": 1},
         {"expert": 3, "learner": 0, "none": 0},
@@ -77,7 +77,7 @@ def test_a_run_that_is_taken_whole_keeps_its_flights_own_facts(samples, tmp_path
     for i in range(8):
         writer.add(samples.frame(i), samples.rgb(i))
     writer.commit({"outcome": "success", **end})
-    facts = Dataset(clean.execute(plan(path), tmp_path / "new", 1)).runs[0].facts
+    facts = Dataset(clean.make_dataset(plan(path), tmp_path / "new", 1)).runs[0].facts
     assert {key: facts[key] for key in end} == end
 
 
@@ -90,10 +90,10 @@ def test_a_destination_that_is_being_recorded_is_not_replaced(samples, tmp_path)
     with pytest.raises(DataError, match="another process is writing this run.*--destination"):
         clean.check_destination(destination, True)
     with pytest.raises(DataError, match="another process"):
-        clean.execute(plan(path), destination, 1, overwrite=True)
+        clean.make_dataset(plan(path), destination, 1, overwrite=True)
     assert samples.tree(destination) == before
     writer.commit({"outcome": "success"})
-    clean.execute(plan(path), destination, 1, overwrite=True)
+    clean.make_dataset(plan(path), destination, 1, overwrite=True)
     assert len(Dataset(destination).runs) == 2
 
 
@@ -107,7 +107,7 @@ def test_a_recorder_that_begins_while_the_runs_are_built_stops_the_replacement(s
         return items
 
     with pytest.raises(DataError, match="another process"):
-        clean.execute(plan(path), destination, 1, overwrite=True, progress=begin)
+        clean.make_dataset(plan(path), destination, 1, overwrite=True, progress=begin)
     writers[0].add(samples.frame(0), samples.rgb(0))
     assert writers[0].commit({"outcome": "success"}).is_dir()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -115,9 +115,9 @@ def test_a_recorder_that_begins_while_the_runs_are_built_stops_the_replacement(s
 
 def test_two_dark_images_are_no_dead_camera():
     dark, light = ImageReport("", constant=True), ImageReport("", constant=False)
-    assert clean.first_frozen([dark, dark, light, dark, dark]) == 5
-    assert clean.first_frozen([light, dark, dark, dark, light]) == 1
-    assert clean.first_frozen([]) == 0
+    assert cleaning_limits.first_frozen([dark, dark, light, dark, dark]) == 5
+    assert cleaning_limits.first_frozen([light, dark, dark, dark, light]) == 1
+    assert cleaning_limits.first_frozen([]) == 0
 
 
 def test_runs_are_dropped_with_their_reason(samples, tmp_path):
@@ -152,7 +152,7 @@ def test_the_default_limits_go_by_world(samples, tmp_path):
     samples.run(path, 0, frames=30, world="sandbox")
     samples.run(path, 1, frames=30, world="esatv3")
     samples.run(path, 2, frames=30, world="canyon")
-    result = plan(path, clean.Limits())
+    result = plan(path, clean.CleaningLimits())
     assert [item.run.name for item in result.kept] == ["00000_sandbox"]
     assert [why for _, why in result.dropped] == ["30 frames, fewer than 100 (--min_rgb)"] * 2
 
@@ -201,7 +201,7 @@ def test_the_statistics_are_those_of_the_frames(samples, tmp_path):
     path = samples.dataset(tmp_path / "d", runs=4, frames=8)
     samples.run(path, 4, frames=5, world="canyon", outcome="collision")
     limits = ANY._replace(outcomes=("success", "collision"))
-    made = clean.execute(plan(path, limits), tmp_path / "new", 7)
+    made = clean.make_dataset(plan(path, limits), tmp_path / "new", 7)
     stats = json.loads((made / "stats.json").read_text())
     assert stats["total"]["all"]["frames"] == 37 and stats["total"]["all"]["runs"] == 5
     assert stats["total"]["all"]["outcomes"] == {"success": 4, "collision": 1}
@@ -233,7 +233,7 @@ def test_sources_stay_unless_they_are_moved(samples, dataset, tmp_path, how):
     samples.run(dataset, 9, outcome="collision")
     before = samples.tree(dataset)
     expected = {run.name: list(run.frames) for run in Dataset(dataset).runs[:3]}
-    made = clean.execute(plan(dataset), tmp_path / "new", 1, how=how)
+    made = clean.make_dataset(plan(dataset), tmp_path / "new", 1, transfer=how)
     assert {run.name: list(run.frames) for run in Dataset(made).runs} == expected
     assert not verify_dataset(Dataset(made)).all_problems
     if how == "move":
@@ -251,7 +251,7 @@ def test_where_links_are_impossible_files_are_copied(samples, dataset, tmp_path,
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    made = clean.execute(plan(dataset), tmp_path / "new", 1)
+    made = clean.make_dataset(plan(dataset), tmp_path / "new", 1)
     assert not verify_dataset(Dataset(made)).all_problems
 
 
@@ -268,21 +268,21 @@ def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_
     monkeypatch.setattr(clean, "link_or_copy", fails)
     before = samples.tree(dataset)
     with pytest.raises(DataError, match="no space left"):
-        clean.execute(result, tmp_path / "new", 1)
+        clean.make_dataset(result, tmp_path / "new", 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
     assert samples.tree(dataset) == before
     monkeypatch.undo()
-    made = clean.execute(result, tmp_path / "new", 1)
+    made = clean.make_dataset(result, tmp_path / "new", 1)
     first = samples.tree(made)
     with pytest.raises(DataError, match="--owr"):
-        clean.execute(result, made, 1)
+        clean.make_dataset(result, made, 1)
     monkeypatch.setattr(clean, "link_or_copy", lambda *_: fails(*_) if len(calls) < 21 else None)
     calls.clear()
     with pytest.raises(DataError):
-        clean.execute(result, made, 1, overwrite=True)
+        clean.make_dataset(result, made, 1, overwrite=True)
     assert samples.tree(made) == first
     monkeypatch.undo()
-    clean.execute(result, made, 1, overwrite=True)
+    clean.make_dataset(result, made, 1, overwrite=True)
     assert samples.tree(made) == first
 
 
@@ -291,19 +291,19 @@ def test_recordings_of_different_robots_do_not_mix(samples, dataset, tmp_path):
     with pytest.raises(
         DataError, match="other: robot is turtle, that of .* is drone; clean them into different datasets"
     ):
-        clean.make_plan({"a": Dataset(dataset), "b": Dataset(other)}, ANY)
+        clean.plan_cleaning({"a": Dataset(dataset), "b": Dataset(other)}, ANY)
 
 
 def test_an_interrupted_cleaning_leaves_nothing_that_is_read(samples, dataset, tmp_path):
     (tmp_path / ".new.123.new").mkdir()
-    made = clean.execute(plan(dataset), tmp_path / "new", 1)
+    made = clean.make_dataset(plan(dataset), tmp_path / "new", 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "new"]
     assert len(Dataset(made).runs) == 3
 
 
 def test_a_slower_robot_s_runs_may_be_longer(samples, tmp_path):
     """A TurtleBot3's lap of esatv3 has 6,400 frames, where a drone's limit is 5,000."""
-    limits = clean.Limits(min_distance=0)
+    limits = clean.CleaningLimits(min_distance=0)
     for factor, kept in ((None, False), (2.7, True)):
         robot = {"name": "x", **({"runs": {"time_factor": factor}} if factor else {})}
         path = create_dataset(tmp_path / f"d{factor}", {**samples.description, "robot": robot})

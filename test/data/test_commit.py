@@ -12,8 +12,8 @@ import pytest
 from nav_pkg.cli import dataset as command
 from nav_pkg.core import DataError
 from nav_pkg.data import commit, files
-from nav_pkg.data.clean import Limits, execute, make_plan
-from nav_pkg.data.gather import Gather
+from nav_pkg.data.clean import CleaningLimits, make_dataset, plan_cleaning
+from nav_pkg.data.gather import GatheredDataset
 from nav_pkg.data.info import as_text, dataset_info
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.reader import Dataset
@@ -122,9 +122,9 @@ def test_texts_that_look_like_a_checksum_do_not_confuse_it(samples, tmp_path):
 
 def test_every_way_to_make_a_run_gives_one_that_verifies(samples, flown, tmp_path):
     (source,) = Dataset(flown).runs
-    plan = make_plan({"flown": Dataset(flown)}, Limits(("timeout",), 0, 1))
-    cleaned = Dataset(execute(plan, tmp_path / "cleaned", 1))
-    gathered = Gather([Dataset(flown)], tmp_path / "gathered")
+    plan = plan_cleaning({"flown": Dataset(flown)}, CleaningLimits(("timeout",), 0, 1))
+    cleaned = Dataset(make_dataset(plan, tmp_path / "cleaned", 1))
+    gathered = GatheredDataset([Dataset(flown)], tmp_path / "gathered")
     make_datasets([gathered])
     assert samples.tree(gathered.destination) == samples.tree(flown)
     strip_images(Dataset(shutil.copytree(flown, tmp_path / "thin")).runs[0])
@@ -151,13 +151,13 @@ def test_datasets_of_format_1_are_read_and_called_unverified(samples, dataset, c
     assert create_dataset(dataset, samples.description) == dataset
     samples.run(dataset, 3)
     assert [run.verified for run in Dataset(dataset).runs] == [False, False, False, True]
-    make_datasets([Gather([Dataset(dataset)], tmp_path / "gathered")])
+    make_datasets([GatheredDataset([Dataset(dataset)], tmp_path / "gathered")])
     gathered = Dataset(tmp_path / "gathered")
     assert [run.content_hash() for run in gathered.runs][:3] == hashes and gathered.verified
     assert not verify_dataset(gathered).all_problems
-    plan = make_plan({"old": Dataset(dataset)}, Limits(min_distance=0, min_rgb=1), 1, 1)
+    plan = plan_cleaning({"old": Dataset(dataset)}, CleaningLimits(min_distance=0, min_rgb=1), 1, 1)
     assert any("run.json of 3 of 4 runs: of format 1" in note for note in plan.notes)
-    cleaned = Dataset(execute(plan, tmp_path / "cleaned", 1))
+    cleaned = Dataset(make_dataset(plan, tmp_path / "cleaned", 1))
     assert all(run.verified for run in cleaned.runs) and not verify_dataset(cleaned).all_problems
 
 
@@ -264,7 +264,7 @@ def test_sums_name_files_of_the_run_alone(samples, dataset, tmp_path):
     (run / "sha256sums.txt").write_text(text)
     samples.edit(run, content=hashlib.sha256(text.encode()).hexdigest())
     with pytest.raises(DataError, match=r"sha256sums\.txt: missing or damaged .line 19 is no sum of a run's"):
-        make_datasets([Gather([Dataset(dataset)], tmp_path / "gathered")])
+        make_datasets([GatheredDataset([Dataset(dataset)], tmp_path / "gathered")])
     assert re.search("is no sum of a run's file", str(verify_dataset(Dataset(dataset)).all_problems))
 
 

@@ -17,7 +17,7 @@ from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.data.thin import KeptImages
 from nav_pkg.data.verify import verify_dataset
-from nav_pkg.data.view import picture
+from nav_pkg.data.view import draw_frame
 
 PLENTY = 8 << 30
 """Bytes of memory that no reader takes for such a file; threads reserve some of it, too."""
@@ -55,7 +55,7 @@ def test_images_that_declare_65500_pixels_a_side(dataset, tmp_path, little_memor
     (run / "RGB/0000000002.jpg").write_bytes(jpeg(65500, 65500))
     (run / "Depth/0000000003.png").write_bytes(png(2**31 - 1, 2**31 - 1))
     read = Dataset(dataset).runs[1]
-    for use in (lambda: read.rgb(2), lambda: picture(read, 2)):
+    for use in (lambda: read.rgb(2), lambda: draw_frame(read, 2)):
         with pytest.raises(DataError, match="0000000002.jpg: size 65500x65500 instead of 48x32 pixels; see"):
             use()
     with pytest.raises(DataError, match="0000000003.png: size 2147483647x2147483647 instead of 24x16 pixels"):

@@ -7,7 +7,7 @@ import pytest
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.format import MERGED_FROM
 from nav_pkg.data.links import make_datasets
-from nav_pkg.data.merge import Merge
+from nav_pkg.data.merge import MergedDataset
 from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.verify import verify_dataset
@@ -34,7 +34,7 @@ def flown(samples, tmp_path, name, outcomes, description=None):
 def test_added_runs_are_trained_on(samples, base, tmp_path):
     one = flown(samples, tmp_path, "one", ["success", "collision"])
     two = flown(samples, tmp_path, "two", ["timeout", "aborted"])
-    merge = Merge(base, [one, two], tmp_path / "merged")
+    merge = MergedDataset(base, [one, two], tmp_path / "merged")
     make_datasets([merge])
     merged = Dataset(tmp_path / "merged")
     names = {part: [run.name for run in merged.split(part)] for part in ("train", "val", "test")}
@@ -64,8 +64,8 @@ def test_bad_input(samples, base, tmp_path):
     one = flown(samples, tmp_path, "other", ["success"])
     samples.edit(one.path / "00000_esatv3", sensors={"rgb": [9, 17]})
     with pytest.raises(DataError, match="has a camera of 17x9"):
-        Merge(base, [Dataset(one.path)], tmp_path / "merged")
+        MergedDataset(base, [Dataset(one.path)], tmp_path / "merged")
     with pytest.raises(DataError, match="no run that is neither aborted nor sim_failure"):
-        Merge(base, [flown(samples, tmp_path, "void", ["aborted"])], tmp_path / "merged")
+        MergedDataset(base, [flown(samples, tmp_path, "void", ["aborted"])], tmp_path / "merged")
     with pytest.raises(UsageError, match="is the dataset itself"):
-        make_datasets([Merge(base, [base], base.path)])
+        make_datasets([MergedDataset(base, [base], base.path)])

@@ -6,12 +6,12 @@ import pytest
 
 from nav_pkg.cli import dataset as command
 from nav_pkg.data import clean, overlap
-from nav_pkg.data.overlap import Images, images_of, warnings
+from nav_pkg.data.overlap import RunImages, run_images, warnings
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.verify import verify_dataset
 from nav_pkg.data.writer import create_dataset
 
-ANY = clean.Limits(min_distance=0, min_rgb=1)
+ANY = clean.CleaningLimits(min_distance=0, min_rgb=1)
 
 
 def write_splits(path, **parts):
@@ -22,19 +22,19 @@ def write_splits(path, **parts):
 
 def test_counts_by_hand():
     made = [
-        Images("train", "a", [b"1", b"2", b"3", b"2"]),
-        Images("train", "b", [b"4", b"5"]),
-        Images("val", "c", [b"2", b"2", b"5", b"6"]),
-        Images("test", "d", [b"7"]),
-        Images("", "e", [b"1", b"6", b"7"]),
+        RunImages("train", "a", [b"1", b"2", b"3", b"2"]),
+        RunImages("train", "b", [b"4", b"5"]),
+        RunImages("val", "c", [b"2", b"2", b"5", b"6"]),
+        RunImages("test", "d", [b"7"]),
+        RunImages("", "e", [b"1", b"6", b"7"]),
     ]
     assert warnings(made) == [
         "3 of the 4 images of the val set are in the train set, too (a and c share 2; b and c share 1), "
         f"so that scores on the val set say too much: {overlap.REMEDY}"
     ]
     assert warnings(made[:2] + made[3:]) == []
-    many = [Images("val", f"v{i}", [b"1"]) for i in range(6)] + [Images("test", "t", [b"8", b"8"])]
-    found = warnings([Images("train", "a", [b"1", b"8"]), *many])
+    many = [RunImages("val", f"v{i}", [b"1"]) for i in range(6)] + [RunImages("test", "t", [b"8", b"8"])]
+    found = warnings([RunImages("train", "a", [b"1", b"8"]), *many])
     assert "6 of the 6 images of the val set" in found[0] and "; 3 more pairs of runs)" in found[0]
     assert "2 of the 2 images of the test set are in the train set" in found[1] and len(found) == 2
 
@@ -80,7 +80,7 @@ def test_one_run_under_two_names(samples, tmp_path):
 
 
 def test_cleaning_names_them_by_their_sources(repeated):
-    plan = clean.make_plan({"source": Dataset(repeated)}, ANY, val_len=1, test_len=1)
+    plan = clean.plan_cleaning({"source": Dataset(repeated)}, ANY, val_len=1, test_len=1)
     parts = {item.run.name: item.part for item in plan.kept}
     assert plan.warnings and len({parts[f"0000{i}_esatv3"] for i in range(3)}) > 1
     assert "source/0000" in plan.warnings[0]
@@ -105,4 +105,4 @@ def test_merging_and_subsets_say_so(repeated, samples, tmp_path, capsys):
 def test_a_run_without_sums_is_nobodys_match(samples, tmp_path):
     path = samples.dataset(tmp_path / "d", runs=1)
     (path / "00000_esatv3/sha256sums.txt").unlink()
-    assert not images_of(Dataset(path).runs[0], "train").sums
+    assert not run_images(Dataset(path).runs[0], "train").sums

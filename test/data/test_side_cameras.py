@@ -19,7 +19,7 @@ from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.resize import decode_resized
 from nav_pkg.data.subset import Subset
 from nav_pkg.data.verify import verify_dataset, verify_run
-from nav_pkg.data.view import picture
+from nav_pkg.data.view import draw_frame
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 SIZE = (16, 24)
@@ -91,7 +91,7 @@ def test_a_run_without_them_is_what_it_was(samples, tmp_path):
 
 
 def test_pictures_show_each_camera_on_its_side(dataset, samples):
-    sheet = picture(Dataset(dataset).runs[0], 3, width=480).astype(int)
+    sheet = draw_frame(Dataset(dataset).runs[0], 3, width=480).astype(int)
     assert sheet.shape == (320, 3 * 480, 3)
     seeds = (SEEDS["left"], 0, SEEDS["right"])
     wanted = [np.repeat(np.repeat(samples.rgb(3, seed), 10, axis=0), 10, axis=1) for seed in seeds]
@@ -148,9 +148,9 @@ def test_cleaning_cuts_where_any_camera_is_dead(samples, tmp_path, check):
     path = create_dataset(tmp_path / "d", samples.description)
     write(samples, path, 0, dead=(5, 6, 7))
     write(samples, path, 1)
-    limits = clean.Limits(min_distance=0, min_rgb=1)
-    plan = clean.make_plan({"source": Dataset(path)}, limits, val_len=0, test_len=0)
-    runs = Dataset(clean.execute(plan, tmp_path / "clean", 1)).runs
+    limits = clean.CleaningLimits(min_distance=0, min_rgb=1)
+    plan = clean.plan_cleaning({"source": Dataset(path)}, limits, val_len=0, test_len=0)
+    runs = Dataset(clean.make_dataset(plan, tmp_path / "clean", 1)).runs
     assert [len(run) for run in runs] == [5, 8]
     check(runs[0], 0)
     check(runs[1], 1)

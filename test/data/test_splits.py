@@ -7,9 +7,9 @@ import pytest
 
 from nav_pkg.cli import dataset as command
 from nav_pkg.core import DataError
-from nav_pkg.data.clean import Limits, execute, make_plan
+from nav_pkg.data.clean import CleaningLimits, make_dataset, plan_cleaning
 from nav_pkg.data.info import dataset_info
-from nav_pkg.data.merge import Merge
+from nav_pkg.data.merge import MergedDataset
 from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.data.statistics import dataset_statistics
 from nav_pkg.data.subset import Subset
@@ -22,8 +22,8 @@ def made(samples, tmp_path_factory):
     """A cleaned dataset of four runs to train on, one to validate and one to test with."""
     root = tmp_path_factory.mktemp("made")
     source = samples.dataset(root / "source", runs=6, frames=3)
-    plan = make_plan({"source": Dataset(source)}, Limits(min_distance=0, min_rgb=1), 1, 1)
-    return execute(plan, root / "made", 1)
+    plan = plan_cleaning({"source": Dataset(source)}, CleaningLimits(min_distance=0, min_rgb=1), 1, 1)
+    return make_dataset(plan, root / "made", 1)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_lists_are_checked_at_every_use(samples, cleaned, what, tmp_path, capsys
         lambda: dataset.split("train"),
         lambda: Splits(dataset),
         lambda: Subset(dataset, 3, tmp_path / "subset"),
-        lambda: Merge(dataset, [dataset], tmp_path / "merged"),
+        lambda: MergedDataset(dataset, [dataset], tmp_path / "merged"),
         lambda: dataset_statistics(dataset),
         lambda: command.main(["pack", str(cleaned)]),
     ):

@@ -8,7 +8,7 @@ from nav_pkg.data import statistics
 from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.progress import Bar, say
 from nav_pkg.data.reader import Dataset
-from nav_pkg.data.statistics import dataset_statistics, spread
+from nav_pkg.data.statistics import dataset_statistics, evenly_spaced_frames
 from nav_pkg.data.writer import RunWriter
 
 
@@ -46,7 +46,7 @@ def test_portions_make_no_difference(tmp_path):
 )
 def test_frames_are_spread_evenly(lengths, count, places):
     runs = [range(1000 * k, 1000 * k + length) for k, length in enumerate(lengths)]
-    assert [(runs.index(run), i) for run, i in spread(runs, count)] == places
+    assert [(runs.index(run), i) for run, i in evenly_spaced_frames(runs, count)] == places
 
 
 def test_colours_are_those_of_the_training_set_and_classes_of_all(samples, dataset):

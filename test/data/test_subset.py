@@ -173,7 +173,8 @@ def test_a_refused_cut_leaves_nothing_new_and_nothing_less(source, tmp_path):
 
 def test_the_seed_orders_the_runs(source):
     orders = {
-        tuple(i.run.name for i in Subset(source, 37, source.path / "x", seed).taken) for seed in range(9)
+        tuple(i.run.name for i in Subset(source, 37, source.path / "x", seed).selected_runs)
+        for seed in range(9)
     }
     assert len(orders) > 3
     assert all(order[-2:] == ("00004_esatv3", "00005_esatv3") for order in orders)
@@ -298,9 +299,9 @@ def test_what_happens_to_one_does_not_harm_the_other(source, samples):
             victim.runs
         )
         assert samples.tree(other.path) == tree
-        limits = clean.Limits(min_distance=0, min_rgb=1, outcomes=("success", "aborted"))
-        plan = clean.make_plan({"x": victim}, limits, 1, 1)
-        cleaned = clean.execute(plan, victim.path.with_name("cleaned"), 1, "move", overwrite=True)
+        limits = clean.CleaningLimits(min_distance=0, min_rgb=1, outcomes=("success", "aborted"))
+        plan = clean.plan_cleaning({"x": victim}, limits, 1, 1)
+        cleaned = clean.make_dataset(plan, victim.path.with_name("cleaned"), 1, "move", overwrite=True)
         assert samples.tree(other.path) == tree and not verify_dataset(other).all_problems
         shutil.rmtree(cleaned)
         shutil.rmtree(victim.path)
@@ -312,10 +313,10 @@ def test_what_happens_to_one_does_not_harm_the_other(source, samples):
 def test_subsets_can_be_cleaned_together(source, samples):
     first, second = make(source, 12), make(source, 20)
     assert first.description != second.description
-    limits = clean.Limits(min_distance=0, min_rgb=1)
-    plan = clean.make_plan({"a": first, "b": second, "c": source}, limits, 1, 1)
+    limits = clean.CleaningLimits(min_distance=0, min_rgb=1)
+    plan = clean.plan_cleaning({"a": first, "b": second, "c": source}, limits, 1, 1)
     assert plan.description == samples.description
-    made = clean.execute(plan, source.path.with_name("all"), 1)
+    made = clean.make_dataset(plan, source.path.with_name("all"), 1)
     assert not verify_dataset(Dataset(made)).all_problems
 
 

@@ -66,7 +66,7 @@ def test_a_training_that_is_written_to_or_damaged(tmp_path, monkeypatch):
         file.write("{damaged}\n" + line(40, 0.4) + line(1 << 70, 0.5) + line(45, 0.5).replace("45", "1e999"))
         file.write(line(50, 0.5)[:30])
     for piece in (1 << 20, 400, 40):
-        monkeypatch.setattr(scalars, "PIECE", piece)
+        monkeypatch.setattr(scalars, "READ_BYTES", piece)
         found = read_curve(folder, TAG)
         assert found.values.tolist() == [0.1, 0.2, 0.3, 0.4]
         assert found.notes == (f"{folder / 'metrics.jsonl'}: 3 damaged lines: left out",)
@@ -87,7 +87,7 @@ def test_damaged_files_are_named(tmp_path):
 def test_much_is_read_in_several_processes(tmp_path, monkeypatch):
     folders = [training(tmp_path / str(i), [0.1 * i, 0.2]) for i in range(3)]
     alone = scalars.read_curves(folders, TAG)
-    monkeypatch.setattr(scalars, "MUCH", 0)
+    monkeypatch.setattr(scalars, "PARALLEL_BYTES", 0)
     pools, start = [], scalars.start_process_pool
     monkeypatch.setattr(
         scalars, "start_process_pool", lambda count: (pools.append(start(count)), pools[-1])[1]
@@ -110,7 +110,7 @@ def test_values_that_are_not_finite(tmp_path):
 def test_seeds_are_one_curve_with_a_band(tmp_path):
     training(tmp_path / "a" / "seed_1", [0.2, 0.4, 0.6], test=0.5)
     training(tmp_path / "a" / "seed_20", [0.4, 0.8], steps=[10, 30], test=0.7)
-    group = combine.read_groups({"a": combine.members(tmp_path / "a")}, TAG)[0]
+    group = combine.read_groups({"a": combine.find_members(tmp_path / "a")}, TAG)[0]
     steps, mean, deviation = group.band()
     assert steps.tolist() == [10, 20, 30]
     assert mean == pytest.approx([0.3, 0.5, 0.7]) and deviation == pytest.approx([np.sqrt(0.02)] * 3)

@@ -22,7 +22,7 @@ def size(data):
 def test_paths_of_any_outcome(plan, outcomes):
     path = np.array([[-50.0, -3.0], [-49.0, -3.1]])
     flown = [
-        floorplan.Flown(f"run {i}", outcome, path + [i, 0], outcome) for i, outcome in enumerate(outcomes)
+        floorplan.FlownPath(f"run {i}", outcome, path + [i, 0], outcome) for i, outcome in enumerate(outcomes)
     ]
     figure = floorplan.flights_figure(plan, flown)
     assert len(style.png(figure)) > 10_000
@@ -31,7 +31,7 @@ def test_paths_of_any_outcome(plan, outcomes):
 
 
 def test_a_path_without_frames(plan):
-    empty = floorplan.Flown("run 0", "aborted", np.empty((0, 2)), "aborted")
+    empty = floorplan.FlownPath("run 0", "aborted", np.empty((0, 2)), "aborted")
     assert style.png(floorplan.flights_figure(plan, [empty]))
     assert floorplan.paths_csv([empty]).count("\n") == 1
 
@@ -42,10 +42,10 @@ def test_every_kind_of_wall_has_a_colour(plan):
 
 def test_a_run_of_one_frame(dataset):
     run = write_run(dataset("one", 0), 0, "collision", learner=True, frames=1)
-    assert floorplan.Flown.of_run(run).xy.shape == (1, 2)
+    assert floorplan.FlownPath.of_run(run).xy.shape == (1, 2)
     assert style.png(flights.turns_figure([run], "learner", 30, ["a"], last=True))
     assert flights.last_indices(run, 6, 3.0) == [0]
-    assert size(images.sheet([images.frame_picture(run, 0)], 3)) == (320, 240)
+    assert size(images.contact_sheet([images.frame_picture(run, 0)], 3)) == (320, 240)
 
 
 def test_offsets_from_the_route(plan, dataset):

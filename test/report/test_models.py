@@ -111,7 +111,7 @@ def test_rows_mean_and_page(tmp_path):
     assert (second["success_rate"], second["collision_free_distance"]) == (0.5, 80.0)
     assert third["problem"].endswith("seed_3/results.json: missing")
     assert abs(table.total["test_accuracy"] - 0.85) < 1e-12 and "seed" not in table.total
-    assert models.spread(table.rows, "test_accuracy") == "85.0 ± 7.1 %"
+    assert models.mean_std_text(table.rows, "test_accuracy") == "85.0 ± 7.1 %"
     page = (tmp_path / "report.html").read_text()
     assert "Models of t" in page and (tmp_path / "report" / "models.csv").exists()
     assert len(json.loads((tmp_path / "report.json").read_text())["models"]) == 3

@@ -60,8 +60,8 @@ def demo(tmp_path, dataset, training):
     return demo_page.Demo(
         folder=tmp_path,
         steps=[
-            demo_page.Step("collect", "python scripts/run_script.py -t 'a b'", 40.0, 250.0, 25.0),
-            demo_page.Step("train", "python scripts/main.py", 60.0),
+            demo_page.DemoStep("collect", "python scripts/run_script.py -t 'a b'", 40.0, 250.0, 25.0),
+            demo_page.DemoStep("train", "python scripts/main.py", 60.0),
         ],
         collections={"collect/expert": "as it flies", "collect/noisy": "with noise"},
         clean="clean",
@@ -76,7 +76,7 @@ def test_the_demo_page(demo, tmp_path, monkeypatch):
     # As the demo is called: its folder is a relative one.
     monkeypatch.chdir(tmp_path)
     demo = dataclasses.replace(demo, folder=pathlib.Path("."))
-    story = demo_page.Story(demo)
+    story = demo_page.DemoData(demo)
     path = demo_page.write(story)
     assert path.resolve() == tmp_path / "report.html"
     page = checked(path)
@@ -110,7 +110,7 @@ def test_a_demo_without_flights_says_what_is_missing(demo, tmp_path):
     for run in (tmp_path / "data" / "fly").glob("0*"):
         run.rename(run.with_name(f"{run.name}.partial"))
     with pytest.raises(DataError, match="no runs"):
-        demo_page.Story(demo)
+        demo_page.DemoData(demo)
 
 
 def test_a_page_of_nothing(tmp_path):

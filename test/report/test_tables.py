@@ -8,7 +8,7 @@ import io
 import numpy as np
 
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.report.tables import NOTHING, Column, Table, labels_table, runs_table, scores_table
+from nav_pkg.report.tables import UNKNOWN, Column, Table, labels_table, runs_table, scores_table
 
 from .conftest import facts, scores
 
@@ -42,7 +42,7 @@ def test_no_runs_and_only_failed_ones():
     failed = runs_table([{"run": 0, "outcome": "sim_failure", "reason": "gzserver died"}])
     assert failed.total["outcome"] == "0 of 0 success"
     assert failed.total["reason"] == "no run counts"
-    assert NOTHING in failed.text()
+    assert UNKNOWN in failed.text()
     assert "gzserver died" in failed.csv()
 
 
@@ -65,7 +65,7 @@ def test_scores_by_class():
     row = rows_of(table.csv())[0]
     assert row["accuracy"] == "0.8125" and row["recall_right"] == "" and row["recall_straight"] == "0.8125"
     line = table.text().splitlines()[2]
-    assert "81.2 %" in line and "75.0 %" in line and "40.6 %" in line and "20.3 %" in line and NOTHING in line
+    assert "81.2 %" in line and "75.0 %" in line and "40.6 %" in line and "20.3 %" in line and UNKNOWN in line
 
 
 def test_label_shares():

@@ -178,6 +178,6 @@ def test_wrong_use(logs, words, kind, text):
 def test_groups(tmp_path):
     for name in ("x/0", "x/1", "y"):
         training(tmp_path / name, 5, 0.5)
-    found = trainings.find(tmp_path)
+    found = trainings.find_trainings(tmp_path)
     assert {name: len(group) for name, group in found.items()} == {"x": 2, "y": 1}
-    assert list(trainings.find(tmp_path / "y")) == ["y"]
+    assert list(trainings.find_trainings(tmp_path / "y")) == ["y"]

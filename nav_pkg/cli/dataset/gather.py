@@ -6,7 +6,7 @@ import argparse
 
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
-from nav_pkg.data.gather import Gather
+from nav_pkg.data.gather import GatheredDataset
 from nav_pkg.data.links import make_datasets
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import load_dataset
@@ -23,8 +23,8 @@ def add_flags(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Merge recordings into one."""
     sources = [load_dataset(name, args.data_root) for name in args.dataset]
-    gathered = Gather(sources, args.data_root.expanduser() / args.destination)
+    gathered = GatheredDataset(sources, args.data_root.expanduser() / args.destination)
     make_datasets([gathered], args.owr, lambda items: progress(items, "runs"))
-    frames = sum(item.frames for item in gathered.taken)
-    print(f"{gathered.destination}: {len(gathered.taken)} runs, {frames} frames")
+    frames = sum(item.frames for item in gathered.selected_runs)
+    print(f"{gathered.destination}: {len(gathered.selected_runs)} runs, {frames} frames")
     return 0

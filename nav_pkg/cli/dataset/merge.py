@@ -8,7 +8,7 @@ from collections import Counter
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
 from nav_pkg.data.links import make_datasets
-from nav_pkg.data.merge import Merge
+from nav_pkg.data.merge import MergedDataset
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import load_dataset
 
@@ -25,9 +25,9 @@ def run(args: argparse.Namespace) -> int:
     """Merge a dataset with further training runs."""
     base = load_dataset(args.dataset, args.data_root)
     added = [load_dataset(name, args.data_root) for name in args.add]
-    merged = Merge(base, added, args.data_root.expanduser() / args.destination)
+    merged = MergedDataset(base, added, args.data_root.expanduser() / args.destination)
     make_datasets([merged], args.owr, lambda items: progress(items, "runs"))
-    runs = Counter(item.part for item in merged.taken)
+    runs = Counter(item.part for item in merged.selected_runs)
     print(
         f"{merged.destination}: train {runs['train']} runs, {merged.training_frames} frames; "
         f"val {runs['val']}, test {runs['test']} runs"

@@ -27,7 +27,7 @@ def add_summary_dir(parser: Parser) -> None:
 
 def print_references(dataset: Dataset, args: argparse.Namespace, root: Path) -> None:
     """Print notes about references to the dataset. They do not prevent the action."""
-    for path, how in manage.referring(dataset, root):
+    for path, how in manage.derived_datasets(dataset, root):
         print(f"note: {path} is a {how} {dataset.name}; it keeps its own files")
     names = {dataset.name, str(dataset.path)}
     if root.resolve() in dataset.path.resolve().parents:

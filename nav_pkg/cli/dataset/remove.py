@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     """Remove a dataset."""
     root = args.data_root.expanduser()
     files.sweep_removed((root / args.dataset).parent)  # finish an earlier removal that was killed
-    dataset = manage.managed(args.dataset, root)
+    dataset = manage.open_for_change(args.dataset, root)
     what = _what(dataset)
-    with manage.alone(dataset.path):
+    with manage.exclusive_use(dataset.path):
         pass  # report a conflict before the user is asked
     print_references(dataset, args, root)
     if not args.yes:

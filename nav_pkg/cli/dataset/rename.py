@@ -19,7 +19,7 @@ def add_flags(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Rename a dataset."""
     root = args.data_root.expanduser()
-    dataset = manage.managed(args.dataset, root)
+    dataset = manage.open_for_change(args.dataset, root)
     print_references(dataset, args, root)
     print(f"{dataset.path} is now {manage.rename(dataset, args.name, root)}")
     return 0

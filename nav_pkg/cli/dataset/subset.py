@@ -62,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
             wanted.append(subset.Subset(dataset, frames, place, args.random_seed))
     make_datasets(wanted, args.owr, lambda items: progress(items, "runs"))
     for made in wanted:
-        runs = Counter(item.part for item in made.taken)
+        runs = Counter(item.part for item in made.selected_runs)
         cut = "".join(
             f"; {item.run.name} is cut to its first {item.frames} of {len(item.run)} frames"
-            for item in made.taken
+            for item in made.selected_runs
             if item.frames < len(item.run)
         )
         print(

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     )
     problems = report.all_problems
     if args.json:
-        print(json.dumps(json.loads(verify.dump(report)), indent=2))
+        print(json.dumps(json.loads(verify.report_to_json(report)), indent=2))
     else:
         for line in report.notes + [note for item in report.runs for note in item.notes]:
             print(f"note: {line}")

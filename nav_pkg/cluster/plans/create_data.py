@@ -90,7 +90,7 @@ class CreateData(DagCommand):
         there = self.data_root / self.config.destination
         if not self.config.owr and not resumes:
             refuse_existing(there, "--destination")
-        clean.refuse_others(there, [self.tag])
+        clean.check_same_sources(there, [self.tag])
 
     def made(self) -> Path:
         """The cleaned dataset."""

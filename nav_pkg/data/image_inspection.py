@@ -13,10 +13,10 @@ import numpy as np
 from nav_pkg.core import DataError
 from nav_pkg.data import codec, files
 
-SAMPLE = 4
+SAMPLE_STEP = 4
 """Step of the rows and columns sampled for the mean and standard deviation of colours."""
 
-Image = Tuple[Path, Optional[Tuple[int, int]]]
+ImageFile = Tuple[Path, Optional[Tuple[int, int]]]
 """An image file, and the height and width that it must have (None if unknown)."""
 
 
@@ -51,7 +51,7 @@ def colour_sums(pixels: np.ndarray) -> np.ndarray:
     return np.stack([np.full(3, len(part)), part.sum(0), (part * part).sum(0)])
 
 
-def look(path: Path, size: Optional[tuple[int, int]] = None) -> ImageReport:
+def inspect_image(path: Path, size: Optional[tuple[int, int]] = None) -> ImageReport:
     """Read, hash and decode an image file (.jpg is a colour image, any other suffix a depth image).
 
     Args:
@@ -66,7 +66,7 @@ def look(path: Path, size: Optional[tuple[int, int]] = None) -> ImageReport:
     try:
         if path.suffix == ".jpg":
             pixels = codec.decode_rgb(data, expected=size)
-            sums = colour_sums(pixels[::SAMPLE, ::SAMPLE])
+            sums = colour_sums(pixels[::SAMPLE_STEP, ::SAMPLE_STEP])
         else:
             pixels = codec.decode_depth(data, size)
             sums = None
@@ -76,7 +76,7 @@ def look(path: Path, size: Optional[tuple[int, int]] = None) -> ImageReport:
     return ImageReport("", pixels.shape[:2], constant, sums, sha256)
 
 
-def inspect_images(images: Iterable[Image]) -> list[ImageReport]:
+def inspect_images(images: Iterable[ImageFile]) -> list[ImageReport]:
     """Inspect many images on all cores available to this process."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return list(pool.map(lambda image: look(*image), images))
+        return list(pool.map(lambda image: inspect_image(*image), images))
