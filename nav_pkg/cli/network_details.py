@@ -20,7 +20,7 @@ def _measure(name: str, args: argparse.Namespace) -> Dict[str, Any]:
     from nav_pkg.learn.details import details
 
     devices = ["cpu"] + (["cuda"] if args.device == "auto" and torch.cuda.is_available() else [])
-    return details(name, devices, args.seconds, args.num_threads, args.backends)
+    return details(name, devices, args.seconds, args.num_threads, args.ways)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -33,7 +33,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = make_parser().parse_args(argv)
     for name in args.network:
         prechecks.network(name)
-    wrong = next((way for way in args.backends if way not in WAYS), None)
+    wrong = next((way for way in args.ways if way not in WAYS), None)
     if wrong:
         raise UsageError(f"--ways {wrong!r}: no such way{nearest_name(wrong, list(WAYS))}")
     from nav_pkg import nets

@@ -68,7 +68,7 @@ def fields(path, name):
             "supervisor",
             [
                 ("config/flight.py", "FlightConfig"),
-                ("flight/schedule.py", "Schedule"),
+                ("flight/schedule.py", "FlightSchedule"),
                 ("ros/supervisor.py", "Parameters"),
             ],
         ),
@@ -93,7 +93,7 @@ def test_node_parameters(node, sources):
 
 
 def test_every_topic_of_our_nodes_is_in_the_page():
-    tree = ast.parse((ROOT / "nav_pkg" / "ros" / "robot.py").read_text())
+    tree = ast.parse((ROOT / "nav_pkg" / "ros" / "topics.py").read_text())
     texts = [
         n.value.value for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant)
     ]
