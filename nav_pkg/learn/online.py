@@ -11,10 +11,9 @@ and gives the same result as without the interruption.
 from __future__ import annotations
 
 import copy
-import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -25,22 +24,18 @@ from nav_pkg.core import Command, LearnerError, UsageError
 from nav_pkg.data.files import atomic_write, parse_object, to_json
 from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
-from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
 from nav_pkg.learn.log import TrainingLog, say
-from nav_pkg.learn.method import BatchResult, FrameMethod, evaluating
 from nav_pkg.learn.metrics import majority_class, scores
 from nav_pkg.learn.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
-from nav_pkg.learn.optimizers import optimizer_step, restore_optimizer
+from nav_pkg.learn.online_steps import REMEDY, GradientSteps
+from nav_pkg.learn.optimizers import restore_optimizer
 from nav_pkg.learn.parts import TrainingParts, bins
 from nav_pkg.learn.pilot import Pilot
 from nav_pkg.learn.prefill import Prefill
 from nav_pkg.learn.recovery import Recovery
-from nav_pkg.learn.recurrent import InitState, RecurrentMethod
 from nav_pkg.learn.replay import ReplayBuffer
 from nav_pkg.learn.replay_file import ReplaySegments
 from nav_pkg.learn.trainer import plain_state, to_cpu
-
-_REMEDY = "lower --learning_rate or give --clip 1; my-model is from the start of the run"
 
 
 class OnlineLearner:
@@ -60,8 +55,7 @@ class OnlineLearner:
         pilot: flies with the current weights.
         sides: the side cameras learned from, in the order of their images in `observe`.
         frames: total frames learned from.
-        updates: total gradient steps.
-        loss: of the last gradient step; None before the first.
+        steps: takes the gradient steps.
         learning: whether `observe` takes frames; the caller may change it.
 
     Raises:
@@ -105,22 +99,11 @@ class OnlineLearner:
         if start:
             self.parts.net.load_state_dict(start.model_state_dict)
         self.net = self.parts.compute.prepare(self.parts.net).train()
-        self._trainable = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
-        self._optimizer = self.parts.make_optimizer(self._trainable)
+        self.steps = GradientSteps(config, self.parts, self.net, self.replay)
         self._segments = ReplaySegments(where)
-        self._method = self._make_method()
-        self._plateau = PlateauDetector(
-            self.config.loss_window_length,
-            self.config.loss_window_mean_threshold,
-            self.config.loss_window_std_threshold,
-        )
-        self._mas = MemoryAwareSynapses(self._trainable, self.config.continual_learning_lambda)
         self.pilot = self._make_pilot()
-        self.weights_lock = threading.Lock()
-        """Held while the weights change: a command uses the weights before or after a step, never a mix."""
         self.runs: Dict[int, Dict[str, Any]] = {}
-        self.frames = self.updates = 0
-        self.loss: Optional[float] = None
+        self.frames = 0
         self.learning = True
         if prefill:
             prefill.fill(self.replay)
@@ -129,32 +112,25 @@ class OnlineLearner:
                 self._resume(resumed)
         elif start and self.config.continue_training and start.optimizer_state_dict is not None:
             with checkpoint.restoring(f"--checkpoint_path {self.config.checkpoint_path}"):
-                restore_optimizer(self._optimizer, start.optimizer_state_dict)
-            self.updates = start.updates
+                restore_optimizer(self.steps.optimizer, start.optimizer_state_dict)
+            self.steps.updates = start.updates
         self._log = TrainingLog(
             where, self.parts.action_space.class_names(), self.config.tensorboard, len(self.runs)
         )
         self._run: Optional[int] = None
         self._reset_run_statistics()
 
-    # Parts.
+    @property
+    def updates(self) -> int:
+        """Total gradient steps."""
+        return self.steps.updates
 
-    def _make_method(self) -> Any:
-        common = (
-            self.net,
-            self.parts.compute,
-            self.parts.preprocessing,
-            self.parts.criterion,
-            None,
-            self.replay,
-        )
-        method_flags = self.parts.method_flags
-        if method_flags.recurrent:
-            zero = InitState("zero", 0)
-            return RecurrentMethod(
-                *common, init_state=method_flags.init_state if self.config.init_state else zero
-            )
-        return FrameMethod(*common, method_flags.n_frames)
+    @property
+    def loss(self) -> Optional[float]:
+        """Loss of the last gradient step; None before the first."""
+        return self.steps.loss
+
+    # Parts.
 
     def _make_pilot(self) -> Pilot:
         """Create the pilot: a copy of the network that shares its weights, always in evaluation mode."""
@@ -197,16 +173,14 @@ class OnlineLearner:
         self._reset_run_statistics()
 
     def _reset_run_statistics(self) -> None:
-        self._outputs: List[torch.Tensor] = []
-        self._labels: List[np.ndarray] = []
-        self._losses: List[float] = []
+        self.steps.reset_statistics()
         self._counts_at_start = (self.frames, self.updates)
         self.seconds = {"command": 0.0, "learn": 0.0}
 
     def command_of(self, pixels: np.ndarray) -> Command:
         """Compute the current network's command for an image at its input size, uint8 (height, width, 3)."""
         begin = time.perf_counter()
-        with self.weights_lock:
+        with self.steps.weights_lock:
             command = self.pilot.command_of(pixels)
         self.seconds["command"] += time.perf_counter() - begin
         return command
@@ -234,94 +208,10 @@ class OnlineLearner:
             recovery = Recovery(self.config.recovery_compensation, self.parts.action_space)
             self.replay.add(image, float(recovery.labels(expert.yaw, camera)), self._run, index)
         self.frames += 1
-        if self.frames % self.config.train_every_N_steps == 0 and self.ready:
-            self._learn()
-
-    @property
-    def ready(self) -> bool:
-        """Whether the buffer holds enough frames and gradient steps are left."""
-        args, method_flags = self.config, self.parts.method_flags
-        if args.max_steps and self.updates >= args.max_steps:
-            return False
-        if len(self.replay) < max(args.batch_size, args.min_buffer_size):
-            return False
-        if method_flags.recurrent:
-            return self.replay.windows_held(method_flags.time_length) >= args.batch_size
-        return len(self.replay.candidates(method_flags.n_frames)) >= args.batch_size
-
-    def _learn(self) -> None:
-        """Do the gradient steps due after a frame."""
-        begin = time.perf_counter()
-        for _ in range(self.config.gradient_steps):
-            if self.ready:
-                self._gradient_step()
-        if self.replay.eviction_rule == "empty":
-            self.replay.clear()
-        self.seconds["learn"] += time.perf_counter() - begin
-
-    def _gradient_step(self) -> None:
-        args = self.config
-        self._optimizer.zero_grad(set_to_none=True)
-        frames, result = self._gradients()
-        loss = float(result.loss)
-        if not np.isfinite(loss):
-            raise LearnerError(f"the loss became {loss} at gradient step {self.updates + 1}: {_REMEDY}")
-        if args.continual_learning:
-            self._mas.add_gradients()
-        rate = None if self.parts.lr_schedule is None else self.parts.lr_schedule(self.updates)
-        with self.weights_lock:
-            optimizer_step(self._optimizer, self._trainable, args.clip, rate)
-        self.updates += 1
-        self.loss = loss
-        labels = self.replay.yaw[frames]
-        if self.replay.eviction_rule == "hard" or args.replay_priority == "loss":
-            frame_losses = self.parts.criterion.per_frame(
-                result.outputs.cpu(), self.parts.criterion.targets(labels)
-            )
-            self.replay.store_losses(frames, frame_losses.numpy())
-        self._outputs.append(result.outputs)
-        self._labels.append(labels)
-        self._losses.append(loss)
-        if args.continual_learning and self._plateau.plateau_begins(loss):
-            self._update_importance()
-
-    def _gradients(self) -> Tuple[np.ndarray, BatchResult]:
-        args, method_flags = self.config, self.parts.method_flags
-        if method_flags.recurrent:
-            windows = self.replay.windows(
-                args.batch_size, method_flags.time_length, args.random_seed, self.updates
-            )
-            return windows.frames, self._method.learn_from(windows)
-        frames = self.replay.batch(
-            args.batch_size,
-            args.random_seed,
-            self.updates,
-            count=method_flags.n_frames,
-            balanced=args.normalized_output,
-            priority=args.replay_priority,
-        )
-        return frames, self._method.learn_from(frames)
-
-    def _update_importance(self) -> None:
-        """Compute the importance for memory aware synapses, frame by frame, over the buffer's candidates."""
-        say(f"plateau after {self.updates} gradient steps: importance over {len(self.replay)} frames")
-        count = max(1, self.parts.method_flags.n_frames)
-        recurrent = self.parts.method_flags.recurrent
-
-        def outputs(frame: int) -> torch.Tensor:
-            past = self.replay.recent(np.array([frame]), count)[0]
-            pixels = np.empty((len(past), *self.replay.image_shape), np.uint8)
-            self.replay.gather(past, pixels)
-            images = self.parts.preprocessing.normalise(
-                torch.from_numpy(pixels).to(self.parts.compute.device)
-            )
-            if recurrent:
-                return self.net(images[None], None)[0]
-            return self.net(images[None] if self.parts.method_flags.n_frames else images)
-
-        # cuDNN has no backward pass for an LSTM in evaluation mode; torch's own kernels have one
-        with evaluating(self.net), torch.backends.cudnn.flags(enabled=not recurrent):
-            self._mas.update_importance(outputs, self.replay.candidates(count).tolist(), lambda: None)
+        if self.frames % self.config.train_every_N_steps == 0 and self.steps.ready:
+            begin = time.perf_counter()
+            self.steps.take()
+            self.seconds["learn"] += time.perf_counter() - begin
 
     # The end of a run.
 
@@ -372,12 +262,12 @@ class OnlineLearner:
             "flight": {name: facts.get(name) for name in names},
             "buffer": {"size": len(self.replay), **self.replay.class_shares()},
         }
-        if self._outputs:
-            outputs = torch.cat(self._outputs).double().cpu().numpy()
-            labels = np.concatenate(self._labels)
+        if self.steps.outputs:
+            outputs = torch.cat(self.steps.outputs).double().cpu().numpy()
+            labels = np.concatenate(self.steps.labels)
             majority = majority_class(self.parts.action_space, labels)
             record["train"] = scores(
-                self.parts.action_space, outputs, labels, float(np.mean(self._losses)), majority
+                self.parts.action_space, outputs, labels, float(np.mean(self.steps.losses)), majority
             )
         frames, updates = (
             now - then for now, then in zip((self.frames, self.updates), self._counts_at_start)
@@ -398,7 +288,7 @@ class OnlineLearner:
         """
         for name, parameter in self.net.named_parameters():
             if not torch.isfinite(parameter).all():
-                raise LearnerError(f"{name} is not finite after {self.updates} gradient steps: {_REMEDY}")
+                raise LearnerError(f"{name} is not finite after {self.updates} gradient steps: {REMEDY}")
         progress: Dict[str, Any] = {}
         if segments:
             self._segments.write(self.replay)
@@ -410,8 +300,7 @@ class OnlineLearner:
                 "segments": self._segments.state(),
                 "runs": {number: to_json(facts) for number, facts in self.runs.items()},
                 "frames": self.frames,
-                "plateau": self._plateau.state(),
-                "mas": self._mas.state(),
+                **self.steps.state(),
             }
         Checkpoint(
             network=self.parts.network,
@@ -421,7 +310,7 @@ class OnlineLearner:
             preprocessing=self.parts.preprocessing,
             model_state_dict=plain_state(self.net),
             optimizer=self.config.optimizer,
-            optimizer_state_dict=to_cpu(self._optimizer.state_dict()),
+            optimizer_state_dict=to_cpu(self.steps.optimizer.state_dict()),
             episode=len(self.runs),
             updates=self.updates,
             progress=progress,
@@ -446,9 +335,9 @@ class OnlineLearner:
         ):
             if own != other:
                 raise UsageError(f"{path}: was trained with {what} {other}, not {own}")
-        with self.weights_lock:
+        with self.steps.weights_lock:
             self.net.load_state_dict(loaded.model_state_dict)
-            self._optimizer = self.parts.make_optimizer(self._trainable)
+            self.steps.reset_optimizer()
 
     def _resume(self, loaded: Checkpoint) -> None:
         """Resume after the last complete run."""
@@ -456,14 +345,13 @@ class OnlineLearner:
         checkpoint.check_weights(self.net, loaded.model_state_dict, f"a checkpoint of {loaded.network}")
         with torch.no_grad():
             self.net.load_state_dict(loaded.model_state_dict)
-        restore_optimizer(self._optimizer, loaded.optimizer_state_dict)
+        restore_optimizer(self.steps.optimizer, loaded.optimizer_state_dict)
         state = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in progress["replay"].items()}
         self._segments = ReplaySegments(self.where, progress["segments"])
         self._segments.read(self.replay, state)
         self.runs = read_runs(loaded)
-        self.frames, self.updates = progress["frames"], loaded.updates
-        self._plateau.restore(progress["plateau"])
-        self._mas.restore(progress["mas"])
+        self.frames, self.steps.updates = progress["frames"], loaded.updates
+        self.steps.restore(progress)
         determinism.restore_random_states(loaded.random_states)
         say(f"resuming after {len(self.runs)} runs, {self.frames} frames and {self.updates} gradient steps")
 
