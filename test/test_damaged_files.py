@@ -13,8 +13,7 @@ import pytest
 import torch
 import yaml
 
-from nav_pkg.cli import dag_status
-from nav_pkg.cluster import existing_dag, job, status
+from nav_pkg.cluster import existing_dag, job, status, status_text
 from nav_pkg.cluster.plan import Job, Plan
 from nav_pkg.core import NavError
 from nav_pkg.flight.body import Body
@@ -210,7 +209,7 @@ def look_at_dag(where):
     status.table(nodes, 1e9)
     status.seconds_left(nodes, 1e9)
     dag.silent(1e9)
-    dag_status._silence(dag, 1e9)
+    status_text._silence(dag, 1e9)
 
 
 class Here(Plan):

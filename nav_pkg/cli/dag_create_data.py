@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.cluster.plans.base import run
 from nav_pkg.cluster.plans.create_data import CreateData
+from nav_pkg.cluster.plans.run import run
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -7,36 +7,18 @@ Example:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
-from nav_pkg.config import types
-from nav_pkg.config.parser import Parser
-from nav_pkg.config.paths import summary_dir
+from nav_pkg.config.reports import DagReportConfig
+from nav_pkg.config.setting import parse
 from nav_pkg.core import DataError, UsageError
 
 
-def make_parser() -> Parser:
-    """Make the parser of dag_report.py."""
-    p = Parser(prog="dag_report.py", description=__doc__)
-    add = p.add_argument
-    add("-t", "--log_tag", type=types.name, required=True, help="log folder for the report")
-    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add(
-        "--models",
-        nargs="+",
-        default=[],
-        help="log folders of trainings, evaluations or flights: names below the tag's folder or below "
-        "--summary_dir, or paths (default: all trainings below the tag's folder; if there are none, its "
-        "evaluations or flights)",
-    )
-    return p
-
-
-def _models(names: List[str], folder: Path, summary: Path) -> Dict[str, Path]:
+def _models(names: Sequence[str], folder: Path, summary: Path) -> Dict[str, Path]:
     from nav_pkg.report import models
 
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name in names if list(names).count(name) > 1)
         raise UsageError(f"dag_report.py: --models names {twice} twice: leave one out")
     if names:
         return {name: models.locate(name, folder, summary) for name in names}
@@ -50,11 +32,11 @@ def _models(names: List[str], folder: Path, summary: Path) -> Dict[str, Path]:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    args = make_parser().parse_args(argv)
+    config = parse(DagReportConfig, argv, "dag_report.py", str(__doc__))
     from nav_pkg.report import models  # matplotlib takes a second
 
-    summary = args.summary_dir.expanduser().resolve()
-    folder = summary / args.log_tag
-    print(models.write(folder, args.log_tag, _models(args.models, folder, summary)).text())
+    summary = config.summary_dir.expanduser().resolve()
+    folder = summary / config.log_tag
+    print(models.write(folder, config.log_tag, _models(config.models, folder, summary)).text())
     print(f"{folder / 'report.html'}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.cluster.plans.base import run
+from nav_pkg.cluster.plans.run import run
 from nav_pkg.cluster.plans.train_and_evaluate import TrainAndEvaluate
 
 

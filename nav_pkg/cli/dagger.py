@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.cli import entry
+from nav_pkg.ending import raise_on_stop_signals
 from nav_pkg.sim import preflight
 from nav_pkg.studies.dagger import Rounds, split
 
@@ -13,6 +13,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     rounds = Rounds(*split(argv))
     preflight.check(window="--graphics" in rounds.flight)
-    entry.raise_on_stop_signals()
+    raise_on_stop_signals()
     rounds.run()
     return 0

@@ -7,16 +7,16 @@ import sys
 import time
 from typing import Optional, Sequence
 
+from nav_pkg.config.demo import parse
 from nav_pkg.core import NavError
 from nav_pkg.sim import preflight
-from nav_pkg.studies.demo import Demo, parser
+from nav_pkg.studies.demo import Demo
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    args = parser().parse_args(argv)
     begin = time.monotonic()
-    demo = Demo(args)
+    demo = Demo(parse(argv))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the running step ends first
     preflight.check()
     try:

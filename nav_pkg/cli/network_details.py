@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Dict, List, Optional, Sequence
 
 from nav_pkg.children import start_process_pool
-from nav_pkg.config.details import WAYS, make_parser
+from nav_pkg.config.details import ABOUT, WAYS, DetailsConfig
+from nav_pkg.config.setting import parse
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
 from nav_pkg.learn import prechecks
 from nav_pkg.studies.commands import DETAILS_FILE
 
 
-def _measure(name: str, args: argparse.Namespace) -> Dict[str, Any]:
+def _measure(name: str, config: DetailsConfig) -> Dict[str, Any]:
     import torch
 
     from nav_pkg.learn.details import details
 
-    devices = ["cpu"] + (["cuda"] if args.device == "auto" and torch.cuda.is_available() else [])
-    return details(name, devices, args.seconds, args.num_threads, args.ways)
+    devices = ["cpu"] + (["cuda"] if config.device == "auto" and torch.cuda.is_available() else [])
+    return details(name, devices, config.seconds, config.num_threads, config.ways)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -30,10 +30,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         UsageError: no such network or way of computation.
         DataError: a file cannot be written, or a measuring process was killed.
     """
-    args = make_parser().parse_args(argv)
-    for name in args.network:
+    config = parse(DetailsConfig, argv, "network_details.py", ABOUT)
+    for name in config.network:
         prechecks.network(name)
-    wrong = next((way for way in args.ways if way not in WAYS), None)
+    wrong = next((way for way in config.ways if way not in WAYS), None)
     if wrong:
         raise UsageError(f"--ways {wrong!r}: no such way{nearest_name(wrong, list(WAYS))}")
     from nav_pkg import nets
@@ -41,18 +41,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     found: List[Dict[str, Any]] = []
     # each network in its own process: memory of a former one would not be free for the next one
-    for name in args.network or nets.names():
+    for name in config.network or nets.names():
         print(f"{name} ...", flush=True)
         pool, _ = start_process_pool(1)
         try:
-            found.append(pool.submit(_measure, nets.canonical(name), args).result())
+            found.append(pool.submit(_measure, nets.canonical(name), config).result())
         except BrokenProcessPool as error:
             raise DataError(
                 f"{name}: its process was killed, perhaps for lack of memory: see dmesg"
             ) from error
         finally:
             pool.shutdown(kill_workers=True)
-    folder = args.summary_dir.expanduser().resolve() / args.log_tag
+    folder = config.summary_dir.expanduser().resolve() / config.log_tag
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import shlex
 from typing import Optional, Sequence
 
-from nav_pkg.cluster import pool as pools
+from nav_pkg.cluster import condor
+from nav_pkg.cluster.pool import Pool
+from nav_pkg.cluster.pool_status import print_status
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import UsageError
 
@@ -36,44 +38,19 @@ def parser() -> Parser:
     return p
 
 
-def status() -> int:
-    """Print the state of the pool; return 0 if it runs, else the code of PoolError."""
-    other, own = pools.configured(), pools.Pool()
-    where = f"the pool of {other}" if other else f"the personal pool in {own.folder}"
-    if not other and own.pid is None:
-        print(f"{where} does not run; pool.py start starts it")
-        return pools.PoolError.code
-    config = other or own.config
-    slots = [
-        [float(word) for word in line.split()]
-        for line in pools.run(
-            "condor_status", "-constraint", "SlotType =!= \"Dynamic\"", "-af",
-            "TotalSlotCpus", "Cpus", "TotalSlotMemory", "Memory", config=config,
-        ).splitlines()
-        if "undefined" not in line
-    ]  # fmt: skip
-    cpus, free, memory, memory_free = (sum(column) for column in zip(*slots)) if slots else (0, 0, 0, 0)
-    states = pools.run("condor_q", "-allusers", "-af", "JobStatus", config=config).split()
-    running, idle, held = (states.count(code) for code in "215")
-    print(f"{where} runs" + ("" if other else f" (process {own.pid})"))
-    print(f"  {cpus:g} processors ({free:g} free), {memory:,.0f} MB ({memory_free:,.0f} free)")
-    print(f"  jobs: {running} running, {idle} waiting, {held} held")
-    return 0
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
     if args.command is None:
         raise UsageError("pool.py: give start, stop, status or env (see pool.py --help)")
-    own = pools.Pool()
+    own = Pool()
     if args.command == "status":
-        return status()
+        return print_status()
     if args.command == "env":
-        for name, value in pools.prefix_environment().items():
+        for name, value in condor.prefix_environment().items():
             print(f"export {name}={shlex.quote(value)}")
         return 0
-    other = pools.configured()
+    other = condor.configured()
     if other:
         raise UsageError(
             f"pool.py {args.command}: the pool of {other} is configured, and used as it is; unset "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.cli import entry
+from nav_pkg.ending import raise_on_stop_signals
 from nav_pkg.session.arguments import split
 from nav_pkg.session.session import Session
 from nav_pkg.sim import preflight
@@ -14,5 +14,5 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     args, learner_flags = split(argv)
     preflight.check(window=args.graphics)
-    entry.raise_on_stop_signals()
+    raise_on_stop_signals()
     return Session(args, learner_flags).fly()

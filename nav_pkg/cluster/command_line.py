@@ -28,13 +28,13 @@ class Layer(NamedTuple):
     Attributes:
         script: name of the script.
         parser: parser of its flags.
-        set_here: flags that the command sets itself, each with advice for the error message.
+        fixed: flags that the command sets itself, each with advice for the error message.
         only: the flags that are accepted; None for all.
     """
 
     script: str
     parser: Parser
-    set_here: Mapping[str, str] = {}
+    fixed: Mapping[str, str] = {}
     only: Optional[Tuple[str, ...]] = None
 
     def takes(self, flag: str) -> Optional[argparse.Action]:
@@ -121,8 +121,8 @@ def route(
         if flag in own_actions:
             mine += [word, *values]
             continue
-        if flag in owners[0].set_here:
-            cure = owners[0].set_here[flag] or "leave it out"
+        if flag in owners[0].fixed:
+            cure = owners[0].fixed[flag] or "leave it out"
             raise UsageError(f"{command}: {flag} is what {command} sets for its jobs: {cure}")
         for layer in owners if flag in shared else owners[:1]:
             words[layer.script] += [word, *values]

@@ -16,7 +16,7 @@ from nav_pkg.config.parser import by_flag
 from nav_pkg.core import UsageError
 from nav_pkg.data import files
 
-OURS = frozenset(
+JOB_OUTPUTS = frozenset(
     {
         "run_conf.json",
         "config.json",
@@ -67,8 +67,8 @@ def changed(plan: Plan) -> List[str]:
 
 def _outputs(plan: Plan) -> Iterator[Path]:
     roots = {"log": plan.summary_dir, "data": plan.data_root}
-    for place in (place for job in plan.jobs for place in job.outputs):
-        kind, _, name = place.partition("/")
+    for output in (output for job in plan.jobs for output in job.outputs):
+        kind, _, name = output.partition("/")
         yield roots[kind] / name
 
 
@@ -83,8 +83,8 @@ def _outputs_before(plan: Plan) -> Iterator[Path]:
     roots = {"log": plan.summary_dir}
     if before.get("data_root") == str(plan.data_root):
         roots["data"] = plan.data_root
-    for place in (place for job in before.get("jobs") or [] for place in job.get("outputs") or []):
-        kind, _, name = place.partition("/")
+    for output in (output for job in before.get("jobs") or [] for output in job.get("outputs") or []):
+        kind, _, name = output.partition("/")
         if kind in roots and name and ".." not in Path(name).parts and not Path(name).is_absolute():
             yield roots[kind] / name
 
@@ -144,7 +144,7 @@ def start_over(plan: Plan) -> None:
                 "another -t"
             )
     for path in paths:
-        if path.is_symlink() or not path.is_dir() or not _ours(path):
+        if path.is_symlink() or not path.is_dir() or not _made_by_job(path):
             raise UsageError(f"--owr: {path} holds files that no job writes; remove it yourself")
         for inner in _within(plan, path):
             if not any(other in (inner, *inner.parents) for other in paths if path in other.parents):
@@ -177,10 +177,10 @@ def _within(plan: Plan, path: Path) -> Iterator[Path]:
         yield from (file.parent for file in path.glob(f"**/DAG/{PLAN_FILE}"))
 
 
-def _ours(path: Path) -> bool:
+def _made_by_job(path: Path) -> bool:
     """Whether our jobs made a folder: it is a log, a recording, or empty."""
     entries = [entry.name for entry in path.iterdir()]
-    return not entries or bool({*entries} & OURS)
+    return not entries or bool({*entries} & JOB_OUTPUTS)
 
 
 def existing(plan: Plan) -> Path:
@@ -222,9 +222,9 @@ def make_rescue(plan: Plan) -> Optional[Path]:
         The file; None if DAGMan's last rescue file is valid, or no node is done.
     """
     record = plan.folder / SUBMITTED_FILE
-    taken = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
+    rescues_before = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
     there, again = rescues(plan), changed(plan)
-    written = len(there) > taken  # a rescue file of the last DAGMan
+    written = len(there) > rescues_before  # a rescue file of the last DAGMan
     if written:
         done = re.findall(r"^DONE (\S+)", files.read_text(there[-1]), re.MULTILINE)
     else:

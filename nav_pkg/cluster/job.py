@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,8 @@ from typing import IO, Any, Dict, List, Optional, Sequence
 
 from nav_pkg import schemas
 from nav_pkg.children import SuspensionWatch, start_child
-from nav_pkg.cluster import node
+from nav_pkg.cluster import job_files
+from nav_pkg.cluster.job_state import Progress, State
 from nav_pkg.cluster.transfer import pack_made
 from nav_pkg.cluster.uplink import Uplink
 from nav_pkg.config import paths
@@ -82,92 +82,8 @@ def read_spec(path: Path) -> Dict[str, Any]:
     if not isinstance(name, str) or not name or "/" in name:
         raise UsageError(f"{path}: name {name!r} can't be a job's")
     check_fields(spec, schemas.SPEC, path)
-    node.check_names((spec.get("transfer") or {}).get("out") or [], f"{path}: transfer.out")
+    job_files.check_names((spec.get("transfer") or {}).get("out") or [], f"{path}: transfer.out")
     return spec
-
-
-class Progress:
-    """Progress of a command, counted from the files in its log folder.
-
-    Args:
-        folder: the log folder; None if the command has none.
-        unit: `runs`, `episodes` or `frames`.
-    """
-
-    def __init__(self, folder: Optional[Path], unit: str):
-        self.folder, self.unit = folder, unit
-        self._sizes: Dict[Path, int] = {}
-        self._counts: Dict[Path, int] = {}
-
-    def count(self) -> int:
-        """The number of units done; a file is read again only if its size has changed."""
-        if self.folder is None:
-            return 0
-        if self.unit == "episodes":
-            found = self.folder.rglob("metrics.jsonl")
-        else:
-            found = self.folder.rglob("runs.jsonl")
-        for file in found:
-            with contextlib.suppress(OSError, DataError):
-                size = file.stat().st_size
-                if self._sizes.get(file) != size:
-                    self._sizes[file], self._counts[file] = size, self._read(file)
-        return sum(self._counts.values())
-
-    def _read(self, file: Path) -> int:
-        lines = files.read_small(file).decode("utf-8", "replace").splitlines()
-        if self.unit == "episodes":
-            return len(lines)
-        done: Dict[Any, int] = {}
-        for line in lines:
-            with contextlib.suppress(DataError):
-                run = files.parse_object(line, file, schemas.RUN, non_finite=True)
-                if run.get("outcome") != "sim_failure" and not run.get("interrupted"):
-                    done[run.get("run")] = run.get("frames") or 0
-        return sum(done.values()) if self.unit == "frames" else len(done)
-
-
-class State:
-    """The state file of a job, `state/<name>.json`, which `dag_status.py` reads.
-
-    Args:
-        file: path of the state file.
-        spec: spec of the job.
-    """
-
-    def __init__(self, file: Path, spec: Dict[str, Any]):
-        self.file = file
-        before: Dict[str, Any] = {}
-        with contextlib.suppress(NavError):
-            before = files.read_json(file, schemas.STATE)
-        now, cluster = time.time(), _cluster()
-        if before.get("cluster") != cluster:  # the node was submitted again
-            before.update(failures=0, hangs=0)
-        self.values: Dict[str, Any] = {
-            "name": spec["name"],
-            "host": socket.gethostname(),
-            "tries": int(before.get("tries") or 0) + 1,
-            "pid": os.getpid(),
-            "begin": now,
-            "done_before": 0,
-            "cluster": cluster,
-            "failures": int(before.get("failures") or 0),
-            "hangs": int(before.get("hangs") or 0),
-            "updated": now,
-            "of": spec.get("total") or None,
-            "last_line": "",
-            "error_line": None,
-            "suspended": 0.0,
-            "exit_code": None,
-            "status": "running",
-        }
-
-    def write(self, **values: Any) -> None:
-        """Update values and write the file; ignore errors, because the command reports a full disk."""
-        self.values.update(values, updated=time.time())
-        with contextlib.suppress(NavError, OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            files.atomic_write(self.file, files.to_json(self.values))
 
 
 class Wrapper:
@@ -236,11 +152,11 @@ class Wrapper:
         for name in self.transfer.get("in") or []:
             tar = self.scratch / Path(name).name
             if tar.suffix == ".tar" and tar != self.tar and tar.exists():
-                node.unpack(tar, self.scratch)
+                job_files.unpack(tar, self.scratch)
                 tar.unlink()  # the disk request does not cover tar and content together
         begun = any((self.scratch / name).exists() for name in self.transfer.get("out") or [])
         if self.tar.exists() and not begun:
-            node.unpack(self.tar, self.scratch)
+            job_files.unpack(self.tar, self.scratch)
         for variable in ("NAV_PKG_DATA", "NAV_PKG_LOG"):
             Path(self.environment()[variable]).mkdir(parents=True, exist_ok=True)
 
@@ -258,10 +174,10 @@ class Wrapper:
         try:
             if self.transfer:
                 self._unpack_inputs()
-            node.check_datasets(self.spec.get("datasets") or [], self._data_root())
+            job_files.check_datasets(self.spec.get("datasets") or [], self._data_root())
             with contextlib.ExitStack() as stack:
                 if self.spec.get("copy_dataset"):
-                    stack.enter_context(node.shared_packs())
+                    stack.enter_context(job_files.shared_packs())
                 code = self._command()
         except NavError as error:
             code = error.code
@@ -293,7 +209,7 @@ class Wrapper:
         """Pack the output for the submitting host; on that host itself, for jobs on other hosts."""
         try:
             if self.transfer:
-                node.pack(self.tar, self.scratch, self.transfer.get("out") or [])
+                job_files.pack(self.tar, self.scratch, self.transfer.get("out") or [])
                 if self.uplink and self.asked and not self.asked.startswith(SENDING):
                     # HTCondor transfers it to its spool, which condor_rm deletes
                     self.uplink.send_file(self.tar, f"transfer/{self.tar.name}")
@@ -445,15 +361,6 @@ def _seconds_before() -> float:
         return max(0.0, time.time() - float(os.environ["NAV_PKG_JOB_BEGIN"]))
     except (KeyError, ValueError):
         return 0.0
-
-
-def _cluster() -> Optional[int]:
-    """The cluster id of the HTCondor job; None outside HTCondor."""
-    with contextlib.suppress(OSError, ValueError):
-        ad = Path(os.environ.get("_CONDOR_JOB_AD") or "/dev/null").read_text(errors="replace")
-        numbers = [line.split("=")[1] for line in ad.splitlines() if line.startswith("ClusterId =")]
-        return int(numbers[0]) if numbers else None
-    return None
 
 
 def _value_of(words: Sequence[str], names: Sequence[str]) -> Optional[str]:

@@ -61,9 +61,9 @@ def condor_path(path: Path, chosen_by: str) -> Path:
     return path
 
 
-def tar_name(place: str) -> str:
+def tar_name(folder_name: str) -> str:
     """The unique name of the tar of a folder `data/...` or `log/...`."""
-    return place.replace("/", "~")
+    return folder_name.replace("/", "~")
 
 
 @dataclass(frozen=True)
@@ -197,10 +197,12 @@ class Plan:
         for host in (*self.hosts.greenlist, *self.hosts.blacklist):
             if not re.match(r"[A-Za-z0-9*][A-Za-z0-9.*_-]*\Z", host):
                 raise UsageError(f"{host!r} is not a host's name: see --greenlist and --blacklist")
-        for place in self.places_before():
-            condor_path(Path("/") / place, "name")
-            if "~" in place:
-                raise UsageError(f"{self.command}: {place}: '~' stands for '/' in names of tars: rename it")
+        for folder_name in self.folders_before():
+            condor_path(Path("/") / folder_name, "name")
+            if "~" in folder_name:
+                raise UsageError(
+                    f"{self.command}: {folder_name}: '~' stands for '/' in names of tars: rename it"
+                )
         if not self.jobs:
             raise UsageError(f"{self.command}: nothing to do: the DAG has no jobs")
         known: set = set()
@@ -263,9 +265,9 @@ class Plan:
             return []
         folder = self.folder / "transfer"
         found = [] if self.hosts.image else [folder / CODE]
-        for place in self.places_in(job):
-            writer = self._writer(place)
-            found.append(folder / f"{writer or tar_name(place)}.tar")
+        for folder_name in self.folders_in(job):
+            writer = self._writer(folder_name)
+            found.append(folder / f"{writer or tar_name(folder_name)}.tar")
         return [*found, folder / f"{job.name}.tar"]
 
     def packed(self, job: Job) -> List[str]:
@@ -273,21 +275,23 @@ class Plan:
         if not self.hosts.file_transfer or self.transferred(job):
             return []
         others = (other for other in self.jobs if self.transferred(other))
-        read = {place for other in others for place in self.places_in(other)}
-        return [place for place in job.outputs if place in read]
+        read = {folder_name for other in others for folder_name in self.folders_in(other)}
+        return [folder_name for folder_name in job.outputs if folder_name in read]
 
-    def places_in(self, job: Job) -> List[str]:
+    def folders_in(self, job: Job) -> List[str]:
         """The folders that a job reads: `data/...` and `log/...`."""
         return [f"data/{name}" for name in job.datasets] + [f"log/{name}" for name in job.checkpoints]
 
-    def _writer(self, place: str) -> str:
+    def _writer(self, folder_name: str) -> str:
         """The name of the job that writes a folder; empty if the folder exists before the DAG runs."""
-        return next((job.name for job in self.jobs if place in job.outputs), "")
+        return next((job.name for job in self.jobs if folder_name in job.outputs), "")
 
-    def places_before(self) -> List[str]:
+    def folders_before(self) -> List[str]:
         """The folders that jobs on other hosts read and no job of the plan writes."""
-        places = [place for job in self.jobs if self.transferred(job) for place in self.places_in(job)]
-        return [place for place in dict.fromkeys(places) if not self._writer(place)]
+        places = [
+            folder_name for job in self.jobs if self.transferred(job) for folder_name in self.folders_in(job)
+        ]
+        return [folder_name for folder_name in dict.fromkeys(places) if not self._writer(folder_name)]
 
 
 def dag_folder(summary_dir: Path, tag: str) -> Path:

@@ -1,4 +1,4 @@
-"""A personal HTCondor pool on this machine, and the choice of the pool to use.
+"""A personal HTCondor pool on this machine.
 
 The personal pool is the default. If no other pool is configured, `ensure_pool` starts it in a folder of the
 user, with the programs that `make setup` unpacked, on 127.0.0.1 and its own ports. A pool named by
@@ -16,57 +16,15 @@ import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
-from nav_pkg.cluster import pool_config
-from nav_pkg.core import DataError, NavError, UsageError
+from nav_pkg.cluster import condor, pool_config
+from nav_pkg.core import UsageError
 from nav_pkg.data import files
 from nav_pkg.locks import flock
 
-MACHINE_CONFIG = Path("/etc/condor/condor_config")
 START_LIMIT = 60.0
 """Wall seconds from the start of a pool until it answers (2 to 4 on an idle machine)."""
 STOP_LIMIT = 150.0
 """Wall seconds for running jobs to save their state when the pool stops."""
-ANSWER_LIMIT = 20.0
-"""Wall seconds for one of HTCondor's programs to answer."""
-_NO_FILE = ("ONLY_ENV", "/dev/null")
-"""Values of CONDOR_CONFIG that name no pool; HTCondor's Python bindings set them if it is unset."""
-
-
-class PoolError(NavError):
-    """The pool did not start, stop or answer; the same command may succeed when repeated."""
-
-    code = 4
-
-
-def pool_folder() -> Path:
-    """The personal pool's folder: environment `NAV_PKG_POOL`, else `~/.local/share/nav_pkg/pool`."""
-    return Path(os.environ.get("NAV_PKG_POOL") or "~/.local/share/nav_pkg/pool").expanduser().absolute()
-
-
-def prefix_folder() -> Path:
-    """The folder in which set-up installs HTCondor: below `NAV_PKG_SHARE`, else `~/.local/share/nav_pkg`."""
-    return Path(os.environ.get("NAV_PKG_SHARE") or "~/.local/share/nav_pkg").expanduser() / "condor"
-
-
-def configured() -> Optional[Path]:
-    """The configuration file of a pool other than the personal one; None if no such pool is configured.
-
-    Raises:
-        UsageError: CONDOR_CONFIG names a missing file.
-    """
-    named = os.environ.get("CONDOR_CONFIG")
-    if named in _NO_FILE:
-        named = None
-    if named and Path(named).absolute() != Pool().config:
-        if not Path(named).is_file():
-            raise UsageError(
-                f"CONDOR_CONFIG is {named}: no such file; name your pool's condor_config, or unset it for a "
-                "pool on this machine"
-            )
-        return Path(named).absolute()
-    if not named and not os.environ.get("NAV_PKG_POOL") and MACHINE_CONFIG.is_file():
-        return MACHINE_CONFIG if shutil.which("condor_master") else None
-    return None
 
 
 def ensure_pool() -> Path:
@@ -77,7 +35,7 @@ def ensure_pool() -> Path:
         DataError: HTCondor is not installed.
         PoolError: the personal pool does not start.
     """
-    other = configured()
+    other = condor.configured()
     if other is not None:
         return other
     pool = Pool()
@@ -86,88 +44,22 @@ def ensure_pool() -> Path:
     return pool.config
 
 
-def prefix_environment(config: Optional[Path] = None) -> Dict[str, str]:
-    """PATH and CONDOR_CONFIG for HTCondor's programs and Python bindings.
-
-    Args:
-        config: the return value of `ensure_pool`; None for the configured pool, running or not.
-
-    Raises:
-        DataError: HTCondor is not installed.
-    """
-    config = config or configured() or Pool().config
-    folders = _programs()
-    path = os.environ.get("PATH", "").split(os.pathsep)
-    own = [str(folder) for folder in folders if str(folder) not in path]
-    return {"PATH": os.pathsep.join([*own, *path]), "CONDOR_CONFIG": str(config)}
-
-
-def _programs() -> List[Path]:
-    """The folders of HTCondor's programs: those on PATH, else those that set-up installed."""
-    prefix = prefix_folder()
-    own = shutil.which("condor_master")
-    if own is not None:
-        # Debian and Red Hat install user programs and daemons in different folders.
-        submit = shutil.which("condor_submit")
-        return sorted({Path(own).parent, Path(submit or own).parent})
-    if not (prefix / "MANIFEST").is_file():
-        raise DataError(
-            f"HTCondor is neither on the PATH nor in {prefix}: run 'make setup', or set CONDOR_CONFIG and "
-            "PATH to your pool's"
-        )
-    return [prefix / "bin", prefix / "sbin"]
-
-
-def run(program: str, *arguments: str, config: Optional[Path] = None, limit: float = ANSWER_LIMIT) -> str:
-    """Run one of HTCondor's programs and return its stdout.
-
-    Args:
-        program: name of the program.
-        arguments: its arguments.
-        config: configuration of the pool; None for the configured pool.
-        limit: timeout, wall seconds.
-
-    Raises:
-        DataError: the program is not installed.
-        PoolError: the program failed (the text is its last line of output), or exceeded the timeout.
-    """
-    environment = dict(os.environ, **prefix_environment(config))
-    path = shutil.which(program, path=environment["PATH"])
-    if path is None:
-        raise DataError(f"HTCondor's {program} is not on the PATH: run 'make setup'")
-    try:
-        done = subprocess.run(
-            [path, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=limit,
-            text=True,
-        )
-    except subprocess.TimeoutExpired:
-        raise PoolError(f"{program}: no answer within {limit:g} s; see `scripts/pool.py status`") from None
-    if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise PoolError(f"{program}: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
-    return done.stdout
-
-
 class Pool:
     """The personal pool in a folder.
 
     Args:
-        folder: folder of logs, queue and jobs' scratch folders; default: `pool_folder()`.
+        folder: folder of logs, queue and jobs' scratch folders; default: `condor.pool_folder()`.
     """
 
     def __init__(self, folder: Optional[Path] = None):
-        self.folder = Path(folder or pool_folder()).absolute()
+        self.folder = Path(folder or condor.pool_folder()).absolute()
         self.config = self.folder / "condor_config"
         self._pid_file = self.folder / "master.pid"
 
     # State.
 
     @property
-    def made(self) -> bool:
+    def is_set_up(self) -> bool:
         """Whether the folder holds a personal pool, running or not."""
         with contextlib.suppress(OSError):
             return self.config.read_text().startswith(pool_config.HEAD)
@@ -206,8 +98,8 @@ class Pool:
     def answers(self) -> bool:
         """Whether all daemons answer and the pool can accept jobs."""
         try:
-            said = run("condor_status", "-any", "-af", "MyType", config=self.config, limit=10)
-        except PoolError:
+            said = condor.run("condor_status", "-any", "-af", "MyType", config=self.config, limit=10)
+        except condor.PoolError:
             return False
         return {"Scheduler", "Negotiator", "Machine"} <= set(said.split())
 
@@ -223,7 +115,7 @@ class Pool:
             deadline = time.monotonic() + STOP_LIMIT + START_LIMIT
             while flock(lock.fileno()) is False:
                 if time.monotonic() > deadline:
-                    raise PoolError(
+                    raise condor.PoolError(
                         f"{self.folder}: another process has been starting or stopping this pool for "
                         f"{STOP_LIMIT + START_LIMIT:g} s; end it and try again"
                     )
@@ -302,12 +194,12 @@ class Pool:
         while not self.answers():
             if process is not None and process.poll() is not None:
                 said = (self.folder / "log" / "start").read_text(errors="replace").strip().splitlines()
-                raise PoolError(
+                raise condor.PoolError(
                     f"condor_master ended with exit code {process.returncode} "
                     f"({said[-1] if said else 'no output'}); see {self.folder}/log/MasterLog"
                 )
             if time.monotonic() > deadline:
-                raise PoolError(
+                raise condor.PoolError(
                     f"the pool in {self.folder} does not answer within {START_LIMIT:g} s: "
                     f"{self._last_error()}; see {self.folder}/log, then stop and start it (scripts/pool.py)"
                 )
@@ -334,13 +226,13 @@ class Pool:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    timeout=ANSWER_LIMIT,
+                    timeout=condor.ANSWER_LIMIT,
                 )
                 failed = tried.returncode
             except (OSError, subprocess.TimeoutExpired):
                 failed = 1
             if failed:
-                raise PoolError(
+                raise condor.PoolError(
                     "HTCondor runs no job of root's, and this machine allows no user namespaces (unshare "
                     "--user): start the pool as an ordinary user"
                 )
@@ -349,16 +241,16 @@ class Pool:
         return command
 
     def _path(self) -> str:
-        return prefix_environment(self.config)["PATH"]
+        return condor.prefix_environment(self.config)["PATH"]
 
     def _environment(self) -> Dict[str, str]:
         """A clean environment for the daemons, without the shell's ROS master, display and so on."""
         kept = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
         made = {name: os.environ[name] for name in kept if name in os.environ}
-        return {**made, **prefix_environment(self.config)}
+        return {**made, **condor.prefix_environment(self.config)}
 
     def _configuration(self, cpus: int, memory: int) -> str:
-        return pool_config.text(self.folder, _programs(), cpus, memory)
+        return pool_config.text(self.folder, condor.programs(), cpus, memory)
 
     # Stop.
 
@@ -399,7 +291,9 @@ class Pool:
             if not left:
                 return
             if time.monotonic() > deadline:
-                raise PoolError(f"processes {left} of the pool in {self.folder} cannot be killed within 10 s")
+                raise condor.PoolError(
+                    f"processes {left} of the pool in {self.folder} cannot be killed within 10 s"
+                )
             for number in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(number, signal.SIGKILL)

@@ -52,15 +52,15 @@ def pack(plan: Plan) -> None:
             file.unlink(missing_ok=True)
     begin(folder, [job.name for job in jobs])
     roots = {"data": plan.data_root, "log": plan.summary_dir}
-    for place in plan.places_before():
-        kind, _, name = place.partition("/")
+    for folder_name in plan.folders_before():
+        kind, _, name = folder_name.partition("/")
         source = roots[kind] / name
         if not source.exists():
             raise DataError(f"{source}: missing; jobs read it")
-        members = _of_log(source, place) if kind == "log" else _of_dataset(source, place)
-        target = folder / f"{tar_name(place)}.tar"
+        members = _of_log(source, folder_name) if kind == "log" else _of_dataset(source, folder_name)
+        target = folder / f"{tar_name(folder_name)}.tar"
         try:
-            if target.exists() and _newest([(source, place), *members]) > target.stat().st_mtime:
+            if target.exists() and _newest([(source, folder_name), *members]) > target.stat().st_mtime:
                 target.unlink()
         except OSError as error:
             raise DataError(f"{error.filename}: cannot read: {error.strerror}; jobs read it") from error
@@ -86,10 +86,10 @@ def pack_made(folder: Path, job: str, places: Iterable[str]) -> None:
     target = folder / "transfer" / f"{job}.tar"
     target.unlink(missing_ok=True)
     members: List[Tuple[Path, str]] = []
-    for place in places:
-        kind, _, name = place.partition("/")
+    for folder_name in places:
+        kind, _, name = folder_name.partition("/")
         source = roots[kind] / name
-        members += _of_dataset(source, place) if kind == "data" else [(source, place)]
+        members += _of_dataset(source, folder_name) if kind == "data" else [(source, folder_name)]
     _tar(target, members)
 
 
@@ -98,12 +98,12 @@ def _newest(members: Iterable[Tuple[Path, str]]) -> float:
     return max(path.stat().st_mtime for path, _ in members)
 
 
-def _of_dataset(source: Path, place: str) -> List[Tuple[Path, str]]:
+def _of_dataset(source: Path, folder_name: str) -> List[Tuple[Path, str]]:
     """The members of a dataset's tar: only the files that the dataset's commits list."""
     dataset = Dataset(source)
     if dataset.has_splits:
         dataset.splits()  # raise here, not an hour later elsewhere
-    return [(source / name, f"{place}/{name}") for name in dataset.files()]
+    return [(source / name, f"{folder_name}/{name}") for name in dataset.files()]
 
 
 def begin(folder: Path, jobs: Iterable[str]) -> None:
@@ -122,10 +122,10 @@ def begin(folder: Path, jobs: Iterable[str]) -> None:
             files.atomic_write(own, _EMPTY, "--summary_dir")
 
 
-def _of_log(source: Path, place: str) -> List[Tuple[Path, str]]:
+def _of_log(source: Path, folder_name: str) -> List[Tuple[Path, str]]:
     if source.is_file():
-        return [(source, place)]
-    return [(source / name, f"{place}/{name}") for name in LOG_FILES if (source / name).exists()]
+        return [(source, folder_name)]
+    return [(source / name, f"{folder_name}/{name}") for name in LOG_FILES if (source / name).exists()]
 
 
 def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "") -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
-from nav_pkg.config import paths, types
+from nav_pkg.config import setting as settings
+from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
+from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.setting import setting, shared
 from nav_pkg.core import Outcome, UsageError
 
 ABOUT = """Make a training dataset from recordings: select good runs, cut them, and split them by run.
@@ -16,73 +19,82 @@ ABOUT = """Make a training dataset from recordings: select good runs, cut them, 
 Example:
     clean_dataset.py --sources collect/mine --destination mine --val_len 1 --test_len 1
 """
+_BY_WORLD = "-1: the world's limit (docs/dataset.md)"
+
+
+@dataclass(frozen=True)
+class CleaningConfig:
+    """Cleaning."""
+
+    data_root: Path = shared(PlaceConfig, "data_root")
+    startswith: str = setting("", "clean the datasets whose names begin with this text", str)
+    endswith: str = setting("", "clean the datasets whose names end with this text", str)
+    sources: Optional[Tuple[str, ...]] = setting(
+        None,
+        "clean the datasets of these names, if --startswith and --endswith also match (default: all)",
+        types.name,
+        nargs="+",
+    )
+    destination: str = setting("new_dataset", "name of the new dataset", types.name)
+    outcomes: Tuple[str, ...] = setting(
+        ("success",),
+        "keep runs with these outcomes",
+        str,
+        nargs="+",
+        choices=[item.value for item in Outcome],
+    )
+    min_distance: float = setting(-1, f"drop runs that flew fewer metres; {_BY_WORLD}", float)
+    min_rgb: int = setting(-1, f"drop runs with fewer colour images; {_BY_WORLD}", int)
+    max_rgb: int = setting(-1, f"drop runs with more colour images; {_BY_WORLD}", int)
+    min_depth: int = setting(-1, "drop runs with fewer depth images; -1: no limit", int)
+    max_depth_rgb_difference: int = setting(
+        -1, "drop runs whose numbers of depth and colour images differ more; -1: no limit", int
+    )
+    allow_gaps: bool = setting(False, "keep runs made from a bag in which frames were missing")
+    minimum_number_of_success: int = setting(1, "make no dataset if fewer runs are kept", int)
+    val_len: int = setting(10, "number of runs for validation", int)
+    test_len: int = setting(10, "number of runs for test", int)
+    random_seed: int = setting(123, "seed of the split", int)
+    link: bool = setting(
+        False,
+        "hard-link the images: needs no space, and the sources stay (the default)",
+        exclusive="placement",
+    )
+    copy: bool = setting(False, "copy the images", exclusive="placement")
+    move: bool = setting(
+        False,
+        "move the images: remove the kept runs from their sources at the very end",
+        exclusive="placement",
+    )
+    owr: bool = setting(False, "replace the destination if it exists")
+    again: bool = setting(False, "replace the destination if it was made from the same datasets")
+    dry_run: bool = setting(False, "show the selected runs and make no dataset")
+
+    @property
+    def placement(self) -> str:
+        """How images come into the dataset: `link`, `copy` or `move`."""
+        return "copy" if self.copy else "move" if self.move else "link"
 
 
 def make_parser() -> Parser:
     """The parser of clean_dataset.py."""
-    parser = Parser(prog="clean_dataset.py", description=ABOUT)
-    add = parser.add_argument
-    add("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
-    add("--startswith", default="", help="clean the datasets whose names begin with this text")
-    add("--endswith", default="", help="clean the datasets whose names end with this text")
-    add(
-        "--sources",
-        nargs="+",
-        type=types.name,
-        default=None,
-        help="clean the datasets of these names, if --startswith and --endswith also match (default: all)",
-    )
-    add("--destination", type=types.name, default="new_dataset", help="name of the new dataset")
-    add(
-        "--outcomes",
-        nargs="+",
-        choices=[item.value for item in Outcome],
-        default=["success"],
-        help="keep runs with these outcomes",
-    )
-    table = "-1: the world's limit (docs/dataset.md)"
-    add("--min_distance", type=float, default=-1, help=f"drop runs that flew fewer metres; {table}")
-    add("--min_rgb", type=int, default=-1, help=f"drop runs with fewer colour images; {table}")
-    add("--max_rgb", type=int, default=-1, help=f"drop runs with more colour images; {table}")
-    add("--min_depth", type=int, default=-1, help="drop runs with fewer depth images; -1: no limit")
-    add(
-        "--max_depth_rgb_difference",
-        type=int,
-        default=-1,
-        help="drop runs whose numbers of depth and colour images differ more; -1: no limit",
-    )
-    add("--allow_gaps", action="store_true", help="keep runs made from a bag in which frames were missing")
-    add("--minimum_number_of_success", type=int, default=1, help="make no dataset if fewer runs are kept")
-    add("--val_len", type=int, default=10, help="number of runs for validation")
-    add("--test_len", type=int, default=10, help="number of runs for test")
-    add("--random_seed", type=int, default=123, help="seed of the split")
-    group = parser.add_mutually_exclusive_group()
-    for how, text in (
-        ("link", "hard-link the images: needs no space, and the sources stay (the default)"),
-        ("copy", "copy the images"),
-        ("move", "move the images: remove the kept runs from their sources at the very end"),
-    ):
-        group.add_argument(f"--{how}", dest="how", action="store_const", const=how, default="link", help=text)
-    add("--owr", action="store_true", help="replace the destination if it exists")
-    add("--again", action="store_true", help="replace the destination if it was made from the same datasets")
-    add("--dry_run", action="store_true", help="show the selected runs and make no dataset")
-    return parser
+    return settings.make_parser(CleaningConfig, "clean_dataset.py", ABOUT)
 
 
-def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+def parse(argv: Optional[Sequence[str]] = None) -> CleaningConfig:
     """Parse the command line.
 
     Raises:
         UsageError: a flag is unknown, or its value can't be.
     """
-    args = make_parser().parse_args(argv)
+    config = settings.parse(CleaningConfig, argv, "clean_dataset.py", ABOUT)
     for flag in ("val_len", "test_len", "minimum_number_of_success", "random_seed"):
-        if getattr(args, flag) < 0:
+        if getattr(config, flag) < 0:
             raise UsageError(
-                f"clean_dataset.py: --{flag} {getattr(args, flag)} must not be negative: give 0 or more"
+                f"clean_dataset.py: --{flag} {getattr(config, flag)} must not be negative: give 0 or more"
             )
-    if math.isnan(args.min_distance):
+    if math.isnan(config.min_distance):
         raise UsageError("clean_dataset.py: --min_distance nan is no distance: give metres, or -1")
-    if 0 <= args.max_rgb < args.min_rgb:
-        raise UsageError(f"clean_dataset.py: --min_rgb {args.min_rgb} exceeds --max_rgb {args.max_rgb}")
-    return args
+    if 0 <= config.max_rgb < config.min_rgb:
+        raise UsageError(f"clean_dataset.py: --min_rgb {config.min_rgb} exceeds --max_rgb {config.max_rgb}")
+    return config

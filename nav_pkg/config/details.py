@@ -1,12 +1,14 @@
-"""The flags of network_details.py."""
+"""The settings of network_details.py."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Tuple
 
 from nav_pkg.config import types
-from nav_pkg.config.parser import Parser
-from nav_pkg.config.paths import summary_dir
+from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.setting import setting, shared
 from nav_pkg.config.types import real, whole
 
 ABOUT = """Show layers, parameters, multiply-adds, memory and speed of networks.
@@ -19,26 +21,16 @@ Examples:
 WAYS = ("eager", "channels_last", "bfloat16", "compiled", "TorchScript", "ONNX Runtime", "OpenVINO")
 
 
-def make_parser() -> Parser:
-    """The parser of network_details.py."""
-    p = Parser(prog="network_details.py", description=ABOUT)
-    add = p.add_argument
-    add("--network", nargs="+", default=[], help="networks to measure (default: all of nav_pkg)")
-    add(
-        "--ways",
-        nargs="+",
-        default=[],
-        metavar="WAY",
-        help=f"ways of computation to time: {', '.join(WAYS)} (default: all)",
+@dataclass(frozen=True)
+class DetailsConfig:
+    """Measurement."""
+
+    network: Tuple[str, ...] = setting((), "networks to measure (default: all of nav_pkg)", str, nargs="+")
+    ways: Tuple[str, ...] = setting(
+        (), f"ways of computation to time: {', '.join(WAYS)} (default: all)", str, nargs="+", metavar="WAY"
     )
-    add("--seconds", type=real(0.01, 3600), default=2.0, help="seconds of timing for each way")
-    add("--num_threads", type=whole(1, 256), default=1, help="processor threads")
-    add(
-        "--device",
-        choices=("auto", "cpu"),
-        default="auto",
-        help="auto: the CPU, and a GPU if there is one",
-    )
-    add("-t", "--log_tag", type=types.name, default="network_details", help="log folder below --summary_dir")
-    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    return p
+    seconds: float = setting(2.0, "seconds of timing for each way", real(0.01, 3600))
+    num_threads: int = setting(1, "processor threads", whole(1, 256))
+    device: str = setting("auto", "auto: the CPU, and a GPU if there is one", str, choices=("auto", "cpu"))
+    log_tag: str = setting("network_details", "log folder below --summary_dir", types.name, short="-t")
+    summary_dir: Path = shared(PlaceConfig, "summary_dir")

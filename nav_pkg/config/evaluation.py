@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from nav_pkg.config import types
-from nav_pkg.config.learner import MOST_THREADS
+from nav_pkg.config.flight import FlightConfig
+from nav_pkg.config.learner import MOST_THREADS, LearnerConfig
 from nav_pkg.config.parser import Parser
-from nav_pkg.config.paths import data_root, summary_dir
-from nav_pkg.config.setting import add_arguments, setting
+from nav_pkg.config.session import PlaceConfig, SimulationConfig
+from nav_pkg.config.setting import add_arguments, setting, shared
 from nav_pkg.config.types import real, whole
 
 EVALUATE = """Fly checkpoints under all combinations of conditions, and report how well they fly.
@@ -40,6 +41,26 @@ DIRECTIONS = ("both", "forward", "reverse")
 """Names of directions along the route; `flight.conditions` says what each flies."""
 
 
+FIXED_BY_EVALUATION = {
+    "-w": "--worlds",
+    "--control_delay": "--control_delays",
+    "--reverse": "--directions",
+    "--perturbation": "--perturbations",
+    "--start": "",
+    "--data_root": "",
+    "--data_location": "",
+    "--create_dataset": "",
+    "-ds": "",
+    "--evaluation": "",
+    "-e": "",
+    "--evaluate_every": "",
+    "--final_evaluation_runs": "",
+    "--no_training": "",
+    "--shard": "",
+}
+"""Flags of run_script.py and main.py that evaluate.py sets, with the flag to give instead ("": none)."""
+
+
 @dataclass(frozen=True)
 class EvaluationConfig:
     """Evaluation."""
@@ -56,9 +77,9 @@ class EvaluationConfig:
         None, "network that the checkpoints must hold; FILE.py:NAME for your own", types.network
     )
     log_tag: str = setting("evaluation", "log folder below --summary_dir", types.name, short="-t")
-    summary_dir: Path = setting(summary_dir, "folder of all logs", Path)
+    summary_dir: Path = shared(PlaceConfig, "summary_dir")
     number_of_runs: int = setting(3, "number of runs per condition", whole(1, 10**6), short="-n")
-    random_seed: int = setting(123, "seed of all random draws", whole(0, 2**32 - 1))
+    random_seed: int = shared(SimulationConfig, "random_seed", convert=whole(0, 2**32 - 1))
     directions: str = setting("forward", "directions along the route", str, choices=DIRECTIONS)
     worlds: Tuple[str, ...] = setting(
         ("esatv3",),
@@ -76,14 +97,11 @@ class EvaluationConfig:
         types.perturbation,
         nargs="+",
     )
-    alpha: float = setting(0.0, "probability per frame that the expert's command is executed", real(0, 1))
+    alpha: float = shared(FlightConfig, "alpha", default=0.0, convert=real(0, 1))
     num_threads: int = setting(1, "processor threads of the network", whole(1, MOST_THREADS))
     jobs: int = setting(1, "number of simulators in parallel", whole(1, 64))
     keep_images: bool = setting(False, "keep all images of the flights")
-    trust_torchscript: bool = setting(
-        False,
-        "load exported .pt files that you made: they are programs that run with your rights",
-    )
+    trust_torchscript: bool = shared(LearnerConfig, "trust_torchscript")
     owr: bool = setting(False, "delete an existing evaluation first")
 
 
@@ -98,8 +116,8 @@ class DaggerConfig:
         short="-t",
         required=True,
     )
-    summary_dir: Path = setting(summary_dir, "folder of all logs", Path)
-    data_root: Path = setting(data_root, "folder of all datasets", Path)
+    summary_dir: Path = shared(PlaceConfig, "summary_dir")
+    data_root: Path = shared(PlaceConfig, "data_root")
     dataset: str = setting(
         "", "dataset to which the rounds add; its validation and test sets stay", str, required=True
     )
@@ -118,7 +136,7 @@ class DaggerConfig:
     from_start: bool = setting(
         False, "start the training of each round from --checkpoint_path instead of the last network"
     )
-    random_seed: int = setting(123, "seed of all random draws", int)
+    random_seed: int = shared(SimulationConfig, "random_seed")
     owr: bool = setting(False, "delete existing rounds and start over")
 
 

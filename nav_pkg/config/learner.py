@@ -6,13 +6,24 @@ Nothing heavy is imported here.
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from nav_pkg.config import types
+from nav_pkg.config.flight import FlightConfig
 from nav_pkg.config.parser import Parser
-from nav_pkg.config.setting import add_arguments, declared, from_values, setting
+from nav_pkg.config.session import SimulationConfig
+from nav_pkg.config.setting import add_arguments, declared, from_values, setting, shared
+from nav_pkg.config.training import (
+    DataConfig,
+    NetworkConfig,
+    RecurrentConfig,
+    TrainingConfig,
+    flight,
+    learning,
+    online,
+    training,
+)
 from nav_pkg.config.types import real, whole
 from nav_pkg.core import UsageError
 
@@ -27,171 +38,7 @@ Examples:
         --shifted_input --learning_rate 0.1 --max_episodes 30 --tensorboard
     main.py --evaluate --checkpoint_path my_training --dataset mine -t scores
 """
-_learning, _training, _online, _flight = (
-    functools.partial(setting, effect=effect) for effect in ("learning", "training", "online", "flight")
-)
-_SPEED = "0.8 in training, the checkpoint's speed in flight"
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Network and action space."""
-
-    network: str = setting(
-        "tiny_net",
-        "network to train or fly (docs/learning.md), or FILE.py:NAME for your own; tinyv2, the name in "
-        "published experiments, is tiny_net",
-        types.network,
-    )
-    n_frames: Optional[int] = setting(
-        None, "number of input frames of a multi-frame network (default: 5)", whole(1)
-    )
-    discrete: bool = setting(False, "classify the yaw rate into bins instead of regressing it")
-    stochastic: bool = setting(
-        False,
-        "regress mean and variance of the yaw rate; in flight the yaw rate is drawn with them",
-    )
-    action_quantity: int = setting(3, "number of bins between -action_bound and action_bound", whole(2))
-    action_bound: float = setting(
-        1.0,
-        "maximum yaw rate, rad/s; labels are clipped to it",
-        real(0, open_least=True),
-    )
-    speed: Optional[float] = setting(
-        None, f"forward speed when flying straight, m/s (default: {_SPEED})", real(0, 5)
-    )
-    turn_speed: Optional[float] = setting(
-        None,
-        f"forward speed when |yaw rate| > 0.3 rad/s, m/s (default: {_SPEED})",
-        real(0, 5),
-    )
-    dropout: Optional[float] = _learning(
-        None,
-        "dropout probability in training, for networks with dropout",
-        real(0, 0.99),
-    )
-    batch_norm: bool = _learning(
-        False, "use batch normalisation after each convolution, for networks that support it"
-    )
-    pretrained: bool = _learning(
-        False,
-        "start from torchvision's ImageNet weights, which must be in torch's cache folder",
-    )
-    pretrained_weights: str = _learning("", "start from the ImageNet weights in this file", str)
-    feature_extract: bool = _learning(
-        False,
-        "train only the last layers; the feature layers are frozen",
-    )
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Data."""
-
-    data_root: Optional[str] = _learning(
-        None,
-        "folder of all datasets (default: environment variable NAV_PKG_DATA or ~/.local/share/nav_pkg/data)",
-        str,
-        resumes="both",
-    )
-    dataset: str = _training(
-        "esatv3_expert_500",
-        "dataset to train on: a name below --data_root, or a path that begins with /, . or ~",
-        str,
-    )
-    subsample: int = _training(1, "use every n-th frame of each training run", whole(1))
-    validation_subsample: int = _training(1, "validate and test on every n-th frame of each run", whole(1))
-    load_data_in_ram: bool = _training(
-        False,
-        "load all images into memory instead of reading them from the packs",
-        resumes="training",
-    )
-    copy_dataset: bool = _training(
-        False,
-        "keep the packs on this host's local disk (TMPDIR or /tmp)",
-        resumes="training",
-    )
-    labels: str = _training(
-        "expert",
-        "labels: the expert's commands, or the applied commands",
-        str,
-        choices=("expert", "applied"),
-    )
-    recovery_compensation: Optional[float] = _learning(
-        None,
-        "also learn from the recovery cameras; their label is the expert's, changed by this yaw rate "
-        "towards the front camera's direction, rad/s (default: only the front camera)",
-        real(0, open_least=True),
-    )
-    normalized_output: bool = _learning(False, "balance left, straight and right within each training batch")
-    shifted_input: bool = setting(False, "normalise input images to x - 0.5 for x in [0, 1]")
-    scaled_input: bool = setting(False, "normalise input images to (x - mean) / std per channel")
-    scale_means: Optional[Tuple[float, ...]] = setting(
-        None,
-        "means of red, green and blue for --scaled_input (default: 0.5 0.46 0.42)",
-        real(-math.inf),
-        nargs=3,
-    )
-    scale_stds: Optional[Tuple[float, ...]] = setting(
-        None,
-        "standard deviations of red, green and blue for --scaled_input (default: 0.2575 0.239 0.218)",
-        real(0, open_least=True),
-        nargs=3,
-    )
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Training."""
-
-    loss: str = _learning("MSE", "loss function: MSE or CrossEntropy", str)
-    optimizer: str = _learning("SGD", "optimiser in torch.optim: SGD, Adam, Adadelta, ...", str)
-    learning_rate: float = _learning(0.1, "learning rate", real(0, open_least=True))
-    batch_size: int = _learning(64, "number of frames in a batch (recurrent networks: windows)", whole(1))
-    max_steps: int = _learning(0, "total number of gradient steps; 0: no limit", whole(0), resumes="flight")
-    weight_decay: float = _learning(0.0, "weight decay (L2 penalty) of the optimiser", real(0))
-    momentum: float = _learning(0.0, "momentum of the optimiser, if it has one", real(0))
-    clip: float = _learning(0.0, "maximum norm of the gradient; 0: no limit", real(0))
-    lr_schedule: str = _learning(
-        "constant",
-        "schedule of the learning rate",
-        str,
-        choices=("constant", "step", "exponential", "cosine"),
-    )
-    lr_decay: float = _learning(0.1, "factor of the learning rate schedule", real(0, 1, open_least=True))
-    lr_decay_every: int = _learning(0, "gradient steps between two applications of --lr_decay", whole(0))
-    max_episodes: int = _training(
-        1000,
-        "total number of episodes; an episode is up to 100 batches and a validation",
-        whole(1),
-        resumes="training",
-    )
-
-
-@dataclass(frozen=True)
-class RecurrentConfig:
-    """Recurrent networks."""
-
-    time_length: Optional[int] = _learning(
-        None,
-        "number of frames in a window (default: 10); -1: whole runs (F-BPTT)",
-        types.time_length,
-    )
-    init_state: Optional[Tuple[str, ...]] = _learning(
-        None,
-        "initial state of a shuffled window (WW-TBPTT): full, zero, carried or burn_in N (default: carried "
-        "offline, zero in flight)",
-        str,
-        nargs="+",
-    )
-    sliding_tbptt: bool = _training(
-        False,
-        "slide the window along the runs (S-TBPTT) instead of shuffling windows",
-    )
-    sliding_step_size: Optional[int] = _training(
-        None, "number of frames by which the window slides (default: 1)", whole(1)
-    )
-    accum_grads: bool = _training(False, "make one gradient step per slide, with the mean of its gradients")
+_of_supervisor = functools.partial(shared, FlightConfig, effect="flight")
 
 
 @dataclass(frozen=True)
@@ -210,18 +57,18 @@ class LogConfig:
         str,
         resumes="both",
     )
-    log_tag: str = _learning(
+    log_tag: str = learning(
         "testing",
         "log folder below --summary_dir; the folder testing is always overwritten",
         types.name,
         short="-t",
         resumes="flight",
     )
-    owr: bool = _learning(False, "delete the content of the log folder and start over", resumes="both")
-    tensorboard: bool = _learning(False, "write TensorBoard events", resumes="both")
-    continue_training: bool = _learning(False, "also restore the checkpoint's optimiser state and counts")
-    create_scratch_checkpoint: bool = _training(False, "save the initial weights to the log folder and exit")
-    evaluate: bool = _training(
+    owr: bool = learning(False, "delete the content of the log folder and start over", resumes="both")
+    tensorboard: bool = learning(False, "write TensorBoard events", resumes="both")
+    continue_training: bool = learning(False, "also restore the checkpoint's optimiser state and counts")
+    create_scratch_checkpoint: bool = training(False, "save the initial weights to the log folder and exit")
+    evaluate: bool = training(
         False,
         "evaluate --checkpoint_path on the validation and test set without training",
     )
@@ -239,9 +86,9 @@ class MachineConfig:
         whole(0, MOST_THREADS),
         resumes="training",
     )
-    amp: bool = _learning(False, "use mixed precision (torch.autocast with bfloat16)")
-    compile: bool = _training(False, "use torch.compile; the first batch takes about a minute")
-    wall_time: float = _training(
+    amp: bool = learning(False, "use mixed precision (torch.autocast with bfloat16)")
+    compile: bool = training(False, "use torch.compile; the first batch takes about a minute")
+    wall_time: float = training(
         0.0,
         "seconds after which training saves its state and exits with code 85; 0: no limit",
         real(0),
@@ -256,86 +103,81 @@ class PilotConfig:
     online: bool = setting(
         False, "run as the learner node of a flight; it learns unless --no_training is given"
     )
-    alpha: float = _flight(0.0, "probability per frame that the expert's command is executed", real(0, 1))
-    pause_simulator: bool = _flight(
-        False,
-        "has no effect: lock-step always waits for every answer",
-    )
-    no_training: bool = _flight(False, "fly without learning")
-    trust_torchscript: bool = _flight(
+    alpha: float = _of_supervisor("alpha", default=0.0, convert=real(0, 1))
+    pause_simulator: bool = shared(SimulationConfig, "pause_simulator", effect="flight")
+    no_training: bool = flight(False, "fly without learning")
+    trust_torchscript: bool = flight(
         False,
         "load an exported .pt file that you made: it is a program that runs with your rights",
     )
-    perturbation: str = _flight(
+    perturbation: str = flight(
         "none",
         "perturbation of the network's input images: none, light:S, blur:S or noise:S (docs/evaluation.md)",
         types.perturbation,
     )
-    noise: str = _flight("none", "noise on the executed command", str, choices=("none", "ou", "uni", "gau"))
-    ou_theta: float = _flight(
-        0.05, "rate at which Ornstein-Uhlenbeck noise returns to 0, per frame", real(0, 1)
-    )
-    sigma_x: float = _flight(0.0, "size of the noise on the forward speed, m/s", real(0))
-    sigma_y: float = _flight(0.0, "size of the noise on the sideward speed, m/s", real(0))
-    sigma_z: float = _flight(0.0, "size of the noise on the vertical speed, m/s", real(0))
-    sigma_yaw: float = _flight(0.0, "size of the noise on the yaw rate, rad/s", real(0))
+    noise: str = _of_supervisor("noise")
+    ou_theta: float = _of_supervisor("ou_theta")
+    sigma_x: float = _of_supervisor("sigma_x")
+    sigma_y: float = _of_supervisor("sigma_y")
+    sigma_z: float = _of_supervisor("sigma_z")
+    sigma_yaw: float = _of_supervisor("sigma_yaw")
 
 
 @dataclass(frozen=True)
 class ReplayConfig:
     """Learning in flight."""
 
-    buffer_size: int = _online(
+    buffer_size: int = online(
         -1,
         "capacity of the replay buffer, frames; -1: as many as fit into memory",
         types.buffer_size,
     )
-    min_buffer_size: int = _online(
+    min_buffer_size: int = online(
         0,
         "number of frames in the buffer before learning begins; at least a batch",
         whole(0),
         short="--prefill",
     )
-    prefill_dataset: str = _online(
+    prefill_dataset: str = online(
         "",
         "dataset whose training frames fill the buffer before the first run",
         str,
     )
-    prefill_frames: int = _online(
+    prefill_frames: int = online(
         0, "number of frames to draw from --prefill_dataset with the seed; 0: as many as fit", whole(0)
     )
-    buffer_update_rule: str = _online(
+    buffer_update_rule: str = online(
         "fifo",
         "frame that is removed from a full buffer: the oldest (fifo), or the one with the smallest loss at "
         "its last update (hard); empty removes all frames after they were learned from",
         str,
         choices=("fifo", "hard", "empty"),
     )
-    replay_priority: str = _online(
+    replay_priority: str = online(
         "no",
         "draw frames uniformly (no), or in proportion to their last loss (loss)",
         str,
         choices=("no", "loss"),
     )
-    gradient_steps: int = _online(1, "number of gradient steps per frame", whole(1))
-    train_every_N_steps: int = _online(1, "learn only at every N-th frame", whole(1))
-    export_buffer: bool = _online(
+    gradient_steps: int = online(1, "number of gradient steps per frame", whole(1))
+    train_every_N_steps: int = online(1, "learn only at every N-th frame", whole(1))
+    export_buffer: bool = online(
         False,
         "has no effect: the buffer is always saved with the checkpoint",
         resumes="both",
     )
-    continual_learning: bool = _online(
+    continual_learning: bool = online(
         False,
         "penalise changes of weights that were important for earlier frames (memory aware synapses, MAS)",
     )
-    continual_learning_lambda: float = _online(1.0, "weight of the MAS penalty", real(0))
-    loss_window_length: int = _online(
+    continual_learning_lambda: float = online(1.0, "weight of the MAS penalty", real(0))
+    loss_window_length: int = online(
         5,
         "number of losses in which a plateau is detected; on a plateau the importance is computed",
         whole(2),
     )
-    loss_window_mean_threshold: float = _online(0.1, "maximum mean of these losses on a plateau", real(0))
-    loss_window_std_threshold: float = _online(
+    loss_window_mean_threshold: float = online(0.1, "maximum mean of these losses on a plateau", real(0))
+    loss_window_std_threshold: float = online(
         0.1, "maximum standard deviation of these losses on a plateau", real(0)
     )
 
@@ -366,10 +208,9 @@ SETTINGS = declared(LearnerConfig)
 """By key."""
 OF_TRAINING = tuple(key for group in LearnerConfig.__bases__[:6] for key in declared(group))
 """Keys of the settings of offline training."""
-OF_THE_FLIGHT = (
-    *("alpha", "pause_simulator", "no_training", "noise", "ou_theta"),
-    *("sigma_x", "sigma_y", "sigma_z", "sigma_yaw"),
-)
+OF_SUPERVISOR = ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw")
+"""Keys of the supervisor's settings, which the learner node refuses: they are given to run_script.py."""
+OF_THE_FLIGHT = (*OF_SUPERVISOR, "pause_simulator", "no_training")
 """Keys of settings that do not change what is learned in flight from the same frames."""
 RESUMES, RESUMES_IN_FLIGHT = (
     frozenset(key for key, each in SETTINGS.items() if each.about.resumes in (where, "both"))

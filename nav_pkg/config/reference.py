@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
 from nav_pkg.config import cluster
 from nav_pkg.config.cluster import ClusterConfig
 from nav_pkg.config.evaluation import DaggerConfig, EvaluationConfig
 from nav_pkg.config.flight import FlightConfig
+from nav_pkg.config.launch_files import (
+    LAUNCH_FILES,
+    flight_arguments,
+    flight_parameters,
+    launch_value,
+)
 from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.setting import Declared, declared
 from nav_pkg.core import ROOT
 
-FILES = ("launch/graph.launch", "docs/command_line.md", "docs/ros_interface.md", "docs/architecture.md")
+FILES = (
+    "launch/graph.launch",
+    *(f"launch/{name}" for name in LAUNCH_FILES),
+    "docs/command_line.md",
+    "docs/ros_interface.md",
+    "docs/architecture.md",
+)
 REGION = re.compile(r"^(.*<!-- generated: (.+?) -->\n)(?:.*\n)*?(.*<!-- end -->\n)", re.MULTILINE)
 EFFECTS = {
     "training": " (offline only)",
@@ -81,30 +91,6 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def launch_value(value: Any) -> str:
-    """A default as roslaunch writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def flight_arguments() -> List[str]:
-    """The arguments of graph.launch that are settings of a flight."""
-    return [
-        f"  <arg name={quoteattr(each.key)} default={quoteattr(launch_value(each.default))} "
-        f"doc={quoteattr(each.about.help)}/>"
-        for each in declared(FlightConfig).values()
-    ]
-
-
-def flight_parameters() -> List[str]:
-    """The supervisor's parameters that are settings of a flight, as graph.launch sets them."""
-    texts = {field.name for field in fields(FlightConfig) if field.type in (str, "str")}
-    quote = {True: '"', False: ""}
-    return [
-        f"      {key}: {quote[key in texts]}$(arg {key}){quote[key in texts]}"
-        for key in declared(FlightConfig)
-    ]
-
-
 def parameter_table() -> List[str]:
     """The same parameters as a table."""
     lines = ["| parameter | default | meaning |", "|---|---|---|"]
@@ -129,26 +115,32 @@ def imports() -> List[str]:
     """A table of nav_pkg's packages, lowest first, each with those that it imports."""
     found: Dict[str, Set[str]] = {}
     for file in sorted((ROOT / "nav_pkg").rglob("*.py")):
-        room = file.relative_to(ROOT / "nav_pkg").parts[0].replace(".py", "")
+        package = file.relative_to(ROOT / "nav_pkg").parts[0].replace(".py", "")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if names == ["nav_pkg"] and isinstance(node, ast.ImportFrom):
                 names = [f"nav_pkg.{alias.name}" for alias in node.names]
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             others = {name.split(".")[1] for name in names if name.startswith("nav_pkg.")}
-            found.setdefault(room, set()).update(others - {room})
-    rooms = {room: others for room, others in found.items() if not room.startswith("__") and room != "start"}
+            found.setdefault(package, set()).update(others - {package})
+    packages = {
+        package: others
+        for package, others in found.items()
+        if not package.startswith("__") and package != "start"
+    }
     ordered: List[str] = []
-    while len(ordered) < len(rooms):
-        left = [room for room in rooms if room not in ordered]
-        ready = sorted(room for room in left if rooms[room] & {*left} == set())
+    while len(ordered) < len(packages):
+        left = [package for package in packages if package not in ordered]
+        ready = sorted(package for package in left if packages[package] & {*left} == set())
         if not ready:
             raise ValueError(f"packages import each other: {', '.join(sorted(left))}")
-        ordered.append(min(ready, key=lambda room: (len(rooms[room]), room)))
+        ordered.append(min(ready, key=lambda package: (len(packages[package]), package)))
     lines = ["| package | imports |", "|---|---|"]
-    for room in ordered:
-        imported = [other for other in ordered if other in rooms[room]]
-        lines.append(_row(f"`{room}`", ", ".join(f"`{other}`" for other in imported) or "nothing of nav_pkg"))
+    for package in ordered:
+        imported = [other for other in ordered if other in packages[package]]
+        lines.append(
+            _row(f"`{package}`", ", ".join(f"`{other}`" for other in imported) or "nothing of nav_pkg")
+        )
     return lines
 
 
@@ -164,14 +156,20 @@ REGIONS: Dict[str, Callable[[], Iterable[str]]] = {
     "flight parameters of the supervisor": parameter_table,
 }
 
+LAUNCH_REGIONS: Dict[str, Callable[[str], Iterable[str]]] = {
+    "arguments": launch_table,
+    "settings": lambda file: LAUNCH_FILES[file].lines(),
+}
+"""Regions of a launch file's name."""
+
 
 def filled(text: str) -> str:
     """A file's text with its regions as they have to be."""
 
     def fill(match: re.Match[str]) -> str:
         begin, name, end = match.groups()
-        launch = re.fullmatch(r"arguments of (\w+\.launch)", name)
-        lines = launch_table(launch.group(1)) if launch else REGIONS[name]()
+        subject, _, file = name.rpartition(" of ")
+        lines = LAUNCH_REGIONS[subject](file) if subject in LAUNCH_REGIONS else REGIONS[name]()
         return begin + "".join(f"{line}\n" for line in lines) + end
 
     return REGION.sub(fill, text)

@@ -22,6 +22,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
+from nav_pkg.config.parser import Parser
+
 Config = TypeVar("Config")
 
 
@@ -40,6 +42,9 @@ class Setting:
         effect: where it has an effect: `learner` (always), `learning` (wherever something is learned),
             `training` (offline only), `online` (learning in flight only) or `flight` (with --online only).
         required: it has to be given.
+        positional: it is given without a flag.
+        exclusive: a name; of the settings that have the same one, at most one can be given.
+        metavar: what stands for its value in the help; by default the last word of its name.
         of_robot: its default in flight is the robot's own, out of the robot's file.
         more: what else a command wants to know of it.
         resumes: where it may differ when it is resumed, since it does not change what is learned:
@@ -55,6 +60,9 @@ class Setting:
     choices: Optional[Sequence[str]] = None
     effect: str = "learner"
     required: bool = False
+    positional: bool = False
+    exclusive: str = ""
+    metavar: str = ""
     of_robot: bool = False
     resumes: str = ""
     more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -65,10 +73,30 @@ def setting(default: Any, help: str, convert: Optional[Callable[[str], Any]] = N
 
     A switch has no `convert` and is False. A default may be a function that makes it.
     """
-    metadata = {"setting": Setting(help, convert, **more)}
+    return _field(default, Setting(help, convert, **more))
+
+
+def _field(default: Any, about: Setting) -> Any:
+    metadata = {"setting": about}
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def shared(config: type, key: str, **changes: Any) -> Any:
+    """A dataclass field that is a setting of another configuration, which declares it.
+
+    Example: `alpha: float = shared(FlightConfig, "alpha", default=0.0)`
+
+    Args:
+        config: the configuration that declares the setting.
+        key: its key there.
+        changes: what differs here: `default`, or other values of `Setting`.
+    """
+    there = {field.name: field for field in dataclasses.fields(config)}[key]
+    factory: Any = there.default_factory
+    default = changes.pop("default", there.default if factory is dataclasses.MISSING else factory)
+    return _field(default, dataclasses.replace(there.metadata["setting"], **changes))
 
 
 @dataclass(frozen=True)
@@ -128,6 +156,7 @@ def add_arguments(
         keys: of the settings to declare; None for all.
     """
     groups: Dict[str, Any] = {}
+    exclusive: Dict[str, Any] = {}
     for each in declared(config).values():
         if keys is not None and each.key not in keys:
             continue
@@ -135,19 +164,34 @@ def add_arguments(
             acronym = each.group[1:2].isupper()
             title = each.group if acronym else each.group[:1].lower() + each.group[1:]
             groups[each.group] = parser.add_argument_group(title)
-        about = each.about
-        text = about.help + (f" (the robot's own; drone: {each.default:g})" if about.of_robot else "")
-        options: Dict[str, Any] = {"help": text.replace("%", "%%"), "dest": each.key}
-        default = list(each.default) if isinstance(each.default, tuple) else each.default
-        options["default"] = argparse.SUPPRESS if only_given else None if about.of_robot else default
-        if about.convert is None:
-            options["action"] = "store_true"
-        else:
-            options.update(type=about.convert, nargs=about.nargs, choices=about.choices)
-            options["metavar"] = each.key.rsplit("_", 1)[-1].upper() if about.choices is None else None
+        target = groups[each.group]
+        name = each.about.exclusive
+        if name:
+            if name not in exclusive:
+                exclusive[name] = target.add_mutually_exclusive_group()
+            target = exclusive[name]
+        names = [each.key] if each.about.positional else each.names
+        target.add_argument(*names, **_options(each, only_given))
+
+
+def _options(each: Declared, only_given: bool) -> Dict[str, Any]:
+    """What argparse is told of a setting."""
+    about = each.about
+    text = about.help + (f" (the robot's own; drone: {each.default:g})" if about.of_robot else "")
+    options: Dict[str, Any] = {"help": text.replace("%", "%%")}
+    default = list(each.default) if isinstance(each.default, tuple) else each.default
+    options["default"] = argparse.SUPPRESS if only_given else None if about.of_robot else default
+    if about.convert is None:
+        options["action"] = "store_true"
+    else:
+        options.update(type=about.convert, nargs=about.nargs, choices=about.choices)
+        if about.metavar or (about.choices is None and not about.positional):
+            options["metavar"] = about.metavar or each.key.rsplit("_", 1)[-1].upper()
+    if not about.positional:
+        options["dest"] = each.key
         if about.required:
             options["required"] = True
-        groups[each.group].add_argument(*each.names, **options)
+    return options
 
 
 def from_values(config: Type[Config], values: Mapping[str, Any]) -> Config:
@@ -157,15 +201,55 @@ def from_values(config: Type[Config], values: Mapping[str, Any]) -> Config:
     return config(**{key: tuple(value) if isinstance(value, list) else value for key, value in taken.items()})
 
 
-def to_argv(values: Mapping[str, Any]) -> List[str]:
-    """Values by key as words of a command line.
+def make_parser(config: type, prog: str, about: str) -> Parser:
+    """The parser of a command whose flags are the settings of a dataclass.
 
-    True becomes the flag alone. False and None are left out. A list or tuple gives several words.
+    Args:
+        config: the dataclass.
+        prog: name of the command.
+        about: what it does, with examples.
     """
+    parser = Parser(prog=prog, description=about)
+    add_arguments(parser, config)
+    return parser
+
+
+def parse(config: Type[Config], argv: Optional[Sequence[str]], prog: str, about: str) -> Config:
+    """Parse the command line of such a command.
+
+    Raises:
+        UsageError: a flag is unknown, or its value can't be.
+    """
+    return from_values(config, vars(make_parser(config, prog, about).parse_args(argv)))
+
+
+def to_argv(settings: Any, *always: str) -> List[str]:
+    """Settings as words of a command line.
+
+    Example: `to_argv(SessionConfig(log_tag="mine", create_dataset=True))` is `["-t", "mine", "-ds"]`.
+
+    True becomes the flag alone. False and None are left out. A tuple gives several words.
+
+    Args:
+        settings: a configuration, of which the values that are not the defaults are given; or all values to
+            give, by key.
+        always: keys that are given even where the value is the default.
+    """
+    if isinstance(settings, Mapping):
+        given = [(f"--{key}", value) for key, value in settings.items()]
+    else:
+        known = declared(type(settings))
+        values = {key: getattr(settings, key) for key in known}
+        chosen = [each for key, each in known.items() if key in always or values[key] != each.default]
+        chosen.sort(key=lambda each: not each.about.positional)
+        given = [
+            ("" if each.about.positional else each.about.short or each.flag, values[each.key])
+            for each in chosen
+        ]
     words: List[str] = []
-    for key, value in values.items():
+    for flag, value in given:
         if value is None or value is False:
             continue
         several = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
-        words += [f"--{key}", *map(str, several)]
+        words += [*([flag] if flag else []), *map(str, several)]
     return words

@@ -1,11 +1,13 @@
-"""The flags of study.py."""
+"""The settings of study.py."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional, Tuple
 
-from nav_pkg.config.parser import Parser
-from nav_pkg.config.paths import data_root, summary_dir
+from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.setting import setting, shared
 from nav_pkg.config.types import whole
 
 ABOUT = """Run a study (a grid of trainings over seeds, or of flights), show its progress, or report it.
@@ -18,30 +20,33 @@ Examples:
 """
 
 
-def make_parser() -> Parser:
-    """The parser of study.py."""
-    p = Parser(prog="study.py", description=ABOUT)
-    add = p.add_argument
-    add("action", choices=("run", "status", "report", "list"), help="what to do")
-    add("study", nargs="?", help="name of a study, its .yaml file, or all")
-    add("--scale", default="small", help="size of the study: full, small or smoke")
-    add(
-        "--only",
+@dataclass(frozen=True)
+class StudyConfig:
+    """Study."""
+
+    action: str = setting("", "what to do", str, positional=True, choices=("run", "status", "report", "list"))
+    study: Optional[str] = setting(
+        None, "name of a study, its .yaml file, or all", str, positional=True, nargs="?"
+    )
+    scale: str = setting("small", "size of the study: full, small or smoke", str)
+    only: Tuple[str, ...] = setting(
+        (),
+        "run only the cells with these choices, e.g. 'network=tiny,squeeze' 'learning rate=0.1'",
+        str,
         nargs="+",
-        default=[],
         metavar="AXIS=CHOICE[,CHOICE]",
-        help="run only the cells with these choices, e.g. 'network=tiny,squeeze' 'learning rate=0.1'",
     )
-    add("--jobs", type=whole(1, 256), help="number of cells in parallel (default: one per core)")
-    add(
-        "--backend",
+    jobs: Optional[int] = setting(None, "number of cells in parallel (default: one per core)", whole(1, 256))
+    backend: str = setting(
+        "local",
+        "local: run on this machine; condor: submit one DAG to HTCondor",
+        str,
         choices=("local", "condor"),
-        default="local",
-        help="local: run on this machine; condor: submit one DAG to HTCondor",
     )
-    add("--watch", action="store_true", help="status: follow the study until no cell runs")
-    add("--extend", action="store_true", help="run the new cells of a study whose file has changed")
-    add("--output", type=Path, help="folder of the report (default: report/ in the study's log folder)")
-    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
-    return p
+    watch: bool = setting(False, "status: follow the study until no cell runs")
+    extend: bool = setting(False, "run the new cells of a study whose file has changed")
+    output: Optional[Path] = setting(
+        None, "folder of the report (default: report/ in the study's log folder)", Path
+    )
+    summary_dir: Path = shared(PlaceConfig, "summary_dir")
+    data_root: Path = shared(PlaceConfig, "data_root")

@@ -17,7 +17,7 @@ class CommandLimits:
     """Largest magnitude of each part of a command.
 
     Attributes:
-        x: forwards and backwards, m/s; equal to the largest speed of a flight (Schedule.check): every
+        x: forwards and backwards, m/s; equal to the largest speed of a flight (FlightSchedule.check): every
             accepted speed can be flown.
         y: sideways, m/s.
         z: vertically, m/s.

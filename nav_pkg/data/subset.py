@@ -10,11 +10,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Sequence
 
+from nav_pkg.config.dataset import SubsetConfig
 from nav_pkg.core import UsageError
 from nav_pkg.data import format as fmt
 from nav_pkg.data.info import order_key
 from nav_pkg.data.links import LinkedDataset, RunSelection
-from nav_pkg.data.reader import Dataset
+from nav_pkg.data.reader import Dataset, load_dataset
 
 SIZES = (100_000, 50_000, 20_000, 10_000, 5_000, 1_000, 500)
 """Default sizes of the subsets, in training frames."""
@@ -95,3 +96,43 @@ class Subset(LinkedDataset):
             {**dataset.description, fmt.SUBSET_OF: origin},
             {**origin, "dataset": str(dataset.path.resolve())},
         )
+
+
+def subsets_of(config: SubsetConfig) -> tuple[list[Subset], list[str]]:
+    """The subsets that the flags of `dataset.py subset` ask for.
+
+    Returns:
+        The subsets, and a line for each that is larger than the training set and is left out.
+
+    Raises:
+        UsageError: all that are asked for are larger, or the training set is smaller than all usual sizes.
+    """
+    wanted, too_large = [], []
+    for name in config.dataset:
+        dataset = load_dataset(name, config.data_root)
+        sizes = config.frames or _usual(dataset)
+        there = sum(len(run) for run in dataset.split("train"))
+        if any(frames <= there for frames in sizes):  # otherwise the first one raises the error
+            too_large += [
+                f"not made: --frames {frames}: the training set of {dataset.path} has only {there} frames"
+                for frames in sizes
+                if frames > there
+            ]
+            sizes = [frames for frames in sizes if frames <= there]
+        for frames in sizes:
+            place = dataset.path.with_name(subset_name(dataset.path.resolve().name, frames))
+            if config.destination:
+                place = config.data_root.expanduser() / config.destination
+            wanted.append(Subset(dataset, frames, place, config.random_seed))
+    return wanted, too_large
+
+
+def _usual(dataset: Dataset) -> list[int]:
+    there = sum(len(run) for run in dataset.split("train"))
+    sizes = [size for size in SIZES if size < there]
+    if not sizes:
+        raise UsageError(
+            f"dataset.py subset: the training set of {dataset.path} has {there} frames, fewer than any usual "
+            "subset: give --frames"
+        )
+    return sizes

@@ -7,10 +7,11 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from nav_pkg.config.reports import CombineConfig
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.files import atomic_write, disk_error
 from nav_pkg.report import style
@@ -337,3 +338,31 @@ def write(
         atomic_write(stem.with_name(stem.name + suffix), data, "--blog_destination")
     places = f"{stem}{{{','.join(files)}}}"
     return "\n".join([tag, table.text(), *(f"note: {note}" for note in notes), places])
+
+
+def write_all(config: CombineConfig) -> Iterator[str]:
+    """Write the files of each scalar that the flags ask for, and say what `write` says.
+
+    Raises:
+        UsageError: names that do not fit the folders, or a flag's value can't be.
+        DataError: a folder holds no training, or no such scalar.
+    """
+    names = config.legend_names or config.log_folders
+    if len(names) != len(config.log_folders):
+        raise UsageError(
+            f"{len(names)} --legend_names for {len(config.log_folders)} --log_folders: give one each"
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise UsageError(
+            f"--legend_names or --log_folders has {twice!r} twice: give each curve a name of its own"
+        )
+    if config.cutend < -1:
+        raise UsageError(f"--cutend {config.cutend}: give a gradient step, or -1 for all")
+    mother = config.mother_dir.expanduser()
+    trainings = {name: find_members(mother / folder) for name, folder in zip(names, config.log_folders)}
+    for tag in config.tags:
+        name = "_".join(filter(None, [config.title, tag if len(config.tags) > 1 or not config.title else ""]))
+        stem = (config.blog_destination or mother / "combined") / re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+        look = {"subsample": config.subsample, "cutend": config.cutend, "each": config.seeds == "all"}
+        yield write(tag, trainings, stem, config.title, **look)

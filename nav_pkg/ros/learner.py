@@ -13,7 +13,7 @@ import rospy
 import torch
 
 from nav_pkg.config import paths
-from nav_pkg.config.learner import SETTINGS, LearnerConfig
+from nav_pkg.config.learner import OF_SUPERVISOR, SETTINGS, LearnerConfig
 from nav_pkg.core import UsageError
 from nav_pkg.learn import determinism, exported, folder
 from nav_pkg.learn.online import OnlineLearner
@@ -97,7 +97,7 @@ def make_learner(
 
 def check_no_supervisor_flags(args: LearnerConfig) -> None:
     """Raise UsageError for flags of command mixing and noise: they belong to the supervisor."""
-    for flag in ("alpha", "noise", "ou_theta", "sigma_x", "sigma_y", "sigma_z", "sigma_yaw"):
+    for flag in OF_SUPERVISOR:
         if getattr(args, flag) != SETTINGS[flag].default:
             raise UsageError(
                 f"main.py: --{flag} is the supervisor's; give it to run_script.py or graph.launch"

@@ -38,7 +38,7 @@ COMMIT_LIMIT = 300.0
 
 @dataclass(frozen=True)
 class Parameters(FlightSchedule, Sizes):
-    """Private parameters of the supervisor node: of the flights (Schedule), image sizes, and these.
+    """Private parameters of the supervisor node: of the flights (FlightSchedule), image sizes, and these.
 
     Attributes:
         robot: robot name or file (topic names).

@@ -25,21 +25,25 @@ from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import FlightSchedule
 
 CONFIGURATION = "run_conf.json"
-OWN = (CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags")
-OWN += ("my-model", "config.json", "metrics.jsonl", "timing.jsonl", "results.json", "replay")
+OUTPUTS = (
+    *(CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags"),
+    *("my-model", "config.json", "metrics.jsonl", "timing.jsonl", "results.json", "replay"),
+)
 """Entries that a session writes into its log folder; the folder may also contain other logs."""
 
-SAME = ("seed", "run_seed", "world_hash", "expert", "height", "alpha", "epsilon", "noise", "control_delay")
-SAME += (
-    "takeover",
-    "max_duration",
-    "min_depth",
-    "reverse",
-    "speed",
-    "turn_speed",
-    "start",
-    "evaluation",
-    "name",
+MUST_MATCH = (
+    *("seed", "run_seed", "world_hash", "expert", "height", "alpha", "epsilon", "noise", "control_delay"),
+    *(
+        "takeover",
+        "max_duration",
+        "min_depth",
+        "reverse",
+        "speed",
+        "turn_speed",
+        "start",
+        "evaluation",
+        "name",
+    ),
 )
 """Facts of a recorded run that must match the session before the session adopts the run."""
 
@@ -103,7 +107,7 @@ class Folders:
                 )
             events = [file.name for file in self.path.glob("events.out.tfevents.*")]
             saved = [entry.name for entry in self.path.glob("saved_*")]
-            for name in (*OWN, *events, *saved):
+            for name in (*OUTPUTS, *events, *saved):
                 entry = self.path / name
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -204,7 +208,7 @@ class Folders:
             plan = plans[number]
             wanted = self.schedule.flight(plan, self._body).facts()
             wanted.update(seed=self.schedule.seed, run_seed=plan.seed)
-            for key in SAME:
+            for key in MUST_MATCH:
                 if run.facts.get(key) != wanted.get(key):
                     raise DataError(
                         f"{run.path}: recorded with {key} {run.facts.get(key)!r}, this session has "

@@ -82,8 +82,8 @@ def real_time_ratio(
     """Measure simulated over wall seconds of `gzserver --lockstep` at full speed, without ROS and clients.
 
     Args:
-        world: as in Options.
-        robot: as in Options.
+        world: as in SimulatorOptions.
+        robot: as in SimulatorOptions.
         seconds: simulated seconds to measure.
         limit: wall seconds for everything.
         pose: of the robot, which stays in the air there (`x y z roll pitch yaw`).

@@ -35,9 +35,11 @@ from nav_pkg.world.plan_file import absolute
 
 STATE = "dagger.json"
 
-OURS = ("log_tag", "number_of_runs", "owr", "create_dataset", "data_location", "alpha", "alpha_schedule")
-OURS += ("alpha_end", "alpha_runs", "alpha_decay", "evaluation", "evaluate_every", "final_evaluation_runs")
-OURS += ("no_training", "checkpoint_path", "random_seed", "summary_dir", "data_root", "auto_go")
+FIXED_BY_DAGGER = (
+    *("log_tag", "number_of_runs", "owr", "create_dataset", "data_location", "alpha", "alpha_schedule"),
+    *("alpha_end", "alpha_runs", "alpha_decay", "evaluation", "evaluate_every", "final_evaluation_runs"),
+    *("no_training", "checkpoint_path", "random_seed", "summary_dir", "data_root", "auto_go"),
+)
 """Flags of run_script.py that the rounds set, or that dagger.py has under the same name."""
 
 
@@ -61,7 +63,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
         if not action.option_strings or action.dest == "help" or value == action.default:
             continue
         flag = action.option_strings[-1]
-        if action.dest in OURS:
+        if action.dest in FIXED_BY_DAGGER:
             raise UsageError(f"dagger.py: {flag} is set by the rounds: leave it out")
         words += [flag] if action.nargs == 0 else [flag, str(value)]
     known = (

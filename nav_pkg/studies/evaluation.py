@@ -20,7 +20,7 @@ from tqdm import tqdm
 from nav_pkg import schemas
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
-from nav_pkg.config.evaluation import EvaluationConfig, make_evaluation_parser
+from nav_pkg.config.evaluation import FIXED_BY_EVALUATION, EvaluationConfig, make_evaluation_parser
 from nav_pkg.config.setting import from_values, to_argv
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
@@ -36,30 +36,11 @@ from nav_pkg.session.parallel import ParallelSession, run_sessions
 from nav_pkg.world import load_plan
 from nav_pkg.world.plan_file import absolute
 
-OURS = (CONFIGURATION, report.RESULT, report.TABLE, report.PAGE, "evaluation")
+OUTPUTS = (CONFIGURATION, report.RESULT, report.TABLE, report.PAGE, "evaluation")
 """Entries that an evaluation writes next to the folders of its conditions."""
 
-FREE = ("number_of_runs", "shards", "keep_images")
+MAY_DIFFER = ("number_of_runs", "shards", "keep_images")
 """Keys that may differ when an evaluation is resumed, because no run depends on them."""
-
-SET_HERE = {
-    "-w": "--worlds",
-    "--control_delay": "--control_delays",
-    "--reverse": "--directions",
-    "--perturbation": "--perturbations",
-    "--start": "",
-    "--data_root": "",
-    "--data_location": "",
-    "--create_dataset": "",
-    "-ds": "",
-    "--evaluation": "",
-    "-e": "",
-    "--evaluate_every": "",
-    "--final_evaluation_runs": "",
-    "--no_training": "",
-    "--shard": "",
-}
-"""Flags of run_script.py and main.py that this command sets, with its own flag to use instead."""
 
 
 def split(argv: Optional[Sequence[str]]) -> Tuple[EvaluationConfig, List[str]]:
@@ -84,8 +65,12 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[EvaluationConfig, List[str]]:
     )
     known = own.flags() + session_config.make_parser().flags() + learner.make_parser().flags()
     for flag in (word.split("=")[0] for word in rest if word.startswith("-")):
-        if flag in SET_HERE:
-            cure = f"give {SET_HERE[flag]}" if SET_HERE[flag] else "evaluate.py sets it; leave it out"
+        if flag in FIXED_BY_EVALUATION:
+            cure = (
+                f"give {FIXED_BY_EVALUATION[flag]}"
+                if FIXED_BY_EVALUATION[flag]
+                else "evaluate.py sets it; leave it out"
+            )
             raise UsageError(f"evaluate.py: {flag} is a single session's: {cure}")
         if flag.startswith("--") and flag not in known:
             hint = nearest_name(flag, known)
@@ -274,7 +259,7 @@ class EvaluationRunner:
     def _start_over(self) -> None:
         """Delete the files of the earlier evaluation, and nothing else."""
         before = Evaluation(self.folder)
-        for name in (*{condition.label for condition in before.conditions}, *OURS[::-1]):
+        for name in (*{condition.label for condition in before.conditions}, *OUTPUTS[::-1]):
             entry = self.folder / name
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -283,7 +268,7 @@ class EvaluationRunner:
 
     def _continue(self, before: Dict[str, Any]) -> None:
         now = self.evaluation.configuration
-        for key in sorted({*before, *now} - set(FREE)):
+        for key in sorted({*before, *now} - set(MAY_DIFFER)):
             if before.get(key) != now.get(key):
                 values = [before.get(key), now.get(key)]
                 labels = [_labels(value) for value in values]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Dict, NamedTuple, Sequence
 
-from nav_pkg.config import details, session
+from nav_pkg.config import session
+from nav_pkg.config import setting as settings
+from nav_pkg.config.details import ABOUT, DetailsConfig
 from nav_pkg.config.learner import parse
+from nav_pkg.config.study import StudyConfig
 from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import prechecks
 from nav_pkg.studies import evaluation, workload
+from nav_pkg.studies.datasets import make_datasets
+from nav_pkg.studies.runner import StudyFolder
 from nav_pkg.studies.study import Cell
 
 DETAILS_MB = 4000.0
@@ -52,5 +57,20 @@ def needs_of(cell: Cell, line: Sequence[str], root: Path) -> Need:
     if cell.command == "run_script.py":
         session.make_parser().parse_known_args(list(line))
         return Need(1, flying)
-    details.make_parser().parse_args(line)
+    settings.parse(DetailsConfig, line, "network_details.py", ABOUT)
     return Need(1, DETAILS_MB)
+
+
+def prepare(folder: StudyFolder, cells: Sequence[Cell], config: StudyConfig) -> Dict[str, Need]:
+    """Make the study's datasets, check all cells that are to run, and open the study's folder.
+
+    Returns:
+        The resource requests of the cells, by digest.
+    """
+    root = config.data_root.expanduser().resolve()
+    make_datasets(folder, root, config.summary_dir)
+    needs = {
+        cell.digest: needs_of(cell, folder.words(cell, root, config.summary_dir), root) for cell in cells
+    }
+    folder.open(config.extend)
+    return needs

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 
 from nav_pkg.report.tables import Column, Table
+from nav_pkg.studies import study as studies
 from nav_pkg.studies.runner import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, StudyFolder
 
 STATES = (RUNNING, FAILED, LEFT, UNAVAILABLE)
@@ -59,3 +60,11 @@ def print_status(folder: StudyFolder, watch: bool) -> None:
         if not watch or f" {RUNNING}" not in counts:
             return
         time.sleep(WATCHED)
+
+
+def print_studies() -> None:
+    """Print the studies that there are, with their numbers of cells."""
+    for name in studies.in_order():
+        study = studies.load(name)
+        sizes = ", ".join(f"{len(study.cells(scale))} {scale}" for scale in study.scales)
+        print(f"{study.name}: {study.title} (cells: {'chosen when run' if study.checkpoints else sizes})")

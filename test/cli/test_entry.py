@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nav_pkg import ending
 from nav_pkg.cli import entry
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
@@ -34,7 +35,7 @@ def handlers():
 )
 def test_stops(handlers, capsys, number, code, line):
     def command(_argv):
-        entry.raise_on_stop_signals()
+        ending.raise_on_stop_signals()
         os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as end:

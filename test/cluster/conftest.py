@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.cluster import describe, transfer
+from nav_pkg.cluster.condor import prefix_environment
 from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources
-from nav_pkg.cluster.pool import Pool, prefix_environment
+from nav_pkg.cluster.pool import Pool
 from nav_pkg.core import DataError
 from nav_pkg.data import files
 

@@ -11,7 +11,8 @@ import pytest
 
 from nav_pkg.cli import dag_train
 from nav_pkg.cluster import write
-from nav_pkg.cluster.plans import base, create_data, dagger, evaluate, train, train_and_evaluate, train_online
+from nav_pkg.cluster.plans import create_data, dagger, evaluate, train, train_and_evaluate, train_online
+from nav_pkg.cluster.plans import run as run_module
 from nav_pkg.config import cluster, learner
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
@@ -125,7 +126,7 @@ def test_the_published_lines():
     assert train.wall_time == 37200 and train.resources.memory == 6000 and train.copy_dataset
     assert "--wall_time" not in train.command and "--copy_dataset" in train.command
     assert words(plan, "m_0_train").startswith("main.py -t vgg16_net/esatv3_expert_200K/Adam/001/seed_123 ")
-    assert words(plan, "m_0_train").endswith("--random_seed 123 --copy_dataset")
+    assert words(plan, "m_0_train").endswith("--copy_dataset --random_seed 123")
     plan = planned(COLLECT)
     assert [job.name for job in plan.jobs] == ["r0", "merge", "clean", "verify"]
     assert plan.jobs[0].wall_time == 36000 and plan.jobs[0].retries == 4 and plan.jobs[0].simulator
@@ -136,7 +137,7 @@ def test_the_published_lines():
 
 def test_recorders_share_the_runs_of_one_session():
     plan = planned("dag_create_data.py -t c --number_of_recorders 3 --number_of_runs 2 --destination d")
-    assert words(plan, "r1").endswith("--number_of_runs 6 --shard 2/3")
+    assert words(plan, "r1").endswith("-n 6 --shard 2/3")
     assert "--data_location recorders/c/r1" in words(plan, "r1")
     assert words(plan, "merge").startswith("dataset.py gather recorders/c/r0 recorders/c/r1 recorders/c/r2 ")
     assert plan.jobs[3].parents == ("r0", "r1", "r2")
@@ -148,7 +149,7 @@ def test_models_over_rates_and_seeds():
     )
     tags = [job.command[2] for job in plan.jobs[:-1]]
     assert tags == ["t/lr_01/seed_123", "t/lr_01/seed_456", "t/lr_0001/seed_123", "t/lr_0001/seed_456"]
-    assert words(plan, "m_2_train").endswith("--random_seed 123 --learning_rate 0.001")
+    assert words(plan, "m_2_train").endswith("--learning_rate 0.001 --random_seed 123")
     assert [train.rate_folder(rate) for rate in (0.5, 1.0, 1e-5, 10.0)] == [
         "lr_05",
         "lr_1",
@@ -175,7 +176,7 @@ def test_trained_models_are_flown():
         "--number_of_runs 4 --directions both --speed 0.5 --gpumem_eva 100 --wall_time_eva 4000 --gpunum 1"
     )
     assert [job.name for job in plan.jobs] == ["m_0_train", "m_1_train", "m_0_eva", "m_1_eva", "report"]
-    assert words(plan, "m_1_eva").startswith("evaluate.py -t t/b/evaluation -m t/b ")
+    assert words(plan, "m_1_eva").startswith("evaluate.py -m t/b -t t/b/evaluation ")
     for name in ("m_0_train", "m_0_eva"):
         assert "--speed 0.5" in words(plan, name)
     flown = plan.jobs[3]
@@ -191,7 +192,7 @@ def test_all_models_of_the_tag_are_flown(folders, model, written):
     plan = planned("dag_evaluate.py -t t --number_of_runs 2")
     assert [job.name for job in plan.jobs] == ["m_0_eva", "m_1_eva", "report"]
     assert words(plan, "m_1_eva").startswith(
-        "evaluate.py -t t/evaluation/lr_001/seed_9/evaluation -m t/lr_001/seed_9 "
+        "evaluate.py -m t/lr_001/seed_9 -t t/evaluation/lr_001/seed_9/evaluation "
     )
     with pytest.raises(DataError, match="t/seed_9: holds no model"):
         planned("dag_evaluate.py -t t --seeds 9")
@@ -223,8 +224,8 @@ def test_the_nets_of_the_last_round_are_flown(folders, model, written):
 
 def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsys, written):
     """Given again with the same flags, it ends as a training does that is done."""
-    monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
-    monkeypatch.setattr(base.existing_dag, "is_done", lambda folder: True)
+    monkeypatch.setattr(run_module.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(run_module.existing_dag, "is_done", lambda folder: True)
     for line, made in (
         ("dag_train.py -t t --dataset esatv3_expert --seeds 5", "log/t/report.html"),
         ("dag_create_data.py -t c --number_of_recorders 1 --destination made", "data/made"),
@@ -235,7 +236,7 @@ def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsy
         plan, works = one.plan()
         written(plan)
         before = {path: path.stat().st_mtime_ns for path in folders.rglob("*")}
-        assert base._write_and_submit(one, plan, works) == 0
+        assert run_module._write_and_submit(one, plan, works) == 0
         assert f"-t {plan.tag}: this DAG is done; what it made: {folders / made} " in capsys.readouterr().out
         changed = {path for path in folders.rglob("*") if path.stat().st_mtime_ns != before.get(path)}
         assert not {path for path in changed if path.is_file() and path.suffix != ".lock"}
@@ -298,11 +299,11 @@ def test_rounds_of_dagger_read_what_those_before_have_written(folders, model):
             "table",
             "report",
         ]
-        reads = {name: plan.places_in(job) for name, job in jobs.items()}
+        reads = {name: plan.folders_in(job) for name, job in jobs.items()}
         assert reads["round_1_fly"] == ["log/base"] and reads["round_2_fly"] == ["log/d/seed_7/round_1/train"]
         assert reads["round_2_learn"] == ["data/d/seed_7/round_2/dataset", f"log/{last}"]
         assert reads["round_2_fly_alone"] == ["log/d/seed_7/round_2/train"]
-        assert plan.places_before() == ["log/base"]
+        assert plan.folders_before() == ["log/base"]
         tars = [path.name for path in plan.transfer_in(jobs["round_2_learn"])]
         assert tars[1] == "m_0_round_2_add.tar"
         assert plan.spec(jobs["round_2_add"])["pack"] == ["data/d/seed_7/round_2/dataset"]
@@ -378,11 +379,11 @@ def test_owr_leaves_a_dataset_that_others_made(folders, samples, monkeypatch):
         one.check()
     plan, works = one.plan()
     removed = []
-    monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
-    monkeypatch.setattr(base.existing_dag, "start_over", removed.append)
+    monkeypatch.setattr(run_module.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(run_module.existing_dag, "start_over", removed.append)
     (folders / "data" / "c").mkdir()
     with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
-        base._write_and_submit(one, plan, works)
+        run_module._write_and_submit(one, plan, works)
     assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         samples.edit(file.parent, source={"dataset": "c"})
@@ -513,7 +514,7 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
             one.check()
         return one, *one.plan()
 
-    monkeypatch.setattr(base.submit, "in_queue", lambda folder: [])
+    monkeypatch.setattr(run_module.submit, "in_queue", lambda folder: [])
     one, plan, _ = submitted()
     (plan.folder).mkdir(parents=True)
     files.atomic_write(
@@ -523,4 +524,4 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
     (folders / "data" / "made").mkdir()
     one.check_places(resumes=True)
     with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, now 0.5\)"):
-        base._write_and_submit(*submitted("--speed", "0.5"))
+        run_module._write_and_submit(*submitted("--speed", "0.5"))

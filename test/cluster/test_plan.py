@@ -448,7 +448,7 @@ def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path, samples):
     learn = Job("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
     plan = plan_of(tmp_path, add, learn, hosts=Hosts(file_transfer=True))
     write.write(plan)
-    assert plan.spec(add)["pack"] == ["data/d/e"] and plan.places_before() == []
+    assert plan.spec(add)["pack"] == ["data/d/e"] and plan.folders_before() == []
     with pytest.raises(DataError, match="data/d/e: no such dataset"):
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
     for number in range(2):  # a job that is tried again

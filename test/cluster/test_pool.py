@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.cli import pool as pool_command
+from nav_pkg.cluster import condor
 from nav_pkg.cluster import pool as pools
 from nav_pkg.cluster.pool import Pool
 from nav_pkg.core import DataError, UsageError
@@ -26,7 +27,7 @@ def clean(monkeypatch):
     """No pool is configured."""
     for name in ("CONDOR_CONFIG", "NAV_PKG_POOL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pools, "MACHINE_CONFIG", Path("/nowhere"))
+    monkeypatch.setattr(condor, "MACHINE_CONFIG", Path("/nowhere"))
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def submit(pool, name, *lines):
     place = pool.folder / name
     place.mkdir()
     (place / "it.sub").write_text("\n".join([*lines, f"initialdir = {place}", "queue", ""]))
-    pools.run("condor_submit", str(place / "it.sub"), config=pool.config)
+    condor.run("condor_submit", str(place / "it.sub"), config=pool.config)
 
 
 def test_what_a_killed_pool_left_is_cleared(folder):
@@ -156,9 +157,9 @@ def test_which_pool(clean, monkeypatch, tmp_path):
     """CONDOR_CONFIG's, or the machine's, is used as it is; NAV_PKG_POOL asks for the personal one."""
     monkeypatch.setenv("NAV_PKG_POOL", str(tmp_path / "own"))
     own = Pool()
-    assert pools.configured() is None and own.folder == tmp_path / "own"
+    assert condor.configured() is None and own.folder == tmp_path / "own"
     monkeypatch.setenv("CONDOR_CONFIG", str(own.config))  # of `pool.py env`
-    assert pools.configured() is None
+    assert condor.configured() is None
     other = tmp_path / "condor_config"
     monkeypatch.setenv("CONDOR_CONFIG", str(other))
     with pytest.raises(UsageError, match=f"CONDOR_CONFIG is {other}: no such file"):
@@ -169,13 +170,13 @@ def test_which_pool(clean, monkeypatch, tmp_path):
         assert f"the pool of {other} is configured" in command(*words, code=2)
     for none in ("ONLY_ENV", "/dev/null"):  # what importing htcondor2 may leave
         monkeypatch.setenv("CONDOR_CONFIG", none)
-        assert pools.configured() is None
+        assert condor.configured() is None
     monkeypatch.delenv("CONDOR_CONFIG")
     machine = tmp_path / "machine"
     machine.write_text("")
-    monkeypatch.setattr(pools, "MACHINE_CONFIG", machine)
+    monkeypatch.setattr(condor, "MACHINE_CONFIG", machine)
     monkeypatch.setattr(pools.shutil, "which", lambda name, path=None: f"/usr/sbin/{name}")
-    assert pools.configured() is None
+    assert condor.configured() is None
     monkeypatch.delenv("NAV_PKG_POOL")
     assert pools.ensure_pool() == machine
 
@@ -192,7 +193,7 @@ def test_a_pool_that_does_not_start_says_why(folder, monkeypatch):
     (folder / "log").mkdir(parents=True)
     if os.getuid() == 0:
         monkeypatch.setattr(pools.subprocess, "run", _refuses(pools.subprocess.run))
-        with pytest.raises(pools.PoolError, match="as an ordinary user"):
+        with pytest.raises(condor.PoolError, match="as an ordinary user"):
             Pool().start()
         monkeypatch.undo()
         monkeypatch.setenv("NAV_PKG_POOL", str(folder))
@@ -200,7 +201,7 @@ def test_a_pool_that_does_not_start_says_why(folder, monkeypatch):
     text = pool._configuration(1, 500)
     monkeypatch.setattr(Pool, "_configuration", lambda *_: text + "COLLECTOR = /nowhere/condor_collector\n")
     monkeypatch.setattr(pools, "START_LIMIT", 1.0)
-    with pytest.raises(pools.PoolError, match="condor_master ended|does not answer within") as error:
+    with pytest.raises(condor.PoolError, match="condor_master ended|does not answer within") as error:
         pool.start()
     assert str(folder) in str(error.value)
     assert not pool._daemons()

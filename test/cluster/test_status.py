@@ -9,7 +9,7 @@ import time
 import pytest
 
 from nav_pkg.cli import dag_status
-from nav_pkg.cluster import status
+from nav_pkg.cluster import status, status_text
 from nav_pkg.core import DataError, UsageError
 
 NODES = """[
@@ -169,7 +169,7 @@ def test_it_prints_once_where_there_is_no_terminal(folder, capsys, monkeypatch):
     def end(seconds):
         write(folder, *((name, 5, 0) for name in ("m_0_train", "m_1_train", "report")), dag=5)
 
-    monkeypatch.setattr(dag_status.time, "sleep", end)
+    monkeypatch.setattr(status_text.time, "sleep", end)
     assert dag_status.main(["t", "--watch", *root]) == 0
     said = capsys.readouterr().out
     assert "2 waiting, 1 running" in said and "t: 3 done" in said

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.cluster import job as jobs
-from nav_pkg.cluster import node, uplink
+from nav_pkg.cluster import job_files, uplink
 from nav_pkg.config import paths
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
@@ -291,9 +291,9 @@ def test_progress(tmp_path):
 def test_datasets(tmp_path):
     (tmp_path / "good").mkdir()
     (tmp_path / "good" / "dataset.json").write_text("{}")
-    node.check_datasets(["good"], tmp_path)
+    job_files.check_datasets(["good"], tmp_path)
     with pytest.raises(DataError, match=f"dataset bad cannot be read on .*{tmp_path}/bad"):
-        node.check_datasets(["good", "bad"], tmp_path)
+        job_files.check_datasets(["good", "bad"], tmp_path)
 
 
 def test_files_that_travel(job, tmp_path):
@@ -345,10 +345,10 @@ def test_tars_that_lead_outside(tmp_path, name):
         member = tarfile.TarInfo(name)
         tar.addfile(member)
     with pytest.raises(DataError, match="leads outside"):
-        node.unpack(tmp_path / "bad.tar", tmp_path / "here")
+        job_files.unpack(tmp_path / "bad.tar", tmp_path / "here")
     (tmp_path / "cut.tar").write_bytes(b"x" * 700)
     with pytest.raises(DataError, match="cut or damaged"):
-        node.unpack(tmp_path / "cut.tar", tmp_path / "here")
+        job_files.unpack(tmp_path / "cut.tar", tmp_path / "here")
 
 
 @pytest.mark.parametrize("filtered", [True, False])
@@ -363,14 +363,14 @@ def test_tars_are_taken_as_plain_files_of_this_user(tmp_path, monkeypatch, filte
         member.mode, member.uid, member.gid, member.uname = 0o6777, 12345, 12345, "nobody"
         tar.addfile(member)
     (tmp_path / "here").mkdir()
-    node.unpack(tmp_path / "x.tar", tmp_path / "here")
+    job_files.unpack(tmp_path / "x.tar", tmp_path / "here")
     state = (tmp_path / "here/log/x/program").stat()
     assert (state.st_mode & 0o7777, state.st_uid, state.st_gid) == (0o755, os.getuid(), os.getgid())
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "there").mkdir()
     (tmp_path / "there/log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="leads outside"):
-        node.unpack(tmp_path / "x.tar", tmp_path / "there")
+        job_files.unpack(tmp_path / "x.tar", tmp_path / "there")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -378,7 +378,7 @@ def test_unfinished_runs_stay_behind(tmp_path):
     for name in ("data/d/00000_esatv3/run.json", "data/d/00001_esatv3.partial/frames.csv", "data/d/.x.tmp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    node.pack(tmp_path / "x.tar", tmp_path, ["data/d"])
+    job_files.pack(tmp_path / "x.tar", tmp_path, ["data/d"])
     with tarfile.open(tmp_path / "x.tar") as tar:
         assert sorted(name for name in tar.getnames() if "." in name) == ["data/d/00000_esatv3/run.json"]
 
@@ -391,9 +391,9 @@ def test_links_do_not_keep_a_tar_from_being_taken_up(tmp_path):
     (log / "gone").symlink_to(log / "nowhere")
     (log / "a.jpg").write_text("image")
     os.link(log / "a.jpg", log / "b.jpg")
-    node.pack(tmp_path / "x.tar", tmp_path, ["log/x"])
+    job_files.pack(tmp_path / "x.tar", tmp_path, ["log/x"])
     (tmp_path / "next").mkdir()
-    node.unpack(tmp_path / "x.tar", tmp_path / "next")
+    job_files.unpack(tmp_path / "x.tar", tmp_path / "next")
     there = tmp_path / "next" / "log" / "x"
     assert [(there / name).read_text() for name in ("a.jpg", "b.jpg")] == ["image", "image"]
     assert not (there / "gone").exists() and sorted(p.name for p in (there / "ros").iterdir()) == ["newest"]
@@ -401,15 +401,15 @@ def test_links_do_not_keep_a_tar_from_being_taken_up(tmp_path):
 
 def test_names_that_lead_outside():
     with pytest.raises(UsageError, match="leads outside"):
-        node.check_names(["log/x", "/etc"], "out")
+        job_files.check_names(["log/x", "/etc"], "out")
 
 
 def test_packs_of_a_host_are_shared_and_removed_by_the_last_job(tmp_path, monkeypatch):
     monkeypatch.setenv("NAV_PKG_NODE", str(tmp_path))
-    with node.shared_packs():
+    with job_files.shared_packs():
         packs = paths.node_dir()
         assert packs == tmp_path / f"nav_pkg-{os.getuid()}" / "packs"
-        with node.shared_packs():
+        with job_files.shared_packs():
             (packs / "one").write_text("x")
         assert (packs / "one").exists()
     assert not packs.exists()

@@ -25,8 +25,8 @@ def test_near_names_are_told():
 
 
 def test_an_argument_s_fixed_value_can_not_be_given():
-    with pytest.raises(UsageError, match="no argument 'switches'"):
-        launched.check_words([*PYTHON, "nav_pkg", "collect.launch", "switches:=--bag"], Path("/"))
+    with pytest.raises(UsageError, match="no argument 'changed'"):
+        launched.check_words([*PYTHON, "nav_pkg", "collect.launch", "changed:=--bag"], Path("/"))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,15 @@ from typing import Optional, Tuple
 
 import pytest
 
-from nav_pkg.config import evaluation, flight
+from nav_pkg.config import cleaning, evaluation, flight
+from nav_pkg.config.cleaning import CleaningConfig
+from nav_pkg.config.dataset import GatherConfig
+from nav_pkg.config.evaluation import EvaluationConfig
+from nav_pkg.config.flight import FlightConfig
+from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.parser import Parser, by_flag
-from nav_pkg.config.setting import add_arguments, declared, from_values, setting
+from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import add_arguments, declared, from_values, setting, to_argv
 from nav_pkg.config.types import whole
 from nav_pkg.core import UsageError
 from nav_pkg.flight.conditions import DIRECTIONS
@@ -84,3 +90,25 @@ def test_command_lines_that_mean_the_same():
 def test_names_that_stand_elsewhere_too():
     assert sorted(DIRECTIONS) == sorted(evaluation.DIRECTIONS)
     assert all(name in declared(flight.FlightConfig)["start"].about.help for name in flight.START_MODES)
+
+
+def test_settings_that_two_configurations_share():
+    assert declared(LearnerConfig)["noise"].about.help == declared(FlightConfig)["noise"].about.help
+    assert (LearnerConfig().alpha, FlightConfig().alpha) == (0.0, 1.0)
+    assert declared(EvaluationConfig)["summary_dir"].about == declared(SessionConfig)["summary_dir"].about
+
+
+def test_settings_become_a_command_line():
+    config = SessionConfig(log_tag="mine", create_dataset=True, random_seed=123)
+    assert to_argv(config) == ["-t", "mine", "-ds"]
+    assert to_argv(config, "random_seed") == ["-t", "mine", "-ds", "--random_seed", "123"]
+    gathered = GatherConfig(dataset=("a", "b"), destination="c")
+    assert to_argv(gathered) == ["a", "b", "--destination", "c"]
+    words = to_argv(CleaningConfig(sources=("a", "b"), min_rgb=5, move=True))
+    parsed = cleaning.parse(words)
+    assert parsed.sources == ("a", "b") and parsed.min_rgb == 5 and parsed.placement == "move"
+
+
+def test_at_most_one_of_those_that_exclude_each_other():
+    with pytest.raises(UsageError, match="not allowed with argument"):
+        cleaning.parse(["--copy", "--move"])

@@ -46,8 +46,8 @@ def test_folders_in_use_are_refused(tmp_path):
 def test_a_dead_session_holds_nothing(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from nav_pkg.session.folders import Folders;"
-        "from nav_pkg.flight.schedule import Schedule;"
-        f"f = Folders(Path({str(tmp_path)!r}) / 'log' / 'tag', None, {{}}, Schedule());"
+        "from nav_pkg.flight.schedule import FlightSchedule;"
+        f"f = Folders(Path({str(tmp_path)!r}) / 'log' / 'tag', None, {{}}, FlightSchedule());"
         "f.open(); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == -9

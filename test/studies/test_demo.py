@@ -13,6 +13,7 @@ import pytest
 
 from nav_pkg.cli import demo as command
 from nav_pkg.config import cleaning, learner
+from nav_pkg.config import demo as demo_config
 from nav_pkg.core import UsageError
 from nav_pkg.data.files import lock_folder
 from nav_pkg.session import arguments
@@ -21,7 +22,7 @@ from nav_pkg.studies import demo
 
 
 def made(*argv):
-    return demo.Demo(demo.parser().parse_args(list(argv)))
+    return demo.Demo(demo_config.parse(list(argv)))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_fewer_laps_where_the_time_is_short(tmp_path, monkeypatch, capsys):
     now = [0.0]
 
     def flying(command, title, pace=None):
-        runs = int(command[command.index("--number_of_runs") + 1])
+        runs = int(command[command.index("-n") + 1])
         before = 1 if "laps of the expert" in title else 0
         wall = 10.0 + 200.0 * (runs - before)
         if pace is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import Optional, Sequence
+from types import ModuleType
+from typing import Dict, Optional, Sequence, Tuple
 
 from nav_pkg.cli.dataset import (
     gather,
@@ -20,34 +20,37 @@ from nav_pkg.cli.dataset import (
     verify,
     view,
 )
-from nav_pkg.config import paths
+from nav_pkg.config import dataset as configs
+from nav_pkg.config import setting as settings
 from nav_pkg.config.parser import Parser
+from nav_pkg.config.setting import from_values
 from nav_pkg.core import UsageError, nearest_name
 
 EXAMPLES = """
     dataset.py info mine
     dataset.py view mine --run 00000_esatv3 --output run.mp4
     dataset.py subset mine --frames 10000 1000"""
-ACTIONS = {
-    "info": info,
-    "verify": verify,
-    "repair": repair,
-    "view": view,
-    "subset": subset,
-    "merge": merge,
-    "gather": gather,
-    "stats": stats,
-    "pack": pack,
-    "rename": rename,
-    "remove": remove,
+
+ACTIONS: Dict[str, Tuple[ModuleType, type]] = {
+    "info": (info, configs.InfoConfig),
+    "verify": (verify, configs.VerifyConfig),
+    "repair": (repair, configs.DatasetConfig),
+    "view": (view, configs.ViewConfig),
+    "subset": (subset, configs.SubsetConfig),
+    "merge": (merge, configs.MergeConfig),
+    "gather": (gather, configs.GatherConfig),
+    "stats": (stats, configs.StatsConfig),
+    "pack": (pack, configs.PackConfig),
+    "rename": (rename, configs.RenameConfig),
+    "remove": (remove, configs.RemoveConfig),
 }
-"""Action -> module, in the order of the help; each has a docstring, `add_flags` and `run`."""
+"""Action -> module and settings, in the order of the help. A module has a docstring, and `run`."""
 
 
 def make_parser(action: Optional[str] = None) -> Parser:
     """Make the parser of an action, or that of the command before its action is known."""
     if action is None:
-        lines = [f"  {name:8}{module.__doc__}" for name, module in ACTIONS.items()]
+        lines = [f"  {name:8}{module.__doc__}" for name, (module, _) in ACTIONS.items()]
         parser = Parser(
             prog="dataset.py",
             description=f"{__doc__}\n\nExamples:{EXAMPLES}\n\nactions:\n" + "\n".join(lines),
@@ -56,17 +59,8 @@ def make_parser(action: Optional[str] = None) -> Parser:
         parser.add_argument("action", choices=tuple(ACTIONS), metavar="ACTION", help="one of the above")
         parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
         return parser
-    parser = Parser(prog=f"dataset.py {action}", description=ACTIONS[action].__doc__)
-    more = " (default: list all datasets)" if action == "info" else ""
-    if action not in ("subset", "gather"):  # which take several
-        parser.add_argument(
-            "dataset",
-            nargs="?" if more else None,
-            help=f"name below --data_root, or a path that begins with /, . or ~{more}",
-        )
-    parser.add_argument("--data_root", type=Path, default=paths.data_root(), help="folder of all datasets")
-    ACTIONS[action].add_flags(parser)
-    return parser
+    module, config = ACTIONS[action]
+    return settings.make_parser(config, f"dataset.py {action}", str(module.__doc__))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -76,4 +70,5 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if argv and argv[0] not in ("-h", "--help"):
             raise UsageError(f"dataset.py: unknown action {argv[0]!r}{nearest_name(argv[0], list(ACTIONS))}")
         make_parser().parse_args(argv)
-    return ACTIONS[argv[0]].run(make_parser(argv[0]).parse_args(argv[1:]))
+    module, config = ACTIONS[argv[0]]
+    return module.run(from_values(config, vars(make_parser(argv[0]).parse_args(argv[1:]))))

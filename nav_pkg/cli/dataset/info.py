@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-
-from nav_pkg.config.parser import Parser
+from nav_pkg.config.dataset import InfoConfig
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files, info
 from nav_pkg.data.reader import Dataset, find_datasets, load_dataset
 
 
-def add_flags(parser: Parser) -> None:
-    """Add all flags except the dataset and --data_root."""
-    parser.add_argument(
-        "--images", type=int, default=500, help="number of images from which the colours are computed"
-    )
-    parser.add_argument("--random_seed", type=int, default=123, help="seed of the choice of these images")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(config: InfoConfig) -> int:
     """Print the contents of a dataset; without a dataset, list all."""
     for flag in ("images", "random_seed"):
-        if getattr(args, flag) < 0:
+        if getattr(config, flag) < 0:
             raise UsageError(
-                f"dataset.py info: --{flag} {getattr(args, flag)} must not be negative: give 0 or more"
+                f"dataset.py info: --{flag} {getattr(config, flag)} must not be negative: give 0 or more"
             )
-    if args.dataset is None:
-        root = args.data_root.expanduser()
+    if config.dataset is None:
+        root = config.data_root.expanduser()
         found = find_datasets(root)
         if not found:
             raise DataError(f"{root}: no datasets here; record one, or set --data_root")
         for path in found:
             print(f"{path.relative_to(root).as_posix():40} {len(Dataset(path).runs)} runs")
         return 0
-    facts = info.dataset_info(load_dataset(args.dataset, args.data_root), args.images, args.random_seed)
-    if args.json:
+    facts = info.dataset_info(
+        load_dataset(config.dataset, config.data_root), config.images, config.random_seed
+    )
+    if config.json:
         print(files.to_json(facts), end="")
     else:
         print(info.as_text(facts))

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-
-from nav_pkg.config.parser import Parser
+from nav_pkg.config.dataset import DatasetConfig
 from nav_pkg.data import repair
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import load_dataset
 
 
-def add_flags(parser: Parser) -> None:
-    """No flags except the dataset and --data_root."""
-
-
-def run(args: argparse.Namespace) -> int:
+def run(config: DatasetConfig) -> int:
     """Repair a dataset and print the repairs."""
-    dataset = load_dataset(args.dataset, args.data_root, check=False)
+    dataset = load_dataset(config.dataset, config.data_root, check=False)
     done = repair.repair_dataset(dataset, lambda runs: progress(runs, "runs"))
     for line in done:
         print(line)

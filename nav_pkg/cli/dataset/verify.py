@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
-from nav_pkg.config.parser import Parser
+from nav_pkg.config.dataset import VerifyConfig
 from nav_pkg.core import DataError
 from nav_pkg.data import verify
 from nav_pkg.data.progress import progress
 from nav_pkg.data.reader import load_dataset
 
 
-def add_flags(parser: Parser) -> None:
-    """Add all flags except the dataset and --data_root."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(config: VerifyConfig) -> int:
     """Verify a dataset against its checksums and print the differences."""
     report = verify.verify_dataset(
-        load_dataset(args.dataset, args.data_root, check=False), lambda runs: progress(runs, "runs")
+        load_dataset(config.dataset, config.data_root, check=False), lambda runs: progress(runs, "runs")
     )
     problems = report.all_problems
-    if args.json:
+    if config.json:
         print(json.dumps(json.loads(verify.report_to_json(report)), indent=2))
     else:
         for line in report.notes + [note for item in report.runs for note in item.notes]:

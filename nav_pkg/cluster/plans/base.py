@@ -9,20 +9,30 @@ import contextlib
 import dataclasses
 import io
 import os
-import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
-from nav_pkg.cluster import client, command_line, estimate, existing_dag, submit, transfer, write
+from nav_pkg.cluster import command_line, estimate
 from nav_pkg.cluster.command_line import Layer
-from nav_pkg.cluster.plan import SUBMITTED_FILE, Hosts, Job, Plan
+from nav_pkg.cluster.plan import Hosts, Job, Plan
+from nav_pkg.cluster.plans.portable import portable
 from nav_pkg.config import cluster as cluster_config
 from nav_pkg.config import paths
 from nav_pkg.config.cluster import ClusterConfig
 from nav_pkg.config.parser import Parser
+from nav_pkg.config.reports import DagReportConfig
 from nav_pkg.config.session import SessionConfig
-from nav_pkg.config.setting import from_values
-from nav_pkg.config.types import absolute_network
+from nav_pkg.config.setting import from_values, to_argv
 from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset, load_dataset
@@ -31,7 +41,6 @@ from nav_pkg.sim import description
 from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.studies import workload
 from nav_pkg.studies.workload import Work
-from nav_pkg.world.plan_file import PLANS, absolute, is_plan_file
 
 CPUS = 2
 MOST_TAG = 180
@@ -77,7 +86,11 @@ class DagCommand:
         home = Path(self.config.home or ".").expanduser()
         self.summary_dir = self._folder(home, self.config.summary_dir, paths.summary_dir())
         self.data_root = self._folder(home, self.config.data_root, paths.data_root())
-        self.words = {script: self._portable(words) for script, words in self.words.items()}
+        transfer = self.config.file_transfer
+        self.words = {
+            script: portable(words, self.name, self.summary_dir, transfer)
+            for script, words in self.words.items()
+        }
         self.tag: str = self.config.log_tag
         if len(self.tag) > MOST_TAG:
             raise UsageError(
@@ -90,57 +103,6 @@ class DagCommand:
     @staticmethod
     def _folder(home: Path, given: Optional[str], default: Path) -> Path:
         return (home / Path(given).expanduser() if given else default).resolve()
-
-    def _portable(self, words: Sequence[str]) -> List[str]:
-        """Convert paths in the words so that they are valid for jobs, in other folders and on other hosts.
-
-        Raises:
-            UsageError: with file transfer, a file of this host is not transferred.
-        """
-        found, flag = [], ""
-        for word in words:
-            if not word.startswith("-"):
-                found.append(self._portable_value(flag, word))
-                continue
-            flag, equals, value = word.partition("=")
-            found.append(f"{flag}={self._portable_value(flag, value)}" if equals else word)
-        return found
-
-    def _portable_value(self, flag: str, value: str) -> str:
-        path, travels = Path(value).expanduser(), self.config.file_transfer
-        if flag in ("-m", "--checkpoint_path") and (path.is_absolute() or ".." in path.parts):
-            path = Path(os.path.normpath(self.summary_dir / path))
-            if self.summary_dir in path.parents:
-                return str(path.relative_to(self.summary_dir))
-            if travels:
-                raise UsageError(
-                    f"{self.name}: {flag} {value}: with --file_transfer a checkpoint must be in the "
-                    f"folder of all logs, {self.summary_dir}: copy it there"
-                )
-            return str(path)
-        if flag == "--network" and ".py:" in value:
-            if travels:
-                raise UsageError(
-                    f"{self.name}: {flag} {value}: with --file_transfer a network is sent with the "
-                    "code: put "
-                    f"the file into {ROOT}/nav_pkg/nets and give the network's name"
-                )
-            return absolute_network([flag, value])[1]
-        if flag == "--robot" and value.endswith(".yaml"):
-            if travels:
-                raise UsageError(
-                    f"{self.name}: --robot {value}: with --file_transfer a robot is sent with the code: "
-                    f"put the file into {ROOT}/config/robot and give its name"
-                )
-            return str(path.resolve())
-        if flag in ("-w", "--world", "--worlds") and is_plan_file(value):
-            if travels:
-                raise UsageError(
-                    f"{self.name}: {flag} {value}: with --file_transfer a world is sent with the code: "
-                    f"put the file into {PLANS} and give its name"
-                )
-            return absolute(value)
-        return value
 
     # Defined by subclasses.
 
@@ -248,6 +210,21 @@ class DagCommand:
                 **more,
             ),
             work,
+        )
+
+    def report_job(self, models: Iterable[str], parents: Sequence[PlannedJob]) -> PlannedJob:
+        """The job that compares models.
+
+        Args:
+            models: their log folders, below the tag's.
+            parents: the jobs that it waits for.
+        """
+        return self.plan_job(
+            "report",
+            "report",
+            ["dag_report.py", *to_argv(DagReportConfig(log_tag=self.tag, models=tuple(models)))],
+            Work(30.0, 500.0, 20.0, 0.0, 6),
+            parents=tuple(one.job.name for one in parents),
         )
 
     def _megabytes(self, name: str) -> float:
@@ -373,103 +350,6 @@ def models(command: str, config: ClusterConfig) -> List[Tuple[str, int]]:
     return chosen
 
 
-def run(command: Callable[[Sequence[str]], DagCommand], argv: Optional[Sequence[str]] = None) -> int:
-    """Run a cluster command and return the exit code."""
-    dag = command(list(sys.argv[1:] if argv is None else argv))
-    with dag.folders():
-        dag.check()
-    config = dag.config
-    if config.estimate:
-        dag.gpus = config.gpunum or 0 if dag.gpu_jobs else 0
-        plan, works = dag.plan()
-        _say(estimate.table(plan, works), dag.warnings)
-        return 0
-    if config.dont_submit:
-        client.offline()
-        dag.gpus = config.gpunum or 0 if dag.gpu_jobs else 0
-    else:
-        client.use(pool_environment())
-        dag.gpus = _gpus(dag)
-    plan, works = dag.plan()
-    with existing_dag.locked(plan):
-        return _write_and_submit(dag, plan, works)
-
-
-def _gpus(dag: DagCommand) -> int:
-    if not dag.gpu_jobs:
-        return 0
-    if dag.config.gpunum is not None:
-        return int(dag.config.gpunum)
-    return 1 if client.Machines.of_pool().gpus else 0
-
-
-def pool_environment() -> Dict[str, str]:
-    """CONDOR_CONFIG and PATH of the configured pool; without one, start the personal pool and use it."""
-    from nav_pkg.cluster import pool
-
-    return pool.prefix_environment(pool.ensure_pool())
-
-
-def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
-    config = dag.config
-    if config.dont_submit and (plan.folder / SUBMITTED_FILE).exists():
-        raise UsageError(
-            f"--dont_submit: the DAG of -t {plan.tag} was submitted, and may be running with the files that "
-            "this would write: choose another -t"
-        )
-    running = [] if config.dont_submit else submit.in_queue(plan.folder)
-    if running:
-        raise UsageError(
-            f"-t {plan.tag}: its DAG is in the queue (job {running[0]}): see dag_status.py -t {plan.tag}, or "
-            f"condor_rm {running[0]}"
-        )
-    if plan.hosts.file_transfer and not config.dont_submit:
-        submit.wait_for_removed(plan.folder)
-    state = existing_dag.state_of(plan)
-    if state != "other" or config.owr:
-        dag.check_places(resumes=state in ("same", "done"))
-    rescue: Optional[Path] = None
-    if state != "nothing" and config.owr:
-        existing_dag.start_over(plan)
-    elif state == "done":
-        print(f"-t {plan.tag}: this DAG is done; what it made: {dag.made()} (--owr starts over)")
-        return 0
-    elif state == "other":
-        how = existing_dag.differences(plan)
-        if not how:
-            raise UsageError(
-                f"{existing_dag.existing(plan)}: exists already, not made by a DAG of -t {plan.tag}; choose "
-                "another -t, or move it"
-            )
-        raise UsageError(
-            f"{plan.summary_dir / plan.tag}: holds another DAG ({how}); give the same flags to continue it, "
-            "--owr to start over, or another -t"
-        )
-    elif state == "same":
-        rescue = existing_dag.make_rescue(plan)
-    dag.prepare()
-    transfer.pack(plan)
-    write.write(plan, retry=not config.dont_retry)
-    write.validate(plan)
-    _say(estimate.summary(plan, works), dag.warnings)
-    print(f"{len(plan.jobs)} jobs: {plan.file}")
-    if config.dont_submit:
-        return 0
-    for line in client.Machines.of_pool().unfit(plan):
-        print(f"warning: {line}", file=sys.stderr)
-    cluster = submit.submit(plan)
-    done = len(files.read_text(rescue).splitlines()) if rescue else 0
-    more = f"; resumes after {done} jobs that are done" if done else ""
-    print(f"submitted: job {cluster}{more}; watch it with: python scripts/dag_status.py {plan.tag}")
-    return 0
-
-
-def _say(lines: Sequence[str], warnings: Sequence[str]) -> None:
-    print("\n".join(lines))
-    for line in warnings:
-        print(f"warning: {line}", file=sys.stderr)
-
-
 def refuse_existing(path: Path, flag: str) -> None:
     """Check that a folder does not exist.
 
@@ -480,15 +360,15 @@ def refuse_existing(path: Path, flag: str) -> None:
         raise DataError(f"{path}: exists; choose another {flag}, or --owr to replace it")
 
 
-def layer(script: str, parser: Parser, *set_here: str, **cures: str) -> Layer:
+def layer(script: str, parser: Parser, *fixed: str, **cures: str) -> Layer:
     """Make the layer of a script.
 
     Args:
         script: name of the script.
         parser: parser of its flags.
-        set_here: flags that the command sets itself.
+        fixed: flags that the command sets itself.
         cures: likewise, each with advice for the error message.
     """
-    table = {flag: "" for flag in set_here}
+    table = {flag: "" for flag in fixed}
     table.update({f"--{key}": cure for key, cure in cures.items()})
     return Layer(script, parser, table)

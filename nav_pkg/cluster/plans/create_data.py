@@ -9,6 +9,10 @@ from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, 
 from nav_pkg.config import cleaning as cleaning_config
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
+from nav_pkg.config.cleaning import CleaningConfig
+from nav_pkg.config.dataset import GatherConfig, VerifyConfig
+from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import to_argv
 from nav_pkg.core import UsageError
 from nav_pkg.data import clean
 from nav_pkg.flight.schedule import FlightSchedule
@@ -17,7 +21,7 @@ from nav_pkg.session.session import Session
 from nav_pkg.studies import workload
 from nav_pkg.world import load_plan
 
-_SET_HERE = ("--startswith", "--endswith", "--sources", "--again")
+_FIXED_FOR_CLEANING = ("--startswith", "--endswith", "--sources", "--again")
 """Flags of clean_dataset.py that the command sets itself."""
 
 ABOUT = """Record a dataset with many simulators in parallel on a cluster, and clean it.
@@ -47,7 +51,7 @@ class CreateData(DagCommand):
             layer(
                 "run_script.py", session_config.make_parser(), "--shard", "--data_location", "--shared_master"
             ),
-            layer("clean_dataset.py", cleaning_config.make_parser(), *_SET_HERE),
+            layer("clean_dataset.py", cleaning_config.make_parser(), *_FIXED_FOR_CLEANING),
             layer("main.py", learner.make_parser(), wall_time="give --wall_time_rec"),
         ]
 
@@ -64,12 +68,11 @@ class CreateData(DagCommand):
         self.runs = line.number_of_runs
         self.frame = frame_of(line)
         self.checkpoint = line.checkpoint_path
-        cleaning = cleaning_config.parse([*self.words["clean_dataset.py"], *self._destination()])
-        for flag in ("dry_run",):
-            if getattr(cleaning, flag):
-                raise UsageError(f"{self.name}: --{flag}: is clean_dataset.py's alone; see --estimate")
+        cleaning = cleaning_config.parse(self._cleaning())
+        if cleaning.dry_run:
+            raise UsageError(f"{self.name}: --dry_run: is clean_dataset.py's alone; see --estimate")
         lap = load_plan(self.flights.world).route.length / max(0.1, self.flights.speed)
-        if 0 < self.flights.max_duration < lap and cleaning.outcomes == ["success"]:
+        if 0 < self.flights.max_duration < lap and cleaning.outcomes == ("success",):
             self.warn(
                 f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
                 "cleaning keeps only whole laps: give --outcomes timeout too"
@@ -103,8 +106,10 @@ class CreateData(DagCommand):
             "number_of_recorders": self.config.number_of_recorders,
         }
 
-    def _destination(self) -> List[str]:
-        return ["--sources", self.tag, "--destination", self.config.destination]
+    def _cleaning(self, **more: Any) -> List[str]:
+        """The flags of clean_dataset.py."""
+        config = CleaningConfig(sources=(self.tag,), destination=self.config.destination, **more)
+        return [*self.words["clean_dataset.py"], *to_argv(config, "destination")]
 
     def _recording(self, number: int) -> str:
         return f"recorders/{self.tag}/r{number}"
@@ -118,10 +123,15 @@ class CreateData(DagCommand):
             checked: whether the flags are only checked, without the shard.
         """
         count = self.config.number_of_recorders
-        words = ["-t", f"{self.tag}/r{number}", "-ds", "--data_location", self._recording(number)]
+        words = to_argv(
+            SessionConfig(
+                log_tag=f"{self.tag}/r{number}", create_dataset=True, data_location=self._recording(number)
+            )
+        )
         words += [*self.words["run_script.py"], *self.words["main.py"]]
         if not checked:
-            words += ["--number_of_runs", str(count * runs), "--shard", f"{number + 1}/{count}"]
+            shard = SessionConfig(number_of_runs=count * runs, shard=f"{number + 1}/{count}")
+            words += to_argv(shard, "number_of_runs")
         return words
 
     def jobs(self) -> List[PlannedJob]:
@@ -152,24 +162,31 @@ class CreateData(DagCommand):
         ]
         names = tuple(one.job.name for one in recorders)
         reading = workload.cleaning(frames * count * self.runs)
-        recordings = [self._recording(number) for number in range(count)]
-        gather = ["dataset.py", "gather", *recordings, "--destination", self.tag, "--owr"]
-        cleaning = ["clean_dataset.py", *self.words["clean_dataset.py"], *self._destination(), "--again"]
+        recordings = tuple(self._recording(number) for number in range(count))
+        gather = GatherConfig(dataset=recordings, destination=self.tag, owr=True)
+        verify = VerifyConfig(dataset=self.config.destination)
         linked = workload.Work(15.0 + reading.files / 4000, 300.0, 10.0, 0.0, reading.files)
         return [
             *recorders,
-            self.plan_job("merge", "merge", gather, linked, parents=names, outputs=(f"data/{self.tag}",)),
+            self.plan_job(
+                "merge",
+                "merge",
+                ["dataset.py", "gather", *to_argv(gather)],
+                linked,
+                parents=names,
+                outputs=(f"data/{self.tag}",),
+            ),
             self.plan_job(
                 "clean",
                 "clean",
-                cleaning,
+                ["clean_dataset.py", *self._cleaning(again=True)],
                 reading,
                 parents=("merge",),
             ),
             self.plan_job(
                 "verify",
                 "verify",
-                ["dataset.py", "verify", self.config.destination],
+                ["dataset.py", "verify", *to_argv(verify)],
                 workload.Work(reading.seconds, 600.0, 10.0, 0.0, 0),
                 parents=("clean",),
             ),

@@ -9,7 +9,8 @@ from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
-from nav_pkg.config.evaluation import make_dagger_parser
+from nav_pkg.config.evaluation import DaggerConfig, make_dagger_parser
+from nav_pkg.config.setting import to_argv
 from nav_pkg.session import arguments
 from nav_pkg.studies import dagger, workload
 
@@ -56,7 +57,8 @@ class Dagger(DagCommand):
         self.lengths = split_lengths(self.dataset(one.args.dataset))
 
     def _words(self, folder: str, seed: int) -> List[str]:
-        return ["-t", f"{self.tag}/{folder}", *self.flags, "--random_seed", str(seed)]
+        tag, own = DaggerConfig(log_tag=f"{self.tag}/{folder}"), DaggerConfig(random_seed=seed)
+        return [*to_argv(tag), *self.flags, *to_argv(own, "random_seed")]
 
     def prepare(self) -> None:
         """Create the folders of every seed's rounds, so that dagger.py recognises them as its own."""
@@ -143,16 +145,9 @@ class Dagger(DagCommand):
     def jobs(self) -> List[PlannedJob]:
         """The seeds' chains, and the report."""
         chains = [self._chain(i, *item) for i, item in enumerate(self.rounds.items())]
-        last = [chain[-1].job.name for chain in chains]
         ends = [f"{folder}/round_{rounds.args.rounds}/train" for folder, rounds in self.rounds.items()]
-        report = self.plan_job(
-            "report",
-            "report",
-            ["dag_report.py", "-t", self.tag, "--models", *ends],
-            workload.Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(last),
-        )
-        return [*(one for chain in chains for one in chain), report]
+        last = [chain[-1] for chain in chains]
+        return [*(one for chain in chains for one in chain), self.report_job(ends, last)]
 
 
 def _script(path: str) -> str:

@@ -12,7 +12,8 @@ from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, 
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.config import session as session_config
 from nav_pkg.config.cluster import SEEDS
-from nav_pkg.config.evaluation import make_evaluation_parser
+from nav_pkg.config.evaluation import FIXED_BY_EVALUATION, EvaluationConfig, make_evaluation_parser
+from nav_pkg.config.setting import to_argv
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.flight.conditions import DIRECTIONS, labels
@@ -21,9 +22,6 @@ from nav_pkg.session import arguments
 from nav_pkg.studies import dagger as rounds_of_dagger
 from nav_pkg.studies import evaluation, workload
 from nav_pkg.studies.workload import Work
-
-FLOWN_BY_EVALUATE = tuple(evaluation.SET_HERE)
-"""Flags of run_script.py that evaluate.py sets itself."""
 
 
 class Flights(NamedTuple):
@@ -95,14 +93,14 @@ class Evaluate(DagCommand):
         """evaluate.py flies through run_script.py."""
         return [
             layer("evaluate.py", make_evaluation_parser()),
-            layer("run_script.py", session_config.make_parser(), *FLOWN_BY_EVALUATE),
+            layer("run_script.py", session_config.make_parser(), *FIXED_BY_EVALUATION),
         ]
 
     def check(self) -> None:
         """Check the flags of the flights, and that the checkpoints exist."""
         words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
-        taken, given = self._checkpoints(words)
-        self.rest = taken
+        rest, given = self._checkpoints(words)
+        self.rest = rest
         self.flights = check_flights(self.name, self.rest)
         network = evaluation.split(["-m", "checkpoint", *self.rest])[0].network
         prechecks.network(network)
@@ -176,7 +174,7 @@ class Evaluate(DagCommand):
                 self.plan_job(
                     "evaluate",
                     f"m_{number}_eva",
-                    ["evaluate.py", "-t", tag, "-m", path, *self.rest],
+                    ["evaluate.py", *evaluation_flags(tag, path), *self.rest],
                     self.flights.work(self.networks[label]),
                     wall_flag="wall_time",
                     gpumem=self.config.gpumem,
@@ -187,11 +185,9 @@ class Evaluate(DagCommand):
                     unit="runs",
                 )
             )
-        report = self.plan_job(
-            "report",
-            "report",
-            ["dag_report.py", "-t", self.tag, "--models", *self.flown],
-            Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(one.job.name for one in flown),
-        )
-        return [*flown, report]
+        return [*flown, self.report_job(self.flown, flown)]
+
+
+def evaluation_flags(tag: str, checkpoint: str) -> List[str]:
+    """The flags of evaluate.py that say what is evaluated, and in which log folder."""
+    return to_argv(EvaluationConfig(log_tag=tag, checkpoint_path=(checkpoint,)))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob
 from nav_pkg.cluster.plans.evaluate import check_flights
+from nav_pkg.cluster.plans.run import run
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
+from nav_pkg.config.learner import LearnerConfig
+from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.setting import to_argv
+from nav_pkg.config.study import StudyConfig
 from nav_pkg.core import UsageError
 from nav_pkg.learn import prechecks
 from nav_pkg.studies import workload
+from nav_pkg.studies.needs import prepare
 from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.study import Cell
 
@@ -66,14 +73,15 @@ class StudyDag(DagCommand):
     def jobs(self) -> List[PlannedJob]:
         """The cells that are not done, and the report."""
         cells = [self._cell(cell) for cell in self.cells]
-        words = ["study.py", "report", self.source, "--scale", self.study.scale]
+        config = StudyConfig(action="report", study=self.source, scale=self.study.scale)
+        words = ["study.py", *to_argv(config, "scale")]
         work = workload.Work(60.0, 900.0, 50.0, 0.0, 50)
         parents = tuple(one.job.name for one in cells)
         return [*cells, self.plan_job("report", "report", words, work, parents=parents)]
 
     def _cell(self, cell: Cell) -> PlannedJob:
         tag = f"{self.study.tag}/cells/{cell.digest}"
-        command = [cell.command, "-t", tag, *cell.words]
+        command = [cell.command, *to_argv(PlaceConfig(log_tag=tag)), *cell.words]
         name, outputs = f"c_{cell.digest}", (f"log/{tag}",)
         if cell.command == "evaluate.py":
             checkpoint = str(cell.flags["checkpoint_path"])
@@ -92,7 +100,7 @@ class StudyDag(DagCommand):
         return self.plan_job(
             "train",
             name,
-            [*command, "--copy_dataset"] if self.config.copy_dataset else command,
+            [*command, *to_argv(LearnerConfig(copy_dataset=self.config.copy_dataset))],
             work,
             datasets=(parsed.dataset,),
             checkpoints=(start,) if start else (),
@@ -105,3 +113,28 @@ class StudyDag(DagCommand):
 
     def _flags(self) -> Dict[str, Any]:
         return {"wall_flag": "wall_time", "gpumem": self.config.gpumem}
+
+
+def submit(folder: StudyFolder, config: StudyConfig, cluster: Sequence[str]) -> int:
+    """Plan and submit the DAG of a study.
+
+    Args:
+        folder: folder of the study.
+        config: the flags of study.py.
+        cluster: flags of the cluster.
+
+    Returns:
+        The exit code.
+    """
+    check(folder)
+    prepare(folder, folder.cells, config)
+    # jobs run in other folders: make paths absolute
+    source = folder.study.name if config.study == "all" else str(config.study)
+    source = str(Path(source).resolve()) if source.endswith((".yaml", ".yml")) else source
+    places = PlaceConfig(
+        log_tag=f"{folder.tag}/dag",
+        summary_dir=config.summary_dir.expanduser().resolve(),
+        data_root=config.data_root.expanduser().resolve(),
+    )
+    words = to_argv(places, "summary_dir", "data_root")
+    return run(functools.partial(StudyDag, folder, source), [*words, *cluster])

@@ -8,6 +8,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, layer, models
 from nav_pkg.config import learner
+from nav_pkg.config.learner import LearnerConfig
+from nav_pkg.config.setting import to_argv
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
 from nav_pkg.learn import checkpoint_paths, prechecks
@@ -160,9 +162,16 @@ class Train(DagCommand):
 
     def train_job(self, model: Model) -> PlannedJob:
         """The job that trains a model."""
-        words = ["-t", f"{self.tag}/{model.folder}", *self.words["main.py"], "--random_seed", model.seed]
-        words += ["--learning_rate", repr(model.rate)] if model.rate else []
-        words += ["--copy_dataset"] if self.config.copy_dataset else []
+        own = LearnerConfig(
+            random_seed=model.seed,
+            learning_rate=model.rate or LearnerConfig.learning_rate,
+            copy_dataset=self.config.copy_dataset,
+        )
+        words = [
+            *to_argv(LearnerConfig(log_tag=f"{self.tag}/{model.folder}")),
+            *self.words["main.py"],
+            *to_argv(own, "random_seed", *(["learning_rate"] if model.rate else [])),
+        ]
         work = workload.training(self.network, vars(self.training), *self.lengths)
         start = self.training.checkpoint_path
         return self.plan_job(
@@ -180,21 +189,14 @@ class Train(DagCommand):
             unit="episodes",
         )
 
-    def report_job(self, parents: Sequence[PlannedJob]) -> PlannedJob:
-        """The job that reports on all models."""
-        folders = [model.folder for model in self.models]
-        return self.plan_job(
-            "report",
-            "report",
-            ["dag_report.py", "-t", self.tag, "--models", *folders],
-            workload.Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(one.job.name for one in parents),
-        )
+    def folders_of_models(self) -> List[str]:
+        """The models' log folders, below the tag's."""
+        return [model.folder for model in self.models]
 
     def jobs(self) -> List[PlannedJob]:
         """The trainings and the report."""
         trained = [self.train_job(model) for model in self.models]
-        return [*trained, self.report_job(trained)]
+        return [*trained, self.report_job(self.folders_of_models(), trained)]
 
 
 def canonical(network: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, List
 
 from nav_pkg.cluster.plans.base import PlannedJob, layer
-from nav_pkg.cluster.plans.evaluate import FLOWN_BY_EVALUATE, check_flights
+from nav_pkg.cluster.plans.evaluate import check_flights, evaluation_flags
 from nav_pkg.cluster.plans.train import Model, Train
 from nav_pkg.config import session as session_config
-from nav_pkg.config.evaluation import make_evaluation_parser
+from nav_pkg.config.evaluation import FIXED_BY_EVALUATION, make_evaluation_parser
 
 ABOUT = """Train models on a cluster as dag_train.py does, and fly each one as evaluate.py does.
 
@@ -32,7 +32,7 @@ class TrainAndEvaluate(Train):
         return [
             *super().layers(),
             layer("evaluate.py", make_evaluation_parser(), "-m", checkpoint_path="each model flies itself"),
-            layer("run_script.py", session_config.make_parser(), *FLOWN_BY_EVALUATE),
+            layer("run_script.py", session_config.make_parser(), *FIXED_BY_EVALUATION),
         ]
 
     def check(self) -> None:
@@ -44,18 +44,11 @@ class TrainAndEvaluate(Train):
     def evaluate_job(self, model: Model) -> PlannedJob:
         """The job that evaluates a trained model."""
         tag = f"{self.tag}/{model.folder}"
-        words = [
-            "-t",
-            f"{tag}/evaluation",
-            "-m",
-            tag,
-            *self.words["evaluate.py"],
-            *self.words["run_script.py"],
-        ]
+        words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
         return self.plan_job(
             "evaluate",
             f"{model.node}_eva",
-            ["evaluate.py", *words],
+            ["evaluate.py", *evaluation_flags(f"{tag}/evaluation", tag), *words],
             self.flight.work(self.network),
             wall_flag="wall_time_eva",
             gpumem=self.config.gpumem_eva or self.config.gpumem,
@@ -71,4 +64,4 @@ class TrainAndEvaluate(Train):
         """The trainings, the evaluations and the report."""
         trained = [self.train_job(model) for model in self.models]
         flown = [self.evaluate_job(model) for model in self.models]
-        return [*trained, *flown, self.report_job(flown)]
+        return [*trained, *flown, self.report_job(self.folders_of_models(), flown)]

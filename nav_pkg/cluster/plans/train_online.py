@@ -9,6 +9,8 @@ from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
+from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import to_argv
 from nav_pkg.core import UsageError
 from nav_pkg.session import arguments
 from nav_pkg.session.session import Session
@@ -56,7 +58,7 @@ class TrainOnline(DagCommand):
         self.network = canonical(given.get("network", "tiny_net"))
 
     def _session(self, folder: str, seed: int) -> List[str]:
-        words = ["-t", f"{self.tag}/{folder}", "--random_seed", str(seed)]
+        words = to_argv(SessionConfig(log_tag=f"{self.tag}/{folder}", random_seed=seed), "random_seed")
         own = [word for word in self.words["main.py"] if word != "--online"]
         return [*words, *self.words["run_script.py"], *own, "--online"]
 
@@ -98,11 +100,4 @@ class TrainOnline(DagCommand):
                     unit="runs",
                 )
             )
-        report = self.plan_job(
-            "report",
-            "report",
-            ["dag_report.py", "-t", self.tag, "--models", *(folder for folder, _ in self.models)],
-            workload.Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(one.job.name for one in found),
-        )
-        return [*found, report]
+        return [*found, self.report_job([folder for folder, _ in self.models], found)]

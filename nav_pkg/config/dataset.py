@@ -1,0 +1,156 @@
+"""The settings of dataset.py: one configuration for each action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Tuple
+
+from nav_pkg.config import types
+from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.setting import setting, shared
+
+_NAME = "below --data_root, or a path that begins with /, . or ~"
+_OWR = "replace an existing dataset"
+
+
+@dataclass(frozen=True)
+class RootConfig:
+    """Dataset."""
+
+    data_root: Path = shared(PlaceConfig, "data_root")
+
+
+@dataclass(frozen=True)
+class DatasetConfig(RootConfig):
+    """Dataset."""
+
+    dataset: str = setting("", f"name {_NAME}", str, positional=True)
+
+
+@dataclass(frozen=True)
+class InfoConfig(RootConfig):
+    """Information."""
+
+    dataset: Optional[str] = setting(
+        None, f"name {_NAME} (default: list all datasets)", str, positional=True, nargs="?"
+    )
+    images: int = setting(500, "number of images from which the colours are computed", int)
+    random_seed: int = setting(123, "seed of the choice of these images", int)
+    json: bool = setting(False, "print JSON")
+
+
+@dataclass(frozen=True)
+class VerifyConfig(DatasetConfig):
+    """Verification."""
+
+    json: bool = setting(False, "print JSON")
+
+
+@dataclass(frozen=True)
+class ViewConfig(DatasetConfig):
+    """Pictures."""
+
+    run: str = setting("", "name of the run (default: the first run)", str)
+    output: Optional[Path] = setting(
+        None,
+        "file to write: .jpg or .png: contact sheet, .gif or .mp4: film (default: DATASET_RUN.jpg)",
+        Path,
+    )
+    frames: int = setting(24, "number of frames in a contact sheet", int)
+    every: int = setting(1, "show every n-th frame in a film", int)
+    depth: bool = setting(False, "show depth images instead of colour images")
+
+
+@dataclass(frozen=True)
+class SeveralConfig(RootConfig):
+    """Dataset."""
+
+    dataset: Tuple[str, ...] = setting(
+        (), "names below --data_root, or paths that begin with /, . or ~", str, positional=True, nargs="+"
+    )
+
+
+@dataclass(frozen=True)
+class SubsetConfig(SeveralConfig):
+    """Subsets."""
+
+    frames: Optional[Tuple[int, ...]] = setting(
+        None,
+        "training frames, one subset each; larger numbers are left out (default: each of the "
+        "usual sizes below it)",
+        int,
+        nargs="+",
+    )
+    destination: Optional[str] = setting(
+        None,
+        "name of a single subset below --data_root (default: NAME_10K, NAME_500, ...)",
+        types.name,
+    )
+    random_seed: int = setting(123, "seed of the order of the training runs", int)
+    owr: bool = setting(False, "replace existing subsets")
+
+
+@dataclass(frozen=True)
+class MergeConfig(DatasetConfig):
+    """Merging."""
+
+    add: Tuple[str, ...] = setting(
+        (), "datasets whose runs are added to the training set", str, nargs="+", required=True
+    )
+    destination: str = setting("", "name of the new dataset below --data_root", types.name, required=True)
+    owr: bool = setting(False, "replace an existing dataset")
+
+
+@dataclass(frozen=True)
+class GatherConfig(SeveralConfig):
+    """Gathering."""
+
+    destination: str = setting("", "name of the new dataset below --data_root", types.name, required=True)
+    owr: bool = setting(False, "replace an existing dataset")
+
+
+@dataclass(frozen=True)
+class StatsConfig(DatasetConfig):
+    """Statistics."""
+
+    images: int = setting(2000, "number of images from which the colours are computed", int)
+    json: bool = setting(False, "print JSON")
+
+
+@dataclass(frozen=True)
+class PackConfig(DatasetConfig):
+    """Packs."""
+
+    network: str = setting("tiny_net", "network whose input size is used", types.network)
+    recovery_cameras: bool = setting(
+        False,
+        "also pack images of the training runs' recovery cameras, for main.py --recovery_compensation",
+    )
+    verify: bool = setting(
+        False, "compare existing packs with all images; exit code 3 on damage", exclusive="instead of packing"
+    )
+    remove: bool = setting(False, "remove the packs", exclusive="instead of packing")
+
+
+@dataclass(frozen=True)
+class ReferringConfig(DatasetConfig):
+    """Dataset."""
+
+    summary_dir: Path = shared(
+        PlaceConfig, "summary_dir", help="folder of all logs, where DAGs that use the dataset are searched"
+    )
+
+
+@dataclass(frozen=True)
+class RenameConfig(ReferringConfig):
+    """New name."""
+
+    name: str = setting("", "new name below --data_root", types.name, positional=True)
+
+
+@dataclass(frozen=True)
+class RemoveConfig(ReferringConfig):
+    """Removal."""
+
+    yes: bool = setting(False, "remove without asking for the name")
