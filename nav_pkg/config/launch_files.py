@@ -107,7 +107,8 @@ class LaunchFile:
         if isinstance(default, bool):
             return f"('{each.flag} ' if {value} else '')"
         absent = default is None or each.about.of_robot
-        return f"('{each.flag} ' + str({value}) + ' ' if {value} != {'' if absent else default!r} else '')"
+        quoted = f"'{each.flag} &quot;' + str({value}) + '&quot; '"  # a path may hold spaces
+        return f"({quoted} if {value} != {'' if absent else default!r} else '')"
 
 
 _FLIES_ALWAYS = (

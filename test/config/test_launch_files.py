@@ -61,3 +61,10 @@ def test_evaluate_takes_several_values():
     parsed, rest = make_evaluation_parser().parse_known_args(words)
     assert parsed.checkpoint_path == ["a", "b"] and parsed.control_delays == [0, 0.2]
     assert rest[-2:] == ["--epsilon", "0.5"]
+
+
+@pytest.mark.parametrize("file", ["collect.launch", "online.launch"])
+def test_a_path_may_hold_spaces(file):
+    words = command_line(file, "checkpoint:=/logs/my training", "data_root:=/my data")
+    parsed, _ = session.make_parser().parse_known_args(words)
+    assert str(parsed.data_root) == "/my data" and "/logs/my training" in words
