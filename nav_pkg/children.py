@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import multiprocessing.resource_tracker
 import os
 import re
 import signal
@@ -84,6 +85,8 @@ def start_process_pool(count: int) -> Tuple[loky.ProcessPoolExecutor, Future]:
     memory, locks or signal handlers from a parent that may have torch loaded and control a simulator. Unlike
     "spawn", they do not import the user's main script again, which then needs no `if __name__ == "__main__"`.
 
+    Close the pool in the thread that starts it: the processes end with this thread, too.
+
     Args:
         count: number of processes.
 
@@ -95,11 +98,19 @@ def start_process_pool(count: int) -> Tuple[loky.ProcessPoolExecutor, Future]:
         OSError: the system has not enough memory or semaphores.
     """
     import loky  # imported here because few commands need it, and it takes 0.1 s
+    from loky.backend.resource_tracker import ensure_running
 
+    # the trackers start with the first process, and unblock SIGINT
+    multiprocessing.resource_tracker.ensure_running()
+    ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the processes inherit it
     try:
         pool = loky.ProcessPoolExecutor(count, initializer=_prepare_process, initargs=(os.getpid(),))
-        return pool, pool.submit(os.getpid)  # the first task starts all of them
+        try:
+            return pool, pool.submit(os.getpid)  # the first task starts all of them
+        except BaseException:
+            pool.shutdown(kill_workers=True)
+            raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

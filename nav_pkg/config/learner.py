@@ -115,12 +115,12 @@ class PilotConfig:
         "perturbation of the network's input images: none, light:S, blur:S or noise:S (docs/evaluation.md)",
         types.perturbation,
     )
-    noise: str = _of_supervisor("noise")
-    ou_theta: float = _of_supervisor("ou_theta")
-    sigma_x: float = _of_supervisor("sigma_x")
-    sigma_y: float = _of_supervisor("sigma_y")
-    sigma_z: float = _of_supervisor("sigma_z")
-    sigma_yaw: float = _of_supervisor("sigma_yaw")
+    noise: str = _of_supervisor("noise", choices=("none", "ou", "uni", "gau"))
+    ou_theta: float = _of_supervisor("ou_theta", convert=real(0, 1))
+    sigma_x: float = _of_supervisor("sigma_x", convert=real(0))
+    sigma_y: float = _of_supervisor("sigma_y", convert=real(0))
+    sigma_z: float = _of_supervisor("sigma_z", convert=real(0))
+    sigma_yaw: float = _of_supervisor("sigma_yaw", convert=real(0))
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def _check_images(
     sums: dict[str, bytes],
 ) -> list[ImageReport]:
     base = report.run.path
-    linked = os.path.islink(base / folder)  # reported by `_surplus`
+    linked = os.path.islink(base / folder)  # reported by `_check_extra_files`
     present = set(os.listdir(base / folder)) if os.path.isdir(base / folder) and not linked else set()
     if not present and not size:
         return []

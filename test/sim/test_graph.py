@@ -127,7 +127,7 @@ def test_a_child_loads_no_library_between_fork_and_exec(monkeypatch):
 SESSION = """
 import signal, subprocess, sys, time
 from nav_pkg.children import dying_with_parent
-keep = "import sys; from nav_pkg.sim import keeper as k; k.PATIENCE = 0.5; k.keep('k-test', sys.argv[1:])"
+keep = "import sys; from nav_pkg.sim import keeper as k; k.STOP_LIMIT = 0.5; k.keep('k-test', sys.argv[1:])"
 subprocess.Popen([sys.executable, "-c", keep, *sys.argv[1:]], preexec_fn=dying_with_parent(signal.SIGINT))
 time.sleep(900)
 """

@@ -216,8 +216,7 @@ def _decode(request: PackRequest, writer: PackWriter, work: Workers, done: Calla
         writer.add(first, crcs)
         done(last - first)
 
-    with writer.translated_errors():
-        work.run(len(request.images), writer.task(request.images), add)
+    work.run(len(request.images), writer.task(request.images), add)
     request.mark_verified(request.pack.cache)
 
 

@@ -125,7 +125,7 @@ class Workers:
         if self._processes is not None:
             self._processes.shutdown(wait=True)
             self._processes = None
-            self.say("a process that packs images was killed; check the memory. Threads continue its work")
+            self.say("a process that packs images ended (killed, or no memory?); threads continue its work")
 
     def _run(
         self,
@@ -154,10 +154,7 @@ class Workers:
                     continue
                 done(first, last, result)
         finally:
-            futures = [future for _, _, future in running]
-            for future in futures:
-                future.cancel()
-            wait(futures)
+            wait([future for _, _, future in running if not future.cancel()])
 
     def commit(self, commit: Callable[[], None]) -> None:
         """Run the last step of a file in the background, after waiting for the previous file's last step.

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import os
 import zlib
+from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 import numpy as np
@@ -38,6 +39,8 @@ class FrameTask:
         size: height and width, pixels.
         file: absolute path of the file to write.
         offset: byte of the file at which frame 0 begins.
+        pack: path of the pack that the file becomes, for errors.
+        remedy: environment variable that sets the folder of the packs, for errors.
     """
 
     run: str
@@ -46,23 +49,27 @@ class FrameTask:
     size: tuple[int, int]
     file: str
     offset: int
+    pack: str
+    remedy: str
 
     def __call__(self, first: int, last: int) -> list[int]:
         """Process frames `first` to `last` (exclusive) and return their CRC-32.
 
         Raises:
-            DataError: an image differs from its commit.
-            OSError: the file system refuses.
+            DataError: an image differs from its commit, or the file system refuses.
         """
         images = _open_images(self.run, self.camera, self.manifest_sha256)
         frame_bytes, crcs = self.size[0] * self.size[1] * 3, []
-        descriptor = os.open(self.file, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            for i in range(first, last):
-                pixels = images.decode(i, self.size)
-                crcs.append(write_at(descriptor, self.offset + i * frame_bytes, pixels))
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self.file, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                for i in range(first, last):
+                    pixels = images.decode(i, self.size)
+                    crcs.append(write_at(descriptor, self.offset + i * frame_bytes, pixels))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise files.disk_error(Path(self.pack), error, self.remedy) from error
         return crcs
 
 
@@ -129,8 +136,16 @@ class PackWriter:
 
     def task(self, images: CommittedImages) -> FrameTask:
         """The task that decodes and writes frames; report its results with `add`."""
-        run, path = str(images.run.path.absolute()), str(self._temporary.absolute())
-        return FrameTask(run, images.camera, images.manifest_sha256, self.pack.size, path, self._offset)
+        return FrameTask(
+            run=str(images.run.path.absolute()),
+            camera=images.camera,
+            manifest_sha256=images.manifest_sha256,
+            size=self.pack.size,
+            file=str(self._temporary.absolute()),
+            offset=self._offset,
+            pack=str(self.pack.path),
+            remedy=paths.cache_variable(self.pack.cache),
+        )
 
     def write(self, i: int, pixels: Any) -> int:
         """Write frame `i` and return its CRC-32; any thread may call it.
