@@ -648,7 +648,7 @@ def test_processes_make_the_same_packs(long_run, cache, monkeypatch, pools):
     counts = []
     with monkeypatch.context() as patch:
         no_decoding_here(patch)
-        packs = open_packs([long_run], SIZE, cache, workers=2, tick=counts.append)
+        packs = open_packs([long_run], SIZE, cache, workers=3, tick=counts.append)
     assert_packs_equal([long_run], packs)
     assert len(pools) == 1 and sum(counts) == 160
     assert_only_complete_packs(cache, 1)
@@ -657,6 +657,11 @@ def test_processes_make_the_same_packs(long_run, cache, monkeypatch, pools):
 
 def test_few_images_start_no_process(long_run, cache, monkeypatch, pools):
     monkeypatch.setattr(workers, "IMAGES_FOR_PROCESSES", 161)
+    assert_packs_equal([long_run], open_packs([long_run], SIZE, cache, workers=3))
+    assert pools == []
+
+
+def test_two_workers_are_threads(long_run, cache, pools):
     assert_packs_equal([long_run], open_packs([long_run], SIZE, cache, workers=2))
     assert pools == []
 
@@ -665,7 +670,7 @@ def test_an_error_of_a_process_is_raised_here(long_run, cache, monkeypatch, pool
     damage_image(long_run.path / "RGB/0000000130.jpg")
     no_decoding_here(monkeypatch)
     with pytest.raises(DataError, match="0000000130.jpg: changed since its commit; see dataset.py verify"):
-        open_packs([long_run], SIZE, cache, workers=2)
+        open_packs([long_run], SIZE, cache, workers=3)
     assert cache_files(cache) == []
 
 
@@ -675,7 +680,7 @@ def test_a_process_that_cannot_write_is_reported_as_here(long_run, cache, monkey
         writer.PackWriter, "task", lambda *a: dataclasses.replace(task(*a), file=str(cache / "none/file"))
     )
     with pytest.raises(DataError, match="cannot write: no such file.*check NAV_PKG_CACHE and its rights"):
-        open_packs([long_run], SIZE, cache, workers=2)
+        open_packs([long_run], SIZE, cache, workers=3)
     assert cache_files(cache) == []
 
 
@@ -688,10 +693,10 @@ def test_threads_continue_the_work_of_a_killed_process(long_run, cache, pools):
             os.kill(killed[0], signal.SIGKILL)
 
     killed = []
-    packs = open_packs([long_run], SIZE, cache, workers=2, tick=kill, say=lines)
+    packs = open_packs([long_run], SIZE, cache, workers=3, tick=kill, say=lines)
     assert_packs_equal([long_run], packs)
     assert lines == ["a process that packs images ended (killed, or no memory?); threads continue its work"]
-    assert len(killed) == 2 and all(has_ended(pid) for pid in killed)
+    assert len(killed) == 3 and all(has_ended(pid) for pid in killed)
     assert_only_complete_packs(cache, 1)
 
 
@@ -710,8 +715,8 @@ def test_a_stop_ends_the_processes(long_run, cache, pools):
             raise Stopped
 
     with pytest.raises(Stopped):
-        open_packs([long_run], SIZE, cache, workers=2, tick=tick)
-    assert cache_files(cache) == [] and len(pids) == 2 and all(has_ended(pid) for pid in pids)
+        open_packs([long_run], SIZE, cache, workers=3, tick=tick)
+    assert cache_files(cache) == [] and len(pids) == 3 and all(has_ended(pid) for pid in pids)
 
 
 UNGUARDED = """
@@ -727,7 +732,7 @@ def tick(frames):
     if frames and len(sys.argv) > 4:
         os.kill(os.getpid(), 9)  # while the processes start
 
-print(len(open_packs(Dataset(sys.argv[2]).runs[3:], (12, 20), sys.argv[3], workers=2, tick=tick)))
+print(len(open_packs(Dataset(sys.argv[2]).runs[3:], (12, 20), sys.argv[3], workers=3, tick=tick)))
 """
 
 

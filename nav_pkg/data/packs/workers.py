@@ -2,8 +2,8 @@
 
 Threads are enough for hashing and copying, which release Python's global interpreter lock. Decoding holds
 it in part: threads gain less with every core, processes do not. Processes need about 1 s to start; threads
-decode until then. On two cores both are as fast as each other (4,813 images, AMD EPYC, medians of five runs:
-939 images/s in threads, 893 in processes).
+decode until then. On two cores processes are not faster (4,813 images, AMD EPYC, medians of five runs: 939
+images/s in threads, 893 in processes). They are therefore used from three cores on, which was not measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ CHUNK = 16
 """Frames of a chunk: 16 ms of work, short enough to stop quickly."""
 
 IMAGES_FOR_PROCESSES = 2000
-"""Number of images whose decoding in processes saves more time than their start takes."""
+"""Number of images from which processes decode; fewer are done soon after the processes have started."""
+
+CORES_FOR_PROCESSES = 3
+"""Number of workers from which processes decode."""
 
 
 class Workers:
@@ -62,11 +65,12 @@ class Workers:
             self._processes.shutdown(wait=True)
 
     def start_processes(self, images: int) -> None:
-        """Let processes run the tasks of `run` if there are enough images and the system permits it.
+        """Let processes run the tasks of `run` if images and workers are many and the system permits it.
 
         Threads run the tasks until the processes have started.
         """
-        if self._processes is not None or self._count < 2 or images < IMAGES_FOR_PROCESSES:
+        enough = self._count >= CORES_FOR_PROCESSES and images >= IMAGES_FOR_PROCESSES
+        if self._processes is not None or not enough:
             return
         with contextlib.suppress(OSError, ImportError):  # no memory or no semaphores: threads do the work
             self._processes, self._started = start_process_pool(self._count)
@@ -102,7 +106,7 @@ class Workers:
     ) -> None:
         """Run a task on all frames in processes, else in threads; the first error stops all of them.
 
-        If a process is killed, for example for lack of memory, threads do what is left.
+        If a process is killed, for example for lack of memory, threads run the remaining tasks.
 
         Args:
             frames: number of frames.
