@@ -20,15 +20,6 @@ SUITE=bullseye
 DEBS=$NAV_CACHE/gazebo-11-debs
 APT=$NAV_CACHE/gazebo-11-apt
 
-# The installed packages that set-up asked for, with all they depend on. Only these give libraries from
-# the host: any other package may be removed again, and the simulator with it.
-host_packages() {
-    # shellcheck disable=SC2046
-    APT_CONFIG='' apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
-        --no-breaks --no-replaces --no-enhances $(debian_packages) | grep '^[a-z0-9]' | sort -u |
-        comm -12 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
-}
-
 download() {
     local wanted
     private_apt "$APT" "$SUITE" gazebo ||

@@ -38,6 +38,16 @@ CONF
     }
 }
 
+# The installed packages that set-up asked for, with all they depend on. Only these give libraries from
+# the host: any other package may be removed again, and the simulator with it. Qt (which OpenCV depends on)
+# is not taken from the host: Qt's plugins work only with the Qt libraries of their own version.
+host_packages() {
+    # shellcheck disable=SC2046
+    APT_CONFIG='' apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
+        --no-breaks --no-replaces --no-enhances $(debian_packages) | grep '^[a-z0-9]' | grep -v '^libqt5' | sort -u |
+        comm -12 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
+}
+
 wanted_by() { apt-get install -s "$@" | awk '/^Inst/ {print $2}'; } # all that these bring into an empty system
 
 # fetch FOLDER PACKAGE...: apt downloads into a partial folder, checks the sums and renames, so that a cut

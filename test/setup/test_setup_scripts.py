@@ -390,6 +390,16 @@ def test_the_launcher_sets_what_gazebo_needs(site):
     assert env["GAZEBO_PLUGIN_PATH"].split(":")[0] == f"{site.root}/build/.ws/devel/lib"
 
 
+def test_qt_is_not_taken_from_the_host(site):
+    # the host's Qt cannot load the plugins of Debian 11's, and its packages are not laid out
+    program(
+        site.bin / "apt-cache", "printf '%s\\n' python3-opencv '  Depends: libqt5gui5' libqt5gui5 libjpeg62\n"
+    )
+    program(site.bin / "dpkg-query", "printf 'installed %s\\n' libjpeg62 libqt5gui5 python3-opencv other\n")
+    done = site.run("bash", "-c", f". {site.root}/setup/lib.sh; . {site.root}/setup/prefix.sh; host_packages")
+    assert done.stdout.split() == ["libjpeg62", "python3-opencv"], done
+
+
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg")
 def test_kept_packages_are_checked_before_they_are_unpacked(site):
     source = site.home / "package"
