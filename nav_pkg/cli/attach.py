@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from nav_pkg.config.parser import Parser
+from nav_pkg.config.setting import parse
+from nav_pkg.config.simulator import AttachConfig
 from nav_pkg.core import UsageError
 from nav_pkg.sim.graph import sessions
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    p = Parser(prog="attach.py", description=__doc__)
-    p.add_argument("tag", nargs="?", help="log folder of the session (default: the newest session)")
-    p.add_argument("--list", action="store_true", help="list the running sessions")
-    args = p.parse_args(argv)
+    args = parse(AttachConfig, argv, "attach.py", str(__doc__))
     running = sessions()
     if args.list:
         for session in running:

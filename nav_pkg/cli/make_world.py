@@ -14,32 +14,17 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.config.parser import Parser
+from nav_pkg.config.setting import parse
+from nav_pkg.config.simulator import MakeWorldConfig
 from nav_pkg.core import ROOT, UsageError
 from nav_pkg.world import FloorPlan, making
 from nav_pkg.world.plan_file import known_worlds, load_plan
 from nav_pkg.world.room import tight_spots
 
-WORLD = "name of a world (esatv3; esatv3+7 has the textures of seed 7), or a plan file (FOLDER/mine.json)"
-
-
-def parser() -> Parser:
-    """Make the parser."""
-    flags = Parser(prog="make_world.py", description=__doc__)
-    flags.add_argument("world", nargs="?", help=WORLD)
-    flags.add_argument("-w", "--world", dest="world_flag", metavar="WORLD", help="the world as a flag")
-    flags.add_argument(
-        "--output", type=Path, help="folder for worlds/ and models/ (default: the one that sessions use)"
-    )
-    flags.add_argument(
-        "--check", action="store_true", help="compare the existing files with the plan, and write nothing"
-    )
-    return flags
-
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
-    args = parser().parse_args(argv)
+    args = parse(MakeWorldConfig, argv, "make_world.py", str(__doc__))
     if (args.world is None) == (args.world_flag is None):
         raise UsageError("make_world.py: give one world: make_world.py esatv3, or --world FOLDER/mine.json")
     plan = load_plan(args.world or args.world_flag)

@@ -18,7 +18,9 @@ from typing import Optional, Sequence
 from nav_pkg.cluster import condor
 from nav_pkg.cluster.pool import Pool
 from nav_pkg.cluster.pool_status import print_status
+from nav_pkg.config.cluster import PoolStartConfig, PoolStopConfig
 from nav_pkg.config.parser import Parser
+from nav_pkg.config.setting import add_arguments
 from nav_pkg.core import UsageError
 
 
@@ -27,12 +29,9 @@ def parser() -> Parser:
     p = Parser(prog="pool.py", description=__doc__)
     commands = p.add_subparsers(dest="command", metavar="start|stop|status|env")
     start = commands.add_parser("start", help="start the pool and wait until it accepts jobs")
-    start.add_argument("--cpus", type=int, default=0, help="processor cores for jobs; 0: all")
-    start.add_argument(
-        "--memory", type=int, default=0, help="memory for jobs, MB; 0: nine tenths of the machine's"
-    )
+    add_arguments(start, PoolStartConfig)
     stop = commands.add_parser("stop", help="stop the pool; running jobs save their state first")
-    stop.add_argument("--fast", action="store_true", help="kill running jobs instead")
+    add_arguments(stop, PoolStopConfig)
     commands.add_parser("status", help="show the pool's resources and jobs")
     commands.add_parser("env", help="print the shell variables that condor_q and other tools need, for eval")
     return p

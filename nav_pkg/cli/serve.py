@@ -11,24 +11,11 @@ Examples:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional, Sequence
 
-from nav_pkg.config.parser import Parser
-from nav_pkg.config.paths import data_root, summary_dir
-from nav_pkg.config.types import whole
+from nav_pkg.config.reports import ServeConfig
+from nav_pkg.config.setting import parse
 from nav_pkg.core import DataError, UsageError
-
-
-def make_parser() -> Parser:
-    """Make the parser of serve.py."""
-    p = Parser(prog="serve.py", description=__doc__)
-    add = p.add_argument
-    add("--port", type=whole(0, 65535), default=8080, help="port on 127.0.0.1; 0: any free port")
-    add("--summary_dir", type=Path, default=summary_dir(), help="folder of all logs")
-    add("--data_root", type=Path, default=data_root(), help="folder of all datasets")
-    add("--export", type=Path, help="write the pages as files into this folder and exit")
-    return p
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -38,7 +25,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         UsageError: the port is in use, or Flask is not installed.
         DataError: neither the data root nor the log folder exists.
     """
-    args = make_parser().parse_args(argv)
+    args = parse(ServeConfig, argv, "serve.py", str(__doc__))
     root, logs = args.data_root.expanduser().resolve(), args.summary_dir.expanduser().resolve()
     if not root.is_dir() and not logs.is_dir():
         raise DataError(f"neither {root} (--data_root) nor {logs} (--summary_dir) is there: nothing to show")

@@ -1,4 +1,4 @@
-"""The settings of the commands that use a checkpoint on the ground: export.py, playback.py."""
+"""The settings of the commands that use weights on the ground: export.py, playback.py, pretrained.py."""
 
 from __future__ import annotations
 
@@ -69,3 +69,11 @@ class PlaybackConfig:
     num_threads: int = setting(0, "processor threads of a network; 0: one per core", whole(0, MOST_THREADS))
     summary_dir: Path = shared(PlaceConfig, "summary_dir")
     data_root: Path = shared(PlaceConfig, "data_root")
+
+
+@dataclass(frozen=True)
+class PretrainedConfig:
+    """Pretrained weights."""
+
+    network: Tuple[str, ...] = setting((), "alex_net or vgg16_net", str, positional=True, nargs="+")
+    archive: Optional[Path] = setting(None, "source archive that was downloaded before", Path)

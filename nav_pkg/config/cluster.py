@@ -326,3 +326,18 @@ def make_parser(command: str, about: str) -> Parser:
         parser, ClusterConfig, keys=[key for key, each in SETTINGS.items() if command in users(each)]
     )
     return parser
+
+
+@dataclass(frozen=True)
+class PoolStartConfig:
+    """Resources."""
+
+    cpus: int = setting(0, "processor cores for jobs; 0: all", whole(0))
+    memory: int = setting(0, "memory for jobs, MB; 0: nine tenths of the machine's", whole(0))
+
+
+@dataclass(frozen=True)
+class PoolStopConfig:
+    """Running jobs."""
+
+    fast: bool = setting(False, "kill running jobs instead")

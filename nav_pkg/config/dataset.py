@@ -1,7 +1,8 @@
-"""The settings of dataset.py: one configuration for each action."""
+"""The settings of bag_to_dataset.py, and of dataset.py: one configuration for each action."""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
@@ -154,3 +155,28 @@ class RemoveConfig(ReferringConfig):
     """Removal."""
 
     yes: bool = setting(False, "remove without asking for the name")
+
+
+def _topic(text: str) -> Tuple[str, str]:
+    kind, _, name = text.partition("=")
+    if not kind or not name.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND=/topic")
+    return kind, name
+
+
+@dataclass(frozen=True)
+class BagConfig(RootConfig):
+    """Conversion."""
+
+    bags: Tuple[str, ...] = setting(
+        (), "ROS 1 bags (.bag, .bag.active), in order", str, positional=True, nargs="+", metavar="BAG"
+    )
+    dataset: str = setting("", "name of the new dataset", types.name, required=True)
+    owr: bool = setting(False, _OWR)
+    topic: Tuple[Tuple[str, str], ...] = setting(
+        (),
+        "read a kind of message from a topic with another name; may be repeated",
+        _topic,
+        repeated=True,
+        metavar="KIND=/topic",
+    )

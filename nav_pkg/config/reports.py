@@ -1,4 +1,4 @@
-"""The settings of the commands that compare results: results.py, combine_results.py, dag_report.py."""
+"""The settings of the commands that show results: results, combine_results, dag_report, serve (.py)."""
 
 from __future__ import annotations
 
@@ -101,3 +101,13 @@ class DagReportConfig:
         str,
         nargs="+",
     )
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Page."""
+
+    port: int = setting(8080, "port on 127.0.0.1; 0: any free port", whole(0, 65535))
+    summary_dir: Path = shared(PlaceConfig, "summary_dir")
+    data_root: Path = shared(PlaceConfig, "data_root")
+    export: Optional[Path] = setting(None, "write the pages as files into this folder and exit", Path)

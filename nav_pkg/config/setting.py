@@ -43,6 +43,7 @@ class Setting:
             `training` (offline only), `online` (learning in flight only) or `flight` (with --online only).
         required: it has to be given.
         positional: it is given without a flag.
+        repeated: it may be given several times; its value is a tuple.
         exclusive: a name; of the settings that have the same one, at most one can be given.
         metavar: what stands for its value in the help; by default the last word of its name.
         of_robot: its default in flight is the robot's own, out of the robot's file.
@@ -61,6 +62,7 @@ class Setting:
     effect: str = "learner"
     required: bool = False
     positional: bool = False
+    repeated: bool = False
     exclusive: str = ""
     metavar: str = ""
     of_robot: bool = False
@@ -185,6 +187,8 @@ def _options(each: Declared, only_given: bool) -> Dict[str, Any]:
         options["action"] = "store_true"
     else:
         options.update(type=about.convert, nargs=about.nargs, choices=about.choices)
+        if about.repeated:
+            options["action"] = "append"
         if about.metavar or (about.choices is None and not about.positional):
             options["metavar"] = about.metavar or each.key.rsplit("_", 1)[-1].upper()
     if not about.positional:

@@ -1,8 +1,9 @@
-"""The settings of simulator.py: the simulator alone."""
+"""The settings of the commands about the simulator: simulator.py, make_world.py, attach.py."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
 from nav_pkg.config.session import SimulationConfig
@@ -37,3 +38,33 @@ class SimulatorConfig:
     )
     start_limit: float = setting(90.0, "seconds within which Gazebo must have started", float)
     verbose: bool = setting(False, "show all output of Gazebo, not only errors")
+
+
+@dataclass(frozen=True)
+class MakeWorldConfig:
+    """World."""
+
+    world: Optional[str] = setting(
+        None,
+        "name of a world (esatv3; esatv3+7 has the textures of seed 7), or a plan file (FOLDER/mine.json)",
+        str,
+        positional=True,
+        nargs="?",
+    )
+    world_flag: Optional[str] = setting(
+        None, "the world as a flag", str, flag="--world", short="-w", metavar="WORLD"
+    )
+    output: Optional[Path] = setting(
+        None, "folder for worlds/ and models/ (default: the one that sessions use)", Path
+    )
+    check: bool = setting(False, "compare the existing files with the plan, and write nothing")
+
+
+@dataclass(frozen=True)
+class AttachConfig:
+    """Session."""
+
+    tag: Optional[str] = setting(
+        None, "log folder of the session (default: the newest session)", str, positional=True, nargs="?"
+    )
+    list: bool = setting(False, "list the running sessions")

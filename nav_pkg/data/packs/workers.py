@@ -1,9 +1,9 @@
-"""Process the frames of runs in chunks: in threads, or in processes where there are many images.
+"""Process the frames of runs in chunks: in threads, and also in processes where there are many images.
 
 Threads are enough for hashing and copying, which release Python's global interpreter lock. Decoding holds
 it in part: threads gain less with every core, processes do not. Processes need about 1 s to start; threads
-decode until then. On two cores processes are not faster (4,813 images, AMD EPYC, medians of five runs: 939
-images/s in threads, 893 in processes). They are therefore used from three cores on, which was not measured.
+decode until then. Afterwards a thread of this process continues beside them, so that every core decodes and
+no core has two decoders.
 """
 
 from __future__ import annotations
@@ -11,30 +11,56 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Callable, Deque, Iterator, Optional
+from typing import Any, Callable, Deque, Iterable, Iterator, NamedTuple, Optional
 
 from nav_pkg.children import start_process_pool
 
 POLL = 0.2
 """Seconds between two ticks while waiting."""
 
-CHUNK = 16
-"""Frames of a chunk: 16 ms of work, short enough to stop quickly."""
+LARGEST_CHUNK = 64
+"""Frames: about 0.1 s of work, short enough to stop quickly."""
+
+SMALLEST_CHUNK = 8
+"""Frames. Chunks become smaller towards the end of a run, so that all workers end at about the same time."""
 
 IMAGES_FOR_PROCESSES = 2000
 """Number of images from which processes decode; fewer are done soon after the processes have started."""
 
-CORES_FOR_PROCESSES = 3
-"""Number of workers from which processes decode."""
+
+class _Chunk(NamedTuple):
+    """The frames `first` to `last` - 1 and where they are processed."""
+
+    first: int
+    last: int
+    executor: Executor
+    future: Future
+
+
+def _chunks(frames: int, workers: int) -> Iterator[tuple[int, int]]:
+    """The first frame of each chunk and the frame after its last."""
+    first = 0
+    while first < frames:
+        size = max(SMALLEST_CHUNK, min(LARGEST_CHUNK, (frames - first) // (4 * workers)))
+        yield first, min(first + size, frames)
+        first += size
+
+
+def _with_room(slots: list[tuple[Executor, int]], running: Iterable[_Chunk]) -> Optional[Executor]:
+    """The first executor that holds fewer chunks than it may."""
+    for executor, size in slots:
+        if sum(chunk.executor is executor and not chunk.future.done() for chunk in running) < size:
+            return executor
+    return None
 
 
 class Workers:
     """Threads, and processes on request; a context manager.
 
     Args:
-        count: number of threads, and of processes; 0 for one per core available to this process.
+        count: number of threads, or of processes and one thread; 0 for the cores available to this process.
         bar: makes a progress bar from a total and a unit, like `progress.Bar`.
         tick: called in the caller's thread with the number of frames just done, or 0; may raise.
         say: prints a line.
@@ -50,6 +76,7 @@ class Workers:
         self._bar, self.tick, self.say = bar, tick, say
         self._count = count or len(os.sched_getaffinity(0))
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="pack")
+        self._thread_beside_processes = ThreadPoolExecutor(1, thread_name_prefix="pack")
         self._commits = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._commit: Optional[Future] = None
         self._processes: Optional[Executor] = None
@@ -60,20 +87,20 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(wait=True)
+        self._thread_beside_processes.shutdown(wait=True)
         self._commits.shutdown(wait=True)
         if self._processes is not None:
             self._processes.shutdown(wait=True)
 
     def start_processes(self, images: int) -> None:
-        """Let processes run the tasks of `run` if images and workers are many and the system permits it.
+        """Let processes run tasks of `run`, too, if there are many images and the system permits it.
 
-        Threads run the tasks until the processes have started.
+        Threads run the tasks until the processes have started, then one thread.
         """
-        enough = self._count >= CORES_FOR_PROCESSES and images >= IMAGES_FOR_PROCESSES
-        if self._processes is not None or not enough:
+        if self._processes is not None or self._count < 2 or images < IMAGES_FOR_PROCESSES:
             return
         with contextlib.suppress(OSError, ImportError):  # no memory or no semaphores: threads do the work
-            self._processes, self._started = start_process_pool(self._count)
+            self._processes, self._started = start_process_pool(self._count - 1)
 
     @contextlib.contextmanager
     def shown(self, frames: int, unit: str) -> Iterator[Callable[[int], None]]:
@@ -99,12 +126,12 @@ class Workers:
             for i in range(first, last):
                 process(i)
 
-        self._run(frames, self._threads.submit, chunk, lambda first, last, _: done(last - first))
+        self._run(frames, self._thread_slots, chunk, lambda first, last, _: done(last - first))
 
     def run(
         self, frames: int, task: Callable[[int, int], Any], done: Callable[[int, int, Any], None]
     ) -> None:
-        """Run a task on all frames in processes, else in threads; the first error stops all of them.
+        """Run a task on all frames in processes and threads; the first error stops all of them.
 
         If a process is killed, for example for lack of memory, threads run the remaining tasks.
 
@@ -116,15 +143,16 @@ class Workers:
         Raises:
             Exception: that of a task or of `done`.
         """
-        self._run(frames, self._submit, task, done)
+        self._run(frames, self._slots, task, done)
 
-    def _submit(self, task: Callable[[int, int], Any], first: int, last: int) -> Future:
-        if self._processes is not None and self._started.done():
-            try:
-                return self._processes.submit(task, first, last)
-            except BrokenProcessPool:
-                self._leave_processes()
-        return self._threads.submit(task, first, last)
+    def _thread_slots(self) -> list[tuple[Executor, int]]:
+        return [(self._threads, 2 * self._count)]
+
+    def _slots(self) -> list[tuple[Executor, int]]:
+        """The executors of `run`, preferred first, and the number of chunks that each may hold now."""
+        if self._processes is None or not self._started.done():
+            return self._thread_slots()
+        return [(self._processes, 2 * (self._count - 1)), (self._thread_beside_processes, 2)]
 
     def _leave_processes(self) -> None:
         if self._processes is not None:
@@ -135,31 +163,36 @@ class Workers:
     def _run(
         self,
         frames: int,
-        submit: Callable[..., Future],
+        slots: Callable[[], list[tuple[Executor, int]]],
         task: Callable[[int, int], Any],
         done: Callable[[int, int, Any], None],
     ) -> None:
-        chunks = deque((first, min(first + CHUNK, frames)) for first in range(0, frames, CHUNK))
-        running: Deque[tuple[int, int, Future]] = deque()
+        chunks = deque(_chunks(frames, self._count))
+        running: Deque[_Chunk] = deque()
         try:
             while chunks or running:
-                while chunks and len(running) <= 2 * self._count:
+                while chunks and (executor := _with_room(slots(), running)) is not None:
                     first, last = chunks.popleft()
-                    running.append((first, last, submit(task, first, last)))
-                first, last, future = running[0]
-                if not wait([future], timeout=POLL).done:
-                    self.tick(0)
+                    try:
+                        running.append(_Chunk(first, last, executor, executor.submit(task, first, last)))
+                    except BrokenProcessPool:
+                        self._leave_processes()
+                        chunks.appendleft((first, last))
+                active = [chunk.future for chunk in running if not chunk.future.done()]
+                if active and not running[0].future.done():
+                    if not wait(active, timeout=POLL, return_when=FIRST_COMPLETED).done:
+                        self.tick(0)
                     continue
-                running.popleft()
+                chunk = running.popleft()
                 try:
-                    result = future.result()
+                    result = chunk.future.result()
                 except BrokenProcessPool:
                     self._leave_processes()
-                    chunks.appendleft((first, last))
+                    chunks.appendleft((chunk.first, chunk.last))
                     continue
-                done(first, last, result)
+                done(chunk.first, chunk.last, result)
         finally:
-            wait([future for _, _, future in running if not future.cancel()])
+            wait([chunk.future for chunk in running if not chunk.future.cancel()])
 
     def commit(self, commit: Callable[[], None]) -> None:
         """Run the last step of a file in the background, after waiting for the previous file's last step.
