@@ -676,7 +676,8 @@ def test_the_command_ends_with_one_line_and_a_code(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "instructions, words, warned", [("AVX2", 1, True), ("AMX", 1, False), ("AVX2", 0, False)]
+    "instructions, words, warned",
+    [("AVX2", 1, True), ("AVX-512", 1, True), ("AMX", 1, False), ("AVX2", 0, False)],
 )
 def test_bfloat16_on_a_processor_without_it_is_warned_of(
     arguments, monkeypatch, capsys, instructions, words, warned
@@ -684,6 +685,9 @@ def test_bfloat16_on_a_processor_without_it_is_warned_of(
     monkeypatch.setattr(compute, "vector_instructions", lambda: instructions)
     line = arguments("--max_episodes", "1", "--max_steps", "1", "-t", "slow", *["--amp"] * words)
     assert main(line) == 0
-    assert ("warning: --amp: this processor (AVX2) has no bfloat16" in capsys.readouterr().out) == warned
+    assert (
+        f"warning: --amp: this processor ({instructions}) has no matrix instructions"
+        in capsys.readouterr().out
+    ) == warned
     assert main(line) == 0
     assert "trained already: 1 episodes, 1 gradient steps" in capsys.readouterr().out
