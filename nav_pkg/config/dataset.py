@@ -72,14 +72,19 @@ class SeveralConfig(RootConfig):
     )
 
 
+SUBSET_SIZES = (100_000, 50_000, 20_000, 10_000, 5_000, 1_000, 500)
+"""Usual sizes of subsets, in training frames."""
+
+
 @dataclass(frozen=True)
 class SubsetConfig(SeveralConfig):
     """Subsets."""
 
     frames: Optional[Tuple[int, ...]] = setting(
         None,
-        "training frames, one subset each; larger numbers are left out (default: each of the "
-        "usual sizes below it)",
+        "training frames, one subset each; larger numbers are left out (default: "
+        + " ".join(map(str, SUBSET_SIZES))
+        + ")",
         int,
         nargs="+",
     )

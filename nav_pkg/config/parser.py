@@ -35,6 +35,9 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
         says_nothing = action.default is None or action.default is False or action.default in ("", [], ())
         if says_nothing or "default" in (action.help or ""):
             return action.help
+        if isinstance(action.default, (list, tuple)):
+            words = " ".join(map(str, action.default)).replace("%", "%%")
+            return f"{action.help} (default: {words})"
         return super()._get_help_string(action)
 
 

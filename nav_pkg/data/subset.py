@@ -10,15 +10,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Sequence
 
-from nav_pkg.config.dataset import SubsetConfig
+from nav_pkg.config.dataset import SUBSET_SIZES, SubsetConfig
 from nav_pkg.core import UsageError
 from nav_pkg.data import format as fmt
 from nav_pkg.data.info import order_key
 from nav_pkg.data.links import LinkedDataset, RunSelection
 from nav_pkg.data.reader import Dataset, load_dataset
-
-SIZES = (100_000, 50_000, 20_000, 10_000, 5_000, 1_000, 500)
-"""Default sizes of the subsets, in training frames."""
 
 NEAR = 10
 """Only whole runs are taken if their frames differ from the requested number by at most 1/NEAR of it."""
@@ -129,7 +126,7 @@ def subsets_of(config: SubsetConfig) -> tuple[list[Subset], list[str]]:
 
 def _usual(dataset: Dataset) -> list[int]:
     there = sum(len(run) for run in dataset.split("train"))
-    sizes = [size for size in SIZES if size < there]
+    sizes = [size for size in SUBSET_SIZES if size < there]
     if not sizes:
         raise UsageError(
             f"dataset.py subset: the training set of {dataset.path} has {there} frames, fewer than any usual "

@@ -412,4 +412,6 @@ def test_two_commands_do_not_mix(source, monkeypatch):
     with pytest.raises(UsageError, match="exists"):
         late.commit(False)
     assert json.loads((late.destination / "dataset.json").read_text())["subset_of"]["frames"] == 7
-    assert subset.SIZES[0] == 100_000 and list(subset.SIZES) == sorted(subset.SIZES, reverse=True)
+    assert subset.SUBSET_SIZES[0] == 100_000 and list(subset.SUBSET_SIZES) == sorted(
+        subset.SUBSET_SIZES, reverse=True
+    )
