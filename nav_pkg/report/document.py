@@ -37,6 +37,15 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A link to another report: the Markdown file from Markdown, the HTML file from HTML."""
+
+    text: str
+    markdown: str
+    html: str
+
+
+@dataclass(frozen=True)
 class Commands:
     """Command lines to copy."""
 
@@ -62,7 +71,7 @@ class Figure:
     caption: str
 
 
-Block = Union[Head, Text, Commands, Data, Figure]
+Block = Union[Head, Text, Link, Commands, Data, Figure]
 
 
 @dataclass
@@ -93,6 +102,8 @@ class Document:
                 if block.item and isinstance(before, Text) and before.item:
                     out.pop()  # keep the items of a list together
                 out += [f"- {block.text}" if block.item else block.text, ""]
+            elif isinstance(block, Link):
+                out += [f"[{block.text}]({block.markdown})", ""]
             elif isinstance(block, Commands):
                 out += ["```bash", *block.lines, "```", ""]
             elif isinstance(block, Data):
@@ -109,6 +120,8 @@ class Document:
                 page.head(block.text)
             elif isinstance(block, Text):
                 page.text(f"• {block.text}" if block.item else block.text)
+            elif isinstance(block, Link):
+                page.link(block.text, block.html)
             elif isinstance(block, Commands):
                 page.commands(block.lines)
             elif isinstance(block, Data):
@@ -132,6 +145,8 @@ class Document:
                     paper.write(block.text, 12, above=1)
                 elif isinstance(block, Text):
                     paper.write(("• " if block.item else "") + block.text.replace("`", ""), 9)
+                elif isinstance(block, Link):
+                    paper.write(f"{block.text}: {block.html}", 9)
                 elif isinstance(block, Commands):
                     paper.fixed(block.lines)
                 elif isinstance(block, Data):

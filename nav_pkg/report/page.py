@@ -11,6 +11,7 @@ import html
 import re
 from pathlib import Path
 from typing import Any, List, Sequence, Tuple
+from urllib.parse import quote
 
 from nav_pkg.config.paths import PathLike
 from nav_pkg.data.files import atomic_write, disk_error
@@ -94,6 +95,10 @@ class Page:
         """Add a paragraph; backquotes mark `code`. A note is highlighted."""
         body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
         self._parts.append(f"<p{' class=note' if note else ''}>{body}</p>")
+
+    def link(self, text: str, target: str) -> None:
+        """Add a paragraph with a link to a file beside this page."""
+        self._parts.append(f'<p><a href="{html.escape(quote(target))}">{html.escape(text)}</a></p>')
 
     def commands(self, lines: Sequence[str]) -> None:
         """Add command lines to copy."""

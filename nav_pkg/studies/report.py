@@ -6,19 +6,21 @@ only in their times.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
 from nav_pkg.core import DataError, NavError
-from nav_pkg.report.document import Commands, Data, Document, Head, Text
+from nav_pkg.reading import read_text
+from nav_pkg.report.document import Block, Commands, Data, Document, Head, Link, Text
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.studies.collection import fill_collection
 from nav_pkg.studies.details import fill_details
 from nav_pkg.studies.flights import fill_flights
 from nav_pkg.studies.runner import DONE, StudyFolder
 from nav_pkg.studies.status import counts_text
-from nav_pkg.studies.study import Cell, Study
+from nav_pkg.studies.study import Cell, Study, in_order
 from nav_pkg.studies.trainings import Trainings
 
 FILL: Dict[str, Callable[[StudyFolder, Document], None]] = {
@@ -127,35 +129,49 @@ def cells(folder: StudyFolder) -> Table:
     return Table(columns, rows)
 
 
-def write_index(folders: Sequence[StudyFolder], output: Path) -> Path:
-    """Write `index.md` and `index.html`: question, progress and answer of each study.
+def write_index(names: Sequence[str], output: Path) -> Path:
+    """Write `index.md` and `index.html`: question, progress and answer of each page in a folder.
+
+    The pages themselves are the source, so the index also covers studies whose logs are on another machine.
+
+    Args:
+        names: the studies, in the order of the index; those without a page in the folder are left out.
+        output: the folder with the pages `<name>.md`.
 
     Raises:
-        DataError: a file cannot be written.
+        DataError: a page cannot be read, or the index cannot be written.
     """
     document = Document(
         "Reproduced results", "Each section of the published page, run again, and what it showed."
     )
-    for folder in folders:
-        blocks = report(folder).blocks
-        document.add(Head(folder.study.title), Text(folder.study.question))
-        begin = next((i for i, block in enumerate(blocks) if block == Head("Answer")), len(blocks))
-        for block in blocks[begin + 1 :]:
-            if not isinstance(block, Text):
-                break
-            document.add(block)
-        document.add(
-            Text(f"{counts_text(folder)}. Tables, curves and cells: {folder.study.name}.md and .html")
-        )
+    for name in names:
+        page = output / f"{name}.md"
+        if page.is_file():
+            document.add(*_in_short(read_text(page)))
+            document.add(Link("Tables, curves and cells", f"{name}.md", f"{name}.html"))
     return document.write(output, "index")
 
 
+def _in_short(page: str) -> List[Block]:
+    """Title, question, progress and answer of a page in Markdown."""
+    lines = [line for line in page.split("\n") if line] + ["", ""]
+    begin = lines.index("## Answer") + 1 if "## Answer" in lines else len(lines)
+    answer = list(itertools.takewhile(lambda line: not line.startswith("## "), lines[begin:]))
+    progress = next((line for line in lines if line.startswith("studies/")), "")
+    return [
+        Head(lines[0].lstrip("# ")),
+        Text(lines[1]),
+        *(Text(line[2:] if line.startswith("- ") else line, line.startswith("- ")) for line in answer),
+        Text(progress),
+    ]
+
+
 def write_reports(folders: Sequence[StudyFolder], alone: bool, output: Path) -> int:
-    """Write the reports and, unless `alone`, their index; print the paths.
+    """Write the reports and the index of all reports in the folder; print the paths.
 
     Args:
         folders: the studies.
-        alone: the user requested a single study: write no index, and raise its error.
+        alone: the user requested a single study: raise its error.
         output: folder for the reports.
 
     Returns:
@@ -164,16 +180,17 @@ def write_reports(folders: Sequence[StudyFolder], alone: bool, output: Path) -> 
     Raises:
         NavError: with `alone`, the report of the study failed.
     """
-    code, written = 0, []
+    code = 0
     for folder in folders:
         try:
             print(report(folder).write(output, folder.study.name))
-            written.append(folder)
         except NavError as error:
             if alone:
                 raise
             print(f"error: {folder.study.name}: {error}", file=sys.stderr)
             code = error.code
-    if not alone and written:
-        print(write_index(written, output))
+    names = dict.fromkeys([*in_order(), *(folder.study.name for folder in folders)])
+    pages = [name for name in names if (output / f"{name}.md").is_file()]
+    if len(pages) > 1:
+        print(write_index(pages, output))
     return code

@@ -1,6 +1,7 @@
 """Studies of other commands than main.py: which cells, when they are done, what their reports say."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from nav_pkg.studies import study
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.datasets import recipe
 from nav_pkg.studies.flights import correlation_interval
-from nav_pkg.studies.report import differences, report, write_index
+from nav_pkg.studies.report import differences, report, write_reports
 from nav_pkg.studies.runner import DONE, LEFT, StudyFolder
 from nav_pkg.studies.trainings import Trainings
 
@@ -110,9 +111,16 @@ def test_the_report_of_flights_and_the_index(two, tmp_path):
     )
     assert "imitation loss in flight: rank correlation -1.00" in text
     assert "| trained: 3, seed 1 | tiny_net | 3 | 0.2000 |" in text and "1 of 4" in text
-    page = write_index([first, flying], tmp_path / "out")
-    index = page.with_suffix(".md").read_text()
-    assert "## flying" in index and "trained.md" in index and "rank correlation +1.00" in index
+    out = tmp_path / "out"
+    assert write_reports([flying], True, out) == 0
+    assert not (out / "index.md").exists(), "an index of one page"
+    shutil.rmtree(flying.folder)  # the pages are the source of the index, not the logs
+    assert write_reports([first], True, out) == 0
+    index = (out / "index.md").read_text()
+    assert index.index("## trained") < index.index("## flying") < index.index("rank correlation +1.00")
+    assert "studies/flying/small: 4 of 4 cells done." in index
+    assert "[Tables, curves and cells](trained.md)" in index
+    assert '<a href="trained.html">' in (out / "index.html").read_text()
 
 
 def test_a_correlation_of_what_does_not_vary_is_none():
