@@ -23,6 +23,8 @@ from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
 from nav_pkg.report.floorplan import WALLS
 from nav_pkg.report.scalars import read_curve
 from nav_pkg.serve.catalogue import Catalogue, Entry, live
+from nav_pkg.studies.cell_logs import recorded
+from nav_pkg.studies.status import counts_text, status_table
 from nav_pkg.world import load_plan
 
 TAG = "Loss_val_accuracy"
@@ -136,7 +138,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         found = [
             entry
             for entry in catalogue.entries(kind)
-            if words in f"{entry.tag} {' '.join(map(str, entry.facts.values()))}".lower()
+            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.facts.values()))}".lower()
         ]
         columns = list(dict.fromkeys(key for entry in found for key in entry.facts))
         return flask.render_template(
@@ -209,10 +211,19 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
     @app.get("/logs/study/<path:tag>/")
     def study(tag: str) -> str:
         entry = catalogue.entry("study", tag)
-        reports = sorted((catalogue.folder(entry) / "report").glob("*.html"))
+        folder = catalogue.folder(entry)
+        logs = recorded(folder, tag)
+        kinds = {each.tag: each.kind for each in catalogue.entries() if each.tag.startswith(f"{tag}/cells/")}
+        rows = [
+            {**row, "tag": cell_tag, "kind": kinds.get(cell_tag)}
+            for row in sorted(status_table(logs).rows, key=lambda row: str(row["group"]))
+            for cell_tag in [f"{tag}/cells/{row['cell']}"]
+        ]
+        reports = sorted((folder / "report").glob("*.html"))
         return flask.render_template(
-            "entry.html", entry=entry, pages=[f"report/{path.name}" for path in reports]
-        )
+            "study.html", entry=entry, counts=counts_text(logs), rows=rows,
+            pages=[path.stem for path in reports],
+        )  # fmt: skip
 
     @app.get("/logs/dag/<path:tag>/")
     def dag(tag: str) -> str:
@@ -283,7 +294,7 @@ def _curves(catalogue: Catalogue, entries: Sequence[Entry]) -> flask.Response:
     groups = []
     for entry in entries:
         folder = catalogue.folder(entry)
-        groups.append(combine.Group(entry.tag.replace("$", r"\$"), (folder,), (read_curve(folder, TAG),)))
+        groups.append(combine.Group(entry.title.replace("$", r"\$"), (folder,), (read_curve(folder, TAG),)))
     rows = [row for group in groups for row in combine.drawn_points(group)]
     return _png(combine.combined_figure(rows, TAG, ""))
 
@@ -298,7 +309,7 @@ def _laps(entries: Sequence[Entry]) -> flask.Response:
             done, _, total = count.partition(" of ")
             if total.isdigit() and int(total):
                 shares.append(100 * int(done) / int(total))
-                names.append(f"{entry.tag}: {label}".replace("$", r"\$"))
+                names.append(f"{entry.title}: {label}".replace("$", r"\$"))
     axes.barh(names, shares, color=style.BLUE)
     axes.set_xlim(0, 100)
     axes.set_xlabel("whole laps [%]")

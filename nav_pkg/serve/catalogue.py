@@ -7,6 +7,7 @@ that cannot be read are listed with their error.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -18,6 +19,7 @@ from nav_pkg.data.reader import DEEPEST_DATASET, Dataset, find_datasets
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.reading import read_json
 from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE, read_results
+from nav_pkg.studies.cell_logs import STUDY_FILE, recorded_cells
 
 KINDS = ("training", "session", "evaluation", "study", "dag")
 MARKS = {
@@ -31,6 +33,7 @@ MARKS = {
     RESULTS_FILE: "training",
 }
 """File name -> kind of its log folder; the first existing file decides."""
+_CELL = re.compile(r"studies/(?P<name>[^/]+/[^/]+)/cells/(?P<digest>[^/]+)")
 DEEPEST = 8
 """Maximum depth of the scan below the folder of all logs."""
 
@@ -45,6 +48,7 @@ class Entry:
         changed: Unix time of the last change of its main file.
         facts: its values in a list, by column.
         error: the reason if it cannot be read.
+        cell: if it belongs to a cell of a study: the study, its scale and the cell's choices.
     """
 
     kind: str
@@ -52,6 +56,12 @@ class Entry:
     changed: float
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    cell: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its cell of a study, else its tag."""
+        return self.cell or self.tag
 
 
 class Catalogue:
@@ -65,6 +75,7 @@ class Catalogue:
     def __init__(self, data_root: Path, summary_dir: Path):
         self.data_root, self.summary_dir = data_root, summary_dir
         self._known: Dict[str, Tuple[Any, Entry]] = {}
+        self._studies: Dict[str, Tuple[Any, Dict[str, str]]] = {}
 
     def datasets(self) -> List[str]:
         """Names of all datasets, without names that a page cannot show."""
@@ -153,11 +164,28 @@ class Catalogue:
         if known and known[0] == version:
             return known[1]
         try:
-            entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent))
+            entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent), cell=self._cell(tag))
         except (DataError, KeyError, TypeError) as error:  # the files have another content
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
         return entry
+
+    def _cell(self, tag: str) -> str:
+        """The cell of a study that a log folder belongs to, as text; empty for none."""
+        match = _CELL.fullmatch(tag)
+        if not match:
+            return ""
+        study = f"studies/{match['name']}"
+        stat = _stat(self.summary_dir / study / STUDY_FILE)
+        version = stat and (stat.st_mtime_ns, stat.st_size)
+        if study not in self._studies or self._studies[study][0] != version:
+            try:
+                cells = recorded_cells(self.summary_dir / study)
+            except DataError:
+                cells = []
+            self._studies[study] = (version, {cell.digest: cell.name for cell in cells})
+        choices = self._studies[study][1].get(match["digest"])
+        return f"{match['name']}: {choices}" if choices else ""
 
 
 def _parts(name: str, deepest: int, kind: str) -> List[str]:

@@ -7,8 +7,9 @@ from typing import Any, List, Mapping
 from nav_pkg.reading import read_json
 from nav_pkg.report.details import printed_parameters, published_table, speed_table, structure_table
 from nav_pkg.report.document import Data, Document, Head, Text
+from nav_pkg.studies.cell_logs import DONE
 from nav_pkg.studies.commands import DETAILS_FILE
-from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.runner import StudyFolder
 
 
 def fill_details(folder: StudyFolder, document: Document) -> None:

@@ -13,7 +13,8 @@ from nav_pkg.report import style
 from nav_pkg.report.document import Data, Document, Figure, Head, Text
 from nav_pkg.report.evaluation import RESULT, checkpoints_table
 from nav_pkg.report.tables import Column, Table
-from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.cell_logs import DONE
+from nav_pkg.studies.runner import StudyFolder
 
 ONLINE = {"whole": "whole laps", "online_loss": "imitation loss in flight"}
 OFFLINE = {

@@ -15,10 +15,11 @@ from nav_pkg.core import DataError, NavError
 from nav_pkg.reading import read_text
 from nav_pkg.report.document import Block, Commands, Data, Document, Head, Link, Text
 from nav_pkg.report.tables import Column, Table
+from nav_pkg.studies.cell_logs import DONE
 from nav_pkg.studies.collection import fill_collection
 from nav_pkg.studies.details import fill_details
 from nav_pkg.studies.flights import fill_flights
-from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.runner import StudyFolder
 from nav_pkg.studies.status import counts_text
 from nav_pkg.studies.study import Cell, Study, in_order
 from nav_pkg.studies.trainings import Trainings

@@ -25,31 +25,23 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg.children import dying_with_parent
-from nav_pkg.core import EXIT_CHECKPOINTED, MISSING_WEIGHTS, DataError, UsageError
+from nav_pkg.core import EXIT_CHECKPOINTED, DataError, UsageError
 from nav_pkg.data import files
-from nav_pkg.fields import an_object, number, table
+from nav_pkg.fields import an_object, table
 from nav_pkg.reading import read_json
+from nav_pkg.studies.cell_logs import DONE, STUDY, STUDY_FILE, UNAVAILABLE, CellLogs
 from nav_pkg.studies.checkpoints import chosen
-from nav_pkg.studies.commands import COMMANDS
 from nav_pkg.studies.study import Cell, Study, load
 
-DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
-UNAVAILABLE = "weights not available here"
-"""State of a cell whose ImageNet weights are not on this machine; the next run tries it again."""
 STOP_LIMIT = 90.0
 """Seconds for trainings to save a checkpoint after SIGTERM."""
 POLL = 0.05
-TAIL = 100_000
-"""Bytes at the end of a command's output that are searched for its last error line."""
 LINKS = "by_choice"
 CHECKPOINTS_FILE = "checkpoints.json"
-_STUDY = {"cells": table(an_object({})).required}
-_USED = {"core_seconds": number(0, 1e12).required}
 _CHECKPOINTS = {"checkpoints": table(an_object({})).required}
 
 
@@ -58,22 +50,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.") or "_"
 
 
-@dataclass(frozen=True)
-class CellState:
-    """The state of a cell.
-
-    Attributes:
-        state: done, running, failed, left, or "weights not available here".
-        progress: the progress as text.
-        error: if the cell failed, the last error line and the exit code.
-    """
-
-    state: str
-    progress: str = ""
-    error: str = ""
-
-
-class StudyFolder:
+class StudyFolder(CellLogs):
     """The folder of a study at a scale.
 
     Args:
@@ -84,8 +61,8 @@ class StudyFolder:
 
     def __init__(self, study: Study, scale: str, summary_dir: Path):
         self.study, self.scale = study, scale
-        self.tag = f"studies/{study.name}/{scale}"
-        self.folder = summary_dir / self.tag
+        tag = f"studies/{study.name}/{scale}"
+        super().__init__(summary_dir / tag, tag)
         self.checkpoints: Dict[str, Any] = {}
         if study.checkpoints:
             known = self.folder / CHECKPOINTS_FILE
@@ -104,14 +81,6 @@ class StudyFolder:
                 )
         self.cells = study.cells(scale, self.checkpoints)
 
-    def log(self, cell: Cell) -> Path:
-        """The log folder of a cell."""
-        return self.folder / "cells" / cell.digest
-
-    def output(self, cell: Cell) -> Path:
-        """The file for the output of a cell's command."""
-        return self.folder / "out" / f"{cell.digest}.txt"
-
     def words(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
         """The command line of a cell, without its script.
 
@@ -125,9 +94,6 @@ class StudyFolder:
         return (
             [*line, "--data_root", str(data_root)] if cell.command in ("main.py", "run_script.py") else line
         )
-
-    def _failed(self, cell: Cell) -> Path:
-        return self.folder / "failed" / f"{cell.digest}.json"
 
     def content(self) -> Dict[str, Any]:
         """The content of study.json."""
@@ -155,9 +121,9 @@ class StudyFolder:
             UsageError: the study's cells have changed.
             DataError: the folder cannot be written.
         """
-        file, now = self.folder / "study.json", self.content()
+        file, now = self.folder / STUDY_FILE, self.content()
         if file.exists():
-            held = read_json(file, _STUDY)
+            held = read_json(file, STUDY)
             before, after = held["cells"], now["cells"]
             if before != after and not extend:
                 gone = [digest for digest in before if digest not in after]
@@ -201,64 +167,6 @@ class StudyFolder:
             return ""
         what, was, now = files.first_difference(before[gone[0]], after[new[0]])
         return f" ({what} was {was}, now {now})"
-
-    def state(self, cell: Cell) -> CellState:
-        """The state of a cell; a cell whose files cannot be read is failed."""
-        try:
-            return self._state(cell)
-        except (DataError, OSError) as error:
-            return CellState(FAILED, "", str(error))
-
-    def _state(self, cell: Cell) -> CellState:
-        log, command = self.log(cell), COMMANDS[cell.command]
-        if command.done(log, cell.flags):
-            return CellState(DONE, command.progress(log))
-        if files.is_locked(log):
-            return CellState(RUNNING, command.progress(log))
-        if self._failed(cell).exists():
-            held = read_json(self._failed(cell))
-            error = f"{held.get('error')} ({held.get('code')})"
-            state = UNAVAILABLE if MISSING_WEIGHTS in error else FAILED
-            return CellState(state, command.progress(log), error)
-        return CellState(LEFT, command.progress(log))
-
-    def note_failure(self, cell: Cell, code: int) -> str:
-        """Record the failure of a cell's command.
-
-        Returns:
-            Its last error line.
-        """
-        with open(self.output(cell), "rb") as output:
-            output.seek(max(0, output.seek(0, os.SEEK_END) - TAIL))
-            text = output.read().decode("utf-8", "replace")
-        lines = text.strip().splitlines() or [f"exit code {code}"]
-        error = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
-        files.atomic_write(self._failed(cell), files.to_json({"code": code, "error": error}), "--summary_dir")
-        return error
-
-    def add_used(self, cell: Cell, seconds: float) -> None:
-        """Add core seconds to the processor time of a cell's commands."""
-        total = (self.used(cell) or 0.0) + seconds
-        files.atomic_write(
-            self._used(cell), files.to_json({"core_seconds": round(total, 1)}), "--summary_dir"
-        )
-
-    def used(self, cell: Cell) -> Optional[float]:
-        """Processor time of a cell's commands and their child processes, core seconds; None if unknown.
-
-        A damaged file also gives None: the value is only a remark in the report, no result depends on it.
-        """
-        try:
-            return read_json(self._used(cell), _USED)["core_seconds"]
-        except DataError:
-            return None
-
-    def _used(self, cell: Cell) -> Path:
-        return self.folder / "used" / f"{cell.digest}.json"
-
-    def forget_failure(self, cell: Cell) -> None:
-        """Delete the record of a cell's failure, before the cell is tried again."""
-        self._failed(cell).unlink(missing_ok=True)
 
 
 class Runner:

@@ -8,7 +8,7 @@ from collections import Counter
 
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.studies import study as studies
-from nav_pkg.studies.runner import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, StudyFolder
+from nav_pkg.studies.cell_logs import DONE, FAILED, LEFT, RUNNING, UNAVAILABLE, CellLogs
 
 STATES = (RUNNING, FAILED, LEFT, UNAVAILABLE)
 """All states of a cell except done."""
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def status_table(folder: StudyFolder) -> Table:
+def status_table(folder: CellLogs) -> Table:
     """One row per cell: its state and progress, and the last error line of failed cells."""
     rows = []
     for cell in folder.cells:
@@ -31,7 +31,7 @@ def status_table(folder: StudyFolder) -> Table:
         rows.append(
             {
                 "cell": cell.digest,
-                "group": cell.name or folder.study.name,
+                "group": cell.name or folder.tag,
                 "state": state.state,
                 "progress": state.progress,
                 "error": state.error or None,
@@ -41,14 +41,14 @@ def status_table(folder: StudyFolder) -> Table:
     return Table(columns, rows)
 
 
-def counts_text(folder: StudyFolder) -> str:
+def counts_text(folder: CellLogs) -> str:
     """The counts as text, e.g. `studies/tinyv2/small: 12 of 20 cells done, 2 running, 6 left`."""
     counts = Counter(folder.state(cell).state for cell in folder.cells)
     others = "".join(f", {counts[state]} {state}" for state in STATES if counts[state])
     return f"{folder.tag}: {counts[DONE]} of {len(folder.cells)} cells done{others}"
 
 
-def print_status(folder: StudyFolder, watch: bool) -> None:
+def print_status(folder: CellLogs, watch: bool) -> None:
     """Print the progress of a study; with `watch`, print each change until no cell is running."""
     before = ""
     while True:

@@ -14,7 +14,8 @@ from nav_pkg.report.document import Data, Document, Figure, Head, Text
 from nav_pkg.report.intervals import bootstrap_mean
 from nav_pkg.report.tables import Column, Table
 from nav_pkg.report.trainings import Training
-from nav_pkg.studies.runner import DONE, StudyFolder, slug
+from nav_pkg.studies.cell_logs import DONE
+from nav_pkg.studies.runner import StudyFolder, slug
 from nav_pkg.studies.study import Cell, Study
 
 TAG = "Loss_val_accuracy"

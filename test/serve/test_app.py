@@ -13,6 +13,7 @@ from nav_pkg.core import DataError, UsageError  # noqa: E402
 from nav_pkg.serve.app import make_app  # noqa: E402
 from nav_pkg.serve.catalogue import Catalogue, live  # noqa: E402
 from nav_pkg.serve.export import export  # noqa: E402
+from nav_pkg.studies.study import Cell  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -215,3 +216,31 @@ def test_the_command(tmp_path, folders):
         with pytest.raises(UsageError, match="cannot listen"):
             serve.main(words)
     shutil.rmtree(tmp_path)
+
+
+def test_a_study_lists_its_cells_by_their_choices(tmp_path):
+    choices = ({"network": "tiny", "rate": HOSTILE}, {"network": "tiny", "rate": "0.1"})
+    cells = [Cell(choice, 7, {"learning_rate": i}) for i, choice in enumerate(choices)]
+    folder = tmp_path / "logs/studies/rates/small"
+    held = {
+        cell.digest: {"choices": cell.choices, "seed": 7, "command": "main.py", "flags": cell.flags}
+        for cell in cells
+    }
+    training(folder / "cells" / cells[0].digest)
+    (folder / "study.json").write_text(json.dumps({"study": "rates", "scale": "small", "cells": held}))
+    client = make_app(Catalogue(tmp_path, tmp_path / "logs")).test_client()
+    page = client.get("/logs/study/studies/rates/small/").get_data(as_text=True)
+    link = f'<a href="/logs/training/studies/rates/small/cells/{cells[0].digest}/">tiny, &lt;img src=x'
+    assert link in page and "tiny, 0.1, seed 7" in page and HOSTILE not in page
+    assert "studies/rates/small: 1 of 2 cells done, 1 left" in page
+    for url in (
+        "/",
+        "/logs/training/?q=onerror",
+        f"/compare?tag=studies/rates/small/cells/{cells[0].digest}",
+    ):
+        listed = client.get(url).get_data(as_text=True)
+        assert "rates/small: tiny, &lt;img src=x" in listed and HOSTILE not in listed
+    held[cells[0].digest]["command"] = "rm"
+    (folder / "study.json").write_text(json.dumps({"cells": held}))
+    answer = client.get("/logs/study/studies/rates/small/")
+    assert answer.status_code == 404 and "study.json: " in answer.get_data(as_text=True)

@@ -11,11 +11,12 @@ from nav_pkg.config import learner
 from nav_pkg.core import DataError
 from nav_pkg.report.trainings import Training
 from nav_pkg.studies import study
+from nav_pkg.studies.cell_logs import DONE, LEFT
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.datasets import recipe
 from nav_pkg.studies.flights import correlation_interval
 from nav_pkg.studies.report import differences, report, write_reports
-from nav_pkg.studies.runner import DONE, LEFT, StudyFolder
+from nav_pkg.studies.runner import StudyFolder
 from nav_pkg.studies.trainings import Trainings
 
 SCALES = {"small": {}}

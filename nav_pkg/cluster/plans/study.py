@@ -18,8 +18,9 @@ from nav_pkg.config.study import StudyConfig
 from nav_pkg.core import UsageError
 from nav_pkg.learn import prechecks
 from nav_pkg.studies import workload
+from nav_pkg.studies.cell_logs import DONE
 from nav_pkg.studies.needs import prepare
-from nav_pkg.studies.runner import DONE, StudyFolder
+from nav_pkg.studies.runner import StudyFolder
 from nav_pkg.studies.study import Cell
 
 KINDS = ("main.py", "evaluate.py")
