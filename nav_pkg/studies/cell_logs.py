@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence
 
 from nav_pkg.core import MISSING_WEIGHTS, DataError
 from nav_pkg.data import files
-from nav_pkg.fields import NOTHING, OBJECT, an_object, either, number, one_of, table, whole
+from nav_pkg.fields import NOTHING, an_object, either, number, one_of, table, whole
 from nav_pkg.reading import read_json
 from nav_pkg.schemas import LINE
 from nav_pkg.studies.commands import COMMANDS
@@ -25,7 +25,7 @@ _CELL = {
     "choices": table(LINE).required,
     "seed": either(whole(), NOTHING).required,
     "command": one_of(COMMANDS).required,
-    "flags": OBJECT.required,
+    "flags": an_object({"number_of_runs": whole(1)}).required,
 }
 STUDY = {"cells": table(an_object(_CELL)).required}
 """Fields of study.json."""

@@ -240,7 +240,8 @@ def test_a_study_lists_its_cells_by_their_choices(tmp_path):
     ):
         listed = client.get(url).get_data(as_text=True)
         assert "rates/small: tiny, &lt;img src=x" in listed and HOSTILE not in listed
-    held[cells[0].digest]["command"] = "rm"
-    (folder / "study.json").write_text(json.dumps({"cells": held}))
-    answer = client.get("/logs/study/studies/rates/small/")
-    assert answer.status_code == 404 and "study.json: " in answer.get_data(as_text=True)
+    for key, value in (("command", "rm"), ("flags", {"number_of_runs": "x"})):
+        damaged = {**held, cells[0].digest: {**held[cells[0].digest], key: value}}
+        (folder / "study.json").write_text(json.dumps({"cells": damaged}))
+        answer = client.get("/logs/study/studies/rates/small/")
+        assert answer.status_code == 404 and "study.json: " in answer.get_data(as_text=True)
