@@ -148,7 +148,9 @@ def start_over(plan: Plan) -> None:
             raise UsageError(f"--owr: {path} holds files that no job writes; remove it yourself")
         for inner in _within(plan, path):
             if not any(other in (inner, *inner.parents) for other in paths if path in other.parents):
-                raise UsageError(f"--owr: {inner} lies in {path}, which would go: move or remove it")
+                raise UsageError(
+                    f"--owr would delete {path}, which contains {inner}: move or remove {inner} first"
+                )
     with contextlib.ExitStack() as locks:
         for path in paths:
             if plan.summary_dir in path.parents:

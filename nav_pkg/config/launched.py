@@ -1,4 +1,4 @@
-"""What roslaunch was given: it takes any NAME:=VALUE, and a misspelt one would be recorded as its default."""
+"""Check roslaunch's arguments: it accepts any NAME:=VALUE, so a misspelt one would keep its default."""
 
 from __future__ import annotations
 

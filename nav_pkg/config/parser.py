@@ -77,9 +77,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def by_flag(words: Iterable[str]) -> Dict[str, List[str]]:
-    """A command line as flags with their values: two that mean the same are equal, in whatever order.
+    """Convert a command line to its flags and their values.
 
-    A flag's value may stand behind `=`. Words before the first flag are kept under an empty name.
+    Command lines that differ only in the order of their flags give equal results. A value may follow its flag
+    after `=`. Words before the first flag are kept under an empty name.
     """
     found: Dict[str, List[str]] = {}
     name = ""

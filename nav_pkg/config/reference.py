@@ -1,7 +1,7 @@
-"""Writes what follows from the settings into launch files and docs: `make docs`.
+"""Generate the regions of launch files and docs that follow from the settings: `make docs`.
 
-A region stands between the lines `<!-- generated: NAME -->` and `<!-- end -->`, in XML as in Markdown; a test
-holds that each says what is declared. All other lines are left alone.
+A region is between the lines `<!-- generated: NAME -->` and `<!-- end -->`, in XML and in Markdown. A test
+checks that each region matches the declarations. All other lines stay unchanged.
 """
 
 from __future__ import annotations

@@ -29,27 +29,27 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting beside its name, type and default.
+    """The properties of a setting other than its name, type and default.
 
     Attributes:
-        help: one sentence, with the unit.
-        convert: makes a value of a word, or raises argparse.ArgumentTypeError; None for a switch.
-        flag: its long flag; that of the field's name where it is empty.
-        short: a second spelling, which the help shows first.
-        alias: another one, which it shows last.
-        nargs: number of values, when not one; "+" for one or more.
-        choices: the values that are taken, when few.
-        effect: where it has an effect: `learner` (always), `learning` (wherever something is learned),
+        help: help text: one sentence, with the unit.
+        convert: converts a word to a value, or raises argparse.ArgumentTypeError; None for a switch.
+        flag: the long flag; if empty, `--` and the name of the field.
+        short: a second spelling of the flag, which the help shows first.
+        alias: a third spelling of the flag, which the help shows last.
+        nargs: number of values; None for one value, "+" for one or more.
+        choices: the allowed values; None if `convert` checks them.
+        effect: where the setting has an effect: `learner` (always), `learning` (in every training),
             `training` (offline only), `online` (learning in flight only) or `flight` (with --online only).
-        required: it has to be given.
-        positional: it is given without a flag.
-        repeated: it may be given several times; its value is a tuple.
-        exclusive: a name; of the settings that have the same one, at most one can be given.
-        metavar: what stands for its value in the help; by default the last word of its name.
-        of_robot: its default in flight is the robot's own, out of the robot's file.
-        more: what else a command wants to know of it.
-        resumes: where it may differ when it is resumed, since it does not change what is learned:
-            `training` (offline), `flight` (learning in flight) or `both`; nowhere if empty.
+        required: the user must give the setting.
+        positional: the value is given without a flag.
+        repeated: the flag may be given several times; the value is a tuple.
+        exclusive: name of a group; at most one setting of a group can be given.
+        metavar: placeholder of the value in the help; by default the last word of the field's name.
+        of_robot: in flight, the default comes from the robot's file.
+        more: further properties that a command reads.
+        resumes: where a resumed command may change the setting, because it does not change what is learned:
+            `training` (offline), `flight` (learning in flight) or `both`; empty: nowhere.
     """
 
     help: str
@@ -106,10 +106,10 @@ class Declared:
     """A setting with its field.
 
     Attributes:
-        key: name of the field, and attribute under which argparse keeps it.
-        default: its value where it is not given.
-        group: heading in the help: the docstring of the class that declares it.
-        about: what is known of it.
+        key: name of the field, and of argparse's attribute.
+        default: the value if the setting is not given.
+        group: heading in the help: the docstring of the class that declares the setting.
+        about: the properties of the setting.
     """
 
     key: str
@@ -177,7 +177,7 @@ def add_arguments(
 
 
 def _options(each: Declared, only_given: bool) -> Dict[str, Any]:
-    """What argparse is told of a setting."""
+    """The keyword arguments of `add_argument` for a setting."""
     about = each.about
     text = about.help + (f" (the robot's own; drone: {each.default:g})" if about.of_robot else "")
     options: Dict[str, Any] = {"help": text.replace("%", "%%")}
@@ -232,11 +232,11 @@ def to_argv(settings: Any, *always: str) -> List[str]:
 
     Example: `to_argv(SessionConfig(log_tag="mine", create_dataset=True))` is `["-t", "mine", "-ds"]`.
 
-    True becomes the flag alone. False and None are left out. A tuple gives several words.
+    True gives only the flag. False and None are left out. A tuple gives several words.
 
     Args:
-        settings: a configuration, of which the values that are not the defaults are given; or all values to
-            give, by key.
+        settings: a configuration, whose values are given where they differ from the defaults; or all values
+            to give, by key.
         always: keys that are given even where the value is the default.
     """
     if isinstance(settings, Mapping):

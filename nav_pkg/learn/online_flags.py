@@ -167,7 +167,7 @@ def check_learner(parts: TrainingParts) -> None:
         )
     if args.recovery_compensation is not None and args.perturbation != "none":
         raise UsageError(
-            f"--perturbation {args.perturbation}: changes the first camera's images alone, and "
+            f"--perturbation {args.perturbation}: changes only the first camera's images, and "
             "--recovery_compensation learns from others too: leave one of them out"
         )
     if not args.continual_learning:

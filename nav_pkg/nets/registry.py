@@ -120,7 +120,7 @@ def _entry(name: str) -> _Entry:
     if real in entries:
         return entries[real]
     if ":" in name:  # a file's network: never search for the file, the name may be from a foreign checkpoint
-        raise UsageError(f"--network {name!r}: a network of a file is there only where the file is given")
+        raise UsageError(f"--network {name!r}: a network of a file needs FILE.py:NAME")
     raise UsageError(f"--network {name!r}: no such network{nearest_name(name, names())}")
 
 

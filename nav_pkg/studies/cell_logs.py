@@ -130,7 +130,7 @@ class CellLogs:
 
 
 def recorded(folder: Path, tag: str) -> CellLogs:
-    """The cells with which a study was run last, whatever its definition is now.
+    """The cells of the last run of a study, even if its definition has changed.
 
     Args:
         folder: folder of the study at a scale.

@@ -316,7 +316,7 @@ def test_what_stands_where_a_job_would_write(tmp_path):
     ):
         kept(tmp_path / place, name, inner)
         lost = str((tmp_path / place / inner).parent)
-        with pytest.raises(UsageError, match=f"{lost} lies in .*{place}, which would go"):
+        with pytest.raises(UsageError, match=f"--owr would delete .*{place}, which contains {lost}: move"):
             existing_dag.start_over(plan)
         assert (tmp_path / place / inner).exists()
         shutil.rmtree(lost)

@@ -176,7 +176,7 @@ def test_the_flag(tmp_path, file, monkeypatch):
             parse(["--network", value])
     with pytest.raises(UsageError, match=r"registers no 'MyNett'; did you mean 'MyNet'"):
         nets.canonical(f"{file}:MyNett")
-    with pytest.raises(UsageError, match="is there only where the file is given"):
+    with pytest.raises(UsageError, match="a network of a file needs FILE.py:NAME"):
         nets.canonical("my_nets.py:MyNet2")
     assert "my_nets.py:MyNet" not in nets.names()
     shutil.rmtree(file.parent)

@@ -70,7 +70,7 @@ class CreateData(DagCommand):
         self.checkpoint = line.checkpoint_path
         cleaning = cleaning_config.parse(self._cleaning())
         if cleaning.dry_run:
-            raise UsageError(f"{self.name}: --dry_run: is clean_dataset.py's alone; see --estimate")
+            raise UsageError(f"{self.name}: --dry_run: belongs to clean_dataset.py; see --estimate")
         lap = load_plan(self.flights.world).route.length / max(0.1, self.flights.speed)
         if 0 < self.flights.max_duration < lap and cleaning.outcomes == ("success",):
             self.warn(
