@@ -44,7 +44,7 @@ CONF
 host_packages() {
     # shellcheck disable=SC2046
     APT_CONFIG='' apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
-        --no-breaks --no-replaces --no-enhances $(debian_packages) | grep '^[a-z0-9]' | grep -v '^libqt5' | sort -u |
+        --no-breaks --no-replaces --no-enhances $(debian_packages) | grep '^[a-z0-9]' | grep -v '^libqt[56]' | sort -u |
         comm -12 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
 }
 

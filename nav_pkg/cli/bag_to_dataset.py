@@ -11,7 +11,6 @@ from typing import Optional, Sequence
 
 from nav_pkg.config.dataset import BagConfig
 from nav_pkg.config.setting import parse
-from nav_pkg.core import UsageError
 from nav_pkg.data import bag
 from nav_pkg.data.progress import progress
 
@@ -19,14 +18,11 @@ from nav_pkg.data.progress import progress
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command."""
     args = parse(BagConfig, argv, "bag_to_dataset.py", str(__doc__))
-    for kind, name in args.topic:
-        if kind not in bag.TOPICS:
-            raise UsageError(f"--topic {kind}={name}: KIND is one of {', '.join(bag.TOPICS)}")
     result = bag.bag_to_dataset(
         args.bags,
         args.data_root.expanduser() / args.dataset,
         overwrite=args.owr,
-        topics=dict(args.topic),
+        topics=dict(topic.split("=", 1) for topic in args.topic),
         progress=lambda stream: progress(stream, "messages"),
     )
     for note in result.notes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import signal
 import sys
-from typing import Callable, NoReturn, Optional, Sequence
+from typing import Callable, List, NoReturn, Optional, Sequence
 
-from nav_pkg.config import launched
+from nav_pkg.config import config_file, launched
 from nav_pkg.core import EXIT_CHECKPOINTED, DataError, NavError, UsageError
 from nav_pkg.ending import Interrupted, Terminated, failed_file, print_error, silence_broken_output
 from nav_pkg.reading import printable
@@ -24,15 +24,19 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr does by default; file names may be any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
+    files: List[str] = []
     try:
         launched.check()
+        words, files = config_file.expand(sys.argv[1:] if argv is None else argv)
+        if files:
+            sys.argv[1:] = words  # some commands store it
         try:
-            code = command(argv)
+            code = command(words if files else argv)
         except SystemExit as end:  # from argparse's --help
             code = end.code
         sys.stdout.flush()
     except NavError as error:
-        print_error(f"error: {error}")
+        print_error(f"error: {error}" + (f" (with the flags in {', '.join(files)})" if files else ""))
         code = error.code
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process is already ending

@@ -162,11 +162,26 @@ class RemoveConfig(ReferringConfig):
     yes: bool = setting(False, "remove without asking for the name")
 
 
-def _topic(text: str) -> Tuple[str, str]:
+BAG_TOPICS = {
+    "episode": "/episode",
+    "expert": "/expert/cmd_vel",
+    "learner": "/learner/cmd_vel",
+    "odometry": "/ground_truth/state",
+    "rgb": "/camera/rgb/image_raw",
+    "depth": "/camera/depth/image_raw",
+    "scan": "/scan",
+    "rgb_left": "/camera_left/rgb/image_raw",
+    "rgb_right": "/camera_right/rgb/image_raw",
+}
+"""The kinds of messages of a frame, and their usual topics in a bag."""
+
+
+def _topic(text: str) -> str:
     kind, _, name = text.partition("=")
-    if not kind or not name.startswith("/"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KIND=/topic")
-    return kind, name
+    if kind not in BAG_TOPICS or not name.startswith("/"):
+        known = ", ".join(BAG_TOPICS)
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND=/topic with a KIND of {known}")
+    return text
 
 
 @dataclass(frozen=True)
@@ -178,7 +193,7 @@ class BagConfig(RootConfig):
     )
     dataset: str = setting("", "name of the new dataset", types.name, required=True)
     owr: bool = setting(False, _OWR)
-    topic: Tuple[Tuple[str, str], ...] = setting(
+    topic: Tuple[str, ...] = setting(
         (),
         "read a kind of message from a topic with another name; may be repeated",
         _topic,

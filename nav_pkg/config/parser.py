@@ -47,6 +47,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("allow_abbrev", False)
         kwargs.setdefault("formatter_class", Help)
+        kwargs.setdefault("epilog", "--config FILE.yaml takes flags from a file, as `learning_rate: 0.1`.")
         if kwargs.get("prog") == _CALLED[0]:
             kwargs["prog"] = _CALLED[1]
         super().__init__(*args, **kwargs)

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set
 from xml.etree import ElementTree
 
-from nav_pkg.config import cluster
+from nav_pkg.config import cluster, dataset, reports, simulator
+from nav_pkg.config.checkpoints import ExportConfig, PlaybackConfig, PretrainedConfig
+from nav_pkg.config.cleaning import CleaningConfig
 from nav_pkg.config.cluster import ClusterConfig
+from nav_pkg.config.demo import DemoConfig
+from nav_pkg.config.details import DetailsConfig
 from nav_pkg.config.evaluation import DaggerConfig, EvaluationConfig
 from nav_pkg.config.flight import FlightConfig
 from nav_pkg.config.launch_files import (
@@ -25,6 +29,7 @@ from nav_pkg.config.launch_files import (
 from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.setting import Declared, declared
+from nav_pkg.config.study import StudyConfig
 from nav_pkg.core import ROOT
 
 FILES = (
@@ -61,6 +66,15 @@ def flag_tables(config: type, users: Optional[Callable[[Declared], str]] = None)
     return ["", *lines]
 
 
+def other_tables() -> List[str]:
+    """The flags of the commands without a section of their own, a table each."""
+    lines = [""]
+    for command, config in OTHER_COMMANDS.items():
+        rows = [_flag_row(each, []) for each in declared(config).values()]
+        lines += [f"### `{command}`", "", _row("flag", "default", "meaning"), "|---|---|---|", *rows, ""]
+    return lines
+
+
 def used_by(each: Declared) -> str:
     """The cluster's commands that use a setting, in short."""
     names = cluster.users(each)
@@ -71,7 +85,8 @@ def used_by(each: Declared) -> str:
 
 def _flag_row(each: Declared, more: List[str]) -> str:
     about = each.about
-    names = ", ".join(f"`{name}`" for name in (each.flag, about.short, about.alias) if name)
+    spellings = (each.key,) if about.positional else (each.flag, about.short, about.alias)
+    names = ", ".join(f"`{name}`" for name in spellings if name)
     default = (
         "the robot's own" if about.of_robot else "must be given" if about.required else _shown(each.default)
     )
@@ -144,6 +159,35 @@ def imports() -> List[str]:
     return lines
 
 
+OTHER_COMMANDS: Dict[str, type] = {
+    "demo.py": DemoConfig,
+    "clean_dataset.py": CleaningConfig,
+    "dataset.py info": dataset.InfoConfig,
+    "dataset.py verify": dataset.VerifyConfig,
+    "dataset.py view": dataset.ViewConfig,
+    "dataset.py subset": dataset.SubsetConfig,
+    "dataset.py merge": dataset.MergeConfig,
+    "dataset.py gather": dataset.GatherConfig,
+    "dataset.py stats": dataset.StatsConfig,
+    "dataset.py pack": dataset.PackConfig,
+    "dataset.py rename": dataset.RenameConfig,
+    "dataset.py remove": dataset.RemoveConfig,
+    "bag_to_dataset.py": dataset.BagConfig,
+    "playback.py": PlaybackConfig,
+    "pretrained.py": PretrainedConfig,
+    "network_details.py": DetailsConfig,
+    "study.py": StudyConfig,
+    "combine_results.py": reports.CombineConfig,
+    "results.py": reports.ResultsConfig,
+    "dag_report.py": reports.DagReportConfig,
+    "serve.py": reports.ServeConfig,
+    "simulator.py": simulator.SimulatorConfig,
+    "make_world.py": simulator.MakeWorldConfig,
+    "attach.py": simulator.AttachConfig,
+    "pool.py start": cluster.PoolStartConfig,
+    "pool.py stop": cluster.PoolStopConfig,
+}
+
 REGIONS: Dict[str, Callable[[], Iterable[str]]] = {
     "imports": imports,
     "flags of main.py": lambda: flag_tables(LearnerConfig),
@@ -151,6 +195,8 @@ REGIONS: Dict[str, Callable[[], Iterable[str]]] = {
     "flags of dag_*.py": lambda: flag_tables(ClusterConfig, used_by),
     "flags of evaluate.py": lambda: flag_tables(EvaluationConfig),
     "flags of dagger.py": lambda: flag_tables(DaggerConfig),
+    "flags of export.py": lambda: flag_tables(ExportConfig),
+    "flags of the other commands": other_tables,
     "flight arguments": flight_arguments,
     "flight parameters": flight_parameters,
     "flight parameters of the supervisor": parameter_table,

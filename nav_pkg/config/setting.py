@@ -247,8 +247,9 @@ def to_argv(settings: Any, *always: str) -> List[str]:
         chosen = [each for key, each in known.items() if key in always or values[key] != each.default]
         chosen.sort(key=lambda each: not each.about.positional)
         given = [
-            ("" if each.about.positional else each.about.short or each.flag, values[each.key])
+            ("" if each.about.positional else each.about.short or each.flag, value)
             for each in chosen
+            for value in (values[each.key] if each.about.repeated else [values[each.key]])
         ]
     words: List[str] = []
     for flag, value in given:

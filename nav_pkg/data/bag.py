@@ -11,25 +11,13 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
+from nav_pkg.config.dataset import BAG_TOPICS
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
 from nav_pkg.data import messages
 from nav_pkg.data.bagfile import Bag, Connection, Deserialiser
 from nav_pkg.data.writer import RunWriter, create_dataset
-
-TOPICS = {
-    "episode": "/episode",
-    "expert": "/expert/cmd_vel",
-    "learner": "/learner/cmd_vel",
-    "odometry": "/ground_truth/state",
-    "rgb": "/camera/rgb/image_raw",
-    "depth": "/camera/depth/image_raw",
-    "scan": "/scan",
-    "rgb_left": "/camera_left/rgb/image_raw",
-    "rgb_right": "/camera_right/rgb/image_raw",
-}
-"""The messages of a frame and their default topics."""
 
 MAX_LATER_EPISODES = 20
 """Number of later /episode messages after which an incomplete frame is dropped."""
@@ -101,7 +89,7 @@ class _RunImporter:
                 f"{episode.name}: frame {episode.index} follows frame {self._next - 1}; the bag is damaged"
             )
         for index in range(self._next, episode.index):
-            self._drop(DroppedFrame(episode.name, index, stamp, f"no {TOPICS['episode']} message"))
+            self._drop(DroppedFrame(episode.name, index, stamp, f"no {BAG_TOPICS['episode']} message"))
         if episode.index >= 0:
             self._next = episode.index + 1
             if why:
@@ -230,7 +218,7 @@ def bag_to_dataset(
         bags: ROS 1 bags; the bags of one recording (`--split`) in their order.
         path: the dataset's folder; runs are added to an existing dataset.
         overwrite: remove an existing dataset first (when the first run begins).
-        topics: topic names that differ from `TOPICS`.
+        topics: topic names that differ from `BAG_TOPICS`.
         progress: wraps the stream of messages.
 
     Returns:
@@ -241,7 +229,7 @@ def bag_to_dataset(
         DataError: a bag is missing, empty, damaged or has no /episode messages, or the dataset cannot be
             written.
     """
-    names = {**TOPICS, **(topics or {})}
+    names = {**BAG_TOPICS, **(topics or {})}
     kinds = {topic: kind for kind, topic in names.items()}
     files = [Bag(bag) for bag in bags]
     found: dict[str, None] = {}

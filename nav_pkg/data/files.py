@@ -290,14 +290,19 @@ def lock_folder(folder: PathLike) -> Optional[int]:
 
 
 def is_locked(folder: PathLike) -> bool:
-    """Whether a process holds the lock of `lock_folder`."""
-    if not lock_path(folder).exists():
+    """Whether a process holds the lock of `lock_folder`. Nothing is created, and no right to write is needed.
+
+    Raises:
+        OSError: the lock file cannot be read.
+    """
+    try:
+        descriptor = os.open(lock_path(folder), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
-    descriptor = lock_folder(folder)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
+    try:
+        return flock(descriptor, shared=True) is False
+    finally:
+        os.close(descriptor)
 
 
 def lock_path(folder: PathLike) -> Path:

@@ -39,7 +39,8 @@ class ComputeSettings:
         """A warning if a setting is slow on this machine; None if not.
 
         bfloat16 pays off with AMX. With AVX2 alone, a training step of alex_net or res18_net takes ten times
-        as long as in float32; with AVX-512 but no AMX, 1.5 to 1.7 times (measured with torch 2.13).
+        as long as in float32. With AVX-512 (and avx512_bf16) but no AMX, it takes 1.5 to 1.7 times as long.
+        Measured with torch 2.13.
         """
         instructions = vector_instructions()
         if self.amp and self.device == "cpu" and instructions in ("AVX2", "AVX-512"):

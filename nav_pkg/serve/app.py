@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -29,6 +30,8 @@ from nav_pkg.world import load_plan
 
 TAG = "Loss_val_accuracy"
 _CONFIGURATION = {"world": either(schemas.LINE, NOTHING), "data_location": either(schemas.LINE, NOTHING)}
+COMPARED = ("training", "evaluation")
+"""Kinds of logs that can be compared in one figure."""
 PAGE = 100
 """Rows per page of a list."""
 THUMBNAIL = 160
@@ -212,16 +215,24 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
     def study(tag: str) -> str:
         entry = catalogue.entry("study", tag)
         folder = catalogue.folder(entry)
-        logs = recorded(folder, tag)
-        kinds = {each.tag: each.kind for each in catalogue.entries() if each.tag.startswith(f"{tag}/cells/")}
-        rows = [
-            {**row, "tag": cell_tag, "kind": kinds.get(cell_tag)}
-            for row in sorted(status_table(logs).rows, key=lambda row: str(row["group"]))
-            for cell_tag in [f"{tag}/cells/{row['cell']}"]
-        ]
         reports = sorted((folder / "report").glob("*.html"))
+        rows: List[Dict[str, Any]] = []
+        counts = ""
+        try:
+            logs = recorded(folder, tag)
+        except DataError as error:  # its reports can still be read
+            counts = str(error)
+        else:
+            counts = counts_text(logs)
+            entries = {each.tag: each for each in catalogue.entries()}
+            for row in sorted(status_table(logs).rows, key=_natural):
+                there = entries.get(f"{tag}/cells/{row['cell']}")
+                rows.append({**row, "entry": there})
+        compared = next(
+            (row["entry"].kind for row in rows if row["entry"] and row["entry"].kind in COMPARED), ""
+        )
         return flask.render_template(
-            "study.html", entry=entry, counts=counts_text(logs), rows=rows,
+            "study.html", entry=entry, counts=counts, rows=rows, compared=compared,
             pages=[path.stem for path in reports],
         )  # fmt: skip
 
@@ -250,6 +261,14 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
 def _there(catalogue: Catalogue, tag: str, name: str) -> List[str]:
     return [name] if (catalogue.summary_dir / tag / name).is_file() else []
+
+
+def _natural(row: Dict[str, Any]) -> List[Any]:
+    """Sort key of a study's row: numbers in its name by value."""
+    return [
+        (not word.isdecimal(), int(word) if word.isdecimal() else 0, word)
+        for word in re.findall(r"\d+|\D+", row["group"])
+    ]
 
 
 def _missing(what: str) -> NavError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -162,13 +162,13 @@ class Catalogue:
         version = tuple((each.st_mtime_ns, each.st_size) if each else None for each in found)
         known = self._known.get(str(path))
         if known and known[0] == version:
-            return known[1]
+            return replace(known[1], cell=self._cell(tag))
         try:
-            entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent), cell=self._cell(tag))
+            entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent))
         except (DataError, KeyError, TypeError) as error:  # the files have another content
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
-        return entry
+        return replace(entry, cell=self._cell(tag))
 
     def _cell(self, tag: str) -> str:
         """The cell of a study that a log folder belongs to, as text; empty for none."""

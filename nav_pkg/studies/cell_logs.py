@@ -79,6 +79,8 @@ class CellLogs:
 
     def _state(self, cell: Cell) -> CellState:
         log, command = self.log(cell), COMMANDS[cell.command]
+        if log.is_symlink():
+            raise DataError(f"{log}: is a link, not a log folder")
         if command.done(log, cell.flags):
             return CellState(DONE, command.progress(log))
         if files.is_locked(log):

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Mapping
 from nav_pkg import schemas
 from nav_pkg.core import DataError
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.reading import read_json
+from nav_pkg.reading import open_regular, read_json
 from nav_pkg.report.curves import METRICS_FILE, RESULTS_FILE
 from nav_pkg.report.evaluation import RESULT as EVALUATION_FILE
 
@@ -34,9 +34,9 @@ class Command:
 
 def _lines(path: Path) -> int:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, follow=False) as file:
             return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
-    except OSError:
+    except (DataError, OSError):
         return 0
 
 
@@ -52,7 +52,7 @@ def _evaluated(folder: Path, flags: Flags) -> bool:
         conditions = read_json(file, schemas.EVALUATION)["conditions"]
     except DataError:
         return False
-    return all(len(condition["runs"]) >= int(flags.get("number_of_runs", 3)) for condition in conditions)
+    return all(len(condition["runs"]) >= int(flags.get("number_of_runs") or 3) for condition in conditions)
 
 
 def _flights(folder: Path) -> str:
@@ -66,7 +66,7 @@ COMMANDS: Dict[str, Command] = {
     ),
     "evaluate.py": Command(_evaluated, _flights),
     "run_script.py": Command(
-        lambda folder, flags: _runs(folder) >= int(flags.get("number_of_runs", 1)), _flights
+        lambda folder, flags: _runs(folder) >= int(flags.get("number_of_runs") or 1), _flights
     ),
     "network_details.py": Command(
         lambda folder, flags: (folder / DETAILS_FILE).exists(), lambda folder: "", alone=True

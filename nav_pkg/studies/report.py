@@ -131,7 +131,7 @@ def cells(folder: StudyFolder) -> Table:
 
 
 def write_index(names: Sequence[str], output: Path) -> Path:
-    """Write `index.md` and `index.html`: question, progress and answer of each page in a folder.
+    """Write `index.md`, `index.html` and `index.pdf`: question, progress and answer of each page in a folder.
 
     The pages themselves are the source, so the index also covers studies whose logs are on another machine.
 
@@ -148,12 +148,12 @@ def write_index(names: Sequence[str], output: Path) -> Path:
     for name in names:
         page = output / f"{name}.md"
         if page.is_file():
-            document.add(*_in_short(read_text(page)))
+            document.add(*_summary_of_page(read_text(page)))
             document.add(Link("Tables, curves and cells", f"{name}.md", f"{name}.html"))
     return document.write(output, "index")
 
 
-def _in_short(page: str) -> List[Block]:
+def _summary_of_page(page: str) -> List[Block]:
     """Title, question, progress and answer of a page in Markdown."""
     lines = [line for line in page.split("\n") if line] + ["", ""]
     begin = lines.index("## Answer") + 1 if "## Answer" in lines else len(lines)
@@ -161,7 +161,7 @@ def _in_short(page: str) -> List[Block]:
     progress = next((line for line in lines if line.startswith("studies/")), "")
     return [
         Head(lines[0].lstrip("# ")),
-        Text(lines[1]),
+        Text(" ".join(itertools.takewhile(lambda line: not line.startswith("```"), lines[1:]))),
         *(Text(line[2:] if line.startswith("- ") else line, line.startswith("- ")) for line in answer),
         Text(progress),
     ]

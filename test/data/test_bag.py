@@ -195,7 +195,7 @@ class Flight:
             writer.set_compression(getattr(Writer.CompressionFormat, compression))
         with writer:
             connections = {
-                kind: writer.add_connection(bags.TOPICS[kind], name, typestore=store)
+                kind: writer.add_connection(bags.BAG_TOPICS[kind], name, typestore=store)
                 for kind, name in TYPES.items()
                 if kind != "learner" or self.learner
             }

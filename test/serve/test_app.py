@@ -1,6 +1,7 @@
 """The local page: what it lists and shows, and what it refuses."""
 
 import json
+import os
 import runpy
 import shutil
 from pathlib import Path
@@ -240,8 +241,18 @@ def test_a_study_lists_its_cells_by_their_choices(tmp_path):
     ):
         listed = client.get(url).get_data(as_text=True)
         assert "rates/small: tiny, &lt;img src=x" in listed and HOSTILE not in listed
+    os.mkfifo(folder / "cells" / cells[1].digest)
+    link = dict(held[cells[1].digest], flags={"learning_rate": 2})
+    (folder / "cells" / Cell(choices[1], 7, link["flags"]).digest).symlink_to("/etc")
+    flown = dict(link, command="run_script.py", flags={"number_of_runs": None})
+    others = {"x": link, "y": flown, **held}
+    (folder / "study.json").write_text(json.dumps({"cells": others}))
+    page = client.get("/logs/study/studies/rates/small/").get_data(as_text=True)
+    assert "is a link, not a log folder" in page and "1 of 4 cells done" in page
+    (folder / "report").mkdir()
+    (folder / "report/rates.html").write_text("")
     for key, value in (("command", "rm"), ("flags", {"number_of_runs": "x"})):
         damaged = {**held, cells[0].digest: {**held[cells[0].digest], key: value}}
         (folder / "study.json").write_text(json.dumps({"cells": damaged}))
-        answer = client.get("/logs/study/studies/rates/small/")
-        assert answer.status_code == 404 and "study.json: " in answer.get_data(as_text=True)
+        page = client.get("/logs/study/studies/rates/small/").get_data(as_text=True)
+        assert "study.json: " in page and "report rates" in page and "compare" not in page

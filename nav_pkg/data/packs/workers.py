@@ -2,14 +2,15 @@
 
 Threads are enough for hashing and copying, which release Python's global interpreter lock. Decoding holds
 it in part: threads gain less with every core, processes do not. Processes need about 1 s to start; threads
-decode until then. Afterwards a thread of this process continues beside them, so that every core decodes and
-no core has two decoders.
+decode until then. Afterwards one thread of this process continues beside them, so that there is one decoder
+for each core.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -48,7 +49,7 @@ def _chunks(frames: int, workers: int) -> Iterator[tuple[int, int]]:
         first += size
 
 
-def _with_room(slots: list[tuple[Executor, int]], running: Iterable[_Chunk]) -> Optional[Executor]:
+def _first_free_executor(slots: list[tuple[Executor, int]], running: Iterable[_Chunk]) -> Optional[Executor]:
     """The first executor that holds fewer chunks than it may."""
     for executor, size in slots:
         if sum(chunk.executor is executor and not chunk.future.done() for chunk in running) < size:
@@ -154,7 +155,7 @@ class Workers:
             return self._thread_slots()
         return [(self._processes, 2 * (self._count - 1)), (self._thread_beside_processes, 2)]
 
-    def _leave_processes(self) -> None:
+    def _close_broken_pool(self) -> None:
         if self._processes is not None:
             self._processes.shutdown(wait=True)
             self._processes = None
@@ -169,28 +170,32 @@ class Workers:
     ) -> None:
         chunks = deque(_chunks(frames, self._count))
         running: Deque[_Chunk] = deque()
+        ticked = time.monotonic()
         try:
             while chunks or running:
-                while chunks and (executor := _with_room(slots(), running)) is not None:
+                while chunks and (executor := _first_free_executor(slots(), running)) is not None:
                     first, last = chunks.popleft()
                     try:
                         running.append(_Chunk(first, last, executor, executor.submit(task, first, last)))
                     except BrokenProcessPool:
-                        self._leave_processes()
+                        self._close_broken_pool()
                         chunks.appendleft((first, last))
                 active = [chunk.future for chunk in running if not chunk.future.done()]
                 if active and not running[0].future.done():
-                    if not wait(active, timeout=POLL, return_when=FIRST_COMPLETED).done:
+                    wait(active, timeout=POLL, return_when=FIRST_COMPLETED)
+                    if time.monotonic() - ticked > POLL:  # also while only later chunks end
                         self.tick(0)
+                        ticked = time.monotonic()
                     continue
                 chunk = running.popleft()
                 try:
                     result = chunk.future.result()
                 except BrokenProcessPool:
-                    self._leave_processes()
+                    self._close_broken_pool()
                     chunks.appendleft((chunk.first, chunk.last))
                     continue
                 done(chunk.first, chunk.last, result)
+                ticked = time.monotonic()
         finally:
             wait([chunk.future for chunk in running if not chunk.future.cancel()])
 
