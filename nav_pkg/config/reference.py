@@ -35,8 +35,8 @@ from nav_pkg.core import ROOT
 FILES = (
     "launch/graph.launch",
     *(f"launch/{name}" for name in LAUNCH_FILES),
-    "docs/command_line.md",
-    "docs/ros_interface.md",
+    "docs/reference/flags.md",
+    "docs/reference/ros.md",
     "docs/architecture.md",
 )
 REGION = re.compile(r"^(.*<!-- generated: (.+?) -->\n)(?:.*\n)*?(.*<!-- end -->\n)", re.MULTILINE)

@@ -165,7 +165,7 @@ def run(node: Callable[[], None]) -> NoReturn:
     code = 0
     if {"-h", "--help"} & {*sys.argv[1:]}:
         print((sys.modules[node.__module__].__doc__ or "").strip(), end="\n\n")
-        print("This is a ROS node, which roslaunch starts. docs/ros_interface.md lists its parameters.")
+        print("This is a ROS node, which roslaunch starts. docs/reference/ros.md lists its parameters.")
         sys.exit(0)
     try:
         launched.check()

@@ -13,7 +13,7 @@ import yaml
 from nav_pkg.config import reference
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "ros_interface.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "ros.md").read_text()
 
 
 def section(title):
@@ -148,6 +148,9 @@ def test_links_of_our_pages_lead_somewhere():
         "README.md",
         "CONTRIBUTING.md",
         "docs/demo.md",
+        "docs/command_line.md",
+        "docs/reference/flags.md",
+        "docs/reference/ros.md",
         "docs/ros_interface.md",
         "docs/deployment.md",
         "docs/cluster.md",
