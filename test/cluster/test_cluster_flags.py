@@ -237,7 +237,7 @@ def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsy
         written(plan)
         before = {path: path.stat().st_mtime_ns for path in folders.rglob("*")}
         assert run_module._write_and_submit(one, plan, works) == 0
-        assert f"-t {plan.tag}: this DAG is done; what it made: {folders / made} " in capsys.readouterr().out
+        assert f"-t {plan.tag}: this DAG is done; its output: {folders / made} " in capsys.readouterr().out
         changed = {path for path in folders.rglob("*") if path.stat().st_mtime_ns != before.get(path)}
         assert not {path for path in changed if path.is_file() and path.suffix != ".lock"}
 

@@ -74,7 +74,7 @@ def test_two_models_that_are_held_removed_vacated_and_reported(folders):
     assert all(row["val_accuracy"] > 0 and "problem" not in row for row in report["models"])
     assert (log / "report.html").exists() and (log / "report" / "curves.csv").exists()
     assert (log / "seed_456" / "my-model").exists()
-    assert f"this DAG is done; what it made: {log / 'report.html'}" in run("dag_train.py", *line)
+    assert f"this DAG is done; its output: {log / 'report.html'}" in run("dag_train.py", *line)
 
 
 def vacate_in_mid_episode(log):

@@ -139,7 +139,7 @@ class DagCommand:
     def prepare(self) -> None:
         """Create files that the jobs need, after all checks have passed."""
 
-    def made(self) -> Path:
+    def output(self) -> Path:
         """The main result of the DAG, shown to the user when the DAG is done."""
         return self.summary_dir / self.tag / "report.html"
 

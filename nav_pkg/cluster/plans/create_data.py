@@ -95,7 +95,7 @@ class CreateData(DagCommand):
             refuse_existing(there, "--destination")
         clean.check_same_sources(there, [self.tag])
 
-    def made(self) -> Path:
+    def output(self) -> Path:
         """The cleaned dataset."""
         return self.data_root / self.config.destination
 

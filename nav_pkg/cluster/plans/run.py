@@ -71,7 +71,7 @@ def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) ->
     if state != "nothing" and config.owr:
         existing_dag.start_over(plan)
     elif state == "done":
-        print(f"-t {plan.tag}: this DAG is done; what it made: {dag.made()} (--owr starts over)")
+        print(f"-t {plan.tag}: this DAG is done; its output: {dag.output()} (--owr starts over)")
         return 0
     elif state == "other":
         difference = existing_dag.differences(plan)

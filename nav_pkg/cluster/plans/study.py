@@ -67,7 +67,7 @@ class StudyDag(DagCommand):
         """All cells, including done ones, so that the DAG of the same study is the same."""
         return {"cells": [cell.digest for cell in self.study.cells]}
 
-    def made(self) -> Path:
+    def output(self) -> Path:
         """The report."""
         return self.study.folder / "report" / f"{self.study.study.name}.html"
 
