@@ -136,8 +136,8 @@ def write_index(names: Sequence[str], output: Path) -> Path:
     The pages themselves are the source, so the index also covers studies whose logs are on another machine.
 
     Args:
-        names: the studies, in the order of the index; those without a page in the folder are left out.
-        output: the folder with the pages `<name>.md`.
+        names: the studies, in the order of the index.
+        output: the folder with their pages `<name>.md`.
 
     Raises:
         DataError: a page cannot be read, or the index cannot be written.
@@ -146,10 +146,8 @@ def write_index(names: Sequence[str], output: Path) -> Path:
         "Reproduced results", "Each section of the published page, run again, and what it showed."
     )
     for name in names:
-        page = output / f"{name}.md"
-        if page.is_file():
-            document.add(*_summary_of_page(read_text(page)))
-            document.add(Link("Tables, curves and cells", f"{name}.md", f"{name}.html"))
+        document.add(*_summary_of_page(read_text(output / f"{name}.md")))
+        document.add(Link("Tables, curves and cells", f"{name}.md", f"{name}.html"))
     return document.write(output, "index")
 
 

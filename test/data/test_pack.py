@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -669,11 +670,14 @@ def test_a_slow_first_chunk_does_not_hold_up_ticks(monkeypatch):
     monkeypatch.setattr(workers, "POLL", 0.01)
     ticked = threading.Event()
 
+    def wait_until_a_later_chunk_ends(futures, **_):
+        time.sleep(0.001)
+        return concurrent.futures._base.DoneAndNotDoneFutures(set(futures), set())
+
     def task(first, last):
-        if first == 0:
-            assert ticked.wait(30), "no tick while later chunks end"
-        else:
-            time.sleep(0.002)
+        assert first or ticked.wait(10), "no tick while later chunks end"
+
+    monkeypatch.setattr(workers, "wait", wait_until_a_later_chunk_ends)
 
     with workers.Workers(2, lambda *_: None, lambda frames: ticked.set(), print) as work:
         work.run(5000, task, lambda first, last, _: None)
@@ -708,16 +712,21 @@ def test_a_process_that_cannot_write_is_reported_as_here(long_run, cache, monkey
     assert cache_files(cache) == []
 
 
-def test_threads_continue_the_work_of_a_killed_process(long_run, cache, pools):
-    lines = Lines()
+def test_threads_continue_the_work_of_a_killed_process(long_run, cache, monkeypatch, pools):
+    lines, killed, decode = Lines(), [], committed_images.CommittedImages.decode
 
-    def kill(_frames):
-        if pools and len(killed) == 0:
+    def kill_and_decode(*args):
+        if not killed:  # this process's first image: the processes have just got their first chunks
             killed.extend(process_ids(pools[0]))
             os.kill(killed[0], signal.SIGKILL)
+            with pytest.raises(BrokenProcessPool):
+                while True:
+                    pools[0].submit(os.getpid).result(60)
+        return decode(*args)
 
-    killed = []
-    packs = open_packs([long_run], SIZE, cache, workers=3, tick=kill, say=lines)
+    with monkeypatch.context() as patch:
+        patch.setattr(committed_images.CommittedImages, "decode", kill_and_decode)
+        packs = open_packs([long_run], SIZE, cache, workers=3, say=lines)
     assert_packs_equal([long_run], packs)
     assert lines == ["a process that packs images ended (killed, or no memory?); threads continue its work"]
     assert len(killed) == 2 and all(has_ended(pid) for pid in killed)

@@ -83,8 +83,8 @@ def open_packs(
         size: height and width, pixels.
         cache: the folder of all packs; None for `paths.cache_dir`.
         source: another folder of packs; a pack found there is copied instead of made from images.
-        workers: number of threads, or of processes where images and cores are many; 0 for one per
-            core available to this process.
+        workers: number of threads, or of processes and one thread where there are many images; 0 for one
+            per core available to this process.
         bar: makes a progress bar from a total and a unit, like `progress.Bar`.
         tick: called in this thread several times a second with the number of frames just done (0 while
             waiting). It may raise an exception to stop the work; unfinished files are then removed.
