@@ -22,18 +22,18 @@ from nav_pkg.data import codec
 from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.resize import decode_resized
-from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.loading import load_samples
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.method import AUXILIARY_WEIGHT
-from nav_pkg.learn.method_flags import MethodFlags, make_method
-from nav_pkg.learn.optimizers import make_optimizer
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.recurrent import InitState
-from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.trainer import Trainer
+from nav_pkg.learn.batches.loading import load_samples
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import make_loss
+from nav_pkg.learn.methods.method import AUXILIARY_WEIGHT
+from nav_pkg.learn.methods.method_flags import MethodFlags, make_method
+from nav_pkg.learn.methods.optimizers import make_optimizer
+from nav_pkg.learn.methods.recurrent import InitState
+from nav_pkg.learn.training import determinism
+from nav_pkg.learn.training.trainer import Trainer
 
 BATCHES = {
     "tiny_net": 64,

@@ -15,8 +15,8 @@ import numpy as np
 from bench.learning import Figure, make_trainer, train_step
 from nav_pkg.core import LearnerError
 from nav_pkg.data.packs.pack import Pack
-from nav_pkg.learn import determinism
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.training import determinism
 
 FRAMES_200K = 200_000
 

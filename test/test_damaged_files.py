@@ -20,11 +20,12 @@ from nav_pkg.flight.body import Body
 from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.flight.schedule import FlightSchedule
-from nav_pkg.learn import checkpoint, folder
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.log import TrainingLog
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.training import folder
+from nav_pkg.learn.training.log import TrainingLog
 from nav_pkg.nets import build
 from nav_pkg.report import curves, evaluation, models
 from nav_pkg.report.tables import runs_table

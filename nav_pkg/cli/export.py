@@ -11,7 +11,7 @@ from typing import Optional, Sequence
 
 from nav_pkg.config.checkpoints import ExportConfig
 from nav_pkg.config.setting import parse
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -21,7 +21,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     prechecks.checkpoint(config.checkpoint_path, config.summary_dir)
     if config.dataset:
         prechecks.dataset(config.dataset, config.data_root)
-    from nav_pkg.learn.export_files import export_files  # torch takes seconds
+    from nav_pkg.learn.deployment.export_files import export_files  # torch takes seconds
 
     for line in export_files(config):
         print(line)

@@ -6,14 +6,13 @@ import os
 import sys
 from typing import Optional, Sequence
 
-from nav_pkg.config.learner import given, parse
-from nav_pkg.learn import prechecks
+from nav_pkg.config.learner import parse
+from nav_pkg.learn.training import prechecks
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command; return the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    args = parse(argv)
+    args = parse(sys.argv[1:] if argv is None else argv)
     # Before torch is loaded: otherwise its waiting threads spin on cores that other processes need.
     # tiny_net in lock-step on two cores: 2.9 times real time, with spinning 1.8. Offline beside other
     # programs (load 20): 44 frames/s, with spinning 20.
@@ -21,11 +20,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.online:
         import nav_pkg.ros.learner
 
-        return nav_pkg.ros.learner.main(args, given(argv))
-    from nav_pkg.learn.stop import Stop
+        return nav_pkg.ros.learner.main(args)
+    from nav_pkg.learn.training.stop import Stop
 
     with Stop(args.wall_time) as stop:  # handle signals before the slow import of torch
-        prechecks.training(args, given(argv))
-        from nav_pkg.learn.offline import train
+        prechecks.training(args)
+        from nav_pkg.learn.training.offline import train
 
         return train(args, stop)

@@ -10,14 +10,14 @@ from nav_pkg.config.details import ABOUT, WAYS, DetailsConfig
 from nav_pkg.config.setting import parse
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data import files
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 from nav_pkg.studies.commands import DETAILS_FILE
 
 
 def _measure(name: str, config: DetailsConfig) -> Dict[str, Any]:
     import torch
 
-    from nav_pkg.learn.details import details
+    from nav_pkg.learn.deployment.details import details
 
     devices = ["cpu"] + (["cuda"] if config.device == "auto" and torch.cuda.is_available() else [])
     return details(name, devices, config.seconds, config.num_threads, config.ways)

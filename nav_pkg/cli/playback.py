@@ -15,7 +15,7 @@ from typing import Optional, Sequence
 
 from nav_pkg.config.checkpoints import PlaybackConfig
 from nav_pkg.config.setting import parse
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -124,15 +124,17 @@ class DaggerConfig:
     checkpoint_path: str = setting(
         "", "checkpoint that flies in the first round", str, short="-m", required=True
     )
-    rounds: int = setting(3, "number of rounds", int)
-    runs: int = setting(2, "number of flights per round", int)
+    rounds: int = setting(3, "number of rounds", whole(1))
+    runs: int = setting(2, "number of flights per round", whole(1))
     evaluation_runs: int = setting(
-        5, "number of flights in which each round's network flies alone; the same flights in all rounds", int
+        5,
+        "number of flights in which each round's network flies alone; the same flights in all rounds",
+        whole(1),
     )
     alpha: float = setting(
-        0.5, "probability per frame that the expert's command is executed in round 1 (beta)", float
+        0.5, "probability per frame that the expert's command is executed in round 1 (beta)", real(0, 1)
     )
-    alpha_decay: float = setting(0.5, "factor by which alpha changes from round to round", float)
+    alpha_decay: float = setting(0.5, "factor by which alpha changes from round to round", real(0, 1))
     from_start: bool = setting(
         False, "start the training of each round from --checkpoint_path instead of the last network"
     )

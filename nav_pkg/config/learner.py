@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
 
 from nav_pkg.config import types
 from nav_pkg.config.flight import FlightConfig
@@ -193,7 +193,18 @@ class LearnerConfig(
     PilotConfig,
     ReplayConfig,
 ):
-    """All settings of main.py. A flag that would have no effect is an error, never ignored."""
+    """All settings of main.py. A flag that would have no effect is an error, never ignored.
+
+    Attributes:
+        given_keys: keys of the flags on the command line; all other settings have their defaults.
+    """
+
+    given_keys: FrozenSet[str] = frozenset()
+
+    @property
+    def given(self) -> Dict[str, Any]:
+        """The values of the flags on the command line, by key."""
+        return {key: getattr(self, key) for key in SETTINGS if key in self.given_keys}
 
     def of_training(self) -> Dict[str, Any]:
         """What config.json of an offline training keeps, by key."""
@@ -269,17 +280,20 @@ def parse(argv: Sequence[str]) -> LearnerConfig:
         name = argument.split("=")[0]
         if name in RETIRED:
             raise UsageError(f"main.py: {name} {RETIRED[name]}")
-    args = from_values(LearnerConfig, vars(make_parser().parse_args(_own(argv))))
+    own = [argument for argument in argv if ":=" not in argument]
+    only_given = {"-h", "--help"}.isdisjoint(own)  # the help shows the defaults
+    values = vars(make_parser(only_given).parse_args(own))
+    args = from_values(LearnerConfig, {**values, "given_keys": frozenset(values)})
     idle, where, cure = _OFFLINE
     if args.online:
         idle, where, cure = _FLIGHT if args.no_training else _ONLINE
-    for key in given(argv):
+    for key in args.given:
         if SETTINGS[key].about.effect in idle and key not in _HARMLESS:
             raise UsageError(f"main.py: --{key} has no effect {where}: {cure}")
     if args.continue_training and not args.checkpoint_path:
         raise UsageError("main.py: --continue_training needs a --checkpoint_path to resume from")
     for key in ("data_root", "prefill_frames"):
-        if args.online and not args.prefill_dataset and key in given(argv):
+        if args.online and not args.prefill_dataset and key in args.given_keys:
             raise UsageError(
                 f"main.py: --{key} has no effect in flight without --prefill_dataset: leave it out"
             )
@@ -296,23 +310,10 @@ def parse(argv: Sequence[str]) -> LearnerConfig:
         )
     if args.evaluate and args.continue_training:
         raise UsageError("main.py: --evaluate learns nothing: leave --continue_training out")
-    if args.lr_schedule == "constant" and {"lr_decay", "lr_decay_every"} & set(given(argv)):
+    if args.lr_schedule == "constant" and {"lr_decay", "lr_decay_every"} & args.given_keys:
         raise UsageError(
             "main.py: --lr_decay and --lr_decay_every have no effect without --lr_schedule: add it"
         )
     if args.evaluate and not args.checkpoint_path:
         raise UsageError("main.py: --evaluate needs a --checkpoint_path, whose network is scored")
     return args
-
-
-def given(argv: Sequence[str]) -> Dict[str, Any]:
-    """The values of the flags that stand on a command line, by key; no defaults.
-
-    Raises:
-        UsageError: as `parse`, for unknown flags and bad values.
-    """
-    return vars(make_parser(only_given=True).parse_args(_own(argv)))
-
-
-def _own(argv: Sequence[str]) -> List[str]:
-    return [argument for argument in argv if ":=" not in argument]

@@ -77,6 +77,21 @@ class Parser(argparse.ArgumentParser):
         return known
 
 
+def check_known(prog: str, words: Iterable[str], known: List[str], ending: str = "") -> None:
+    """Raise UsageError for the first flag that no parser of a command knows; offer the nearest name.
+
+    Args:
+        prog: name of the command.
+        words: the words that the command's own parser left over.
+        known: all flags that the command accepts.
+        ending: end of the message if no name is near.
+    """
+    for flag in (word.split("=")[0] for word in words if word.startswith("--")):
+        if flag not in known:
+            hint = nearest_name(flag, known)
+            raise UsageError(f"{prog}: unknown flag {flag!r}{hint if 'did you mean' in hint else ending}")
+
+
 def by_flag(words: Iterable[str]) -> Dict[str, List[str]]:
     """Convert a command line to its flags and their values.
 

@@ -1,1 +1,1 @@
-"""Learning: preprocessing, batches, losses, the trainer, checkpoints and the pilot."""
+"""Learning: from packs to batches, gradient steps, checkpoints, and networks that fly."""

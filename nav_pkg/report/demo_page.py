@@ -17,7 +17,7 @@ import numpy as np
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.flight.metrics import summary
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.metrics import majority_class
+from nav_pkg.learn.methods.metrics import majority_class
 from nav_pkg.report import curves, flights, floorplan, images
 from nav_pkg.report.environment import environment
 from nav_pkg.report.page import Page
@@ -172,7 +172,7 @@ class DemoData:
 
 
 def _checkpoint(folder: Path) -> Tuple[ActionSpace, str]:
-    from nav_pkg.learn import checkpoint
+    from nav_pkg.learn.checkpoints import checkpoint
 
     loaded = checkpoint.load(folder.resolve())
     return loaded.action_space, loaded.network

@@ -11,9 +11,9 @@ import numpy as np
 
 from nav_pkg.core import Outcome
 from nav_pkg.flight.conditions import Condition
-from nav_pkg.learn import checkpoint as checkpoint_file
-from nav_pkg.learn.exported import is_exported
-from nav_pkg.learn.perturbation import Perturbation
+from nav_pkg.learn.checkpoints import checkpoint as checkpoint_file
+from nav_pkg.learn.deployment.exported import is_exported
+from nav_pkg.learn.deployment.perturbation import Perturbation
 from nav_pkg.report import images
 from nav_pkg.report.evaluation import LAST_SECONDS, Evaluation, FlownRun
 from nav_pkg.report.page import Page

@@ -10,15 +10,15 @@ import numpy as np
 
 from nav_pkg.data.reader import Run
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.metrics import confusion_matrix
+from nav_pkg.learn.methods.metrics import confusion_matrix
 from nav_pkg.report import style
 
 
 def agreement(runs: Sequence[Run], space: ActionSpace, majority: int) -> Optional[Dict[str, Any]]:
     """Compare the network's class with the expert's in flight, frame by frame.
 
-    The measures are those of `nav_pkg.learn.metrics.scores`, on the states of the network's own flights,
-    but without a loss, since only commands are recorded in flight.
+    The measures are those of `nav_pkg.learn.methods.metrics.scores`, on the states of the network's own
+    flights, but without a loss, since only commands are recorded in flight.
 
     Args:
         runs: flights with a learner's commands.

@@ -10,8 +10,8 @@ from nav_pkg.config.checkpoints import PlaybackConfig
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.progress import Bar
 from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.playback import joined, play
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.deployment.playback import joined, play
 from nav_pkg.report.tables import Column, Table
 
 

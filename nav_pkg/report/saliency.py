@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nav_pkg import nets
-from nav_pkg.learn.checkpoint import Checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
 
 
 class Saliency:

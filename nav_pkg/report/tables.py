@@ -209,7 +209,7 @@ def scores_table(scores: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
     """Make one row per part of the dataset (or per set of flights): a network's scores on labelled frames.
 
     Args:
-        scores: row name -> scores, from `nav_pkg.learn.metrics.scores`.
+        scores: row name -> scores, from `nav_pkg.learn.methods.metrics.scores`.
         classes: names of the classes, in the order of `recall`.
     """
     columns: Tuple[Column, ...] = (

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Tuple
+from typing import Tuple
 
 import rospy
 import torch
@@ -15,10 +15,11 @@ import torch
 from nav_pkg.config import paths
 from nav_pkg.config.learner import OF_SUPERVISOR, SETTINGS, LearnerConfig
 from nav_pkg.core import UsageError
-from nav_pkg.learn import determinism, exported, folder
-from nav_pkg.learn.online import OnlineLearner
-from nav_pkg.learn.online_flags import learning_config
-from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.deployment import exported
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.online.learner import OnlineLearner
+from nav_pkg.learn.online.online_flags import learning_config
+from nav_pkg.learn.training import determinism, folder
 from nav_pkg.ros import node_tools
 from nav_pkg.ros.live_learner import LiveLearner
 from nav_pkg.ros.lockstep_learner import LockstepLearner
@@ -49,15 +50,14 @@ class Parameters:
         return self.width or own["width"], self.height or own["height"]
 
 
-def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
+def main(args: LearnerConfig) -> int:
     """Fly, and learn unless --no_training is given, until ROS shuts down (`main.py --online`).
 
     Args:
-        args: the learner's parsed flags.
-        given: values of the flags on the command line, by key.
+        args: the learner's flags.
     """
     check_no_supervisor_flags(args)
-    pilot = load_pilot(args, given) if args.no_training else None
+    pilot = load_pilot(args) if args.no_training else None
     node_tools.start("learner")
     parameters = node_tools.parameters(Parameters)
     robot = load_robot(parameters.robot, needs=("rgb",))
@@ -65,7 +65,7 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
     if pilot is None:
         if not parameters.lockstep and not args.num_threads:
             args = dataclasses.replace(args, num_threads=1)  # flying and learning each use a core
-        learner = make_learner(args, given, parameters, robot)
+        learner = make_learner(args, parameters, robot)
         print(learner.describe(), flush=True)
         pilot = learner.pilot
     node = LockstepLearner if parameters.lockstep else LiveLearner
@@ -75,9 +75,7 @@ def main(args: LearnerConfig, given: Mapping[str, Any]) -> int:
     os._exit(0)  # not to wait for a gradient step that may take minutes; files are written atomically
 
 
-def make_learner(
-    args: LearnerConfig, given: Mapping[str, Any], parameters: Parameters, robot: Robot
-) -> OnlineLearner:
+def make_learner(args: LearnerConfig, parameters: Parameters, robot: Robot) -> OnlineLearner:
     """Create the learner that the flags describe, in its log folder.
 
     Raises:
@@ -88,9 +86,9 @@ def make_learner(
     if parameters.log_folder:  # of a session, which has created it
         where = Path(parameters.log_folder)
         resumes = where if folder.can_resume(where) else None
-        values = learning_config(args, given, resumes)
+        values = learning_config(args, resumes)
     else:
-        values = learning_config(args, given, folder.resumable_folder(summary, args.log_tag, args.owr))
+        values = learning_config(args, folder.resumable_folder(summary, args.log_tag, args.owr))
         where = folder.open_folder(summary, args.log_tag, args.owr)
     return OnlineLearner(values, where, parameters.camera(robot), sorted(robot.side_cameras))
 
@@ -104,12 +102,11 @@ def check_no_supervisor_flags(args: LearnerConfig) -> None:
             )
 
 
-def load_pilot(args: LearnerConfig, given: Mapping[str, Any]) -> Pilot:
+def load_pilot(args: LearnerConfig) -> Pilot:
     """Load the pilot that the flags describe. It needs no ROS master, so wrong use is reported without one.
 
     Args:
         args: as for `main`.
-        given: as for `main`.
 
     Raises:
         UsageError: a flag contradicts the checkpoint.
@@ -125,7 +122,7 @@ def load_pilot(args: LearnerConfig, given: Mapping[str, Any]) -> Pilot:
         device=args.device,
         speed=args.speed,
         turn_speed=args.turn_speed,
-        network=given.get("network"),
-        given=given,
+        network=args.given.get("network"),
+        given=args.given,
         trust=args.trust_torchscript,
     )

@@ -25,10 +25,10 @@ from std_srvs.srv import Trigger, TriggerResponse
 from nav_pkg.core import LearnerError, NavError
 from nav_pkg.data.messages import command_from_twist
 from nav_pkg.flight.latency import DEADLINE
-from nav_pkg.learn import folder
-from nav_pkg.learn.online import OnlineLearner
-from nav_pkg.learn.perturbation import Perturbation
-from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.deployment.perturbation import Perturbation
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.online.learner import OnlineLearner
+from nav_pkg.learn.training import folder
 from nav_pkg.msg import Episode, LearnerStatus
 from nav_pkg.ros import node_tools, topics
 from nav_pkg.ros.callbacks import exit_on_error

@@ -15,8 +15,8 @@ import rospy
 
 from nav_pkg.core import LearnerError
 from nav_pkg.data.messages import stamp_ns
-from nav_pkg.learn.online import OnlineLearner
-from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.online.learner import OnlineLearner
 from nav_pkg.msg import Episode
 from nav_pkg.ros import node_tools, topics
 from nav_pkg.ros.callbacks import exit_on_error

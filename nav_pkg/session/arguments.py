@@ -9,9 +9,10 @@ from typing import List, Optional, Sequence, Tuple
 from nav_pkg.config import learner, types
 from nav_pkg.config import session as session_config
 from nav_pkg.config.flight import FlightConfig
+from nav_pkg.config.parser import check_known
 from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.setting import from_values
-from nav_pkg.core import UsageError, nearest_name
+from nav_pkg.core import UsageError
 from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.session.robot_defaults import robot_defaults
 from nav_pkg.sim import description
@@ -64,12 +65,8 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[SessionConfig, List[str]]:
         for owner, names in OTHERS.items():
             if flag in names:
                 raise UsageError(f"run_script.py: {flag} belongs to {owner}; give it there")
-    known = learner.make_parser().flags()
-    for flag in (word.split("=")[0] for word in rest if word.startswith("--")):
-        if flag not in known:
-            hint = nearest_name(flag, own.flags() + known)
-            hint = hint if "did you mean" in hint else "; see run_script.py --help"
-            raise UsageError(f"run_script.py: unknown flag {flag!r}{hint}")
+    known = own.flags() + learner.make_parser().flags()
+    check_known("run_script.py", rest, known, "; see run_script.py --help")
     learns = "--online" in rest and not (values["no_training"] or values["evaluation"])
     rest = ["--online", *(word for word in rest if word != "--online")]
     if not learns:

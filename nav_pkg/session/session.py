@@ -24,9 +24,10 @@ from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import FlightSchedule
-from nav_pkg.learn import checkpoint_paths, prechecks
-from nav_pkg.learn.checkpoint_paths import MODEL_FILE
-from nav_pkg.learn.folder import can_resume
+from nav_pkg.learn.checkpoints import checkpoint_paths
+from nav_pkg.learn.checkpoints.checkpoint_paths import MODEL_FILE
+from nav_pkg.learn.training import prechecks
+from nav_pkg.learn.training.folder import can_resume
 from nav_pkg.session import flight_progress, plan_files
 from nav_pkg.session.arguments import check_simulator, schedule
 from nav_pkg.session.flight_progress import FlightProgress
@@ -107,7 +108,7 @@ class Session:
             own["--checkpoint_path"] = checkpoint
         if self.args.learns:
             own["--log_tag"] = self.args.log_tag
-            if learner.given(given).get("prefill_dataset"):
+            if learner.parse(given).prefill_dataset:
                 own["--data_root"] = self.args.data_root
         words = [*(str(part) for pair in own.items() for part in pair), *given]
         self._check_learner(words)
@@ -115,26 +116,27 @@ class Session:
 
     def _check_learner(self, words: List[str]) -> None:
         """Reject a missing checkpoint, or one that contradicts the flags, before any folder is created."""
-        given = learner.given(words)
+        flags = learner.parse(words)
         where = None if self._anew else self.folder
-        prechecks.flight(given, self.args.checkpoint_path, self.args, where)
-        from nav_pkg.learn import exported, online_flags  # torch takes seconds
-        from nav_pkg.learn.pilot import check_given
+        prechecks.flight(flags, self.args.checkpoint_path, self.args, where)
+        from nav_pkg.learn.deployment import exported  # torch takes seconds
+        from nav_pkg.learn.deployment.pilot import check_given
+        from nav_pkg.learn.online import online_flags
 
         if self.args.learns:
             sides = [camera.name for camera in side_cameras(description.read_robot(self.args.robot))]
             camera = (self.args.width, self.args.height)
             resumes = can_resume(self.folder) and not self._anew
             where = self.folder if resumes else None
-            online_flags.check(learner.parse(words), given, camera, sides, where)
+            online_flags.check(flags, camera, sides, where)
             return
         loaded = exported.describe(
             self.args.checkpoint_path,
             self.args.summary_dir,
-            given.get("network"),
-            given.get("trust_torchscript", False),
+            flags.given.get("network"),
+            flags.trust_torchscript,
         )
-        check_given(loaded, given, self.args.checkpoint_path)
+        check_given(loaded, flags.given, self.args.checkpoint_path)
         size = (self.args.height, self.args.width)
         if isinstance(loaded, exported.Description) and loaded.camera != size:
             height, width = loaded.camera
@@ -157,8 +159,8 @@ class Session:
         """The runs that the session's learner has learned from."""
         if not (self.folder / MODEL_FILE).is_file():
             return {}
-        from nav_pkg.learn import checkpoint as checkpoint_file
-        from nav_pkg.learn.online import read_runs
+        from nav_pkg.learn.checkpoints import checkpoint as checkpoint_file
+        from nav_pkg.learn.online.learner import read_runs
 
         return read_runs(checkpoint_file.load(self.folder))
 

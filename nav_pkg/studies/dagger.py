@@ -17,18 +17,21 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from nav_pkg import schemas
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
+from nav_pkg.config.dataset import MergeConfig
 from nav_pkg.config.evaluation import DaggerConfig, make_dagger_parser
-from nav_pkg.config.learner import SETTINGS
-from nav_pkg.config.parser import by_flag
-from nav_pkg.config.setting import from_values
-from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
+from nav_pkg.config.learner import SETTINGS, LearnerConfig
+from nav_pkg.config.parser import by_flag, check_known
+from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.setting import from_values, to_argv
+from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data.files import atomic_write, lock_folder, read_json, remove_tree, sweep, to_json
 from nav_pkg.data.format import DATASET_FILE
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.metrics import summary
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.learn import checkpoint_paths, prechecks
-from nav_pkg.learn.folder import RESULTS_FILE
+from nav_pkg.learn.checkpoints import checkpoint_paths
+from nav_pkg.learn.training import prechecks
+from nav_pkg.learn.training.folder import RESULTS_FILE
 from nav_pkg.session import arguments, plan_files
 from nav_pkg.session.steps import run_step
 from nav_pkg.world.plan_file import absolute
@@ -55,34 +58,24 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
     own = make_dagger_parser()
     parsed, rest = own.parse_known_args(sys.argv[1:] if argv is None else argv)
     theirs = session_config.make_parser()
-    flight, training = theirs.parse_known_args(rest)
-    words: List[str] = []
-    for action in theirs._actions:
-        value = getattr(flight, action.dest, None)
-        value = absolute(value) if action.dest == "world" else value
-        if not action.option_strings or action.dest == "help" or value == action.default:
-            continue
-        flag = action.option_strings[-1]
-        if action.dest in FIXED_BY_DAGGER:
-            raise UsageError(f"dagger.py: {flag} is set by the rounds: leave it out")
-        words += [flag] if action.nargs == 0 else [flag, str(value)]
+    parsed_flight, training = theirs.parse_known_args(rest)
+    defaults = vars(theirs.parse_args([]))
+    flight = {key: value for key, value in vars(parsed_flight).items() if value != defaults[key]}
+    for key in flight:
+        if key in FIXED_BY_DAGGER:
+            raise UsageError(f"dagger.py: --{key} is set by the rounds: leave it out")
+    if "world" in flight:
+        flight["world"] = absolute(flight["world"])
     known = (
         own.flags()
         + theirs.flags()
         + [each.flag for each in SETTINGS.values() if each.about.effect != "flight"]
     )
-    for flag in (word.split("=")[0] for word in training if word.startswith("--")):
-        if flag not in known:
-            hint = nearest_name(flag, known)
-            raise UsageError(f"dagger.py: unknown flag {flag!r}{hint if 'did you mean' in hint else ''}")
+    check_known("dagger.py", training, known)
     # the speeds apply to both expert and network
-    for key in ("speed", "turn_speed"):
-        if f"--{key}" in words:
-            training += [f"--{key}", str(getattr(flight, key))]
-    checkpoint_paths = {
-        key: getattr(parsed, key).expanduser().resolve() for key in ("summary_dir", "data_root")
-    }
-    return from_values(DaggerConfig, {**vars(parsed), **checkpoint_paths}), words, training
+    training += to_argv({key: flight[key] for key in ("speed", "turn_speed") if key in flight})
+    folders = {key: getattr(parsed, key).expanduser().resolve() for key in ("summary_dir", "data_root")}
+    return from_values(DaggerConfig, {**vars(parsed), **folders}), to_argv(flight), training
 
 
 class Rounds:
@@ -100,28 +93,22 @@ class Rounds:
 
     def __init__(self, args: DaggerConfig, flight: List[str], training: List[str]):
         self.args, self.flight, self.training = args, flight, training
-        for flag in ("rounds", "runs", "evaluation_runs"):
-            if getattr(args, flag) < 1:
-                raise UsageError(f"dagger.py: --{flag} {getattr(args, flag)} must be at least 1")
-        for flag in ("alpha", "alpha_decay"):
-            if not 0 <= getattr(args, flag) <= 1:
-                raise UsageError(f"dagger.py: --{flag} {getattr(args, flag)} must be between 0 and 1")
         base = load_dataset(args.dataset, args.data_root)
         if not base.split("val"):
             raise DataError(f"{base.path}: no runs to validate on: clean_dataset.py --val_len 1")
-        given = learner.given(training)
-        prechecks.network(given.get("network"))
-        prechecks.checkpoint(args.checkpoint_path, args.summary_dir)
         self.net: List[List[str]] = []
         self.own: List[str] = []
         # check the flags of all commands before the first command runs
+        given = learner.parse(self.train(1)[2:]).given
+        prechecks.network(given.get("network"))
+        prechecks.checkpoint(args.checkpoint_path, args.summary_dir)
         own, _ = arguments.split(self.collect(1)[2:])
         arguments.schedule(own)
         arguments.check_simulator(own)
         from nav_pkg import nets  # torch takes seconds
-        from nav_pkg.learn import checkpoint as checkpoint_file
-        from nav_pkg.learn.online_flags import described_words
-        from nav_pkg.learn.pilot import check_given
+        from nav_pkg.learn.checkpoints import checkpoint as checkpoint_file
+        from nav_pkg.learn.deployment.pilot import check_given
+        from nav_pkg.learn.online.online_flags import described_words
 
         loaded = checkpoint_file.load(args.checkpoint_path, args.summary_dir, given.get("network"))
         self.net = described_words(loaded)
@@ -136,15 +123,21 @@ class Rounds:
     def _script(self, name: str) -> List[str]:
         return [sys.executable, os.path.relpath(ROOT / "scripts" / name)]
 
-    def _places(self) -> List[str]:
-        return ["--summary_dir", str(self.args.summary_dir), "--data_root", str(self.args.data_root)]
+    def _session(self, **more: Any) -> List[str]:
+        """The command of a session, whose flights start at poses along the route unless the flags differ."""
+        start = {} if "--start" in self.flight else {"start": "route"}
+        config = SessionConfig(
+            summary_dir=self.args.summary_dir, data_root=self.args.data_root, **start, **more
+        )
+        always = ("number_of_runs", "alpha", "random_seed", "summary_dir", "data_root")
+        return [*self._script("run_script.py"), *to_argv(config, *always), *self.own, *self.flight]
 
     def _tag(self, number: int, step: str) -> str:
         return f"{self.args.log_tag}/round_{number}/{step}"
 
     def alpha(self, number: int) -> float:
         """Probability per frame that the expert flies in a round; rounds count from 1."""
-        return self.args.alpha * self.args.alpha_decay ** (number - 1)
+        return float(f"{self.args.alpha * self.args.alpha_decay ** (number - 1):g}")
 
     def first_net(self, number: int) -> str:
         """The checkpoint from which a round's training starts."""
@@ -156,53 +149,51 @@ class Rounds:
 
     def collect(self, number: int) -> List[str]:
         """The command that records flights with a mix of expert and network."""
-        a = self.args
-        return [
-            *self._script("run_script.py"),
-            *("-t", self._tag(number, "collect"), "-ds", "--data_location", self._tag(number, "collected")),
-            *("--number_of_runs", str(a.runs), "--alpha", f"{self.alpha(number):g}"),
-            *("--checkpoint_path", self.flown_net(number), "--random_seed", str(a.random_seed + number)),
-            *self._from_route(),
-            *self._places(),
-            *self.own,
-            *self.flight,
-        ]
-
-    def _from_route(self) -> List[str]:
-        return [] if "--start" in self.flight else ["--start", "route"]
+        return self._session(
+            log_tag=self._tag(number, "collect"),
+            create_dataset=True,
+            data_location=self._tag(number, "collected"),
+            number_of_runs=self.args.runs,
+            alpha=self.alpha(number),
+            checkpoint_path=self.flown_net(number),
+            random_seed=self.args.random_seed + number,
+        )
 
     def merge(self, number: int) -> List[str]:
         """The command that merges the recordings of all rounds so far with the dataset."""
-        added = [self._tag(i, "collected") for i in range(1, number + 1)]
-        return [
-            *self._script("dataset.py"),
-            *("merge", self.args.dataset, "--add", *added, "--destination", self._tag(number, "dataset")),
-            *("--data_root", str(self.args.data_root)),
-        ]
+        config = MergeConfig(
+            dataset=self.args.dataset,
+            add=tuple(self._tag(i, "collected") for i in range(1, number + 1)),
+            destination=self._tag(number, "dataset"),
+            data_root=self.args.data_root,
+        )
+        return [*self._script("dataset.py"), "merge", *to_argv(config, "data_root")]
 
     def train(self, number: int) -> List[str]:
         """The command that trains the network on the merged dataset."""
-        a = self.args
+        config = LearnerConfig(
+            log_tag=self._tag(number, "train"),
+            dataset=self._tag(number, "dataset"),
+            checkpoint_path=self.first_net(number),
+            random_seed=self.args.random_seed,
+            summary_dir=str(self.args.summary_dir),
+            data_root=str(self.args.data_root),
+        )
+        always = ("random_seed", "summary_dir", "data_root")
         given = {word.split("=")[0] for word in self.training}
         net = [word for words in self.net if words[0] not in given for word in words]
-        return [
-            *self._script("main.py"),
-            *("-t", self._tag(number, "train"), "--dataset", self._tag(number, "dataset")),
-            *("--checkpoint_path", self.first_net(number), "--random_seed", str(a.random_seed)),
-            *net,
-            *self._places(),
-            *self.training,
-        ]
+        return [*self._script("main.py"), *to_argv(config, *always), *net, *self.training]
 
     def evaluate(self, number: int) -> List[str]:
         """The command that flies the network without the expert, from the same poses in every round."""
-        a = self.args
-        return [
-            *self._script("run_script.py"),
-            *("-t", self._tag(number, "evaluate"), "-e", "--number_of_runs", str(a.evaluation_runs)),
-            *("--checkpoint_path", self._tag(number, "train"), "--random_seed", str(a.random_seed)),
-            *("--alpha", "0", *self._from_route(), *self._places(), *self.own, *self.flight),
-        ]
+        return self._session(
+            log_tag=self._tag(number, "evaluate"),
+            evaluation=True,
+            number_of_runs=self.args.evaluation_runs,
+            checkpoint_path=self._tag(number, "train"),
+            random_seed=self.args.random_seed,
+            alpha=0,
+        )
 
     # Running them.
 

@@ -24,7 +24,7 @@ from nav_pkg.config.setting import to_argv
 from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data.files import atomic_write, lock_folder, to_json
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 from nav_pkg.session import arguments
 from nav_pkg.session.steps import Pace, run_step
 

@@ -21,13 +21,14 @@ from nav_pkg import schemas
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
 from nav_pkg.config.evaluation import FIXED_BY_EVALUATION, EvaluationConfig, make_evaluation_parser
+from nav_pkg.config.parser import check_known
 from nav_pkg.config.setting import from_values, to_argv
-from nav_pkg.core import DataError, UsageError, nearest_name
+from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.folders import file_sha256
 from nav_pkg.flight.conditions import DIRECTIONS, Condition, labels
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 from nav_pkg.report import evaluation as report
 from nav_pkg.report.evaluation import CONFIGURATION, Evaluation
 from nav_pkg.session import arguments, flight_progress, plan_files, session
@@ -64,18 +65,12 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[EvaluationConfig, List[str]]:
         },
     )
     known = own.flags() + session_config.make_parser().flags() + learner.make_parser().flags()
-    for flag in (word.split("=")[0] for word in rest if word.startswith("-")):
+    for flag in (word.split("=")[0] for word in rest):
         if flag in FIXED_BY_EVALUATION:
-            cure = (
-                f"give {FIXED_BY_EVALUATION[flag]}"
-                if FIXED_BY_EVALUATION[flag]
-                else "evaluate.py sets it; leave it out"
-            )
+            instead = FIXED_BY_EVALUATION[flag]
+            cure = f"give {instead}" if instead else "evaluate.py sets it; leave it out"
             raise UsageError(f"evaluate.py: {flag} is a single session's: {cure}")
-        if flag.startswith("--") and flag not in known:
-            hint = nearest_name(flag, known)
-            hint = hint if "did you mean" in hint else "; see evaluate.py --help"
-            raise UsageError(f"evaluate.py: unknown flag {flag!r}{hint}")
+    check_known("evaluate.py", rest, known, "; see evaluate.py --help")
     if args.jobs > 1 and "--shared_master" in rest:
         raise UsageError(
             f"--shared_master: {args.jobs} simulators can't share a ROS master: leave --jobs out"
@@ -114,8 +109,8 @@ class EvaluationRunner:
     # What is evaluated.
 
     def _configuration(self) -> Dict[str, Any]:
-        from nav_pkg.learn import checkpoint as checkpoint_file
-        from nav_pkg.learn import exported
+        from nav_pkg.learn.checkpoints import checkpoint as checkpoint_file
+        from nav_pkg.learn.deployment import exported
 
         args = self.args
         exported.check_trust(args.checkpoint_path, args.trust_torchscript)
@@ -183,7 +178,7 @@ class EvaluationRunner:
 
     def _arguments(self, condition: Condition, k: int, n: int) -> List[str]:
         """The flags of run_script.py for shard `k` of `n` of a condition."""
-        from nav_pkg.learn import exported
+        from nav_pkg.learn.deployment import exported
 
         args = self.args
         base = self.folder / condition.folder

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Dict, NamedTuple, Sequence
 
-from nav_pkg.config import session
 from nav_pkg.config import setting as settings
 from nav_pkg.config.details import ABOUT, DetailsConfig
 from nav_pkg.config.learner import parse
 from nav_pkg.config.study import StudyConfig
 from nav_pkg.data.reader import Dataset
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
+from nav_pkg.session import arguments
 from nav_pkg.studies import evaluation, workload
 from nav_pkg.studies.datasets import make_datasets
 from nav_pkg.studies.runner import StudyFolder
@@ -55,7 +55,7 @@ def needs_of(cell: Cell, line: Sequence[str], root: Path) -> Need:
         prechecks.checkpoint(args.checkpoint_path[0], args.summary_dir)
         return Need(args.jobs, args.jobs * flying)
     if cell.command == "run_script.py":
-        session.make_parser().parse_known_args(list(line))
+        arguments.split(line)
         return Need(1, flying)
     settings.parse(DetailsConfig, line, "network_details.py", ABOUT)
     return Need(1, DETAILS_MB)

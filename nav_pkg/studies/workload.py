@@ -77,7 +77,7 @@ START = 15.0
 LEARNER_MB, SIMULATOR_MB = 900.0, 1500.0
 """Memory of a learner without its network, and of a simulator with all its nodes, MB."""
 SAVED_EVERY = 30.0
-"""Seconds between two checkpoints in training (nav_pkg/learn/offline.py)."""
+"""Seconds between two checkpoints in training (nav_pkg/learn/training/offline.py)."""
 STEPS_AN_EPISODE = 100
 
 

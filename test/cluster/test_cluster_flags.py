@@ -16,7 +16,7 @@ from nav_pkg.cluster.plans import run as run_module
 from nav_pkg.config import cluster, learner
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
-from nav_pkg.learn.parts import TrainingParts
+from nav_pkg.learn.training.parts import TrainingParts
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {

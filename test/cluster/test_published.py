@@ -39,7 +39,7 @@ RUN = """
 import importlib, json, os, sys, time
 import torch
 from nav_pkg.cli import entry
-from nav_pkg.learn import offline
+from nav_pkg.learn.training import offline
 from nav_pkg.nets import torchvision_compat
 
 file, weights = sys.argv[1:]

@@ -14,7 +14,7 @@ from nav_pkg.data.reader import Dataset, load_dataset
 from nav_pkg.data.statistics import dataset_statistics
 from nav_pkg.data.subset import Subset
 from nav_pkg.data.verify import verify_dataset
-from nav_pkg.learn.loading import Splits
+from nav_pkg.learn.batches.loading import Splits
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import torch
 
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.runlog import RunLog
-from nav_pkg.learn import checkpoint
+from nav_pkg.learn.checkpoints import checkpoint
 
 KILLS = int(os.environ.get("NAV_PKG_KILLS", "2"))
 pytestmark = pytest.mark.timeout(1500 + 90 * KILLS)

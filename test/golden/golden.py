@@ -38,7 +38,9 @@ SERVER = """
 import json, os, runpy, sys
 import torch
 from nav_pkg.cli import entry
-from nav_pkg.learn import exported, offline, online_flags
+from nav_pkg.learn.deployment import exported
+from nav_pkg.learn.training import offline
+from nav_pkg.learn.online import online_flags
 torch.set_num_threads(1)
 for line in sys.stdin:
     job = json.loads(line)

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.core import UsageError
-from nav_pkg.learn.batch_sampler import (
+from nav_pkg.learn.batches.batch_sampler import (
     BalancedSampler,
     RandomWindowSampler,
     ShuffledSampler,
     SlidingWindowSampler,
     WholeRunSampler,
 )
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.samples import Samples
 
 
 def samples(*lengths):

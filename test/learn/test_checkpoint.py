@@ -10,11 +10,11 @@ import torch
 
 from nav_pkg import nets
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.pilot import Pilot, resolve_device
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.deployment.pilot import Pilot, resolve_device
 
 IMAGE = np.random.RandomState(0).randint(0, 256, (36, 64, 3)).astype(np.uint8)
 

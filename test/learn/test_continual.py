@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
+from nav_pkg.learn.online.continual import MemoryAwareSynapses, PlateauDetector
 
 
 def test_a_plateau_counts_once_until_the_loss_has_risen():

@@ -11,8 +11,8 @@ import torch
 from nav_pkg import nets
 from nav_pkg.cli import network_details as command
 from nav_pkg.core import UsageError
-from nav_pkg.learn import details as module
-from nav_pkg.learn.details import Speed, backends, details, speed, structure
+from nav_pkg.learn.deployment import details as module
+from nav_pkg.learn.deployment.details import Speed, backends, details, speed, structure
 from nav_pkg.report.details import PUBLISHED, printed_parameters, published_table, speed_table
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "scripts" / "parse_network_details.ipynb"

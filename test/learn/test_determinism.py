@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from nav_pkg.learn import determinism
+from nav_pkg.learn.training import determinism
 
 
 @pytest.mark.parametrize("said, wanted", [("", 3), ("2", 2), ("8", 3), ("0", 3), ("many", 3)])

@@ -14,15 +14,15 @@ import torch
 
 from nav_pkg import nets
 from nav_pkg.config.learner import parse
-from nav_pkg.learn import determinism, offline
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.method_flags import MethodFlags, make_method
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.stop import Stop
-from nav_pkg.learn.trainer import Trainer
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import make_loss
+from nav_pkg.learn.methods.method_flags import MethodFlags, make_method
+from nav_pkg.learn.training import determinism, offline
+from nav_pkg.learn.training.stop import Stop
+from nav_pkg.learn.training.trainer import Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
 import training_process  # noqa: E402 (a module of the tests')
@@ -82,7 +82,7 @@ QUICK = ("dropout", "WW-TBPTT")
 )
 def test_stopped_anywhere(way, data_root, tmp_path, monkeypatch):
     # so small that whole runs are learned in portions, between which a stop is heard, too
-    monkeypatch.setattr("nav_pkg.learn.recurrent.PORTION_BYTES", 40 * 3 * 4 * 128 * 128)
+    monkeypatch.setattr("nav_pkg.learn.methods.recurrent.PORTION_BYTES", 40 * 3 * 4 * 128 * 128)
     counted = Interrupt(10**9)
     assert train(arguments(way, data_root, tmp_path, "whole", 2), counted) == 0
     looks = random.Random(way).sample(range(1, counted.looks), 3)

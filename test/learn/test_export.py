@@ -14,12 +14,13 @@ from nav_pkg import nets
 from nav_pkg.cli import export as command
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.resize import resize
-from nav_pkg.learn import checkpoint, export, exported, exported_files
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.tensor_resize import TensorResize, filter_weights
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.deployment import export, exported, exported_files
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.deployment.tensor_resize import TensorResize, filter_weights
 from nav_pkg.session import arguments, session
 
 CAMERA = (90, 160)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nav_pkg.config.learner import given, parse
+from nav_pkg.config.learner import parse
 from nav_pkg.core import UsageError
 
 
@@ -92,11 +92,11 @@ def test_threads_do_not_spin(words):
 import os, sys, types
 import nav_pkg.ros
 learner = types.ModuleType("learner")
-learner.main = lambda args, given: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules) or 0
+learner.main = lambda args: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules) or 0
 sys.modules["nav_pkg.ros.learner"] = nav_pkg.ros.learner = learner
 from nav_pkg.cli import main
-from nav_pkg.learn import prechecks
-prechecks.training = lambda args, given: sys.exit(learner.main(args, given))
+from nav_pkg.learn.training import prechecks
+prechecks.training = lambda args: sys.exit(learner.main(args))
 sys.exit(main.main({words}))
 """
     without = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
@@ -112,8 +112,5 @@ def test_flags_that_say_what_happens_anyway_are_taken_everywhere():
 
 
 def test_what_stands_on_the_command_line_and_what_is_a_default():
-    assert given(["--online", "--network=tiny_net", "__name:=learner", "--scale_means", "0", "0", "1"]) == {
-        "online": True,
-        "network": "tiny_net",
-        "scale_means": [0.0, 0.0, 1.0],
-    }
+    words = ["--online", "--network=tiny_net", "__name:=learner", "--scale_means", "0", "0", "1"]
+    assert parse(words).given == {"online": True, "network": "tiny_net", "scale_means": (0.0, 0.0, 1.0)}

@@ -9,22 +9,22 @@ import torch
 from nav_pkg import nets
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.batch_sampler import (
+from nav_pkg.learn.batches.batch_sampler import (
     RandomWindowSampler,
     ShuffledSampler,
     SlidingWindowSampler,
     WholeRunSampler,
 )
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.method import AUXILIARY_WEIGHT, FrameMethod
-from nav_pkg.learn.method_flags import MethodFlags, make_method
-from nav_pkg.learn.optimizers import make_lr_schedule, make_optimizer
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.recurrent import InitState
-from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.trainer import Trainer
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import make_loss
+from nav_pkg.learn.methods.method import AUXILIARY_WEIGHT, FrameMethod
+from nav_pkg.learn.methods.method_flags import MethodFlags, make_method
+from nav_pkg.learn.methods.optimizers import make_lr_schedule, make_optimizer
+from nav_pkg.learn.methods.recurrent import InitState
+from nav_pkg.learn.training.trainer import Trainer
 
 SPACE = ActionSpace()
 LOSS = make_loss("CrossEntropy", SPACE)

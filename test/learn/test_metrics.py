@@ -8,9 +8,9 @@ import torch
 
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.metrics import confusion_matrix, majority_class, scores
-from nav_pkg.learn.optimizers import make_optimizer, optimizer_names
+from nav_pkg.learn.methods.losses import make_loss
+from nav_pkg.learn.methods.metrics import confusion_matrix, majority_class, scores
+from nav_pkg.learn.methods.optimizers import make_optimizer, optimizer_names
 
 SPACE = ActionSpace()
 

@@ -16,12 +16,14 @@ import torch
 from nav_pkg.cli.main import main
 from nav_pkg.config.learner import parse
 from nav_pkg.core import DataError, LearnerError, UsageError
-from nav_pkg.learn import checkpoint, compute, folder, offline
-from nav_pkg.learn.log import TrainingLog
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.stop import Stop
-from nav_pkg.learn.trainer import Trainer
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.methods import compute
+from nav_pkg.learn.training import folder, offline
+from nav_pkg.learn.training.log import TrainingLog
+from nav_pkg.learn.training.stop import Stop
+from nav_pkg.learn.training.trainer import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "main.py"
 QUICK = [
@@ -330,7 +332,7 @@ def test_evaluate_scores_and_learns_nothing(arguments, tmp_path, whole):
 
 
 def test_another_camera(arguments, tmp_path, whole, data_root, monkeypatch, capsys):
-    monkeypatch.setattr("nav_pkg.learn.loading.camera_of", lambda runs: [410, 308])
+    monkeypatch.setattr("nav_pkg.learn.batches.loading.camera_of", lambda runs: [410, 308])
     go_on = ["--max_episodes", "4", "--checkpoint_path", str(whole)]
     with pytest.raises(DataError, match="a camera of 64x36, --dataset easy has one of 410x308"):
         train(arguments("-t", "a", *go_on, "--continue_training"))
@@ -620,7 +622,7 @@ def test_sigterm_saves_exits_with_85_and_can_be_gone_on_with(arguments, tmp_path
 HOLD = """
 import sys, time
 from pathlib import Path
-from nav_pkg.learn import folder
+from nav_pkg.learn.training import folder
 print(folder.open_folder(Path(sys.argv[1]), "a", False), flush=True)
 time.sleep(100)
 """

@@ -13,12 +13,14 @@ import torch
 from nav_pkg.config import learner as command
 from nav_pkg.core import Command, DataError, LearnerError, UsageError
 from nav_pkg.data.reader import Dataset
-from nav_pkg.learn import checkpoint, folder, online_flags, replay_file
-from nav_pkg.learn.loading import load_samples
-from nav_pkg.learn.online import OnlineLearner
-from nav_pkg.learn.online_flags import learning_config
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.replay import ReplayBuffer
+from nav_pkg.learn.batches.loading import load_samples
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.online import online_flags, replay_file
+from nav_pkg.learn.online.learner import OnlineLearner
+from nav_pkg.learn.online.online_flags import learning_config
+from nav_pkg.learn.online.replay import ReplayBuffer
+from nav_pkg.learn.training import folder
 
 CAMERA = (160, 120)
 FAST = "--discrete --loss CrossEntropy --learning_rate 0.05 --batch_size 8 --num_threads 1 --shifted_input"
@@ -297,11 +299,11 @@ def resumed(tmp_path, *words, start="first"):
     """What a session would check, and the learner, in a folder that may hold runs already."""
     line = ["--online", "--checkpoint_path", start, "--loss", "CrossEntropy", "--batch_size", "8"]
     line += ["--num_threads", "1", "--summary_dir", str(tmp_path), "-t", "second", *words]
-    args, given, where = command.parse(line), command.given(line), tmp_path / "second"
+    args, where = command.parse(line), tmp_path / "second"
     resumes = where if folder.can_resume(where) else None
-    online_flags.check(args, given, CAMERA, (), resumes)
+    online_flags.check(args, CAMERA, (), resumes)
     where.mkdir(exist_ok=True)
-    return OnlineLearner(learning_config(args, given, resumes), where, CAMERA)
+    return OnlineLearner(learning_config(args, resumes), where, CAMERA)
 
 
 def test_it_goes_on_when_the_checkpoint_that_it_began_with_is_gone(tmp_path):
@@ -343,7 +345,7 @@ def test_what_a_checkpoint_forbids_is_said_before_anything_is_started(tmp_path, 
     line = ["--online", "--checkpoint_path", "first", "--loss", "CrossEntropy", "--batch_size", "8"]
     line += ["--summary_dir", str(tmp_path), "-t", "second", *words.split()]
     with pytest.raises((UsageError, DataError)) as error:
-        online_flags.check(command.parse(line), command.given(line), camera)
+        online_flags.check(command.parse(line), camera)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "second").exists()
 
@@ -353,7 +355,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path):
     fly(first, 0)
     path = str(tmp_path / "first")
     words = ["--online", "--checkpoint_path", path, "--optimizer", "Adam", "--num_threads", "1"]
-    values = learning_config(command.parse(words), command.given(words))
+    values = learning_config(command.parse(words))
     assert values.discrete and values.shifted_input and values.network == "tinyv3_net"
     changed = {"loss": "CrossEntropy", "continue_training": True, "batch_size": 8}
     values = replace(values, summary_dir=str(tmp_path), **changed)

@@ -8,7 +8,7 @@ import torch
 from nav_pkg.cli import dataset
 from nav_pkg.cli.main import main
 from nav_pkg.core import DataError
-from nav_pkg.learn import checkpoint
+from nav_pkg.learn.checkpoints import checkpoint
 from nav_pkg.nets import torchvision_compat
 
 LSTM = (

@@ -7,7 +7,7 @@ import pytest
 
 from nav_pkg.control.seeds import generator
 from nav_pkg.core import UsageError
-from nav_pkg.learn.perturbation import Perturbation
+from nav_pkg.learn.deployment.perturbation import Perturbation
 
 IMAGE = np.full((24, 32, 3), 100, np.uint8)
 IMAGE[:, 16:] = 200

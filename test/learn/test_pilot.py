@@ -6,11 +6,11 @@ import pytest
 
 from nav_pkg import nets
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.deployment.pilot import Pilot
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from nav_pkg.cli import playback as command
 from nav_pkg.cli.main import main
 from nav_pkg.core import DataError
 from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.playback import Playback, joined, play
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.deployment.playback import Playback, joined, play
 
 LSTM = "--network tiny_LSTM_net --batch_size 5 --time_length 9 --optimizer Adam --learning_rate 0.003"
 TRAIN = "--discrete --loss CrossEntropy --shifted_input --max_episodes 4 --num_threads 1"

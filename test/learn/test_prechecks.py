@@ -5,14 +5,15 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from nav_pkg import nets
+from nav_pkg.config.learner import LearnerConfig
+from nav_pkg.config.session import SessionConfig
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import published
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 from nav_pkg.nets import registry
 from nav_pkg.session import flight_progress
 
@@ -144,13 +145,13 @@ def test_without_a_dataset_those_that_are_there_are_listed(places, tmp_path):
 
 
 def test_what_may_lack():
-    args = SimpleNamespace(learns=True, summary_dir="/nowhere")
+    args = SessionConfig(learns=True, summary_dir=Path("/nowhere"))
     prechecks.checkpoint("tiny_net_scratch", "/nowhere", scratch=True)
     prechecks.checkpoint("", None)
     with pytest.raises(DataError, match=MISSING):
         prechecks.checkpoint("tiny_net_scratch", "/nowhere")
     with pytest.raises(DataError, match=MISSING):
-        prechecks.flight({}, "gone", args, prechecks.NETS)
+        prechecks.flight(LearnerConfig(), "gone", args, prechecks.NETS)
 
 
 def test_a_published_dataset_comes_with_the_commands_that_make_it(tmp_path):

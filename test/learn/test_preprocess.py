@@ -6,8 +6,8 @@ import torch
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn.loading import load_samples
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.loading import load_samples
+from nav_pkg.learn.batches.preprocess import Preprocessing
 
 MODES = {
     "none": {},

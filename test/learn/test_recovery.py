@@ -13,9 +13,9 @@ from nav_pkg.data.reader import Dataset
 from nav_pkg.data.resize import resize
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.loading import load_samples
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.recovery import Recovery
+from nav_pkg.learn.batches.loading import load_samples
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.recovery import Recovery
 
 SIZE = (128, 128)
 GREY = {"": 100, "left": 40, "right": 200}
@@ -94,7 +94,7 @@ def arguments(root, logs, dataset, *more):
 
 @pytest.mark.slow
 def test_training_learns_to_turn_back(root, tmp_path, capsys):
-    from nav_pkg.learn.pilot import Pilot
+    from nav_pkg.learn.deployment.pilot import Pilot
 
     flags = ("-t", "a", "--max_episodes", "12", "--recovery_compensation", "0.9")
     assert main(arguments(root, tmp_path, "sides", *flags)) == 0

@@ -7,13 +7,18 @@ import torch
 from nav_pkg import nets
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.batch_sampler import RandomWindowSampler, SlidingWindowSampler, WholeRunSampler, Windows
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.recurrent import InitState, RecurrentMethod
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.batch_sampler import (
+    RandomWindowSampler,
+    SlidingWindowSampler,
+    WholeRunSampler,
+    Windows,
+)
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import make_loss
+from nav_pkg.learn.methods.recurrent import InitState, RecurrentMethod
 
 SPACE = ActionSpace()
 LOSS = make_loss("CrossEntropy", SPACE)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.core import UsageError
-from nav_pkg.learn.replay import ReplayBuffer
+from nav_pkg.learn.online.replay import ReplayBuffer
 
 SHAPE = (2, 3, 3)
 

@@ -11,11 +11,11 @@ from nav_pkg.core import DataError
 from nav_pkg.data import commit
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.data.resize import decode_resized
-from nav_pkg.learn import samples as module
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.loading import Splits, load_samples, warnings
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import BatchLoader, Samples
+from nav_pkg.learn.batches import samples as module
+from nav_pkg.learn.batches.loading import Splits, load_samples, warnings
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import BatchLoader, Samples
 
 
 def made(*lengths, subsample=1, size=2):

@@ -3,7 +3,7 @@
 import sys
 
 from nav_pkg.cli import main
-from nav_pkg.learn import offline
+from nav_pkg.learn.training import offline
 
 
 def train(argv):

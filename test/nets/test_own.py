@@ -13,9 +13,11 @@ from nav_pkg import nets
 from nav_pkg.config import types
 from nav_pkg.config.learner import parse
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.learn import checkpoint, export, exported, offline
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.stop import Stop
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.deployment import export, exported
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.training import offline
+from nav_pkg.learn.training.stop import Stop
 from nav_pkg.nets import registry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "learning.md"

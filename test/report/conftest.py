@@ -11,8 +11,8 @@ from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
 from nav_pkg.data.reader import Run
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
 from nav_pkg.world import load_plan
 
 FRAMES = 40

@@ -11,8 +11,8 @@ from nav_pkg.data import files
 from nav_pkg.data.writer import create_dataset
 from nav_pkg.flight.runlog import RunLog
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
 from nav_pkg.report import evaluation as report
 from nav_pkg.report import evaluation_page
 from nav_pkg.report.evaluation import Evaluation

@@ -6,8 +6,8 @@ import torch
 
 from nav_pkg import nets
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
 from nav_pkg.report.saliency import Saliency, overlay
 
 

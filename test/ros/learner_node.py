@@ -16,7 +16,7 @@ from nav_pkg.srv import Checkpoint
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from nav_pkg.learn import checkpoint
+from nav_pkg.learn.checkpoints import checkpoint
 
 LOG = os.path.join(os.environ["ROS_LOG_DIR"], "learnt")
 LIMIT = 120.0

@@ -14,10 +14,11 @@ import pytest
 
 from nav_pkg import nets
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.learn import checkpoint, export
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.deployment import export
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 160, 90

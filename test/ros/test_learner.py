@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from nav_pkg import nets
-from nav_pkg.config.learner import given, parse
+from nav_pkg.config.learner import parse
 from nav_pkg.core import UsageError
-from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.training import determinism
 
 pytestmark = pytest.mark.skipif(shutil.which("rostest") is None, reason="ROS is not installed")
 
@@ -33,7 +33,7 @@ def load(tmp_path):
         argv = ["--online", "--no_training", "--summary_dir", str(tmp_path), "--device", "cpu", *words]
         args = parse(argv)
         learner.check_no_supervisor_flags(args)
-        return learner.load_pilot(args, given(argv))
+        return learner.load_pilot(args)
 
     before = torch.get_num_threads()
     yield run

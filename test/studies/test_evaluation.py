@@ -12,8 +12,8 @@ import pytest
 from nav_pkg import nets
 from nav_pkg.core import NavError, UsageError
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
 from nav_pkg.studies import evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,7 +235,8 @@ def test_two_at_once_are_refused(logs):
 
 
 def test_exported_files_are_flown_and_torchscript_only_when_trusted(logs):
-    from nav_pkg.learn import checkpoint, export
+    from nav_pkg.learn.checkpoints import checkpoint
+    from nav_pkg.learn.deployment import export
 
     picture = np.zeros((90, 160, 3), np.uint8)
     for name in ("net.onnx", "net.pt"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cluster.plan import PLAN_FILE, dag_folder
@@ -13,11 +13,12 @@ from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.config import session as session_config
 from nav_pkg.config.cluster import SEEDS
 from nav_pkg.config.evaluation import FIXED_BY_EVALUATION, EvaluationConfig, make_evaluation_parser
+from nav_pkg.config.parser import by_flag
 from nav_pkg.config.setting import to_argv
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.flight.conditions import DIRECTIONS, labels
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 from nav_pkg.session import arguments
 from nav_pkg.studies import dagger as rounds_of_dagger
 from nav_pkg.studies import evaluation, workload
@@ -32,12 +33,14 @@ class Flights(NamedTuple):
         frames: frames per run.
         kept: frames per run whose images are kept.
         frame: the camera data of a frame.
+        network: network that the checkpoints must hold, if the flags name one.
     """
 
     runs: int
     frames: int
     kept: int
     frame: workload.Frame
+    network: Optional[str]
 
     def work(self, network: str) -> Work:
         """The estimated cost of the flights."""
@@ -68,7 +71,7 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
     count *= len(set(args.control_delays)) * len(set(args.perturbations))
     kept = frames if args.keep_images else workload.EVALUATED_FRAMES
-    return Flights(count * args.number_of_runs, frames, kept, frame_of(line))
+    return Flights(count * args.number_of_runs, frames, kept, frame_of(line), args.network)
 
 
 ABOUT = """Fly checkpoints on a cluster as evaluate.py does, one job each, and compare them in a report.
@@ -98,16 +101,16 @@ class Evaluate(DagCommand):
 
     def check(self) -> None:
         """Check the flags of the flights, and that the checkpoints exist."""
-        words = [*self.words["evaluate.py"], *self.words["run_script.py"]]
-        rest, given = self._checkpoints(words)
-        self.rest = rest
+        flags = by_flag([*self.words["evaluate.py"], *self.words["run_script.py"]])
+        given = [path for name in ("-m", "--checkpoint_path") for path in flags.pop(name, [])]
+        self.rest = [word for flag, values in flags.items() for word in (flag, *values)]
         self.flights = check_flights(self.name, self.rest)
-        network = evaluation.split(["-m", "checkpoint", *self.rest])[0].network
+        network = self.flights.network
         prechecks.network(network)
         for path in given:
             prechecks.checkpoint(path, self.summary_dir)
         chosen = list(labels(given).items()) if given else self._models()
-        from nav_pkg.learn import checkpoint  # torch takes seconds
+        from nav_pkg.learn.checkpoints import checkpoint  # torch takes seconds
 
         self.flown: Dict[str, str] = {}
         self.networks: Dict[str, str] = {}
@@ -116,15 +119,6 @@ class Evaluate(DagCommand):
             self.flown[label] = path
         if not given:
             self.tag = f"{self.tag}/evaluation"
-
-    def _checkpoints(self, words: List[str]) -> Tuple[List[str], List[str]]:
-        """Split the words into those without -m, and the values of -m."""
-        import argparse
-
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("-m", "--checkpoint_path", nargs="+", default=[])
-        found, rest = parser.parse_known_args(words)
-        return rest, found.checkpoint_path
 
     def _models(self) -> List[Tuple[str, str]]:
         """The trained models below the tag's log folder, as (log folder, name)."""

@@ -16,7 +16,7 @@ from nav_pkg.config.session import PlaceConfig
 from nav_pkg.config.setting import to_argv
 from nav_pkg.config.study import StudyConfig
 from nav_pkg.core import UsageError
-from nav_pkg.learn import prechecks
+from nav_pkg.learn.training import prechecks
 from nav_pkg.studies import workload
 from nav_pkg.studies.cell_logs import DONE
 from nav_pkg.studies.needs import prepare
@@ -88,7 +88,7 @@ class StudyDag(DagCommand):
             checkpoint = str(cell.flags["checkpoint_path"])
             rest = {key: value for key, value in cell.flags.items() if key != "checkpoint_path"}
             prechecks.checkpoint(checkpoint, self.summary_dir)
-            from nav_pkg.learn import checkpoint as checkpoints  # torch takes seconds
+            from nav_pkg.learn.checkpoints import checkpoint as checkpoints  # torch takes seconds
 
             network = checkpoints.load(checkpoint, self.summary_dir).network
             work = check_flights(self.name, Cell({}, None, rest).words).work(network)

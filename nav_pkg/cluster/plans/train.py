@@ -12,7 +12,8 @@ from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.setting import to_argv
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import Dataset
-from nav_pkg.learn import checkpoint_paths, prechecks
+from nav_pkg.learn.checkpoints import checkpoint_paths
+from nav_pkg.learn.training import prechecks
 from nav_pkg.studies import workload
 
 WALL_FLAGS = ("wall_time_train", "wall_time", "wall_time_rec")
@@ -80,13 +81,13 @@ class Train(DagCommand):
         args = self.config
         self.wall_flag = self._wall_flag()
         rates = args.learning_rates or [None]
-        if args.learning_rates and "learning_rate" in learner.given(words):
-            raise UsageError(f"{self.name}: --learning_rate and --learning_rates: give one of them")
         self.training = learner.parse(words)
+        if args.learning_rates and "learning_rate" in self.training.given_keys:
+            raise UsageError(f"{self.name}: --learning_rate and --learning_rates: give one of them")
         if self.training.online:
             raise UsageError(f"{self.name}: --online: see dag_train_online.py, which learns in flight")
         prechecks.network(self.training.network)
-        prechecks.dataset(self.training.dataset, self.data_root, "dataset" in learner.given(words))
+        prechecks.dataset(self.training.dataset, self.data_root, "dataset" in self.training.given_keys)
         prechecks.checkpoint(self.training.checkpoint_path, self.summary_dir, scratch=True)
         self.network = canonical(self.training.network)
         self.models: List[Model] = []
@@ -144,7 +145,7 @@ class Train(DagCommand):
         """Make a missing scratch checkpoint from the first seed; all models start from its weights."""
         if not self.scratch or (self.config.dont_submit and not self.config.file_transfer):
             return
-        from nav_pkg.learn.parts import TrainingParts
+        from nav_pkg.learn.training.parts import TrainingParts
 
         config = dataclasses.replace(
             self.training,

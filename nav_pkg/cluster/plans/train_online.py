@@ -49,13 +49,13 @@ class TrainOnline(DagCommand):
             raise UsageError(f"{self.name}: nothing would be learned: leave --no_training out")
         self.flights = arguments.schedule(line)
         self.create_dataset = line.create_dataset
-        given = learner.given(learned)
-        self.checkpoint = line.checkpoint_path or given.get("checkpoint_path")
-        self.prefill = given.get("prefill_dataset")
+        flags = learner.parse(learned)
+        self.checkpoint = line.checkpoint_path or flags.checkpoint_path
+        self.prefill = flags.prefill_dataset
         self.prefilled = split_lengths(self.dataset(self.prefill))[0] if self.prefill else 0
-        self.buffer = int(given.get("buffer_size") or -1)
+        self.buffer = flags.buffer_size
         self.frame = frame_of(line)
-        self.network = canonical(given.get("network", "tiny_net"))
+        self.network = canonical(flags.network)
 
     def _session(self, folder: str, seed: int) -> List[str]:
         words = to_argv(SessionConfig(log_tag=f"{self.tag}/{folder}", random_seed=seed), "random_seed")

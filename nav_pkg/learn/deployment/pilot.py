@@ -12,10 +12,10 @@ from torch import nn
 from nav_pkg import nets
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import Command, UsageError
-from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
 
 
 class Pilot:
@@ -166,8 +166,8 @@ def described_flags(loaded: Checkpoint) -> Dict[str, Any]:
         "action_bound": space.bound,
         "shifted_input": images.mode == "shifted",
         "scaled_input": images.mode == "scaled",
-        "scale_means": list(images.means) if images.mode == "scaled" else None,
-        "scale_stds": list(images.stds) if images.mode == "scaled" else None,
+        "scale_means": tuple(images.means) if images.mode == "scaled" else None,
+        "scale_stds": tuple(images.stds) if images.mode == "scaled" else None,
     }
 
 

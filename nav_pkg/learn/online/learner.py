@@ -22,20 +22,21 @@ from nav_pkg import nets, schemas
 from nav_pkg.config.learner import RESUMES_IN_FLIGHT, LearnerConfig
 from nav_pkg.core import Command, LearnerError, UsageError
 from nav_pkg.data.files import atomic_write, parse_object, to_json
-from nav_pkg.learn import checkpoint, determinism, folder
-from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
-from nav_pkg.learn.log import TrainingLog, say
-from nav_pkg.learn.metrics import majority_class, scores
-from nav_pkg.learn.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
-from nav_pkg.learn.online_steps import REMEDY, GradientSteps
-from nav_pkg.learn.optimizers import restore_optimizer
-from nav_pkg.learn.parts import TrainingParts, bins
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.prefill import Prefill
-from nav_pkg.learn.recovery import Recovery
-from nav_pkg.learn.replay import ReplayBuffer
-from nav_pkg.learn.replay_file import ReplaySegments
-from nav_pkg.learn.trainer import plain_state, to_cpu
+from nav_pkg.learn.batches.recovery import Recovery
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import MODEL_FILE, Checkpoint
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.methods.metrics import majority_class, scores
+from nav_pkg.learn.methods.optimizers import restore_optimizer
+from nav_pkg.learn.online.gradient_steps import REMEDY, GradientSteps
+from nav_pkg.learn.online.online_flags import capacity, check_learner, flight_facts, resumable, side_cameras
+from nav_pkg.learn.online.prefill import Prefill
+from nav_pkg.learn.online.replay import ReplayBuffer
+from nav_pkg.learn.online.replay_file import ReplaySegments
+from nav_pkg.learn.training import determinism, folder
+from nav_pkg.learn.training.log import TrainingLog, say
+from nav_pkg.learn.training.parts import TrainingParts, bins
+from nav_pkg.learn.training.trainer import plain_state, to_cpu
 
 
 class OnlineLearner:

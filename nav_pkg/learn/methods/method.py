@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from nav_pkg.learn.batch_sampler import BatchSampler
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import Loss
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import BatchLoader, Samples, on_device
+from nav_pkg.learn.batches.batch_sampler import BatchSampler
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import BatchLoader, Samples, on_device
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import Loss
 
 Tick = Callable[[], None]
 

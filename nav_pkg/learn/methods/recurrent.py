@@ -1,11 +1,12 @@
 """Truncated and full backpropagation through time, for networks of features, LSTM and a linear output.
 
-One class implements the three training methods. They differ in their windows (`nav_pkg.learn.batch_sampler`)
-and in the initial state of a window. The features of all frames of a batch go through the convolutions
-together, then the LSTM runs over each sequence in one fused call. If the activations of the convolutions
-would take too much memory, the features are computed in portions without storing activations. They are
-recomputed, portion by portion, when their gradients are known (Chen et al. 2016, "Training deep nets with
-sublinear memory cost"). This doubles the forward work of the convolutions and gives the same gradients.
+One class implements the three training methods. They differ in their windows
+(`nav_pkg.learn.batches.batch_sampler`) and in the initial state of a window. The features of all frames of a
+batch go through the convolutions together, then the LSTM runs over each sequence in one fused call. If the
+activations of the convolutions would take too much memory, the features are computed in portions without
+storing activations. They are recomputed, portion by portion, when their gradients are known (Chen et al.
+2016, "Training deep nets with sublinear memory cost"). This doubles the forward work of the convolutions and
+gives the same gradients.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ import torch
 from torch import nn
 
 from nav_pkg.core import UsageError
-from nav_pkg.learn.batch_sampler import (
+from nav_pkg.learn.batches.batch_sampler import (
     RandomWindowSampler,
     SlidingWindowSampler,
     WholeRunSampler,
     Windows,
     WindowSampler,
 )
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import Loss
-from nav_pkg.learn.method import BatchResult, EvaluationLoader, InputLoader, Tick, evaluating
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Samples, on_device
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples, on_device
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import Loss
+from nav_pkg.learn.methods.method import BatchResult, EvaluationLoader, InputLoader, Tick, evaluating
 
 State = Tuple[torch.Tensor, torch.Tensor]
 """h and c of an LSTM: float32 (layers, sequences, hidden) each."""

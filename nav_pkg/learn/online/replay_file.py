@@ -19,7 +19,7 @@ import torch
 
 from nav_pkg.core import DataError
 from nav_pkg.data.files import atomic_write, disk_error, read_small
-from nav_pkg.learn.replay import ReplayBuffer
+from nav_pkg.learn.online.replay import ReplayBuffer
 
 FOLDER = "replay"
 _SUFFIX = ".u8"

@@ -20,7 +20,7 @@ from torch import nn
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
-from nav_pkg.learn.export import TRACING
+from nav_pkg.learn.deployment.export import TRACING
 from nav_pkg.nets.registry import is_within
 
 BATCHES = (1, 8, 32, 128)

@@ -21,13 +21,13 @@ import torch
 from nav_pkg import nets
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.learn import checkpoint
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.checkpoint_paths import require
-from nav_pkg.learn.exported_files import READERS, REMEDY, SUFFIXES, PrepareProgram, RunProgram
-from nav_pkg.learn.pilot import Pilot, check_given, resolve_device
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.checkpoints.checkpoint_paths import require
+from nav_pkg.learn.deployment.exported_files import READERS, REMEDY, SUFFIXES, PrepareProgram, RunProgram
+from nav_pkg.learn.deployment.pilot import Pilot, check_given, resolve_device
 from nav_pkg.reading import parse_object
 
 FORMAT = "nav_pkg export"

@@ -29,7 +29,7 @@ class Samples:
     """The frames of a split.
 
     Learning uses `yaw`, `image_shape`, `gather`, `recent` and `first_of`. A replay buffer
-    (`nav_pkg.learn.replay`), whose frames come and go, implements the same.
+    (`nav_pkg.learn.online.replay`), whose frames come and go, implements the same.
 
     Args:
         images: for each run, uint8 (frames, height, width, 3), RGB, at the network's input size. Memory

@@ -12,9 +12,10 @@ from nav_pkg.config.checkpoints import ExportConfig
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.data.resize import resize
-from nav_pkg.learn import checkpoint, export
-from nav_pkg.learn.exported import is_exported
-from nav_pkg.learn.exported_files import SUFFIXES
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.deployment import export
+from nav_pkg.learn.deployment.exported import is_exported
+from nav_pkg.learn.deployment.exported_files import SUFFIXES
 
 
 def export_files(config: ExportConfig) -> Iterator[str]:

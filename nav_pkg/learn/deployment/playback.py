@@ -9,7 +9,7 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data.reader import Run
-from nav_pkg.learn.pilot import Pilot
+from nav_pkg.learn.deployment.pilot import Pilot
 
 
 @dataclass(frozen=True)

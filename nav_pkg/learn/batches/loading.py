@@ -16,9 +16,9 @@ from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.packs.pack import Pack, open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.recovery import Recovery, recovery_samples
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.recovery import Recovery, recovery_samples
+from nav_pkg.learn.batches.samples import Samples
 
 TOLERANCE = 0.05
 """Difference between a dataset's own channel statistics and those of the flags that causes a warning."""

@@ -12,12 +12,12 @@ import numpy as np
 
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn import loading
-from nav_pkg.learn.log import say
-from nav_pkg.learn.parts import TrainingParts
-from nav_pkg.learn.recovery import Recovery
-from nav_pkg.learn.replay import ReplayBuffer
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches import loading
+from nav_pkg.learn.batches.recovery import Recovery
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.online.replay import ReplayBuffer
+from nav_pkg.learn.training.log import say
+from nav_pkg.learn.training.parts import TrainingParts
 
 _STREAM = 0x50524546
 """Separates the choice from other random draws with the same seed."""

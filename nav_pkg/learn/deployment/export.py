@@ -24,12 +24,12 @@ from nav_pkg import nets
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
-from nav_pkg.learn.checkpoint import Checkpoint, versions
-from nav_pkg.learn.exported import SIDES, Description, open_exported
-from nav_pkg.learn.exported_files import DESCRIPTION_KEY, SUFFIXES, with_checksum
-from nav_pkg.learn.pilot import Pilot
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.tensor_resize import TensorResize
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint, versions
+from nav_pkg.learn.deployment.exported import SIDES, Description, open_exported
+from nav_pkg.learn.deployment.exported_files import DESCRIPTION_KEY, SUFFIXES, with_checksum
+from nav_pkg.learn.deployment.pilot import Pilot
+from nav_pkg.learn.deployment.tensor_resize import TensorResize
 
 OPSET = 17
 """Version of ONNX's operators; onnxruntime 1.13 and later support it."""

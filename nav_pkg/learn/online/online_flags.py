@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from nav_pkg import nets
 from nav_pkg.config.learner import SETTINGS, LearnerConfig
 from nav_pkg.core import UsageError
-from nav_pkg.learn import checkpoint, folder
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.log import say
-from nav_pkg.learn.parts import FLIGHT, TrainingParts
-from nav_pkg.learn.pilot import check_given, described_flags
-from nav_pkg.learn.prefill import Prefill
-from nav_pkg.learn.replay import frames_that_fit
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.deployment.pilot import check_given, described_flags
+from nav_pkg.learn.online.prefill import Prefill
+from nav_pkg.learn.online.replay import frames_that_fit
+from nav_pkg.learn.training import folder
+from nav_pkg.learn.training.log import say
+from nav_pkg.learn.training.parts import FLIGHT, TrainingParts
 
 
-def learning_config(
-    args: LearnerConfig, given: Mapping[str, Any], where: Optional[Path] = None
-) -> LearnerConfig:
+def learning_config(args: LearnerConfig, where: Optional[Path] = None) -> LearnerConfig:
     """Complete a learner's settings: network settings that are not given come from the checkpoint.
 
     Args:
         args: the settings of main.py.
-        given: the settings on the command line, by key.
         where: the log folder to resume, whose own checkpoint then describes the net (the checkpoint that
             the training started from may be deleted); None for a new training.
 
@@ -41,8 +39,8 @@ def learning_config(
     file = checkpoint.locate(path, args.summary_dir)
     if not file.is_file() and Path(path).name == f"{args.network}_scratch":
         return args
-    loaded = checkpoint.load(path, args.summary_dir, given.get("network"))
-    check_given(loaded, given, path)
+    loaded = checkpoint.load(path, args.summary_dir, args.given.get("network"))
+    check_given(loaded, args.given, path)
     held = {key: value for key, value in described_flags(loaded).items() if value is not None}
     held.update({key: value for key, value in loaded.net_options.items() if key in SETTINGS})
     held["network"] = loaded.network
@@ -50,7 +48,9 @@ def learning_config(
         # use the exact values of the session's start, since its configuration has to be the same
         before = folder.started_with(where)
         held = {key: before.get(key, value) for key, value in held.items()}
-    return dataclasses.replace(args, **{key: value for key, value in held.items() if key not in given})
+    return dataclasses.replace(
+        args, **{key: value for key, value in held.items() if key not in args.given_keys}
+    )
 
 
 def described_words(loaded: Checkpoint) -> List[List[str]]:
@@ -66,7 +66,6 @@ def described_words(loaded: Checkpoint) -> List[List[str]]:
 
 def check(
     args: LearnerConfig,
-    given: Mapping[str, Any],
     camera: Sequence[int],
     sides: Sequence[str] = (),
     where: Optional[Path] = None,
@@ -75,7 +74,6 @@ def check(
 
     Args:
         args: as for `learning_config`.
-        given: as for `learning_config`.
         camera: width and height of the camera, pixels.
         sides: names of the robot's side cameras.
         where: as for `learning_config`.
@@ -84,7 +82,7 @@ def check(
         UsageError: flags exclude each other, or contradict the checkpoint.
         DataError: a checkpoint is missing or damaged, or its training cannot continue with this camera.
     """
-    parts = TrainingParts(dataclasses.replace(learning_config(args, given, where), owr=where is None), where)
+    parts = TrainingParts(dataclasses.replace(learning_config(args, where), owr=where is None), where)
     check_learner(parts)
     resumed = None if where is None else resumable(where, parts.network)
     sides = side_cameras(parts, sides)

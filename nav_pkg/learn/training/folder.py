@@ -24,7 +24,7 @@ from nav_pkg.data.files import (
     sweep,
     to_json,
 )
-from nav_pkg.learn.checkpoint_paths import MODEL_FILE
+from nav_pkg.learn.checkpoints.checkpoint_paths import MODEL_FILE
 
 CONFIG_FILE = "config.json"
 RESULTS_FILE = "results.json"

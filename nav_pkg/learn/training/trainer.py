@@ -16,16 +16,16 @@ import torch
 from torch import nn
 
 from nav_pkg.core import LearnerError, UsageError
-from nav_pkg.learn import determinism
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint, check_weights
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import Loss
-from nav_pkg.learn.method import Method, Tick
-from nav_pkg.learn.metrics import majority_class, scores
-from nav_pkg.learn.optimizers import LRSchedule, optimizer_step, restore_optimizer
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint, check_weights
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import Loss
+from nav_pkg.learn.methods.method import Method, Tick
+from nav_pkg.learn.methods.metrics import majority_class, scores
+from nav_pkg.learn.methods.optimizers import LRSchedule, optimizer_step, restore_optimizer
+from nav_pkg.learn.training import determinism
 
 _REMEDY = "lower --learning_rate or give --clip 1; my-model is from before"
 

@@ -38,8 +38,8 @@ from nav_pkg.fields import (
     whole,
 )
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint_paths import MODEL_FILE, locate, require
-from nav_pkg.learn.preprocess import Preprocessing
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints.checkpoint_paths import MODEL_FILE, locate, require
 from nav_pkg.schemas import LINE
 
 __all__ = ["MODEL_FILE", "Checkpoint", "check_weights", "load", "locate", "versions"]

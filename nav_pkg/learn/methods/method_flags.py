@@ -9,7 +9,7 @@ from torch import nn
 
 from nav_pkg import nets
 from nav_pkg.core import UsageError
-from nav_pkg.learn.batch_sampler import (
+from nav_pkg.learn.batches.batch_sampler import (
     BalancedSampler,
     BatchSampler,
     RandomWindowSampler,
@@ -18,12 +18,12 @@ from nav_pkg.learn.batch_sampler import (
     WholeRunSampler,
     WindowSampler,
 )
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.losses import Loss
-from nav_pkg.learn.method import FrameMethod, Method
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.recurrent import InitState, RecurrentMethod
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import Loss
+from nav_pkg.learn.methods.method import FrameMethod, Method
+from nav_pkg.learn.methods.recurrent import InitState, RecurrentMethod
 
 TIME_LENGTH = 10
 """Default number of frames in a window (`--time_length`)."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import TURN_THRESHOLD
-from nav_pkg.learn.batch_sampler import Windows
+from nav_pkg.learn.batches.batch_sampler import Windows
 from nav_pkg.machine import available_memory
 
 RULES = ("fifo", "hard", "empty")

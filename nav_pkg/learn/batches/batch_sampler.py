@@ -14,7 +14,7 @@ import numpy as np
 
 from nav_pkg.core import UsageError
 from nav_pkg.learn.action import TURN_THRESHOLD
-from nav_pkg.learn.samples import Samples
+from nav_pkg.learn.batches.samples import Samples
 
 BATCHES_PER_EPISODE = 100
 """Largest number of training batches in an episode; validation follows each episode."""

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any, Collection, List, Mapping, Optional
+from typing import List, Optional
 
 from nav_pkg.config import paths
+from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.paths import PathLike
+from nav_pkg.config.session import SessionConfig
 from nav_pkg.core import DataError, UsageError, nearest_name
 from nav_pkg.data.reader import find_datasets, load_dataset
-from nav_pkg.learn import checkpoint_paths, folder
+from nav_pkg.learn.checkpoints import checkpoint_paths
+from nav_pkg.learn.training import folder
 
-NETS = Path(__file__).resolve().parents[1] / "nets"
+NETS = Path(__file__).resolve().parents[2] / "nets"
 MAX_NAMED = 12
 """Largest number of datasets that an error names."""
 
@@ -67,12 +70,11 @@ def checkpoint(path: Optional[PathLike], summary_dir: Optional[PathLike], scratc
         checkpoint_paths.require(path, summary_dir)
 
 
-def training(args: Any, given: Collection[str]) -> None:
+def training(args: LearnerConfig) -> None:
     """Refuse settings that main.py would only reject after importing torch.
 
     Args:
-        args: the parsed flags of main.py.
-        given: the keys of the flags on the command line.
+        args: the flags of main.py.
 
     Raises:
         UsageError: the network is unknown.
@@ -80,7 +82,7 @@ def training(args: Any, given: Collection[str]) -> None:
     """
     network(args.network)
     if not args.create_scratch_checkpoint:
-        dataset(args.dataset, args.data_root, "dataset" in given)
+        dataset(args.dataset, args.data_root, "dataset" in args.given_keys)
     root = Path(args.summary_dir).expanduser() if args.summary_dir else paths.summary_dir()
     # a resumed training has its weights in my-model; the checkpoint that it started from may be deleted
     if args.evaluate or folder.resumable_folder(root, args.log_tag, args.owr) is None:
@@ -118,23 +120,23 @@ def _existing_datasets(data_root: Optional[PathLike]) -> str:
 
 
 def flight(
-    given: Mapping[str, Any], checkpoint_path: Optional[PathLike], args: Any, where: Optional[Path]
+    learner: LearnerConfig, checkpoint_path: Optional[PathLike], args: SessionConfig, where: Optional[Path]
 ) -> None:
     """Refuse settings that a session of flights would only reject after importing torch.
 
     Args:
-        given: the learner's flags on the command line.
+        learner: the learner's flags.
         checkpoint_path: of the session.
-        args: the session's flags, including `summary_dir`, `data_root` and `learns`.
+        args: the session's flags.
         where: the session's log folder, which may be resumed; None for a new session.
 
     Raises:
         UsageError: the network is unknown.
         DataError: the checkpoint, or the dataset to fill the replay buffer from, does not exist.
     """
-    network(given.get("network"))
+    network(learner.given.get("network"))
     if args.learns and where is not None and folder.can_resume(where):
         return
     checkpoint(checkpoint_path, args.summary_dir, scratch=args.learns)
-    if args.learns and given.get("prefill_dataset"):
-        dataset(given["prefill_dataset"], args.data_root)
+    if args.learns and learner.prefill_dataset:
+        dataset(learner.prefill_dataset, args.data_root)

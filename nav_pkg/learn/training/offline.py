@@ -17,15 +17,17 @@ from nav_pkg.config.learner import RESUMES, LearnerConfig
 from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data.files import atomic_write, to_json
 from nav_pkg.data.reader import load_dataset
-from nav_pkg.learn import checkpoint, determinism, folder, loading
-from nav_pkg.learn.checkpoint import MODEL_FILE, Checkpoint
-from nav_pkg.learn.log import TrainingLog, episode_line, say
-from nav_pkg.learn.method_flags import make_method
-from nav_pkg.learn.parts import TrainingParts
-from nav_pkg.learn.recovery import Recovery
-from nav_pkg.learn.samples import Samples
-from nav_pkg.learn.stop import Stop, Stopped
-from nav_pkg.learn.trainer import Timing, Trainer
+from nav_pkg.learn.batches import loading
+from nav_pkg.learn.batches.recovery import Recovery
+from nav_pkg.learn.batches.samples import Samples
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import MODEL_FILE, Checkpoint
+from nav_pkg.learn.methods.method_flags import make_method
+from nav_pkg.learn.training import determinism, folder
+from nav_pkg.learn.training.log import TrainingLog, episode_line, say
+from nav_pkg.learn.training.parts import TrainingParts
+from nav_pkg.learn.training.stop import Stop, Stopped
+from nav_pkg.learn.training.trainer import Timing, Trainer
 
 SAVE_SECONDS = 30.0
 """Shortest time between two checkpoints. With `SAVE_SHARE` it limits what a crash loses."""

@@ -13,17 +13,18 @@ from nav_pkg import nets
 from nav_pkg.config import paths
 from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.learn import checkpoint, determinism, folder
 from nav_pkg.learn.action import ActionSpace
-from nav_pkg.learn.checkpoint import Checkpoint
-from nav_pkg.learn.compute import ComputeSettings
-from nav_pkg.learn.log import say
-from nav_pkg.learn.losses import make_loss
-from nav_pkg.learn.method_flags import MethodFlags
-from nav_pkg.learn.optimizers import make_lr_schedule, make_optimizer
-from nav_pkg.learn.pilot import resolve_device
-from nav_pkg.learn.preprocess import Preprocessing
-from nav_pkg.learn.trainer import plain_state
+from nav_pkg.learn.batches.preprocess import Preprocessing
+from nav_pkg.learn.checkpoints import checkpoint
+from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.learn.deployment.pilot import resolve_device
+from nav_pkg.learn.methods.compute import ComputeSettings
+from nav_pkg.learn.methods.losses import make_loss
+from nav_pkg.learn.methods.method_flags import MethodFlags
+from nav_pkg.learn.methods.optimizers import make_lr_schedule, make_optimizer
+from nav_pkg.learn.training import determinism, folder
+from nav_pkg.learn.training.log import say
+from nav_pkg.learn.training.trainer import plain_state
 
 FLIGHT = "flight"
 """Name of a flight in place of a dataset's name, in the facts of what is learned from."""

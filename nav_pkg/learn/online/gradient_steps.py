@@ -11,13 +11,13 @@ from torch import nn
 
 from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.core import LearnerError
-from nav_pkg.learn.continual import MemoryAwareSynapses, PlateauDetector
-from nav_pkg.learn.log import say
-from nav_pkg.learn.method import BatchResult, FrameMethod, evaluating
-from nav_pkg.learn.optimizers import optimizer_step
-from nav_pkg.learn.parts import TrainingParts
-from nav_pkg.learn.recurrent import InitState, RecurrentMethod
-from nav_pkg.learn.replay import ReplayBuffer
+from nav_pkg.learn.methods.method import BatchResult, FrameMethod, evaluating
+from nav_pkg.learn.methods.optimizers import optimizer_step
+from nav_pkg.learn.methods.recurrent import InitState, RecurrentMethod
+from nav_pkg.learn.online.continual import MemoryAwareSynapses, PlateauDetector
+from nav_pkg.learn.online.replay import ReplayBuffer
+from nav_pkg.learn.training.log import say
+from nav_pkg.learn.training.parts import TrainingParts
 
 REMEDY = "lower --learning_rate or give --clip 1; my-model is from the start of the run"
 

@@ -1,0 +1,1 @@
+"""From a dataset's packs to batches: samples, sampler, recovery cameras, preprocessing."""

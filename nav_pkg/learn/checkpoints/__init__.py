@@ -1,0 +1,1 @@
+"""Checkpoint files: weights, configuration, statistics and state; no pickle, written atomically."""

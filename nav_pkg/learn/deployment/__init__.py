@@ -1,0 +1,1 @@
+"""Networks after training: the pilot, export to other formats, playback, perturbations, specifications."""

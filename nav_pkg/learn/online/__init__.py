@@ -1,0 +1,1 @@
+"""Learning in flight: the learner, its gradient steps, replay buffer, prefill, continual learning."""
