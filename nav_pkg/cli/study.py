@@ -74,5 +74,5 @@ def run(folder: StudyFolder, config: StudyConfig, cluster: Sequence[str] = ()) -
     raise_on_stop_signals()
     root = config.data_root.expanduser().resolve()
     failed = run_cells(folder, chosen, needs, root, config.summary_dir, config.jobs)
-    print(counts_text(folder))
+    print(counts_text(folder, folder.states()))
     return EXIT_FAILED if failed else 0

@@ -223,9 +223,10 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         except DataError as error:  # its reports can still be read
             counts = str(error)
         else:
-            counts = counts_text(logs)
+            states = logs.states()
+            counts = counts_text(logs, states)
             entries = {each.tag: each for each in catalogue.entries()}
-            for row in sorted(status_table(logs).rows, key=_natural):
+            for row in sorted(status_table(logs, states).rows, key=_natural):
                 there = entries.get(f"{tag}/cells/{row['cell']}")
                 rows.append({**row, "entry": there})
         compared = next(

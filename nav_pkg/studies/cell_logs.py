@@ -13,7 +13,7 @@ from nav_pkg.fields import NOTHING, an_object, either, number, one_of, table, wh
 from nav_pkg.reading import read_json
 from nav_pkg.schemas import LINE
 from nav_pkg.studies.commands import COMMANDS
-from nav_pkg.studies.study import Cell
+from nav_pkg.studies.study import FIELDS_OF_FLAGS, Cell
 
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
 UNAVAILABLE = "weights not available here"
@@ -25,7 +25,7 @@ _CELL = {
     "choices": table(LINE).required,
     "seed": either(whole(), NOTHING).required,
     "command": one_of(COMMANDS).required,
-    "flags": an_object({"number_of_runs": whole(1)}).required,
+    "flags": an_object(FIELDS_OF_FLAGS).required,
 }
 STUDY = {"cells": table(an_object(_CELL)).required}
 """Fields of study.json."""
@@ -76,6 +76,10 @@ class CellLogs:
             return self._state(cell)
         except (DataError, OSError) as error:
             return CellState(FAILED, "", str(error))
+
+    def states(self) -> List[CellState]:
+        """The states of all cells, in order."""
+        return [self.state(cell) for cell in self.cells]
 
     def _state(self, cell: Cell) -> CellState:
         log, command = self.log(cell), COMMANDS[cell.command]

@@ -44,7 +44,10 @@ def report(folder: StudyFolder) -> Document:
         raise DataError(f"{folder.folder}: no cell is done: study.py run {study.name} --scale {folder.scale}")
     document = Document(study.title, study.question)
     command = f"python scripts/study.py run {study.name} --scale {folder.scale}"
-    document.add(Commands([command, command.replace(" run ", " report ")]), Text(counts_text(folder) + "."))
+    document.add(
+        Commands([command, command.replace(" run ", " report ")]),
+        Text(counts_text(folder, folder.states()) + "."),
+    )
     used = [seconds for seconds in map(folder.used, folder.cells) if seconds is not None]
     if used:
         hours = f"{sum(used) / 3600:.2f} core hours"

@@ -39,7 +39,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg.config.setting import to_argv
 from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
+from nav_pkg.fields import whole
 from nav_pkg.reading import read_yaml
+from nav_pkg.schemas import LINE
 from nav_pkg.studies.commands import COMMANDS
 
 STUDIES = ROOT / "studies"
@@ -54,6 +56,8 @@ _KEYS = (
 _SCALE_KEYS = ("base", "only", "grid", "seeds")
 PLACES = ("log_tag", "t", "summary_dir", "data_root", "owr", "random_seed", "dont_submit")
 """Flags that a study file must not set, because study.py sets them."""
+FIELDS_OF_FLAGS = {"number_of_runs": whole(1)}
+"""Flags whose values decide whether a cell is done."""
 SEEDLESS = ("network_details.py",)
 """Commands without a seed."""
 Flags = Mapping[str, Any]
@@ -280,6 +284,9 @@ def parse(raw: Any, path: Path) -> Study:
             for axis, choices in _mapping(held.get("grid", {}), path, "grid").items()
         )
     }
+    for text in (name for axis, choices in grid.items() for name in (axis, *choices)):
+        if not LINE.fits(text):
+            raise DataError(f"{path}: grid: {text!r}: must be {LINE.words}")
     empty = next((axis for axis, choices in grid.items() if not choices), None)
     if empty is not None:
         raise DataError(f"{path}: grid: {empty}: has no choice: give at least one, or leave the axis out")
@@ -374,6 +381,8 @@ def _flags(value: Any, path: Path, where: str) -> Dict[str, Any]:
             isinstance(entry, (str, bool, int, float, type(None))) for entry in entries
         ):
             raise DataError(f"{path}: {where}: {key}: must be text, a number, true, false, null or a list")
+        if key in FIELDS_OF_FLAGS and each is not None and not FIELDS_OF_FLAGS[key].fits(each):
+            raise DataError(f"{path}: {where}: {key}: {each!r}: must be {FIELDS_OF_FLAGS[key].words}")
     return found
 
 
