@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, List, Sequence, Union
 
-from nav_pkg.data.files import atomic_write, disk_error
+from nav_pkg.data.files import atomic_write
 from nav_pkg.report import style
 from nav_pkg.report.page import Page
 from nav_pkg.report.tables import Table
@@ -172,15 +172,10 @@ class Document:
         Raises:
             DataError: a file cannot be written.
         """
-        folder = output / stem
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(output, error, chosen_by) from error
+        html = self.page().write(output / f"{stem}.html", chosen_by)
         for block in self.blocks:
             if isinstance(block, Figure):
-                atomic_write(folder / f"{block.name}.png", style.png(block.figure), chosen_by)
-        html = self.page().write(output / f"{stem}.html", chosen_by)
+                atomic_write(output / stem / f"{block.name}.png", style.png(block.figure), chosen_by)
         atomic_write(output / f"{stem}.pdf", self.pdf(), chosen_by)
         atomic_write(output / f"{stem}.md", self.markdown(stem), chosen_by)
         return html

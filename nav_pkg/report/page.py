@@ -162,7 +162,7 @@ class Page:
         path = Path(path)
         folder = path.with_suffix("")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            (folder if self._data else folder.parent).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(folder, error, chosen_by) from error
         for name, content in self._data:

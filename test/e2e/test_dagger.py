@@ -77,8 +77,8 @@ def test_rounds(shell, first):
 @pytest.mark.parametrize(
     "words, text, code",
     [
-        (("--runs", 0), "--runs 0 must be at least 1", 2),
-        (("--alpha", 2), "--alpha 2.0 must be between 0 and 1", 2),
+        (("--runs", 0), "--runs: 0 is not at least 1", 2),
+        (("--alpha", 2), "--alpha: 2 is not at least 0 and at most 1", 2),
         (("--network", "alex_net"), "alex_net", 3),
         (("--evaluate_every", 2), "--evaluate_every is set by the rounds", 2),
         (("--learning_rat", 2), "did you mean '--learning_rate'", 2),

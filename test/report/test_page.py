@@ -123,5 +123,7 @@ def test_a_page_of_nothing(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "page").write_text("a file where the folder should be")
+    page = Page("x")
+    page.figure(b"", "curve", "step,loss", "a curve")
     with pytest.raises(DataError, match="cannot write"):
-        Page("x").write(tmp_path / "page.html")
+        page.write(tmp_path / "page.html")

@@ -118,6 +118,7 @@ def test_the_report_of_flights_and_the_index(two, tmp_path):
     shutil.rmtree(flying.folder)  # the pages are the source of the index, not the logs
     assert write_reports([first], True, out) == 0
     index = (out / "index.md").read_text()
+    assert not (out / "index").exists(), "an empty folder"
     assert index.index("## trained") < index.index("## flying") < index.index("rank correlation +1.00")
     assert "studies/flying/small: 4 of 4 cells done." in index
     assert "[Tables, curves and cells](trained.md)" in index
