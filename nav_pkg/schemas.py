@@ -156,8 +156,6 @@ EVALUATION_CONFIGURATION: Schema = {
 }
 """evaluation_conf.json."""
 
-_KNOWN_LENGTH = either(_LENGTH, NOTHING)
-
 EVALUATION: Schema = {
     "checkpoints": table(
         an_object(

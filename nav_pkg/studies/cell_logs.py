@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence
 
 from nav_pkg.core import MISSING_WEIGHTS, DataError
 from nav_pkg.data import files
-from nav_pkg.fields import NOTHING, an_object, either, number, one_of, table, whole
+from nav_pkg.fields import an_object, number, one_of, table, whole
 from nav_pkg.reading import read_json
 from nav_pkg.schemas import LINE
 from nav_pkg.studies.commands import COMMANDS
@@ -23,7 +23,7 @@ TAIL = 100_000
 """Bytes at the end of a command's output that are searched for its last error line."""
 _CELL = {
     "choices": table(LINE).required,
-    "seed": either(whole(), NOTHING).required,
+    "seed": whole(),
     "command": one_of(COMMANDS).required,
     "flags": an_object(FIELDS_OF_FLAGS).required,
 }
@@ -155,4 +155,4 @@ def recorded_cells(folder: Path) -> List[Cell]:
         DataError: it cannot be read.
     """
     cells = read_json(folder / STUDY_FILE, STUDY)["cells"].values()
-    return [Cell(each["choices"], each["seed"], each["flags"], each["command"]) for each in cells]
+    return [Cell(each["choices"], each.get("seed"), each["flags"], each["command"]) for each in cells]

@@ -17,6 +17,9 @@ import yaml
 from nav_pkg.cli import study as command
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
+from nav_pkg.studies import study
+from nav_pkg.studies.cell_logs import recorded_cells
+from nav_pkg.studies.runner import StudyFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 RAW = {
@@ -194,6 +197,15 @@ def test_two_at_once_are_refused(words, tmp_path):
     with pytest.raises(DataError, match="another process runs this study"):
         command.main(words("run"))
     os.close(lock)
+
+
+@pytest.mark.parametrize("name", [name for name in study.names() if not study.load(name).checkpoints])
+def test_every_study_can_be_resumed_at_every_scale(name, tmp_path):
+    loaded = study.load(name)
+    for scale in loaded.scales:
+        StudyFolder(loaded, scale, tmp_path).open()
+        StudyFolder(loaded, scale, tmp_path).open()
+        assert len(recorded_cells(tmp_path / "studies" / name / scale)) == len(loaded.cells(scale))
 
 
 def test_the_studies_there_are(capsys):
