@@ -7,6 +7,7 @@ only in their times.
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
@@ -119,10 +120,12 @@ def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
 def cells(folder: StudyFolder) -> Table:
     """One row per cell: log folder, choices, seed and state."""
     rows: List[Dict[str, Any]] = []
+    home = os.path.expanduser("~/")
     for cell in folder.cells:
         state = folder.state(cell)
         used = folder.used(cell)
-        row = {"cell": cell.digest, "seed": cell.seed, "state": state.state, "error": state.error or None}
+        error = state.error.replace(home, "~/") or None  # the page may be published
+        row = {"cell": cell.digest, "seed": cell.seed, "state": state.state, "error": error}
         row["hours"] = used / 3600 if used is not None else None
         rows.append({**row, **cell.choices})
     axes = dict.fromkeys(axis for cell in folder.cells for axis in cell.choices)

@@ -15,7 +15,7 @@ from nav_pkg.studies.cell_logs import DONE, LEFT
 from nav_pkg.studies.checkpoints import chosen
 from nav_pkg.studies.datasets import recipe
 from nav_pkg.studies.flights import correlation_interval
-from nav_pkg.studies.report import differences, report, write_reports
+from nav_pkg.studies.report import cells, differences, report, write_reports
 from nav_pkg.studies.runner import StudyFolder
 from nav_pkg.studies.trainings import Trainings
 
@@ -226,3 +226,13 @@ def test_what_a_scale_changes_is_said(tmp_path):
         "`clip` 1 instead of unset (0.1)",
         "`batch_size` 2 instead of 100 (alex)",
     ]
+
+
+def test_an_error_line_does_not_name_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = StudyFolder(study.load("deep_architectures"), "smoke", tmp_path / "log")
+    folder.open()
+    output = folder.output(folder.cells[0])
+    output.write_text(f"error: {tmp_path}/weights.pth is missing\n")
+    folder.note_failure(folder.cells[0], 3)
+    assert "error: ~/weights.pth is missing (3)" in cells(folder).text()
