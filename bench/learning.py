@@ -67,11 +67,11 @@ def alternate(
     """Run two functions in turns; return the median seconds of each."""
     times: Tuple[List[float], List[float]] = ([], [])
     for number in range(rounds + warm):
-        for function, found in zip((first, second), times):
+        for function, seconds in zip((first, second), times):
             begin = time.perf_counter()
             function()
             if number >= warm:
-                found.append(time.perf_counter() - begin)
+                seconds.append(time.perf_counter() - begin)
     return statistics.median(times[0]), statistics.median(times[1])
 
 
@@ -255,7 +255,7 @@ class LearningBench:
             net.features.zero_grad(set_to_none=True)
             net.extract(images).backward(ahead)
 
-        found = {}
+        rates = {}
         for state in (
             InitState(),
             InitState("zero", 0),
@@ -267,12 +267,12 @@ class LearningBench:
             rounds = rounds_for(step, self.seconds / 2, least=least, most=30)
             spent, bare = alternate(step, features, rounds)
             words = f"{state.kind} {state.frames}" if state.kind == "burn_in" else state.kind
-            found[words] = (bare / spent, count / spent, count / bare)
+            rates[words] = (bare / spent, count / spent, count / bare)
         text = "; ".join(
             f"--init_state {words}: {ratio:.3f} ({own:,.0f} of {bare:,.0f} frames/s)"
-            for words, (ratio, own, bare) in found.items()
+            for words, (ratio, own, bare) in rates.items()
         )
-        default = next(iter(found.values()))
+        default = next(iter(rates.values()))
         yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, alternating")
 
     def packing(self) -> Iterator[Figure]:

@@ -65,7 +65,7 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
     first = jobs[0]
     local = plan.hosts.file_transfer and first.kind in LOCAL_KINDS
     transferred = plan.transferred(first)
-    made: Dict[str, str] = {
+    commands: Dict[str, str] = {
         "universe": "local" if local else "container" if plan.hosts.image else "vanilla",
         "executable": str(plan.root / "setup" / "condor_job"),
         "arguments": "$(nav_name).json" if transferred else "jobs/$(nav_name).json",
@@ -79,24 +79,24 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
         "request_disk": "$(disk)MB",
     }
     if plan.hosts.image and not local:
-        made["container_image"] = plan.hosts.image
-    if any(job.gpus for job in (one.resources for one in jobs)):
-        made["request_gpus"] = "$(gpus)"
+        commands["container_image"] = plan.hosts.image
+    if any(job.gpus for job in (job.resources for job in jobs)):
+        commands["request_gpus"] = "$(gpus)"
         if any(job.resources.gpu_memory for job in jobs):
-            made["gpus_minimum_memory"] = "$(gpu_memory)"
+            commands["gpus_minimum_memory"] = "$(gpu_memory)"
     if not local:
-        made["requirements"] = requirements(plan)
-        made["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
-        made.update(_transfer(plan, transferred))
+        commands["requirements"] = requirements(plan)
+        commands["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
+        commands.update(_transfer(plan, transferred))
     if any(job.wall_time for job in jobs):
-        made["allowed_execute_duration"] = "$(duration)"
+        commands["allowed_execute_duration"] = "$(duration)"
     if first.simulator:
-        made["concurrency_limits"] = LIMIT
+        commands["concurrency_limits"] = LIMIT
     if plan.hosts.nice:
-        made["nice_user"] = "true"
-    made.update(_policy(first, retry, transferred, local))
-    made["My.NavPkgTag"] = f'"{plan.tag}"'
-    return made
+        commands["nice_user"] = "true"
+    commands.update(_policy(first, retry, transferred, local))
+    commands["My.NavPkgTag"] = f'"{plan.tag}"'
+    return commands
 
 
 def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
@@ -154,7 +154,7 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
 def variables(plan: Plan, job: Job) -> Dict[str, str]:
     """The values of a job's VARS line, for the variables of its submit description."""
     asks = job.resources
-    made = {
+    values = {
         "nav_name": job.name,
         "cpus": str(asks.cpus),
         "memory": str(asks.memory),
@@ -162,16 +162,16 @@ def variables(plan: Plan, job: Job) -> Dict[str, str]:
         "duration": str(max(1, int(job.wall_time))) if job.wall_time else "undefined",
     }
     if asks.gpus:
-        made.update(gpus=str(asks.gpus), gpu_memory=str(asks.gpu_memory))
+        values.update(gpus=str(asks.gpus), gpu_memory=str(asks.gpu_memory))
     if plan.transferred(job):
-        made["more_files"] = "".join(f", {path}" for path in plan.transfer_in(job))
-    return made
+        values["more_files"] = "".join(f", {path}" for path in plan.transfer_in(job))
+    return values
 
 
-def text(made: Mapping[str, str], kind: str, plan: Plan) -> str:
+def text(commands: Mapping[str, str], kind: str, plan: Plan) -> str:
     """The text of a submit description file, with a comment at its head."""
     head = f"# {kind} jobs of {plan.command} -t {plan.tag}; what differs from job to job is in the DAG file\n"
-    return head + "".join(f"{key} = {value}\n" for key, value in made.items()) + "queue\n"
+    return head + "".join(f"{key} = {value}\n" for key, value in commands.items()) + "queue\n"
 
 
 def paths_of(plan: Plan) -> Dict[str, Path]:

@@ -55,14 +55,14 @@ def changed(plan: Plan) -> List[str]:
     Only kinds in LOCAL_KINDS are compared, because they rewrite all their output. Jobs of other kinds resume
     from their output and reject other flags themselves.
     """
-    found: Dict[str, None] = {}
+    names: Dict[str, None] = {}
     for job in plan.jobs:
         spec = plan.folder / "jobs" / f"{job.name}.json"
         anew = job.kind in LOCAL_KINDS and spec.exists()
         other = anew and files.read_json(spec, schemas.SPEC)["command"] != [*job.command]
-        if other or any(parent in found for parent in job.parents):
-            found[job.name] = None
-    return list(found)
+        if other or any(parent in names for parent in job.parents):
+            names[job.name] = None
+    return list(names)
 
 
 def _outputs(plan: Plan) -> Iterator[Path]:
@@ -103,8 +103,8 @@ def differences(plan: Plan) -> str:
     old, new = _by_flag(before.get("configuration")), _configuration(plan)
     if old == new:
         return ""
-    where, one, other = files.first_difference(old, new)
-    return f"{where[where.find('.-') + 1 :]} {one}, now {other}"  # the flag is enough
+    where, before_value, now_value = files.first_difference(old, new)
+    return f"{where[where.find('.-') + 1 :]} {before_value}, now {now_value}"  # the flag is enough
 
 
 def _configuration(plan: Plan) -> Any:
@@ -225,16 +225,16 @@ def make_rescue(plan: Plan) -> Optional[Path]:
     """
     record = plan.folder / SUBMITTED_FILE
     rescues_before = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
-    there, again = rescues(plan), changed(plan)
-    written = len(there) > rescues_before  # a rescue file of the last DAGMan
+    rescue_files, again = rescues(plan), changed(plan)
+    written = len(rescue_files) > rescues_before  # a rescue file of the last DAGMan
     if written:
-        done = re.findall(r"^DONE (\S+)", files.read_text(there[-1]), re.MULTILINE)
+        done = re.findall(r"^DONE (\S+)", files.read_text(rescue_files[-1]), re.MULTILINE)
     else:
         nodes = read_nodes(plan.folder / STATUS_FILE)
         done = [name for name, node in nodes.items() if node["status"] == "done"]
     if not done or (written and not again):
         return None
-    file = plan.folder / f"{plan.file.name}.rescue{len(there) + 1:03d}"
+    file = plan.folder / f"{plan.file.name}.rescue{len(rescue_files) + 1:03d}"
     lines = [f"DONE {name}\n" for name in done if name not in again]
     files.atomic_write(file, "".join(lines), "--summary_dir")
     if again:  # its status of these jobs is outdated

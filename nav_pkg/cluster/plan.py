@@ -221,12 +221,12 @@ class Plan:
         flights of a round wait for the training of the round before.
         """
         depth: Dict[str, int] = {}
-        found: Dict[Tuple[str, int], List[Job]] = {}
+        by_depth: Dict[Tuple[str, int], List[Job]] = {}
         for job in self.jobs:
             depth[job.name] = 1 + max((depth[parent] for parent in job.parents), default=-1)
-            found.setdefault((job.kind, depth[job.name]), []).append(job)
+            by_depth.setdefault((job.kind, depth[job.name]), []).append(job)
         names: Dict[str, List[Job]] = {}
-        for kind, jobs in ((kind, jobs) for (kind, _), jobs in found.items()):
+        for kind, jobs in ((kind, jobs) for (kind, _), jobs in by_depth.items()):
             again = sum(name == kind or name.startswith(f"{kind}_") for name in names)
             names[f"{kind}_{again + 1}" if again else kind] = jobs
         return names
@@ -264,11 +264,11 @@ class Plan:
         if not self.transferred(job):
             return []
         folder = self.folder / "transfer"
-        found = [] if self.hosts.image else [folder / CODE]
+        tars = [] if self.hosts.image else [folder / CODE]
         for folder_name in self.folders_in(job):
             writer = self._writer(folder_name)
-            found.append(folder / f"{writer or tar_name(folder_name)}.tar")
-        return [*found, folder / f"{job.name}.tar"]
+            tars.append(folder / f"{writer or tar_name(folder_name)}.tar")
+        return [*tars, folder / f"{job.name}.tar"]
 
     def packed(self, job: Job) -> List[str]:
         """The outputs that a job on the submitting host packs at its end, for jobs on other hosts."""

@@ -37,16 +37,16 @@ def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
         text = files.read_small(file).decode("utf-8", "replace")
     except DataError:
         return {}
-    found: Dict[str, Dict[str, Any]] = {}
+    nodes: Dict[str, Dict[str, Any]] = {}
     for block in re.findall(r"^\[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL):
         values = dict(re.findall(r"^\s*(\w+) = \"?(.*?)\"?;(?: /\*.*\*/)?$", block, re.MULTILINE))
         if values.get("Type") == "NodeStatus" and values.get("NodeStatus", "").isdigit():
-            found[values["Node"]] = {
+            nodes[values["Node"]] = {
                 "status": NODE_STATUS[min(int(values["NodeStatus"]), len(NODE_STATUS) - 1)],
                 "retries": int(values.get("RetryCount") or 0),
                 "details": values.get("StatusDetails", ""),
             }
-    return found
+    return nodes
 
 
 def has_ended(folder: Path) -> bool:
@@ -66,8 +66,8 @@ def _last_word(folder: Path) -> Tuple[int, str]:
         text = files.read_small(folder / STATUS_FILE).decode("utf-8", "replace")
     except DataError:
         return -1, ""
-    found = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
-    return (int(found.group(1)), found.group(2)) if found else (-1, "")
+    match = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
+    return (int(match.group(1)), match.group(2)) if match else (-1, "")
 
 
 @dataclass
@@ -305,10 +305,10 @@ def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
 
 def counts(nodes: List[Node]) -> Dict[str, int]:
     """The number of nodes by status, the most frequent first."""
-    found: Dict[str, int] = {}
+    by_status: Dict[str, int] = {}
     for node in nodes:
-        found[node.status] = found.get(node.status, 0) + 1
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        by_status[node.status] = by_status.get(node.status, 0) + 1
+    return dict(sorted(by_status.items(), key=lambda item: -item[1]))
 
 
 def table(nodes: List[Node], now: float, rows: int = 0) -> List[str]:

@@ -134,13 +134,13 @@ def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with tarfile.open(beside, f"w:{compression}", dereference=True) as made:
+        with tarfile.open(beside, f"w:{compression}", dereference=True) as tar:
             for path, name in members:
                 if name.startswith("data/"):
                     with files.open_regular(path, "; jobs read it", follow=False) as stream:
-                        made.addfile(made.gettarinfo(arcname=name, fileobj=stream), stream)
+                        tar.addfile(tar.gettarinfo(arcname=name, fileobj=stream), stream)
                 else:
-                    made.add(path, name)
+                    tar.add(path, name)
         os.replace(beside, target)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -162,8 +162,8 @@ def _code(root: Path) -> List[str]:
     if known:
         folders = {os.path.dirname(name) for name in known} - {""}
         return [*known, *(name for name in new if os.path.dirname(name) in folders)]
-    found = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
-    return [str(path) for path in found if not {*path.parts} & {*BUILT}]
+    paths = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+    return [str(path) for path in paths if not {*path.parts} & {*BUILT}]
 
 
 def _git_files(root: Path, *flags: str) -> List[str]:

@@ -75,14 +75,14 @@ class Uplink:
 
         self._say(put)
 
-    def _say(self, what: Callable[[Any], None]) -> None:
+    def _say(self, send: Callable[[Any], None]) -> None:
         if not _connected():
             return
         with contextlib.suppress(Exception):  # any failure: the job continues without chirp
             from htcondor2.htchirp import HTChirp  # native code, needed only here
 
             with HTChirp(timeout=LIMIT) as chirp:
-                what(chirp)
+                send(chirp)
 
 
 def _connected() -> bool:

@@ -85,10 +85,10 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         dagman_config=_settings(plan),
         node_status_file=dags.NodeStatusFile(Path(STATUS_FILE), 5, True),
     )
-    made: Dict[str, Any] = {}
+    dag_layers: Dict[str, Any] = {}
     place: Dict[str, Tuple[str, int]] = {}
     for name, jobs in layers.items():
-        made[name] = dag.layer(
+        dag_layers[name] = dag.layer(
             name=name,
             submit_description=Submit(describe.description(plan, jobs, retry)),
             vars=[describe.variables(plan, job) for job in jobs],
@@ -98,11 +98,11 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         )
         place.update((job.name, (name, i)) for i, job in enumerate(jobs))
     for (parent, child), pairs in _edges(plan, place).items():
-        made[child].add_parents(made[parent], edge=_edge(pairs))
+        dag_layers[child].add_parents(dag_layers[parent], edge=_edge(pairs))
     names = {(layer, i): job.name for layer, jobs in layers.items() for i, job in enumerate(jobs)}
     dags.write_dag(dag, plan.folder, plan.file.name, _formatter(names))
     for name in layers:  # rewrite with a comment at the head
-        _write(plan.folder / f"{name}.sub", describe.text(made[name].submit_description, name, plan))
+        _write(plan.folder / f"{name}.sub", describe.text(dag_layers[name].submit_description, name, plan))
 
 
 def _settings(plan: Plan) -> Dict[str, str]:
@@ -124,16 +124,16 @@ def _edges(
     plan: Plan, place: Mapping[str, Tuple[str, int]]
 ) -> Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]]:
     """By parent and child layer, the child numbers grouped by equal sets of parent numbers."""
-    found: Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]] = {}
+    edges: Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]] = {}
     for job in plan.jobs:
         layer, number = place[job.name]
         by_layer: Dict[str, List[int]] = {}
         for parent in job.parents:
             by_layer.setdefault(place[parent][0], []).append(place[parent][1])
         for parent_layer, numbers in by_layer.items():
-            pairs = found.setdefault((parent_layer, layer), {})
+            pairs = edges.setdefault((parent_layer, layer), {})
             pairs.setdefault(tuple(sorted(numbers)), []).append(number)
-    return found
+    return edges
 
 
 def _edge(pairs: Mapping[Tuple[int, ...], List[int]]) -> Any:
@@ -181,10 +181,10 @@ def validate(plan: Plan) -> None:
     for name in plan.layers():
         file = plan.folder / f"{name}.sub"
         try:
-            made = Submit(files.read_text(file))
+            description = Submit(files.read_text(file))
             for key in EXPRESSIONS:
-                if key in made:
-                    classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
+                if key in description:
+                    classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", description[key]))
         except Exception as error:  # htcondor2 raises several types of its own
             raise DataError(f"{file}: HTCondor rejects it: {error}") from error
     for job in plan.jobs:

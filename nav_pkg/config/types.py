@@ -93,19 +93,19 @@ def absolute_network(words: Sequence[str]) -> List[str]:
     Raises:
         UsageError: the file is not there.
     """
-    made: List[str] = []
+    converted: List[str] = []
     for word in words:
         flag, equals, value = word.partition("=")
         own = ".py:" in word
         try:
             if own and flag == "--network" and equals:
                 word = f"--network={network(value)}"
-            elif own and made and made[-1] == "--network":
+            elif own and converted and converted[-1] == "--network":
                 word = network(word)
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"--network: {error}") from None
-        made.append(word)
-    return made
+        converted.append(word)
+    return converted
 
 
 PERTURBATIONS: Dict[str, Tuple[float, str]] = {
@@ -134,9 +134,9 @@ def parse_perturbation(text: str) -> Tuple[str, float]:
     except ValueError:
         strength = 0.0
     if not 0 < strength <= most:
-        what = repr(number) if colon else "missing"
+        given = repr(number) if colon else "missing"
         raise UsageError(
-            f"perturbation {kind}: the strength is {what}; give {kind}:S with S above 0 and at most "
+            f"perturbation {kind}: the strength is {given}; give {kind}:S with S above 0 and at most "
             f"{most:g} ({meaning})"
         )
     return kind, strength

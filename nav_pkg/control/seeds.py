@@ -17,13 +17,13 @@ from nav_pkg.core import UsageError
 Word = Union[str, int]
 
 
-def _number(value: int, what: str) -> int:
+def _number(value: int, subject: str) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{what} must be a whole number, not {value!r}") from None
+        raise UsageError(f"{subject} must be a whole number, not {value!r}") from None
     if number < 0:
-        raise UsageError(f"{what} must not be negative, not {number}")
+        raise UsageError(f"{subject} must not be negative, not {number}")
     return number
 
 

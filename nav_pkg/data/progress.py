@@ -20,11 +20,11 @@ def progress(items: Iterable[Item], unit: str) -> Iterator[Item]:
         yield from tqdm(items, unit=f" {unit}")
         return
     total = f" of {len(items)}" if hasattr(items, "__len__") else ""
-    told = time.monotonic()
+    printed_at = time.monotonic()
     for done, item in enumerate(items):
-        if time.monotonic() - told >= EVERY:
+        if time.monotonic() - printed_at >= EVERY:
             print(f"{done}{total} {unit}", file=sys.stderr, flush=True)
-            told = time.monotonic()
+            printed_at = time.monotonic()
         yield item
 
 

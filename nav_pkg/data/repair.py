@@ -365,16 +365,20 @@ def _repair_run(run: Run, problems: list[str], rate: float) -> str:
 def _repair_splits(dataset: Dataset) -> list[str]:
     """Remove names of missing runs from the lists of the splits."""
     done = []
-    there = {run.name for run in dataset.runs}
+    existing = {run.name for run in dataset.runs}
     for part in fmt.SPLITS:
         path = dataset.path / fmt.split_file(part)
         try:
             lines = [line for line in files.read_text(path, follow=False).splitlines() if line.strip()]
         except DataError:
             continue  # `verify` reports it
-        kept = [line for line in lines if line.strip() in there or fmt.parse_run_name(line.strip()) is None]
+        kept = [
+            line for line in lines if line.strip() in existing or fmt.parse_run_name(line.strip()) is None
+        ]
         if kept != lines:
             files.atomic_write(path, "".join(f"{line}\n" for line in kept))
-            gone = sorted(set(lines) - set(kept))
-            done.append(f"{path}: without {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} gone")
+            missing = sorted(set(lines) - set(kept))
+            done.append(
+                f"{path}: without {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} gone"
+            )
     return done

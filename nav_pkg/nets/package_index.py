@@ -51,15 +51,15 @@ def download(package: str, name: str, folder: Path) -> Path:
 
 def indexes() -> List[str]:
     """The addresses of pip's package indexes, from its configuration; pip's default if it has none."""
-    found: List[str] = []
+    addresses: List[str] = []
     for key in ("global.index-url", "global.extra-index-url"):
         variable = "PIP_" + key.split(".")[1].upper().replace("-", "_")
-        said = os.environ.get(variable) or _pip("config", "get", key)
-        if not said and key == "global.index-url":
+        value = os.environ.get(variable) or _pip("config", "get", key)
+        if not value and key == "global.index-url":
             code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-            said = _run([sys.executable, "-c", code])
-        found += said.split()
-    return found
+            value = _run([sys.executable, "-c", code])
+        addresses += value.split()
+    return addresses
 
 
 def _pip(*words: str) -> str:

@@ -25,8 +25,10 @@ def results_table(config: ResultsConfig) -> Table:
         if len(config.log_folders) != 2:
             raise UsageError(f"results.py compare: {len(config.log_folders)} folders given: give two")
         if config.flights:
-            one, other = (trainings.read_flights(*_flown(root, word)) for word in config.log_folders)
-            table = trainings.compare_flights(one, other)
+            first_flights, second_flights = (
+                trainings.read_flights(*_flown(root, word)) for word in config.log_folders
+            )
+            table = trainings.compare_flights(first_flights, second_flights)
         else:
             first, second = (_one(trainings.find_trainings(root / word), word) for word in config.log_folders)
             table = trainings.compare_trainings(first, second, config.metrics)
@@ -35,12 +37,12 @@ def results_table(config: ResultsConfig) -> Table:
             raise UsageError("results.py: --flights has an effect only with compare")
         groups: Dict[str, List[trainings.Training]] = {}
         for word in config.log_folders or ["."]:
-            found = trainings.find_trainings(root / word)
+            groups_below = trainings.find_trainings(root / word)
             several = len(config.log_folders) > 1
             groups.update(
                 {
                     f"{word}/{name}" if several and name != Path(word).name else name: runs
-                    for name, runs in found.items()
+                    for name, runs in groups_below.items()
                 }
             )
         if config.action == "rank":

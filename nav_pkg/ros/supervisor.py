@@ -291,7 +291,7 @@ class Supervisor:
             return -2
         return status.index
 
-    def _wait_status(self, ready: Callable[[], bool], what: str, limit: Optional[float] = None) -> None:
+    def _wait_status(self, ready: Callable[[], bool], awaited: str, limit: Optional[float] = None) -> None:
         limit = limit or self._parameters.wait_limit
         deadline = time.monotonic() + limit
         with self._status_changed:
@@ -299,9 +299,9 @@ class Supervisor:
                 if self._recorder_status is not None and self._recorder_status.error:
                     raise DataError(self._recorder_status.error)
                 if rospy.is_shutdown():
-                    raise SimulatorError(f"ROS shut down while waiting for {what}")
+                    raise SimulatorError(f"ROS shut down while waiting for {awaited}")
                 if time.monotonic() > deadline:
-                    raise SimulatorError(f"waited {limit:g} s for {what}")
+                    raise SimulatorError(f"waited {limit:g} s for {awaited}")
                 self._status_changed.wait(0.1)
 
     # The end of a run.

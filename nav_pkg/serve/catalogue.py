@@ -103,12 +103,12 @@ class Catalogue:
         Args:
             kind: one of `KINDS`; empty for all.
         """
-        found = [
+        entries = [
             self._entry(tag, mark)
             for tag, mark in self._walk(self.summary_dir, DEEPEST)
             if kind in ("", MARKS[mark])
         ]
-        return sorted(found, key=lambda entry: (-entry.changed, entry.tag))
+        return sorted(entries, key=lambda entry: (-entry.changed, entry.tag))
 
     def entry(self, kind: str, tag: str) -> Entry:
         """Find an entry by kind and tag.
@@ -155,11 +155,11 @@ class Catalogue:
         """Create an entry; read its files only if they have changed."""
         path = self.summary_dir / tag / mark
         kind = MARKS[mark]
-        found = [_stat(path.with_name(name)) for name in (mark, RESULTS_FILE, "evaluation.json")]
-        stat = found[0]
+        stats = [_stat(path.with_name(name)) for name in (mark, RESULTS_FILE, "evaluation.json")]
+        stat = stats[0]
         if stat is None:
             return Entry(kind, tag, 0.0)
-        version = tuple((each.st_mtime_ns, each.st_size) if each else None for each in found)
+        version = tuple((each.st_mtime_ns, each.st_size) if each else None for each in stats)
         known = self._known.get(str(path))
         if known and known[0] == version:
             return replace(known[1], cell=self._cell(tag))
@@ -221,10 +221,10 @@ def _facts(kind: str, folder: Path) -> Dict[str, Any]:
     if kind == "training" and (folder / RESULTS_FILE).exists():
         results = read_results(folder)
         flags = (results.get("config") or {}).get("flags") or {}
-        found = {key: flags.get(key) for key in ("network", "dataset", "random_seed")}
+        metadata = {key: flags.get(key) for key in ("network", "dataset", "random_seed")}
         for part in ("val", "test"):
-            found[f"{part}_accuracy"] = (results.get(part) or {}).get("accuracy")
-        return {**found, "updates": results.get("updates"), "state": "ended"}
+            metadata[f"{part}_accuracy"] = (results.get(part) or {}).get("accuracy")
+        return {**metadata, "updates": results.get("updates"), "state": "ended"}
     if kind == "training":
         return {"state": "not ended"}
     if kind == "session":
@@ -232,13 +232,13 @@ def _facts(kind: str, folder: Path) -> Dict[str, Any]:
         outcomes: Dict[str, int] = {}
         for run in runs:
             outcomes[run["outcome"]] = outcomes.get(run["outcome"], 0) + 1
-        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-        return {"runs": len(runs), "outcomes": said}
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+        return {"runs": len(runs), "outcomes": counts}
     if kind == "evaluation" and (folder / "evaluation.json").exists():
-        made = read_json(folder / "evaluation.json", schemas.EVALUATION)
+        evaluation = read_json(folder / "evaluation.json", schemas.EVALUATION)
         rows = [
             f"{label}: {entry['measures']['successes']} of {entry['measures']['counted']}"
-            for label, entry in made["checkpoints"].items()
+            for label, entry in evaluation["checkpoints"].items()
         ]
         return {"whole laps": "; ".join(rows)}
     return {}

@@ -23,13 +23,13 @@ LEAST = 1.0
 FORMAT = "{desc}: {n_fmt}/{total_fmt} runs [{elapsed}<{remaining}{postfix}]"
 
 
-def bar(total: int, done: int, what: str) -> tqdm:
+def bar(total: int, done: int, label: str) -> tqdm:
     """Make the progress bar over a number of runs; it is disabled when stderr is no terminal."""
     width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
     return tqdm(
         total=total,
         initial=done,
-        desc=what,
+        desc=label,
         unit="run",
         bar_format=FORMAT,
         dynamic_ncols=bool(width),
@@ -79,13 +79,13 @@ class Lap:
     def left(self) -> Optional[float]:
         """Wall seconds left at the current pace, at most what the run's limit allows; None while unknown."""
         wall, flown = self._passed("wall"), self._passed("progress")
-        found = []
+        estimates = []
         if wall >= LEAST and flown > 0 and self.share is not None:
-            found.append((1 - self.share) * _number(self._last, "lap") * wall / flown)
+            estimates.append((1 - self.share) * _number(self._last, "lap") * wall / flown)
         limit = _number(self._last, "limit")
         if self.pace and limit > 0:
-            found.append(max(0.0, limit - self._passed("stamp")) / self.pace)
-        return min(found) if found else None
+            estimates.append(max(0.0, limit - self._passed("stamp")) / self.pace)
+        return min(estimates) if estimates else None
 
     def text(self) -> str:
         """The progress as text, e.g. `run 3: 42 %, 3.1 x real time, 0:35 left`.

@@ -67,18 +67,20 @@ def differences(folder: StudyFolder) -> List[str]:
     if folder.scale == "full" or "full" not in study.scales or study.checkpoints:
         return []
     full = study.cells("full")
-    said = []
+    lines = []
     for axis in study.grid:
-        here, there = ({cell.choices[axis]: None for cell in each} for each in (folder.cells, full))
+        run_labels, full_labels = (
+            {cell.choices[axis]: None for cell in each} for each in (folder.cells, full)
+        )
         for text, labels in (
-            ("left out", [label for label in there if label not in here]),
-            ("added", [label for label in here if label not in there]),
+            ("left out", [label for label in full_labels if label not in run_labels]),
+            ("added", [label for label in run_labels if label not in full_labels]),
         ):
             if labels:
-                said.append(f"{axis}: {', '.join(labels)} {text}")
+                lines.append(f"{axis}: {', '.join(labels)} {text}")
     seeds, others = ([*dict.fromkeys(cell.seed for cell in each)] for each in (folder.cells, full))
     if seeds != others:
-        said.append(f"seeds {', '.join(map(str, seeds))} instead of {', '.join(map(str, others))}")
+        lines.append(f"seeds {', '.join(map(str, seeds))} instead of {', '.join(map(str, others))}")
     of_choices = {tuple(cell.choices.items()): cell.flags for cell in full}
     usual = full[0].flags
     changed: Dict[str, Dict[str, List[Cell]]] = {}
@@ -94,8 +96,8 @@ def differences(folder: StudyFolder) -> List[str]:
             how if len(cells) == len(folder.cells) else f"{how} ({_where(cells, folder.cells)})"
             for how, cells in ways.items()
         ]
-        said.append(f"`{key}` {', '.join(parts)}")
-    return said
+        lines.append(f"`{key}` {', '.join(parts)}")
+    return lines
 
 
 def _chosen(study: Study) -> List[str]:

@@ -123,14 +123,14 @@ class StudyFolder(CellLogs):
         """
         file, now = self.folder / STUDY_FILE, self.content()
         if file.exists():
-            held = read_json(file, STUDY)
-            before, after = held["cells"], now["cells"]
+            stored = read_json(file, STUDY)
+            before, after = stored["cells"], now["cells"]
             if before != after and not extend:
-                gone = [digest for digest in before if digest not in after]
+                removed = [digest for digest in before if digest not in after]
                 new = [digest for digest in after if digest not in before]
                 raise UsageError(
-                    f"{file}: the study has changed: {len(new)} cells are new, {len(gone)} are gone"
-                    f"{self._example(before, after, gone, new)}; give --extend to run the new ones "
+                    f"{file}: the study has changed: {len(new)} cells are new, {len(removed)} are gone"
+                    f"{self._example(before, after, removed, new)}; give --extend to run the new ones "
                     "(the others' logs stay)"
                 )
         try:
@@ -161,12 +161,12 @@ class StudyFolder(CellLogs):
 
     @staticmethod
     def _example(
-        before: Mapping[str, Any], after: Mapping[str, Any], gone: Sequence[str], new: Sequence[str]
+        before: Mapping[str, Any], after: Mapping[str, Any], removed: Sequence[str], new: Sequence[str]
     ) -> str:
-        if not gone or not new:
+        if not removed or not new:
             return ""
-        what, was, now = files.first_difference(before[gone[0]], after[new[0]])
-        return f" ({what} was {was}, now {now})"
+        where, was, now = files.first_difference(before[removed[0]], after[new[0]])
+        return f" ({where} was {was}, now {now})"
 
 
 class Runner:
@@ -258,18 +258,18 @@ class Runner:
             return False
         del self._running[digest]
         seconds = time.monotonic() - begin
-        what = f"{cell.digest} {cell.name}"
+        subject = f"{cell.digest} {cell.name}"
         if code == 0 and self.folder.state(cell).state == DONE:
-            self.say(f"{what}: done in {seconds:.0f} s")
+            self.say(f"{subject}: done in {seconds:.0f} s")
             return False
         if code == EXIT_CHECKPOINTED:
-            self.say(f"{what}: stopped; the same command resumes it")
+            self.say(f"{subject}: stopped; the same command resumes it")
             return True
         error = self.folder.note_failure(cell, code)
         if self.folder.state(cell).state == UNAVAILABLE:
-            self.say(f"{what}: {UNAVAILABLE}: {error}")
+            self.say(f"{subject}: {UNAVAILABLE}: {error}")
             return False
-        self.say(f"{what}: failed: {error}")
+        self.say(f"{subject}: failed: {error}")
         return True
 
     def _reap(self, cell: Cell, process: subprocess.Popen) -> Optional[int]:

@@ -224,7 +224,7 @@ class DagCommand:
             "report",
             ["dag_report.py", *to_argv(DagReportConfig(log_tag=self.tag, models=tuple(models)))],
             Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(one.job.name for one in parents),
+            parents=tuple(parent.job.name for parent in parents),
         )
 
     def _megabytes(self, name: str) -> float:
@@ -283,7 +283,7 @@ class DagCommand:
             summary_dir=self.summary_dir,
             data_root=self.data_root,
             root=ROOT,
-            jobs=tuple(one.job for one in asked),
+            jobs=tuple(planned.job for planned in asked),
             hosts=Hosts(
                 greenlist=self._hosts("greenlist"),
                 blacklist=self._hosts("blacklist"),
@@ -295,7 +295,7 @@ class DagCommand:
             configuration=self._identified(self.configuration()),
         )
         plan.check()
-        return plan, {one.job.name: one.work for one in asked}
+        return plan, {planned.job.name: planned.work for planned in asked}
 
     def _identified(self, configuration: Dict[str, Any]) -> Dict[str, Any]:
         """Add the digests of the plan files, because the files may change before a resume."""
@@ -343,10 +343,10 @@ def models(command: str, config: ClusterConfig) -> List[Tuple[str, int]]:
     if len(names) < count:
         raise UsageError(f"{command}: --model_names has {len(names)} names for {count} models: name each")
     chosen = list(zip(names[:count], seeds[:count]))
-    for what, values in (("--seeds", seeds[:count]), ("--model_names", names[:count])):
+    for flag, values in (("--seeds", seeds[:count]), ("--model_names", names[:count])):
         for value in values:
             if values.count(value) > 1:
-                raise UsageError(f"{command}: {what} {value} is given twice: each model needs its own")
+                raise UsageError(f"{command}: {flag} {value} is given twice: each model needs its own")
     return chosen
 
 

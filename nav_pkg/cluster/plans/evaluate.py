@@ -125,8 +125,8 @@ class Evaluate(DagCommand):
         folders = self._trained() or [folder for folder, _ in models(self.name, self.config)]
         if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # made by dagger.py
             folders = ["."]
-        found = [self._model(folder) for folder in folders]
-        return [(f"{self.tag}/{folder}", folder) for folder in found]
+        trained = [self._model(folder) for folder in folders]
+        return [(f"{self.tag}/{folder}", folder) for folder in trained]
 
     def _model(self, folder: str) -> str:
         """The folder of a model below the tag's: `folder`, or its last round of DAgger."""

@@ -77,7 +77,7 @@ class StudyDag(DagCommand):
         config = StudyConfig(action="report", study=self.source, scale=self.study.scale)
         words = ["study.py", *to_argv(config, "scale")]
         work = workload.Work(60.0, 900.0, 50.0, 0.0, 50)
-        parents = tuple(one.job.name for one in cells)
+        parents = tuple(cell.job.name for cell in cells)
         return [*cells, self.plan_job("report", "report", words, work, parents=parents)]
 
     def _cell(self, cell: Cell) -> PlannedJob:

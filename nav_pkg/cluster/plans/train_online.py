@@ -68,7 +68,7 @@ class TrainOnline(DagCommand):
 
     def jobs(self) -> List[PlannedJob]:
         """The learners and the report."""
-        flights, found = self.flights, []
+        flights, learners = self.flights, []
         rate = min(workload.ONLINE_RATE, 0.5 * workload.rate_of(self.network).frames)
         frames = expected_frames(flights)
         filled = flights.runs * frames + self.prefilled
@@ -84,7 +84,7 @@ class TrainOnline(DagCommand):
         for number, (folder, seed) in enumerate(self.models):
             outputs = [f"log/{self.tag}/{folder}"]
             outputs += [f"data/{self.tag}/{folder}"] if self.create_dataset else []
-            found.append(
+            learners.append(
                 self.plan_job(
                     "online",
                     f"m_{number}_train",
@@ -100,4 +100,4 @@ class TrainOnline(DagCommand):
                     unit="runs",
                 )
             )
-        return [*found, self.report_job([folder for folder, _ in self.models], found)]
+        return [*learners, self.report_job([folder for folder, _ in self.models], learners)]

@@ -45,11 +45,14 @@ class Prefill:
         dataset = load_dataset(args.prefill_dataset, args.data_root)
         self._runs, self._what = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
         self._check_cameras(sides, camera)
-        held, room = sum(len(run) for run in self._runs), room // self._cameras
-        for most, where in ((held, f"its training set has {held}"), (room, f"the buffer holds {room}")):
+        available, room = sum(len(run) for run in self._runs), room // self._cameras
+        for most, where in (
+            (available, f"its training set has {available}"),
+            (room, f"the buffer holds {room}"),
+        ):
             if args.prefill_frames and args.prefill_frames > most:
                 raise UsageError(f"--prefill_frames {args.prefill_frames}: {where} frames: give fewer")
-        self.count = args.prefill_frames or min(held, room)
+        self.count = args.prefill_frames or min(available, room)
 
     def _check_cameras(self, sides: Sequence[str], camera: Sequence[int]) -> None:
         width, height = loading.camera_of(self._runs)
@@ -77,11 +80,11 @@ class Prefill:
     def fill(self, replay: ReplayBuffer) -> None:
         """Add the chosen frames to a buffer, each run's in order, with run numbers below 0."""
         samples, how = self.read(), self._parts.method_flags
-        seen = how.time_length if how.recurrent else how.n_frames
+        frames_per_sample = how.time_length if how.recurrent else how.n_frames
         chosen = choose(
             [len(run) for run in self._runs],
             self.count,
-            max(_SEQUENCE, 5 * seen) if seen > 1 else 1,
+            max(_SEQUENCE, 5 * frames_per_sample) if frames_per_sample > 1 else 1,
             self._parts.config.random_seed,
         )
         pixels = np.empty((1, *samples.image_shape), np.uint8)

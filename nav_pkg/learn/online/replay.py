@@ -327,8 +327,8 @@ def _draw(random: np.random.RandomState, count: int, size: int, weights: Optiona
         return np.argsort(-keys, kind="stable")[:size]
     if 4 * size > count:
         return random.permutation(count)[:size].astype(np.int64)
-    found: Dict[int, None] = {}  # avoids shuffling a large buffer for a few frames
-    while len(found) < size:
-        for number in random.randint(0, count, size - len(found)).tolist():
-            found[number] = None
-    return np.fromiter(found, np.int64, size)
+    drawn: Dict[int, None] = {}  # avoids shuffling a large buffer for a few frames
+    while len(drawn) < size:
+        for number in random.randint(0, count, size - len(drawn)).tolist():
+            drawn[number] = None
+    return np.fromiter(drawn, np.int64, size)
