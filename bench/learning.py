@@ -312,11 +312,11 @@ class LearningBench:
         step, steps = train_step(trainer), 60
         plain = make_trainer("tiny_net", samples)
 
-        def ours() -> None:
+        def train_from_pack() -> None:
             for _ in range(steps):
                 step()
 
-        def theirs() -> None:
+        def train_from_loader() -> None:
             loader = torch.utils.data.DataLoader(
                 JpegDataset(self.runs), batch_size=64, shuffle=True, num_workers=2, drop_last=True
             )
@@ -325,7 +325,7 @@ class LearningBench:
                 functional.cross_entropy(plain.net(images), targets).backward()
                 plain.optimizer.step()
 
-        fast, slow = alternate(ours, theirs, 3)
+        fast, slow = alternate(train_from_pack, train_from_loader, 3)
         rates = f"{64 * steps / fast:,.0f} and {64 * steps / slow:,.0f} frames/s"
         detail = f"{rates}, batch 64, 2 workers, transforms.v2 over simplejpeg; median of 3 x {steps} steps"
         yield Figure("pack_over_dataloader", slow / fast, "ratio", detail)

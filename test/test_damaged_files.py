@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from nav_pkg.cluster import existing_dag, job, status, status_text
-from nav_pkg.cluster.plan import Job, Plan
+from nav_pkg.cluster.plan import DagNode, DagPlan
 from nav_pkg.core import NavError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.metrics import summary
@@ -199,21 +199,21 @@ def read_spec(where):
 
 def make_plan(where):
     """A plan whose DAG folder is `where`."""
-    made = Plan("dag_train.py", "t", where, where, where, (Job("n", "clean", ("clean_dataset.py",)),))
+    made = DagPlan("dag_train.py", "t", where, where, where, (DagNode("n", "clean", ("clean_dataset.py",)),))
     object.__setattr__(made, "configuration", {"flags": ["--x", "1"]})
     return made
 
 
 def look_at_dag(where):
     dag = status.Dag(where)
-    nodes = dag.look()
+    nodes = dag.update()
     status.table(nodes, 1e9)
     status.seconds_left(nodes, 1e9)
     dag.silent(1e9)
     status_text._silence(dag, 1e9)
 
 
-class Here(Plan):
+class Here(DagPlan):
     """A plan whose files lie where the test's do."""
 
     @property
@@ -222,7 +222,7 @@ class Here(Plan):
 
 
 def submit_dag(where):
-    made = Here("dag_train.py", "t", where, where, where, (Job("n", "clean", ("clean_dataset.py",)),))
+    made = Here("dag_train.py", "t", where, where, where, (DagNode("n", "clean", ("clean_dataset.py",)),))
     existing_dag.state_of(made)
     existing_dag.differences(made)
     existing_dag.changed(made)

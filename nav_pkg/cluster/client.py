@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Tuple
 
-from nav_pkg.cluster.plan import Plan
+from nav_pkg.cluster.plan import DagPlan
 from nav_pkg.core import SimulatorError
 
 
@@ -74,7 +74,7 @@ class Machines:
         """Whether any machine has a GPU."""
         return any(size[3] for size in self.sizes)
 
-    def unfit(self, plan: Plan) -> List[str]:
+    def unfit(self, plan: DagPlan) -> List[str]:
         """One line per kind of job whose resource request no machine of the pool can satisfy."""
         lines: Dict[str, str] = {}
         for job in plan.jobs:

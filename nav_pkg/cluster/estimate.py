@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Dict, List, Mapping, Sequence
 
-from nav_pkg.cluster.plan import Job, Plan, Resources
+from nav_pkg.cluster.plan import DagNode, DagPlan, Resources
 from nav_pkg.cluster.status import duration
 from nav_pkg.core import UsageError
 from nav_pkg.studies.workload import Work
@@ -62,7 +62,7 @@ def memory_warning(work: Work, rammem: float, job: str) -> str:
     )
 
 
-def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
+def table(plan: DagPlan, works: Mapping[str, Work]) -> List[str]:
     """The estimate of a plan as lines of text.
 
     Args:
@@ -89,7 +89,7 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
     ]
 
 
-def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
+def summary(plan: DagPlan, works: Mapping[str, Work]) -> List[str]:
     """The totals over all jobs of a plan, as lines of text."""
     total, chain = totals(plan.jobs, works), longest(plan.jobs, works)
     return [
@@ -102,7 +102,7 @@ def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
     ]
 
 
-def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
+def totals(jobs: Sequence[DagNode], works: Mapping[str, Work]) -> Dict[str, float]:
     """Sums over all jobs: core-hours, requested memory and disk (MB), MB and number of files left."""
     return {
         "core_hours": sum(job.resources.cpus * works[job.name].seconds for job in jobs) / 3600,
@@ -114,7 +114,7 @@ def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
     }
 
 
-def longest(jobs: Sequence[Job], works: Mapping[str, Work]) -> float:
+def longest(jobs: Sequence[DagNode], works: Mapping[str, Work]) -> float:
     """Expected seconds of the longest chain of jobs, on a pool with enough machines for all jobs."""
     ends: Dict[str, float] = {}
     for job in jobs:

@@ -169,7 +169,7 @@ class Wrapper:
         self.temporary = self._make_temporary()
         self.state.write()
         if self.uplink:
-            self.uplink.begin()
+            self.uplink.start()
         code = 1
         try:
             if self.transfer:
@@ -312,7 +312,7 @@ class Wrapper:
         while process.poll() is None:
             time.sleep(POLL)
             now = time.monotonic()
-            suspended = suspension.look()
+            suspended = suspension.poll()
             if suspended:
                 print(f"suspended for {suspended:.0f} s", flush=True)
                 self.state.values["suspended"] += suspended

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from nav_pkg.cluster import client, write
-from nav_pkg.cluster.plan import Job, Plan, Resources
+from nav_pkg.cluster.plan import DagNode, DagPlan, Resources
 from nav_pkg.core import ROOT
 from nav_pkg.studies import workload
 from nav_pkg.studies.workload import Work
@@ -18,22 +18,22 @@ EVENTS_A_JOB = 6
 """Events per job in the node log: submitted, started, three updates of its size, ended."""
 
 
-def synthetic(recorders: int, trainings: int, folder: Path) -> Plan:
+def synthetic(recorders: int, trainings: int, folder: Path) -> DagPlan:
     """Make a plan of recorders, merge, cleaning, trainings on the result, and report."""
-    jobs: List[Job] = [
-        Job(f"r{i}", "record", ("run_script.py", "-t", f"big/r{i}"), Resources(2, 1900, 700), 3600.0, 4)
+    jobs: List[DagNode] = [
+        DagNode(f"r{i}", "record", ("run_script.py", "-t", f"big/r{i}"), Resources(2, 1900, 700), 3600.0, 4)
         for i in range(recorders)
     ]
     names = tuple(job.name for job in jobs)
-    jobs.append(Job("merge", "merge", ("dataset.py", "gather"), parents=names))
-    jobs.append(Job("clean", "clean", ("clean_dataset.py",), parents=("merge",)))
+    jobs.append(DagNode("merge", "merge", ("dataset.py", "gather"), parents=names))
+    jobs.append(DagNode("clean", "clean", ("clean_dataset.py",), parents=("merge",)))
     trained = [
-        Job(f"m_{i}_train", "train", ("main.py", "-t", f"big/m_{i}"), parents=("clean",))
+        DagNode(f"m_{i}_train", "train", ("main.py", "-t", f"big/m_{i}"), parents=("clean",))
         for i in range(trainings)
     ]
     ends = tuple(job.name for job in trained)
-    jobs += [*trained, Job("report", "report", ("dag_report.py",), parents=ends or ("clean",))]
-    return Plan("dag_create_data.py", "big", folder, folder, ROOT, tuple(jobs))
+    jobs += [*trained, DagNode("report", "report", ("dag_report.py",), parents=ends or ("clean",))]
+    return DagPlan("dag_create_data.py", "big", folder, folder, ROOT, tuple(jobs))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Written:
     files: int
 
 
-def written(plan: Plan) -> Written:
+def written(plan: DagPlan) -> Written:
     """Write and validate a plan, and measure the cost."""
     client.offline()
     import htcondor2.dags  # noqa: F401  do not measure its import

@@ -125,7 +125,7 @@ class Node:
 
 
 class Dag:
-    """A DAG to monitor; each `look` updates its nodes from the files.
+    """A DAG to monitor; each `update` updates its nodes from the files.
 
     Args:
         folder: folder of the DAG.
@@ -153,7 +153,7 @@ class Dag:
         self._names: Dict[str, str] = {}
         self._offset, self._rest = 0, ""
 
-    def look(self) -> List[Node]:
+    def update(self) -> List[Node]:
         """Update the nodes and return them in the plan's order."""
         self._read_log()
         removed = was_removed(self.folder)
@@ -197,9 +197,9 @@ class Dag:
         text = self._rest + data.decode("utf-8", "replace")
         *events, self._rest = text.split("...\n")
         for event in events:
-            self._take(event)
+            self._apply_event(event)
 
-    def _take(self, event: str) -> None:
+    def _apply_event(self, event: str) -> None:
         head = re.match(r"(\d{3}) \((\d+)\.\d+\.\d+\) (\S+ \S+)", event)
         if not head:
             return

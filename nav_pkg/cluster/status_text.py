@@ -14,7 +14,7 @@ from nav_pkg.data import files
 
 def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
     """The current state of a DAG as lines of text."""
-    nodes = dag.look()
+    nodes = dag.update()
     counted = ", ".join(f"{number} {word}" for word, number in status.counts(nodes).items())
     left = status.seconds_left(nodes, now)
     when = ""

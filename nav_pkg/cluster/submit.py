@@ -12,7 +12,7 @@ from typing import List
 
 from nav_pkg import schemas
 from nav_pkg.cluster import existing_dag
-from nav_pkg.cluster.plan import STATUS_FILE, SUBMITTED_FILE, Plan
+from nav_pkg.cluster.plan import STATUS_FILE, SUBMITTED_FILE, DagPlan
 from nav_pkg.cluster.status import has_ended
 from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.data import files
@@ -78,7 +78,7 @@ def _jobs(folder: Path, condition: str) -> List[int]:
         ) from error
 
 
-def submit(plan: Plan) -> int:
+def submit(plan: DagPlan) -> int:
     """Submit a written DAG to HTCondor; DAGMan resumes from the newest rescue file, if any.
 
     Returns:

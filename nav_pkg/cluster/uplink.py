@@ -39,7 +39,7 @@ class Uplink:
         if not self._state.exists():
             self._say(lambda chirp: chirp.fetch(self._remote, str(self._state)))
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start to send the state every `EVERY` seconds."""
         if _connected():
             with contextlib.suppress(ImportError):  # import before the main thread forks for the command

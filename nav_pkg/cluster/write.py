@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cluster import describe
-from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, Job, Plan
+from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, DagNode, DagPlan
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 
@@ -30,7 +30,7 @@ DAGMAN = {
 """DAGMan's settings for our DAGs: one log for all events next to the DAG file, even below /tmp."""
 
 
-def write(plan: Plan, retry: bool = True) -> Path:
+def write(plan: DagPlan, retry: bool = True) -> Path:
     """Write all files of a plan: submit descriptions, DAG file, one spec per job, and plan.json last.
 
     Args:
@@ -77,7 +77,7 @@ def _write(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def _write_dag(plan: Plan, retry: bool) -> None:
+def _write_dag(plan: DagPlan, retry: bool) -> None:
     from htcondor2 import Submit, dags
 
     layers = plan.layers()
@@ -105,12 +105,12 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         _write(plan.folder / f"{name}.sub", describe.text(dag_layers[name].submit_description, name, plan))
 
 
-def _settings(plan: Plan) -> Dict[str, str]:
+def _settings(plan: DagPlan) -> Dict[str, str]:
     more = {"DAGMAN_MAX_JOBS_SUBMITTED": str(plan.hosts.max_jobs)} if plan.hosts.max_jobs else {}
     return {**DAGMAN, **more}
 
 
-def _unpack(plan: Plan, jobs: Sequence[Job]) -> Optional[Any]:
+def _unpack(plan: DagPlan, jobs: Sequence[DagNode]) -> Optional[Any]:
     """The POST script that unpacks the transferred output of a job; None without file transfer."""
     if not plan.transferred(jobs[0]):
         return None
@@ -121,7 +121,7 @@ def _unpack(plan: Plan, jobs: Sequence[Job]) -> Optional[Any]:
 
 
 def _edges(
-    plan: Plan, place: Mapping[str, Tuple[str, int]]
+    plan: DagPlan, place: Mapping[str, Tuple[str, int]]
 ) -> Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]]:
     """By parent and child layer, the child numbers grouped by equal sets of parent numbers."""
     edges: Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]] = {}
@@ -165,7 +165,7 @@ def _formatter(names: Mapping[Tuple[str, int], str]) -> Any:
     return Formatter()
 
 
-def validate(plan: Plan) -> None:
+def validate(plan: DagPlan) -> None:
     """Read the written files and compare them with the plan; needs no pool.
 
     Raises:

@@ -5,7 +5,7 @@ Example:
     class Camera:
         '''Camera'''
 
-        width: int = setting(640, "camera width, pixels", whole(16, 4096))
+        width: int = setting(640, "camera width, pixels", integer(16, 4096))
 
     parser = Parser(prog="fly.py")
     add_arguments(parser, Camera)

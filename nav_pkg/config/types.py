@@ -30,7 +30,7 @@ def name(text: str) -> str:
     return text
 
 
-def whole(least: int, most: Optional[int] = None) -> Callable[[str], int]:
+def integer(least: int, most: Optional[int] = None) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`, at most `most`."""
     limits = f"at least {least}" if most is None else f"{least} to {most}"
 
@@ -66,12 +66,12 @@ def real(least: float, most: float = math.inf, open_least: bool = False) -> Call
 
 def buffer_size(text: str) -> int:
     """An argparse type: a number of frames, or -1 for as many as memory holds."""
-    return -1 if text.strip() == "-1" else whole(1)(text)
+    return -1 if text.strip() == "-1" else integer(1)(text)
 
 
 def time_length(text: str) -> int:
     """An argparse type: a number of frames, or -1 for whole runs."""
-    return -1 if text.strip() == "-1" else whole(1)(text)
+    return -1 if text.strip() == "-1" else integer(1)(text)
 
 
 def network(text: str) -> str:

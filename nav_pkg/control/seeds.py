@@ -27,7 +27,7 @@ def _number(value: int, subject: str) -> int:
     return number
 
 
-def _words(stream: tuple) -> list[int]:
+def _hash(stream: tuple) -> list[int]:
     """Hash the names of a stream to eight 32-bit words.
 
     The hash is SHA-256, because Python's `hash` differs between processes. Each name is hashed with its type
@@ -74,4 +74,4 @@ def run_seed(seed: int, run: int) -> int:
 
 
 def _sequence(seed: int, stream: tuple) -> np.random.SeedSequence:
-    return np.random.SeedSequence([_number(seed, "the seed"), *_words(stream)])
+    return np.random.SeedSequence([_number(seed, "the seed"), *_hash(stream)])

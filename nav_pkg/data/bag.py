@@ -82,7 +82,7 @@ class _RunImporter:
         if self._writer is None:
             if episode.index < 0:
                 return
-            self._begin(episode)
+            self._begin_run(episode)
         stamp = messages.stamp_ns(episode.header.stamp)
         if episode.index - self._next > _MAX_MISSING_FRAMES:
             raise DataError(
@@ -99,7 +99,7 @@ class _RunImporter:
         if episode.state == "ended":
             self._end(episode)
 
-    def _begin(self, episode: Any) -> None:
+    def _begin_run(self, episode: Any) -> None:
         description, facts = messages.run_facts(episode)
         create_dataset(self._path, description, overwrite=self._overwrite)
         self._overwrite = False

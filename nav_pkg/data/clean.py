@@ -153,7 +153,7 @@ def plan_cleaning(
 def stats(plan: CleaningPlan, seed: int) -> dict:
     """Content of stats.json: statistics of total, train, val and test, for all worlds and for each world."""
 
-    def of(items: list[KeptRun]) -> dict:
+    def part_stats(items: list[KeptRun]) -> dict:
         outcomes: dict[str, int] = {}
         classes = {"left": 0, "straight": 0, "right": 0}
         for item in items:
@@ -175,9 +175,9 @@ def stats(plan: CleaningPlan, seed: int) -> dict:
     for part in ("total", *fmt.SPLITS):
         items = [item for item in plan.kept if part in ("total", item.part)]
         worlds = sorted({item.run.world for item in items})
-        result[part] = {"all": of(items)}
+        result[part] = {"all": part_stats(items)}
         for world in worlds:
-            result[part][world] = of([item for item in items if item.run.world == world])
+            result[part][world] = part_stats([item for item in items if item.run.world == world])
     return result
 
 

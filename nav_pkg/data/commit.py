@@ -245,11 +245,11 @@ class Sums(NamedTuple):
     """The content of sha256sums.txt.
 
     Attributes:
-        of: SHA-256 of every file, by its path in the run.
+        by_path: SHA-256 of every file, by its path in the run.
         text: the file's bytes.
     """
 
-    of: dict[str, bytes]
+    by_path: dict[str, bytes]
     text: bytes
 
 

@@ -256,10 +256,10 @@ def first_difference(first: Any, other: Any, where: str = "") -> Tuple[str, str,
     if isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
         at = next(i for i, (a, b) in enumerate(zip(first, other)) if a != b)
         return first_difference(first[at], other[at], f"{where}[{at}]" if len(first) > 1 else where)
-    return where, _short(first), _short(other)
+    return where, _short_text(first), _short_text(other)
 
 
-def _short(value: Any) -> str:
+def _short_text(value: Any) -> str:
     if value is None or value == []:
         return "not given"
     if isinstance(value, list) and value and not any(isinstance(item, (list, dict)) for item in value):

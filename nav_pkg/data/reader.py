@@ -71,7 +71,7 @@ class Run:
     @functools.cached_property
     def sums(self) -> dict[str, bytes]:
         """SHA-256 of all committed files except run.json and sha256sums.txt, by path in the run."""
-        return commit.read_sums(self.path, self.facts.get("content")).of
+        return commit.read_sums(self.path, self.facts.get("content")).by_path
 
     def check_sum(self, name: str) -> None:
         """Compare a file with its checksum.

@@ -61,7 +61,7 @@ class Totals:
                 self._errors += (turn - frame.learner.yaw) ** 2
                 self._compared += 1
 
-    def facts(self, known: Optional[dict] = None) -> dict[str, Any]:
+    def metadata(self, known: Optional[dict] = None) -> dict[str, Any]:
         """The totals of the frames so far, as entries of run.json.
 
         Args:
@@ -94,7 +94,7 @@ class Totals:
 
 def without_totals(facts: dict) -> dict:
     """The facts without totals; totals in the facts of a run's start are meaningless."""
-    return {key: value for key, value in facts.items() if key not in {*Totals().facts(), "laps"}}
+    return {key: value for key, value in facts.items() if key not in {*Totals().metadata(), "laps"}}
 
 
 def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list[str]:
@@ -113,7 +113,7 @@ def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list
     Returns:
         One line each, e.g. `distance is 0.0, the rows add up to 12.3`.
     """
-    rows = totals.facts()
+    rows = totals.metadata()
     lines = []
     for key in ("labels", "actors"):
         stated = facts.get(key)

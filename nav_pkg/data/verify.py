@@ -145,7 +145,7 @@ def _check_sums(report: RunReport, facts: dict) -> dict[str, bytes]:
     if not facts.get("content"):
         return {}
     try:
-        sums = commit.read_sums(report.run.path, facts["content"]).of
+        sums = commit.read_sums(report.run.path, facts["content"]).by_path
     except DataError as error:
         report.problems.append(str(error))
         return {}

@@ -191,7 +191,7 @@ class FlightSchedule(FlightConfig):
             expert=self.expert,
             smooth_height=self.expert == "continuous",
             takeover=takeover,
-            facts={
+            metadata={
                 "name": run.name,
                 "speed": self.speed,
                 "turn_speed": self.turn_speed,

@@ -74,13 +74,13 @@ def _run(line: Sequence[str]) -> str:
 class _Links(html.parser.HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: List[str] = []
+        self.links: List[str] = []
 
     def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
-        self.found += [value for key, value in attrs if tag == "a" and key == "href" and value]
+        self.links += [value for key, value in attrs if tag == "a" and key == "href" and value]
 
 
 def _links(page: str) -> List[str]:
     parser = _Links()
     parser.feed(page)
-    return parser.found
+    return parser.links

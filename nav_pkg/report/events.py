@@ -120,7 +120,7 @@ def _records(data: bytes) -> Tuple[np.ndarray, np.ndarray, int, bool]:
         Start of each record's data, its length, end of the last record, whether damage follows.
     """
     length_at, parts, place = struct.Struct("<Q").unpack_from, [np.empty((2, 0), np.int64)], 0
-    words = _words(data, "<u8")
+    words = _number_at_each_byte(data, "<u8")
     while True:
         first_lengths: List[int] = []
         begin = place
@@ -154,7 +154,7 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
     return ends - lengths - _BEHIND
 
 
-def _words(data: Any, kind: str) -> np.ndarray:
+def _number_at_each_byte(data: Any, kind: str) -> np.ndarray:
     """A view of the number (of a NumPy type) that starts at each byte of the data."""
     size = np.dtype(kind).itemsize
     return np.ndarray((max(0, len(data) - size + 1),), kind, data, strides=(1,))
@@ -209,7 +209,7 @@ def _alike(data: np.ndarray, places: np.ndarray, length: int, event: _Event) -> 
     free[event.value_at : event.value_at + 4] = True
     if event.step_at:
         free[slice(*event.step_at)] = True
-    words, same = _words(data, "<u8"), np.ones(len(places), bool)
+    words, same = _number_at_each_byte(data, "<u8"), np.ones(len(places), bool)
     for column in range(0, length, 8):
         begin = min(column, length - 8)  # an event with a time has more than 8 bytes
         mask = np.where(free[begin : begin + 8], 0, 255).astype(np.uint8).view("<u8")[0]
@@ -229,7 +229,9 @@ def _read_alike(data: np.ndarray, places: np.ndarray, event: _Event) -> Tuple[np
         for shift, column in enumerate(range(*event.step_at)):
             steps |= (data[places + column] & 127).astype(np.uint64) << np.uint64(7 * shift)
     assert event.value_at is not None
-    return steps.astype(np.int64), _words(data, "<f4")[places + event.value_at].astype(np.float64)
+    return steps.astype(np.int64), _number_at_each_byte(data, "<f4")[places + event.value_at].astype(
+        np.float64
+    )
 
 
 def _fields(data: bytes, begin: int, end: int) -> Iterator[Tuple[int, int, int, int]]:

@@ -30,7 +30,9 @@ def results_table(config: ResultsConfig) -> Table:
             )
             table = trainings.compare_flights(first_flights, second_flights)
         else:
-            first, second = (_one(trainings.find_trainings(root / word), word) for word in config.log_folders)
+            first, second = (
+                _only_group(trainings.find_trainings(root / word), word) for word in config.log_folders
+            )
             table = trainings.compare_trainings(first, second, config.metrics)
     else:
         if config.flights:
@@ -52,7 +54,7 @@ def results_table(config: ResultsConfig) -> Table:
     return table
 
 
-def _one(groups: Dict[str, List], word: str) -> List:
+def _only_group(groups: Dict[str, List], word: str) -> List:
     if len(groups) > 1:
         raise UsageError(
             f"results.py compare: {word} holds {len(groups)} trainings ({', '.join(groups)}): name one"

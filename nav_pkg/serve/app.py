@@ -146,9 +146,9 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         matches = [
             entry
             for entry in catalogue.entries(kind)
-            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.facts.values()))}".lower()
+            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.values.values()))}".lower()
         ]
-        columns = list(dict.fromkeys(key for entry in matches for key in entry.facts))
+        columns = list(dict.fromkeys(key for entry in matches for key in entry.values))
         return flask.render_template(
             "logs.html", kind=kind, rows=matches[page * PAGE : (page + 1) * PAGE], columns=columns, q=words,
             page=page, pages=math.ceil(len(matches) / PAGE), total=len(matches),
@@ -213,7 +213,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         return flask.render_template(
             "entry.html",
             entry=catalogue.entry("evaluation", tag),
-            pages=_there(catalogue, tag, "evaluation.html"),
+            pages=_if_exists(catalogue, tag, "evaluation.html"),
         )
 
     @app.get("/logs/study/<path:tag>/")
@@ -246,7 +246,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         from nav_pkg.cluster.status import Dag, table
 
         entry = catalogue.entry("dag", tag)
-        lines = table(Dag(catalogue.folder(entry)).look(), time.time())
+        lines = table(Dag(catalogue.folder(entry)).update(), time.time())
         return flask.render_template("entry.html", entry=entry, pages=[], lines=lines)
 
     @app.get("/page/<kind>/<path:tag>/<name>.html")
@@ -264,7 +264,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
     return app
 
 
-def _there(catalogue: Catalogue, tag: str, name: str) -> List[str]:
+def _if_exists(catalogue: Catalogue, tag: str, name: str) -> List[str]:
     return [name] if (catalogue.summary_dir / tag / name).is_file() else []
 
 
@@ -328,7 +328,7 @@ def _laps(entries: Sequence[Entry]) -> flask.Response:
     figure, axes = style.new_figure(8.0, 1.2 + 0.45 * len(entries))
     shares, names = [], []
     for entry in entries:
-        for line in str(entry.facts.get("whole laps") or "").split("; "):
+        for line in str(entry.values.get("whole laps") or "").split("; "):
             label, _, count = line.rpartition(": ")
             done, _, total = count.partition(" of ")
             if total.isdigit() and int(total):
@@ -348,7 +348,7 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
     folder = catalogue.folder(entry)
     runs = list(RunLog(folder).runs()) if (folder / "runs.jsonl").exists() else []
     state = live(folder)
-    values: Dict[str, Any] = {"running": state is not None, "outcomes": entry.facts.get("outcomes", "")}
+    values: Dict[str, Any] = {"running": state is not None, "outcomes": entry.values.get("outcomes", "")}
     if state is not None:
         lap = state.get("lap") or 0.0
         values.update(

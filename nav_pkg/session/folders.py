@@ -206,7 +206,7 @@ class Folders:
             if number in known or number not in plans or not Outcome(run.facts["outcome"]).counts:
                 continue
             plan = plans[number]
-            wanted = self.schedule.flight(plan, self._body).facts()
+            wanted = self.schedule.flight(plan, self._body).run_metadata()
             wanted.update(seed=self.schedule.seed, run_seed=plan.seed)
             for key in MUST_MATCH:
                 if run.facts.get(key) != wanted.get(key):

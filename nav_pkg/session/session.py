@@ -314,14 +314,14 @@ class Session:
                 size = self.log.size()
                 self._show(shown)
             state, now = self.log.state(), time.monotonic()
-            suspended = suspension.look()
+            suspended = suspension.poll()
             if suspended:
                 self._print(f"suspended for {suspended:.0f} s")
                 begin, last_change = begin + suspended, last_change + suspended
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
                 last, last_change = key, now
-            self.signs.look({"": state})
+            self.signs.update({"": state})
             if key is None and now - begin > START_LIMIT:
                 return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
             limit = LEARN_LIMIT + STALL_LIMIT if self.args.learns else STALL_LIMIT

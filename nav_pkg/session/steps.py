@@ -51,7 +51,7 @@ class Pace:
         self._last: Optional[dict] = None
         self.simulated = self.wall = 0.0
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read the newest heartbeat."""
         if not self._folder.is_dir():
             return
@@ -93,7 +93,7 @@ def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) ->
         while process.poll() is None:
             time.sleep(POLL)
             if pace is not None:
-                pace.look()
+                pace.poll()
     except BaseException:
         _end(process)
         raise

@@ -298,16 +298,16 @@ class EvaluationRunner:
         total = len(evaluation.conditions) * self.args.number_of_runs
         with flight_progress.bar(total, 0, self.args.log_tag) as self.bar:
             self._signs, self._begun = FlightProgress(self.bar), time.time()
-            self._look(quiet=True)
+            self._process_finished(quiet=True)
             self._sizes: Dict[str, int] = {}
             if jobs:
                 run_sessions(jobs, self.args.jobs, self._watch)
-            self._look()
+            self._process_finished()
             self._signs.end()
 
     def _watch(self, running: Sequence[ParallelSession]) -> None:
         """Process finished runs, and show the progress of the running sessions."""
-        self._look()
+        self._process_finished()
         states = {}
         for job in running:
             log = job.output.with_suffix("")
@@ -315,9 +315,9 @@ class EvaluationRunner:
             # ignore the heartbeat of an earlier, interrupted session
             fresh = state is not None and state.get("wall", 0) >= self._begun
             states[log.relative_to(self.folder).as_posix()] = state if fresh else None
-        self._signs.look(states)
+        self._signs.update(states)
 
-    def _look(self, quiet: bool = False) -> None:
+    def _process_finished(self, quiet: bool = False) -> None:
         """Process the runs that finished since the last call."""
         for condition in self.evaluation.conditions:
             logs = [log / "runs.jsonl" for log, _ in self.evaluation.shards(condition)]

@@ -93,7 +93,7 @@ def differences(folder: StudyFolder) -> List[str]:
                 changed.setdefault(key, {}).setdefault(how, []).append(cell)
     for key, ways in changed.items():
         parts = [
-            how if len(cells) == len(folder.cells) else f"{how} ({_where(cells, folder.cells)})"
+            how if len(cells) == len(folder.cells) else f"{how} ({_subset_text(cells, folder.cells)})"
             for how, cells in ways.items()
         ]
         lines.append(f"`{key}` {', '.join(parts)}")
@@ -105,7 +105,7 @@ def _chosen(study: Study) -> List[str]:
     return [key for choices in study.grid.values() for flags in choices.values() for key in flags]
 
 
-def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
+def _subset_text(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
     """Describe a subset of the cells: by labels along one axis if these suffice, else by all choices."""
     groups = {cell.group for cell in some}
     for axis in some[0].choices:

@@ -81,7 +81,7 @@ class StudyFolder(CellLogs):
                 )
         self.cells = study.cells(scale, self.checkpoints)
 
-    def words(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
+    def argv(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
         """The command line of a cell, without its script.
 
         Args:
@@ -89,7 +89,7 @@ class StudyFolder(CellLogs):
             data_root: the folder of all datasets.
             summary_dir: the folder of all logs.
         """
-        line = ["-t", f"{self.tag}/cells/{cell.digest}", *cell.words]
+        line = ["-t", f"{self.tag}/cells/{cell.digest}", *cell.argv]
         line += ["--summary_dir", str(summary_dir.expanduser().resolve())]
         return (
             [*line, "--data_root", str(data_root)] if cell.command in ("main.py", "run_script.py") else line
@@ -222,10 +222,10 @@ class Runner:
                     chosen_next = free or left[0]
                     if not self._has_room(chosen_next):
                         break
-                    self._begin(chosen_next)
+                    self._start(chosen_next)
                     left.remove(chosen_next)
                 time.sleep(POLL)
-                failed += sum(self._look(digest) for digest in list(self._running))
+                failed += sum(self._poll(digest) for digest in list(self._running))
         finally:
             self._stop()
             os.close(lock)
@@ -237,7 +237,7 @@ class Runner:
         taken = sum(self.memory(each) for each, _, _ in self._running.values())
         return len(self._running) < self.jobs and taken + self.memory(cell) <= self.limit
 
-    def _begin(self, cell: Cell) -> None:
+    def _start(self, cell: Cell) -> None:
         self.folder.forget_failure(cell)
         with open(self.folder.output(cell), "wb") as output:  # truncate: only errors of this try
             process = subprocess.Popen(
@@ -250,7 +250,7 @@ class Runner:
         self._running[cell.digest] = (cell, process, time.monotonic())
         self.say(f"{cell.digest} {cell.name}: begun")
 
-    def _look(self, digest: str) -> bool:
+    def _poll(self, digest: str) -> bool:
         """Poll a running cell; returns True when its command has failed or was stopped."""
         cell, process, begin = self._running[digest]
         code = self._reap(cell, process)

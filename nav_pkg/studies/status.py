@@ -23,15 +23,15 @@ COLUMNS = (
 )
 
 
-def status_table(folder: CellLogs) -> Table:
+def status_table(logs: CellLogs) -> Table:
     """One row per cell: its state and progress, and the last error line of failed cells."""
     rows = []
-    for cell in folder.cells:
-        state = folder.state(cell)
+    for cell in logs.cells:
+        state = logs.state(cell)
         rows.append(
             {
                 "cell": cell.digest,
-                "group": cell.name or folder.tag,
+                "group": cell.name or logs.tag,
                 "state": state.state,
                 "progress": state.progress,
                 "error": state.error or None,
@@ -41,19 +41,19 @@ def status_table(folder: CellLogs) -> Table:
     return Table(columns, rows)
 
 
-def counts_text(folder: CellLogs) -> str:
+def counts_text(logs: CellLogs) -> str:
     """The counts as text, e.g. `studies/tinyv2/small: 12 of 20 cells done, 2 running, 6 left`."""
-    counts = Counter(folder.state(cell).state for cell in folder.cells)
+    counts = Counter(logs.state(cell).state for cell in logs.cells)
     others = "".join(f", {counts[state]} {state}" for state in STATES if counts[state])
-    return f"{folder.tag}: {counts[DONE]} of {len(folder.cells)} cells done{others}"
+    return f"{logs.tag}: {counts[DONE]} of {len(logs.cells)} cells done{others}"
 
 
-def print_status(folder: CellLogs, watch: bool) -> None:
+def print_status(logs: CellLogs, watch: bool) -> None:
     """Print the progress of a study; with `watch`, print each change until no cell is running."""
     before = ""
     while True:
-        counts = counts_text(folder)
-        text = f"{status_table(folder).text()}\n{counts}"
+        counts = counts_text(logs)
+        text = f"{status_table(logs).text()}\n{counts}"
         if text != before:
             print("\033[H\033[J" * (watch and sys.stdout.isatty()) + text, flush=True)
         before = text

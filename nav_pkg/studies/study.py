@@ -93,7 +93,7 @@ class Cell:
         return ", ".join(self.choices.values())
 
     @property
-    def words(self) -> List[str]:
+    def argv(self) -> List[str]:
         """Its configuration as flags of its command."""
         return to_argv(self.flags)
 

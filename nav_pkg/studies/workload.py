@@ -101,7 +101,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Frame:
+class CameraData:
     """The camera data of a frame in flight.
 
     Attributes:
@@ -131,7 +131,7 @@ class Frame:
         return IMAGE_SECONDS * (self.pixels / IMAGE_PIXELS - 1)
 
 
-USUAL = Frame()
+USUAL = CameraData()
 
 
 @functools.lru_cache(maxsize=None)
@@ -220,7 +220,7 @@ def flights(
     rate: float,
     network: str = "",
     kept: Optional[int] = None,
-    frame: Frame = USUAL,
+    frame: CameraData = USUAL,
     buffer: int = 0,
 ) -> Work:
     """Estimate the cost of a session.

@@ -17,7 +17,7 @@ import pytest
 
 from nav_pkg.cluster import describe, transfer
 from nav_pkg.cluster.condor import prefix_environment
-from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources
+from nav_pkg.cluster.plan import DagNode, DagPlan, Hosts, Resources
 from nav_pkg.cluster.pool import Pool
 from nav_pkg.core import DataError
 from nav_pkg.data import files
@@ -129,11 +129,11 @@ class Queue:
     def job(self, name, *command, kind="train", **values):
         """A small job."""
         values.setdefault("resources", Resources(cpus=1, memory=300, disk=100))
-        return Job(name, kind, tuple(map(str, command)), **values)
+        return DagNode(name, kind, tuple(map(str, command)), **values)
 
     def plan(self, *jobs, hosts=None, root=None):
         """The plan of jobs below this test's folder."""
-        return Plan(
+        return DagPlan(
             "test", "dag", self.folder / "log", self.folder / "data", root or self.root, jobs,
             hosts or Hosts(nice=False),
         )  # fmt: skip
@@ -148,7 +148,9 @@ class Queue:
         code = plan.folder / "transfer" / "nav_pkg.tar.gz"
         if not code.exists():  # else a job may be reading it
             tarfile.open(code, "w:gz").close()
-        transfer.begin(plan.folder / "transfer", [job.name for job in jobs if plan.transferred(job)])
+        transfer.make_empty_tars(
+            plan.folder / "transfer", [job.name for job in jobs if plan.transferred(job)]
+        )
         numbers = {}
         for job in jobs:
             files.atomic_write(

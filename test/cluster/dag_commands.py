@@ -55,7 +55,7 @@ def wait(folders, tag, code=0):
     """Wait for a DAG's end as a user would; its nodes by name."""
     said = run("dag_status.py", tag, "--watch", "--every", 0.5, code=code)
     dag = status.Dag(folders / "log" / tag / "DAG")
-    nodes = {node.name: node for node in dag.look()}
+    nodes = {node.name: node for node in dag.update()}
     outputs = {
         file.name: file.read_text()[-600:] for file in (folders / "log" / tag / "DAG" / "out").iterdir()
     }

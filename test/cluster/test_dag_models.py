@@ -44,7 +44,7 @@ def test_two_models_that_are_held_removed_vacated_and_reported(folders):
     assert "submitted: job" in said and "tiny_net_scratch" in said
     assert "its DAG is in the queue" in run("dag_train.py", *line, code=2)
     dag = status.Dag(log / "DAG")
-    until(lambda: [node.status for node in dag.look()][:2] == ["held", "held"], "two held jobs")
+    until(lambda: [node.status for node in dag.update()][:2] == ["held", "held"], "two held jobs")
     assert str(image) in run("dag_status.py", "t/models", "--once")
     cluster = json.loads((log / "DAG" / "submitted.json").read_text())["cluster"]
     act("Remove", f"ClusterId == {cluster}")

@@ -72,7 +72,7 @@ def write(folder, *nodes, dag=3, log=""):
 
 def test_a_dag_as_it_goes_on(folder):
     dag = status.Dag(folder)
-    assert [node.status for node in dag.look()] == ["waiting"] * 3
+    assert [node.status for node in dag.update()] == ["waiting"] * 3
     log = "".join(SUBMITTED % (i, name) for i, name in ((7, "m_0_train"), (8, "m_1_train")))
     write(
         folder,
@@ -86,16 +86,16 @@ def test_a_dag_as_it_goes_on(folder):
             {"host": "fast", "tries": 2, "unit": "episodes", "episodes": 3, "of": 4, "status": "running"}
         )
     )
-    first, second, report = dag.look()
+    first, second, report = dag.update()
     assert (first.status, first.host, first.tries, first.done, first.total) == ("running", "fast", 2, 3, 4)
     assert (second.status, second.tries, report.status) == ("idle", 0, "waiting")
     assert status.counts([first, second, report]) == {"running": 1, "idle": 1, "waiting": 1}
     half = (STARTED % (8, "slow"))[:30]
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 3, 1), ("report", 0, 0), log=half)
-    assert dag.look()[1].status == "idle"  # an event that is being written
+    assert dag.update()[1].status == "idle"  # an event that is being written
     (folder / "out" / "m_1_train.err").write_text("warning: x\nerror: d/train_set.txt: line 1\n")
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 3, 1), log=(STARTED % (8, "slow"))[30:] + HELD % 8)
-    first, second, _ = dag.look()
+    first, second, _ = dag.update()
     assert (first.status, first.done) == ("done", 4)
     assert (second.status, second.host, second.tries) == ("held", "slow", 1)
     assert second.reason == "exit code 2: wrong use or bad data; see out/m_1_train.err"
@@ -133,7 +133,7 @@ def test_a_dag_that_was_removed(folder, capsys):
         "Was STATUS_SUBMITTED",
     )
     (folder / "nodes.status").write_text(text.replace(failed, failed + removed))
-    assert [node.status for node in status.Dag(folder).look()] == ["done", "removed", "waiting"]
+    assert [node.status for node in status.Dag(folder).update()] == ["done", "removed", "waiting"]
     assert dag_status.main(["t", "--summary_dir", str(folder.parents[1])]) == 1
     assert "removed; the same dag_train.py -t t ... again continues it" in capsys.readouterr().out
 
@@ -194,7 +194,7 @@ def test_files_that_are_torn_or_missing(folder):
     (folder / "nodes.status").write_text('[\n  Type = "NodeStatus";\n  Node = "m_0_tr')
     (folder / "state" / "m_0_train.json").write_text('{"host": ')
     (folder / "nodes.log").write_bytes(b"\xff\xfe 001 garbage\n...\n")
-    assert [node.status for node in dag.look()] == ["waiting"] * 3
+    assert [node.status for node in dag.update()] == ["waiting"] * 3
     (folder / "plan.json").write_text("{")
     with pytest.raises(DataError, match="plan.json"):
         status.Dag(folder)

@@ -268,7 +268,7 @@ def test_what_sends_the_state_home_is_loaded_before_the_thread_that_does(tmp_pat
     )
     monkeypatch.setattr(uplink.Uplink, "_keep", lambda self: loaded.append("sends"))
     line = uplink.Uplink(tmp_path / "x.json", "state/x.json")
-    line.begin()
+    line.start()
     line._thread.join(LIMIT)
     assert loaded == [("htcondor2.htchirp", threading.main_thread()), "sends"]
 

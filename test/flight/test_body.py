@@ -74,7 +74,7 @@ def test_nobody_commands_a_height(plan):
     decision = flight.decide(seen(0, 5, plan), EXPERT, LEARNER)
     assert decision.frame.actor is Actor.LEARNER
     assert decision.frame.applied == Command(0.3, 0.0, 0.0, 0.1)
-    assert flight.facts()["height"] is None
+    assert flight.run_metadata()["height"] is None
     expert = Expert(plan, speed=0.3, turn_speed=0.3, height=None)
     for z in (0.0, 1.0):
         pose = seen(0, 5, plan).pose._replace(z=z)

@@ -74,12 +74,12 @@ def test_the_end(plan):
     flight.decide(seen(3.0, 5, plan), EXPERT)
     decision = flight.decide(seen(3.1, 5.1, plan, contact=True), EXPERT)
     assert (decision.state, decision.frame, decision.outcome) == (State.ENDED, None, Outcome.COLLISION)
-    assert decision.reason == flight.facts()["reason"] != ""
+    assert decision.reason == flight.run_metadata()["reason"] != ""
     assert decision.segments == ((Command(), CONTROL_PERIOD_NS),)
-    assert flight.facts()["frames"] == 1
+    assert flight.run_metadata()["frames"] == 1
     flight.begin(4, 512, seen(0, 5, plan, z=0.1))
-    assert flight.facts()["outcome"] is None
-    assert flight.facts()["frames"] == 0
+    assert flight.run_metadata()["outcome"] is None
+    assert flight.run_metadata()["frames"] == 0
 
 
 def test_the_learner_steers_only_the_turn(plan):
@@ -97,7 +97,7 @@ def test_missing_commands(plan):
     assert (frame.applied, frame.actor) == (Command(), Actor.NONE)
     flight.decide(seen(3.1, 5.1, plan), EXPERT)
     flight.decide(seen(3.2, 5.2, plan), Command(yaw=math.inf))
-    facts = flight.facts()
+    facts = flight.run_metadata()
     assert facts["replaced"] == 2
     assert facts["actors"] == {"expert": 1, "learner": 0, "none": 2}
     assert facts["labels"] == {"left": 1, "straight": 0, "right": 0}
@@ -119,11 +119,11 @@ def test_not_begun(plan):
 def test_facts(plan):
     mixer = Mixer(1.0, make_noise("ou", sigma_yaw=0.1))
     own = {"speed": 0.8, "expert": "continuous", "outcome": "mine"}
-    flight = started(plan, Episode(plan, max_duration=100), mixer, CommandDelay(50_000_000), facts=own)
+    flight = started(plan, Episode(plan, max_duration=100), mixer, CommandDelay(50_000_000), metadata=own)
     assert flight.started
     for i, turn in enumerate((0.9, 0.5, -0.5, 0.0)):
         flight.decide(seen(3 + i / 10, 5 + i / 10, plan), Command(0.8, 0, 0, turn), Command(0.8, 0, 0, 0.5))
-    facts = flight.facts()
+    facts = flight.run_metadata()
     json.dumps(facts, allow_nan=False)
     expected = {
         "run": 3, "seed": 512, "run_seed": run_seed(512, 3), "world": "esatv3", "world_hash": plan.digest,
@@ -140,11 +140,11 @@ def test_facts(plan):
     assert facts["imitation_loss"] == pytest.approx((0.16 + 0 + 1 + 0.25) / 4)
     assert facts["start_pose"][2] == 0.1
     flight.abort("power cut")
-    assert flight.facts()["outcome"] == "aborted"
+    assert flight.run_metadata()["outcome"] == "aborted"
 
 
 def test_the_plans_own_limits(plan):
-    facts = Flight(plan).facts()
+    facts = Flight(plan).run_metadata()
     assert (facts["max_duration"], facts["min_depth"], facts["height"]) == (260, 0.5, 1.0)
     assert facts["control_delay"] == 0.1
 

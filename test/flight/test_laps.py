@@ -170,4 +170,4 @@ def test_interrupt_aborts(plan, kinematic):
     flight = Flight(plan)
     with pytest.raises(KeyboardInterrupt):
         fly(kinematic(), flight, Expert(plan), on_frame=stop)
-    assert flight.facts()["outcome"] == "aborted"
+    assert flight.run_metadata()["outcome"] == "aborted"

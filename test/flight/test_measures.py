@@ -126,14 +126,14 @@ def test_timing_is_apart_and_counts_failures_apart():
 
 def test_latencies_of_a_run():
     latencies = Latencies()
-    assert latencies.facts() == {}
+    assert latencies.statistics() == {}
     for milliseconds in range(1, 102):  # 1 to 101 ms: the median is 51, the 99th percentile 100
         latencies.add(milliseconds / 1000)
-    made = latencies.facts()
+    made = latencies.statistics()
     assert (made["inference_p50"], made["inference_p99"]) == (0.051, 0.1)
     assert (made["inference_frames"], made["deadline_misses"]) == (101, 51)
     latencies.clear()
-    assert latencies.facts() == {}
+    assert latencies.statistics() == {}
 
 
 def test_ranks_share_their_mean():

@@ -113,13 +113,13 @@ def test_alpha_over_the_runs(kind, changed, expected):
     assert [made.alpha_of(run) for run in range(len(expected))] == pytest.approx(expected)
     assert made.alpha_of(8) == 0.0  # an evaluation
     flight = made.flight(made.runs_to_fly()[1])
-    assert flight.facts()["alpha"] == pytest.approx(expected[1])
+    assert flight.run_metadata()["alpha"] == pytest.approx(expected[1])
 
 
 def test_epsilon_falls_with_the_runs():
     made = FlightSchedule(runs=4, alpha=0.0, epsilon=0.5, epsilon_decay=1.0)
     assert [made.epsilon_of(run) for run in range(3)] == pytest.approx([0.5, 0.5 / math.e, 0.5 / math.e**2])
-    assert made.flight(made.runs_to_fly()[1]).facts()["epsilon"] == pytest.approx(0.5 / math.e)
+    assert made.flight(made.runs_to_fly()[1]).run_metadata()["epsilon"] == pytest.approx(0.5 / math.e)
 
 
 @pytest.mark.parametrize(

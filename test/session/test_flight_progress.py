@@ -31,7 +31,7 @@ def write_heartbeat(wall, stamp, progress, state="running", run=3, **more):
 def lap(*beats):
     made = Lap()
     for one in beats:
-        made.take(one)
+        made.update(one)
     return made
 
 
@@ -40,9 +40,9 @@ def test_a_lap_by_hand():
     made = lap(write_heartbeat(0, 100.0, 0.0), write_heartbeat(10, 160.0, 50.0))
     assert (made.share, made.pace, made.left) == (0.25, 6.0, pytest.approx(30.0))
     assert made.text() == "run 3: 25 %, 6.0 x real time, 00:30 left"
-    made.take(write_heartbeat(10, 160.0, 50.0, loss=0.12345, updates=7))
+    made.update(write_heartbeat(10, 160.0, 50.0, loss=0.12345, updates=7))
     assert made.text().endswith("00:30 left, loss 0.123 after 7 gradient steps")
-    made.take(write_heartbeat(10, 160.0, 50.0, loss=None, updates=7))
+    made.update(write_heartbeat(10, 160.0, 50.0, loss=None, updates=7))
     assert made.text().endswith("00:30 left, loss not finite after 7 gradient steps")
 
 
@@ -56,13 +56,13 @@ def test_take_off_and_other_runs_do_not_count():
     made = lap(write_heartbeat(0, 0.0, 0.0, "idle"), write_heartbeat(20, 4.0, 0.0, "idle"))
     assert made.text() == "run 3: idle"
     for one in (write_heartbeat(20, 4.0, 0.0), write_heartbeat(30, 64.0, 50.0)):
-        made.take(one)
+        made.update(one)
     assert made.pace == 6.0
-    made.take(write_heartbeat(31, 0.0, 0.0, "ended"))
+    made.update(write_heartbeat(31, 0.0, 0.0, "ended"))
     assert made.text() == "run 3: ended"
-    made.take(write_heartbeat(40, 4.0, 2.0, run=4))
+    made.update(write_heartbeat(40, 4.0, 2.0, run=4))
     assert (made.pace, made.left) == (None, None) and made.text() == "run 4: 1 %"
-    made.take(None)
+    made.update(None)
     assert made.text() == ""
 
 
@@ -80,14 +80,14 @@ def test_sparse_lines_where_there_is_no_terminal(capsys):
     signs = FlightProgress(tqdm(disable=True), lambda: now[0])
     for second in range(100):
         now[0] = float(second)
-        signs.look({"": write_heartbeat(second, 6.0 * second, 1.0 * second, limit=1000.0)})
+        signs.update({"": write_heartbeat(second, 6.0 * second, 1.0 * second, limit=1000.0)})
     assert capsys.readouterr().err.splitlines() == [
         "run 3: 15 %, 6.0 x real time, 02:17 left",  # (1000 - 180) / 6
         "run 3: 30 %, 6.0 x real time, 01:47 left",
         "run 3: 45 %, 6.0 x real time, 01:17 left",
     ]
     now[0] += 30.0
-    signs.look({"": write_heartbeat(130, 0.0, 0.0, "ended")})
+    signs.update({"": write_heartbeat(130, 0.0, 0.0, "ended")})
     assert capsys.readouterr().err == ""
 
 
@@ -103,8 +103,8 @@ def test_one_line_on_a_terminal():
         mininterval=0,
     )
     signs = FlightProgress(bar)
-    signs.look({"": write_heartbeat(0, 100.0, 0.0)})
-    signs.look({"": write_heartbeat(10, 160.0, 50.0)})
+    signs.update({"": write_heartbeat(0, 100.0, 0.0)})
+    signs.update({"": write_heartbeat(10, 160.0, 50.0)})
     bar.refresh()
     last = screen.getvalue().split("\r")[-1]
     assert "mine: 1/4 runs" in last and "run 3: 25 %, 6.0 x real time, 00:30 left" in last
@@ -131,6 +131,6 @@ def test_several_that_fly_share_the_line():
             write_heartbeat(wall, 6.0 * wall, 5.0 * wall),
             write_heartbeat(wall, 3.0 * wall, 2.0 * wall),
         )
-        signs.look({"a": one, "b": two, "c": None})
+        signs.update({"a": one, "b": two, "c": None})
     bar.close()
     assert "2 fly: 25 %, 10 %, 9.0 x real time, 01:17 left" in screen.getvalue()

@@ -25,7 +25,7 @@ def record(dataset, run, schedule=SCHEDULE, outcome="timeout"):
     """A committed run with the facts that a session of this schedule records."""
     create_dataset(dataset, {"robot": "test"})
     plan = schedule.runs_to_fly()[run]
-    facts = {**schedule.flight(plan).facts(), "run": run, "seed": schedule.seed, "run_seed": plan.seed}
+    facts = {**schedule.flight(plan).run_metadata(), "run": run, "seed": schedule.seed, "run_seed": plan.seed}
     writer = RunWriter(dataset, plan.name, facts)
     command = Command(0.8)
     frame = Frame(0, 0, command, None, command, Actor.EXPERT, Pose(0, 0, 1), Velocity(), 2.0, 0.0)

@@ -139,9 +139,9 @@ def test_a_step_is_not_left_alone_by_a_killed_command(tmp_path):
 
 def test_pace_counts_time_within_runs(tmp_path):
     pace = Pace(tmp_path / "log")
-    pace.look()
+    pace.poll()
     (tmp_path / "log").mkdir()
-    pace.look()
+    pace.poll()
     for state, run, stamp, wall in (
         ("idle", 0, 1.0, 100.0),
         ("running", 0, 5.0, 101.0),
@@ -153,7 +153,7 @@ def test_pace_counts_time_within_runs(tmp_path):
     ):
         beat = {"state": state, "run": run, "stamp": stamp, "wall": wall, "pid": 1}
         (tmp_path / "log" / "state.json").write_text(json.dumps(beat))
-        pace.look()
+        pace.poll()
     assert pace.simulated == pytest.approx(10.0) and pace.wall == pytest.approx(2.5)
 
 

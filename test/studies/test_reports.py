@@ -151,7 +151,7 @@ def test_every_command_line_of_the_shipped_studies_is_accepted(name):
         assert cells
         for cell in cells:
             if cell.command == "main.py":
-                args = learner.parse(cell.words)
+                args = learner.parse(cell.argv)
                 assert recipe(args.dataset, True) is not None
                 assert scale != "full" or args.max_steps == 0
 

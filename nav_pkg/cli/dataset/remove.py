@@ -16,7 +16,7 @@ def run(config: RemoveConfig) -> int:
     root = config.data_root.expanduser()
     files.sweep_removed((root / config.dataset).parent)  # finish an earlier removal that was killed
     dataset = manage.open_for_change(config.dataset, root)
-    subject = _what(dataset)
+    subject = _description(dataset)
     with manage.exclusive_use(dataset.path):
         pass  # report a conflict before the user is asked
     print_references(dataset, config, root)
@@ -34,7 +34,7 @@ def run(config: RemoveConfig) -> int:
     return 0
 
 
-def _what(dataset: Dataset) -> str:
+def _description(dataset: Dataset) -> str:
     try:
         return f"{dataset.path}: {len(dataset.runs)} runs, {sum(len(run) for run in dataset.runs)} frames"
     except DataError as error:  # a damaged dataset can be removed, too

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List
 
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, refuse_existing
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, refuse_existing
 from nav_pkg.config import cleaning as cleaning_config
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
@@ -66,7 +66,7 @@ class CreateData(DagCommand):
         Session(line, learned, check_only=True)
         self.flights = arguments.schedule(line)
         self.runs = line.number_of_runs
-        self.frame = frame_of(line)
+        self.frame = camera_data_of(line)
         self.checkpoint = line.checkpoint_path
         cleaning = cleaning_config.parse(self._cleaning())
         if cleaning.dry_run:

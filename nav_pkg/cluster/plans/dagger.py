@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
@@ -46,17 +46,18 @@ class Dagger(DagCommand):
         self.flags = [*self.words["dagger.py"], *self.words["run_script.py"], *self.words["main.py"]]
         self.models = models(self.name, self.config)
         self.rounds = {
-            folder: dagger.Rounds(*dagger.split(self._words(folder, seed))) for folder, seed in self.models
+            folder: dagger.Rounds(*dagger.split(self._command_line(folder, seed)))
+            for folder, seed in self.models
         }
         first_seed = next(iter(self.rounds.values()))
         line, _ = arguments.split(first_seed.collect(1)[2:])
         self.frames = expected_frames(arguments.schedule(line))
-        self.frame = frame_of(line)
+        self.frame = camera_data_of(line)
         self.training = learner.parse(first_seed.train(1)[2:])
         self.network = canonical(self.training.network)
         self.lengths = split_lengths(self.dataset(first_seed.args.dataset))
 
-    def _words(self, folder: str, seed: int) -> List[str]:
+    def _command_line(self, folder: str, seed: int) -> List[str]:
         tag, own = DaggerConfig(log_tag=f"{self.tag}/{folder}"), DaggerConfig(random_seed=seed)
         return [*to_argv(tag), *self.flags, *to_argv(own, "random_seed")]
 
@@ -131,7 +132,7 @@ class Dagger(DagCommand):
                 **flown,
                 **wall,
             )
-        words = self._words(folder, self.models[number][1])
+        words = self._command_line(folder, self.models[number][1])
         whole = (f"log/{self.tag}/{folder}", f"data/{self.tag}/{folder}")
         step(
             "dagger",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
@@ -54,7 +54,7 @@ class TrainOnline(DagCommand):
         self.prefill = flags.prefill_dataset
         self.prefilled = split_lengths(self.dataset(self.prefill))[0] if self.prefill else 0
         self.buffer = flags.buffer_size
-        self.frame = frame_of(line)
+        self.frame = camera_data_of(line)
         self.network = canonical(flags.network)
 
     def _session(self, folder: str, seed: int) -> List[str]:

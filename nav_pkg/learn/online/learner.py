@@ -211,7 +211,7 @@ class OnlineLearner:
         self.frames += 1
         if self.frames % self.config.train_every_N_steps == 0 and self.steps.ready:
             begin = time.perf_counter()
-            self.steps.take()
+            self.steps.take_due_steps()
             self.seconds["learn"] += time.perf_counter() - begin
 
     # The end of a run.

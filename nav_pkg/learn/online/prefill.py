@@ -43,7 +43,7 @@ class Prefill:
     def __init__(self, parts: TrainingParts, sides: Sequence[str], camera: Sequence[int], room: int):
         args, self._parts, self._cameras = parts.config, parts, 1 + len(sides)
         dataset = load_dataset(args.prefill_dataset, args.data_root)
-        self._runs, self._what = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
+        self._runs, self._flag = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
         self._check_cameras(sides, camera)
         available, room = sum(len(run) for run in self._runs), room // self._cameras
         for most, where in (
@@ -58,7 +58,7 @@ class Prefill:
         width, height = loading.camera_of(self._runs)
         if [width, height] != list(camera):
             raise DataError(
-                f"{self._what}: has a camera of {width}x{height}, this flight has one of "
+                f"{self._flag}: has a camera of {width}x{height}, this flight has one of "
                 f"{camera[0]}x{camera[1]}: give --width {width} --height {height}, or another dataset"
             )
         for run in self._runs:
@@ -95,7 +95,7 @@ class Prefill:
                 for frame in (starts + index).tolist():
                     samples.gather(np.array([frame]), pixels)
                     replay.add(pixels[0], float(samples.yaw[frame]), -1 - run, index)
-        say(f"{self._what}: {self.count} frames of its training set are in the replay buffer")
+        say(f"{self._flag}: {self.count} frames of its training set are in the replay buffer")
 
 
 def choose(lengths: Sequence[int], count: int, together: int, seed: int) -> List[np.ndarray]:
