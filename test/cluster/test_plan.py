@@ -165,7 +165,7 @@ def test_rounds_lie_in_layers_of_their_own():
         DagNode("t2", "train", ("a",), parents=("f2",)),
     ]
     plan = DagPlan("c", "t", Path("/l"), Path("/d"), ROOT, tuple(jobs))
-    names = {name: [job.name for job in found] for name, found in plan.layers().items()}
+    names = {name: [job.name for job in layer] for name, layer in plan.layers().items()}
     assert names == {"record": ["f1"], "train": ["t1"], "record_2": ["f2"], "train_2": ["t2"]}
 
 
@@ -293,15 +293,15 @@ def submitted(plan):
 def test_what_no_dag_has_made_stays(tmp_path):
     jobs = (DagNode("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
     plan = plan_of(tmp_path, *jobs)
-    mine = tmp_path / "log" / "a" / "b" / "seed_1"
-    kept(mine, "config.json", "thesis.tex")
-    assert existing_dag.state_of(plan) == "other" and existing_dag.existing(plan) == mine
+    other_folder = tmp_path / "log" / "a" / "b" / "seed_1"
+    kept(other_folder, "config.json", "thesis.tex")
+    assert existing_dag.state_of(plan) == "other" and existing_dag.existing(plan) == other_folder
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
         existing_dag.start_over(plan)
     write.write(plan)  # with --dont_submit: it has not made it either
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
         existing_dag.start_over(plan)
-    assert (mine / "thesis.tex").exists()
+    assert (other_folder / "thesis.tex").exists()
 
 
 def test_what_stands_where_a_job_would_write(tmp_path):
@@ -341,9 +341,11 @@ def test_what_stands_where_a_job_would_write(tmp_path):
 
 def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
     outputs = [(f"log/a/b/seed_{i}", f"data/a/b/seed_{i}") for i in (1, 2)]
-    jobs = [DagNode(f"m_{i}", "online", ("run_script.py",), outputs=made) for i, made in enumerate(outputs)]
+    jobs = [
+        DagNode(f"m_{i}", "online", ("run_script.py",), outputs=folders) for i, folders in enumerate(outputs)
+    ]
     submitted(plan_of(tmp_path, *jobs))
-    for place in (place for made in outputs for place in made):
+    for place in (place for folders in outputs for place in folders):
         kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
     elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
     kept(tmp_path / "other" / "a" / "b" / "seed_2", "dataset.json")
@@ -461,11 +463,11 @@ def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path, samples):
     with pytest.raises(DataError, match="data/d/e: no such dataset"):
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
     for number in range(2):  # a job that is tried again
-        made = samples.dataset(tmp_path / "data" / "d" / "e", runs=number, frames=2)
+        dataset = samples.dataset(tmp_path / "data" / "d" / "e", runs=number, frames=2)
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
         with tarfile.open(plan.transfer_in(learn)[1]) as tar:
             files = {name: tar.extractfile(name).read() for name in tar.getnames()}
-        assert files == {f"data/d/e/{name}": data for name, data in samples.tree(made).items()}
+        assert files == {f"data/d/e/{name}": data for name, data in samples.tree(dataset).items()}
 
 
 @pytest.mark.parametrize("place", ["", "quarantine/", "00000_esatv3/", "00000_esatv3/RGB/"])
@@ -502,7 +504,7 @@ def test_files_go_and_come_back(tmp_path, samples):
     plan.check()
     with pytest.raises(DataError, match="missing; jobs read it"):
         transfer.pack(plan)
-    there = samples.dataset(tmp_path / "elsewhere" / "e", runs=1, frames=2)
+    elsewhere = samples.dataset(tmp_path / "elsewhere" / "e", runs=1, frames=2)
     (tmp_path / "data" / "d").mkdir(parents=True)
     (tmp_path / "data" / "d" / "e").symlink_to(tmp_path / "elsewhere" / "e")
     transfer.pack(plan)
@@ -510,7 +512,7 @@ def test_files_go_and_come_back(tmp_path, samples):
     write.validate(plan)
     folder = plan.folder / "transfer"
     with tarfile.open(folder / "data~d~e.tar") as tar:
-        assert {f"data/d/e/{name}" for name in samples.tree(there)} == set(tar.getnames())
+        assert {f"data/d/e/{name}" for name in samples.tree(elsewhere)} == set(tar.getnames())
     with tarfile.open(folder / "nav_pkg.tar.gz") as tar:
         assert {"env.sh", "nav_pkg/core.py", "setup/setup.sh"} <= set(tar.getnames())
     (folder / "nav_pkg.tar.gz").write_text("of before")
@@ -520,7 +522,7 @@ def test_files_go_and_come_back(tmp_path, samples):
     assert (folder / "data~d~e.tar").stat().st_ino == packed
     late = time.time() + 5
     image = "00000_esatv3/RGB/0000000000.jpg"
-    os.utime(there / image, (late, late))
+    os.utime(elsewhere / image, (late, late))
     transfer.pack(plan)  # and with a dataset that was mended
     with tarfile.open(folder / "data~d~e.tar") as tar:
         assert tar.getmember(f"data/d/e/{image}").mtime == pytest.approx(late, abs=2)

@@ -72,10 +72,10 @@ def test_the_help_is_in_groups(capsys):
 
 
 def test_what_is_declared():
-    found = declared(Whole)
-    assert list(found) == ["width", "height", "means", "names", "fast", "made"]
-    assert found["width"].group == "Camera" and found["made"].default == "later"
-    assert found["fast"].flag == "--fast" and found["fast"].about.effect == "flight"
+    settings = declared(Whole)
+    assert list(settings) == ["width", "height", "means", "names", "fast", "made"]
+    assert settings["width"].group == "Camera" and settings["made"].default == "later"
+    assert settings["fast"].flag == "--fast" and settings["fast"].about.effect == "flight"
 
 
 def test_command_lines_that_mean_the_same():

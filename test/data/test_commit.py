@@ -278,4 +278,4 @@ def test_files_whose_names_are_no_text(samples, dataset):
     done = samples.script("dataset", "repair", dataset)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert command.main(["verify", str(dataset)]) == 0
-    assert [len(one) for one in Dataset(dataset).runs] == [8, 8, 8]
+    assert [len(run) for run in Dataset(dataset).runs] == [8, 8, 8]
