@@ -141,12 +141,12 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
             p for p in find_datasets(root) if p.name == dataset.name and p.resolve() != dataset.path.resolve()
         ]
         for path, _ in derived_datasets(dataset, root) if not namesakes else ():
-            source = commit.read_description(path)
-            if source.problems:
+            stored = commit.read_description(path)
+            if stored.problems:
                 continue  # a new checksum would hide the damage
-            value = _renamed(source.value, dataset.name, target.name)
+            value = _renamed(stored.value, dataset.name, target.name)
             # a file without a checksum (earlier nav_pkg) gets none, because it was never verified
-            text = commit.json_with_checksum(value) if source.has_valid_checksum else files.to_json(value)
+            text = commit.json_with_checksum(value) if stored.has_valid_checksum else files.to_json(value)
             files.atomic_write(path / fmt.DATASET_FILE, text)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

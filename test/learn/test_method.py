@@ -158,12 +158,12 @@ def trainer(network="tiny_net", space=SPACE, loss=None, **options):
 
 def test_the_rate_follows_the_schedule_by_gradient_steps():
     rates = []
-    learner = trainer(lr_schedule=make_lr_schedule("step", 0.01, 0.5, 2))
+    new_trainer = trainer(lr_schedule=make_lr_schedule("step", 0.01, 0.5, 2))
     for _ in range(2):
-        while learner.step < learner.steps:
-            learner.train_batch()
-            rates.append(learner.optimizer.param_groups[0]["lr"])
-        learner.episode, learner.step, learner._outputs = learner.episode + 1, 0, []
+        while new_trainer.step < new_trainer.steps:
+            new_trainer.train_batch()
+            rates.append(new_trainer.optimizer.param_groups[0]["lr"])
+        new_trainer.episode, new_trainer.step, new_trainer._outputs = new_trainer.episode + 1, 0, []
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
 
 
@@ -182,8 +182,8 @@ def test_schedules_by_hand():
 
 def test_bfloat16_learns_nearly_the_same():
     exact, fast = trainer(), trainer(amp=True)
-    for learner in (exact, fast):
-        learner.run_episode()
+    for new_trainer in (exact, fast):
+        new_trainer.run_episode()
     for a, b in zip(exact.net.state_dict().values(), fast.net.state_dict().values()):
         assert b.dtype == torch.float32 and torch.allclose(a, b, atol=2e-3)
     assert any(not torch.equal(a, b) for a, b in zip(exact.net.parameters(), fast.net.parameters()))
@@ -216,10 +216,10 @@ def test_a_stochastic_net_learns_mean_and_variance():
         make_loss("CrossEntropy", space)
     with pytest.raises(UsageError, match="--stochastic regresses"):
         ActionSpace(discrete=True, stochastic=True)
-    learner = trainer(space=space)
-    first = learner.evaluate(learner._val)
+    new_trainer = trainer(space=space)
+    first = new_trainer.evaluate(new_trainer._val)
     for _ in range(30):
-        last = learner.run_episode()["val"]
+        last = new_trainer.run_episode()["val"]
     assert last["loss"] < first["loss"] and last["imitation_loss"] < first["imitation_loss"]
 
 
@@ -242,9 +242,9 @@ def test_a_stochastic_pilot_draws_from_its_seed_alone():
 
 
 def test_a_loss_that_is_not_finite_ends_training_before_the_weights_change():
-    learner = trainer(learning_rate=1e30)
-    learner.train_batch()
-    before = {key: value.clone() for key, value in learner.net.state_dict().items()}
+    new_trainer = trainer(learning_rate=1e30)
+    new_trainer.train_batch()
+    before = {key: value.clone() for key, value in new_trainer.net.state_dict().items()}
     with pytest.raises(LearnerError, match="the loss became .* at episode 1, step 2: lower --learning_rate"):
-        learner.run_episode()
-    assert all(torch.equal(before[key], value) for key, value in learner.net.state_dict().items())
+        new_trainer.run_episode()
+    assert all(torch.equal(before[key], value) for key, value in new_trainer.net.state_dict().items())

@@ -49,13 +49,13 @@ class Dagger(DagCommand):
             folder: dagger.Rounds(*dagger.split(self._command_line(folder, seed)))
             for folder, seed in self.models
         }
-        first_seed = next(iter(self.rounds.values()))
-        line, _ = arguments.split(first_seed.collect(1)[2:])
+        first_rounds = next(iter(self.rounds.values()))
+        line, _ = arguments.split(first_rounds.collect(1)[2:])
         self.frames = expected_frames(arguments.schedule(line))
         self.frame = camera_data_of(line)
-        self.training = learner.parse(first_seed.train(1)[2:])
+        self.training = learner.parse(first_rounds.train(1)[2:])
         self.network = canonical(self.training.network)
-        self.lengths = split_lengths(self.dataset(first_seed.args.dataset))
+        self.lengths = split_lengths(self.dataset(first_rounds.args.dataset))
 
     def _command_line(self, folder: str, seed: int) -> List[str]:
         tag, own = DaggerConfig(log_tag=f"{self.tag}/{folder}"), DaggerConfig(random_seed=seed)
