@@ -160,7 +160,7 @@ class Bench:
                 speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
             speeds["bare"].append(self.bare())
             speeds["plugin alone"].append(self.plugin_alone())
-        middle = {kind: statistics.median(found) for kind, found in speeds.items()}
+        middle = {kind: statistics.median(values) for kind, values in speeds.items()}
         command = self.command("bench.py", "--only", "loop")
         how = f"median of {self.repeats}, 640x360 RGB + 160x90 depth + scan at 10 Hz, {os.cpu_count()} cores"
         self.report(
@@ -198,8 +198,8 @@ class Bench:
         def simulated() -> float:
             call = ["rosservice", "call", "/gazebo/get_world_properties"]
             done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=30)
-            found = re.search(r"sim_time: ([\d.]+)", done.stdout)
-            return float(found.group(1)) if found else -1.0
+            match = re.search(r"sim_time: ([\d.]+)", done.stdout)
+            return float(match.group(1)) if match else -1.0
 
         with open(self.work / "plugin.log", "w") as log:
             graph = subprocess.Popen(launch, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -233,12 +233,13 @@ class Bench:
         arguments += ("--noise", "ou", "--sigma_yaw", 0.3, *FULL)
         for tag in ("one", "two"):
             self.fly(tag, *arguments)
-        one, two = (self._contents(self.work / "data" / tag) for tag in ("one", "two"))
-        same = [name for name in one if one[name] == two.get(name)]
+        first, second = (self._contents(self.work / "data" / tag) for tag in ("one", "two"))
+        same = [name for name in first if first[name] == second.get(name)]
         detail = (
-            f"{len(same)} of {len(one)} files identical (frames.csv, images, scans), {len(two)} in the second"
+            f"{len(same)} of {len(first)} files identical (frames.csv, images, scans), "
+            f"{len(second)} in the second"
         )
-        value = len(same) / max(len(one), len(two))
+        value = len(same) / max(len(first), len(second))
         self.report(
             "same_bytes", value, "share of files", self.command("bench.py", "--only", "determinism"), detail
         )
@@ -257,25 +258,27 @@ class Bench:
         result = self.work / "kills.json"
         environment = {"NAV_PKG_KILLS": str(self.kills), "NAV_PKG_KILLS_RESULT": str(result)}
         self.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_kill.py", environment=environment)
-        found = json.loads(result.read_text())
-        bad = found["lost"] + found["changed"]
+        counts = json.loads(result.read_text())
+        bad = counts["lost"] + counts["changed"]
         command = f"NAV_PKG_KILLS={self.kills} python -m pytest test/e2e/test_kill.py"
         detail = (
-            f"{found['kills']} kills of simulator, recorder, supervisor, roscore; "
-            f"{found['runs']} runs committed, {bad} lost or changed"
+            f"{counts['kills']} kills of simulator, recorder, supervisor, roscore; "
+            f"{counts['runs']} runs committed, {bad} lost or changed"
         )
-        self.report("kills_survived", found["kills"] if not bad else 0, "kills", command, detail)
+        self.report("kills_survived", counts["kills"] if not bad else 0, "kills", command, detail)
 
     def dag(self) -> None:
         """Measure the time and memory to write, read back and check a DAG of 10,000 nodes."""
         from nav_pkg.cluster import scale
 
-        made = scale.written(scale.synthetic(9700, 297, self.work / "dag"))
+        measured = scale.written(scale.synthetic(9700, 297, self.work / "dag"))
         command = self.command("bench.py", "--only", "dag")
-        detail = f"{made.jobs} nodes, {made.files} files, a DAG file of {made.dag_bytes / 1e6:.1f} MB"
-        self.report("dag_writer_seconds", made.seconds, "s", command, detail)
+        detail = (
+            f"{measured.jobs} nodes, {measured.files} files, a DAG file of {measured.dag_bytes / 1e6:.1f} MB"
+        )
+        self.report("dag_writer_seconds", measured.seconds, "s", command, detail)
         self.report(
-            "dag_writer_mb", made.memory, "MB", command, f"additional memory of the process; {detail}"
+            "dag_writer_mb", measured.memory, "MB", command, f"additional memory of the process; {detail}"
         )
 
     def learning(self, names: Sequence[str]) -> None:
@@ -284,7 +287,7 @@ class Bench:
         from bench.learning import MEASUREMENTS as ON_FLIGHTS
         from bench.learning import LearningBench
 
-        found = {
+        measurements = {
             "memory": lambda: memory.memory(self.work),
             "long_run": memory.long_run,
         }
@@ -292,9 +295,9 @@ class Bench:
             arguments = ("--number_of_runs", 3, "--start", "route", "--max_duration", 120, *FULL, "-ds")
             self.fly("learning", *arguments)
             bench = LearningBench(self.work / "data" / "learning", self.work)
-            found.update({name: functools.partial(run, bench) for name, run in ON_FLIGHTS.items()})
+            measurements.update({name: functools.partial(run, bench) for name, run in ON_FLIGHTS.items()})
         for name in names:
-            for figure in found[name]():
+            for figure in measurements[name]():
                 command = self.command("bench.py", "--only", name)
                 self.report(figure.name, figure.value, figure.unit, command, figure.detail)
 

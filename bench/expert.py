@@ -77,20 +77,20 @@ def expert(bench: Bench) -> None:
     runs = {laps: fly(bench, laps) for laps in CONDITIONS}
     command = bench.command("bench.py", "--only", "expert", "--laps", bench.laps)
     for direction in ("forward", "reverse"):
-        there = {laps: runs[laps] for laps in CONDITIONS if laps.direction == direction}
+        flights = {laps: runs[laps] for laps in CONDITIONS if laps.direction == direction}
         success, details = 0, []
-        for laps, found in sorted(there.items(), key=lambda item: item[0].tag):
-            good = sum(run["outcome"] == "success" for run in found)
+        for laps, same_laps in sorted(flights.items(), key=lambda item: item[0].tag):
+            good = sum(run["outcome"] == "success" for run in same_laps)
             success += good
-            nearest = min(run["nearest"] for run in found)
+            nearest = min(run["nearest"] for run in same_laps)
             details.append(
-                f"{laps.kind} {laps.delay:g} s: {good} of {len(found)}, nearest obstacle {nearest:.2f} m"
+                f"{laps.kind} {laps.delay:g} s: {good} of {len(same_laps)}, nearest obstacle {nearest:.2f} m"
             )
-        total = sum(map(len, there.values()))
+        total = sum(map(len, flights.values()))
         bench.report(
             f"expert_success_{direction}", success / total, "share of laps", command, "; ".join(details)
         )
-    every = [run for found in runs.values() for run in found]
+    every = [run for group in runs.values() for run in group]
     nearest = min(run["nearest"] for run in every)
     bench.report("nearest_obstacle", nearest, "m", command, f"smallest depth over {len(every)} laps")
     usual = runs[Laps("forward", "bang_bang", 0.1)]

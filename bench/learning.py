@@ -67,11 +67,11 @@ def alternate(
     """Run two functions in turns; return the median seconds of each."""
     times: Tuple[List[float], List[float]] = ([], [])
     for number in range(rounds + warm):
-        for function, found in zip((first, second), times):
+        for function, seconds in zip((first, second), times):
             begin = time.perf_counter()
             function()
             if number >= warm:
-                found.append(time.perf_counter() - begin)
+                seconds.append(time.perf_counter() - begin)
     return statistics.median(times[0]), statistics.median(times[1])
 
 
@@ -255,7 +255,7 @@ class LearningBench:
             net.features.zero_grad(set_to_none=True)
             net.extract(images).backward(ahead)
 
-        found = {}
+        rates = {}
         for state in (
             InitState(),
             InitState("zero", 0),
@@ -267,12 +267,12 @@ class LearningBench:
             rounds = rounds_for(step, self.seconds / 2, least=least, most=30)
             spent, bare = alternate(step, features, rounds)
             words = f"{state.kind} {state.frames}" if state.kind == "burn_in" else state.kind
-            found[words] = (bare / spent, count / spent, count / bare)
+            rates[words] = (bare / spent, count / spent, count / bare)
         text = "; ".join(
             f"--init_state {words}: {ratio:.3f} ({own:,.0f} of {bare:,.0f} frames/s)"
-            for words, (ratio, own, bare) in found.items()
+            for words, (ratio, own, bare) in rates.items()
         )
-        default = next(iter(found.values()))
+        default = next(iter(rates.values()))
         yield Figure("lstm_over_features", default[0], "ratio", f"{text}; {WINDOW} x 32, alternating")
 
     def packing(self) -> Iterator[Figure]:
@@ -312,11 +312,11 @@ class LearningBench:
         step, steps = train_step(trainer), 60
         plain = make_trainer("tiny_net", samples)
 
-        def ours() -> None:
+        def train_from_pack() -> None:
             for _ in range(steps):
                 step()
 
-        def theirs() -> None:
+        def train_from_loader() -> None:
             loader = torch.utils.data.DataLoader(
                 JpegDataset(self.runs), batch_size=64, shuffle=True, num_workers=2, drop_last=True
             )
@@ -325,7 +325,7 @@ class LearningBench:
                 functional.cross_entropy(plain.net(images), targets).backward()
                 plain.optimizer.step()
 
-        fast, slow = alternate(ours, theirs, 3)
+        fast, slow = alternate(train_from_pack, train_from_loader, 3)
         rates = f"{64 * steps / fast:,.0f} and {64 * steps / slow:,.0f} frames/s"
         detail = f"{rates}, batch 64, 2 workers, transforms.v2 over simplejpeg; median of 3 x {steps} steps"
         yield Figure("pack_over_dataloader", slow / fast, "ratio", detail)

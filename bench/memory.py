@@ -55,16 +55,16 @@ def memory(work: Path) -> Iterator[Figure]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
         if done.returncode:
             raise LearnerError(f"the measurement of memory failed: {done.stderr.strip()[-300:]}")
-        found = json.loads(done.stdout.splitlines()[-1])
+        measured = json.loads(done.stdout.splitlines()[-1])
     finally:
         for file in folder.glob("*.npy"):
             file.unlink()
     detail = (
-        f"tiny_net, batch 64, {found['steps']} steps and {found['evaluated']} frames validated, "
-        f"{found['bytes'] / 1e9:.1f} GB of packs; {found['before']:.2f} GB before the first batch; waiting "
-        f"for data {found['waiting']:.2%} of the step"
+        f"tiny_net, batch 64, {measured['steps']} steps and {measured['evaluated']} frames validated, "
+        f"{measured['bytes'] / 1e9:.1f} GB of packs; {measured['before']:.2f} GB before the first batch; "
+        f"waiting for data {measured['waiting']:.2%} of the step"
     )
-    yield Figure("train_rss_gb", found["peak"], "GB", detail)
+    yield Figure("train_rss_gb", measured["peak"], "GB", detail)
 
 
 _MEMORY_CODE = """
@@ -90,7 +90,7 @@ def measure_memory(folder: str) -> None:
         step()
     waiting = trainer.timing.waiting_share
     trainer.evaluate(val)
-    found = {
+    measured = {
         "peak": peak_resident(),
         "before": before,
         "steps": steps,
@@ -98,7 +98,7 @@ def measure_memory(folder: str) -> None:
         "waiting": waiting,
         "bytes": samples.image_bytes,
     }
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 def long_run() -> Iterator[Figure]:
@@ -108,12 +108,12 @@ def long_run() -> Iterator[Figure]:
     )
     if done.returncode:
         raise LearnerError(f"the measurement of F-BPTT failed: {done.stderr.strip()[-300:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    measured = json.loads(done.stdout.splitlines()[-1])
     detail = (
-        f"alex_LSTM_net, one gradient step over {LAP} frames of 224x224 in {found['seconds']:.0f} s; "
-        f"in addition to the {found['before']:.2f} GB of the process with network, optimiser and images"
+        f"alex_LSTM_net, one gradient step over {LAP} frames of 224x224 in {measured['seconds']:.0f} s; "
+        f"in addition to the {measured['before']:.2f} GB of the process with network, optimiser and images"
     )
-    yield Figure("fbptt_memory_gb", found["peak"] - found["before"], "GB", detail)
+    yield Figure("fbptt_memory_gb", measured["peak"] - measured["before"], "GB", detail)
 
 
 _LONG_RUN_CODE = """
@@ -132,9 +132,9 @@ def measure_long_run() -> None:
     before = peak_resident()
     begin = time.perf_counter()
     trainer.train_batch()
-    found = {
+    measured = {
         "before": before,
         "seconds": time.perf_counter() - begin,
         "peak": peak_resident(),
     }
-    print(json.dumps(found))
+    print(json.dumps(measured))

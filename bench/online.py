@@ -50,13 +50,13 @@ def online_kill(bench: Bench) -> None:
     result = bench.work / "online_kills.json"
     environment = {"NAV_PKG_KILLS": str(bench.kills), "NAV_PKG_ONLINE_KILLS_RESULT": str(result)}
     bench.run(sys.executable, "-m", "pytest", "-q", "test/e2e/test_online.py", environment=environment)
-    found = json.loads(result.read_text())
+    counts = json.loads(result.read_text())
     command = f"NAV_PKG_KILLS={bench.kills} python -m pytest test/e2e/test_online.py"
     detail = (
-        f"{found['kills']} kills in {found['runs']} runs, {found['updates']} gradient steps: frames, "
+        f"{counts['kills']} kills in {counts['runs']} runs, {counts['updates']} gradient steps: frames, "
         "metrics, replay buffer, weights and random states are those of an uninterrupted session, to the byte"
     )
-    bench.report("online_kills_survived", found["kills"] if found["same"] else 0, "kills", command, detail)
+    bench.report("online_kills_survived", counts["kills"] if counts["same"] else 0, "kills", command, detail)
 
 
 def evaluation(bench: Bench) -> None:

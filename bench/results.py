@@ -68,8 +68,13 @@ def _metrics(folder: Path) -> Path:
 
     def scores() -> Dict[str, Any]:
         keys = ("loss", "imitation_loss", "accuracy", "balanced_accuracy", "majority_accuracy")
-        held = {key: draw() for key in keys}
-        return {"frames": 2408, **held, "recall": [draw() for _ in range(3)], "confusion": [[9, 271, 5]] * 3}
+        values = {key: draw() for key in keys}
+        return {
+            "frames": 2408,
+            **values,
+            "recall": [draw() for _ in range(3)],
+            "confusion": [[9, 271, 5]] * 3,
+        }
 
     with open(path, "w", encoding="ascii") as file:
         for episode in range(1, POINTS + 1):

@@ -197,14 +197,14 @@ class SuspensionWatch:
     """Detects that this process was suspended: a closed laptop, a suspended job, a stopped process.
 
     Args:
-        limit: a longer gap between two calls of `look` counts as a suspension, wall seconds.
+        limit: a longer gap between two calls of `poll` counts as a suspension, wall seconds.
     """
 
     def __init__(self, limit: float = 30.0):
-        self._limit, self._looked = limit, time.monotonic()
+        self._limit, self._polled = limit, time.monotonic()
 
-    def look(self) -> float:
+    def poll(self) -> float:
         """Return the seconds since the last call if this process was suspended in between, else 0."""
         now = time.monotonic()
-        gap, self._looked = now - self._looked, now
+        gap, self._polled = now - self._polled, now
         return gap if gap > self._limit else 0.0

@@ -230,7 +230,7 @@ def nearest_name(name: str, known: list[str]) -> str:
     """A hint for an unknown name: `; did you mean 'x'?`, or the list of all known names."""
     import difflib
 
-    lowered = {one.lower(): one for one in known}  # ignore case
+    lowered = {each.lower(): each for each in known}  # ignore case
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     if close:
         return f"; did you mean {lowered[close[0]]!r}?"

@@ -52,7 +52,7 @@ def a_list(item: Field, length: Optional[int] = None) -> Field:
     size = "" if length is None else f"{length} "
     return Field(
         f"a list of {size}values, each {item.words}",
-        lambda v: isinstance(v, list) and length in (None, len(v)) and all(item.fits(one) for one in v),
+        lambda v: isinstance(v, list) and length in (None, len(v)) and all(item.fits(each) for each in v),
     )
 
 
@@ -60,7 +60,7 @@ def table(item: Field) -> Field:
     """An object whose values all match a rule."""
     return Field(
         f"an object whose values are each {item.words}",
-        lambda v: isinstance(v, dict) and all(item.fits(one) for one in v.values()),
+        lambda v: isinstance(v, dict) and all(item.fits(each) for each in v.values()),
     )
 
 
@@ -102,13 +102,13 @@ def check_fields(value: Mapping[str, Any], fields: Mapping[str, Field], where: A
 
 def wrong_fields(value: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, str]:
     """The missing or wrong entries: name -> text (`frames is -1; it must be ...`)."""
-    found = {}
+    problems = {}
     for name, field in fields.items():
         if _wrong(value, name, field):
             given = f"is {shown(value[name])}" if name in value else "is missing"
             words = field.words if len(field.words) <= 160 else f"{field.words[:157]}..."
-            found[name] = f"{name} {given}; it must be {words}"
-    return found
+            problems[name] = f"{name} {given}; it must be {words}"
+    return problems
 
 
 def shown(value: Any) -> str:

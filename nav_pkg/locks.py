@@ -31,10 +31,10 @@ def flock(descriptor: int, shared: bool = False, wait: bool = False) -> Optional
 def is_at(descriptor: int, path: Union[str, Path]) -> bool:
     """Whether a path still names this open file."""
     try:
-        there, own = os.lstat(path), os.fstat(descriptor)
+        at_path, own = os.lstat(path), os.fstat(descriptor)
     except OSError:
         return False
-    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+    return (at_path.st_dev, at_path.st_ino) == (own.st_dev, own.st_ino)
 
 
 def open_locked(path: Union[str, Path]) -> Optional[Tuple[int, bool]]:

@@ -10,7 +10,7 @@ _INSTRUCTIONS = (("amx_bf16", "AMX"), ("avx512bw", "AVX-512"), ("avx2", "AVX2"))
 """Flags of /proc/cpuinfo; the fastest for matrix products first."""
 
 
-def _facts() -> str:
+def _cpuinfo() -> str:
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -19,13 +19,15 @@ def _facts() -> str:
 
 def vector_instructions() -> str:
     """The x86 processor's fastest instructions for matrix products: AMX, AVX-512 or AVX2; else empty."""
-    words = set(_facts().split())
+    words = set(_cpuinfo().split())
     return next((name for flag, name in _INSTRUCTIONS if flag in words), "")
 
 
 def processor_name() -> str:
     """The processor's model, with its vector instructions."""
-    lines = (line.split(":", 1)[1].strip() for line in _facts().splitlines() if line.startswith("model name"))
+    lines = (
+        line.split(":", 1)[1].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")
+    )
     name = next(lines, platform.processor() or platform.machine())
     return " with ".join(filter(None, (name, vector_instructions())))
 

@@ -29,9 +29,9 @@ def private_folder(path: Union[str, Path], variable: str) -> Path:
     path = Path(path)
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        found = os.lstat(path)
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
-            if stat.S_IMODE(found.st_mode) != 0o700:
+        status = os.lstat(path)
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid():
+            if stat.S_IMODE(status.st_mode) != 0o700:
                 os.chmod(path, 0o700)
             return path
     except FileExistsError:

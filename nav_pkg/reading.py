@@ -197,7 +197,7 @@ def read_json_lines(
     Raises:
         DataError: the file is missing, cannot be read or is too large, or `strict` refuses a line.
     """
-    found, unreadable = [], []
+    records, unreadable = [], []
     # not splitlines(): it also splits at characters that a JSON text may contain
     for number, line in enumerate(read_small(path, limit).split(b"\n"), 1):
         if not line.strip():
@@ -209,12 +209,12 @@ def read_json_lines(
             unreadable.append(number)
             continue
         try:
-            found.append(_object(value, where, fields))
+            records.append(_object(value, where, fields))
         except DataError as error:
             if strict:
                 raise DataError(f"{error}{strict}") from error
             unreadable.append(number)
-    return found, unreadable
+    return records, unreadable
 
 
 def read_yaml(path: PathLike, fields: Optional[Mapping[str, Field]] = None) -> Dict[str, Any]:

@@ -10,12 +10,12 @@ import subprocess
 
 def index(libdirs):
     """All shared libraries below some folders, by file name (the first of a name counts)."""
-    found = {}
+    libraries = {}
     for libdir in libdirs:
         for path in libdir.rglob("*.so*"):
             if path.exists():  # links of packages that were not fetched dangle
-                found.setdefault(path.name, path)
-    return found
+                libraries.setdefault(path.name, path)
+    return libraries
 
 
 def needed(files):

@@ -22,10 +22,10 @@ import elf
 def host_sonames(packages):
     """Names of the shared libraries of these packages that the host's loader finds by itself."""
     run = {"check": True, "stdout": subprocess.PIPE, "text": True}
-    found = subprocess.run(["/sbin/ldconfig", "-p"], **run).stdout
+    cache = subprocess.run(["/sbin/ldconfig", "-p"], **run).stdout
     owned = subprocess.run(["dpkg", "-L", *packages], **run).stdout
     names = {line.rpartition("/")[2] for line in owned.splitlines() if ".so" in line}
-    return names & {line.split()[0] for line in found.splitlines() if "=>" in line}
+    return names & {line.split()[0] for line in cache.splitlines() if "=>" in line}
 
 
 def main(unpacked, prefix):

@@ -39,9 +39,9 @@ def documented_plan():
     """The plan that docs/worlds.md makes in ten lines."""
     page = (HERE.parent / "docs" / "worlds.md").read_text()
     lines = page.split("```python\nimport json\n")[1].split("```")[0].splitlines()
-    made: dict = {}
-    exec("\n".join(["import json", *lines[:-1]]), made)
-    return made["plan"]
+    names: dict = {}
+    exec("\n".join(["import json", *lines[:-1]]), names)
+    return names["plan"]
 
 
 @pytest.fixture

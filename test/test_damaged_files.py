@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from nav_pkg.cluster import existing_dag, job, status, status_text
-from nav_pkg.cluster.plan import Job, Plan
+from nav_pkg.cluster.plan import DagNode, DagPlan
 from nav_pkg.core import NavError
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.metrics import summary
@@ -177,10 +177,10 @@ def read_evaluation(where):
 
 
 def read_evaluation_conf(where):
-    made = evaluation.Evaluation(where)
-    for condition in made.conditions:
+    flown = evaluation.Evaluation(where)
+    for condition in flown.conditions:
         assert (where / condition.label).parent == where
-        made.flown(condition)
+        flown.flown(condition)
 
 
 def open_session(where):
@@ -199,21 +199,21 @@ def read_spec(where):
 
 def make_plan(where):
     """A plan whose DAG folder is `where`."""
-    made = Plan("dag_train.py", "t", where, where, where, (Job("n", "clean", ("clean_dataset.py",)),))
-    object.__setattr__(made, "configuration", {"flags": ["--x", "1"]})
-    return made
+    plan = DagPlan("dag_train.py", "t", where, where, where, (DagNode("n", "clean", ("clean_dataset.py",)),))
+    object.__setattr__(plan, "configuration", {"flags": ["--x", "1"]})
+    return plan
 
 
 def look_at_dag(where):
     dag = status.Dag(where)
-    nodes = dag.look()
+    nodes = dag.update()
     status.table(nodes, 1e9)
     status.seconds_left(nodes, 1e9)
     dag.silent(1e9)
     status_text._silence(dag, 1e9)
 
 
-class Here(Plan):
+class Here(DagPlan):
     """A plan whose files lie where the test's do."""
 
     @property
@@ -222,12 +222,12 @@ class Here(Plan):
 
 
 def submit_dag(where):
-    made = Here("dag_train.py", "t", where, where, where, (Job("n", "clean", ("clean_dataset.py",)),))
-    existing_dag.state_of(made)
-    existing_dag.differences(made)
-    existing_dag.changed(made)
-    existing_dag.make_rescue(made)
-    list(existing_dag._outputs_before(made))
+    plan = Here("dag_train.py", "t", where, where, where, (DagNode("n", "clean", ("clean_dataset.py",)),))
+    existing_dag.state_of(plan)
+    existing_dag.differences(plan)
+    existing_dag.changed(plan)
+    existing_dag.make_rescue(plan)
+    list(existing_dag._outputs_before(plan))
 
 
 def look_at_state(where):
@@ -340,12 +340,12 @@ def put(value, path, item):
     """A copy of a value with another item at a place."""
     if not path:
         return item
-    made = copy.deepcopy(value)
-    place = made
+    changed = copy.deepcopy(value)
+    place = changed
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = item
-    return made
+    return changed
 
 
 def damaged(good, write, seed):
@@ -374,14 +374,14 @@ def damaged(good, write, seed):
         yield write(without)
 
 
-def check(reader, where, what):
+def check(reader, where, damage):
     try:
         reader(where)
     except NavError as error:
-        assert "\n" not in str(error) and len(str(error)) < 2000, what
-        assert error.code in (2, 3), what
+        assert "\n" not in str(error) and len(str(error)) < 2000, damage
+        assert error.code in (2, 3), damage
     except Exception as error:
-        raise AssertionError(f"{type(error).__name__} {error}: {what!r}") from error
+        raise AssertionError(f"{type(error).__name__} {error}: {damage!r}") from error
 
 
 @pytest.mark.parametrize("name", list(FILES))

@@ -30,8 +30,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if args.tag:
         running = [session for session in running if f"/{session['folder']}".endswith(f"/{args.tag}")]
     if not running:
-        what = f" with log folder {args.tag!r}" if args.tag else ""
-        raise UsageError(f"no session{what} is running here; see attach.py --list")
+        with_tag = f" with log folder {args.tag!r}" if args.tag else ""
+        raise UsageError(f"no session{with_tag} is running here; see attach.py --list")
     newest = running[-1]
     print(f"export ROS_MASTER_URI={newest['master']} ROS_IP={newest.get('address', '127.0.0.1')}")
     return 0

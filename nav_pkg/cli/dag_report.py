@@ -24,10 +24,10 @@ def _models(names: Sequence[str], folder: Path, summary: Path) -> Dict[str, Path
         return {name: models.locate(name, folder, summary) for name in names}
     if not folder.is_dir():
         raise DataError(f"{folder}: no such log folder; give the log folders to compare with --models")
-    found = models.find(folder)
-    if not found:
+    folders = models.find(folder)
+    if not folders:
         raise DataError(f"{folder}: no training, evaluation or flights below it; give --models")
-    return found
+    return folders
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

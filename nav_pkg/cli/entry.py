@@ -40,9 +40,9 @@ def run(command: Callable[[Optional[Sequence[str]]], Optional[int]], argv=None) 
         code = error.code
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process is already ending
-        what = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
+        text = "stopped by SIGTERM" if isinstance(stop, Terminated) else "stopped"
         resumes = isinstance(stop, (Terminated, Interrupted))
-        print_error(f"{what}; run the same command to resume" if resumes else what)
+        print_error(f"{text}; run the same command to resume" if resumes else text)
         code = EXIT_CHECKPOINTED if isinstance(stop, Terminated) else 128 + signal.SIGINT
     except OSError as error:
         code = failed_file(error)

@@ -33,12 +33,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         count = making.compare(plan, output)
         print(f"{plan.name}: {count} files below {output} match the plan")
         return 0
-    there = making.up_to_date(plan, output)
-    if not there:
+    up_to_date = making.up_to_date(plan, output)
+    if not up_to_date:
         making.ensure(plan) if output == making.made_folder(plan) else making.make(plan, output)
         _warn(plan)
-    what = "up to date in" if there else "written to"
-    print(f"{plan.name}: {what} {output / 'worlds'} and {output / 'models' / plan.name}")
+    text = "up to date in" if up_to_date else "written to"
+    print(f"{plan.name}: {text} {output / 'worlds'} and {output / 'models' / plan.name}")
     return 0
 
 

@@ -39,13 +39,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from nav_pkg import nets
     from nav_pkg.report.details import published_table, speed_table, structure_table
 
-    found: List[Dict[str, Any]] = []
+    measured: List[Dict[str, Any]] = []
     # each network in its own process: memory of a former one would not be free for the next one
     for name in config.network or nets.names():
         print(f"{name} ...", flush=True)
         pool, _ = start_process_pool(1)
         try:
-            found.append(pool.submit(_measure, nets.canonical(name), config).result())
+            measured.append(pool.submit(_measure, nets.canonical(name), config).result())
         except BrokenProcessPool as error:
             raise DataError(
                 f"{name}: its process was killed, perhaps for lack of memory: see dmesg"
@@ -58,13 +58,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except OSError as error:
         raise files.disk_error(folder, error, "--summary_dir") from error
     tables = {
-        "structure": structure_table(found),
-        "speed": speed_table(found),
-        "published": published_table(found),
+        "structure": structure_table(measured),
+        "speed": speed_table(measured),
+        "published": published_table(measured),
     }
     for name, table in tables.items():
         print(f"\n{table.text()}")
         files.atomic_write(folder / f"{name}.csv", table.csv(), "--summary_dir")
-    files.atomic_write(folder / DETAILS_FILE, files.to_json({"networks": found}), "--summary_dir")
+    files.atomic_write(folder / DETAILS_FILE, files.to_json({"networks": measured}), "--summary_dir")
     print(f"\n{folder / DETAILS_FILE}")
     return 0

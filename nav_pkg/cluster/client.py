@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Tuple
 
-from nav_pkg.cluster.plan import Plan
+from nav_pkg.cluster.plan import DagPlan
 from nav_pkg.core import SimulatorError
 
 
@@ -74,9 +74,9 @@ class Machines:
         """Whether any machine has a GPU."""
         return any(size[3] for size in self.sizes)
 
-    def unfit(self, plan: Plan) -> List[str]:
+    def unfit(self, plan: DagPlan) -> List[str]:
         """One line per kind of job whose resource request no machine of the pool can satisfy."""
-        found: Dict[str, str] = {}
+        lines: Dict[str, str] = {}
         for job in plan.jobs:
             asks = job.resources
             wanted = (asks.cpus, asks.memory, asks.disk, asks.gpus)
@@ -85,11 +85,11 @@ class Machines:
             if plan.hosts.file_transfer and not plan.transferred(job):
                 continue
             most = [max((size[i] for size in self.sizes), default=0) for i in range(4)]
-            found.setdefault(
+            lines.setdefault(
                 job.kind,
                 f"{job.kind} jobs request {wanted[0]} cores, {wanted[1]} MB of memory, {wanted[2]} MB of "
                 f"disk and {wanted[3]} GPUs; no machine of the pool has all of it (at most {most[0]}, "
                 f"{most[1]}, {most[2]}, {most[3]}): they wait for one; see --cpus, --rammem, --diskmem, "
                 "--gpunum",
             )
-        return list(found.values())
+        return list(lines.values())

@@ -94,7 +94,7 @@ def route(
     Raises:
         UsageError: a flag is unknown, no job uses it, or the command sets it itself.
     """
-    mine: List[str] = []
+    own_words: List[str] = []
     words: Dict[str, List[str]] = {layer.script: [] for layer in layers}
     argv = list(argv)
     lenient = "--allow_unused_flags" in argv or os.environ.get(LENIENT, "") not in ("", "0")
@@ -119,14 +119,14 @@ def route(
         values = [] if joined else argv[at : at + _count(action, argv[at:], known)]
         at += len(values)
         if flag in own_actions:
-            mine += [word, *values]
+            own_words += [word, *values]
             continue
         if flag in owners[0].fixed:
             cure = owners[0].fixed[flag] or "leave it out"
             raise UsageError(f"{command}: {flag} is what {command} sets for its jobs: {cure}")
         for layer in owners if flag in shared else owners[:1]:
             words[layer.script] += [word, *values]
-    return own.parse_args(mine), words
+    return own.parse_args(own_words), words
 
 
 def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenient: bool) -> argparse.Action:
@@ -155,10 +155,10 @@ def _unused(command: str, own: Parser, layers: Sequence[Layer], flag: str, lenie
             text = f"{flag} belongs to {owners}; no job of {command} uses it: {right}"
             action = make_parser(users(other)[0], "")._option_string_actions[flag]
     for layer in all_layers():
-        found = layer.parser._option_string_actions.get(flag)
-        if action is None and found is not None:
+        match = layer.parser._option_string_actions.get(flag)
+        if action is None and match is not None:
             action, text = (
-                found,
+                match,
                 f"{flag} belongs to {layer.script}, which no job of {command} runs: leave it out",
             )
     if action is None:

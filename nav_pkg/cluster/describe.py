@@ -1,7 +1,7 @@
 """HTCondor submit descriptions, one for each kind of job.
 
-The only user text in them are host names and paths, which `Plan.check` has checked. The command line of a job
-is in its spec, a JSON file.
+The only user text in them are host names and paths, which `DagPlan.check` has checked. The command line of a
+job is in its spec, a JSON file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
-from nav_pkg.cluster.plan import LOCAL_KINDS, Job, Plan
+from nav_pkg.cluster.plan import LOCAL_KINDS, DagNode, DagPlan
 from nav_pkg.core import EXIT_CHECKPOINTED, EXIT_LAST, DataError, SimulatorError, UsageError
 
 WRONG = (UsageError.code, DataError.code)
@@ -30,7 +30,7 @@ LIMIT = "nav_pkg_simulators"
 """The name of the concurrency limit of jobs that start a simulator (`NAV_PKG_SIMULATORS_LIMIT`)."""
 
 
-def requirements(plan: Plan) -> str:
+def requirements(plan: DagPlan) -> str:
     """The requirements expression for the host of a job."""
     parts = []
     if plan.hosts.greenlist:
@@ -54,7 +54,7 @@ def _named(hosts: Sequence[str]) -> str:
     return "(" + " || ".join(f'regexp("^({pattern})$", {name}, "i")' for name in names) + ")"
 
 
-def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str, str]:
+def description(plan: DagPlan, jobs: Sequence[DagNode], retry: bool = True) -> Dict[str, str]:
     """The submit description of jobs of one kind; `variables` gives the values that differ between jobs.
 
     Args:
@@ -65,7 +65,7 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
     first = jobs[0]
     local = plan.hosts.file_transfer and first.kind in LOCAL_KINDS
     transferred = plan.transferred(first)
-    made: Dict[str, str] = {
+    commands: Dict[str, str] = {
         "universe": "local" if local else "container" if plan.hosts.image else "vanilla",
         "executable": str(plan.root / "setup" / "condor_job"),
         "arguments": "$(nav_name).json" if transferred else "jobs/$(nav_name).json",
@@ -79,27 +79,27 @@ def description(plan: Plan, jobs: Sequence[Job], retry: bool = True) -> Dict[str
         "request_disk": "$(disk)MB",
     }
     if plan.hosts.image and not local:
-        made["container_image"] = plan.hosts.image
-    if any(job.gpus for job in (one.resources for one in jobs)):
-        made["request_gpus"] = "$(gpus)"
+        commands["container_image"] = plan.hosts.image
+    if any(job.gpus for job in (job.resources for job in jobs)):
+        commands["request_gpus"] = "$(gpus)"
         if any(job.resources.gpu_memory for job in jobs):
-            made["gpus_minimum_memory"] = "$(gpu_memory)"
+            commands["gpus_minimum_memory"] = "$(gpu_memory)"
     if not local:
-        made["requirements"] = requirements(plan)
-        made["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
-        made.update(_transfer(plan, transferred))
+        commands["requirements"] = requirements(plan)
+        commands["rank"] = "TARGET.Mips ?: 0" if first.simulator else "TARGET.KFlops ?: 0"
+        commands.update(_transfer(plan, transferred))
     if any(job.wall_time for job in jobs):
-        made["allowed_execute_duration"] = "$(duration)"
+        commands["allowed_execute_duration"] = "$(duration)"
     if first.simulator:
-        made["concurrency_limits"] = LIMIT
+        commands["concurrency_limits"] = LIMIT
     if plan.hosts.nice:
-        made["nice_user"] = "true"
-    made.update(_policy(first, retry, transferred, local))
-    made["My.NavPkgTag"] = f'"{plan.tag}"'
-    return made
+        commands["nice_user"] = "true"
+    commands.update(_policy(first, retry, transferred, local))
+    commands["My.NavPkgTag"] = f'"{plan.tag}"'
+    return commands
 
 
-def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
+def _transfer(plan: DagPlan, transferred: bool) -> Dict[str, str]:
     if not transferred:
         return {"should_transfer_files": "NO", "transfer_executable": "false"}
     return {
@@ -116,7 +116,7 @@ def _transfer(plan: Plan, transferred: bool) -> Dict[str, str]:
     }
 
 
-def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, str]:
+def _policy(job: DagNode, retry: bool, transferred: bool, local: bool) -> Dict[str, str]:
     """The policy for jobs that ended, were held or are evicted.
 
     A job that saved a checkpoint (exit code 85) returns to the queue without limit, and its wall time starts
@@ -151,10 +151,10 @@ def _policy(job: Job, retry: bool, transferred: bool, local: bool) -> Dict[str, 
     }
 
 
-def variables(plan: Plan, job: Job) -> Dict[str, str]:
+def variables(plan: DagPlan, job: DagNode) -> Dict[str, str]:
     """The values of a job's VARS line, for the variables of its submit description."""
     asks = job.resources
-    made = {
+    values = {
         "nav_name": job.name,
         "cpus": str(asks.cpus),
         "memory": str(asks.memory),
@@ -162,18 +162,18 @@ def variables(plan: Plan, job: Job) -> Dict[str, str]:
         "duration": str(max(1, int(job.wall_time))) if job.wall_time else "undefined",
     }
     if asks.gpus:
-        made.update(gpus=str(asks.gpus), gpu_memory=str(asks.gpu_memory))
+        values.update(gpus=str(asks.gpus), gpu_memory=str(asks.gpu_memory))
     if plan.transferred(job):
-        made["more_files"] = "".join(f", {path}" for path in plan.transfer_in(job))
-    return made
+        values["more_files"] = "".join(f", {path}" for path in plan.transfer_in(job))
+    return values
 
 
-def text(made: Mapping[str, str], kind: str, plan: Plan) -> str:
+def text(commands: Mapping[str, str], kind: str, plan: DagPlan) -> str:
     """The text of a submit description file, with a comment at its head."""
     head = f"# {kind} jobs of {plan.command} -t {plan.tag}; what differs from job to job is in the DAG file\n"
-    return head + "".join(f"{key} = {value}\n" for key, value in made.items()) + "queue\n"
+    return head + "".join(f"{key} = {value}\n" for key, value in commands.items()) + "queue\n"
 
 
-def paths_of(plan: Plan) -> Dict[str, Path]:
+def paths_of(plan: DagPlan) -> Dict[str, Path]:
     """The subfolders of the DAG's folder, by name."""
     return {name: plan.folder / name for name in ("jobs", "out", "state", "transfer")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Dict, List, Mapping, Sequence
 
-from nav_pkg.cluster.plan import Job, Plan, Resources
+from nav_pkg.cluster.plan import DagNode, DagPlan, Resources
 from nav_pkg.cluster.status import duration
 from nav_pkg.core import UsageError
 from nav_pkg.studies.workload import Work
@@ -24,7 +24,7 @@ def margin(wall: float) -> float:
     return min(300.0, 0.1 * wall)
 
 
-def check_wall_time(flag: str, wall: float, work: Work, what: str) -> None:
+def check_wall_time(flag: str, wall: float, work: Work, job: str) -> None:
     """Reject a wall time in which a job cannot make progress.
 
     Raises:
@@ -33,7 +33,7 @@ def check_wall_time(flag: str, wall: float, work: Work, what: str) -> None:
     if wall and wall - margin(wall) < work.interval:
         need = math.ceil(work.interval / 0.9 if work.interval < 2700 else work.interval + 300)
         raise UsageError(
-            f"{flag} {wall:g} is shorter than the time to the first checkpoint of {what} (expected after "
+            f"{flag} {wall:g} is shorter than the time to the first checkpoint of {job} (expected after "
             f"{work.interval:.0f} s): it would begin again and again; give {need} or more, or leave it out"
         )
 
@@ -52,17 +52,17 @@ def resources(
     return Resources(cpus, memory, disk, gpus, gpu_memory if gpus else 0)
 
 
-def memory_warning(work: Work, rammem: float, what: str) -> str:
+def memory_warning(work: Work, rammem: float, job: str) -> str:
     """A warning if the requested memory is below the expected use; else empty."""
     if not rammem or 1000 * rammem >= work.memory:
         return ""
     return (
-        f"--rammem {rammem:g} is less than {what} is expected to use ({work.memory / 1000:.1f} GB): it may "
+        f"--rammem {rammem:g} is less than {job} is expected to use ({work.memory / 1000:.1f} GB): it may "
         "be held for it, and is then released with twice as much"
     )
 
 
-def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
+def table(plan: DagPlan, works: Mapping[str, Work]) -> List[str]:
     """The estimate of a plan as lines of text.
 
     Args:
@@ -74,7 +74,7 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
         f"{'jobs':24} {'cores':>5} {'memory':>9} {'disk':>9} {'GPUs':>5} {'expected':>9} {'wall time':>9}",
     ]
     for name, jobs in plan.layers().items():
-        job = max(jobs, key=lambda one: works[one.name].seconds)
+        job = max(jobs, key=lambda candidate: works[candidate.name].seconds)
         asks = job.resources
         lines.append(
             f"{f'{len(jobs)} x {name}':24} {asks.cpus:5} {asks.memory / 1000:6.1f} GB "
@@ -89,7 +89,7 @@ def table(plan: Plan, works: Mapping[str, Work]) -> List[str]:
     ]
 
 
-def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
+def summary(plan: DagPlan, works: Mapping[str, Work]) -> List[str]:
     """The totals over all jobs of a plan, as lines of text."""
     total, chain = totals(plan.jobs, works), longest(plan.jobs, works)
     return [
@@ -102,7 +102,7 @@ def summary(plan: Plan, works: Mapping[str, Work]) -> List[str]:
     ]
 
 
-def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
+def totals(jobs: Sequence[DagNode], works: Mapping[str, Work]) -> Dict[str, float]:
     """Sums over all jobs: core-hours, requested memory and disk (MB), MB and number of files left."""
     return {
         "core_hours": sum(job.resources.cpus * works[job.name].seconds for job in jobs) / 3600,
@@ -114,7 +114,7 @@ def totals(jobs: Sequence[Job], works: Mapping[str, Work]) -> Dict[str, float]:
     }
 
 
-def longest(jobs: Sequence[Job], works: Mapping[str, Work]) -> float:
+def longest(jobs: Sequence[DagNode], works: Mapping[str, Work]) -> float:
     """Expected seconds of the longest chain of jobs, on a pool with enough machines for all jobs."""
     ends: Dict[str, float] = {}
     for job in jobs:

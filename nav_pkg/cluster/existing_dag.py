@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from nav_pkg import schemas
-from nav_pkg.cluster.plan import LOCAL_KINDS, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE, Plan
+from nav_pkg.cluster.plan import LOCAL_KINDS, PLAN_FILE, STATUS_FILE, SUBMITTED_FILE, DagPlan
 from nav_pkg.cluster.status import read_nodes
 from nav_pkg.config.parser import by_flag
 from nav_pkg.core import UsageError
@@ -30,7 +30,7 @@ JOB_OUTPUTS = frozenset(
 """File names by which a log or recording of a job is recognised."""
 
 
-def state_of(plan: Plan) -> str:
+def state_of(plan: DagPlan) -> str:
     """The state of a tag's folder: `nothing`, the `same` DAG, `other` content, or a `done` DAG.
 
     A finished DAG with jobs that must run again (`changed`) counts as `same`.
@@ -49,30 +49,30 @@ def state_of(plan: Plan) -> str:
     return "done" if is_done(plan.folder) and not changed(plan) else "same"
 
 
-def changed(plan: Plan) -> List[str]:
+def changed(plan: DagPlan) -> List[str]:
     """The jobs whose command has changed since the last submission, and all their descendants.
 
     Only kinds in LOCAL_KINDS are compared, because they rewrite all their output. Jobs of other kinds resume
     from their output and reject other flags themselves.
     """
-    found: Dict[str, None] = {}
+    names: Dict[str, None] = {}
     for job in plan.jobs:
         spec = plan.folder / "jobs" / f"{job.name}.json"
         anew = job.kind in LOCAL_KINDS and spec.exists()
         other = anew and files.read_json(spec, schemas.SPEC)["command"] != [*job.command]
-        if other or any(parent in found for parent in job.parents):
-            found[job.name] = None
-    return list(found)
+        if other or any(parent in names for parent in job.parents):
+            names[job.name] = None
+    return list(names)
 
 
-def _outputs(plan: Plan) -> Iterator[Path]:
+def _outputs(plan: DagPlan) -> Iterator[Path]:
     roots = {"log": plan.summary_dir, "data": plan.data_root}
     for output in (output for job in plan.jobs for output in job.outputs):
         kind, _, name = output.partition("/")
         yield roots[kind] / name
 
 
-def _outputs_before(plan: Plan) -> Iterator[Path]:
+def _outputs_before(plan: DagPlan) -> Iterator[Path]:
     """The output folders of the tag's last submitted DAG, except those in another data root.
 
     That DAG may have had more jobs than the plan.
@@ -89,7 +89,7 @@ def _outputs_before(plan: Plan) -> Iterator[Path]:
             yield roots[kind] / name
 
 
-def differences(plan: Plan) -> str:
+def differences(plan: DagPlan) -> str:
     """The first difference of the tag's DAG from the plan, as text; empty without DAG or difference."""
     file = plan.folder / PLAN_FILE
     if not file.exists():
@@ -103,11 +103,11 @@ def differences(plan: Plan) -> str:
     old, new = _by_flag(before.get("configuration")), _configuration(plan)
     if old == new:
         return ""
-    where, one, other = files.first_difference(old, new)
-    return f"{where[where.find('.-') + 1 :]} {one}, now {other}"  # the flag is enough
+    where, before_value, now_value = files.first_difference(old, new)
+    return f"{where[where.find('.-') + 1 :]} {before_value}, now {now_value}"  # the flag is enough
 
 
-def _configuration(plan: Plan) -> Any:
+def _configuration(plan: DagPlan) -> Any:
     return _by_flag(json.loads(files.to_json(dict(plan.configuration))))
 
 
@@ -126,7 +126,7 @@ def is_done(folder: Path) -> bool:
     return bool(nodes) and all(node["status"] == "done" for node in nodes.values())
 
 
-def start_over(plan: Plan) -> None:
+def start_over(plan: DagPlan) -> None:
     """Delete the outputs of the tag's DAG and the files of the DAG itself.
 
     If the DAG was never submitted, no output is deleted.
@@ -170,7 +170,7 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _within(plan: Plan, path: Path) -> Iterator[Path]:
+def _within(plan: DagPlan, path: Path) -> Iterator[Path]:
     """Find datasets, logs of trainings and DAGs inside an output folder."""
     if plan.data_root in path.parents:
         yield from (file.parent for file in path.glob("*/**/dataset.json"))
@@ -185,13 +185,13 @@ def _made_by_job(path: Path) -> bool:
     return not entries or bool({*entries} & JOB_OUTPUTS)
 
 
-def existing(plan: Plan) -> Path:
+def existing(plan: DagPlan) -> Path:
     """The first output folder of a plan that already exists; if none does, the tag's folder."""
     return next((path for path in _outputs(plan) if path.exists()), plan.summary_dir / plan.tag)
 
 
 @contextlib.contextmanager
-def locked(plan: Plan) -> Iterator[None]:
+def locked(plan: DagPlan) -> Iterator[None]:
     """Lock a tag's folder against a concurrent submission.
 
     Raises:
@@ -209,12 +209,12 @@ def locked(plan: Plan) -> Iterator[None]:
         os.close(lock)
 
 
-def rescues(plan: Plan) -> List[Path]:
+def rescues(plan: DagPlan) -> List[Path]:
     """The rescue files of a DAG, the oldest first."""
     return sorted(plan.folder.glob(f"{plan.file.name}.rescue*"))
 
 
-def make_rescue(plan: Plan) -> Optional[Path]:
+def make_rescue(plan: DagPlan) -> Optional[Path]:
     """Write a rescue file if DAGMan's own rescue file is missing or outdated.
 
     It is missing if the DAG was interrupted, e.g. its host died: the node status file then lists the finished
@@ -225,16 +225,16 @@ def make_rescue(plan: Plan) -> Optional[Path]:
     """
     record = plan.folder / SUBMITTED_FILE
     rescues_before = (files.read_json(record, schemas.SUBMITTED).get("rescue") or 0) if record.exists() else 0
-    there, again = rescues(plan), changed(plan)
-    written = len(there) > rescues_before  # a rescue file of the last DAGMan
+    rescue_files, again = rescues(plan), changed(plan)
+    written = len(rescue_files) > rescues_before  # a rescue file of the last DAGMan
     if written:
-        done = re.findall(r"^DONE (\S+)", files.read_text(there[-1]), re.MULTILINE)
+        done = re.findall(r"^DONE (\S+)", files.read_text(rescue_files[-1]), re.MULTILINE)
     else:
         nodes = read_nodes(plan.folder / STATUS_FILE)
         done = [name for name, node in nodes.items() if node["status"] == "done"]
     if not done or (written and not again):
         return None
-    file = plan.folder / f"{plan.file.name}.rescue{len(there) + 1:03d}"
+    file = plan.folder / f"{plan.file.name}.rescue{len(rescue_files) + 1:03d}"
     lines = [f"DONE {name}\n" for name in done if name not in again]
     files.atomic_write(file, "".join(lines), "--summary_dir")
     if again:  # its status of these jobs is outdated

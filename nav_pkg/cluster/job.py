@@ -115,17 +115,17 @@ class Wrapper:
 
     def environment(self) -> Dict[str, str]:
         """The command's environment: the job's, with its own folders and without FOREIGN for a simulator."""
-        made = dict(os.environ, PYTHONUNBUFFERED="1")
+        environment = dict(os.environ, PYTHONUNBUFFERED="1")
         for name, value in (self.spec.get("env") or {}).items():
             if self.transfer and name in ("NAV_PKG_DATA", "NAV_PKG_LOG"):
                 value = str(self.scratch / value)
-            made[str(name)] = str(value)
+            environment[str(name)] = str(value)
         if self.spec.get("simulator"):
             for name in FOREIGN:
-                made.pop(name, None)
-        made["TMPDIR"] = made["TEMP"] = made["TMP"] = str(self.temporary)
-        made["HOME"] = str(self._home(made))
-        return made
+                environment.pop(name, None)
+        environment["TMPDIR"] = environment["TEMP"] = environment["TMP"] = str(self.temporary)
+        environment["HOME"] = str(self._home(environment))
+        return environment
 
     def _home(self, environment: Dict[str, str]) -> Path:
         """The home folder: HOME if it is writable, else a folder of the job, e.g. in a container.
@@ -169,7 +169,7 @@ class Wrapper:
         self.temporary = self._make_temporary()
         self.state.write()
         if self.uplink:
-            self.uplink.begin()
+            self.uplink.start()
         code = 1
         try:
             if self.transfer:
@@ -312,10 +312,10 @@ class Wrapper:
         while process.poll() is None:
             time.sleep(POLL)
             now = time.monotonic()
-            stood = suspension.look()
-            if stood:
-                print(f"suspended for {stood:.0f} s", flush=True)
-                self.state.values["suspended"] += stood
+            suspended = suspension.poll()
+            if suspended:
+                print(f"suspended for {suspended:.0f} s", flush=True)
+                self.state.values["suspended"] += suspended
             if now - beaten > BEAT:
                 beaten, count = now, progress.count()
                 self.state.write(unit=progress.unit, **{progress.unit: count})

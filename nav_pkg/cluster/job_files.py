@@ -101,11 +101,11 @@ def pack(tar: Path, folder: Path, outputs: Sequence[str]) -> None:
         raise files.disk_error(tar, error, "--diskmem") from None
 
 
-def check_names(names: Sequence[str], what: str) -> None:
+def check_names(names: Sequence[str], subject: str) -> None:
     """Raise UsageError for a name that leads outside the job's folder."""
     for name in names:
         if os.path.isabs(name) or ".." in Path(name).parts:
-            raise UsageError(f"{what} {name!r} leads outside the job's folder")
+            raise UsageError(f"{subject} {name!r} leads outside the job's folder")
 
 
 @contextlib.contextmanager

@@ -35,10 +35,10 @@ class Progress:
         if self.folder is None:
             return 0
         if self.unit == "episodes":
-            found = self.folder.rglob("metrics.jsonl")
+            logs = self.folder.rglob("metrics.jsonl")
         else:
-            found = self.folder.rglob("runs.jsonl")
-        for file in found:
+            logs = self.folder.rglob("runs.jsonl")
+        for file in logs:
             with contextlib.suppress(OSError, DataError):
                 size = file.stat().st_size
                 if self._sizes.get(file) != size:

@@ -86,7 +86,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Job:
+class DagNode:
     """A node of the DAG.
 
     Attributes:
@@ -146,7 +146,7 @@ class Hosts:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DagPlan:
     """All jobs of a DAG.
 
     Attributes:
@@ -165,7 +165,7 @@ class Plan:
     summary_dir: Path
     data_root: Path
     root: Path
-    jobs: Tuple[Job, ...]
+    jobs: Tuple[DagNode, ...]
     hosts: Hosts = Hosts()
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
@@ -214,24 +214,24 @@ class Plan:
                     raise ValueError(f"job {job.name}: its parent {parent!r} does not stand before it")
             known.add(job.name)
 
-    def layers(self) -> Dict[str, List[Job]]:
+    def layers(self) -> Dict[str, List[DagNode]]:
         """The jobs by layer: jobs of one kind at the same depth. A layer's name is also a file name.
 
         All parents of a layer are in earlier layers. Jobs of one kind do not ensure this: in DAgger, the
         flights of a round wait for the training of the round before.
         """
         depth: Dict[str, int] = {}
-        found: Dict[Tuple[str, int], List[Job]] = {}
+        by_depth: Dict[Tuple[str, int], List[DagNode]] = {}
         for job in self.jobs:
             depth[job.name] = 1 + max((depth[parent] for parent in job.parents), default=-1)
-            found.setdefault((job.kind, depth[job.name]), []).append(job)
-        names: Dict[str, List[Job]] = {}
-        for kind, jobs in ((kind, jobs) for (kind, _), jobs in found.items()):
+            by_depth.setdefault((job.kind, depth[job.name]), []).append(job)
+        names: Dict[str, List[DagNode]] = {}
+        for kind, jobs in ((kind, jobs) for (kind, _), jobs in by_depth.items()):
             again = sum(name == kind or name.startswith(f"{kind}_") for name in names)
             names[f"{kind}_{again + 1}" if again else kind] = jobs
         return names
 
-    def spec(self, job: Job) -> Dict[str, Any]:
+    def spec(self, job: DagNode) -> Dict[str, Any]:
         """The spec of a job, which its wrapper reads."""
         transfer = None
         data, log = str(self.data_root), str(self.summary_dir)
@@ -255,22 +255,22 @@ class Plan:
             "unit": job.unit,
         }
 
-    def transferred(self, job: Job) -> bool:
+    def transferred(self, job: DagNode) -> bool:
         """Whether HTCondor transfers the job's files."""
         return self.hosts.file_transfer and job.kind not in LOCAL_KINDS
 
-    def transfer_in(self, job: Job) -> List[Path]:
+    def transfer_in(self, job: DagNode) -> List[Path]:
         """The tars to transfer to a job: code, datasets, checkpoints, and the output of its earlier tries."""
         if not self.transferred(job):
             return []
         folder = self.folder / "transfer"
-        found = [] if self.hosts.image else [folder / CODE]
+        tars = [] if self.hosts.image else [folder / CODE]
         for folder_name in self.folders_in(job):
             writer = self._writer(folder_name)
-            found.append(folder / f"{writer or tar_name(folder_name)}.tar")
-        return [*found, folder / f"{job.name}.tar"]
+            tars.append(folder / f"{writer or tar_name(folder_name)}.tar")
+        return [*tars, folder / f"{job.name}.tar"]
 
-    def packed(self, job: Job) -> List[str]:
+    def packed(self, job: DagNode) -> List[str]:
         """The outputs that a job on the submitting host packs at its end, for jobs on other hosts."""
         if not self.hosts.file_transfer or self.transferred(job):
             return []
@@ -278,7 +278,7 @@ class Plan:
         read = {folder_name for other in others for folder_name in self.folders_in(other)}
         return [folder_name for folder_name in job.outputs if folder_name in read]
 
-    def folders_in(self, job: Job) -> List[str]:
+    def folders_in(self, job: DagNode) -> List[str]:
         """The folders that a job reads: `data/...` and `log/...`."""
         return [f"data/{name}" for name in job.datasets] + [f"log/{name}" for name in job.checkpoints]
 

@@ -98,10 +98,10 @@ class Pool:
     def answers(self) -> bool:
         """Whether all daemons answer and the pool can accept jobs."""
         try:
-            said = condor.run("condor_status", "-any", "-af", "MyType", config=self.config, limit=10)
+            output = condor.run("condor_status", "-any", "-af", "MyType", config=self.config, limit=10)
         except condor.PoolError:
             return False
-        return {"Scheduler", "Negotiator", "Machine"} <= set(said.split())
+        return {"Scheduler", "Negotiator", "Machine"} <= set(output.split())
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -193,10 +193,10 @@ class Pool:
         deadline = time.monotonic() + START_LIMIT
         while not self.answers():
             if process is not None and process.poll() is not None:
-                said = (self.folder / "log" / "start").read_text(errors="replace").strip().splitlines()
+                output = (self.folder / "log" / "start").read_text(errors="replace").strip().splitlines()
                 raise condor.PoolError(
                     f"condor_master ended with exit code {process.returncode} "
-                    f"({said[-1] if said else 'no output'}); see {self.folder}/log/MasterLog"
+                    f"({output[-1] if output else 'no output'}); see {self.folder}/log/MasterLog"
                 )
             if time.monotonic() > deadline:
                 raise condor.PoolError(
@@ -209,9 +209,9 @@ class Pool:
         for name in ("MasterLog", "CollectorLog", "SchedLog", "StartLog", "NegotiatorLog"):
             with contextlib.suppress(OSError):
                 lines = (self.folder / "log" / name).read_text(errors="replace").splitlines()
-                found = [line for line in lines[-200:] if "ERROR" in line or "DENIED" in line]
-                if found:
-                    return f"{name}: {found[-1]}"
+                errors = [line for line in lines[-200:] if "ERROR" in line or "DENIED" in line]
+                if errors:
+                    return f"{name}: {errors[-1]}"
         return "no error in its logs"
 
     def _start_command(self, die_with_parent: bool) -> List[str]:
@@ -246,8 +246,8 @@ class Pool:
     def _environment(self) -> Dict[str, str]:
         """A clean environment for the daemons, without the shell's ROS master, display and so on."""
         kept = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
-        made = {name: os.environ[name] for name in kept if name in os.environ}
-        return {**made, **condor.prefix_environment(self.config)}
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        return {**environment, **condor.prefix_environment(self.config)}
 
     def _configuration(self, cpus: int, memory: int) -> str:
         return pool_config.text(self.folder, condor.programs(), cpus, memory)

@@ -120,9 +120,9 @@ def _version(programs: Path) -> int:
     """The major version of HTCondor's programs in a folder; 0 if unknown."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         words = [str(programs / "condor_version")]
-        said = subprocess.run(words, capture_output=True, text=True, timeout=VERSION_LIMIT).stdout
-        found = re.match(r"\$CondorVersion: (\d+)", said)
-        return int(found.group(1)) if found else 0
+        output = subprocess.run(words, capture_output=True, text=True, timeout=VERSION_LIMIT).stdout
+        match = re.match(r"\$CondorVersion: (\d+)", output)
+        return int(match.group(1)) if match else 0
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from nav_pkg.cluster import client, write
-from nav_pkg.cluster.plan import Job, Plan, Resources
+from nav_pkg.cluster.plan import DagNode, DagPlan, Resources
 from nav_pkg.core import ROOT
 from nav_pkg.studies import workload
 from nav_pkg.studies.workload import Work
@@ -18,22 +18,22 @@ EVENTS_A_JOB = 6
 """Events per job in the node log: submitted, started, three updates of its size, ended."""
 
 
-def synthetic(recorders: int, trainings: int, folder: Path) -> Plan:
+def synthetic(recorders: int, trainings: int, folder: Path) -> DagPlan:
     """Make a plan of recorders, merge, cleaning, trainings on the result, and report."""
-    jobs: List[Job] = [
-        Job(f"r{i}", "record", ("run_script.py", "-t", f"big/r{i}"), Resources(2, 1900, 700), 3600.0, 4)
+    jobs: List[DagNode] = [
+        DagNode(f"r{i}", "record", ("run_script.py", "-t", f"big/r{i}"), Resources(2, 1900, 700), 3600.0, 4)
         for i in range(recorders)
     ]
     names = tuple(job.name for job in jobs)
-    jobs.append(Job("merge", "merge", ("dataset.py", "gather"), parents=names))
-    jobs.append(Job("clean", "clean", ("clean_dataset.py",), parents=("merge",)))
+    jobs.append(DagNode("merge", "merge", ("dataset.py", "gather"), parents=names))
+    jobs.append(DagNode("clean", "clean", ("clean_dataset.py",), parents=("merge",)))
     trained = [
-        Job(f"m_{i}_train", "train", ("main.py", "-t", f"big/m_{i}"), parents=("clean",))
+        DagNode(f"m_{i}_train", "train", ("main.py", "-t", f"big/m_{i}"), parents=("clean",))
         for i in range(trainings)
     ]
     ends = tuple(job.name for job in trained)
-    jobs += [*trained, Job("report", "report", ("dag_report.py",), parents=ends or ("clean",))]
-    return Plan("dag_create_data.py", "big", folder, folder, ROOT, tuple(jobs))
+    jobs += [*trained, DagNode("report", "report", ("dag_report.py",), parents=ends or ("clean",))]
+    return DagPlan("dag_create_data.py", "big", folder, folder, ROOT, tuple(jobs))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Written:
     files: int
 
 
-def written(plan: Plan) -> Written:
+def written(plan: DagPlan) -> Written:
     """Write and validate a plan, and measure the cost."""
     client.offline()
     import htcondor2.dags  # noqa: F401  do not measure its import
@@ -91,13 +91,13 @@ def training(models: int, network: str, dataset_frames: int, episodes: int, host
     flags = {"batch_size": 64, "max_episodes": episodes}
     work = workload.training(network, flags, dataset_frames, dataset_frames // 20, dataset_frames // 20)
     side = workload.rate_of(network).side
-    made = _load(models, work)
-    made["dataset_gb"] = dataset_frames * workload.USUAL.megabytes / 1000
-    made["packs_gb_a_host"] = dataset_frames * 3 * side**2 / 1e9
-    made["read_gb_shared"] = made["dataset_gb"] + hosts * made["packs_gb_a_host"]
-    made["read_gb_transferred"] = models * made["dataset_gb"]
-    made["left_gb"] = models * workload.rate_of(network).parameters * 8 / 1000
-    return made
+    figures = _load(models, work)
+    figures["dataset_gb"] = dataset_frames * workload.USUAL.megabytes / 1000
+    figures["packs_gb_a_host"] = dataset_frames * 3 * side**2 / 1e9
+    figures["read_gb_shared"] = figures["dataset_gb"] + hosts * figures["packs_gb_a_host"]
+    figures["read_gb_transferred"] = models * figures["dataset_gb"]
+    figures["left_gb"] = models * workload.rate_of(network).parameters * 8 / 1000
+    return figures
 
 
 def _load(jobs: int, work: Work) -> Dict[str, float]:
@@ -117,10 +117,10 @@ def table() -> List[str]:
     """The computed table of docs/scaling.md."""
     rows = ["| what | 1,000 recorders of 10 runs | 300 trainings of tiny_net | 300 trainings of alex_net |"]
     rows.append("|---|---|---|---|")
-    made = recording(1000, 10)
+    recorders = recording(1000, 10)
     tiny = training(300, "tiny_net", 200_000, 100, 50)
     alex = training(300, "alex_net", 200_000, 100, 50)
-    for what, key, form in (
+    for quantity, key, form in (
         ("minutes a job", "seconds_a_job", "{:,.0f}"),
         ("core-hours, two cores a job", "core_hours", "{:,.0f}"),
         ("frames recorded", "frames", "{:,.0f}"),
@@ -134,11 +134,11 @@ def table() -> List[str]:
         ("events in the nodes' log", "log_events", "{:,.0f}"),
     ):
         cells = []
-        for column in (made, tiny, alex):
+        for column in (recorders, tiny, alex):
             value = column.get(key)
             value = value / 60 if value is not None and key == "seconds_a_job" else value
             cells.append("" if value is None else form.format(value))
-        rows.append(f"| {what} | {' | '.join(cells)} |")
+        rows.append(f"| {quantity} | {' | '.join(cells)} |")
     return rows
 
 

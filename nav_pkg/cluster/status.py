@@ -37,16 +37,16 @@ def read_nodes(file: Path) -> Dict[str, Dict[str, Any]]:
         text = files.read_small(file).decode("utf-8", "replace")
     except DataError:
         return {}
-    found: Dict[str, Dict[str, Any]] = {}
+    nodes: Dict[str, Dict[str, Any]] = {}
     for block in re.findall(r"^\[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL):
         values = dict(re.findall(r"^\s*(\w+) = \"?(.*?)\"?;(?: /\*.*\*/)?$", block, re.MULTILINE))
         if values.get("Type") == "NodeStatus" and values.get("NodeStatus", "").isdigit():
-            found[values["Node"]] = {
+            nodes[values["Node"]] = {
                 "status": NODE_STATUS[min(int(values["NodeStatus"]), len(NODE_STATUS) - 1)],
                 "retries": int(values.get("RetryCount") or 0),
                 "details": values.get("StatusDetails", ""),
             }
-    return found
+    return nodes
 
 
 def has_ended(folder: Path) -> bool:
@@ -66,8 +66,8 @@ def _last_word(folder: Path) -> Tuple[int, str]:
         text = files.read_small(folder / STATUS_FILE).decode("utf-8", "replace")
     except DataError:
         return -1, ""
-    found = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
-    return (int(found.group(1)), found.group(2)) if found else (-1, "")
+    match = re.search(r"^\s*DagStatus = (\d+);(.*)$", text, re.MULTILINE)
+    return (int(match.group(1)), match.group(2)) if match else (-1, "")
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Node:
 
 
 class Dag:
-    """A DAG to monitor; each `look` updates its nodes from the files.
+    """A DAG to monitor; each `update` updates its nodes from the files.
 
     Args:
         folder: folder of the DAG.
@@ -153,7 +153,7 @@ class Dag:
         self._names: Dict[str, str] = {}
         self._offset, self._rest = 0, ""
 
-    def look(self) -> List[Node]:
+    def update(self) -> List[Node]:
         """Update the nodes and return them in the plan's order."""
         self._read_log()
         removed = was_removed(self.folder)
@@ -197,9 +197,9 @@ class Dag:
         text = self._rest + data.decode("utf-8", "replace")
         *events, self._rest = text.split("...\n")
         for event in events:
-            self._take(event)
+            self._apply_event(event)
 
-    def _take(self, event: str) -> None:
+    def _apply_event(self, event: str) -> None:
         head = re.match(r"(\d{3}) \((\d+)\.\d+\.\d+\) (\S+ \S+)", event)
         if not head:
             return
@@ -305,10 +305,10 @@ def seconds_left(nodes: List[Node], now: float) -> Optional[float]:
 
 def counts(nodes: List[Node]) -> Dict[str, int]:
     """The number of nodes by status, the most frequent first."""
-    found: Dict[str, int] = {}
+    by_status: Dict[str, int] = {}
     for node in nodes:
-        found[node.status] = found.get(node.status, 0) + 1
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        by_status[node.status] = by_status.get(node.status, 0) + 1
+    return dict(sorted(by_status.items(), key=lambda item: -item[1]))
 
 
 def table(nodes: List[Node], now: float, rows: int = 0) -> List[str]:

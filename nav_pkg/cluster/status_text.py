@@ -14,7 +14,7 @@ from nav_pkg.data import files
 
 def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
     """The current state of a DAG as lines of text."""
-    nodes = dag.look()
+    nodes = dag.update()
     counted = ", ".join(f"{number} {word}" for word, number in status.counts(nodes).items())
     left = status.seconds_left(nodes, now)
     when = ""
@@ -22,11 +22,11 @@ def lines_of(dag: status.Dag, now: float, rows: int) -> List[str]:
         end = time.strftime("%a %H:%M", time.localtime(now + left))
         when = f"; about {status.duration(left)} left, until {end}"
     silence = "" if ended(dag) else _silence(dag, now)
-    made = [
+    lines = [
         f"{dag.command} -t {dag.tag}: {counted}{'' if silence else when}",
         *status.table(nodes, now, rows),
     ]
-    return [*made, silence] if silence else made
+    return [*lines, silence] if silence else lines
 
 
 def _silence(dag: status.Dag, now: float) -> str:

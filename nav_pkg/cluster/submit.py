@@ -12,7 +12,7 @@ from typing import List
 
 from nav_pkg import schemas
 from nav_pkg.cluster import existing_dag
-from nav_pkg.cluster.plan import STATUS_FILE, SUBMITTED_FILE, Plan
+from nav_pkg.cluster.plan import STATUS_FILE, SUBMITTED_FILE, DagPlan
 from nav_pkg.cluster.status import has_ended
 from nav_pkg.core import SimulatorError, UsageError
 from nav_pkg.data import files
@@ -48,19 +48,19 @@ def wait_for_removed(folder: Path) -> None:
     Raises:
         SimulatorError: the schedd does not answer, or the jobs take too long.
     """
-    deadline, told = time.monotonic() + REMOVED_LIMIT, False
+    deadline, announced = time.monotonic() + REMOVED_LIMIT, False
     while _jobs(folder, f"JobStatus == {_REMOVED}"):
         if time.monotonic() > deadline:
             raise SimulatorError(
                 f"{folder}: jobs that were removed are still in the queue after {REMOVED_LIMIT:g} s: see "
                 "condor_q; condor_rm -forcex removes them without their results"
             )
-        if not told:
+        if not announced:
             print(
                 f"waiting for removed jobs that still save their state (at most {REMOVED_LIMIT:g} s)",
                 flush=True,
             )
-        told = True
+        announced = True
         time.sleep(0.5)
 
 
@@ -78,7 +78,7 @@ def _jobs(folder: Path, condition: str) -> List[int]:
         ) from error
 
 
-def submit(plan: Plan) -> int:
+def submit(plan: DagPlan) -> int:
     """Submit a written DAG to HTCondor; DAGMan resumes from the newest rescue file, if any.
 
     Returns:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
-from nav_pkg.cluster.plan import CODE, PLAN_FILE, Plan, tar_name
+from nav_pkg.cluster.plan import CODE, PLAN_FILE, DagPlan, tar_name
 from nav_pkg.core import DataError, NavError, UsageError
 from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset
@@ -27,7 +27,7 @@ _EMPTY = bytes(2 * tarfile.BLOCKSIZE)
 BUILT = ("build", "demo", ".git", "__pycache__")
 
 
-def pack(plan: Plan) -> None:
+def pack(plan: DagPlan) -> None:
     """Pack the tars for the jobs of a plan; do nothing on a shared file system.
 
     An existing tar is kept unless one of its files is newer, so that files that the user corrected before a
@@ -50,7 +50,7 @@ def pack(plan: Plan) -> None:
     for left in folder.glob(".*.tmp"), folder.glob("*.tar.*.tmp"):  # left by killed processes
         for file in left:
             file.unlink(missing_ok=True)
-    begin(folder, [job.name for job in jobs])
+    make_empty_tars(folder, [job.name for job in jobs])
     roots = {"data": plan.data_root, "log": plan.summary_dir}
     for folder_name in plan.folders_before():
         kind, _, name = folder_name.partition("/")
@@ -106,7 +106,7 @@ def _of_dataset(source: Path, folder_name: str) -> List[Tuple[Path, str]]:
     return [(source / name, f"{folder_name}/{name}") for name in dataset.files()]
 
 
-def begin(folder: Path, jobs: Iterable[str]) -> None:
+def make_empty_tars(folder: Path, jobs: Iterable[str]) -> None:
     """Make an empty tar for each job that has not returned one yet.
 
     HTCondor fixes the list of files to transfer at submission. Therefore the job's own tar must exist from
@@ -134,13 +134,13 @@ def _tar(target: Path, members: Iterable[Tuple[Path, str]], compression: str = "
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with tarfile.open(beside, f"w:{compression}", dereference=True) as made:
+        with tarfile.open(beside, f"w:{compression}", dereference=True) as tar:
             for path, name in members:
                 if name.startswith("data/"):
                     with files.open_regular(path, "; jobs read it", follow=False) as stream:
-                        made.addfile(made.gettarinfo(arcname=name, fileobj=stream), stream)
+                        tar.addfile(tar.gettarinfo(arcname=name, fileobj=stream), stream)
                 else:
-                    made.add(path, name)
+                    tar.add(path, name)
         os.replace(beside, target)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -162,8 +162,8 @@ def _code(root: Path) -> List[str]:
     if known:
         folders = {os.path.dirname(name) for name in known} - {""}
         return [*known, *(name for name in new if os.path.dirname(name) in folders)]
-    found = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
-    return [str(path) for path in found if not {*path.parts} & {*BUILT}]
+    paths = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+    return [str(path) for path in paths if not {*path.parts} & {*BUILT}]
 
 
 def _git_files(root: Path, *flags: str) -> List[str]:

@@ -39,7 +39,7 @@ class Uplink:
         if not self._state.exists():
             self._say(lambda chirp: chirp.fetch(self._remote, str(self._state)))
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start to send the state every `EVERY` seconds."""
         if _connected():
             with contextlib.suppress(ImportError):  # import before the main thread forks for the command
@@ -75,14 +75,14 @@ class Uplink:
 
         self._say(put)
 
-    def _say(self, what: Callable[[Any], None]) -> None:
+    def _say(self, send: Callable[[Any], None]) -> None:
         if not _connected():
             return
         with contextlib.suppress(Exception):  # any failure: the job continues without chirp
             from htcondor2.htchirp import HTChirp  # native code, needed only here
 
             with HTChirp(timeout=LIMIT) as chirp:
-                what(chirp)
+                send(chirp)
 
 
 def _connected() -> bool:

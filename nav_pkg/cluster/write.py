@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cluster import describe
-from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, Job, Plan
+from nav_pkg.cluster.plan import NODE_LOG, PLAN_FILE, STATUS_FILE, DagNode, DagPlan
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 
@@ -30,7 +30,7 @@ DAGMAN = {
 """DAGMan's settings for our DAGs: one log for all events next to the DAG file, even below /tmp."""
 
 
-def write(plan: Plan, retry: bool = True) -> Path:
+def write(plan: DagPlan, retry: bool = True) -> Path:
     """Write all files of a plan: submit descriptions, DAG file, one spec per job, and plan.json last.
 
     Args:
@@ -77,7 +77,7 @@ def _write(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def _write_dag(plan: Plan, retry: bool) -> None:
+def _write_dag(plan: DagPlan, retry: bool) -> None:
     from htcondor2 import Submit, dags
 
     layers = plan.layers()
@@ -85,10 +85,10 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         dagman_config=_settings(plan),
         node_status_file=dags.NodeStatusFile(Path(STATUS_FILE), 5, True),
     )
-    made: Dict[str, Any] = {}
+    dag_layers: Dict[str, Any] = {}
     place: Dict[str, Tuple[str, int]] = {}
     for name, jobs in layers.items():
-        made[name] = dag.layer(
+        dag_layers[name] = dag.layer(
             name=name,
             submit_description=Submit(describe.description(plan, jobs, retry)),
             vars=[describe.variables(plan, job) for job in jobs],
@@ -98,19 +98,19 @@ def _write_dag(plan: Plan, retry: bool) -> None:
         )
         place.update((job.name, (name, i)) for i, job in enumerate(jobs))
     for (parent, child), pairs in _edges(plan, place).items():
-        made[child].add_parents(made[parent], edge=_edge(pairs))
+        dag_layers[child].add_parents(dag_layers[parent], edge=_edge(pairs))
     names = {(layer, i): job.name for layer, jobs in layers.items() for i, job in enumerate(jobs)}
     dags.write_dag(dag, plan.folder, plan.file.name, _formatter(names))
     for name in layers:  # rewrite with a comment at the head
-        _write(plan.folder / f"{name}.sub", describe.text(made[name].submit_description, name, plan))
+        _write(plan.folder / f"{name}.sub", describe.text(dag_layers[name].submit_description, name, plan))
 
 
-def _settings(plan: Plan) -> Dict[str, str]:
+def _settings(plan: DagPlan) -> Dict[str, str]:
     more = {"DAGMAN_MAX_JOBS_SUBMITTED": str(plan.hosts.max_jobs)} if plan.hosts.max_jobs else {}
     return {**DAGMAN, **more}
 
 
-def _unpack(plan: Plan, jobs: Sequence[Job]) -> Optional[Any]:
+def _unpack(plan: DagPlan, jobs: Sequence[DagNode]) -> Optional[Any]:
     """The POST script that unpacks the transferred output of a job; None without file transfer."""
     if not plan.transferred(jobs[0]):
         return None
@@ -121,19 +121,19 @@ def _unpack(plan: Plan, jobs: Sequence[Job]) -> Optional[Any]:
 
 
 def _edges(
-    plan: Plan, place: Mapping[str, Tuple[str, int]]
+    plan: DagPlan, place: Mapping[str, Tuple[str, int]]
 ) -> Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]]:
     """By parent and child layer, the child numbers grouped by equal sets of parent numbers."""
-    found: Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]] = {}
+    edges: Dict[Tuple[str, str], Dict[Tuple[int, ...], List[int]]] = {}
     for job in plan.jobs:
         layer, number = place[job.name]
         by_layer: Dict[str, List[int]] = {}
         for parent in job.parents:
             by_layer.setdefault(place[parent][0], []).append(place[parent][1])
         for parent_layer, numbers in by_layer.items():
-            pairs = found.setdefault((parent_layer, layer), {})
+            pairs = edges.setdefault((parent_layer, layer), {})
             pairs.setdefault(tuple(sorted(numbers)), []).append(number)
-    return found
+    return edges
 
 
 def _edge(pairs: Mapping[Tuple[int, ...], List[int]]) -> Any:
@@ -165,7 +165,7 @@ def _formatter(names: Mapping[Tuple[str, int], str]) -> Any:
     return Formatter()
 
 
-def validate(plan: Plan) -> None:
+def validate(plan: DagPlan) -> None:
     """Read the written files and compare them with the plan; needs no pool.
 
     Raises:
@@ -181,10 +181,10 @@ def validate(plan: Plan) -> None:
     for name in plan.layers():
         file = plan.folder / f"{name}.sub"
         try:
-            made = Submit(files.read_text(file))
+            description = Submit(files.read_text(file))
             for key in EXPRESSIONS:
-                if key in made:
-                    classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", made[key]))
+                if key in description:
+                    classad2.ExprTree(re.sub(r"\$\(\w+\)", "0", description[key]))
         except Exception as error:  # htcondor2 raises several types of its own
             raise DataError(f"{file}: HTCondor rejects it: {error}") from error
     for job in plan.jobs:

@@ -10,7 +10,7 @@ from nav_pkg.config import types
 from nav_pkg.config.learner import MOST_THREADS
 from nav_pkg.config.session import PlaceConfig
 from nav_pkg.config.setting import setting, shared
-from nav_pkg.config.types import real, whole
+from nav_pkg.config.types import integer, real
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class ExportConfig:
         required=True,
     )
     width: Optional[int] = setting(
-        None, "width of the robot's camera, pixels (default: as in training)", whole(16, 8192)
+        None, "width of the robot's camera, pixels (default: as in training)", integer(16, 8192)
     )
     height: Optional[int] = setting(
-        None, "height of the robot's camera, pixels (default: as in training)", whole(16, 8192)
+        None, "height of the robot's camera, pixels (default: as in training)", integer(16, 8192)
     )
     dataset: Optional[str] = setting(
         None, "dataset with the images for the check (default: that of the training)", str
@@ -43,7 +43,7 @@ class ExportConfig:
     images: Tuple[Path, ...] = setting(
         (), "image files for the check, in this order, instead of a dataset", Path, nargs="+"
     )
-    frames: int = setting(50, "frames of the dataset for the check", whole(1))
+    frames: int = setting(50, "frames of the dataset for the check", integer(1))
     tolerance: float = setting(
         1e-4,
         "largest accepted difference of an output, relative to the largest output",
@@ -66,7 +66,7 @@ class PlaybackConfig:
         choices=("train", "val", "test", "all"),
     )
     csv: Optional[Path] = setting(None, "also write the table to this file, with all digits", Path)
-    num_threads: int = setting(0, "processor threads of a network; 0: one per core", whole(0, MOST_THREADS))
+    num_threads: int = setting(0, "processor threads of a network; 0: one per core", integer(0, MOST_THREADS))
     summary_dir: Path = shared(PlaceConfig, "summary_dir")
     data_root: Path = shared(PlaceConfig, "data_root")
 

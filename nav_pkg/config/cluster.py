@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from nav_pkg.config import types
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.setting import Declared, add_arguments, declared, setting
-from nav_pkg.config.types import real, whole
+from nav_pkg.config.types import integer, real
 
 RECORD, TRAIN, BOTH = "dag_create_data.py", "dag_train.py", "dag_train_and_evaluate.py"
 EVALUATE, ONLINE, DAGGER = "dag_evaluate.py", "dag_train_online.py", "dag_dagger.py"
@@ -97,7 +97,7 @@ class DagConfig:
     number_of_recorders: int = _cluster(
         10,
         "number of recorder jobs",
-        whole(1, 9999),
+        integer(1, 9999),
         commands=(RECORD,),
     )
     destination: str = _cluster(
@@ -109,7 +109,7 @@ class DagConfig:
     seeds: Tuple[int, ...] = _cluster(
         SEEDS,
         "seeds of the models; each model has the folder seed_<seed>",
-        whole(0, 2**32 - 1),
+        integer(0, 2**32 - 1),
         short="--random_numbers",
         nargs="+",
         commands=(*MODELS, EVALUATE),
@@ -117,7 +117,7 @@ class DagConfig:
     number_of_models: Optional[int] = _cluster(
         None,
         "number of models; they have the first of --seeds (default: one model for each seed)",
-        whole(1, 9999),
+        integer(1, 9999),
         commands=(*MODELS, EVALUATE),
     )
     learning_rates: Optional[Tuple[float, ...]] = _cluster(
@@ -177,7 +177,7 @@ class ResourceConfig:
     cpus: Optional[int] = _cluster(
         None,
         "processor cores per job (default: 2)",
-        whole(1, 1024),
+        integer(1, 1024),
     )
     rammem: Optional[float] = _cluster(
         None,
@@ -192,25 +192,25 @@ class ResourceConfig:
     gpunum: Optional[int] = _cluster(
         None,
         "GPUs per job with a network (default: 1 if the pool has GPUs, else 0)",
-        whole(0, 64),
+        integer(0, 64),
         commands=(*MODELS, EVALUATE, STUDY),
     )
     gpumem: int = _cluster(
         1900,
         "minimum memory of a GPU, MB",
-        whole(1),
+        integer(1),
         commands=(*MODELS, EVALUATE, STUDY),
     )
     gpumem_train: Optional[int] = _cluster(
         None,
         "--gpumem of training jobs",
-        whole(1),
+        integer(1),
         commands=(BOTH,),
     )
     gpumem_eva: Optional[int] = _cluster(
         None,
         "--gpumem of evaluation jobs",
-        whole(1),
+        integer(1),
         commands=(BOTH,),
     )
     copy_dataset: bool = _cluster(
@@ -255,7 +255,7 @@ class PoolConfig:
     max_jobs: int = _cluster(
         0,
         "maximum number of jobs in the queue; 0: no limit",
-        whole(0),
+        integer(0),
     )
     file_transfer: bool = _cluster(
         False,
@@ -332,8 +332,8 @@ def make_parser(command: str, about: str) -> Parser:
 class PoolStartConfig:
     """Resources."""
 
-    cpus: int = setting(0, "processor cores for jobs; 0: all", whole(0))
-    memory: int = setting(0, "memory for jobs, MB; 0: nine tenths of the machine's", whole(0))
+    cpus: int = setting(0, "processor cores for jobs; 0: all", integer(0))
+    memory: int = setting(0, "memory for jobs, MB; 0: nine tenths of the machine's", integer(0))
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,11 @@ def expand(argv: Sequence[str]) -> Tuple[List[str], List[str]]:
 
 
 def _flags(file: str) -> List[str]:
-    held = read_yaml(file)
-    for key, value in held.items():
+    flags = read_yaml(file)
+    for key, value in flags.items():
         if not _NAME.fullmatch(key):
             raise DataError(f"{file}: {key!r}: not the name of a flag; write learning_rate: 0.1")
         values = value if isinstance(value, list) else [value]
         if any(isinstance(each, (dict, list)) for each in values):
             raise DataError(f"{file}: {key}: must be one value or a list of values")
-    return to_argv(held)
+    return to_argv(flags)

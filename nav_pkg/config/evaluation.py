@@ -12,7 +12,7 @@ from nav_pkg.config.learner import MOST_THREADS, LearnerConfig
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.session import PlaceConfig, SimulationConfig
 from nav_pkg.config.setting import add_arguments, setting, shared
-from nav_pkg.config.types import real, whole
+from nav_pkg.config.types import integer, real
 
 EVALUATE = """Fly checkpoints under all combinations of conditions, and report how well they fly.
 
@@ -78,8 +78,8 @@ class EvaluationConfig:
     )
     log_tag: str = setting("evaluation", "log folder below --summary_dir", types.name, short="-t")
     summary_dir: Path = shared(PlaceConfig, "summary_dir")
-    number_of_runs: int = setting(3, "number of runs per condition", whole(1, 10**6), short="-n")
-    random_seed: int = shared(SimulationConfig, "random_seed", convert=whole(0, 2**32 - 1))
+    number_of_runs: int = setting(3, "number of runs per condition", integer(1, 10**6), short="-n")
+    random_seed: int = shared(SimulationConfig, "random_seed", convert=integer(0, 2**32 - 1))
     directions: str = setting("forward", "directions along the route", str, choices=DIRECTIONS)
     worlds: Tuple[str, ...] = setting(
         ("esatv3",),
@@ -98,8 +98,8 @@ class EvaluationConfig:
         nargs="+",
     )
     alpha: float = shared(FlightConfig, "alpha", default=0.0, convert=real(0, 1))
-    num_threads: int = setting(1, "processor threads of the network", whole(1, MOST_THREADS))
-    jobs: int = setting(1, "number of simulators in parallel", whole(1, 64))
+    num_threads: int = setting(1, "processor threads of the network", integer(1, MOST_THREADS))
+    jobs: int = setting(1, "number of simulators in parallel", integer(1, 64))
     keep_images: bool = setting(False, "keep all images of the flights")
     trust_torchscript: bool = shared(LearnerConfig, "trust_torchscript")
     owr: bool = setting(False, "delete an existing evaluation first")
@@ -124,12 +124,12 @@ class DaggerConfig:
     checkpoint_path: str = setting(
         "", "checkpoint that flies in the first round", str, short="-m", required=True
     )
-    rounds: int = setting(3, "number of rounds", whole(1))
-    runs: int = setting(2, "number of flights per round", whole(1))
+    rounds: int = setting(3, "number of rounds", integer(1))
+    runs: int = setting(2, "number of flights per round", integer(1))
     evaluation_runs: int = setting(
         5,
         "number of flights in which each round's network flies alone; the same flights in all rounds",
-        whole(1),
+        integer(1),
     )
     alpha: float = setting(
         0.5, "probability per frame that the expert's command is executed in round 1 (beta)", real(0, 1)

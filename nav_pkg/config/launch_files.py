@@ -64,12 +64,12 @@ class LaunchFile:
 
     def lines(self) -> List[str]:
         """The launch file's arguments, and `flags` and `changed`, the flags that they give."""
-        made = [self._argument(each) for each in self.settings.values()]
+        lines = [self._argument(each) for each in self.settings.values()]
         text = " ".join(self._flag(self.settings[key]) for key in self.always)
-        made.append(f'  <arg name="flags" value={quoteattr(text)}/>')
+        lines.append(f'  <arg name="flags" value={quoteattr(text)}/>')
         others = [self._changed(each) for key, each in self.settings.items() if key not in self.always]
         joined = " +\n      ".join(others)
-        return [*made, *f'  <arg name="changed" value="$(eval\n      {joined})"/>'.split("\n")]
+        return [*lines, *f'  <arg name="changed" value="$(eval\n      {joined})"/>'.split("\n")]
 
     def _name(self, key: str) -> str:
         return self.names.get(key) or ARGUMENTS.get(key, key)

@@ -24,7 +24,7 @@ from nav_pkg.config.training import (
     online,
     training,
 )
-from nav_pkg.config.types import real, whole
+from nav_pkg.config.types import integer, real
 from nav_pkg.core import UsageError
 
 MOST_THREADS = 1024
@@ -78,12 +78,14 @@ class LogConfig:
 class MachineConfig:
     """Machine."""
 
-    random_seed: int = setting(123, "seed of initial weights, order of frames and noise", whole(0, 2**32 - 1))
+    random_seed: int = setting(
+        123, "seed of initial weights, order of frames and noise", integer(0, 2**32 - 1)
+    )
     device: str = setting("auto", "device of the network", str, choices=("auto", "cpu", "cuda", "gpu"))
     num_threads: int = setting(
         0,
         "number of processor threads; 0: all cores that this process may use",
-        whole(0, MOST_THREADS),
+        integer(0, MOST_THREADS),
         resumes="training",
     )
     amp: bool = learning(False, "use mixed precision (torch.autocast with bfloat16)")
@@ -135,7 +137,7 @@ class ReplayConfig:
     min_buffer_size: int = online(
         0,
         "number of frames in the buffer before learning begins; at least a batch",
-        whole(0),
+        integer(0),
         short="--prefill",
     )
     prefill_dataset: str = online(
@@ -144,7 +146,7 @@ class ReplayConfig:
         str,
     )
     prefill_frames: int = online(
-        0, "number of frames to draw from --prefill_dataset with the seed; 0: as many as fit", whole(0)
+        0, "number of frames to draw from --prefill_dataset with the seed; 0: as many as fit", integer(0)
     )
     buffer_update_rule: str = online(
         "fifo",
@@ -159,8 +161,8 @@ class ReplayConfig:
         str,
         choices=("no", "loss"),
     )
-    gradient_steps: int = online(1, "number of gradient steps per frame", whole(1))
-    train_every_N_steps: int = online(1, "learn only at every N-th frame", whole(1))
+    gradient_steps: int = online(1, "number of gradient steps per frame", integer(1))
+    train_every_N_steps: int = online(1, "learn only at every N-th frame", integer(1))
     export_buffer: bool = online(
         False,
         "has no effect: the buffer is always saved with the checkpoint",
@@ -174,7 +176,7 @@ class ReplayConfig:
     loss_window_length: int = online(
         5,
         "number of losses in which a plateau is detected; on a plateau the importance is computed",
-        whole(2),
+        integer(2),
     )
     loss_window_mean_threshold: float = online(0.1, "maximum mean of these losses on a plateau", real(0))
     loss_window_std_threshold: float = online(

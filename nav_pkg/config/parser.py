@@ -72,8 +72,8 @@ class Parser(argparse.ArgumentParser):
             flag = rest[0].split("=")[0]
             hint = nearest_name(flag, self.flags()) if flag.startswith("-") else ""
             hint = hint if "did you mean" in hint else f"; see {self.prog} --help"
-            what = "flag" if flag.startswith("-") else "argument"
-            raise UsageError(f"{self.prog}: unknown {what} {flag!r}{hint}")
+            kind = "flag" if flag.startswith("-") else "argument"
+            raise UsageError(f"{self.prog}: unknown {kind} {flag!r}{hint}")
         return known
 
 
@@ -98,12 +98,12 @@ def by_flag(words: Iterable[str]) -> Dict[str, List[str]]:
     Command lines that differ only in the order of their flags give equal results. A value may follow its flag
     after `=`. Words before the first flag are kept under an empty name.
     """
-    found: Dict[str, List[str]] = {}
+    values: Dict[str, List[str]] = {}
     name = ""
     for word in words:
         if re.match("--?[A-Za-z]", word):
             name, equals, rest = word.partition("=")
-            found[name] = [rest] if equals else []
+            values[name] = [rest] if equals else []
         else:
-            found.setdefault(name, []).append(word)
-    return found
+            values.setdefault(name, []).append(word)
+    return values

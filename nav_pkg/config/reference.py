@@ -128,7 +128,7 @@ def launch_table(name: str) -> List[str]:
 
 def imports() -> List[str]:
     """A table of nav_pkg's packages, lowest first, each with those that it imports."""
-    found: Dict[str, Set[str]] = {}
+    imports_of: Dict[str, Set[str]] = {}
     for file in sorted((ROOT / "nav_pkg").rglob("*.py")):
         package = file.relative_to(ROOT / "nav_pkg").parts[0].replace(".py", "")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -137,10 +137,10 @@ def imports() -> List[str]:
                 names = [f"nav_pkg.{alias.name}" for alias in node.names]
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             others = {name.split(".")[1] for name in names if name.startswith("nav_pkg.")}
-            found.setdefault(package, set()).update(others - {package})
+            imports_of.setdefault(package, set()).update(others - {package})
     packages = {
         package: others
-        for package, others in found.items()
+        for package, others in imports_of.items()
         if not package.startswith("__") and package != "start"
     }
     ordered: List[str] = []

@@ -10,7 +10,7 @@ from nav_pkg.config import types
 from nav_pkg.config.paths import summary_dir
 from nav_pkg.config.session import PlaceConfig
 from nav_pkg.config.setting import setting, shared
-from nav_pkg.config.types import whole
+from nav_pkg.config.types import integer
 
 METRICS = (
     "val_accuracy",
@@ -70,7 +70,7 @@ class CombineConfig:
         nargs="+",
         metavar="TAG",
     )
-    subsample: int = setting(1, "draw every n-th point; the table uses all points", whole(1, 10**9))
+    subsample: int = setting(1, "draw every n-th point; the table uses all points", integer(1, 10**9))
     cutend: int = setting(-1, "gradient step at which the curves are cut; -1: no cut", int)
     seeds: str = setting(
         "mean",
@@ -107,7 +107,7 @@ class DagReportConfig:
 class ServeConfig:
     """Page."""
 
-    port: int = setting(8080, "port on 127.0.0.1; 0: any free port", whole(0, 65535))
+    port: int = setting(8080, "port on 127.0.0.1; 0: any free port", integer(0, 65535))
     summary_dir: Path = shared(PlaceConfig, "summary_dir")
     data_root: Path = shared(PlaceConfig, "data_root")
     export: Optional[Path] = setting(None, "write the pages as files into this folder and exit", Path)

@@ -5,7 +5,7 @@ Example:
     class Camera:
         '''Camera'''
 
-        width: int = setting(640, "camera width, pixels", whole(16, 4096))
+        width: int = setting(640, "camera width, pixels", integer(16, 4096))
 
     parser = Parser(prog="fly.py")
     add_arguments(parser, Camera)
@@ -95,10 +95,10 @@ def shared(config: type, key: str, **changes: Any) -> Any:
         key: its key there.
         changes: what differs here: `default`, or other values of `Setting`.
     """
-    there = {field.name: field for field in dataclasses.fields(config)}[key]
-    factory: Any = there.default_factory
-    default = changes.pop("default", there.default if factory is dataclasses.MISSING else factory)
-    return _field(default, dataclasses.replace(there.metadata["setting"], **changes))
+    original = {field.name: field for field in dataclasses.fields(config)}[key]
+    factory: Any = original.default_factory
+    default = changes.pop("default", original.default if factory is dataclasses.MISSING else factory)
+    return _field(default, dataclasses.replace(original.metadata["setting"], **changes))
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,16 @@ class Declared:
 def declared(config: type) -> Dict[str, Declared]:
     """The settings of a dataclass by key, those of its bases first to last."""
     owners = [base for base in config.__bases__ if dataclasses.is_dataclass(base)]
-    found: Dict[str, Declared] = {}
+    settings: Dict[str, Declared] = {}
     for owner in owners:
-        found.update(declared(owner))
+        settings.update(declared(owner))
     for field in dataclasses.fields(config):
-        if "setting" in field.metadata and field.name not in found:
+        if "setting" in field.metadata and field.name not in settings:
             group = (config.__doc__ or "").split("\n")[0].rstrip(".")
             factory: Any = field.default_factory
             default = field.default if factory is dataclasses.MISSING else factory()
-            found[field.name] = Declared(field.name, default, group, field.metadata["setting"])
-    return found
+            settings[field.name] = Declared(field.name, default, group, field.metadata["setting"])
+    return settings
 
 
 def add_arguments(

@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 
 from nav_pkg.config.session import PlaceConfig
 from nav_pkg.config.setting import setting, shared
-from nav_pkg.config.types import whole
+from nav_pkg.config.types import integer
 
 ABOUT = """Run a study (a grid of trainings over seeds, or of flights), show its progress, or report it.
 
@@ -36,7 +36,9 @@ class StudyConfig:
         nargs="+",
         metavar="AXIS=CHOICE[,CHOICE]",
     )
-    jobs: Optional[int] = setting(None, "number of cells in parallel (default: one per core)", whole(1, 256))
+    jobs: Optional[int] = setting(
+        None, "number of cells in parallel (default: one per core)", integer(1, 256)
+    )
     backend: str = setting(
         "local",
         "local: run on this machine; condor: submit one DAG to HTCondor",

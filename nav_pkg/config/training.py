@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 
 from nav_pkg.config import types
 from nav_pkg.config.setting import setting
-from nav_pkg.config.types import real, whole
+from nav_pkg.config.types import integer, real
 
 learning, training, online, flight = (
     functools.partial(setting, effect=effect) for effect in ("learning", "training", "online", "flight")
@@ -29,14 +29,14 @@ class NetworkConfig:
         types.network,
     )
     n_frames: Optional[int] = setting(
-        None, "number of input frames of a multi-frame network (default: 5)", whole(1)
+        None, "number of input frames of a multi-frame network (default: 5)", integer(1)
     )
     discrete: bool = setting(False, "classify the yaw rate into bins instead of regressing it")
     stochastic: bool = setting(
         False,
         "regress mean and variance of the yaw rate; in flight the yaw rate is drawn with them",
     )
-    action_quantity: int = setting(3, "number of bins between -action_bound and action_bound", whole(2))
+    action_quantity: int = setting(3, "number of bins between -action_bound and action_bound", integer(2))
     action_bound: float = setting(
         1.0,
         "maximum yaw rate, rad/s; labels are clipped to it",
@@ -84,8 +84,8 @@ class DataConfig:
         "dataset to train on: a name below --data_root, or a path that begins with /, . or ~",
         str,
     )
-    subsample: int = training(1, "use every n-th frame of each training run", whole(1))
-    validation_subsample: int = training(1, "validate and test on every n-th frame of each run", whole(1))
+    subsample: int = training(1, "use every n-th frame of each training run", integer(1))
+    validation_subsample: int = training(1, "validate and test on every n-th frame of each run", integer(1))
     load_data_in_ram: bool = training(
         False,
         "load all images into memory instead of reading them from the packs",
@@ -132,8 +132,8 @@ class TrainingConfig:
     loss: str = learning("MSE", "loss function: MSE or CrossEntropy", str)
     optimizer: str = learning("SGD", "optimiser in torch.optim: SGD, Adam, Adadelta, ...", str)
     learning_rate: float = learning(0.1, "learning rate", real(0, open_least=True))
-    batch_size: int = learning(64, "number of frames in a batch (recurrent networks: windows)", whole(1))
-    max_steps: int = learning(0, "total number of gradient steps; 0: no limit", whole(0), resumes="flight")
+    batch_size: int = learning(64, "number of frames in a batch (recurrent networks: windows)", integer(1))
+    max_steps: int = learning(0, "total number of gradient steps; 0: no limit", integer(0), resumes="flight")
     weight_decay: float = learning(0.0, "weight decay (L2 penalty) of the optimiser", real(0))
     momentum: float = learning(0.0, "momentum of the optimiser, if it has one", real(0))
     clip: float = learning(0.0, "maximum norm of the gradient; 0: no limit", real(0))
@@ -144,11 +144,11 @@ class TrainingConfig:
         choices=("constant", "step", "exponential", "cosine"),
     )
     lr_decay: float = learning(0.1, "factor of the learning rate schedule", real(0, 1, open_least=True))
-    lr_decay_every: int = learning(0, "gradient steps between two applications of --lr_decay", whole(0))
+    lr_decay_every: int = learning(0, "gradient steps between two applications of --lr_decay", integer(0))
     max_episodes: int = training(
         1000,
         "total number of episodes; an episode is up to 100 batches and a validation",
-        whole(1),
+        integer(1),
         resumes="training",
     )
 
@@ -174,6 +174,6 @@ class RecurrentConfig:
         "slide the window along the runs (S-TBPTT) instead of shuffling windows",
     )
     sliding_step_size: Optional[int] = training(
-        None, "number of frames by which the window slides (default: 1)", whole(1)
+        None, "number of frames by which the window slides (default: 1)", integer(1)
     )
     accum_grads: bool = training(False, "make one gradient step per slide, with the mean of its gradients")

@@ -30,7 +30,7 @@ def name(text: str) -> str:
     return text
 
 
-def whole(least: int, most: Optional[int] = None) -> Callable[[str], int]:
+def integer(least: int, most: Optional[int] = None) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`, at most `most`."""
     limits = f"at least {least}" if most is None else f"{least} to {most}"
 
@@ -66,12 +66,12 @@ def real(least: float, most: float = math.inf, open_least: bool = False) -> Call
 
 def buffer_size(text: str) -> int:
     """An argparse type: a number of frames, or -1 for as many as memory holds."""
-    return -1 if text.strip() == "-1" else whole(1)(text)
+    return -1 if text.strip() == "-1" else integer(1)(text)
 
 
 def time_length(text: str) -> int:
     """An argparse type: a number of frames, or -1 for whole runs."""
-    return -1 if text.strip() == "-1" else whole(1)(text)
+    return -1 if text.strip() == "-1" else integer(1)(text)
 
 
 def network(text: str) -> str:
@@ -93,19 +93,19 @@ def absolute_network(words: Sequence[str]) -> List[str]:
     Raises:
         UsageError: the file is not there.
     """
-    made: List[str] = []
+    converted: List[str] = []
     for word in words:
         flag, equals, value = word.partition("=")
         own = ".py:" in word
         try:
             if own and flag == "--network" and equals:
                 word = f"--network={network(value)}"
-            elif own and made and made[-1] == "--network":
+            elif own and converted and converted[-1] == "--network":
                 word = network(word)
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"--network: {error}") from None
-        made.append(word)
-    return made
+        converted.append(word)
+    return converted
 
 
 PERTURBATIONS: Dict[str, Tuple[float, str]] = {
@@ -134,9 +134,9 @@ def parse_perturbation(text: str) -> Tuple[str, float]:
     except ValueError:
         strength = 0.0
     if not 0 < strength <= most:
-        what = repr(number) if colon else "missing"
+        given = repr(number) if colon else "missing"
         raise UsageError(
-            f"perturbation {kind}: the strength is {what}; give {kind}:S with S above 0 and at most "
+            f"perturbation {kind}: the strength is {given}; give {kind}:S with S above 0 and at most "
             f"{most:g} ({meaning})"
         )
     return kind, strength

@@ -221,13 +221,13 @@ class Expert:
         if not self._ready:
             self.reset(pose)
         self._tracker.update(pose.x, pose.y)
-        found = None if scan is None else sectors(scan)
+        depths = None if scan is None else sectors(scan)
         if self.continuous:
             goto = self._pursue(pose)
-            avoid = 0.0 if found is None else graded_avoidance(found)
+            avoid = 0.0 if depths is None else graded_avoidance(depths)
         else:
             goto = float(self._follow(pose))
-            avoid = 0.0 if found is None else float(avoidance(found))
+            avoid = 0.0 if depths is None else float(avoidance(depths))
         # Rounded: 0.9 * 1 - 0.1 * 1 must give the label 0.8, not 0.8000000000000002.
         yaw = round(self.goto_weight * goto + (1 - self.goto_weight) * avoid, 12) + 0.0
         forward = self.turn_speed if abs(yaw) > TURNING_YAW_RATE else self.speed

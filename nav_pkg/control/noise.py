@@ -60,7 +60,7 @@ class Noise:
     def _next(self, last: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return np.zeros(4)
 
-    def facts(self) -> dict:
+    def metadata(self) -> dict:
         """Facts about the noise for a run's description."""
         return {"kind": self.kind, **{f"sigma_{a}": float(s) for a, s in zip(AXES, self.sigma)}}
 
@@ -105,9 +105,9 @@ class OrnsteinUhlenbeck(Noise):
     def _next(self, last: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return last - self.theta * last + self.sigma * generator.standard_normal(4)
 
-    def facts(self) -> dict:
+    def metadata(self) -> dict:
         """Facts about the noise for a run's description."""
-        return {**super().facts(), "theta": self.theta}
+        return {**super().metadata(), "theta": self.theta}
 
 
 def make_noise(

@@ -17,17 +17,17 @@ from nav_pkg.core import UsageError
 Word = Union[str, int]
 
 
-def _number(value: int, what: str) -> int:
+def _number(value: int, subject: str) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{what} must be a whole number, not {value!r}") from None
+        raise UsageError(f"{subject} must be a whole number, not {value!r}") from None
     if number < 0:
-        raise UsageError(f"{what} must not be negative, not {number}")
+        raise UsageError(f"{subject} must not be negative, not {number}")
     return number
 
 
-def _words(stream: tuple) -> list[int]:
+def _hash(stream: tuple) -> list[int]:
     """Hash the names of a stream to eight 32-bit words.
 
     The hash is SHA-256, because Python's `hash` differs between processes. Each name is hashed with its type
@@ -74,4 +74,4 @@ def run_seed(seed: int, run: int) -> int:
 
 
 def _sequence(seed: int, stream: tuple) -> np.random.SeedSequence:
-    return np.random.SeedSequence([_number(seed, "the seed"), *_words(stream)])
+    return np.random.SeedSequence([_number(seed, "the seed"), *_hash(stream)])

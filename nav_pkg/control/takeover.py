@@ -61,6 +61,6 @@ class Takeover:
             self.active = not (back and clear >= HAND_BACK_CLEARANCE * self.clearance)
         return self.active
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The limits, for a run's description."""
         return {"distance": self.distance, "clearance": self.clearance}

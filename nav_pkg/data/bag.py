@@ -82,7 +82,7 @@ class _RunImporter:
         if self._writer is None:
             if episode.index < 0:
                 return
-            self._begin(episode)
+            self._begin_run(episode)
         stamp = messages.stamp_ns(episode.header.stamp)
         if episode.index - self._next > _MAX_MISSING_FRAMES:
             raise DataError(
@@ -99,7 +99,7 @@ class _RunImporter:
         if episode.state == "ended":
             self._end(episode)
 
-    def _begin(self, episode: Any) -> None:
+    def _begin_run(self, episode: Any) -> None:
         description, facts = messages.run_facts(episode)
         create_dataset(self._path, description, overwrite=self._overwrite)
         self._overwrite = False
@@ -232,18 +232,18 @@ def bag_to_dataset(
     names = {**BAG_TOPICS, **(topics or {})}
     kinds = {topic: kind for kind, topic in names.items()}
     files = [Bag(bag) for bag in bags]
-    found: dict[str, None] = {}
+    in_bags: dict[str, None] = {}
     for bag in files:
         for connection in bag.connections():
-            found[connection.topic] = None
-    expected = {kinds[topic] for topic in found if topic in kinds}
+            in_bags[connection.topic] = None
+    expected = {kinds[topic] for topic in in_bags if topic in kinds}
     where = ", ".join(str(bag.path) for bag in files)
-    if not found:
+    if not in_bags:
         raise DataError(f"{where}: no messages; the bag is empty or is cut before the first one")
     needed = [names[kind] for kind in ("episode", "expert", "odometry") if kind not in expected]
     if needed:
         raise DataError(
-            f"{where}: no {' and no '.join(needed)} among its topics ({', '.join(sorted(found))}); "
+            f"{where}: no {' and no '.join(needed)} among its topics ({', '.join(sorted(in_bags))}); "
             "record with record_bag.launch, or name the topics with --topic"
         )
     runs = _RunImporter(Path(path), overwrite)

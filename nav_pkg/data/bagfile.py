@@ -47,8 +47,8 @@ def _fields(data: bytes) -> dict[str, bytes]:
         if at + 4 > len(data):
             raise _Truncated
         (size,) = struct.unpack_from("<I", data, at)
-        name, found, value = data[at + 4 : at + 4 + size].partition(b"=")
-        if not found or at + 4 + size > len(data):
+        name, equals, value = data[at + 4 : at + 4 + size].partition(b"=")
+        if not equals or at + 4 + size > len(data):
             raise _Truncated
         fields[name.decode("latin-1")] = value
         at += 4 + size

@@ -114,9 +114,9 @@ def plan_cleaning(
         for key in sorted({*plan.description, *description}):
             if plan.description.get(key) != description.get(key):
                 values = (plan.description.get(key), description.get(key))
-                what, one, other = files.first_difference(*values, key)
+                where, wanted, actual = files.first_difference(*values, key)
                 raise DataError(
-                    f"{dataset.path}: {what} is {other}, that of {first.path} is {one}; clean them into "
+                    f"{dataset.path}: {where} is {actual}, that of {first.path} is {wanted}; clean them into "
                     "different datasets (--startswith, --sources)"
                 )
         if dataset.partials:
@@ -153,7 +153,7 @@ def plan_cleaning(
 def stats(plan: CleaningPlan, seed: int) -> dict:
     """Content of stats.json: statistics of total, train, val and test, for all worlds and for each world."""
 
-    def of(items: list[KeptRun]) -> dict:
+    def part_stats(items: list[KeptRun]) -> dict:
         outcomes: dict[str, int] = {}
         classes = {"left": 0, "straight": 0, "right": 0}
         for item in items:
@@ -175,9 +175,9 @@ def stats(plan: CleaningPlan, seed: int) -> dict:
     for part in ("total", *fmt.SPLITS):
         items = [item for item in plan.kept if part in ("total", item.part)]
         worlds = sorted({item.run.world for item in items})
-        result[part] = {"all": of(items)}
+        result[part] = {"all": part_stats(items)}
         for world in worlds:
-            result[part][world] = of([item for item in items if item.run.world == world])
+            result[part][world] = part_stats([item for item in items if item.run.world == world])
     return result
 
 
@@ -221,8 +221,8 @@ def make_dataset(
         DataError: the destination exists, or the file system refuses; the destination is then unchanged.
     """
     check_destination(destination, overwrite)
-    moved = sorted({item.run.path.parent for item in plan.kept} if transfer == "move" else ())
-    with locked_datasets(*moved):
+    sources = sorted({item.run.path.parent for item in plan.kept} if transfer == "move" else ())
+    with locked_datasets(*sources):
         pass  # fail before anything is made
     transfer_file = (lambda a, b: shutil.copyfile(a, b)) if transfer == "copy" else link_or_copy
     work = destination.with_name(f".{destination.name}.{os.getpid()}.new")
@@ -254,8 +254,8 @@ def make_dataset(
     finally:
         os.close(lock)
         shutil.rmtree(work, ignore_errors=True)
-    with locked_datasets(*moved):
-        for item in plan.kept if moved else ():
+    with locked_datasets(*sources):
+        for item in plan.kept if sources else ():
             files.remove_tree(item.run.path)
     return destination
 

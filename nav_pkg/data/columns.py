@@ -52,8 +52,8 @@ class Frames:
         def values(*names: str) -> list[float]:
             return [float(self._columns[name][i]) for name in names]
 
-        def command(who: str) -> Command:
-            return Command(*values(f"{who}_x", f"{who}_y", f"{who}_z", f"{who}_yaw"))
+        def command(source: str) -> Command:
+            return Command(*values(f"{source}_x", f"{source}_y", f"{source}_z", f"{source}_yaw"))
 
         nobody = not self.has_learner[i]
         return Frame(
@@ -152,7 +152,7 @@ def read_scan(path: PathLike, frames: int, rays: Optional[int] = None) -> np.nda
         wanted = (frames, shape[1] if rays is None else rays)
         if shape != wanted:
             raise DataError(f"{path}: float32 {shape} instead of float32 {wanted}; see dataset.py verify")
-        there, whole = os.fstat(stream.fileno()).st_size, 128 + 4 * frames * wanted[1]
-        if there != whole:
-            raise DataError(f"{path}: {there} bytes instead of {whole}; see dataset.py verify")
+        size, expected = os.fstat(stream.fileno()).st_size, 128 + 4 * frames * wanted[1]
+        if size != expected:
+            raise DataError(f"{path}: {size} bytes instead of {expected}; see dataset.py verify")
         return np.fromfile(stream, "<f4").reshape(shape)

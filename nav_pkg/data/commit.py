@@ -185,9 +185,9 @@ def read_facts(path: PathLike, kinds: Mapping[str, Field]) -> Facts:
         problems.append(f"{path}: format {fields.shown(version)}, this program reads {known}")
     wrong = fields.wrong_fields(value, kinds)
     problems += [f"{path}: {text}" for text in wrong.values()]
-    found = _CHECKSUM_LINE.search(data)
-    rest = b"" if found is None else data[: found.start()] + data[found.end() :]
-    has_valid_checksum = found is not None and hashlib.sha256(rest).hexdigest().encode() == found.group(1)
+    match = _CHECKSUM_LINE.search(data)
+    rest = b"" if match is None else data[: match.start()] + data[match.end() :]
+    has_valid_checksum = match is not None and hashlib.sha256(rest).hexdigest().encode() == match.group(1)
     if not has_valid_checksum and (CHECKSUM_KEY in value or version != 1):
         problems.append(f"{path}: changed since it was written (its sha256 differs); see dataset.py verify")
     return Facts({key: item for key, item in value.items() if key not in wrong}, problems, has_valid_checksum)
@@ -245,11 +245,11 @@ class Sums(NamedTuple):
     """The content of sha256sums.txt.
 
     Attributes:
-        of: SHA-256 of every file, by its path in the run.
+        by_path: SHA-256 of every file, by its path in the run.
         text: the file's bytes.
     """
 
-    of: dict[str, bytes]
+    by_path: dict[str, bytes]
     text: bytes
 
 

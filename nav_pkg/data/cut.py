@@ -70,7 +70,7 @@ def cut_run(
         rows.append(fmt.frame_to_row(frame, bool(names["rgb"]), bool(names["depth"])))
     known = dict(run.facts)
     if len(frames) < len(run):
-        known.update(Totals(frames).facts(known))
+        known.update(Totals(frames).metadata(known))
     build_run(
         target,
         name,

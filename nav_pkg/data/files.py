@@ -239,27 +239,27 @@ def to_json(value: Any) -> str:
     return json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def first_difference(one: Any, other: Any, where: str = "") -> Tuple[str, str, str]:
+def first_difference(first: Any, other: Any, where: str = "") -> Tuple[str, str, str]:
     """Find the first difference between two JSON values, for messages.
 
     Args:
-        one: the first value.
+        first: the first value.
         other: the second value, not equal to the first.
         where: name of the values, the prefix of the result.
 
     Returns:
         The path of the difference (`robot.camera.width`), and both values there as short texts.
     """
-    if isinstance(one, dict) and isinstance(other, dict):
-        key = next(key for key in sorted({*one, *other}) if one.get(key) != other.get(key))
-        return first_difference(one.get(key), other.get(key), f"{where}.{key}" if where else key)
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        at = next(i for i, (a, b) in enumerate(zip(one, other)) if a != b)
-        return first_difference(one[at], other[at], f"{where}[{at}]" if len(one) > 1 else where)
-    return where, _short(one), _short(other)
+    if isinstance(first, dict) and isinstance(other, dict):
+        key = next(key for key in sorted({*first, *other}) if first.get(key) != other.get(key))
+        return first_difference(first.get(key), other.get(key), f"{where}.{key}" if where else key)
+    if isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
+        at = next(i for i, (a, b) in enumerate(zip(first, other)) if a != b)
+        return first_difference(first[at], other[at], f"{where}[{at}]" if len(first) > 1 else where)
+    return where, _short_text(first), _short_text(other)
 
 
-def _short(value: Any) -> str:
+def _short_text(value: Any) -> str:
     if value is None or value == []:
         return "not given"
     if isinstance(value, list) and value and not any(isinstance(item, (list, dict)) for item in value):
@@ -361,41 +361,41 @@ _HERE = -100
 """AT_FDCWD."""
 
 
-def replace_folder(made: PathLike, place: PathLike) -> None:
+def replace_folder(finished: PathLike, place: PathLike) -> None:
     """Rename a finished folder to its final name; replace and remove an existing folder of that name.
 
     The two folders are exchanged in one step: after a kill at any moment, one of them has the final name.
     If the file system cannot exchange them, the old folder is for a moment `.NAME.PID.replaced`.
 
     Args:
-        made: the finished folder, in the same parent folder.
+        finished: the finished folder, in the same parent folder.
         place: its final name.
 
     Raises:
         OSError: the file system refuses; an existing folder then stays.
     """
-    made, place = Path(made), Path(place)
+    finished, place = Path(finished), Path(place)
     if not os.path.lexists(place):
-        os.rename(made, place)
+        os.rename(finished, place)
         fsync(place.parent)
         return
-    if not _exchange(made, place):
+    if not _exchange(finished, place):
         old = place.with_name(f".{place.name}.{os.getpid()}.replaced")
         os.rename(place, old)
         try:
-            os.rename(made, place)
+            os.rename(finished, place)
         except BaseException:
             os.rename(old, place)
             raise
-        os.rename(old, made)
+        os.rename(old, finished)
     fsync(place.parent)
     with contextlib.suppress(DataError):  # the new folder is in place; remains of the old folder are hidden
-        remove_tree(made)
+        remove_tree(finished)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, other: Path) -> bool:
     """Exchange the names of two folders in one step; False if the system cannot."""
     call = getattr(_LIBC, "renameat2", None)
     if call is None:
         return False
-    return call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0
+    return call(_HERE, os.fsencode(first), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0

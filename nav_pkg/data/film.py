@@ -52,11 +52,11 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], rate: float = 10.0) ->
         if writer is not None:
             writer.release()
     # the writer does not report a full disk
-    whole = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    found = int(whole.get(cv2.CAP_PROP_FRAME_COUNT)) if whole.isOpened() else 0
-    whole.release()
-    if found != count:
-        raise DataError(f"{path}: {found} of {count} pictures could be written; is the disk full?")
+    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    written = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
+    if written != count:
+        raise DataError(f"{path}: {written} of {count} pictures could be written; is the disk full?")
     return count
 
 

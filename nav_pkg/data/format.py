@@ -45,7 +45,7 @@ _AXES = ("x", "y", "z", "yaw")
 COLUMNS: tuple[str, ...] = (
     "index",
     "stamp",
-    *(f"{who}_{axis}" for who in ("expert", "learner", "applied") for axis in _AXES),
+    *(f"{source}_{axis}" for source in ("expert", "learner", "applied") for axis in _AXES),
     "actor",
     "x",
     "y",

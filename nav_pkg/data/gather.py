@@ -35,9 +35,11 @@ class GatheredDataset(LinkedDataset):
         runs = sorted((run for dataset in sources for run in dataset.runs), key=lambda run: run.name)
         if not runs:
             raise DataError(f"{first.path}: no runs in {len(sources)} recordings; record some first")
-        for one, other in zip(runs, runs[1:]):
-            if one.name == other.name:
-                raise DataError(f"{other.path}: {one.path} has the same name; only shards can be gathered")
+        for first_run, next_run in zip(runs, runs[1:]):
+            if first_run.name == next_run.name:
+                raise DataError(
+                    f"{next_run.path}: {first_run.path} has the same name; only shards can be gathered"
+                )
         super().__init__(
             destination,
             [RunSelection("", run, len(run)) for run in runs],

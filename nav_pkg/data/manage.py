@@ -65,7 +65,7 @@ def derived_datasets(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
 
     They stay complete without it, because their images are hard links or copies.
     """
-    found = []
+    derived = []
     for path in find_datasets(root):
         if path.resolve() == dataset.path.resolve():
             continue
@@ -75,8 +75,8 @@ def derived_datasets(dataset: Dataset, root: Path) -> list[tuple[Path, str]]:
             continue
         if description != _renamed(description, dataset.name, ""):
             how = "subset of" if _subset_of(description) == dataset.name else "merged from"
-            found.append((path, how))
-    return found
+            derived.append((path, how))
+    return derived
 
 
 def _subset_of(description: dict) -> Optional[str]:
@@ -87,13 +87,13 @@ def _subset_of(description: dict) -> Optional[str]:
 
 def _renamed(description: dict, old: str, new: str) -> dict:
     """Copy of a description in which the source dataset `old` is renamed to `new`."""
-    made: dict[str, Any] = dict(description)
+    renamed: dict[str, Any] = dict(description)
     if _subset_of(description) == old:
-        made[fmt.SUBSET_OF] = {**description[fmt.SUBSET_OF], "dataset": new}
+        renamed[fmt.SUBSET_OF] = {**description[fmt.SUBSET_OF], "dataset": new}
     names = description.get(fmt.MERGED_FROM)
     if isinstance(names, list):
-        made[fmt.MERGED_FROM] = [new if name == old else name for name in names]
-    return made
+        renamed[fmt.MERGED_FROM] = [new if name == old else name for name in names]
+    return renamed
 
 
 def remove(dataset: Dataset) -> None:
@@ -141,12 +141,12 @@ def rename(dataset: Dataset, name: str, root: Path) -> Path:
             p for p in find_datasets(root) if p.name == dataset.name and p.resolve() != dataset.path.resolve()
         ]
         for path, _ in derived_datasets(dataset, root) if not namesakes else ():
-            found = commit.read_description(path)
-            if found.problems:
+            stored = commit.read_description(path)
+            if stored.problems:
                 continue  # a new checksum would hide the damage
-            made = _renamed(found.value, dataset.name, target.name)
+            value = _renamed(stored.value, dataset.name, target.name)
             # a file without a checksum (earlier nav_pkg) gets none, because it was never verified
-            text = commit.json_with_checksum(made) if found.has_valid_checksum else files.to_json(made)
+            text = commit.json_with_checksum(value) if stored.has_valid_checksum else files.to_json(value)
             files.atomic_write(path / fmt.DATASET_FILE, text)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -179,20 +179,20 @@ def check_complete(data: Any, form: str) -> np.ndarray:
         DataError: the data is neither, its end is missing, or its declared size exceeds
             `codec.LARGEST_IMAGE`.
     """
-    found = np.asarray(data).view(np.uint8) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
-    head, end = found[:24].tobytes(), found[-64:].tobytes().rstrip(b"\0")  # some cameras pad with zeros
+    array = np.asarray(data).view(np.uint8) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+    head, end = array[:24].tobytes(), array[-64:].tobytes().rstrip(b"\0")  # some cameras pad with zeros
     jpeg = head[:2] == b"\xff\xd8" and end.endswith(b"\xff\xd9")
     if not jpeg and not (head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 24 and b"IEND" in end):
-        raise DataError(f"compressed image ({form}) of {found.size} bytes is no whole JPEG or PNG")
+        raise DataError(f"compressed image ({form}) of {array.size} bytes is no whole JPEG or PNG")
     try:
         if jpeg:
-            size = codec.jpeg_size(found.tobytes().rstrip(b"\0"))
+            size = codec.jpeg_size(array.tobytes().rstrip(b"\0"))
         else:
             size = (int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big"))
         codec.check_size(size, None)
     except DataError as error:
         raise DataError(f"compressed image ({form}): {error}") from error
-    return found
+    return array
 
 
 def as_rgb(pixels: Optional[np.ndarray], form: str, to_rgb: Any) -> np.ndarray:

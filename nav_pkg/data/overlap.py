@@ -53,45 +53,45 @@ def warnings(images: Iterable[RunImages]) -> list[str]:
     for item in images:
         if item.part and item.sums:
             parts[item.part].append(item)
-    found = []
+    lines = []
     for number, part in enumerate(fmt.SPLITS):
         for other in fmt.SPLITS[number + 1 :]:
             line = _overlap_text(parts[part], parts[other])
             if line:
-                found.append(line)
-    return found
+                lines.append(line)
+    return lines
 
 
-def _overlap_text(ours: Sequence[RunImages], theirs: Sequence[RunImages]) -> str:
+def _overlap_text(first: Sequence[RunImages], second: Sequence[RunImages]) -> str:
     """A line about the images that two parts share; empty if they share none."""
-    where: dict[bytes, int] = {}  # index in `ours` of the first run with each image
-    for number, item in enumerate(ours):
+    where: dict[bytes, int] = {}  # index in `first` of the first run with each image
+    for number, item in enumerate(first):
         for digest in item.sums:
             where.setdefault(digest, number)
     pairs: list[tuple[int, RunImages, RunImages]] = []
     total = 0
-    for item in theirs:
+    for item in second:
         counts: dict[int, int] = {}
         for digest in item.sums:
             number = where.get(digest, -1)
             if number >= 0:
                 counts[number] = counts.get(number, 0) + 1
         total += sum(counts.values())
-        pairs += [(count, ours[number], item) for number, count in counts.items()]
+        pairs += [(count, first[number], item) for number, count in counts.items()]
     if not pairs:
         return ""
     pairs.sort(key=lambda pair: (-pair[0], pair[1].name, pair[2].name))
     shown = "; ".join(_pair_text(*pair) for pair in pairs[:_SHOWN])
     more = f"; {len(pairs) - _SHOWN} more pairs of runs" if len(pairs) > _SHOWN else ""
-    of, part, other = sum(len(item.sums) for item in theirs), ours[0].part, theirs[0].part
+    of, part, other = sum(len(item.sums) for item in second), first[0].part, second[0].part
     return (
         f"{total} of the {of} images of the {other} set are in the {part} set, too ({shown}{more}), so that "
         f"scores on the {other} set say too much: {REMEDY}"
     )
 
 
-def _pair_text(count: int, ours: RunImages, theirs: RunImages) -> str:
-    if ours.sums == theirs.sums:
-        same = "is in both" if ours.name == theirs.name else f"and {theirs.name} are one run by their images"
-        return f"{ours.name} {same}"
-    return f"{ours.name} and {theirs.name} share {count}"
+def _pair_text(count: int, first: RunImages, second: RunImages) -> str:
+    if first.sums == second.sums:
+        same = "is in both" if first.name == second.name else f"and {second.name} are one run by their images"
+        return f"{first.name} {same}"
+    return f"{first.name} and {second.name} share {count}"

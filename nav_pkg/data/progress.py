@@ -20,11 +20,11 @@ def progress(items: Iterable[Item], unit: str) -> Iterator[Item]:
         yield from tqdm(items, unit=f" {unit}")
         return
     total = f" of {len(items)}" if hasattr(items, "__len__") else ""
-    told = time.monotonic()
+    printed_at = time.monotonic()
     for done, item in enumerate(items):
-        if time.monotonic() - told >= EVERY:
+        if time.monotonic() - printed_at >= EVERY:
             print(f"{done}{total} {unit}", file=sys.stderr, flush=True)
-            told = time.monotonic()
+            printed_at = time.monotonic()
         yield item
 
 
@@ -53,7 +53,7 @@ class Bar:
         self._total, self.unit = total, unit
         self._done = 0
         self._bar = None
-        self._start = self._told = time.monotonic()
+        self._start = self._printed_at = time.monotonic()
 
     def __enter__(self) -> Bar:
         if sys.stderr.isatty():
@@ -73,7 +73,7 @@ class Bar:
             self._bar.update(count)
             return
         now = time.monotonic()
-        if now - self._told >= EVERY:
-            self._told = now
+        if now - self._printed_at >= EVERY:
+            self._printed_at = now
             rate = self._done / (now - self._start)
             say(f"{self._done} of {self._total} {self.unit}, {rate:.0f}/s")

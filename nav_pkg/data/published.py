@@ -28,10 +28,10 @@ def remedy(name: str, root: Path) -> str:
     Returns:
         The text; empty for any other dataset.
     """
-    found = _SIZE.match(name)
-    if not found:
+    match = _SIZE.match(name)
+    if not match:
         return ""
-    size, thousands = found.groups()
+    size, thousands = match.groups()
     frames = int(size) * (1000 if thousands else 1) if size else 0
     subset = [f"python scripts/dataset.py subset {NAME} --frames {frames}"] if frames else []
     if frames and (root / NAME).is_dir():

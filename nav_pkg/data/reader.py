@@ -71,7 +71,7 @@ class Run:
     @functools.cached_property
     def sums(self) -> dict[str, bytes]:
         """SHA-256 of all committed files except run.json and sha256sums.txt, by path in the run."""
-        return commit.read_sums(self.path, self.facts.get("content")).of
+        return commit.read_sums(self.path, self.facts.get("content")).by_path
 
     def check_sum(self, name: str) -> None:
         """Compare a file with its checksum.
@@ -249,25 +249,25 @@ class Dataset:
             DataError: a list is missing; a list is empty but the dataset was made with runs in it; a line is
                 not the name of a run; a run is listed twice; or the train list is empty.
         """
-        seen: dict[str, str] = {}
-        made = self.description.get(fmt.SPLIT_SIZES) or {}
+        places: dict[str, str] = {}
+        sizes = self.description.get(fmt.SPLIT_SIZES) or {}
         parts: dict[str, list[Run]] = {}
         for part in fmt.SPLITS:
             path = self.path / fmt.split_file(part)
             parts[part] = []
             for number, name in self._listed(path):
                 where = f"{path}: line {number}"
-                if name in seen:
+                if name in places:
                     raise DataError(
-                        f"{where}: {name} is listed in {seen[name]} already; a run is in one list, once"
+                        f"{where}: {name} is listed in {places[name]} already; a run is in one list, once"
                     )
-                seen[name] = f"line {number} of {path.name}"
+                places[name] = f"line {number} of {path.name}"
                 parts[part].append(self._run_of(name, where))
             if part == "train" and not parts[part]:
                 raise DataError(f"{path}: no runs to train on; record more or clean with other limits")
-            if made.get(part) and not parts[part]:
+            if sizes.get(part) and not parts[part]:
                 raise DataError(
-                    f"{path}: is empty, but the dataset was made with {made[part]} runs in it; name them "
+                    f"{path}: is empty, but the dataset was made with {sizes[part]} runs in it; name them "
                     "again or make the dataset again (clean_dataset.py --owr)"
                 )
         return parts
@@ -331,17 +331,17 @@ DEEPEST_DATASET = 4
 def find_datasets(root: PathLike, depth: int = DEEPEST_DATASET) -> list[Path]:
     """All datasets below a folder, sorted by path; the search does not descend into datasets."""
     root = Path(root)
-    found: list[Path] = []
+    datasets: list[Path] = []
     try:
         entries = sorted(p for p in root.iterdir() if not p.name.startswith(".") and os.path.isdir(p))
     except OSError:
-        return found
+        return datasets
     for path in entries:
         if os.path.lexists(path / fmt.DATASET_FILE):
-            found.append(path)
+            datasets.append(path)
         elif depth > 1:
-            found += find_datasets(path, depth - 1)
-    return found
+            datasets += find_datasets(path, depth - 1)
+    return datasets
 
 
 def load_dataset(name_or_path: PathLike, data_root: Optional[PathLike] = None, check: bool = True) -> Dataset:

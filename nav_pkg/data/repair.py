@@ -60,10 +60,10 @@ class ValidPrefix:
         self.sensors: dict = {"rgb": None, "depth": None, "scan": None}
         self.damage = ""
         scan = self._read_scan()
-        facts, _ = _facts(folder)
+        facts, _ = _read_facts(folder)
         known: dict[str, bytes] = {}
         with contextlib.suppress(DataError):
-            known = commit.read_sums(folder).of
+            known = commit.read_sums(folder).by_path
         self._stated_sensors = facts.get("sensors") or {}
         try:
             text = files.read_small(folder / fmt.FRAMES_FILE, 1 << 30, follow=False).decode(
@@ -232,7 +232,7 @@ def _is_same(path: Path, sha256: bytes) -> bool:
         return False
 
 
-def _facts(folder: Path) -> tuple[dict, bool]:
+def _read_facts(folder: Path) -> tuple[dict, bool]:
     """The facts of a run from run.json, else from start.json, and whether the file is unchanged."""
     with contextlib.suppress(DataError):
         committed = commit.read_run(folder)
@@ -249,7 +249,7 @@ def _rebuild_prefix(folder: Path, name: str, reason: str, rate: float) -> tuple[
     prefix = ValidPrefix(folder, rate)
     if not prefix.frames:
         return None, prefix
-    facts, intact = _facts(folder)
+    facts, intact = _read_facts(folder)
     known = facts.get("outcome") in [outcome.value for outcome in Outcome]
     # if the facts were changed, the outcome may be changed, too
     complete = intact and known and prefix.trusted and facts.get("frames") == prefix.frames
@@ -263,7 +263,7 @@ def _rebuild_prefix(folder: Path, name: str, reason: str, rate: float) -> tuple[
     if not complete:
         facts.update(outcome=Outcome.ABORTED.value, reason=reason)
     if not complete or differences(facts, prefix.totals, rate):
-        facts.update(prefix.totals.facts(facts))
+        facts.update(prefix.totals.metadata(facts))
     target = folder.parent / f".{name}{_REPAIR}"
     shutil.rmtree(target, ignore_errors=True)
     images = {path: (folder / path, sha256) for path, sha256 in prefix.sums.items()}
@@ -365,16 +365,20 @@ def _repair_run(run: Run, problems: list[str], rate: float) -> str:
 def _repair_splits(dataset: Dataset) -> list[str]:
     """Remove names of missing runs from the lists of the splits."""
     done = []
-    there = {run.name for run in dataset.runs}
+    existing = {run.name for run in dataset.runs}
     for part in fmt.SPLITS:
         path = dataset.path / fmt.split_file(part)
         try:
             lines = [line for line in files.read_text(path, follow=False).splitlines() if line.strip()]
         except DataError:
             continue  # `verify` reports it
-        kept = [line for line in lines if line.strip() in there or fmt.parse_run_name(line.strip()) is None]
+        kept = [
+            line for line in lines if line.strip() in existing or fmt.parse_run_name(line.strip()) is None
+        ]
         if kept != lines:
             files.atomic_write(path, "".join(f"{line}\n" for line in kept))
-            gone = sorted(set(lines) - set(kept))
-            done.append(f"{path}: without {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} gone")
+            missing = sorted(set(lines) - set(kept))
+            done.append(
+                f"{path}: without {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} gone"
+            )
     return done

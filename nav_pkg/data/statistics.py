@@ -78,10 +78,10 @@ def scale_flags(rgb: dict) -> Optional[str]:
 def as_text(statistics: dict) -> str:
     """Format the result of `dataset_statistics` as text."""
     rgb = statistics["rgb"]
-    what = "the training set" if rgb["of"] == "train" else "all runs"
+    runs = "the training set" if rgb["of"] == "train" else "all runs"
     lines = [
         statistics["path"],
-        f"red, green, blue (0..1) of {rgb['images']} images of {what}, every {SAMPLE_STEP}th row and column:",
+        f"red, green, blue (0..1) of {rgb['images']} images of {runs}, every {SAMPLE_STEP}th row and column:",
         "means     " + " ".join(f"{value:.3f}" for value in rgb["mean"]),
         "stds      " + " ".join(f"{value:.3f}" for value in rgb["std"]),
     ]

@@ -108,14 +108,14 @@ def subsets_of(config: SubsetConfig) -> tuple[list[Subset], list[str]]:
     for name in config.dataset:
         dataset = load_dataset(name, config.data_root)
         sizes = config.frames or _usual(dataset)
-        there = sum(len(run) for run in dataset.split("train"))
-        if any(frames <= there for frames in sizes):  # otherwise the first one raises the error
+        count = sum(len(run) for run in dataset.split("train"))
+        if any(frames <= count for frames in sizes):  # otherwise the first one raises the error
             too_large += [
-                f"not made: --frames {frames}: the training set of {dataset.path} has only {there} frames"
+                f"not made: --frames {frames}: the training set of {dataset.path} has only {count} frames"
                 for frames in sizes
-                if frames > there
+                if frames > count
             ]
-            sizes = [frames for frames in sizes if frames <= there]
+            sizes = [frames for frames in sizes if frames <= count]
         for frames in sizes:
             place = dataset.path.with_name(subset_name(dataset.path.resolve().name, frames))
             if config.destination:
@@ -125,11 +125,11 @@ def subsets_of(config: SubsetConfig) -> tuple[list[Subset], list[str]]:
 
 
 def _usual(dataset: Dataset) -> list[int]:
-    there = sum(len(run) for run in dataset.split("train"))
-    sizes = [size for size in SUBSET_SIZES if size < there]
+    count = sum(len(run) for run in dataset.split("train"))
+    sizes = [size for size in SUBSET_SIZES if size < count]
     if not sizes:
         raise UsageError(
-            f"dataset.py subset: the training set of {dataset.path} has {there} frames, fewer than any usual "
+            f"dataset.py subset: the training set of {dataset.path} has {count} frames, fewer than any usual "
             "subset: give --frames"
         )
     return sizes

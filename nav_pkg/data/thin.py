@@ -93,7 +93,7 @@ def strip_images(run: Run) -> Run:
     if not any(sensors[name] for name in images):
         return run
     rows = [fmt.frame_to_row(frame, rgb=False, depth=False) for frame in run.frames]
-    beside, away = (run.path.with_name(f".{run.name}.{what}") for what in ("thin", "removed"))
+    beside, away = (run.path.with_name(f".{run.name}.{suffix}") for suffix in ("thin", "removed"))
     for left in (beside, away):
         shutil.rmtree(left, ignore_errors=True)
     build_run(beside, run.name, run.facts, rows, run.scan, {**sensors, **dict.fromkeys(images)}, {})

@@ -61,7 +61,7 @@ class Totals:
                 self._errors += (turn - frame.learner.yaw) ** 2
                 self._compared += 1
 
-    def facts(self, known: Optional[dict] = None) -> dict[str, Any]:
+    def metadata(self, known: Optional[dict] = None) -> dict[str, Any]:
         """The totals of the frames so far, as entries of run.json.
 
         Args:
@@ -94,7 +94,7 @@ class Totals:
 
 def without_totals(facts: dict) -> dict:
     """The facts without totals; totals in the facts of a run's start are meaningless."""
-    return {key: value for key, value in facts.items() if key not in {*Totals().facts(), "laps"}}
+    return {key: value for key, value in facts.items() if key not in {*Totals().metadata(), "laps"}}
 
 
 def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list[str]:
@@ -113,14 +113,14 @@ def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list
     Returns:
         One line each, e.g. `distance is 0.0, the rows add up to 12.3`.
     """
-    rows = totals.facts()
-    found = []
+    rows = totals.metadata()
+    lines = []
     for key in ("labels", "actors"):
         stated = facts.get(key)
         if stated is not None and stated != rows[key]:
-            found.append(f"{key} are {_counts(stated)}, the rows hold {_counts(rows[key])}")
+            lines.append(f"{key} are {_counts(stated)}, the rows hold {_counts(rows[key])}")
     if facts.get("missing"):
-        return found
+        return lines
     period = 1 / control_rate
     for key, more in (
         ("distance", MAX_SPEED * period),
@@ -131,8 +131,8 @@ def differences(facts: dict, totals: Totals, control_rate: float = 10.0) -> list
         if stated is None or counted is None or not math.isfinite(counted):
             continue
         if not isinstance(stated, (int, float)) or not -1e-6 <= stated - counted <= more + 1e-6:
-            found.append(f"{key} is {stated}, the rows add up to {counted:.6g}")
-    return found
+            lines.append(f"{key} is {stated}, the rows add up to {counted:.6g}")
+    return lines
 
 
 def _counts(value: Any) -> str:

@@ -145,7 +145,7 @@ def _check_sums(report: RunReport, facts: dict) -> dict[str, bytes]:
     if not facts.get("content"):
         return {}
     try:
-        sums = commit.read_sums(report.run.path, facts["content"]).of
+        sums = commit.read_sums(report.run.path, facts["content"]).by_path
     except DataError as error:
         report.problems.append(str(error))
         return {}
@@ -294,14 +294,14 @@ def _check_lists(report: DatasetReport, dataset: Dataset) -> None:
         report.problems.append(str(error))
         return
     report.warnings += overlap.split_warnings(parts)
-    made = dataset.description.get(fmt.SPLIT_SIZES) or {}
+    sizes = dataset.description.get(fmt.SPLIT_SIZES) or {}
     for part, runs in parts.items():
-        if made.get(part) not in (None, len(runs)):
+        if sizes.get(part) not in (None, len(runs)):
             path = dataset.path / fmt.split_file(part)
-            report.notes.append(f"{path}: lists {len(runs)} runs; the dataset was made with {made[part]}")
+            report.notes.append(f"{path}: lists {len(runs)} runs; the dataset was made with {sizes[part]}")
     listed = {run.name for runs in parts.values() for run in runs}
     unlisted = [run.name for run in dataset.runs if run.name not in listed]
-    empty = [fmt.split_file(part) for part, runs in parts.items() if not runs and part not in made]
+    empty = [fmt.split_file(part) for part, runs in parts.items() if not runs and part not in sizes]
     if unlisted and empty:
         report.problems.append(
             f"{dataset.path}: {' and '.join(empty)} is empty, while no list names {_listed(unlisted)}"

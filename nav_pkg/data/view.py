@@ -49,8 +49,8 @@ def draw_frame(run: Run, i: int, width: int = 320, depth: bool = False) -> np.nd
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     frames = run.frames
     thick = max(2, height // 40)
-    for row, who, colour in ((2, "expert", EXPERT_COLOUR), (1, "applied", APPLIED_COLOUR)):
-        yaw = float(frames[f"{who}_yaw"][i])
+    for row, source, colour in ((2, "expert", EXPERT_COLOUR), (1, "applied", APPLIED_COLOUR)):
+        yaw = float(frames[f"{source}_yaw"][i])
         y = height - 1 - row * 2 * thick
         middle = width // 2
         end = round(width / 2 - max(-1.0, min(1.0, yaw)) * width / 2)  # left is positive

@@ -209,7 +209,7 @@ class RunWriter:
         sensors.update({fmt.side_sensor(name): list(image.shape[:2]) for name, image in sides.items()})
         try:
             if self._sensors is None:
-                self._begin(sensors)
+                self._create_files(sensors)
             if sensors != self._sensors:
                 raise DataError(
                     f"{self._partial}: frame {frame.index} has images of {sensors}, "
@@ -233,7 +233,7 @@ class RunWriter:
         self._last = frame
         self._totals.add(frame)
 
-    def _begin(self, sensors: dict) -> None:
+    def _create_files(self, sensors: dict) -> None:
         """Make the folders and files that the sensors of the first frame need."""
         if sensors["rgb"]:
             (self._partial / fmt.RGB_FOLDER).mkdir()
@@ -296,7 +296,7 @@ class RunWriter:
             DataError: the outcome is missing or unknown, the run has no frame, or the file system
                 refuses; the unfinished run stays recognisable.
         """
-        totals = self._totals.facts({**self._facts, **(facts or {})})
+        totals = self._totals.metadata({**self._facts, **(facts or {})})
         facts = {**without_totals(self._facts), **totals, **(facts or {})}
         if facts.get("missing"):
             facts.update({key: totals[key] for key in FRAME_TOTALS})
@@ -353,7 +353,7 @@ class RunWriter:
         if self._error is None:
             with contextlib.suppress(DataError):
                 facts = {"outcome": Outcome.ABORTED.value, **(facts or {})}
-                return self.commit({**facts, **self._totals.facts({**self._facts, **facts})})
+                return self.commit({**facts, **self._totals.metadata({**self._facts, **facts})})
         self._close()
         with contextlib.suppress(OSError):
             files.write_file(self._partial / "error.txt", f"{self._error}\n".encode())

@@ -55,11 +55,11 @@ class Body:
             if key == "depth_rows":
                 good = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
                 good = good and 0 <= value[0] < value[1] <= 1
-                what = "two growing shares between 0 and 1"
+                expected = "two growing shares between 0 and 1"
             else:
-                good, what = _is_number(value) and value > 0, "a number above 0"
+                good, expected = _is_number(value) and value > 0, "a number above 0"
             if not good:
-                raise DataError(f"robot {name}: runs/{key} is {value!r}; it has to be {what}")
+                raise DataError(f"robot {name}: runs/{key} is {value!r}; it has to be {expected}")
         rows = tuple(runs.get("depth_rows", (0.0, 1.0)))
         return Body(**{**runs, "name": name, "ground": drive == "ground", "depth_rows": rows})
 

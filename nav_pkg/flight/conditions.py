@@ -49,8 +49,8 @@ def conditions(
     perturbations: Sequence[str],
 ) -> List[Condition]:
     """All combinations without duplicates, in a fixed order."""
-    found = itertools.product(labels, worlds, directions, control_delays, perturbations)
-    return list(dict.fromkeys(Condition(*values) for values in found))
+    combinations = itertools.product(labels, worlds, directions, control_delays, perturbations)
+    return list(dict.fromkeys(Condition(*values) for values in combinations))
 
 
 def labels(checkpoints: Sequence[str]) -> Dict[str, str]:
@@ -59,7 +59,7 @@ def labels(checkpoints: Sequence[str]) -> Dict[str, str]:
     The label of a relative path is its parts joined with `_`, that of an absolute path its last two parts.
     `my-model` is left out.
     """
-    found: Dict[str, str] = {}
+    by_checkpoint: Dict[str, str] = {}
     for checkpoint in dict.fromkeys(checkpoints):
         path = Path(checkpoint).expanduser()
         parts = [part for part in path.parts if part not in ("/", ".", "..")]
@@ -69,7 +69,7 @@ def labels(checkpoints: Sequence[str]) -> Dict[str, str]:
         text = "_".join(parts).strip(".-") or "checkpoint"
         text = "".join(c if c.isalnum() and c.isascii() or c in "_.+-" else "_" for c in text)
         label, number = text, 2
-        while label in found.values():
+        while label in by_checkpoint.values():
             label, number = f"{text}_{number}", number + 1
-        found[checkpoint] = label
-    return found
+        by_checkpoint[checkpoint] = label
+    return by_checkpoint

@@ -71,11 +71,11 @@ class Flight:
         episode: limits of the run; None for the plan's.
         mixer: selects the commands; None for the expert only.
         delay: the control delay; None for one control period.
-        expert: the expert's name in the run's description; None for the name in `facts`, else
+        expert: the expert's name in the run's description; None for the name in `metadata`, else
             `bang_bang`.
         smooth_height: keep the learner's height smoothly, as the continuous expert does, or bang-bang.
         takeover: when the expert flies whatever the mixer draws; None for never.
-        facts: further entries for the run's description (speeds, versions, ...). The flight's own
+        metadata: further entries for the run's description (speeds, versions, ...). The flight's own
             entries replace entries of the same name.
     """
 
@@ -88,15 +88,15 @@ class Flight:
         expert: str | None = None,
         smooth_height: bool = False,
         takeover: Takeover | None = None,
-        facts: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self.plan = plan
         self.episode = _default_episode(plan) if episode is None else episode
         self.mixer = Mixer() if mixer is None else mixer
         self.delay = CommandDelay(CONTROL_PERIOD_NS) if delay is None else delay
         self.takeover = Takeover() if takeover is None else takeover
-        self._extra_facts = dict(facts or {})
-        self.expert = expert or str(self._extra_facts.get("expert", "bang_bang"))
+        self._extra_metadata = dict(metadata or {})
+        self.expert = expert or str(self._extra_metadata.get("expert", "bang_bang"))
         self._takeoff_keeper: HeightKeeper | FloorKeeper = FloorKeeper()
         self._height_keeper: HeightKeeper | FloorKeeper = FloorKeeper()
         if self.episode.height is not None:
@@ -221,7 +221,7 @@ class Flight:
                 self._compared += 1
         return frame
 
-    def facts(self) -> dict[str, Any]:
+    def run_metadata(self) -> dict[str, Any]:
         """The run's description: plain JSON types, None for unknown values.
 
         Lengths are in metres, times in seconds, speeds in m/s. `nearest` is the smallest depth since
@@ -244,8 +244,8 @@ class Flight:
             "height": episode.height,
             "alpha": self.mixer.alpha,
             "epsilon": self.mixer.epsilon,
-            "noise": self.mixer.noise.facts(),
-            "takeover": self.takeover.facts(),
+            "noise": self.mixer.noise.metadata(),
+            "takeover": self.takeover.metadata(),
             "control_delay": self.delay.seconds,
             "control_rate": 1e9 / self.delay.period_ns,
             "max_duration": episode.max_duration,
@@ -265,7 +265,7 @@ class Flight:
             "labels": dict(self._labels),
             "imitation_loss": self._errors / self._compared if self._compared else None,
         }
-        return {**self._extra_facts, **own}
+        return {**self._extra_metadata, **own}
 
 
 def _clearance(observation: Observation, nearest: float) -> float:

@@ -26,7 +26,7 @@ class Latencies:
         """Add the time of an answer."""
         self._seconds.append(float(seconds))
 
-    def facts(self) -> Dict[str, Any]:
+    def statistics(self) -> Dict[str, Any]:
         """Statistics for the run log; empty without answers.
 
         `inference_p50` and `inference_p99` are percentiles in seconds. `deadline_misses` counts the

@@ -67,7 +67,7 @@ def steering_change(yaw: np.ndarray, stamp: np.ndarray) -> Optional[float]:
 
 def takeovers(actor: Sequence[str]) -> int:
     """Number of takeovers: sequences of frames in which the expert flew, including one at the start."""
-    expert = np.array([who == str(Actor.EXPERT) for who in actor], bool)
+    expert = np.array([name == str(Actor.EXPERT) for name in actor], bool)
     return int(expert[:1].sum() + (expert[1:] & ~expert[:-1]).sum())
 
 

@@ -65,13 +65,13 @@ def fly(
             if decision.frame is not None and on_frame is not None:
                 on_frame(decision.frame, observation)
             if decision.state is State.ENDED:
-                return flight.facts()
+                return flight.run_metadata()
             observation = simulator.step(decision.segments)
     except SimulatorError as error:
         if not begun:
             raise
         flight.abort(str(error), Outcome.SIM_FAILURE)
-        return flight.facts()
+        return flight.run_metadata()
     except KeyboardInterrupt:
         flight.abort("stopped by the operator")
         raise

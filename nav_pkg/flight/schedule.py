@@ -63,10 +63,10 @@ class FlightSchedule(FlightConfig):
             UsageError: names the flag, its value and the allowed values.
         """
 
-        def demand(flag: str, good: bool, what: str) -> None:
+        def demand(flag: str, good: bool, expected: str) -> None:
             if not good:
                 name = "random_seed" if flag == "seed" else flag
-                raise UsageError(f"--{name} is {getattr(self, flag)!r}; it must be {what}")
+                raise UsageError(f"--{name} is {getattr(self, flag)!r}; it must be {expected}")
 
         demand("runs", self.runs >= 1, "at least 1")
         demand("first_run", self.first_run >= 0, "at least 0")
@@ -191,7 +191,7 @@ class FlightSchedule(FlightConfig):
             expert=self.expert,
             smooth_height=self.expert == "continuous",
             takeover=takeover,
-            facts={
+            metadata={
                 "name": run.name,
                 "speed": self.speed,
                 "turn_speed": self.turn_speed,

@@ -51,8 +51,8 @@ def _names(code: registry.Code) -> list[str]:
     """The names that a file of this content has registered, without the file's name."""
     same = (code.file, code.sha256)
     entries = registry._entries().items()
-    found = [name for name, entry in entries if entry.code and (entry.code.file, entry.code.sha256) == same]
-    return sorted(name.rpartition(":")[2] for name in found)
+    names = [name for name, entry in entries if entry.code and (entry.code.file, entry.code.sha256) == same]
+    return sorted(name.rpartition(":")[2] for name in names)
 
 
 def _run(file: Path, code: registry.Code) -> None:

@@ -51,15 +51,15 @@ def download(package: str, name: str, folder: Path) -> Path:
 
 def indexes() -> List[str]:
     """The addresses of pip's package indexes, from its configuration; pip's default if it has none."""
-    found: List[str] = []
+    addresses: List[str] = []
     for key in ("global.index-url", "global.extra-index-url"):
         variable = "PIP_" + key.split(".")[1].upper().replace("-", "_")
-        said = os.environ.get(variable) or _pip("config", "get", key)
-        if not said and key == "global.index-url":
+        value = os.environ.get(variable) or _pip("config", "get", key)
+        if not value and key == "global.index-url":
             code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-            said = _run([sys.executable, "-c", code])
-        found += said.split()
-    return found
+            value = _run([sys.executable, "-c", code])
+        addresses += value.split()
+    return addresses
 
 
 def _pip(*words: str) -> str:
@@ -74,13 +74,13 @@ def _run(line: Sequence[str]) -> str:
 class _Links(html.parser.HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: List[str] = []
+        self.links: List[str] = []
 
     def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
-        self.found += [value for key, value in attrs if tag == "a" and key == "href" and value]
+        self.links += [value for key, value in attrs if tag == "a" and key == "href" and value]
 
 
 def _links(page: str) -> List[str]:
     parser = _Links()
     parser.feed(page)
-    return parser.found
+    return parser.links

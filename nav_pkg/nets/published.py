@@ -82,12 +82,12 @@ def read_features(archive: Path, network: str) -> Dict[str, torch.Tensor]:
         for opcode, value, _ in pickletools.genops(pickled)
         if opcode.name in ("BINBYTES", "SHORT_BINBYTES") and len(value) > 1
     ]
-    found: Dict[str, torch.Tensor] = {}
+    weights: Dict[str, torch.Tensor] = {}
     channels = 3
     for number, kernel, bias in zip(member.numbers, arrays[0::2], arrays[1::2]):
         side = round((len(kernel) / channels / len(bias)) ** 0.5)
         kernel = kernel.reshape(side, side, channels, len(bias)).transpose(3, 2, 0, 1)
-        found[f"features.{number}.weight"] = torch.from_numpy(kernel.copy())
-        found[f"features.{number}.bias"] = torch.from_numpy(bias.copy())
+        weights[f"features.{number}.weight"] = torch.from_numpy(kernel.copy())
+        weights[f"features.{number}.bias"] = torch.from_numpy(bias.copy())
         channels = len(bias)
-    return found
+    return weights

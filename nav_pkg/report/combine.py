@@ -66,13 +66,13 @@ def find_members(folder: Path) -> List[Path]:
 def _by_number(folder: Path) -> List[Path]:
     if not folder.is_dir():
         return []
-    found = [
+    trainings = [
         (int(number.group(1)), path)
         for path in folder.iterdir()
         for number in [SEED_FOLDER.match(path.name)]
         if number and path.is_dir() and is_training(path)
     ]
-    return [path for _, path in sorted(found)]
+    return [path for _, path in sorted(trainings)]
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,10 @@ def mean_std(values: Sequence[float], digits: int = 4) -> str:
 def _test_accuracy(folder: Path) -> Tuple[Optional[float], str]:
     """The test accuracy of a training (None if unknown), and the error if results.json cannot be read."""
     try:
-        found = read_results(folder) if (folder / RESULTS_FILE).exists() else {}
+        results = read_results(folder) if (folder / RESULTS_FILE).exists() else {}
     except DataError as error:
         return None, str(error)
-    return (found.get("test") or {}).get("accuracy"), ""
+    return (results.get("test") or {}).get("accuracy"), ""
 
 
 def _thinned(points: np.ndarray, subsample: int) -> np.ndarray:
@@ -246,11 +246,11 @@ def combined_figure(rows: Sequence[Dict[str, Any]], tag: str, title: str) -> Any
     percent = (score_of(tag) or ("", ""))[1].endswith("accuracy")
     scale = 100.0 if percent else 1.0
     for number, name in enumerate(names):
-        mine = [row for row in rows if row["name"] == name]
+        group_rows = [row for row in rows if row["name"] == name]
         label: Optional[str] = name
-        for seed in dict.fromkeys(row["seed"] for row in mine):
+        for seed in dict.fromkeys(row["seed"] for row in group_rows):
             steps, values, spread = (
-                np.array([row[key] for row in mine if row["seed"] == seed], float)
+                np.array([row[key] for row in group_rows if row["seed"] == seed], float)
                 for key in ("step", "value", "deviation")
             )
             look = {

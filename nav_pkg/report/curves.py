@@ -32,10 +32,10 @@ def read_metrics(log_folder: PathLike) -> List[Dict[str, Any]]:
         DataError: the file is missing, holds no episode, or a line is damaged.
     """
     path = Path(log_folder) / METRICS_FILE
-    found, unreadable = read_json_lines(path, schemas.METRICS)
+    lines, unreadable = read_json_lines(path, schemas.METRICS)
     # Only complete episodes have the scores of both parts.
-    records = [record for record in found if record.get("train") and record.get("val")]
-    if unreadable and unreadable[0] <= len(found):  # lines follow: not truncated by a crash
+    records = [record for record in lines if record.get("train") and record.get("val")]
+    if unreadable and unreadable[0] <= len(lines):  # lines follow: not truncated by a crash
         raise DataError(
             f"{path}: line {unreadable[0]} is damaged; run the training's command again (without --owr), "
             "which keeps the others"

@@ -306,7 +306,8 @@ def _training(page: Page, data: DemoData) -> None:
 def _collection(page: Page, data: DemoData, plan: Any) -> None:
     page.head("Training data")
     kinds = "; ".join(
-        f"`{name}`: {what} ({len(data.collected[name])} runs)" for name, what in data.demo.collections.items()
+        f"`{name}`: {purpose} ({len(data.collected[name])} runs)"
+        for name, purpose in data.demo.collections.items()
     )
     page.text(
         f"The expert flew {sum(map(len, data.collected.values()))} runs: {kinds}. Noise moves the robot, "

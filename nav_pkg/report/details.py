@@ -71,7 +71,7 @@ def printed_parameters(count: int) -> str:
     return str(count) if count < 10**6 else f"{count // 10**6}*10^6"
 
 
-def structure_table(found: Sequence[Mapping[str, Any]]) -> Table:
+def structure_table(networks: Sequence[Mapping[str, Any]]) -> Table:
     """Make one row per network: layers, parameters, multiply-adds and memory."""
     columns = (
         Column("network", "network"),
@@ -91,12 +91,12 @@ def structure_table(found: Sequence[Mapping[str, Any]]) -> Table:
             "host_mb": entry["host_memory"] / 1e6,
             "gpu_mb": entry["gpu_memory"] / 1e6 if entry.get("gpu_memory") else None,
         }
-        for entry in found
+        for entry in networks
     ]
     return Table(columns, rows)
 
 
-def speed_table(found: Sequence[Mapping[str, Any]]) -> Table:
+def speed_table(networks: Sequence[Mapping[str, Any]]) -> Table:
     """Make one row per network, device and way of computation: latency at batch 1, and the best rate."""
     columns = (
         Column("network", "network"),
@@ -109,9 +109,9 @@ def speed_table(found: Sequence[Mapping[str, Any]]) -> Table:
         Column("note", "remark", wraps=True),
     )
     rows: List[Dict[str, Any]] = []
-    for entry in found:
-        for device, said in entry["speed"].items():
-            for way, times in said.items():
+    for entry in networks:
+        for device, speeds in entry["speed"].items():
+            for way, times in speeds.items():
                 row: Dict[str, Any] = {"network": entry["network"], "device": device, "way": way}
                 if "missing" in times:
                     row["note"] = times["missing"]
@@ -124,7 +124,7 @@ def speed_table(found: Sequence[Mapping[str, Any]]) -> Table:
     return Table(columns, rows)
 
 
-def published_table(found: Sequence[Mapping[str, Any]]) -> Table:
+def published_table(networks: Sequence[Mapping[str, Any]]) -> Table:
     """Compare our numbers with the published ones, for the networks of the published table."""
     columns = (
         Column("network", "network"),
@@ -136,19 +136,19 @@ def published_table(found: Sequence[Mapping[str, Any]]) -> Table:
         Column("difference", "difference", wraps=True),
     )
     rows = []
-    for entry in found:
-        there: Optional[Published] = PUBLISHED.get(entry["network"])
-        if there is None:
+    for entry in networks:
+        published: Optional[Published] = PUBLISHED.get(entry["network"])
+        if published is None:
             continue
         rows.append(
             {
                 "network": entry["network"],
-                "features": f"{there.features} / {entry['feature_layers']}",
-                "decisions": f"{there.decisions} / {entry['decision_layers']}",
-                "parameters": f"{there.parameters} / {printed_parameters(entry['parameters'])}",
-                "gpu": f"{there.gpu} / {_rate(entry, 'cuda')}",
-                "cpu": f"{there.cpu} / {_rate(entry, 'cpu')}",
-                "difference": there.difference,
+                "features": f"{published.features} / {entry['feature_layers']}",
+                "decisions": f"{published.decisions} / {entry['decision_layers']}",
+                "parameters": f"{published.parameters} / {printed_parameters(entry['parameters'])}",
+                "gpu": f"{published.gpu} / {_rate(entry, 'cuda')}",
+                "cpu": f"{published.cpu} / {_rate(entry, 'cpu')}",
+                "difference": published.difference,
             }
         )
     return Table(columns, rows)

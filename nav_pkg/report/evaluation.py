@@ -110,7 +110,7 @@ class Evaluation:
 
     def flown(self, condition: Condition) -> List[FlownRun]:
         """The finished runs of a condition, by number."""
-        found = {}
+        runs = {}
         for log, dataset in self.shards(condition):
             for number, facts in (RunLog(log).finished() if log.is_dir() else {}).items():
                 run: Optional[Run] = Run(dataset / str(facts["name"]))
@@ -118,8 +118,8 @@ class Evaluation:
                     if facts.get("frames"):
                         continue  # the recording is lost: fly it again
                     run = None
-                found[number] = FlownRun(number, facts if run is None else run.facts, run)
-        return [found[n] for n in sorted(found) if n < self.configuration["number_of_runs"]]
+                runs[number] = FlownRun(number, facts if run is None else run.facts, run)
+        return [runs[n] for n in sorted(runs) if n < self.configuration["number_of_runs"]]
 
     def pictures(self, condition: Condition, flown: FlownRun) -> KeptImages:
         """The stored images of a run."""

@@ -88,8 +88,8 @@ class PageData:
 
 def condition_text(condition: Condition) -> str:
     """The condition for a title: world, direction, delay and perturbation."""
-    seen = "" if condition.perturbation == "none" else f", {condition.perturbation}"
-    return f"{condition.world}, {condition.direction}, delay {condition.control_delay:g} s{seen}"
+    perturbed = "" if condition.perturbation == "none" else f", {condition.perturbation}"
+    return f"{condition.world}, {condition.direction}, delay {condition.control_delay:g} s{perturbed}"
 
 
 def add_ends(page: Page, data: PageData) -> None:

@@ -72,15 +72,15 @@ def read_events(path: PathLike, tags: Optional[Sequence[str]] = None) -> Tuple[D
         DataError: it is missing, or not a regular file.
     """
     wanted = None if tags is None else {tag.encode() for tag in tags}
-    found: Dict[bytes, List[Tuple[np.ndarray, np.ndarray]]] = {}
+    parts_by_tag: Dict[bytes, List[Tuple[np.ndarray, np.ndarray]]] = {}
     whole = True
     with open_regular(path) as stream:
         for piece in _pieces(stream):
             whole = piece.whole
             for tag, steps, values in _scalars(piece):
                 if wanted is None or tag in wanted:
-                    found.setdefault(tag, []).append((steps, values))
-    return {tag.decode("utf-8", "replace"): _joined(parts) for tag, parts in found.items()}, whole
+                    parts_by_tag.setdefault(tag, []).append((steps, values))
+    return {tag.decode("utf-8", "replace"): _joined(parts) for tag, parts in parts_by_tag.items()}, whole
 
 
 def _joined(parts: List[Tuple[np.ndarray, np.ndarray]]) -> Scalar:
@@ -120,23 +120,23 @@ def _records(data: bytes) -> Tuple[np.ndarray, np.ndarray, int, bool]:
         Start of each record's data, its length, end of the last record, whether damage follows.
     """
     length_at, parts, place = struct.Struct("<Q").unpack_from, [np.empty((2, 0), np.int64)], 0
-    words = _words(data, "<u8")
+    words = _number_at_each_byte(data, "<u8")
     while True:
-        seen: List[int] = []
+        first_lengths: List[int] = []
         begin = place
-        while len(seen) < ONE_BY_ONE and place + _BEFORE + _BEHIND <= len(data):
+        while len(first_lengths) < ONE_BY_ONE and place + _BEFORE + _BEHIND <= len(data):
             (length,) = length_at(data, place)
             if length > LARGEST_RECORD or place + _BEFORE + length + _BEHIND > len(data):
                 break
-            seen.append(length)
+            first_lengths.append(length)
             place += _BEFORE + length + _BEHIND
-        lengths = np.array(seen, np.int64)
+        lengths = np.array(first_lengths, np.int64)
         parts.append(np.array((begin + _starts(lengths), lengths)))
-        if len(seen) < ONE_BY_ONE:
+        if len(first_lengths) < ONE_BY_ONE:
             starts, lengths = np.concatenate(parts, axis=1)
             damaged = place + 8 <= len(data) and length_at(data, place)[0] > LARGEST_RECORD
             return starts, lengths, place, damaged
-        period = next((n for n in range(1, ONE_BY_ONE // 2) if seen[n:] == seen[:-n]), None)
+        period = next((n for n in range(1, ONE_BY_ONE // 2) if first_lengths[n:] == first_lengths[:-n]), None)
         if period is not None:
             sizes = lengths[-period:] + _BEFORE + _BEHIND
             lengths = np.tile(lengths[-period:], (len(data) - place) // int(sizes.sum()))
@@ -154,7 +154,7 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
     return ends - lengths - _BEHIND
 
 
-def _words(data: Any, kind: str) -> np.ndarray:
+def _number_at_each_byte(data: Any, kind: str) -> np.ndarray:
     """A view of the number (of a NumPy type) that starts at each byte of the data."""
     size = np.dtype(kind).itemsize
     return np.ndarray((max(0, len(data) - size + 1),), kind, data, strides=(1,))
@@ -184,10 +184,10 @@ def _scalars(piece: _Piece) -> Iterator[_Part]:
             event = _event(piece.data[place : place + length])
             order += [(place, tag, event.step, value) for tag, value in event.values]
     for place, tag, step, value in order:
-        one = (np.array([place]), np.array([step], np.int64), np.array([value]))
-        parts.setdefault(tag, []).append(one)
-    for tag, found in parts.items():
-        place, steps, values = (np.concatenate(arrays) for arrays in zip(*found))
+        part = (np.array([place]), np.array([step], np.int64), np.array([value]))
+        parts.setdefault(tag, []).append(part)
+    for tag, tag_parts in parts.items():
+        place, steps, values = (np.concatenate(arrays) for arrays in zip(*tag_parts))
         sorting = np.argsort(place, kind="stable")
         yield tag, steps[sorting], values[sorting]
 
@@ -209,7 +209,7 @@ def _alike(data: np.ndarray, places: np.ndarray, length: int, event: _Event) -> 
     free[event.value_at : event.value_at + 4] = True
     if event.step_at:
         free[slice(*event.step_at)] = True
-    words, same = _words(data, "<u8"), np.ones(len(places), bool)
+    words, same = _number_at_each_byte(data, "<u8"), np.ones(len(places), bool)
     for column in range(0, length, 8):
         begin = min(column, length - 8)  # an event with a time has more than 8 bytes
         mask = np.where(free[begin : begin + 8], 0, 255).astype(np.uint8).view("<u8")[0]
@@ -229,7 +229,9 @@ def _read_alike(data: np.ndarray, places: np.ndarray, event: _Event) -> Tuple[np
         for shift, column in enumerate(range(*event.step_at)):
             steps |= (data[places + column] & 127).astype(np.uint64) << np.uint64(7 * shift)
     assert event.value_at is not None
-    return steps.astype(np.int64), _words(data, "<f4")[places + event.value_at].astype(np.float64)
+    return steps.astype(np.int64), _number_at_each_byte(data, "<f4")[places + event.value_at].astype(
+        np.float64
+    )
 
 
 def _fields(data: bytes, begin: int, end: int) -> Iterator[Tuple[int, int, int, int]]:

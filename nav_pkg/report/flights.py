@@ -56,24 +56,24 @@ def _turns(run: Run) -> tuple:
 
 @style.styled
 def turns_figure(
-    runs: Sequence[Run], who: str, seconds: float, titles: Sequence[str], last: bool = False
+    runs: Sequence[Run], source: str, seconds: float, titles: Sequence[str], last: bool = False
 ) -> Any:
     """Draw the expert's turn and another turn over time, one strip per run.
 
     Args:
         runs: at least one.
-        who: `learner` or `applied`.
+        source: `learner` or `applied`.
         seconds: duration of the shown part of each run.
         titles: of the strips.
         last: show the end of the run instead of a part from its middle on.
     """
     figure, axes = style.new_figure(9.0, 1.2 + 1.15 * len(runs), nrows=len(runs), squeeze=False)
-    colour = style.BLUE if who == "learner" else style.APPLIED
+    colour = style.BLUE if source == "learner" else style.APPLIED
     for strip, run, title in zip(axes[:, 0], runs, titles):
         t, here = _window(run, seconds, last)
-        expert, other = run.frames.expert_yaw[here], run.frames[f"{who}_yaw"][here]
+        expert, other = run.frames.expert_yaw[here], run.frames[f"{source}_yaw"][here]
         strip.step(t, expert, where="post", color=style.EXPERT, label="expert would", linewidth=1.3)
-        strip.step(t, other, where="post", color=colour, label=_WHO[who], linewidth=1.3, alpha=0.9)
+        strip.step(t, other, where="post", color=colour, label=_WHO[source], linewidth=1.3, alpha=0.9)
         strip.fill_between(
             t, -1.6, 1.6, where=_classes(expert) != _classes(other), step="post", color="#f4dcd0", linewidth=0
         )

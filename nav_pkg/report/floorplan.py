@@ -114,11 +114,11 @@ def draw_paths(axes: Any, paths: Iterable[FlownPath], numbers: bool = True) -> N
         paths: in order; paths of the same outcome differ in their dashes.
         numbers: draw the numbered rings (from 1).
     """
-    seen: dict = {}
+    counts: dict = {}
     for number, path in enumerate(paths, 1):
         colour = style.outcome_colour(path.outcome)
-        count = seen.get(path.outcome, 0)
-        seen[path.outcome] = count + 1
+        count = counts.get(path.outcome, 0)
+        counts[path.outcome] = count + 1
         if not len(path.xy):
             axes.plot([], [], color=colour, label=f"{number}  {path.label}")
             continue

@@ -44,10 +44,10 @@ def is_log(folder: Path) -> bool:
 def find(folder: Path) -> Dict[str, Path]:
     """Find the trainings below a log folder; if it has none, its evaluations, else its flights."""
     for names in ((curves.RESULTS_FILE,), (RESULT,), (RUNS,)):
-        found = sorted({file.parent for name in names for file in folder.rglob(name)})
-        if found:
+        paths = sorted({file.parent for name in names for file in folder.rglob(name)})
+        if paths:
             return {
-                folder.name if path == folder else path.relative_to(folder).as_posix(): path for path in found
+                folder.name if path == folder else path.relative_to(folder).as_posix(): path for path in paths
             }
     return {}
 
@@ -67,25 +67,28 @@ def model_rows(model: str, folder: Path) -> List[Dict[str, Any]]:
             flights, or of an evaluation, which gives one row per checkpoint.
     """
     results, inner, outer = folder / curves.RESULTS_FILE, folder / "evaluation" / RESULT, folder / RESULT
-    made: Dict[str, Any] = {"model": model}
+    row: Dict[str, Any] = {"model": model}
     if not any(map(os.path.lexists, (results, inner, outer, folder / RUNS))):
-        return [{**made, "problem": f"{results}: missing"}]
+        return [{**row, "problem": f"{results}: missing"}]
     try:
         if not os.path.lexists(results) and os.path.lexists(outer):
             checkpoints = _checkpoints(outer)
             names = [f"{model} {label}" if len(checkpoints) > 1 else model for label in checkpoints]
             return [
-                {"model": name, **_checkpoint_measures(one)} for name, one in zip(names, checkpoints.values())
+                {"model": name, **_checkpoint_measures(measures)}
+                for name, measures in zip(names, checkpoints.values())
             ]
         if os.path.lexists(results):
-            made.update(_training_scores(files.read_json(results, schemas.RESULTS)))
+            row.update(_training_scores(files.read_json(results, schemas.RESULTS)))
         if os.path.lexists(inner):
-            made.update(next((_checkpoint_measures(one) for one in _checkpoints(inner).values()), {}))
+            row.update(
+                next((_checkpoint_measures(measures) for measures in _checkpoints(inner).values()), {})
+            )
         elif os.path.lexists(folder / RUNS):
-            made.update(_flight_measures(summary(RunLog(folder).finished().values())))
+            row.update(_flight_measures(summary(RunLog(folder).finished().values())))
     except DataError as error:
-        made["problem"] = str(error)
-    return [made]
+        row["problem"] = str(error)
+    return [row]
 
 
 def _checkpoints(evaluation: Path) -> Dict[str, Mapping[str, Any]]:
@@ -94,7 +97,7 @@ def _checkpoints(evaluation: Path) -> Dict[str, Mapping[str, Any]]:
 
 def _training_scores(results: Mapping[str, Any]) -> Dict[str, Any]:
     given = (results.get("config") or {}).get("flags") or {}
-    made = {
+    scores = {
         "network": results.get("network") or given.get("network"),
         "seed": given.get("random_seed"),
         "learning_rate": given.get("learning_rate"),
@@ -102,8 +105,8 @@ def _training_scores(results: Mapping[str, Any]) -> Dict[str, Any]:
     }
     for part in ("val", "test"):
         for key in ("accuracy", "majority_accuracy", "balanced_accuracy", "imitation_loss"):
-            made[f"{part}_{key}"] = (results.get(part) or {}).get(key)
-    return made
+            scores[f"{part}_{key}"] = (results.get(part) or {}).get(key)
+    return scores
 
 
 def _checkpoint_measures(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
@@ -118,18 +121,18 @@ def table(rows: Sequence[Dict[str, Any]]) -> Table:
     """Make the table of all models, with the means of the numbers in the last row."""
     total: Dict[str, Any] = {"model": "mean"}
     for column in COLUMNS:
-        values = [one[column.key] for one in rows if isinstance(one.get(column.key), (int, float))]
+        values = [row[column.key] for row in rows if isinstance(row.get(column.key), (int, float))]
         if column.digits is not None and values:
             total[column.key] = statistics.fmean(values)
     columns = [
-        column for column in COLUMNS if column.key != "problem" or any("problem" in one for one in rows)
+        column for column in COLUMNS if column.key != "problem" or any("problem" in row for row in rows)
     ]
     return Table(columns, list(rows), total if len(rows) > 1 else None)
 
 
 def mean_std_text(rows: Sequence[Mapping[str, Any]], key: str) -> str:
     """Mean and standard deviation over the models, e.g. `87.2 ± 0.6 %`; a dash if no value is known."""
-    values = [float(one[key]) for one in rows if isinstance(one.get(key), (int, float))]
+    values = [float(row[key]) for row in rows if isinstance(row.get(key), (int, float))]
     if not values:
         return UNKNOWN
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -138,7 +141,7 @@ def mean_std_text(rows: Sequence[Mapping[str, Any]], key: str) -> str:
 
 def curves_of(models: Mapping[str, Path]) -> Tuple[Dict[str, List[Mapping[str, Any]]], List[str]]:
     """The episodes of the models with several episodes, and the names of the models with only one."""
-    found: Dict[str, List[Mapping[str, Any]]] = {}
+    curves_by_name: Dict[str, List[Mapping[str, Any]]] = {}
     points: List[str] = []
     for name, folder in models.items():
         try:
@@ -146,10 +149,10 @@ def curves_of(models: Mapping[str, Path]) -> Tuple[Dict[str, List[Mapping[str, A
         except DataError:
             continue
         if len(records) > 1:
-            found[name] = list(records)
+            curves_by_name[name] = list(records)
         else:
             points.append(name)
-    return found, points
+    return curves_by_name, points
 
 
 @style.styled
@@ -195,10 +198,10 @@ def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
     Raises:
         DataError: no data of any model, or a file cannot be written.
     """
-    rows = [one for name, path in models.items() for one in model_rows(name, path)]
-    if all(len(one) == 2 and "problem" in one for one in rows):
+    rows = [row for name, path in models.items() for row in model_rows(name, path)]
+    if all(len(row) == 2 and "problem" in row for row in rows):
         raise DataError(f"{rows[0]['problem']}, and no other model has results; train first")
-    made = table(rows)
+    models_table = table(rows)
     page = Page(f"Models of {tag}", f"{len(rows)} models")
     over = ", mean and deviation over the models" if len(rows) > 1 else ""
     tiles = (
@@ -210,7 +213,7 @@ def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
     page.tiles([tile for tile in known if tile[0] != UNKNOWN])
     page.head("All models")
     page.table(
-        made,
+        models_table,
         "models",
         "What each model learned, and how it flew. The majority baseline is the accuracy of answering the "
         "most frequent class always: accuracy means little without it.",
@@ -224,4 +227,4 @@ def write(folder: Path, tag: str, models: Mapping[str, Path]) -> Table:
         page.text(f"With a single episode, and so without a curve: {', '.join(points)}.")
     page.write(folder / "report.html")
     files.atomic_write(folder / "report.json", files.to_json({"tag": tag, "models": rows}), "--summary_dir")
-    return made
+    return models_table

@@ -80,8 +80,8 @@ class Page:
     def tiles(self, tiles: Sequence[Tuple[str, str]]) -> None:
         """Add the most important numbers, each with its meaning."""
         inner = "".join(
-            f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(what)}</span></div>'
-            for value, what in tiles
+            f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(meaning)}</span></div>'
+            for value, meaning in tiles
         )
         self._parts.append(f'<div class="tiles">{inner}</div>')
 

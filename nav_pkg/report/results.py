@@ -25,22 +25,26 @@ def results_table(config: ResultsConfig) -> Table:
         if len(config.log_folders) != 2:
             raise UsageError(f"results.py compare: {len(config.log_folders)} folders given: give two")
         if config.flights:
-            one, other = (trainings.read_flights(*_flown(root, word)) for word in config.log_folders)
-            table = trainings.compare_flights(one, other)
+            first_flights, second_flights = (
+                trainings.read_flights(*_flown(root, word)) for word in config.log_folders
+            )
+            table = trainings.compare_flights(first_flights, second_flights)
         else:
-            first, second = (_one(trainings.find_trainings(root / word), word) for word in config.log_folders)
+            first, second = (
+                _only_group(trainings.find_trainings(root / word), word) for word in config.log_folders
+            )
             table = trainings.compare_trainings(first, second, config.metrics)
     else:
         if config.flights:
             raise UsageError("results.py: --flights has an effect only with compare")
         groups: Dict[str, List[trainings.Training]] = {}
         for word in config.log_folders or ["."]:
-            found = trainings.find_trainings(root / word)
+            groups_below = trainings.find_trainings(root / word)
             several = len(config.log_folders) > 1
             groups.update(
                 {
                     f"{word}/{name}" if several and name != Path(word).name else name: runs
-                    for name, runs in found.items()
+                    for name, runs in groups_below.items()
                 }
             )
         if config.action == "rank":
@@ -50,7 +54,7 @@ def results_table(config: ResultsConfig) -> Table:
     return table
 
 
-def _one(groups: Dict[str, List], word: str) -> List:
+def _only_group(groups: Dict[str, List], word: str) -> List:
     if len(groups) > 1:
         raise UsageError(
             f"results.py compare: {word} holds {len(groups)} trainings ({', '.join(groups)}): name one"

@@ -31,10 +31,10 @@ class Saliency:
         self._kind = nets.spec(loaded.network).kind
         self._count = loaded.net_options.get("n_frames", 1)
         self._net = loaded.build().eval().requires_grad_(False)
-        found = [
+        convolutions = [
             (name, module) for name, module in self._net.named_modules() if isinstance(module, nn.Conv2d)
         ]
-        self.layer, self._module = found[-1] if found else ("", None)
+        self.layer, self._module = convolutions[-1] if convolutions else ("", None)
 
     def map(self, rgb: np.ndarray) -> Tuple[np.ndarray, float]:
         """Compute which parts of an image contribute to the network's answer.

@@ -95,13 +95,13 @@ def read_curve(folder: Path, tag: str) -> Curve:
     notes: List[str] = []
     metrics = folder / METRICS_FILE
     if os.path.lexists(metrics) and score_of(tag) is not None:
-        found = _of_metrics(metrics, tag, notes)
+        scalar = _of_metrics(metrics, tag, notes)
     elif os.path.lexists(metrics) and not any(folder.glob(EVENTS)):
         known = [f"Loss_{part}_{key}" for part in ("train", "val", "test") for key in _KEYS]
         raise DataError(f"{metrics}: has no scalar {tag!r}{nearest_name(tag, known)}")
     else:
-        found = _of_events(folder, tag, notes)
-    steps, values = _without_lost(found)
+        scalar = _of_events(folder, tag, notes)
+    steps, values = _without_lost(scalar)
     finite = np.isfinite(values)
     if not finite.all():
         notes.append(f"{int((~finite).sum())} of {len(values)} values of {tag} are not finite: left out")
@@ -133,12 +133,12 @@ def read_curves(folders: Sequence[Path], tag: str) -> List[Curve]:
     return [read_curve(folder, tag) for folder in folders]
 
 
-def _without_lost(found: Scalar) -> Scalar:
-    if not len(found.steps):
-        return found
-    later = np.minimum.accumulate(found.steps[::-1])[::-1]
-    kept = np.append(found.steps[:-1] < later[1:], True)
-    return Scalar(found.steps[kept], found.values[kept])
+def _without_lost(scalar: Scalar) -> Scalar:
+    if not len(scalar.steps):
+        return scalar
+    later = np.minimum.accumulate(scalar.steps[::-1])[::-1]
+    kept = np.append(scalar.steps[:-1] < later[1:], True)
+    return Scalar(scalar.steps[kept], scalar.values[kept])
 
 
 def _of_metrics(path: Path, tag: str, notes: List[str]) -> Scalar:
@@ -181,25 +181,25 @@ def _lines(path: Path) -> Iterator[memoryview]:
     A last line without an end may still be written, and is dropped.
     """
     buffer = bytearray(READ_BYTES)
-    held = 0
+    filled = 0
     with open_regular(path) as stream:
         while True:
-            if held == len(buffer):
-                if held >= MAX_LINE:
+            if filled == len(buffer):
+                if filled >= MAX_LINE:
                     raise DataError(f"{path}: a line of more than {MAX_LINE:,} bytes: no metrics")
-                buffer = buffer + bytes(held)
+                buffer = buffer + bytes(filled)
             try:
-                count = stream.readinto(memoryview(buffer)[held:])
+                count = stream.readinto(memoryview(buffer)[filled:])
             except OSError as error:
                 raise read_error(path, error) from error
             if not count:
                 return
-            whole = buffer.rfind(b"\n", held, held + count) + 1
-            held += count
+            whole = buffer.rfind(b"\n", filled, filled + count) + 1
+            filled += count
             if whole:
                 yield memoryview(buffer)[:whole]
-                buffer[: held - whole] = buffer[whole:held]
-                held -= whole
+                buffer[: filled - whole] = buffer[whole:filled]
+                filled -= whole
 
 
 def _decode(decoder: Any, piece: memoryview) -> Tuple[List[Any], int]:
@@ -225,12 +225,12 @@ def _of_events(folder: Path, tag: str, notes: List[str]) -> Scalar:
     parts: List[Scalar] = []
     others: Dict[str, None] = {}
     for file in files:  # sorted by time: their names begin with it
-        found, whole = read_events(file)
+        scalars, whole = read_events(file)
         if not whole:
             notes.append(f"{file}: cut or still written to: read as far as it is whole")
-        same = [name for name in found if name == tag or (score and score_of(name) == score)]
-        parts += [found[name] for name in same]
-        others.update(dict.fromkeys(found))
+        same = [name for name in scalars if name == tag or (score and score_of(name) == score)]
+        parts += [scalars[name] for name in same]
+        others.update(dict.fromkeys(scalars))
     if not parts:
         known = sorted(others)
         raise DataError(

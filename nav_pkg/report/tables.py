@@ -69,7 +69,7 @@ class Table:
     rows: List[Dict[str, Any]]
     total: Optional[Dict[str, Any]] = field(default=None)
 
-    def _all(self) -> List[Dict[str, Any]]:
+    def _rows_and_total(self) -> List[Dict[str, Any]]:
         return self.rows + ([self.total] if self.total else [])
 
     def _shown(self, shown_in: str) -> List[Column]:
@@ -79,7 +79,7 @@ class Table:
         """The table for a terminal: aligned columns, a rule below the heading and above the total."""
         columns = self._shown("text")
         lines = [[c.title for c in columns]]
-        lines += [[c.show(row.get(c.key)) for c in columns] for row in self._all()]
+        lines += [[c.show(row.get(c.key)) for c in columns] for row in self._rows_and_total()]
         widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
         out = [
             "  ".join(
@@ -115,13 +115,17 @@ class Table:
         """The table as Markdown, with the columns of `text`."""
         columns = self._shown("text")
         lines = [[column.title for column in columns], [_rule(column) for column in columns]]
-        lines += [[_cell(column.show(row.get(column.key))) for column in columns] for row in self._all()]
+        lines += [
+            [_cell(column.show(row.get(column.key))) for column in columns] for row in self._rows_and_total()
+        ]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def latex(self) -> str:
         """The table as a LaTeX tabular (package booktabs), with the columns of `text`."""
         columns = self._shown("text")
-        rows = [[_latex(column.show(row.get(column.key))) for column in columns] for row in self._all()]
+        rows = [
+            [_latex(column.show(row.get(column.key))) for column in columns] for row in self._rows_and_total()
+        ]
         head = " & ".join(_latex(column.title) for column in columns)
         lines = [f"{' & '.join(row)} \\\\" for row in rows]
         sides = "".join("r" if column.numeric else "l" for column in columns)
@@ -133,7 +137,7 @@ class Table:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([c.key for c in self.columns])
-        for row in self._all():
+        for row in self._rows_and_total():
             writer.writerow(["" if row.get(c.key) is None else row[c.key] for c in self.columns])
         return out.getvalue()
 

@@ -70,7 +70,7 @@ def find_trainings(folder: Path) -> Dict[str, List[Training]]:
     Raises:
         DataError: no training found, or a results.json is damaged.
     """
-    found: Dict[str, List[Training]] = {}
+    groups: Dict[str, List[Training]] = {}
     for file in sorted(folder.rglob(RESULTS_FILE)):
         place = file.parent.relative_to(folder)
         group = place.parent if SEED_FOLDER.match(place.name) else place
@@ -79,10 +79,10 @@ def find_trainings(folder: Path) -> Dict[str, List[Training]]:
         name = str(group) if str(group) != "." else folder.name
         number = SEED_FOLDER.match(place.name)
         seed = flags.get("random_seed", int(number.group(1)) if number else None)
-        found.setdefault(name, []).append(Training(file.parent, seed, results))
-    if not found:
+        groups.setdefault(name, []).append(Training(file.parent, seed, results))
+    if not groups:
         raise DataError(f"{folder}: no finished training ({RESULTS_FILE}) below it")
-    return found
+    return groups
 
 
 def table(
@@ -131,14 +131,14 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
     Raises:
         DataError: no training has the metric.
     """
-    found: List[Tuple[str, Interval]] = []
+    means: List[Tuple[str, Interval]] = []
     for name, trainings in groups.items():
         known = _values(trainings, metric)
         if known:
-            found.append((name, bootstrap_mean(known)))
-    if not found:
+            means.append((name, bootstrap_mean(known)))
+    if not means:
         raise DataError(f"no training has a {metric}; finished trainings on a dataset with that part have")
-    found.sort(key=lambda item: item[1].mean if lower_is_better(metric) else -item[1].mean)
+    means.sort(key=lambda item: item[1].mean if lower_is_better(metric) else -item[1].mean)
     columns = (
         Column("rank", "rank", 0),
         Column("name", "training"),
@@ -155,21 +155,21 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
             "mean": each.mean,
             **_interval_ends(each),
         }
-        for rank, (name, each) in enumerate(found, 1)
+        for rank, (name, each) in enumerate(means, 1)
     ]
     return Table(columns, rows)
 
 
-def compare_trainings(one: Sequence[Training], other: Sequence[Training], metrics: Sequence[str]) -> Table:
+def compare_trainings(first: Sequence[Training], second: Sequence[Training], metrics: Sequence[str]) -> Table:
     """Compare two groups of trainings, paired by seed: differences other minus one.
 
     Raises:
         DataError: no common seed.
     """
-    by_seed = {training.seed: training for training in other}
-    pairs = [(training, by_seed[training.seed]) for training in one if training.seed in by_seed]
+    by_seed = {training.seed: training for training in second}
+    pairs = [(training, by_seed[training.seed]) for training in first if training.seed in by_seed]
     if not pairs or pairs[0][0].seed is None:
-        seeds = [sorted(str(training.seed) for training in group) for group in (one, other)]
+        seeds = [sorted(str(training.seed) for training in group) for group in (first, second)]
         raise DataError(
             f"no seed in common: {', '.join(seeds[0])} and {', '.join(seeds[1])}; train both with the same"
         )
@@ -226,15 +226,19 @@ def read_flights(folder: Path, checkpoint: Optional[str] = None) -> Flights:
         if not (folder / "runs.jsonl").exists():
             raise DataError(f"{folder}: neither evaluation.json nor runs.jsonl: no flights to compare")
         return {_pairing_key({}, run): run for run in counted(RunLog(folder).finished().values())}
-    held = read_json(file, schemas.EVALUATION)
-    labels = list(held.get("checkpoints") or {})
+    evaluation = read_json(file, schemas.EVALUATION)
+    labels = list(evaluation.get("checkpoints") or {})
     if checkpoint is None and len(labels) > 1:
         raise UsageError(f"{folder} has several checkpoints: give one as FOLDER:LABEL ({', '.join(labels)})")
     label = checkpoint or (labels[0] if labels else "")
     if label not in labels:
         raise DataError(f"{folder}: no checkpoint {label!r}{nearest_name(label, labels)}")
-    mine = [condition for condition in held.get("conditions") or [] if condition["checkpoint"] == label]
-    return {_pairing_key(condition, run): run for condition in mine for run in counted(condition["runs"])}
+    conditions = [
+        condition for condition in evaluation.get("conditions") or [] if condition["checkpoint"] == label
+    ]
+    return {
+        _pairing_key(condition, run): run for condition in conditions for run in counted(condition["runs"])
+    }
 
 
 def _pairing_key(condition: Mapping[str, Any], run: Mapping[str, Any]) -> Tuple[Any, ...]:
@@ -246,7 +250,7 @@ def _pairing_key(condition: Mapping[str, Any], run: Mapping[str, Any]) -> Tuple[
     return (*known, run.get("run_seed", run.get("seed")), place or run.get("run"))
 
 
-def compare_flights(one: Flights, other: Flights) -> Table:
+def compare_flights(first: Flights, second: Flights) -> Table:
     """Compare two pilots over the flights of both with the same pose and seed: second minus first.
 
     Whole laps have a Wilson interval for each pilot; mean differences have bootstrap intervals over pairs.
@@ -254,16 +258,16 @@ def compare_flights(one: Flights, other: Flights) -> Table:
     Raises:
         DataError: no common flight.
     """
-    shared = [key for key in one if key in other]
+    shared = [key for key in first if key in second]
     if not shared:
         raise DataError(
             "no flight in common (world, condition, seed, start pose): use the same flags for both"
         )
     rows = []
-    laps = [(_lap(one[key]), _lap(other[key])) for key in shared]
+    laps = [(_lap(first[key]), _lap(second[key])) for key in shared]
     for metric, pairs in (
         ("whole laps", laps),
-        *((name, _known(one, other, shared, name)) for name in ("imitation_loss", "distance", "nearest")),
+        *((name, _known(first, second, shared, name)) for name in ("imitation_loss", "distance", "nearest")),
     ):
         if pairs:
             rows.append({"metric": metric, "pairs": len(pairs), **_difference(pairs)})
@@ -281,7 +285,7 @@ def _lap(run: Mapping[str, Any]) -> float:
 
 
 def _known(
-    one: Flights, other: Flights, shared: Sequence[Tuple[Any, ...]], name: str
+    first: Flights, second: Flights, shared: Sequence[Tuple[Any, ...]], name: str
 ) -> List[Tuple[float, float]]:
-    values = [(one[key].get(name), other[key].get(name)) for key in shared]
+    values = [(first[key].get(name), second[key].get(name)) for key in shared]
     return [(a, b) for a, b in values if a is not None and b is not None]

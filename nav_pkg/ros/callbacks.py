@@ -57,8 +57,8 @@ def fail(error: Exception, code: Optional[int] = None) -> NoReturn:
     else:
         traceback.print_exception(type(error), error, error.__traceback__)
         reason = " ".join(str(error).split())
-        what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-        text, own = f"{what} (a bug: the traceback is above)", SimulatorError.code
+        description = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        text, own = f"{description} (a bug: the traceback is above)", SimulatorError.code
     print(f"error: {text}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     # sys.exit would end only this thread.

@@ -260,11 +260,11 @@ def _summary(facts: Dict[str, Any]) -> str:
         f"guardian: {facts['outputs']} commands in {facts['seconds']:.1f} s, "
         f"{facts['outputs'] - replaced} of them the learner's; interventions: {began or 'none'}"
     ]
-    for key, what in (("image_to_command", "from image to command"), ("network_alone", "network alone")):
+    for key, label in (("image_to_command", "from image to command"), ("network_alone", "network alone")):
         values = facts[key]
         if values:
             lines.append(
-                f"guardian: {what} p50 {1000 * values['p50']:.1f} ms, p99 {1000 * values['p99']:.1f} ms "
+                f"guardian: {label} p50 {1000 * values['p50']:.1f} ms, p99 {1000 * values['p99']:.1f} ms "
                 f"({values['count']} images)"
             )
     return "\n".join(lines)

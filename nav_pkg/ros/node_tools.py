@@ -77,18 +77,18 @@ def _convert(value, kind: str):
     return _TYPES[kind](value)
 
 
-def wait_until(what: str, ready: Callable[[], bool], limit: float) -> None:
+def wait_until(awaited: str, ready: Callable[[], bool], limit: float) -> None:
     """Wait (wall time) until `ready` returns true.
 
     Raises:
-        SimulatorError: not within the limit, or ROS shut down meanwhile; the text names `what`.
+        SimulatorError: not within the limit, or ROS shut down meanwhile; the text names `awaited`.
     """
     deadline = time.monotonic() + limit
     while not ready():
         if rospy.is_shutdown():
-            raise SimulatorError(f"ROS shut down while waiting for {what}")
+            raise SimulatorError(f"ROS shut down while waiting for {awaited}")
         if time.monotonic() > deadline:
-            raise SimulatorError(f"waited {limit:g} s for {what}")
+            raise SimulatorError(f"waited {limit:g} s for {awaited}")
         time.sleep(0.02)
 
 

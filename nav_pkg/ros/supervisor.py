@@ -195,7 +195,7 @@ class Supervisor:
             raise
         if flight.has_frames:
             self._wait_for_commit(run_plan, decision, observation.stamp)
-        self._log_run(run_plan, flight.facts())
+        self._log_run(run_plan, flight.run_metadata())
         if decision.outcome is Outcome.SIM_FAILURE:
             # Not the pilot's failure, but the next run would fail, too: the session starts a new simulator.
             raise SimulatorError(f"run {run_plan.name}: {decision.reason}")
@@ -226,7 +226,7 @@ class Supervisor:
             message.nearest_obstacle = frame.nearest
             message.progress = frame.progress
         if message.index == 0 or message.outcome:
-            facts = flight.facts()
+            facts = flight.run_metadata()
             if message.index == 0:
                 # The recorder's dataset.json, for a dataset that is made from a bag.
                 facts["dataset"] = dataset_description(self._robot, self._parameters)
@@ -291,7 +291,7 @@ class Supervisor:
             return -2
         return status.index
 
-    def _wait_status(self, ready: Callable[[], bool], what: str, limit: Optional[float] = None) -> None:
+    def _wait_status(self, ready: Callable[[], bool], awaited: str, limit: Optional[float] = None) -> None:
         limit = limit or self._parameters.wait_limit
         deadline = time.monotonic() + limit
         with self._status_changed:
@@ -299,9 +299,9 @@ class Supervisor:
                 if self._recorder_status is not None and self._recorder_status.error:
                     raise DataError(self._recorder_status.error)
                 if rospy.is_shutdown():
-                    raise SimulatorError(f"ROS shut down while waiting for {what}")
+                    raise SimulatorError(f"ROS shut down while waiting for {awaited}")
                 if time.monotonic() > deadline:
-                    raise SimulatorError(f"waited {limit:g} s for {what}")
+                    raise SimulatorError(f"waited {limit:g} s for {awaited}")
                 self._status_changed.wait(0.1)
 
     # The end of a run.
@@ -312,7 +312,7 @@ class Supervisor:
         if rospy.is_shutdown():
             outcome = Outcome.ABORTED
         interrupted = outcome is Outcome.ABORTED
-        facts = dict(flight.facts(), outcome=outcome.value, reason=str(error), interrupted=interrupted)
+        facts = dict(flight.run_metadata(), outcome=outcome.value, reason=str(error), interrupted=interrupted)
         message = Episode(state=Episode.ENDED, run=run_plan.run, name=run_plan.name, index=-1, actor="none")
         message.outcome, message.facts = outcome.value, json.dumps(facts, sort_keys=True)
         self._simulator.halt()  # a robot would execute the last command forever
@@ -324,7 +324,7 @@ class Supervisor:
         # Only here, not in run.json: the same seed records the same bytes on every machine.
         facts["wall_seconds"] = round(time.monotonic() - self._start_time, 3)
         facts["simulated_seconds"] = self._simulated
-        facts.update(self._latencies.facts())
+        facts.update(self._latencies.statistics())
         if self._run_log:
             self._run_log.append(facts)
             self._run_log.write_heartbeat(

@@ -94,9 +94,9 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.get("/datasets/<path:name>/")
     def dataset(name: str) -> str:
-        found = catalogue.dataset(name)
+        opened = catalogue.dataset(name)
         rows = []
-        for run in found.runs:
+        for run in opened.runs:
             try:
                 facts = run.facts
                 keys = ("outcome", "frames", "distance", "duration", "world", "seed")
@@ -109,16 +109,21 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         return flask.render_template("dataset.html", name=name, rows=rows, counts=counts)
 
     def run_of(dataset: str, run: str) -> Run:
-        found = next((each for each in catalogue.dataset(dataset).runs if each.name == run), None)
-        if found is None:
+        match = next((each for each in catalogue.dataset(dataset).runs if each.name == run), None)
+        if match is None:
             raise _missing(run)
-        return found
+        return match
 
     @app.get("/datasets/<path:name>/run/<run>.html")
     def one_run(name: str, run: str) -> str:
-        found = run_of(name, run)
+        flight = run_of(name, run)
         return flask.render_template(
-            "run.html", name=name, run=found, facts=found.facts, frames=len(found), plan=_plan(found.world)
+            "run.html",
+            name=name,
+            run=flight,
+            facts=flight.facts,
+            frames=len(flight),
+            plan=_plan(flight.world),
         )
 
     @app.get("/datasets/<path:name>/run/<run>.json")
@@ -129,24 +134,24 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.get("/datasets/<path:name>/run/<run>/<int:index>.jpg")
     def frame(name: str, run: str, index: int) -> Any:
-        found = run_of(name, run)
-        if index >= len(found):
+        flight = run_of(name, run)
+        if index >= len(flight):
             raise _missing(f"frame {index}")
-        return _image(found, index, flask.request.args.get("small") == "1")
+        return _image(flight, index, flask.request.args.get("small") == "1")
 
     @app.get("/logs/<kind>/")
     def logs(kind: str) -> str:
         words = flask.request.args.get("q", "").lower()
         page = max(0, flask.request.args.get("page", 0, int))
-        found = [
+        matches = [
             entry
             for entry in catalogue.entries(kind)
-            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.facts.values()))}".lower()
+            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.values.values()))}".lower()
         ]
-        columns = list(dict.fromkeys(key for entry in found for key in entry.facts))
+        columns = list(dict.fromkeys(key for entry in matches for key in entry.values))
         return flask.render_template(
-            "logs.html", kind=kind, rows=found[page * PAGE : (page + 1) * PAGE], columns=columns, q=words,
-            page=page, pages=math.ceil(len(found) / PAGE), total=len(found),
+            "logs.html", kind=kind, rows=matches[page * PAGE : (page + 1) * PAGE], columns=columns, q=words,
+            page=page, pages=math.ceil(len(matches) / PAGE), total=len(matches),
         )  # fmt: skip
 
     @app.get("/logs/training/<path:tag>/")
@@ -208,7 +213,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         return flask.render_template(
             "entry.html",
             entry=catalogue.entry("evaluation", tag),
-            pages=_there(catalogue, tag, "evaluation.html"),
+            pages=_if_exists(catalogue, tag, "evaluation.html"),
         )
 
     @app.get("/logs/study/<path:tag>/")
@@ -227,8 +232,8 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
             counts = counts_text(logs, states)
             entries = {each.tag: each for each in catalogue.entries()}
             for row in sorted(status_table(logs, states).rows, key=_natural):
-                there = entries.get(f"{tag}/cells/{row['cell']}")
-                rows.append({**row, "entry": there})
+                cell_entry = entries.get(f"{tag}/cells/{row['cell']}")
+                rows.append({**row, "entry": cell_entry})
         compared = next(
             (row["entry"].kind for row in rows if row["entry"] and row["entry"].kind in COMPARED), ""
         )
@@ -242,7 +247,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         from nav_pkg.cluster.status import Dag, table
 
         entry = catalogue.entry("dag", tag)
-        lines = table(Dag(catalogue.folder(entry)).look(), time.time())
+        lines = table(Dag(catalogue.folder(entry)).update(), time.time())
         return flask.render_template("entry.html", entry=entry, pages=[], lines=lines)
 
     @app.get("/page/<kind>/<path:tag>/<name>.html")
@@ -260,7 +265,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
     return app
 
 
-def _there(catalogue: Catalogue, tag: str, name: str) -> List[str]:
+def _if_exists(catalogue: Catalogue, tag: str, name: str) -> List[str]:
     return [name] if (catalogue.summary_dir / tag / name).is_file() else []
 
 
@@ -272,8 +277,8 @@ def _natural(row: Dict[str, Any]) -> List[Any]:
     ]
 
 
-def _missing(what: str) -> NavError:
-    return DataError(f"{what}: not there")
+def _missing(subject: str) -> NavError:
+    return DataError(f"{subject}: not there")
 
 
 def _number(value: Any) -> str:
@@ -324,8 +329,8 @@ def _laps(entries: Sequence[Entry]) -> flask.Response:
     figure, axes = style.new_figure(8.0, 1.2 + 0.45 * len(entries))
     shares, names = [], []
     for entry in entries:
-        for said in str(entry.facts.get("whole laps") or "").split("; "):
-            label, _, count = said.rpartition(": ")
+        for line in str(entry.values.get("whole laps") or "").split("; "):
+            label, _, count = line.rpartition(": ")
             done, _, total = count.partition(" of ")
             if total.isdigit() and int(total):
                 shares.append(100 * int(done) / int(total))
@@ -344,17 +349,17 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
     folder = catalogue.folder(entry)
     runs = list(RunLog(folder).runs()) if (folder / "runs.jsonl").exists() else []
     state = live(folder)
-    said: Dict[str, Any] = {"running": state is not None, "outcomes": entry.facts.get("outcomes", "")}
+    values: Dict[str, Any] = {"running": state is not None, "outcomes": entry.values.get("outcomes", "")}
     if state is not None:
         lap = state.get("lap") or 0.0
-        said.update(
+        values.update(
             run=state.get("run"),
             percent=min(100, round(100 * (state.get("progress") or 0.0) / lap)) if lap else None,
             simulated=state.get("stamp"),
             image=_newest_image(catalogue, entry) is not None,
             **({"x": state["x"], "y": state["y"]} if None not in (state.get("x"), state.get("y")) else {}),
         )
-    return {"state": said, "runs": runs[-50:]}
+    return {"state": values, "runs": runs[-50:]}
 
 
 def _configuration(folder: Path) -> Dict[str, Any]:

@@ -46,7 +46,7 @@ class Entry:
         kind: one of `KINDS`.
         tag: its path below the folder of all logs.
         changed: Unix time of the last change of its main file.
-        facts: its values in a list, by column.
+        values: its values in a list, by column.
         error: the reason if it cannot be read.
         cell: if it belongs to a cell of a study: the study, its scale and the cell's choices.
     """
@@ -54,7 +54,7 @@ class Entry:
     kind: str
     tag: str
     changed: float
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     cell: str = ""
 
@@ -103,12 +103,12 @@ class Catalogue:
         Args:
             kind: one of `KINDS`; empty for all.
         """
-        found = [
+        entries = [
             self._entry(tag, mark)
             for tag, mark in self._walk(self.summary_dir, DEEPEST)
             if kind in ("", MARKS[mark])
         ]
-        return sorted(found, key=lambda entry: (-entry.changed, entry.tag))
+        return sorted(entries, key=lambda entry: (-entry.changed, entry.tag))
 
     def entry(self, kind: str, tag: str) -> Entry:
         """Find an entry by kind and tag.
@@ -155,16 +155,16 @@ class Catalogue:
         """Create an entry; read its files only if they have changed."""
         path = self.summary_dir / tag / mark
         kind = MARKS[mark]
-        found = [_stat(path.with_name(name)) for name in (mark, RESULTS_FILE, "evaluation.json")]
-        stat = found[0]
+        stats = [_stat(path.with_name(name)) for name in (mark, RESULTS_FILE, "evaluation.json")]
+        stat = stats[0]
         if stat is None:
             return Entry(kind, tag, 0.0)
-        version = tuple((each.st_mtime_ns, each.st_size) if each else None for each in found)
+        version = tuple((each.st_mtime_ns, each.st_size) if each else None for each in stats)
         known = self._known.get(str(path))
         if known and known[0] == version:
             return replace(known[1], cell=self._cell(tag))
         try:
-            entry = Entry(kind, tag, stat.st_mtime, _facts(kind, path.parent))
+            entry = Entry(kind, tag, stat.st_mtime, _values(kind, path.parent))
         except (DataError, KeyError, TypeError) as error:  # the files have another content
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
@@ -217,14 +217,14 @@ def _stat(path: Path) -> Optional[os.stat_result]:
         return None
 
 
-def _facts(kind: str, folder: Path) -> Dict[str, Any]:
+def _values(kind: str, folder: Path) -> Dict[str, Any]:
     if kind == "training" and (folder / RESULTS_FILE).exists():
         results = read_results(folder)
         flags = (results.get("config") or {}).get("flags") or {}
-        found = {key: flags.get(key) for key in ("network", "dataset", "random_seed")}
+        metadata = {key: flags.get(key) for key in ("network", "dataset", "random_seed")}
         for part in ("val", "test"):
-            found[f"{part}_accuracy"] = (results.get(part) or {}).get("accuracy")
-        return {**found, "updates": results.get("updates"), "state": "ended"}
+            metadata[f"{part}_accuracy"] = (results.get(part) or {}).get("accuracy")
+        return {**metadata, "updates": results.get("updates"), "state": "ended"}
     if kind == "training":
         return {"state": "not ended"}
     if kind == "session":
@@ -232,13 +232,13 @@ def _facts(kind: str, folder: Path) -> Dict[str, Any]:
         outcomes: Dict[str, int] = {}
         for run in runs:
             outcomes[run["outcome"]] = outcomes.get(run["outcome"], 0) + 1
-        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-        return {"runs": len(runs), "outcomes": said}
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+        return {"runs": len(runs), "outcomes": counts}
     if kind == "evaluation" and (folder / "evaluation.json").exists():
-        made = read_json(folder / "evaluation.json", schemas.EVALUATION)
+        evaluation = read_json(folder / "evaluation.json", schemas.EVALUATION)
         rows = [
             f"{label}: {entry['measures']['successes']} of {entry['measures']['counted']}"
-            for label, entry in made["checkpoints"].items()
+            for label, entry in evaluation["checkpoints"].items()
         ]
         return {"whole laps": "; ".join(rows)}
     return {}

@@ -93,14 +93,14 @@ def schedule(args: SessionConfig) -> FlightSchedule:
             f"-w {args.world}: a flight needs a floor plan, which has the route: give a world's name or a "
             "plan file (.json); simulator.py and sim.launch take world files"
         )
-    made = FlightSchedule(
+    flight_schedule = FlightSchedule(
         world=args.world,
         runs=args.number_of_runs + args.final_evaluation_runs,
         seed=args.random_seed,
         **{field.name: getattr(args, field.name) for field in dataclasses.fields(FlightConfig)},
     )
-    made.check()
-    return made
+    flight_schedule.check()
+    return flight_schedule
 
 
 def check_simulator(args: SessionConfig) -> None:

@@ -23,13 +23,13 @@ LEAST = 1.0
 FORMAT = "{desc}: {n_fmt}/{total_fmt} runs [{elapsed}<{remaining}{postfix}]"
 
 
-def bar(total: int, done: int, what: str) -> tqdm:
+def bar(total: int, done: int, label: str) -> tqdm:
     """Make the progress bar over a number of runs; it is disabled when stderr is no terminal."""
     width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
     return tqdm(
         total=total,
         initial=done,
-        desc=what,
+        desc=label,
         unit="run",
         bar_format=FORMAT,
         dynamic_ncols=bool(width),
@@ -51,7 +51,7 @@ class Lap:
         self._first: Optional[Mapping[str, Any]] = None
         self._last: Optional[Mapping[str, Any]] = None
 
-    def take(self, state: Optional[Mapping[str, Any]]) -> None:
+    def update(self, state: Optional[Mapping[str, Any]]) -> None:
         """Add the newest heartbeat."""
         same = self._first is not None and state is not None
         same = same and all(self._first.get(key) == state.get(key) for key in ("run", "pid", "state"))
@@ -79,13 +79,13 @@ class Lap:
     def left(self) -> Optional[float]:
         """Wall seconds left at the current pace, at most what the run's limit allows; None while unknown."""
         wall, flown = self._passed("wall"), self._passed("progress")
-        found = []
+        estimates = []
         if wall >= LEAST and flown > 0 and self.share is not None:
-            found.append((1 - self.share) * _number(self._last, "lap") * wall / flown)
+            estimates.append((1 - self.share) * _number(self._last, "lap") * wall / flown)
         limit = _number(self._last, "limit")
         if self.pace and limit > 0:
-            found.append(max(0.0, limit - self._passed("stamp")) / self.pace)
-        return min(found) if found else None
+            estimates.append(max(0.0, limit - self._passed("stamp")) / self.pace)
+        return min(estimates) if estimates else None
 
     def text(self) -> str:
         """The progress as text, e.g. `run 3: 42 %, 3.1 x real time, 0:35 left`.
@@ -145,7 +145,7 @@ class FlightProgress:
     def __init__(self, line: tqdm, clock: Callable[[], float] = time.monotonic):
         self._bar, self._clock = line, clock
         self._laps: Dict[str, Lap] = {}
-        self._told = clock()
+        self._printed_at = clock()
         self._shown = ""
 
     def end(self) -> None:
@@ -154,7 +154,7 @@ class FlightProgress:
         self._bar.set_postfix_str("")
         self._bar.close()
 
-    def look(self, states: Mapping[str, Optional[Mapping[str, Any]]]) -> None:
+    def update(self, states: Mapping[str, Optional[Mapping[str, Any]]]) -> None:
         """Show the newest heartbeats.
 
         Args:
@@ -164,14 +164,14 @@ class FlightProgress:
             name: self._laps.get(name, Lap()) for name, state in states.items() if state is not None
         }
         for name, lap in self._laps.items():
-            lap.take(states[name])
+            lap.update(states[name])
         if not self._bar.disable:
             shown = self._line()
             if shown != self._shown:
                 self._shown = shown
                 self._bar.set_postfix_str(shown)
-        elif self._clock() - self._told >= EVERY:
-            self._told = self._clock()
+        elif self._clock() - self._printed_at >= EVERY:
+            self._printed_at = self._clock()
             for name, lap in self._laps.items():
                 if lap.flies:
                     say(f"{name} {lap.text()}" if name else lap.text())

@@ -206,7 +206,7 @@ class Folders:
             if number in known or number not in plans or not Outcome(run.facts["outcome"]).counts:
                 continue
             plan = plans[number]
-            wanted = self.schedule.flight(plan, self._body).facts()
+            wanted = self.schedule.flight(plan, self._body).run_metadata()
             wanted.update(seed=self.schedule.seed, run_seed=plan.seed)
             for key in MUST_MATCH:
                 if run.facts.get(key) != wanted.get(key):
@@ -240,12 +240,12 @@ class Folders:
 
 def _placeless(configuration: Mapping[str, Any]) -> Dict[str, Any]:
     """The configuration without --summary_dir, because the user may move a log folder."""
-    made = {key: value for key, value in configuration.items() if key != "summary_dir"}
-    learner = made.get("learner")
+    kept = {key: value for key, value in configuration.items() if key != "summary_dir"}
+    learner = kept.get("learner")
     if isinstance(learner, list) and "--summary_dir" in learner:
         place = learner.index("--summary_dir")
-        made["learner"] = learner[:place] + learner[place + 2 :]
-    return made
+        kept["learner"] = learner[:place] + learner[place + 2 :]
+    return kept
 
 
 def _unwritable(error: OSError) -> DataError:

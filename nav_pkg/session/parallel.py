@@ -91,14 +91,14 @@ def run_sessions(
             while waiting and len(running) < most:
                 running.append(_Running(waiting.pop(0)))
             time.sleep(POLL)
-            for one in list(running):
-                if one.process.poll() is None:
+            for session in list(running):
+                if session.process.poll() is None:
                     continue
-                running.remove(one)
-                if one.process.returncode:
-                    raise one.failure()
+                running.remove(session)
+                if session.process.returncode:
+                    raise session.failure()
             if on_poll is not None:
-                on_poll([one.job for one in running])
+                on_poll([session.job for session in running])
     except BaseException:
         _end(running)
         raise
@@ -107,12 +107,12 @@ def run_sessions(
 def _end(running: Sequence[_Running]) -> None:
     """Interrupt all sessions at the same time and wait for them; kill those that do not end."""
     for number, limit in ((signal.SIGINT, END_LIMIT), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
-        for one in running:
-            if one.process.poll() is None:
+        for session in running:
+            if session.process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
-                    one.process.send_signal(number)
+                    session.process.send_signal(number)
         deadline = time.monotonic() + limit
-        while any(one.process.poll() is None for one in running):
+        while any(session.process.poll() is None for session in running):
             if time.monotonic() > deadline:
                 break
             with contextlib.suppress(KeyboardInterrupt):  # a further Ctrl-C: the sessions are ending already

@@ -41,8 +41,8 @@ def robot_defaults(values: Mapping[str, Any]) -> Dict[str, Any]:
         "speed": body.speed,
         "turn_speed": body.turn_speed,
     }
-    found = {}
+    defaults = {}
     for key, each in declared(SessionConfig).items():
         if each.about.of_robot and values[key] is None:
-            found[key] = each.default if own.get(key) is None else own[key]
-    return found
+            defaults[key] = each.default if own.get(key) is None else own[key]
+    return defaults

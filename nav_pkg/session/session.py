@@ -91,9 +91,9 @@ class Session:
         extra = [word for word in given if word not in ("--online", "--no_training")]
         if not checkpoint and not self.args.learns:
             if s.alpha < 1 or alone:
-                what = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
+                subject = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
                 raise UsageError(
-                    f"{what} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
+                    f"{subject} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
                 )
             if extra:
                 print(f"there is no learner (the expert flies alone): {' '.join(extra)} has no effect")
@@ -171,10 +171,12 @@ class Session:
         skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator", "listen"]
         if not self.args.final_evaluation_runs:  # else it decides which runs are evaluations
             skip.append("number_of_runs")
-        made = {key: value for key, value in vars(self.args).items() if key not in skip}
-        made.update({key: str(made[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags)
-        made["world"] = plan_files.described(self.args.world)
-        text = json.dumps(made)
+        configuration = {key: value for key, value in vars(self.args).items() if key not in skip}
+        configuration.update(
+            {key: str(configuration[key]) for key in ("summary_dir", "data_root")}, learner=self.learner_flags
+        )
+        configuration["world"] = plan_files.described(self.args.world)
+        text = json.dumps(configuration)
         # HTCondor gives each try of a job another scratch folder.
         scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
         return json.loads(text.replace(json.dumps(scratch)[1:-1], "_CONDOR_SCRATCH_DIR") if scratch else text)
@@ -224,10 +226,10 @@ class Session:
 
     def _arguments(self, first_run: int) -> Dict[str, str]:
         args = self.args
-        made = {
+        launch_arguments = {
             field.name: getattr(self.schedule, field.name) for field in dataclasses.fields(FlightSchedule)
         }
-        made.update(
+        launch_arguments.update(
             first_run=first_run,
             world=self._world,
             robot=args.robot,
@@ -240,15 +242,16 @@ class Session:
             log_folder=self.folder,
         )
         if self.dataset is not None:
-            made["dataset"] = self.dataset
+            launch_arguments["dataset"] = self.dataset
         if args.bag:
-            made["bag"] = self._bag(first_run)
+            launch_arguments["bag"] = self._bag(first_run)
         if self.learner_flags:
             if self.args.learns:
-                made["wait_limit"] = LEARN_LIMIT
-            made["learner_args"] = " ".join(shlex.quote(word) for word in self.learner_flags)
+                launch_arguments["wait_limit"] = LEARN_LIMIT
+            launch_arguments["learner_args"] = " ".join(shlex.quote(word) for word in self.learner_flags)
         return {
-            key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in made.items()
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in launch_arguments.items()
         }
 
     def _bag(self, first_run: int) -> Path:
@@ -301,7 +304,7 @@ class Session:
         Returns:
             Why it stalled; empty when the graph ended.
         """
-        begin = moved = time.monotonic()
+        begin = last_change = time.monotonic()
         suspension = SuspensionWatch()
         last: Any = None
         size = -1
@@ -311,20 +314,20 @@ class Session:
                 size = self.log.size()
                 self._show(shown)
             state, now = self.log.state(), time.monotonic()
-            stood = suspension.look()
-            if stood:
-                self._print(f"suspended for {stood:.0f} s")
-                begin, moved = begin + stood, moved + stood
+            suspended = suspension.poll()
+            if suspended:
+                self._print(f"suspended for {suspended:.0f} s")
+                begin, last_change = begin + suspended, last_change + suspended
             key = None if state is None else (state["run"], state["state"], state["stamp"])
             if key is not None and key != last:
-                last, moved = key, now
-            self.signs.look({"": state})
+                last, last_change = key, now
+            self.signs.update({"": state})
             if key is None and now - begin > START_LIMIT:
                 return f"no frame within {START_LIMIT:g} s of the start ({graph.failure().line})"
             limit = LEARN_LIMIT + STALL_LIMIT if self.args.learns else STALL_LIMIT
             if state is not None and state["state"] == "ended":
                 limit = max(limit, COMMIT_LIMIT)
-            if key is not None and now - moved > limit:
+            if key is not None and now - last_change > limit:
                 return f"the simulated clock stood still at {state['stamp']:.1f} s for {limit:g} s"
         return ""
 

@@ -51,7 +51,7 @@ class Pace:
         self._last: Optional[dict] = None
         self.simulated = self.wall = 0.0
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read the newest heartbeat."""
         if not self._folder.is_dir():
             return
@@ -93,7 +93,7 @@ def run_step(command: Sequence[str], title: str, pace: Optional[Pace] = None) ->
         while process.poll() is None:
             time.sleep(POLL)
             if pace is not None:
-                pace.look()
+                pace.poll()
     except BaseException:
         _end(process)
         raise
@@ -129,25 +129,25 @@ class _Tail:
     def stream(self):
         """Yield the file descriptor for the child's stderr."""
         if sys.stderr.isatty():
-            ours, theirs = pty.openpty()
+            read_end, write_end = pty.openpty()
             with contextlib.suppress(OSError):
                 size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
-                fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+                fcntl.ioctl(write_end, termios.TIOCSWINSZ, size)
                 # The real terminal already translates line ends.
-                modes = termios.tcgetattr(theirs)
+                modes = termios.tcgetattr(write_end)
                 modes[1] &= ~termios.OPOST
-                termios.tcsetattr(theirs, termios.TCSANOW, modes)
+                termios.tcsetattr(write_end, termios.TCSANOW, modes)
         else:
-            ours, theirs = os.pipe()
+            read_end, write_end = os.pipe()
         try:
-            yield theirs
+            yield write_end
         finally:
-            os.close(theirs)
-        self._thread = threading.Thread(target=self._copy, args=(ours,), daemon=True)
+            os.close(write_end)
+        self._thread = threading.Thread(target=self._copy, args=(read_end,), daemon=True)
         self._thread.start()
 
-    def _copy(self, ours: int) -> None:
-        with os.fdopen(ours, "rb", buffering=0) as source:
+    def _copy(self, read_end: int) -> None:
+        with os.fdopen(read_end, "rb", buffering=0) as source:
             while True:
                 try:
                     data = source.read(4096)

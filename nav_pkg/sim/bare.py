@@ -130,7 +130,7 @@ def real_time_ratio(
 
 def _samples(lines: List[str]) -> List[Tuple[float, float]]:
     """Parse `gz stats -p` (factor, simulated, wall, paused) to (simulated, wall) seconds after SETTLED."""
-    found = []
+    samples = []
     for line in lines:
         parts = [part.strip() for part in line.split(",")]
         try:
@@ -138,5 +138,5 @@ def _samples(lines: List[str]) -> List[Tuple[float, float]]:
         except (IndexError, ValueError):
             continue
         if real > SETTLING_TIME:
-            found.append((simulated, real))
-    return found
+            samples.append((simulated, real))
+    return samples

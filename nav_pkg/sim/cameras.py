@@ -63,7 +63,7 @@ def side_cameras(robot: Dict[str, Any]) -> Tuple[SideCamera, ...]:
     where = f"robot {robot.get('name')}: cameras"
     if not isinstance(entries, dict):
         raise DataError(f"{where} is {entries!r}; it has to map left and right to their settings")
-    made: List[SideCamera] = []
+    cameras: List[SideCamera] = []
     for name in sorted(entries):
         entry = entries[name]
         if name not in SIDES:
@@ -81,8 +81,8 @@ def side_cameras(robot: Dict[str, Any]) -> Tuple[SideCamera, ...]:
             between = "above 0 and at most 90" if SIDES[name] > 0 else "at least -90 and below 0"
             raise DataError(f"{where}/{name}/yaw is {yaw!r}; it has to be {between} degrees")
         texts = {key: str(entry.get(key, usual.format(name))) for key, usual in _DEFAULT_NAMES.items()}
-        made.append(SideCamera(name=name, yaw=float(yaw), **texts))
-    return tuple(made)
+        cameras.append(SideCamera(name=name, yaw=float(yaw), **texts))
+    return tuple(cameras)
 
 
 def add_sensors(model: ElementTree.Element, cameras: Tuple[SideCamera, ...]) -> None:

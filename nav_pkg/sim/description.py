@@ -167,11 +167,11 @@ def _read_robot(robot: str, derived: List[str]) -> Dict[str, Any]:
 
 def _merged(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
     """Merge a mapping over another one, recursively."""
-    made = dict(base)
+    merged = dict(base)
     for key, value in own.items():
-        both = isinstance(value, dict) and isinstance(made.get(key), dict)
-        made[key] = _merged(made[key], value) if both else value
-    return made
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def _without_nulls(value: Dict[str, Any]) -> Dict[str, Any]:
@@ -188,11 +188,11 @@ def is_ground(robot: Dict[str, Any]) -> bool:
     return robot.get("drive", "flight") == "ground"
 
 
-def _parse(path: Path, what: str) -> ElementTree.Element:
+def _parse(path: Path, kind: str) -> ElementTree.Element:
     try:
         return ElementTree.parse(path).getroot()
     except OSError as error:
-        raise UsageError(f"cannot read the {what} {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read the {kind} {path}: {error.strerror}") from None
     except ElementTree.ParseError as error:
         line, column = error.position
         reason = str(error).split(":")[0]

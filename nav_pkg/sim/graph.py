@@ -92,7 +92,7 @@ def _ports() -> Path:
 
 def sessions() -> List[Dict[str, str]]:
     """List this user's sessions on this host, oldest first: `master` (URI), `folder` (log), `address`."""
-    found = []
+    records = []
     files = list(private_folder(_ports(), "TMPDIR").glob("*")) if os.path.lexists(_ports()) else []
     for file in sorted(files, key=lambda file: file.lstat().st_mtime):
         try:
@@ -102,8 +102,8 @@ def sessions() -> List[Dict[str, str]]:
         with os.fdopen(opened) as lock:
             if not flock(lock.fileno(), shared=True):  # a session holds it
                 with contextlib.suppress(ValueError, DataError):  # not yet written, or incomplete
-                    found.append(parse_object(lock.read(1 << 16), file, _SESSION_FIELDS))
-    return found
+                    records.append(parse_object(lock.read(1 << 16), file, _SESSION_FIELDS))
+    return records
 
 
 class Graph:

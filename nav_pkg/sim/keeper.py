@@ -31,7 +31,7 @@ _POLL = 0.05
 def marked(mark: str) -> List[int]:
     """Process ids of all processes with a mark."""
     wanted = f"{MARK_VARIABLE}={mark}".encode()
-    found = []
+    pids = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -40,8 +40,8 @@ def marked(mark: str) -> List[int]:
             except OSError:
                 continue
             if wanted in environment and not zombie:
-                found.append(int(entry))
-    return found
+                pids.append(int(entry))
+    return pids
 
 
 def kill_marked(mark: str, limit: float = 10.0) -> None:

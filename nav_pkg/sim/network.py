@@ -61,10 +61,10 @@ def check_master(uri: str, address: str) -> None:
     if not ipaddress.IPv4Address(address).is_loopback:
         return
     try:
-        found = {info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET)}
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET)}
     except (OSError, UnicodeError):
         return  # the caller reports an unreachable master
-    if found and not any(is_local_address(str(one)) for one in found):
+    if addresses and not any(is_local_address(str(each)) for each in addresses):
         raise UsageError(
             f"the ROS master {uri} is on another machine, which does not reach {address}: give --listen and "
             "this machine's address"
@@ -96,12 +96,12 @@ def listen_environment(environment: Mapping[str, str], address: str = LOOPBACK) 
     Raises:
         UsageError: the library is not built.
     """
-    made = dict(environment)
-    made.pop("ROS_HOSTNAME", None)  # it would override ROS_IP
-    made["ROS_IP"] = made["GAZEBO_IP"] = made["IGN_IP"] = made[ADDRESS_VARIABLE] = address
+    variables = dict(environment)
+    variables.pop("ROS_HOSTNAME", None)  # it would override ROS_IP
+    variables["ROS_IP"] = variables["GAZEBO_IP"] = variables["IGN_IP"] = variables[ADDRESS_VARIABLE] = address
     # By name: a path in LD_PRELOAD must not contain a space.
-    folders = [str(library_folder(environment)), *made.get("LD_LIBRARY_PATH", "").split(":")]
-    made["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(filter(None, folders)))
-    loaded = [word for word in made.get("LD_PRELOAD", "").replace(":", " ").split() if word != LIBRARY]
-    made["LD_PRELOAD"] = " ".join([LIBRARY, *loaded])
-    return made
+    folders = [str(library_folder(environment)), *variables.get("LD_LIBRARY_PATH", "").split(":")]
+    variables["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(filter(None, folders)))
+    loaded = [word for word in variables.get("LD_PRELOAD", "").replace(":", " ").split() if word != LIBRARY]
+    variables["LD_PRELOAD"] = " ".join([LIBRARY, *loaded])
+    return variables

@@ -120,7 +120,7 @@ def _group_limit(root: Path = Path("/sys/fs/cgroup")) -> Optional[int]:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return None
-    found = []
+    limits = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers:  # version 2
@@ -134,7 +134,7 @@ def _group_limit(root: Path = Path("/sys/fs/cgroup")) -> Optional[int]:
         for folder in folders:
             for name in names:
                 try:
-                    found.append(int((folder / name).read_text()))
+                    limits.append(int((folder / name).read_text()))
                 except (OSError, ValueError):  # no such file, or "max"
                     continue
-    return min(found) if found else None
+    return min(limits) if limits else None

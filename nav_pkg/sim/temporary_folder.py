@@ -77,15 +77,15 @@ def _lock_abandoned(path: Path) -> Optional[int]:
         The descriptor of the lock; -1 for a dead folder without a lock file; None for a folder in use.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:  # its own process has just removed it
         return None
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         return None
     try:
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return -1 if time.time() - found.st_mtime > _STARTUP_TIME else None
+        return -1 if time.time() - status.st_mtime > _STARTUP_TIME else None
     except OSError:
         return None
     if not flock(lock):  # locked, or a file system without locks

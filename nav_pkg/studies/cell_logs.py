@@ -90,8 +90,8 @@ class CellLogs:
         if files.is_locked(log):
             return CellState(RUNNING, command.progress(log))
         if self._failed(cell).exists():
-            held = read_json(self._failed(cell))
-            error = f"{held.get('error')} ({held.get('code')})"
+            failure = read_json(self._failed(cell))
+            error = f"{failure.get('error')} ({failure.get('code')})"
             state = UNAVAILABLE if MISSING_WEIGHTS in error else FAILED
             return CellState(state, command.progress(log), error)
         return CellState(LEFT, command.progress(log))

@@ -29,19 +29,19 @@ def fill_collection(folder: StudyFolder, document: Document) -> None:
         if not (log / "runs.jsonl").exists():
             continue
         runs = list(RunLog(log).finished().values())
-        said = summary(runs)
+        measures = summary(runs)
         outcomes: Dict[str, int] = {}
         for run in runs:
             outcomes[run["outcome"]] = outcomes.get(run["outcome"], 0) + 1
-        shares = said["label_shares"]
+        shares = measures["label_shares"]
         rows.append(
             {
                 "what": cell.name or folder.study.name,
                 "runs": len(runs),
                 "outcomes": ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())),
-                "frames": said["frames"],
-                "distance": said["distance"],
-                "duration": said["duration"],
+                "frames": measures["frames"],
+                "distance": measures["distance"],
+                "duration": measures["duration"],
                 "labels": " / ".join(f"{100 * shares[name]:.1f} %" for name in ("right", "straight", "left"))
                 if shares
                 else None,

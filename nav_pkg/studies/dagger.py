@@ -57,9 +57,9 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
     """
     own = make_dagger_parser()
     parsed, rest = own.parse_known_args(sys.argv[1:] if argv is None else argv)
-    theirs = session_config.make_parser()
-    parsed_flight, training = theirs.parse_known_args(rest)
-    defaults = vars(theirs.parse_args([]))
+    session_parser = session_config.make_parser()
+    parsed_flight, training = session_parser.parse_known_args(rest)
+    defaults = vars(session_parser.parse_args([]))
     flight = {key: value for key, value in vars(parsed_flight).items() if value != defaults[key]}
     for key in flight:
         if key in FIXED_BY_DAGGER:
@@ -68,7 +68,7 @@ def split(argv: Optional[Sequence[str]]) -> Tuple[DaggerConfig, List[str], List[
         flight["world"] = absolute(flight["world"])
     known = (
         own.flags()
-        + theirs.flags()
+        + session_parser.flags()
         + [each.flag for each in SETTINGS.values() if each.about.effect != "flight"]
     )
     check_known("dagger.py", training, known)
@@ -209,8 +209,8 @@ class Rounds:
             self._step(
                 f"round {number}: fly", self.collect(number), self._flown(number, "collect", self.args.runs)
             )
-            there = (self.data / f"round_{number}" / "dataset" / DATASET_FILE).exists()
-            self._step(f"round {number}: add", self.merge(number), there)
+            merged = (self.data / f"round_{number}" / "dataset" / DATASET_FILE).exists()
+            self._step(f"round {number}: add", self.merge(number), merged)
             results = self.folder / f"round_{number}" / "train" / RESULTS_FILE
             self._step(f"round {number}: learn", self.train(number), results.exists())
             runs = self.args.evaluation_runs

@@ -41,12 +41,12 @@ def frames_of(name: str) -> int:
     return frames if name == f"{EXPERT}_{usual}" else 0
 
 
-def recipe(name: str, there: bool, most: int = 0) -> Optional[List[Command]]:
+def recipe(name: str, expert_exists: bool, most: int = 0) -> Optional[List[Command]]:
     """The commands that make a dataset.
 
     Args:
         name: name of the dataset.
-        there: whether `esatv3_expert` exists, of which the smaller datasets are subsets.
+        expert_exists: whether `esatv3_expert` exists, of which the smaller datasets are subsets.
         most: number of training frames that `esatv3_expert` must have if it is collected.
 
     Returns:
@@ -59,10 +59,10 @@ def recipe(name: str, there: bool, most: int = 0) -> Optional[List[Command]]:
     if name != EXPERT and not frames:
         return None
     laps = max(LAPS, math.ceil(max(frames, most) / FRAMES_A_LAP) + 2)
-    made = [] if there else _collected(EXPERT, f"--number_of_runs {laps} --random_seed 512", "")
+    commands = [] if expert_exists else _collected(EXPERT, f"--number_of_runs {laps} --random_seed 512", "")
     if frames:
-        made.append(["dataset.py", "subset", EXPERT, "--frames", str(frames)])
-    return made
+        commands.append(["dataset.py", "subset", EXPERT, "--frames", str(frames)])
+    return commands
 
 
 def _collected(name: str, flags: str, cleaning: str) -> List[Command]:

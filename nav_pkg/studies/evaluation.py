@@ -143,7 +143,7 @@ class EvaluationRunner:
             name = load_plan(world).name
             if self._worlds.setdefault(name, world) != world:
                 raise UsageError(f"--worlds: {self._worlds[name]} and {world} are both called {name}")
-        made = {
+        configuration = {
             "checkpoints": checkpoints,
             "worlds": list(self._worlds),
             "directions": list(DIRECTIONS[args.directions]),
@@ -159,12 +159,12 @@ class EvaluationRunner:
         }
         plans = plan_files.digests(args.worlds)
         if plans:
-            made["plans"] = plans
-        many = len(checkpoints) * len(made["worlds"]) * len(made["directions"])
-        many *= len(made["control_delays"]) * len(made["perturbations"])
+            configuration["plans"] = plans
+        many = len(checkpoints) * len(configuration["worlds"]) * len(configuration["directions"])
+        many *= len(configuration["control_delays"]) * len(configuration["perturbations"])
         # If the number of conditions is a multiple of --jobs, one simulator flies each condition.
-        made["shards"] = 1 if many % args.jobs == 0 else min(args.jobs, args.number_of_runs)
-        return json.loads(json.dumps(made))
+        configuration["shards"] = 1 if many % args.jobs == 0 else min(args.jobs, args.number_of_runs)
+        return json.loads(json.dumps(configuration))
 
     def _check_camera(self, label: str, line: Any) -> None:
         """Raise UsageError if the camera size differs from that of the network's training data."""
@@ -236,8 +236,8 @@ class EvaluationRunner:
         file = self.folder / CONFIGURATION
         if self.folder.exists() and any(self.folder.iterdir()):
             if not file.exists():
-                what = "remove it yourself, or choose" if self.args.owr else "choose"
-                raise UsageError(f"{self.folder} was not made by evaluate.py; {what} another -t")
+                remedy = "remove it yourself, or choose" if self.args.owr else "choose"
+                raise UsageError(f"{self.folder} was not made by evaluate.py; {remedy} another -t")
             if self.args.owr:
                 self._start_over()
             else:
@@ -298,16 +298,16 @@ class EvaluationRunner:
         total = len(evaluation.conditions) * self.args.number_of_runs
         with flight_progress.bar(total, 0, self.args.log_tag) as self.bar:
             self._signs, self._begun = FlightProgress(self.bar), time.time()
-            self._look(quiet=True)
+            self._process_finished(quiet=True)
             self._sizes: Dict[str, int] = {}
             if jobs:
                 run_sessions(jobs, self.args.jobs, self._watch)
-            self._look()
+            self._process_finished()
             self._signs.end()
 
     def _watch(self, running: Sequence[ParallelSession]) -> None:
         """Process finished runs, and show the progress of the running sessions."""
-        self._look()
+        self._process_finished()
         states = {}
         for job in running:
             log = job.output.with_suffix("")
@@ -315,9 +315,9 @@ class EvaluationRunner:
             # ignore the heartbeat of an earlier, interrupted session
             fresh = state is not None and state.get("wall", 0) >= self._begun
             states[log.relative_to(self.folder).as_posix()] = state if fresh else None
-        self._signs.look(states)
+        self._signs.update(states)
 
-    def _look(self, quiet: bool = False) -> None:
+    def _process_finished(self, quiet: bool = False) -> None:
         """Process the runs that finished since the last call."""
         for condition in self.evaluation.conditions:
             logs = [log / "runs.jsonl" for log, _ in self.evaluation.shards(condition)]
@@ -345,13 +345,13 @@ class EvaluationRunner:
         """Write result, table and page, and print the table."""
         from nav_pkg.report import evaluation_page
 
-        made = report.result(self.evaluation)
-        table = report.table(made)
-        files.atomic_write(self.folder / report.RESULT, files.to_json(made), "--summary_dir")
+        result = report.result(self.evaluation)
+        table = report.table(result)
+        files.atomic_write(self.folder / report.RESULT, files.to_json(result), "--summary_dir")
         files.atomic_write(self.folder / report.TABLE, table.csv(), "--summary_dir")
-        page = evaluation_page.write(self.evaluation, made, self._paths)
+        page = evaluation_page.write(self.evaluation, result, self._paths)
         print(table.text())
-        failures = sum(times["simulator_failures"] for times in made["timing"].values())
+        failures = sum(times["simulator_failures"] for times in result["timing"].values())
         if failures:
             print(f"{failures} simulator failures; those runs were repeated")
         print(f"result {self.folder / report.RESULT}; page {page}")

@@ -32,16 +32,16 @@ def rows_of(folder: StudyFolder) -> List[Row]:
     for cell in folder.cells:
         if folder.state(cell).state != DONE:
             continue
-        made = read_json(folder.log(cell) / RESULT, schemas.EVALUATION)
-        said = next(iter(made["checkpoints"].values()))["measures"]
+        evaluation = read_json(folder.log(cell) / RESULT, schemas.EVALUATION)
+        measures = next(iter(evaluation["checkpoints"].values()))["measures"]
         rows.append(
             {
-                **checkpoints_table(made).rows[0],
+                **checkpoints_table(evaluation).rows[0],
                 "what": cell.group or cell.name,
-                "updates": next(iter(made["checkpoints"].values())).get("updates"),
-                "whole": said["success_rate"],
-                "low": said["success_low"],
-                "high": said["success_high"],
+                "updates": next(iter(evaluation["checkpoints"].values())).get("updates"),
+                "whole": measures["success_rate"],
+                "low": measures["success_low"],
+                "high": measures["success_high"],
             }
         )
     return rows
@@ -74,13 +74,13 @@ def correlation_interval(
     if rho is None:
         return None
     draw = np.random.default_rng(0)
-    found = []
+    correlations = []
     for _ in range(RESAMPLES // 10):
         picked = draw.integers(0, len(first), len(first))
         again = rank_correlation([first[i] for i in picked], [second[i] for i in picked])["rho"]
         if again is not None:
-            found.append(again)
-    low, high = np.percentile(found, [2.5, 97.5])
+            correlations.append(again)
+    low, high = np.percentile(correlations, [2.5, 97.5])
     return rho, float(low), float(high)
 
 
@@ -91,13 +91,15 @@ def fill_flights(folder: StudyFolder, document: Document) -> None:
     known = [row for row in rows if row["accuracy"] is not None and row["online_loss"] is not None]
     for offline, offline_name in OFFLINE.items():
         for online, online_name in ONLINE.items():
-            found = correlation_interval([row[offline] for row in known], [row[online] for row in known])
-            said = (
-                "not defined"
-                if found is None
-                else "{:+.2f} (95 % interval {:+.2f} to {:+.2f})".format(*found)
+            correlation = correlation_interval(
+                [row[offline] for row in known], [row[online] for row in known]
             )
-            line = f"{offline_name} and {online_name}: rank correlation {said} over {len(known)} networks"
+            text = (
+                "not defined"
+                if correlation is None
+                else "{:+.2f} (95 % interval {:+.2f} to {:+.2f})".format(*correlation)
+            )
+            line = f"{offline_name} and {online_name}: rank correlation {text} over {len(known)} networks"
             document.add(Text(line, item=True))
     document.add(Head("Flights"), Data(Table(COLUMNS, rows), "flights", "Ordered as flown."))
     if known:
@@ -111,14 +113,17 @@ def scatter(rows: Sequence[Row]) -> Any:
     figure, (left, right) = style.new_figure(9.0, 4.2, ncols=2)
     colours = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PINK, style.SKY, style.INK)
     for number, network in enumerate(dict.fromkeys(row["network"] for row in rows)):
-        mine = [row for row in rows if row["network"] == network]
+        network_rows = [row for row in rows if row["network"] == network]
         look = {"color": colours[number % len(colours)], "marker": "os^DvP*"[number % 7], "linestyle": "none"}
-        accuracy = [100 * row["accuracy"] for row in mine]
-        whole = np.array([100 * row["whole"] for row in mine])
-        bars = np.abs(np.array([[100 * row["low"], 100 * row["high"]] for row in mine]).T - whole)
+        accuracy = [100 * row["accuracy"] for row in network_rows]
+        whole = np.array([100 * row["whole"] for row in network_rows])
+        bars = np.abs(np.array([[100 * row["low"], 100 * row["high"]] for row in network_rows]).T - whole)
         left.errorbar(accuracy, whole, yerr=bars, capsize=2, label=network, **look)
         right.plot(
-            [row["offline_loss"] for row in mine], [row["online_loss"] for row in mine], label=network, **look
+            [row["offline_loss"] for row in network_rows],
+            [row["online_loss"] for row in network_rows],
+            label=network,
+            **look,
         )
     left.set_xlabel("test accuracy [%]")
     left.set_ylabel("whole laps [%]")

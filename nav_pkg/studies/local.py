@@ -46,7 +46,7 @@ def run_cells(
         jobs = 1
 
     def command(cell: Cell) -> List[str]:
-        line = folder.words(cell, data_root, summary_dir)
+        line = folder.argv(cell, data_root, summary_dir)
         return [sys.executable, str(ROOT / "scripts" / cell.command), *line]
 
     memory = MEMORY_SHARE * (available_memory() or math.inf) / 1e6

@@ -69,8 +69,6 @@ def prepare(folder: StudyFolder, cells: Sequence[Cell], config: StudyConfig) -> 
     """
     root = config.data_root.expanduser().resolve()
     make_datasets(folder, root, config.summary_dir)
-    needs = {
-        cell.digest: needs_of(cell, folder.words(cell, root, config.summary_dir), root) for cell in cells
-    }
+    needs = {cell.digest: needs_of(cell, folder.argv(cell, root, config.summary_dir), root) for cell in cells}
     folder.open(config.extend)
     return needs

@@ -71,18 +71,20 @@ def differences(folder: StudyFolder) -> List[str]:
     if folder.scale == "full" or "full" not in study.scales or study.checkpoints:
         return []
     full = study.cells("full")
-    said = []
+    lines = []
     for axis in study.grid:
-        here, there = ({cell.choices[axis]: None for cell in each} for each in (folder.cells, full))
+        run_labels, full_labels = (
+            {cell.choices[axis]: None for cell in each} for each in (folder.cells, full)
+        )
         for text, labels in (
-            ("left out", [label for label in there if label not in here]),
-            ("added", [label for label in here if label not in there]),
+            ("left out", [label for label in full_labels if label not in run_labels]),
+            ("added", [label for label in run_labels if label not in full_labels]),
         ):
             if labels:
-                said.append(f"{axis}: {', '.join(labels)} {text}")
+                lines.append(f"{axis}: {', '.join(labels)} {text}")
     seeds, others = ([*dict.fromkeys(cell.seed for cell in each)] for each in (folder.cells, full))
     if seeds != others:
-        said.append(f"seeds {', '.join(map(str, seeds))} instead of {', '.join(map(str, others))}")
+        lines.append(f"seeds {', '.join(map(str, seeds))} instead of {', '.join(map(str, others))}")
     of_choices = {tuple(cell.choices.items()): cell.flags for cell in full}
     usual = full[0].flags
     changed: Dict[str, Dict[str, List[Cell]]] = {}
@@ -95,11 +97,11 @@ def differences(folder: StudyFolder) -> List[str]:
                 changed.setdefault(key, {}).setdefault(how, []).append(cell)
     for key, ways in changed.items():
         parts = [
-            how if len(cells) == len(folder.cells) else f"{how} ({_where(cells, folder.cells)})"
+            how if len(cells) == len(folder.cells) else f"{how} ({_subset_text(cells, folder.cells)})"
             for how, cells in ways.items()
         ]
-        said.append(f"`{key}` {', '.join(parts)}")
-    return said
+        lines.append(f"`{key}` {', '.join(parts)}")
+    return lines
 
 
 def _chosen(study: Study) -> List[str]:
@@ -107,7 +109,7 @@ def _chosen(study: Study) -> List[str]:
     return [key for choices in study.grid.values() for flags in choices.values() for key in flags]
 
 
-def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
+def _subset_text(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
     """Describe a subset of the cells: by labels along one axis if these suffice, else by all choices."""
     groups = {cell.group for cell in some}
     for axis in some[0].choices:

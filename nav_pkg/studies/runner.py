@@ -81,7 +81,7 @@ class StudyFolder(CellLogs):
                 )
         self.cells = study.cells(scale, self.checkpoints)
 
-    def words(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
+    def argv(self, cell: Cell, data_root: Path, summary_dir: Path) -> List[str]:
         """The command line of a cell, without its script.
 
         Args:
@@ -89,7 +89,7 @@ class StudyFolder(CellLogs):
             data_root: the folder of all datasets.
             summary_dir: the folder of all logs.
         """
-        line = ["-t", f"{self.tag}/cells/{cell.digest}", *cell.words]
+        line = ["-t", f"{self.tag}/cells/{cell.digest}", *cell.argv]
         line += ["--summary_dir", str(summary_dir.expanduser().resolve())]
         return (
             [*line, "--data_root", str(data_root)] if cell.command in ("main.py", "run_script.py") else line
@@ -123,14 +123,14 @@ class StudyFolder(CellLogs):
         """
         file, now = self.folder / STUDY_FILE, self.content()
         if file.exists():
-            held = read_json(file, STUDY)
-            before, after = held["cells"], now["cells"]
+            stored = read_json(file, STUDY)
+            before, after = stored["cells"], now["cells"]
             if before != after and not extend:
-                gone = [digest for digest in before if digest not in after]
+                removed = [digest for digest in before if digest not in after]
                 new = [digest for digest in after if digest not in before]
                 raise UsageError(
-                    f"{file}: the study has changed: {len(new)} cells are new, {len(gone)} are gone"
-                    f"{self._example(before, after, gone, new)}; give --extend to run the new ones "
+                    f"{file}: the study has changed: {len(new)} cells are new, {len(removed)} are gone"
+                    f"{self._example(before, after, removed, new)}; give --extend to run the new ones "
                     "(the others' logs stay)"
                 )
         try:
@@ -161,12 +161,12 @@ class StudyFolder(CellLogs):
 
     @staticmethod
     def _example(
-        before: Mapping[str, Any], after: Mapping[str, Any], gone: Sequence[str], new: Sequence[str]
+        before: Mapping[str, Any], after: Mapping[str, Any], removed: Sequence[str], new: Sequence[str]
     ) -> str:
-        if not gone or not new:
+        if not removed or not new:
             return ""
-        what, was, now = files.first_difference(before[gone[0]], after[new[0]])
-        return f" ({what} was {was}, now {now})"
+        where, was, now = files.first_difference(before[removed[0]], after[new[0]])
+        return f" ({where} was {was}, now {now})"
 
 
 class Runner:
@@ -222,10 +222,10 @@ class Runner:
                     chosen_next = free or left[0]
                     if not self._has_room(chosen_next):
                         break
-                    self._begin(chosen_next)
+                    self._start(chosen_next)
                     left.remove(chosen_next)
                 time.sleep(POLL)
-                failed += sum(self._look(digest) for digest in list(self._running))
+                failed += sum(self._poll(digest) for digest in list(self._running))
         finally:
             self._stop()
             os.close(lock)
@@ -237,7 +237,7 @@ class Runner:
         taken = sum(self.memory(each) for each, _, _ in self._running.values())
         return len(self._running) < self.jobs and taken + self.memory(cell) <= self.limit
 
-    def _begin(self, cell: Cell) -> None:
+    def _start(self, cell: Cell) -> None:
         self.folder.forget_failure(cell)
         with open(self.folder.output(cell), "wb") as output:  # truncate: only errors of this try
             process = subprocess.Popen(
@@ -250,7 +250,7 @@ class Runner:
         self._running[cell.digest] = (cell, process, time.monotonic())
         self.say(f"{cell.digest} {cell.name}: begun")
 
-    def _look(self, digest: str) -> bool:
+    def _poll(self, digest: str) -> bool:
         """Poll a running cell; returns True when its command has failed or was stopped."""
         cell, process, begin = self._running[digest]
         code = self._reap(cell, process)
@@ -258,18 +258,18 @@ class Runner:
             return False
         del self._running[digest]
         seconds = time.monotonic() - begin
-        what = f"{cell.digest} {cell.name}"
+        subject = f"{cell.digest} {cell.name}"
         if code == 0 and self.folder.state(cell).state == DONE:
-            self.say(f"{what}: done in {seconds:.0f} s")
+            self.say(f"{subject}: done in {seconds:.0f} s")
             return False
         if code == EXIT_CHECKPOINTED:
-            self.say(f"{what}: stopped; the same command resumes it")
+            self.say(f"{subject}: stopped; the same command resumes it")
             return True
         error = self.folder.note_failure(cell, code)
         if self.folder.state(cell).state == UNAVAILABLE:
-            self.say(f"{what}: {UNAVAILABLE}: {error}")
+            self.say(f"{subject}: {UNAVAILABLE}: {error}")
             return False
-        self.say(f"{what}: failed: {error}")
+        self.say(f"{subject}: failed: {error}")
         return True
 
     def _reap(self, cell: Cell, process: subprocess.Popen) -> Optional[int]:

@@ -97,7 +97,7 @@ class Cell:
         return ", ".join(self.choices.values())
 
     @property
-    def words(self) -> List[str]:
+    def argv(self) -> List[str]:
         """Its configuration as flags of its command."""
         return to_argv(self.flags)
 
@@ -219,7 +219,7 @@ def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
     Raises:
         UsageError: an axis or choice does not exist, or no cell matches.
     """
-    found = list(cells)
+    matching = list(cells)
     for text in only:
         axis, _, names = text.partition("=")
         known = list(dict.fromkeys(cell.choices[axis] for cell in cells if axis in cell.choices))
@@ -230,10 +230,10 @@ def selected(cells: Sequence[Cell], only: Sequence[str]) -> List[Cell]:
         for name in wanted:
             if name not in known:
                 raise UsageError(f"--only {text}: {axis} is one of {', '.join(known)}, not {name!r}")
-        found = [cell for cell in found if cell.choices.get(axis) in wanted]
-    if not found:
+        matching = [cell for cell in matching if cell.choices.get(axis) in wanted]
+    if not matching:
         raise UsageError(f"--only {' '.join(only)}: no cell of the study has all of these choices")
-    return found
+    return matching
 
 
 def names() -> List[str]:
@@ -273,15 +273,15 @@ def parse(raw: Any, path: Path) -> Study:
     Raises:
         DataError: a key is unknown, missing or of the wrong type; the message names it.
     """
-    held = _mapping(raw, path, "the file")
-    _known(held, _KEYS, path, "")
+    content = _mapping(raw, path, "the file")
+    _known(content, _KEYS, path, "")
     grid = {
         str(axis): {
             str(label): _flags(more, path, f"grid: {axis}: {label}") for label, more in choices.items()
         }
         for axis, choices in (
             (axis, _mapping(choices, path, f"grid: {axis}"))
-            for axis, choices in _mapping(held.get("grid", {}), path, "grid").items()
+            for axis, choices in _mapping(content.get("grid", {}), path, "grid").items()
         )
     }
     for text in (name for axis, choices in grid.items() for name in (axis, *choices)):
@@ -292,39 +292,39 @@ def parse(raw: Any, path: Path) -> Study:
         raise DataError(f"{path}: grid: {empty}: has no choice: give at least one, or leave the axis out")
     scales = {
         str(name): _scale(value, grid, path, f"scales: {name}")
-        for name, value in _mapping(held.get("scales"), path, "scales").items()
+        for name, value in _mapping(content.get("scales"), path, "scales").items()
     }
     if not scales:
         raise DataError(f"{path}: scales: empty: give at least one of {', '.join(SCALES)}")
-    command = held.get("command", "main.py")
+    command = content.get("command", "main.py")
     if not isinstance(command, str) or command not in COMMANDS:
         raise DataError(f"{path}: command: {command!r}: must be one of {', '.join(COMMANDS)}")
-    tuned = held.get("tuned", [])
+    tuned = content.get("tuned", [])
     wrong = next((axis for axis in tuned if axis not in grid), None) if isinstance(tuned, list) else tuned
     if wrong is not None:
         raise DataError(f"{path}: tuned: {wrong!r}: must be a list of axes of the grid")
     texts = {}
     for key in ("title", "question", "section", "published", "notes"):
-        texts[key] = held.get(key, "")
+        texts[key] = content.get(key, "")
         if not isinstance(texts[key], str) or (not texts[key] and key in ("title", "question")):
             raise DataError(f"{path}: {key}: must be text")
     return Study(
         name=path.stem,
-        base=_flags(held.get("base", {}), path, "base"),
+        base=_flags(content.get("base", {}), path, "base"),
         grid=grid,
-        seeds=_seeds(held.get("seeds", [123]), path, "seeds"),
+        seeds=_seeds(content.get("seeds", [123]), path, "seeds"),
         scales=scales,
         command=command,
         tuned=tuple(tuned),
-        checkpoints=_source(held["checkpoints"], path) if "checkpoints" in held else None,
+        checkpoints=_source(content["checkpoints"], path) if "checkpoints" in content else None,
         **texts,
     )
 
 
 def _source(raw: Any, path: Path) -> Source:
-    held = _mapping(raw, path, "checkpoints")
-    _known(held, ("studies", "count"), path, "checkpoints: ")
-    studies, count = held.get("studies"), held.get("count")
+    content = _mapping(raw, path, "checkpoints")
+    _known(content, ("studies", "count"), path, "checkpoints: ")
+    studies, count = content.get("studies"), content.get("count")
     if not isinstance(studies, list) or not studies or not all(isinstance(name, str) for name in studies):
         raise DataError(f"{path}: checkpoints: studies: must be a list of names of studies")
     if type(count) is not int or not 1 <= count <= 1000:
@@ -333,10 +333,10 @@ def _source(raw: Any, path: Path) -> Source:
 
 
 def _scale(raw: Any, grid: Mapping[str, Mapping[str, Flags]], path: Path, where: str) -> Scale:
-    held = _mapping(raw if raw is not None else {}, path, where)
-    _known(held, _SCALE_KEYS, path, f"{where}: ")
+    content = _mapping(raw if raw is not None else {}, path, where)
+    _known(content, _SCALE_KEYS, path, f"{where}: ")
     only: Dict[str, List[str]] = {}
-    for axis, labels in _mapping(held.get("only", {}), path, f"{where}: only").items():
+    for axis, labels in _mapping(content.get("only", {}), path, f"{where}: only").items():
         if axis not in grid:
             raise DataError(
                 f"{path}: {where}: only: {axis!r}: no such axis{nearest_name(str(axis), list(grid))}"
@@ -348,19 +348,19 @@ def _scale(raw: Any, grid: Mapping[str, Mapping[str, Flags]], path: Path, where:
             raise DataError(f"{path}: {where}: only: {axis}: must be a list of its labels{hint}")
         only[str(axis)] = chosen
     more: Dict[str, Dict[str, Flags]] = {}
-    for axis, labels in _mapping(held.get("grid", {}), path, f"{where}: grid").items():
+    for axis, labels in _mapping(content.get("grid", {}), path, f"{where}: grid").items():
         known = grid.get(axis, {})
         for label, flags in _mapping(labels, path, f"{where}: grid: {axis}").items():
             if str(label) not in known:
                 hint = nearest_name(str(label), list(known))
                 raise DataError(f"{path}: {where}: grid: {axis}: {label!r}: no such choice{hint}")
             more.setdefault(axis, {})[str(label)] = _flags(flags, path, f"{where}: grid: {axis}: {label}")
-    seeds = _seeds(held["seeds"], path, f"{where}: seeds") if "seeds" in held else ()
-    return Scale(_flags(held.get("base", {}), path, f"{where}: base"), only, more, seeds)
+    seeds = _seeds(content["seeds"], path, f"{where}: seeds") if "seeds" in content else ()
+    return Scale(_flags(content.get("base", {}), path, f"{where}: base"), only, more, seeds)
 
 
-def _known(held: Mapping[str, Any], keys: Sequence[str], path: Path, where: str) -> None:
-    for key in held:
+def _known(mapping: Mapping[str, Any], keys: Sequence[str], path: Path, where: str) -> None:
+    for key in mapping:
         if key not in keys:
             raise DataError(f"{path}: {where}unknown key {str(key)!r}{nearest_name(str(key), list(keys))}")
 
@@ -372,8 +372,8 @@ def _mapping(value: Any, path: Path, where: str) -> Dict[str, Any]:
 
 
 def _flags(value: Any, path: Path, where: str) -> Dict[str, Any]:
-    found = _mapping(value if value is not None else {}, path, where)
-    for key, each in found.items():
+    flags = _mapping(value if value is not None else {}, path, where)
+    for key, each in flags.items():
         if key in PLACES:
             raise DataError(f"{path}: {where}: {key}: study.py sets it: leave it out")
         entries = each if isinstance(each, list) else [each]
@@ -383,7 +383,7 @@ def _flags(value: Any, path: Path, where: str) -> Dict[str, Any]:
             raise DataError(f"{path}: {where}: {key}: must be text, a number, true, false, null or a list")
         if key in FIELDS_OF_FLAGS and each is not None and not FIELDS_OF_FLAGS[key].fits(each):
             raise DataError(f"{path}: {where}: {key}: {each!r}: must be {FIELDS_OF_FLAGS[key].words}")
-    return found
+    return flags
 
 
 def _seeds(value: Any, path: Path, where: str) -> Tuple[int, ...]:

@@ -49,8 +49,12 @@ class Comparison:
 
     def differences(self, metric: str) -> Dict[Any, float]:
         """By seed, the score of the choice minus the score of the first choice, where both are known."""
-        values = {seed: [one.metric(metric) for one in pair] for seed, pair in self.pairs.items()}
-        return {seed: one - other for seed, (one, other) in values.items() if None not in (one, other)}
+        values = {seed: [training.metric(metric) for training in pair] for seed, pair in self.pairs.items()}
+        return {
+            seed: score - first_score
+            for seed, (score, first_score) in values.items()
+            if None not in (score, first_score)
+        }
 
 
 def _points(seeds: Dict[Any, List[float]]) -> Tuple[str, str]:
@@ -72,7 +76,9 @@ def _settings(members: Sequence[Comparison], metric: str) -> str:
 
 def _after(members: Sequence[Comparison]) -> str:
     """A text such as ` after 1,000 gradient steps`; empty if the trainings differ in their number."""
-    steps = {one.metric("updates") for each in members for pair in each.pairs.values() for one in pair}
+    steps = {
+        training.metric("updates") for each in members for pair in each.pairs.values() for training in pair
+    }
     return f" after {steps.pop():,.0f} gradient steps" if len(steps) == 1 and None not in steps else ""
 
 
@@ -95,10 +101,10 @@ class Trainings:
 
     def groups(self) -> Dict[str, List[Tuple[Cell, Optional[Training]]]]:
         """The cells grouped by their choices; cells of a group differ only in their seed."""
-        found: Dict[str, List[Tuple[Cell, Optional[Training]]]] = {}
+        groups: Dict[str, List[Tuple[Cell, Optional[Training]]]] = {}
         for cell, training in self.cells:
-            found.setdefault(cell.group or self.study.name, []).append((cell, training))
-        return found
+            groups.setdefault(cell.group or self.study.name, []).append((cell, training))
+        return groups
 
     def table(self) -> Table:
         """One row per group: choices, seeds, gradient steps, scores (mean and deviation over seeds)."""
@@ -124,10 +130,10 @@ class Trainings:
 
         Along the study's `tuned` axes each choice uses its best label, by mean validation accuracy.
         """
-        found = []
+        comparisons = []
         for axis, choices in self.study.grid.items():
-            there = {cell.choices[axis] for cell, _ in self.cells}
-            labels = [label for label in choices if label in there]
+            used = {cell.choices[axis] for cell, _ in self.cells}
+            labels = [label for label in choices if label in used]
             first = self._best(axis, labels[0])
             for label in labels[1:]:
                 for setting, (tuned, trainings) in self._best(axis, label).items():
@@ -135,8 +141,8 @@ class Trainings:
                     seeds = [seed for seed in trainings if seed in against]
                     if seeds:
                         pairs = {seed: (trainings[seed], against[seed]) for seed in seeds}
-                        found.append(Comparison(axis, label, labels[0], setting, tuned, pairs))
-        return found
+                        comparisons.append(Comparison(axis, label, labels[0], setting, tuned, pairs))
+        return comparisons
 
     def _best(self, axis: str, label: str) -> Dict[str, Tuple[str, Dict[Any, Training]]]:
         """By setting, the best labels of a choice along the tuned axes, and its trainings there by seed."""
@@ -151,11 +157,11 @@ class Trainings:
         def accuracy(trainings: Dict[Any, Training]) -> float:
             return float(np.mean([training.metric(SHOWN[0]) or 0.0 for training in trainings.values()]))
 
-        found: Dict[str, Tuple[str, Dict[Any, Training]]] = {}
+        best_trainings: Dict[str, Tuple[str, Dict[Any, Training]]] = {}
         for (setting, best), trainings in groups.items():
-            if setting not in found or accuracy(trainings) > accuracy(found[setting][1]):
-                found[setting] = (best, trainings)
-        return found
+            if setting not in best_trainings or accuracy(trainings) > accuracy(best_trainings[setting][1]):
+                best_trainings[setting] = (best, trainings)
+        return best_trainings
 
     def conclusions(self) -> Dict[str, List[str]]:
         """Average the comparisons of each choice over settings, with the seed as the unit.
@@ -167,7 +173,7 @@ class Trainings:
         compared: Dict[Tuple[str, str], List[Comparison]] = {}
         for each in self.comparisons:
             compared.setdefault((each.axis, each.label), []).append(each)
-        found: Dict[str, List[str]] = {}
+        lines: Dict[str, List[str]] = {}
         for members in compared.values():
             scores, counts = [], set()
             for metric in COMPARED:
@@ -182,8 +188,8 @@ class Trainings:
                     scores.append(f"{metric.replace('_', ' ')} {points}{interval}{better}")
             if scores:
                 line = f"`{members[0].label}`: {', '.join(scores)}"
-                found.setdefault(self._compared(members, counts), []).append(line)
-        return found
+                lines.setdefault(self._compared(members, counts), []).append(line)
+        return lines
 
     def _compared(self, members: Sequence[Comparison], counts: Set[int]) -> str:
         """The heading line of an axis: what is compared, and how."""
@@ -196,15 +202,15 @@ class Trainings:
 
     def collapsed(self) -> List[Tuple[str, int, int]]:
         """Groups with trainings that answer all validation frames with one class: name, how many, of all."""
-        found = []
+        collapsed = []
         for name, members in self.groups().items():
             recalls = [
                 (training.results.get("val") or {}).get("recall") for _, training in members if training
             ]
             count = sum(1 for recall in recalls if recall and len([each for each in recall if each]) == 1)
             if count:
-                found.append((name, count, len(members)))
-        return found
+                collapsed.append((name, count, len(members)))
+        return collapsed
 
     def comparison_table(self) -> Table:
         """One row per comparison: choice, setting, best labels of tuned axes, differences to the first."""
@@ -227,26 +233,26 @@ class Trainings:
 
     def figures(self) -> List[Tuple[str, str, List[combine.Group]]]:
         """The figures: name, title and curves of each."""
-        there = {
+        finished = {
             name: [(cell, training) for cell, training in members if training]
             for name, members in self.groups().items()
         }
-        there = {name: members for name, members in there.items() if members}
-        folders = {name: [training.folder for _, training in members] for name, members in there.items()}
-        cells = [members[0][0] for members in there.values()]
+        finished = {name: members for name, members in finished.items() if members}
+        folders = {name: [training.folder for _, training in members] for name, members in finished.items()}
+        cells = [members[0][0] for members in finished.values()]
         groups = list(zip(cells, combine.read_groups(folders, TAG)))
         if len(groups) <= MOST_CURVES or len(self.study.grid) < 2:
             return [(self.study.name, self.study.title, [group for _, group in groups])]
         axis = next(iter(self.study.grid))
-        made = self._best_figure(groups, axis)
+        figures = self._best_figure(groups, axis)
         for label in dict.fromkeys(cell.choices[axis] for cell, _ in groups):
-            mine = [
+            curve_groups = [
                 combine.Group(", ".join(list(cell.choices.values())[1:]), group.folders, group.curves)
                 for cell, group in groups
                 if cell.choices[axis] == label
             ]
-            made.append((f"{self.study.name}_{slug(label)}", f"{axis}: {label}", mine))
-        return made
+            figures.append((f"{self.study.name}_{slug(label)}", f"{axis}: {label}", curve_groups))
+        return figures
 
     def _best_figure(
         self, groups: Sequence[Tuple[Cell, combine.Group]], axis: str
@@ -271,10 +277,10 @@ class Trainings:
     def fill(self, document: Document) -> None:
         """Add the results of the trainings to the report."""
         document.add(Head("Answer"))
-        found = self.conclusions()
-        if not found:
+        conclusions = self.conclusions()
+        if not conclusions:
             document.add(Text("Too few cells are done to compare any."))
-        for compared, lines in found.items():
+        for compared, lines in conclusions.items():
             document.add(Text(compared), *(Text(line, item=True) for line in lines))
         collapsed = self.collapsed()
         if collapsed:

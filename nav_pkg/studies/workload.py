@@ -101,7 +101,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Frame:
+class CameraData:
     """The camera data of a frame in flight.
 
     Attributes:
@@ -131,7 +131,7 @@ class Frame:
         return IMAGE_SECONDS * (self.pixels / IMAGE_PIXELS - 1)
 
 
-USUAL = Frame()
+USUAL = CameraData()
 
 
 @functools.lru_cache(maxsize=None)
@@ -220,7 +220,7 @@ def flights(
     rate: float,
     network: str = "",
     kept: Optional[int] = None,
-    frame: Frame = USUAL,
+    frame: CameraData = USUAL,
     buffer: int = 0,
 ) -> Work:
     """Estimate the cost of a session.
@@ -240,12 +240,12 @@ def flights(
         memory += LEARNER_MB + 16 * own.parameters + buffer * 3 * own.side**2 / 1e6
         slower = RATES["tiny_net"].frames / own.frames
         rate = min(rate, max(rate / slower * 10, 0.3 * own.frames)) if slower > 10 else rate
-    one = frames * max(1 / rate + frame.more_seconds, LEAST_SECONDS) + 1.0
+    seconds_a_run = frames * max(1 / rate + frame.more_seconds, LEAST_SECONDS) + 1.0
     kept = frames if kept is None else min(kept, frames)
     whole = 0 < kept < frames  # one run at a time is whole until its images are thinned out
     disk = 200 + (runs * kept + frames * whole) * frame.megabytes + runs * frames * frame.bag_megabytes
     files = runs * (FILES_A_FRAME * kept + 4) if kept else 10
-    return Work(START + runs * one, memory, disk, START + one, files + 8)
+    return Work(START + runs * seconds_a_run, memory, disk, START + seconds_a_run, files + 8)
 
 
 def cleaning(frames: int) -> Work:

@@ -15,19 +15,21 @@ from nav_pkg.world import load_plan
 @pytest.fixture
 def bench(tmp_path):
     """A bench that flies nothing: every command it is given makes the missing runs of its session."""
-    made = SimpleNamespace(file=tmp_path / "results.json", laps=3, lines=[], figures={})
-    made.script = lambda name: name
-    made.command = lambda *words: " ".join(map(str, words))
-    made.report = lambda name, value, unit, command, detail: made.figures.update({name: (value, detail)})
+    fake_bench = SimpleNamespace(file=tmp_path / "results.json", laps=3, lines=[], figures={})
+    fake_bench.script = lambda name: name
+    fake_bench.command = lambda *words: " ".join(map(str, words))
+    fake_bench.report = lambda name, value, unit, command, detail: fake_bench.figures.update(
+        {name: (value, detail)}
+    )
 
     def run(python, script, *words):
         words = [str(word) for word in words]
-        made.lines.append(words)
+        fake_bench.lines.append(words)
         schedule = arguments.schedule(arguments.split(words)[0])
         write(tmp_path / "laps" / words[words.index("-t") + 1], schedule.runs)
 
-    made.run = run
-    return made
+    fake_bench.run = run
+    return fake_bench
 
 
 def write(log, runs, world_hash=None, **facts):
@@ -43,14 +45,14 @@ def write(log, runs, world_hash=None, **facts):
 
 def test_both_directions_kinds_and_three_delays(bench):
     expert.expert(bench)
-    found = [arguments.schedule(arguments.split(words)[0]) for words in bench.lines]
-    assert {(s.reverse, s.expert, s.control_delay) for s in found} == {
+    schedules = [arguments.schedule(arguments.split(words)[0]) for words in bench.lines]
+    assert {(s.reverse, s.expert, s.control_delay) for s in schedules} == {
         (reverse, kind, delay)
         for reverse in (False, True)
         for kind in ("bang_bang", "continuous")
         for delay in (0.0, 0.1, 0.2)
     }
-    assert len(found) == 12 and {(s.runs, s.start, s.alpha) for s in found} == {(3, "route", 1.0)}
+    assert len(schedules) == 12 and {(s.runs, s.start, s.alpha) for s in schedules} == {(3, "route", 1.0)}
     assert bench.figures["expert_success_reverse"][0] == 1
     assert "bang_bang 0.2 s: 3 of 3, nearest obstacle 0.80 m" in bench.figures["expert_success_reverse"][1]
     assert bench.figures["straight_fraction"][0] == 0.75

@@ -72,8 +72,8 @@ def test_errors_of_the_file_system(tmp_path, capsys):
     for name, why in (("x" * 300, "file name too long"), ("no", "no such file"), ("", "is a directory")):
         with pytest.raises(SystemExit) as end:
             entry.run(command, [str(tmp_path / name)])
-        said = capsys.readouterr().err
-        assert end.value.code == 3 and said.count("\n") == 1 and why in said and str(tmp_path) in said
+        errors = capsys.readouterr().err
+        assert end.value.code == 3 and errors.count("\n") == 1 and why in errors and str(tmp_path) in errors
 
 
 def test_words_that_no_file_could_hold():
@@ -115,8 +115,8 @@ def ends(script, redirection, **env):
     ],
 )
 def test_output_that_nobody_takes(redirection, code, line):
-    returned, said = ends("dataset.py", redirection)
-    assert returned == code and said.startswith(line) and said.count("\n") == bool(line)
+    returned, output = ends("dataset.py", redirection)
+    assert returned == code and output.startswith(line) and output.count("\n") == bool(line)
 
 
 def test_closed_standard_files_do_not_become_data(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 
 from nav_pkg.cluster import describe, transfer
 from nav_pkg.cluster.condor import prefix_environment
-from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources
+from nav_pkg.cluster.plan import DagNode, DagPlan, Hosts, Resources
 from nav_pkg.cluster.pool import Pool
 from nav_pkg.core import DataError
 from nav_pkg.data import files
@@ -53,13 +53,15 @@ def pool(base, need_condor):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CONDOR_CONFIG", raising=False)
         patch.setenv("NAV_PKG_POOL", str(base / "pool"))
-        made = Pool()
-        made.start(cpus=CPUS, memory=12000, die_with_parent=True)
-        patch.setenv("CONDOR_CONFIG", str(made.config))
-        yield made
+        personal_pool = Pool()
+        personal_pool.start(cpus=CPUS, memory=12000, die_with_parent=True)
+        patch.setenv("CONDOR_CONFIG", str(personal_pool.config))
+        yield personal_pool
         with contextlib.suppress(ProcessLookupError):
-            os.kill(made.pid, signal.SIGKILL)  # nothing of it is needed any more, and its own way takes 10 s
-        made.stop(fast=True)
+            os.kill(
+                personal_pool.pid, signal.SIGKILL
+            )  # nothing of it is needed any more, and its own way takes 10 s
+        personal_pool.stop(fast=True)
 
 
 @pytest.fixture
@@ -129,11 +131,11 @@ class Queue:
     def job(self, name, *command, kind="train", **values):
         """A small job."""
         values.setdefault("resources", Resources(cpus=1, memory=300, disk=100))
-        return Job(name, kind, tuple(map(str, command)), **values)
+        return DagNode(name, kind, tuple(map(str, command)), **values)
 
     def plan(self, *jobs, hosts=None, root=None):
         """The plan of jobs below this test's folder."""
-        return Plan(
+        return DagPlan(
             "test", "dag", self.folder / "log", self.folder / "data", root or self.root, jobs,
             hosts or Hosts(nice=False),
         )  # fmt: skip
@@ -148,18 +150,20 @@ class Queue:
         code = plan.folder / "transfer" / "nav_pkg.tar.gz"
         if not code.exists():  # else a job may be reading it
             tarfile.open(code, "w:gz").close()
-        transfer.begin(plan.folder / "transfer", [job.name for job in jobs if plan.transferred(job)])
+        transfer.make_empty_tars(
+            plan.folder / "transfer", [job.name for job in jobs if plan.transferred(job)]
+        )
         numbers = {}
         for job in jobs:
             files.atomic_write(
                 plan.folder / "jobs" / f"{job.name}.json", files.to_json({**plan.spec(job), **(spec or {})})
             )
-            made = {**describe.variables(plan, job), **describe.description(plan, [job])}
-            made.update(log=f"{job.name}.log", **(changes or {}))
+            commands = {**describe.variables(plan, job), **describe.description(plan, [job])}
+            commands.update(log=f"{job.name}.log", **(changes or {}))
             before = os.getcwd()
             os.chdir(plan.folder)
             try:
-                numbers[job.name] = self.schedd.submit(self.condor.Submit(made)).cluster()
+                numbers[job.name] = self.schedd.submit(self.condor.Submit(commands)).cluster()
                 self.submitted.append(numbers[job.name])
             finally:
                 os.chdir(before)
@@ -167,12 +171,12 @@ class Queue:
 
     def ad(self, number):
         """The job's ClassAd, of the queue or of history."""
-        for found in (
+        for ads in (
             self.schedd.query(f"ClusterId == {number}"),
             list(self.schedd.history(f"ClusterId == {number}", [], match=1)),
         ):
-            if found:
-                return found[0]
+            if ads:
+                return ads[0]
         raise AssertionError(f"no job {number}")
 
     def wait(self, number, *status, limit=LIMIT):
@@ -185,17 +189,17 @@ class Queue:
             assert time.monotonic() < deadline, f"job {number}: {ad['JobStatus']}\n{self.report()}"
             time.sleep(0.1)
 
-    def until(self, ready, what, limit=LIMIT):
+    def until(self, ready, awaited, limit=LIMIT):
         """Wait until something is so."""
         deadline = time.monotonic() + limit
         while not ready():
-            assert time.monotonic() < deadline, f"waited {limit} s for {what}\n{self.report()}"
+            assert time.monotonic() < deadline, f"waited {limit} s for {awaited}\n{self.report()}"
             time.sleep(0.05)
 
     def report(self):
         """What the jobs wrote and what befell them."""
-        found = [*self.folder.rglob("out/*"), *self.folder.rglob("DAG/*.log")]
-        return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in found)
+        logs = [*self.folder.rglob("out/*"), *self.folder.rglob("DAG/*.log")]
+        return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in logs)
 
     def run(self, program, *arguments):
         """One of HTCondor's programs, as a user runs it."""
@@ -214,13 +218,13 @@ class Queue:
         """Remove what was submitted here, and wait until it is gone."""
         if not self.submitted:
             return
-        mine = " || ".join(f"ClusterId == {number}" for number in self.submitted)
-        self.schedd.act(self.condor.JobAction.Remove, mine)
+        constraint = " || ".join(f"ClusterId == {number}" for number in self.submitted)
+        self.schedd.act(self.condor.JobAction.Remove, constraint)
         deadline = time.monotonic() + 30
-        while self.schedd.query(mine) and time.monotonic() < deadline:
+        while self.schedd.query(constraint) and time.monotonic() < deadline:
             time.sleep(0.1)
-        if self.schedd.query(mine):
-            self.schedd.act(self.condor.JobAction.RemoveX, mine)
+        if self.schedd.query(constraint):
+            self.schedd.act(self.condor.JobAction.RemoveX, constraint)
 
 
 @pytest.fixture(scope="session")

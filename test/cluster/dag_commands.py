@@ -22,18 +22,18 @@ def schedd():
     return htcondor2.Schedd()
 
 
-def act(what, constraint):
+def act(action, constraint):
     """Do something to jobs."""
     import htcondor2
 
-    schedd().act(getattr(htcondor2.JobAction, what), constraint)
+    schedd().act(getattr(htcondor2.JobAction, action), constraint)
 
 
-def until(ready, what):
+def until(ready, awaited):
     """Wait until something is so."""
     end = time.monotonic() + LIMIT
     while not ready():
-        assert time.monotonic() < end, f"waited {LIMIT} s for {what}"
+        assert time.monotonic() < end, f"waited {LIMIT} s for {awaited}"
         time.sleep(0.1)
 
 
@@ -53,12 +53,12 @@ def run(script, *words, code=0):
 
 def wait(folders, tag, code=0):
     """Wait for a DAG's end as a user would; its nodes by name."""
-    said = run("dag_status.py", tag, "--watch", "--every", 0.5, code=code)
+    output = run("dag_status.py", tag, "--watch", "--every", 0.5, code=code)
     dag = status.Dag(folders / "log" / tag / "DAG")
-    nodes = {node.name: node for node in dag.look()}
+    nodes = {node.name: node for node in dag.update()}
     outputs = {
         file.name: file.read_text()[-600:] for file in (folders / "log" / tag / "DAG" / "out").iterdir()
     }
     if code == 0:
-        assert {node.status for node in nodes.values()} == {"done"}, (said, outputs)
+        assert {node.status for node in nodes.values()} == {"done"}, (output, outputs)
     return nodes

@@ -59,20 +59,20 @@ def folders(monkeypatch, tmp_path, data):
 def command(line):
     """The command of a command line, which is given without `python`."""
     script, *argv = shlex.split(line)
-    found = (
+    commands = (
         value
         for value in vars(COMMANDS[script]).values()
         if isinstance(value, type) and getattr(value, "name", "") == script
     )
-    return next(found)(argv)
+    return next(commands)(argv)
 
 
 def planned(line):
     """Its plan."""
-    one = command(line)
-    with one.folders():
-        one.check()
-    return one.plan()[0]
+    dag = command(line)
+    with dag.folders():
+        dag.check()
+    return dag.plan()[0]
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +201,13 @@ def test_all_models_of_the_tag_are_flown(folders, model, written):
 def test_the_nets_of_the_last_round_are_flown(folders, model, written):
     """Of rounds of DAgger on a cluster, and of dagger.py's own."""
     model(folders / "log" / "base")
-    one = command(
+    dag = command(
         "dag_dagger.py -t d --dataset esatv3_expert -m base --rounds 10 --loss CrossEntropy --seeds 7 9"
     )
-    with one.folders():
-        one.check()
-    written(one.plan()[0])
-    one.prepare()
+    with dag.folders():
+        dag.check()
+    written(dag.plan()[0])
+    dag.prepare()
     for place in (f"d/seed_{seed}/round_{n}/train" for seed in (7, 9) for n in (2, 9, 10)):
         model(folders / "log" / place)
     for more in ("", " --seeds 7 9"):
@@ -226,18 +226,18 @@ def test_a_dag_that_is_done_says_where_its_output_is(folders, monkeypatch, capsy
     """Given again with the same flags, it ends as a training does that is done."""
     monkeypatch.setattr(run_module.submit, "in_queue", lambda folder: [])
     monkeypatch.setattr(run_module.existing_dag, "is_done", lambda folder: True)
-    for line, made in (
+    for line, output in (
         ("dag_train.py -t t --dataset esatv3_expert --seeds 5", "log/t/report.html"),
         ("dag_create_data.py -t c --number_of_recorders 1 --destination made", "data/made"),
     ):
-        one = command(line)
-        with one.folders():
-            one.check()
-        plan, works = one.plan()
+        dag = command(line)
+        with dag.folders():
+            dag.check()
+        plan, works = dag.plan()
         written(plan)
         before = {path: path.stat().st_mtime_ns for path in folders.rglob("*")}
-        assert run_module._write_and_submit(one, plan, works) == 0
-        assert f"-t {plan.tag}: this DAG is done; its output: {folders / made} " in capsys.readouterr().out
+        assert run_module._write_and_submit(dag, plan, works) == 0
+        assert f"-t {plan.tag}: this DAG is done; its output: {folders / output} " in capsys.readouterr().out
         changed = {path for path in folders.rglob("*") if path.stat().st_mtime_ns != before.get(path)}
         assert not {path for path in changed if path.is_file() and path.suffix != ".lock"}
 
@@ -374,20 +374,20 @@ def test_light_jobs_have_no_wall_time():
 
 
 def test_owr_leaves_a_dataset_that_others_made(folders, samples, monkeypatch):
-    one = create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
-    with one.folders():
-        one.check()
-    plan, works = one.plan()
+    dag = create_data.CreateData(["-t", "c", "--destination", "esatv3_expert", "--owr"])
+    with dag.folders():
+        dag.check()
+    plan, works = dag.plan()
     removed = []
     monkeypatch.setattr(run_module.submit, "in_queue", lambda folder: [])
     monkeypatch.setattr(run_module.existing_dag, "start_over", removed.append)
     (folders / "data" / "c").mkdir()
     with pytest.raises(DataError, match="esatv3_expert: exists and was made of .*, not of c "):
-        run_module._write_and_submit(one, plan, works)
+        run_module._write_and_submit(dag, plan, works)
     assert removed == []  # nothing, before it was refused
     for file in (folders / "data" / "esatv3_expert").glob("*/run.json"):
         samples.edit(file.parent, source={"dataset": "c"})
-    one.check_places(resumes=False)
+    dag.check_places(resumes=False)
 
 
 def test_files_of_a_dag_that_was_submitted_are_not_written_again(folders, capsys):
@@ -475,20 +475,20 @@ def test_what_is_refused_before_anything_is_made(line, text, folders):
 
 
 def test_less_memory_than_expected_is_warned_of():
-    one = train.Train(["-t", "t", "--dataset", "esatv3_expert", "--rammem", "0.5"])
-    with one.folders():
-        one.check()
-    one.plan()
-    assert ["--rammem 0.5 is less than" in text for text in one.warnings] == [True]
+    dag = train.Train(["-t", "t", "--dataset", "esatv3_expert", "--rammem", "0.5"])
+    with dag.folders():
+        dag.check()
+    dag.plan()
+    assert ["--rammem 0.5 is less than" in text for text in dag.warnings] == [True]
 
 
 @pytest.mark.parametrize("more, warned", [([], True), (["--outcomes", "success", "timeout"], False)])
 def test_runs_that_can_not_be_whole_laps_are_warned_of(more, warned):
-    one = create_data.CreateData(["-t", "t", "--destination", "d", "--max_duration", "40", *more])
-    with one.folders():
-        one.check()
+    dag = create_data.CreateData(["-t", "t", "--destination", "d", "--max_duration", "40", *more])
+    with dag.folders():
+        dag.check()
     text = "--max_duration 40: ends before a whole lap (240 s)"
-    assert any(text in warning for warning in one.warnings) == warned
+    assert any(text in warning for warning in dag.warnings) == warned
 
 
 def test_every_network_can_be_estimated():
@@ -509,19 +509,19 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
     """The destination is there since the tag's DAG has made it: that is not what is wrong."""
 
     def submitted(*more):
-        one = create_data.CreateData(["-t", "c", "--destination", "made", *more])
-        with one.folders():
-            one.check()
-        return one, *one.plan()
+        dag = create_data.CreateData(["-t", "c", "--destination", "made", *more])
+        with dag.folders():
+            dag.check()
+        return dag, *dag.plan()
 
     monkeypatch.setattr(run_module.submit, "in_queue", lambda folder: [])
-    one, plan, _ = submitted()
+    dag, plan, _ = submitted()
     (plan.folder).mkdir(parents=True)
     files.atomic_write(
         plan.folder / "plan.json",
         files.to_json({"command": plan.command, "configuration": plan.configuration, **plan.places()}),
     )
     (folders / "data" / "made").mkdir()
-    one.check_places(resumes=True)
+    dag.check_places(resumes=True)
     with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, now 0.5\)"):
         run_module._write_and_submit(*submitted("--speed", "0.5"))

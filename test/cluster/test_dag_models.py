@@ -40,11 +40,11 @@ def test_two_models_that_are_held_removed_vacated_and_reported(folders):
     image = dataset / "00000_esatv3" / "RGB" / "0000000000.jpg"
     whole = image.read_bytes()
     image.write_bytes(b"damaged")  # what only the jobs look at
-    said = run("dag_train.py", *line)
-    assert "submitted: job" in said and "tiny_net_scratch" in said
+    output = run("dag_train.py", *line)
+    assert "submitted: job" in output and "tiny_net_scratch" in output
     assert "its DAG is in the queue" in run("dag_train.py", *line, code=2)
     dag = status.Dag(log / "DAG")
-    until(lambda: [node.status for node in dag.look()][:2] == ["held", "held"], "two held jobs")
+    until(lambda: [node.status for node in dag.update()][:2] == ["held", "held"], "two held jobs")
     assert str(image) in run("dag_status.py", "t/models", "--once")
     cluster = json.loads((log / "DAG" / "submitted.json").read_text())["cluster"]
     act("Remove", f"ClusterId == {cluster}")
@@ -61,13 +61,13 @@ def test_two_models_that_are_held_removed_vacated_and_reported(folders):
     nodes = wait(folders, "t/models")
     model = nodes["m_0_train"]
     assert (model.done, model.unit, model.tries) == (3, "episodes", nodes["m_1_train"].tries + 1)
-    said, _ = plain.communicate(timeout=LIMIT)
-    assert plain.returncode == 0, said
-    ours, theirs = log / "seed_123", folders / "log" / "plain"
-    assert_same_weights(ours, theirs)
-    assert (ours / "metrics.jsonl").read_bytes() == (theirs / "metrics.jsonl").read_bytes()
-    found, wanted = (json.loads((place / "results.json").read_text()) for place in (ours, theirs))
-    assert found["test"] == wanted["test"] and found["val"] == wanted["val"]
+    output, _ = plain.communicate(timeout=LIMIT)
+    assert plain.returncode == 0, output
+    of_dag, of_command = log / "seed_123", folders / "log" / "plain"
+    assert_same_weights(of_dag, of_command)
+    assert (of_dag / "metrics.jsonl").read_bytes() == (of_command / "metrics.jsonl").read_bytes()
+    results, wanted = (json.loads((place / "results.json").read_text()) for place in (of_dag, of_command))
+    assert results["test"] == wanted["test"] and results["val"] == wanted["val"]
 
     report = json.loads((log / "report.json").read_text())
     assert [row["seed"] for row in report["models"]] == [123, 456]
@@ -103,7 +103,7 @@ def pending(pid, number):
 def assert_same_weights(*folders):
     import torch
 
-    ours, theirs = (
+    first, second = (
         torch.load(folder / "my-model", weights_only=True)["model_state_dict"] for folder in folders
     )
-    assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)

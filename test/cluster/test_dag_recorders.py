@@ -44,10 +44,11 @@ def test_recorders_make_the_bytes_of_one_session(folders, make_queue):
     assert (state["runs"], state["of"], state["unit"]) == (1, 1, "runs")
     assert queue.wait(numbers["far"], 4, 5, limit=LIMIT)["ExitCode"] == 0, queue.report()
     assert "sending home what there is" in (folder / "out" / "far.out").read_text()
-    one = queue.ad(numbers["far"])
+    far_ad = queue.ad(numbers["far"])
     others = [list(queue.schedd.history(f'DAGNodeName == "{name}"', [], match=1))[0] for name in ("r0", "r1")]
     assert any(
-        max(ad["JobStartDate"] for ad in (one, other)) < min(ad["CompletionDate"] for ad in (one, other))
+        max(ad["JobStartDate"] for ad in (far_ad, other))
+        < min(ad["CompletionDate"] for ad in (far_ad, other))
         for other in others
     ), "no two ran at the same time"
 
@@ -61,11 +62,14 @@ def test_recorders_make_the_bytes_of_one_session(folders, make_queue):
     for name in ("c", "made"):
         # Files are sent home when a run ends or, on a slow machine, in the middle of the next one, which is
         # kept apart then and flown again.
-        ours, theirs = (
+        of_dag, of_session = (
             {key: value for key, value in contents(place / name).items() if not key.startswith("quarantine/")}
             for place in (folders / "data", brought / "data")
         )
-        assert len(ours) > 80 and [key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)] == []
+        assert (
+            len(of_dag) > 80
+            and [key for key in {*of_dag, *of_session} if of_dag.get(key) != of_session.get(key)] == []
+        )
     queue.clear()
 
 

@@ -38,9 +38,9 @@ TRAVELS = Hosts(file_transfer=True, nice=False)
 
 @pytest.fixture(scope="module")
 def queue(make_queue):
-    made = make_queue("jobs")
-    yield made
-    made.clear()
+    new_queue = make_queue("jobs")
+    yield new_queue
+    new_queue.clear()
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +91,14 @@ def test_exit_codes(queue, jobs, host):
         assert ad["JobStatus"] == HELD and ad["HoldReasonSubCode"] == int(name[1:])
         assert f"exit code {name[1:]}" in ad["HoldReason"]
         assert tries(queue, name) == 1
-        found = state(folder, name)
-        assert found["status"] == "failed" and found["error_line"] == f"error: code {name[1:]}"
+        job_state = state(folder, name)
+        assert job_state["status"] == "failed" and job_state["error_line"] == f"error: code {name[1:]}"
     for name in set(CODES) - {"c2", "c3"}:
         ad = queue.wait(numbers[name], COMPLETED)
         assert ad["ExitCode"] == 0 and tries(queue, name) == len(CODES[name]), queue.report()
-        found = state(folder, name)
-        assert (found["status"], found["exit_code"], found["host"]) == ("done", 0, host)
-        assert found["tries"] == len(CODES[name])
+        job_state = state(folder, name)
+        assert (job_state["status"], job_state["exit_code"], job_state["host"]) == ("done", 0, host)
+        assert job_state["tries"] == len(CODES[name])
 
 
 def test_the_last_try(queue, jobs, last):
@@ -149,7 +149,7 @@ def test_vacated_and_removed_jobs_are_resumed(queue, jobs, gone):
     """
     folder, numbers = jobs
     for name in ("away", "left", "gone"):
-        queue.until(lambda name=name: _there(queue, name, 1), f"the first try of {name}")
+        queue.until(lambda name=name: _ready_file(queue, name, 1), f"the first try of {name}")
     queue.run("condor_vacate_job", numbers["away"], numbers["left"])
     queue.run("condor_rm", numbers["gone"])
     queue.until((queue.folder / "log" / "away" / "saved").exists, "the job to save")
@@ -158,8 +158,8 @@ def test_vacated_and_removed_jobs_are_resumed(queue, jobs, gone):
     assert [name for name in names if "tmp" in name and "gone" in name] == []
     numbers = {**numbers, **queue.submit(gone, hosts=TRAVELS)[1]}
     for name in ("away", "left", "gone"):
-        queue.until(lambda name=name: _there(queue, name, 2), f"{name} with what its first try left")
-        _end(queue, _there(queue, name, 2))
+        queue.until(lambda name=name: _ready_file(queue, name, 2), f"{name} with what its first try left")
+        _end(queue, _ready_file(queue, name, 2))
         assert queue.wait(numbers[name], COMPLETED)["ExitCode"] == 0, queue.report()
     for name in ("left", "gone"):
         with tarfile.open(folder / "transfer" / f"{name}.tar") as tar:
@@ -167,7 +167,7 @@ def test_vacated_and_removed_jobs_are_resumed(queue, jobs, gone):
     assert tries(queue, "away") == 2
 
 
-def _there(queue, name, number):
+def _ready_file(queue, name, number):
     """The file by which a job says that its n-th try has its handler, or None; `away` uses no scratch."""
     with contextlib.suppress(OSError):  # HTCondor removes a folder meanwhile
         here = [queue.folder / "log" / name / "tries"] if name == "away" else []

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nav_pkg.cluster import client, describe, estimate, existing_dag, scale, transfer, write
-from nav_pkg.cluster.plan import Hosts, Job, Plan, Resources, condor_path
+from nav_pkg.cluster.plan import DagNode, DagPlan, Hosts, Resources, condor_path
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import files
 from nav_pkg.studies import workload
@@ -30,14 +30,18 @@ client.offline()
 
 
 def plan_of(folder, *jobs, **values):
-    return Plan("dag_train.py", "a/b", folder / "log", folder / "data", ROOT, jobs, **values)
+    return DagPlan("dag_train.py", "a/b", folder / "log", folder / "data", ROOT, jobs, **values)
 
 
 def three(**values):
     return (
-        Job("r0", "record", ("run_script.py", "-t", "a/b/r0"), Resources(2, 1500, 700), 3600.0, 4, **values),
-        Job("r1", "record", ("run_script.py", "-t", "a/b/r1"), Resources(2, 1500, 700), 3600.0, 4, **values),
-        Job("merge", "merge", ("dataset.py", "gather", "x"), parents=("r0", "r1")),
+        DagNode(
+            "r0", "record", ("run_script.py", "-t", "a/b/r0"), Resources(2, 1500, 700), 3600.0, 4, **values
+        ),
+        DagNode(
+            "r1", "record", ("run_script.py", "-t", "a/b/r1"), Resources(2, 1500, 700), 3600.0, 4, **values
+        ),
+        DagNode("merge", "merge", ("dataset.py", "gather", "x"), parents=("r0", "r1")),
     )
 
 
@@ -98,7 +102,7 @@ def test_without_retries(tmp_path):
 
 def test_hosts_gpus_and_containers(tmp_path):
     hosts = Hosts(("a.b.c", "d*"), ("e",), nice=False, image="/images/nav.sif", max_jobs=7)
-    job = Job("m", "train", ("main.py",), Resources(1, 1000, 1000, 1, 1900))
+    job = DagNode("m", "train", ("main.py",), Resources(1, 1000, 1000, 1, 1900))
     plan = plan_of(tmp_path, job, hosts=hosts)
     plan.check()
     write.write(plan)
@@ -116,7 +120,7 @@ def test_a_host_that_failed_is_left_for_a_while():
     """The expression, worked out for ads of a job and of machines."""
     import classad2
 
-    text = describe.requirements(Plan("c", "t", Path("/l"), Path("/d"), ROOT, ()))
+    text = describe.requirements(DagPlan("c", "t", Path("/l"), Path("/d"), ROOT, ()))
     text = text.replace("MY.", "").replace("TARGET.Machine", "Host").replace("time()", "Now")
     for code, last, host, waited, wanted in (
         ("undefined", "undefined", "a", 0, True),
@@ -148,26 +152,29 @@ def test_a_host_that_failed_is_left_for_a_while():
 def test_green_and_black_lists(green, black, host, wanted):
     import classad2
 
-    plan = Plan("c", "t", Path("/l"), Path("/d"), ROOT, (), Hosts(green, black))
+    plan = DagPlan("c", "t", Path("/l"), Path("/d"), ROOT, (), Hosts(green, black))
     text = describe.requirements(plan).replace("MY.", "").replace("TARGET.Machine", "Host")
     ad = classad2.ClassAd(f'[ExitCode = 0; LastRemoteHost = "x@y"; Host = "{host}"; Fits = {text}]')
     assert bool(ad.eval("Fits")) == wanted
 
 
 def test_rounds_lie_in_layers_of_their_own():
-    jobs = [Job("f1", "record", ("a",)), Job("t1", "train", ("a",), parents=("f1",))]
-    jobs += [Job("f2", "record", ("a",), parents=("t1",)), Job("t2", "train", ("a",), parents=("f2",))]
-    plan = Plan("c", "t", Path("/l"), Path("/d"), ROOT, tuple(jobs))
-    names = {name: [job.name for job in found] for name, found in plan.layers().items()}
+    jobs = [DagNode("f1", "record", ("a",)), DagNode("t1", "train", ("a",), parents=("f1",))]
+    jobs += [
+        DagNode("f2", "record", ("a",), parents=("t1",)),
+        DagNode("t2", "train", ("a",), parents=("f2",)),
+    ]
+    plan = DagPlan("c", "t", Path("/l"), Path("/d"), ROOT, tuple(jobs))
+    names = {name: [job.name for job in layer] for name, layer in plan.layers().items()}
     assert names == {"record": ["f1"], "train": ["t1"], "record_2": ["f2"], "train_2": ["t2"]}
 
 
 def test_a_faulty_planner_is_noticed(tmp_path):
     for jobs in (
-        (Job("a", "train", ()), Job("a", "train", ())),
-        (Job("a", "train", (), parents=("b",)), Job("b", "train", ())),
-        (Job("a b", "train", ()),),
-        (Job("a", "paint", ()),),
+        (DagNode("a", "train", ()), DagNode("a", "train", ())),
+        (DagNode("a", "train", (), parents=("b",)), DagNode("b", "train", ())),
+        (DagNode("a b", "train", ()),),
+        (DagNode("a", "paint", ()),),
     ):
         with pytest.raises(ValueError):
             plan_of(tmp_path, *jobs).check()
@@ -185,14 +192,16 @@ NASTY = st.text(
 def test_whatever_a_command_holds_it_arrives_as_it_was(tmp_path_factory, words, dataset):
     """Words of a job stand in its spec alone: what HTCondor parses is the same for all of them."""
     folder = tmp_path_factory.mktemp("nasty")
-    job = Job("r0", "record", ("run_script.py", *words), datasets=(dataset,), simulator=True)
-    plan = Plan("c", "t", folder, folder / "data", ROOT, (job,))
+    job = DagNode("r0", "record", ("run_script.py", *words), datasets=(dataset,), simulator=True)
+    plan = DagPlan("c", "t", folder, folder / "data", ROOT, (job,))
     plan.check()
     file = write.write(plan)
     write.validate(plan)
     spec = json.loads((plan.folder / "jobs" / "r0.json").read_text(encoding="utf-8"))
     assert spec["command"] == ["run_script.py", *words] and spec["datasets"] == [dataset]
-    plain = Plan("c", "t", folder, folder / "data", ROOT, (Job("r0", "record", ("x",), simulator=True),))
+    plain = DagPlan(
+        "c", "t", folder, folder / "data", ROOT, (DagNode("r0", "record", ("x",), simulator=True),)
+    )
     texts = [file.read_text(), (plan.folder / "record.sub").read_text()]
     write.write(plain)
     assert texts == [file.read_text(), (plan.folder / "record.sub").read_text()]
@@ -282,21 +291,21 @@ def submitted(plan):
 
 
 def test_what_no_dag_has_made_stays(tmp_path):
-    jobs = (Job("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
+    jobs = (DagNode("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
     plan = plan_of(tmp_path, *jobs)
-    mine = tmp_path / "log" / "a" / "b" / "seed_1"
-    kept(mine, "config.json", "thesis.tex")
-    assert existing_dag.state_of(plan) == "other" and existing_dag.existing(plan) == mine
+    other_folder = tmp_path / "log" / "a" / "b" / "seed_1"
+    kept(other_folder, "config.json", "thesis.tex")
+    assert existing_dag.state_of(plan) == "other" and existing_dag.existing(plan) == other_folder
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
         existing_dag.start_over(plan)
     write.write(plan)  # with --dont_submit: it has not made it either
     with pytest.raises(UsageError, match="seed_1 was not made by a DAG of -t a/b"):
         existing_dag.start_over(plan)
-    assert (mine / "thesis.tex").exists()
+    assert (other_folder / "thesis.tex").exists()
 
 
 def test_what_stands_where_a_job_would_write(tmp_path):
-    jobs = (Job("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
+    jobs = (DagNode("m", "train", ("main.py",), outputs=("log/a/b/seed_1", "data/x")),)
     plan = plan_of(tmp_path, *jobs)
     submitted(plan)
     kept(tmp_path / "log" / "a" / "b" / "seed_1", "config.json")
@@ -332,9 +341,11 @@ def test_what_stands_where_a_job_would_write(tmp_path):
 
 def test_beginning_anew_with_fewer_jobs_leaves_nothing_of_the_others(tmp_path):
     outputs = [(f"log/a/b/seed_{i}", f"data/a/b/seed_{i}") for i in (1, 2)]
-    jobs = [Job(f"m_{i}", "online", ("run_script.py",), outputs=made) for i, made in enumerate(outputs)]
+    jobs = [
+        DagNode(f"m_{i}", "online", ("run_script.py",), outputs=folders) for i, folders in enumerate(outputs)
+    ]
     submitted(plan_of(tmp_path, *jobs))
-    for place in (place for made in outputs for place in made):
+    for place in (place for folders in outputs for place in folders):
         kept(tmp_path / place, "dataset.json" if place.startswith("data") else "config.json")
     elsewhere = replace(plan_of(tmp_path, jobs[0]), data_root=tmp_path / "other")
     kept(tmp_path / "other" / "a" / "b" / "seed_2", "dataset.json")
@@ -361,7 +372,7 @@ def test_a_dag_that_was_cut_off_goes_on_from_its_status(tmp_path):
 
 def test_what_makes_its_output_anew_may_change_and_is_done_again(tmp_path):
     r0, r1, merge = three()
-    verify = Job("verify", "verify", ("dataset.py",), parents=("merge",))
+    verify = DagNode("verify", "verify", ("dataset.py",), parents=("merge",))
     plan = plan_of(tmp_path, r0, r1, merge, verify)
     write.write(plan)
     status(plan, r0=5, r1=5, merge=5, verify=5)
@@ -417,7 +428,7 @@ def test_one_submission_of_a_tag_at_a_time(tmp_path):
 
 @pytest.mark.parametrize("name", ['a"\nSCRIPT PRE report /bin/true #', "a$(x)", "a,b", "a b", "a~b"])
 def test_names_of_what_travels(tmp_path, name):
-    job = Job("m", "train", ("main.py",), checkpoints=(name,))
+    job = DagNode("m", "train", ("main.py",), checkpoints=(name,))
     plan_of(tmp_path, job).check()  # on a shared file system they stand in the job's spec alone
     with pytest.raises(UsageError) as error:
         plan_of(tmp_path, job, hosts=Hosts(file_transfer=True)).check()
@@ -437,26 +448,26 @@ def test_new_files_go_along_with_the_code(tmp_path):
 
 def test_an_install_space_has_no_code_to_bring_along(tmp_path):
     """Its scripts and launch files lie apart from the library."""
-    learn = Job("learn", "train", ("main.py",))
+    learn = DagNode("learn", "train", ("main.py",))
     plan = dataclasses.replace(plan_of(tmp_path, learn, hosts=Hosts(file_transfer=True)), root=tmp_path)
     with pytest.raises(UsageError, match="submit from the checkout"):
         transfer.pack(plan)
 
 
 def test_what_is_made_on_the_submitting_host_goes_to_others(tmp_path, samples):
-    add = Job("add", "merge", ("dataset.py",), outputs=("data/d/e", "log/a/x"))
-    learn = Job("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
+    add = DagNode("add", "merge", ("dataset.py",), outputs=("data/d/e", "log/a/x"))
+    learn = DagNode("learn", "train", ("main.py",), datasets=("d/e",), parents=("add",))
     plan = plan_of(tmp_path, add, learn, hosts=Hosts(file_transfer=True))
     write.write(plan)
     assert plan.spec(add)["pack"] == ["data/d/e"] and plan.folders_before() == []
     with pytest.raises(DataError, match="data/d/e: no such dataset"):
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
     for number in range(2):  # a job that is tried again
-        made = samples.dataset(tmp_path / "data" / "d" / "e", runs=number, frames=2)
+        dataset = samples.dataset(tmp_path / "data" / "d" / "e", runs=number, frames=2)
         transfer.pack_made(plan.folder, "add", ["data/d/e"])
         with tarfile.open(plan.transfer_in(learn)[1]) as tar:
             files = {name: tar.extractfile(name).read() for name in tar.getnames()}
-        assert files == {f"data/d/e/{name}": data for name, data in samples.tree(made).items()}
+        assert files == {f"data/d/e/{name}": data for name, data in samples.tree(dataset).items()}
 
 
 @pytest.mark.parametrize("place", ["", "quarantine/", "00000_esatv3/", "00000_esatv3/RGB/"])
@@ -467,7 +478,7 @@ def test_tars_hold_what_the_commits_list_alone(tmp_path, samples, place):
     (data / place).mkdir(exist_ok=True)
     (data / place / "extra.txt").symlink_to(tmp_path / "secret")
     (data / place / "more.txt").write_text("more")
-    job = Job("m", "train", ("main.py",), datasets=("d",), outputs=("log/a",))
+    job = DagNode("m", "train", ("main.py",), datasets=("d",), outputs=("log/a",))
     plan = plan_of(tmp_path, job, hosts=Hosts(file_transfer=True))
     transfer.pack(plan)
     with tarfile.open(plan.folder / "transfer" / "data~d.tar") as tar:
@@ -484,14 +495,16 @@ def test_tars_hold_what_the_commits_list_alone(tmp_path, samples, place):
 
 
 def test_files_go_and_come_back(tmp_path, samples):
-    first = Job("m_0_train", "train", ("main.py",), datasets=("d/e",), outputs=("log/a/b/seed_1",))
-    second = Job("m_0_eva", "evaluate", ("evaluate.py",), checkpoints=("a/b/seed_1",), parents=("m_0_train",))
-    last = Job("report", "report", ("dag_report.py",), parents=("m_0_eva",))
+    first = DagNode("m_0_train", "train", ("main.py",), datasets=("d/e",), outputs=("log/a/b/seed_1",))
+    second = DagNode(
+        "m_0_eva", "evaluate", ("evaluate.py",), checkpoints=("a/b/seed_1",), parents=("m_0_train",)
+    )
+    last = DagNode("report", "report", ("dag_report.py",), parents=("m_0_eva",))
     plan = plan_of(tmp_path, first, second, last, hosts=Hosts(file_transfer=True))
     plan.check()
     with pytest.raises(DataError, match="missing; jobs read it"):
         transfer.pack(plan)
-    there = samples.dataset(tmp_path / "elsewhere" / "e", runs=1, frames=2)
+    elsewhere = samples.dataset(tmp_path / "elsewhere" / "e", runs=1, frames=2)
     (tmp_path / "data" / "d").mkdir(parents=True)
     (tmp_path / "data" / "d" / "e").symlink_to(tmp_path / "elsewhere" / "e")
     transfer.pack(plan)
@@ -499,7 +512,7 @@ def test_files_go_and_come_back(tmp_path, samples):
     write.validate(plan)
     folder = plan.folder / "transfer"
     with tarfile.open(folder / "data~d~e.tar") as tar:
-        assert {f"data/d/e/{name}" for name in samples.tree(there)} == set(tar.getnames())
+        assert {f"data/d/e/{name}" for name in samples.tree(elsewhere)} == set(tar.getnames())
     with tarfile.open(folder / "nav_pkg.tar.gz") as tar:
         assert {"env.sh", "nav_pkg/core.py", "setup/setup.sh"} <= set(tar.getnames())
     (folder / "nav_pkg.tar.gz").write_text("of before")
@@ -509,7 +522,7 @@ def test_files_go_and_come_back(tmp_path, samples):
     assert (folder / "data~d~e.tar").stat().st_ino == packed
     late = time.time() + 5
     image = "00000_esatv3/RGB/0000000000.jpg"
-    os.utime(there / image, (late, late))
+    os.utime(elsewhere / image, (late, late))
     transfer.pack(plan)  # and with a dataset that was mended
     with tarfile.open(folder / "data~d~e.tar") as tar:
         assert tar.getmember(f"data/d/e/{image}").mtime == pytest.approx(late, abs=2)
@@ -581,7 +594,7 @@ def test_estimates_follow_the_work():
     flown = workload.flights(10, 2400, workload.RECORDED)
     assert abs(flown.disk - (200 + 10 * 2400 * 0.065)) < 1e-9 and flown.files > 48000
     large = workload.flights(
-        10, 2400, workload.RECORDED, frame=workload.Frame(4 * 640 * 360, 4 * 160 * 90, bag=True)
+        10, 2400, workload.RECORDED, frame=workload.CameraData(4 * 640 * 360, 4 * 160 * 90, bag=True)
     )
     assert large.seconds > 2 * flown.seconds
     assert abs(large.disk - (200 + 24000 * (4 * 0.062 + 0.003 + 4 * (0.6912 + 0.0576) + 0.01))) < 1e-6

@@ -33,12 +33,12 @@ def clean(monkeypatch):
 @pytest.fixture
 def folder(base, clean, monkeypatch, need_condor):
     """The folder of the personal pool; it is stopped at the end, and nothing of it is left."""
-    made = base / f"pool-{time.monotonic_ns() % 10**6}"
-    monkeypatch.setenv("NAV_PKG_POOL", str(made))
-    yield made
-    for one in (Pool(made), Pool(made.with_name(made.name + "-2"))):
-        one.stop(fast=True)
-        assert not one._daemons() and not one._jobs()
+    pool_folder = base / f"pool-{time.monotonic_ns() % 10**6}"
+    monkeypatch.setenv("NAV_PKG_POOL", str(pool_folder))
+    yield pool_folder
+    for pool in (Pool(pool_folder), Pool(pool_folder.with_name(pool_folder.name + "-2"))):
+        pool.stop(fast=True)
+        assert not pool._daemons() and not pool._jobs()
 
 
 def command(*words, code=0):
@@ -65,9 +65,9 @@ def test_start_status_stop(folder):
         )
         for _ in range(2)
     ]
-    said = sorted(one.communicate(timeout=300)[0].splitlines()[0] for one in both)
-    assert [one.returncode for one in both] == [0, 0]
-    assert said == [f"pool in {folder} runs already", f"pool in {folder} started"]
+    first_lines = sorted(process.communicate(timeout=300)[0].splitlines()[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert first_lines == [f"pool in {folder} runs already", f"pool in {folder} started"]
     pid = Pool(folder).pid
     text = command("status")
     assert f"(process {pid})" in text and "2 processors (2 free), 700 MB (700 free)" in text
@@ -91,10 +91,10 @@ def test_two_pools_side_by_side_and_a_queue_that_outlives_its_pool(folder):
     DAGMan runs in the scheduler universe, in which HTCondor lets a stopped job cool down for 5 minutes.
     """
     first, second = Pool(folder), Pool(folder.with_name(folder.name + "-2"))
-    for one in (first, second):
-        assert one.start(cpus=1, memory=500, die_with_parent=True)
+    for pool in (first, second):
+        assert pool.start(cpus=1, memory=500, die_with_parent=True)
         submit(
-            one, "job", "executable = /bin/sh", "transfer_executable = false", "should_transfer_files = no",
+            pool, "job", "executable = /bin/sh", "transfer_executable = false", "should_transfer_files = no",
             "arguments = \"-c 'echo $$ >pid; sleep 600'\"", "request_memory = 50", "request_disk = 1MB",
             "request_cpus = 1",
         )  # fmt: skip
@@ -102,15 +102,15 @@ def test_two_pools_side_by_side_and_a_queue_that_outlives_its_pool(folder):
     program.write_text("#!/bin/bash\ntrap 'exit 3' TERM\necho $$ >pid\nsleep 600 &\nwait\n")
     program.chmod(0o755)
     submit(first, "dag", "universe = scheduler", f"executable = {program}", "on_exit_remove = ExitCode =?= 0")
-    mine = [first.folder / name / "pid" for name in ("job", "dag")]
-    pids, other = [wait_for(file) for file in mine], wait_for(second.folder / "job" / "pid")
-    for file in mine:
+    pid_files = [first.folder / name / "pid" for name in ("job", "dag")]
+    pids, other = [wait_for(file) for file in pid_files], wait_for(second.folder / "job" / "pid")
+    for file in pid_files:
         file.unlink()
     assert first.stop()
     assert not any(map(alive, pids)) and alive(other), "another pool's job was ended"
     assert second.answers() and not first.answers()
     assert first.start(cpus=1, memory=500, die_with_parent=True)
-    for file in mine:
+    for file in pid_files:
         wait_for(file)  # in less than SOON
     assert second.stop(fast=True)
     assert not alive(other)

@@ -126,10 +126,10 @@ def page(tmp_path_factory):
         cwd=ROOT / "scripts",
     )
     assert done.returncode == 0
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    for line in found:
+    dags = [json.loads(line) for line in done.stdout.splitlines()]
+    for line in dags:
         line["said"] = Path(line["out"]).read_text()
-    return found, folder
+    return dags, folder
 
 
 def test_every_line_of_the_page_is_taken_as_it_is_written(page):

@@ -49,17 +49,17 @@ HELD = """012 (%03d.000.000) 2026-11-25 16:07:00 Job was held.
 @pytest.fixture
 def folder(tmp_path):
     """A DAG of three nodes."""
-    made = tmp_path / "t" / "DAG"
+    dag_folder = tmp_path / "t" / "DAG"
     for name in ("state", "out"):
-        (made / name).mkdir(parents=True)
+        (dag_folder / name).mkdir(parents=True)
     jobs = [
         {"name": f"m_{i}_train", "kind": "train", "seconds": 100, "total": 4, "unit": "episodes"}
         for i in (0, 1)
     ]
     jobs.append({"name": "report", "kind": "report", "seconds": 10})
-    (made / "plan.json").write_text(json.dumps({"command": "dag_train.py", "tag": "t", "jobs": jobs}))
-    (made / "submitted.json").write_text('{"cluster": 1}')
-    return made
+    (dag_folder / "plan.json").write_text(json.dumps({"command": "dag_train.py", "tag": "t", "jobs": jobs}))
+    (dag_folder / "submitted.json").write_text('{"cluster": 1}')
+    return dag_folder
 
 
 def write(folder, *nodes, dag=3, log=""):
@@ -72,7 +72,7 @@ def write(folder, *nodes, dag=3, log=""):
 
 def test_a_dag_as_it_goes_on(folder):
     dag = status.Dag(folder)
-    assert [node.status for node in dag.look()] == ["waiting"] * 3
+    assert [node.status for node in dag.update()] == ["waiting"] * 3
     log = "".join(SUBMITTED % (i, name) for i, name in ((7, "m_0_train"), (8, "m_1_train")))
     write(
         folder,
@@ -86,16 +86,16 @@ def test_a_dag_as_it_goes_on(folder):
             {"host": "fast", "tries": 2, "unit": "episodes", "episodes": 3, "of": 4, "status": "running"}
         )
     )
-    first, second, report = dag.look()
+    first, second, report = dag.update()
     assert (first.status, first.host, first.tries, first.done, first.total) == ("running", "fast", 2, 3, 4)
     assert (second.status, second.tries, report.status) == ("idle", 0, "waiting")
     assert status.counts([first, second, report]) == {"running": 1, "idle": 1, "waiting": 1}
     half = (STARTED % (8, "slow"))[:30]
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 3, 1), ("report", 0, 0), log=half)
-    assert dag.look()[1].status == "idle"  # an event that is being written
+    assert dag.update()[1].status == "idle"  # an event that is being written
     (folder / "out" / "m_1_train.err").write_text("warning: x\nerror: d/train_set.txt: line 1\n")
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 3, 1), log=(STARTED % (8, "slow"))[30:] + HELD % 8)
-    first, second, _ = dag.look()
+    first, second, _ = dag.update()
     assert (first.status, first.done) == ("done", 4)
     assert (second.status, second.host, second.tries) == ("held", "slow", 1)
     assert second.reason == "exit code 2: wrong use or bad data; see out/m_1_train.err"
@@ -133,7 +133,7 @@ def test_a_dag_that_was_removed(folder, capsys):
         "Was STATUS_SUBMITTED",
     )
     (folder / "nodes.status").write_text(text.replace(failed, failed + removed))
-    assert [node.status for node in status.Dag(folder).look()] == ["done", "removed", "waiting"]
+    assert [node.status for node in status.Dag(folder).update()] == ["done", "removed", "waiting"]
     assert dag_status.main(["t", "--summary_dir", str(folder.parents[1])]) == 1
     assert "removed; the same dag_train.py -t t ... again continues it" in capsys.readouterr().out
 
@@ -150,8 +150,8 @@ def test_silence_is_told(folder, capsys):
     for file in (state, folder / "nodes.status", folder / "submitted.json"):
         os.utime(file, (now - 1200, now - 1200))
     assert dag_status.main(["t", "--once", *root]) == 0
-    said = capsys.readouterr().out
-    assert "no report from it for 20 min" in said and "no report from DAGMan for 20 min" in said
+    output = capsys.readouterr().out
+    assert "no report from it for 20 min" in output and "no report from DAGMan for 20 min" in output
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 5, 0), ("report", 5, 0), dag=5)
     os.utime(folder / "nodes.status", (now - 1200, now - 1200))
     assert dag_status.main(["t", "--once", *root]) == 0  # a DAG that has ended has nothing to say
@@ -171,8 +171,8 @@ def test_it_prints_once_where_there_is_no_terminal(folder, capsys, monkeypatch):
 
     monkeypatch.setattr(status_text.time, "sleep", end)
     assert dag_status.main(["t", "--watch", *root]) == 0
-    said = capsys.readouterr().out
-    assert "2 waiting, 1 running" in said and "t: 3 done" in said
+    output = capsys.readouterr().out
+    assert "2 waiting, 1 running" in output and "t: 3 done" in output
     with pytest.raises(UsageError, match="not allowed with"):
         dag_status.main(["t", "--watch", "--once", *root])
 
@@ -194,7 +194,7 @@ def test_files_that_are_torn_or_missing(folder):
     (folder / "nodes.status").write_text('[\n  Type = "NodeStatus";\n  Node = "m_0_tr')
     (folder / "state" / "m_0_train.json").write_text('{"host": ')
     (folder / "nodes.log").write_bytes(b"\xff\xfe 001 garbage\n...\n")
-    assert [node.status for node in dag.look()] == ["waiting"] * 3
+    assert [node.status for node in dag.update()] == ["waiting"] * 3
     (folder / "plan.json").write_text("{")
     with pytest.raises(DataError, match="plan.json"):
         status.Dag(folder)
@@ -205,9 +205,9 @@ def test_the_command(folder, capsys):
     (folder / "out" / "m_1_train.err").write_text("error: out of memory\n")
     root = ["--summary_dir", str(folder.parents[1])]
     assert dag_status.main(["t", *root]) == 1
-    said = capsys.readouterr().out
-    assert "dag_train.py -t t: 1 done, 1 failed, 1 futile" in said and "error: out of memory" in said
-    assert "again continues it" in said and "\033" not in said
+    output = capsys.readouterr().out
+    assert "dag_train.py -t t: 1 done, 1 failed, 1 futile" in output and "error: out of memory" in output
+    assert "again continues it" in output and "\033" not in output
     write(folder, ("m_0_train", 5, 0), ("m_1_train", 5, 1), ("report", 5, 0), dag=5)
     assert dag_status.main(["-t", "t", *root]) == 0
     (folder / "submitted.json").unlink()

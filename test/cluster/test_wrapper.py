@@ -53,12 +53,12 @@ class Job:
         """The job's spec, in a file."""
         file = (folder or self.folder / "DAG" / "jobs") / "x.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        made = {
+        values = {
             "format": 1, "name": "x", "kind": "train", "command": ["fake.py", "-t", "x", *map(str, words)],
             "wall_time": 0, "simulator": False, "datasets": [], "copy_dataset": False, "transfer": None,
             "env": {"NAV_PKG_LOG": str(self.folder / "log"), "NAV_PKG_DATA": str(self.folder / "data")},
         }  # fmt: skip
-        file.write_text(json.dumps({**made, **spec}))
+        file.write_text(json.dumps({**values, **spec}))
         return file
 
     def run(self, *words, **more):
@@ -206,9 +206,9 @@ def test_surroundings(checkout, tmp_path, monkeypatch):
         monkeypatch.setenv("_CONDOR_SCRATCH_DIR", str(scratch))
         wrapper = jobs.Wrapper(file)
         wrapper.temporary = wrapper._make_temporary()
-        made = wrapper.environment()
-        assert not set(jobs.FOREIGN) & set(made) and made["NAV_PKG_DATA"] == "/there"
-        assert Path(made["TMPDIR"]).is_dir() and len(made["TMPDIR"]) <= jobs.LONGEST_TMP
+        environment = wrapper.environment()
+        assert not set(jobs.FOREIGN) & set(environment) and environment["NAV_PKG_DATA"] == "/there"
+        assert Path(environment["TMPDIR"]).is_dir() and len(environment["TMPDIR"]) <= jobs.LONGEST_TMP
 
 
 @pytest.mark.parametrize("home", ["missing", "file", "there"])
@@ -268,7 +268,7 @@ def test_what_sends_the_state_home_is_loaded_before_the_thread_that_does(tmp_pat
     )
     monkeypatch.setattr(uplink.Uplink, "_keep", lambda self: loaded.append("sends"))
     line = uplink.Uplink(tmp_path / "x.json", "state/x.json")
-    line.begin()
+    line.start()
     line._thread.join(LIMIT)
     assert loaded == [("htcondor2.htchirp", threading.main_thread()), "sends"]
 
@@ -276,7 +276,9 @@ def test_what_sends_the_state_home_is_loaded_before_the_thread_that_does(tmp_pat
 def test_progress(tmp_path):
     """By number: neither a failed attempt nor an interrupted run is one, and none is counted twice."""
     lines = [(0, "sim_failure", 5), (0, "success", 10), (1, "collision", 7), (1, "collision", 7)]
-    text = "".join(json.dumps({"run": run, "outcome": said, "frames": n}) + "\n" for run, said, n in lines)
+    text = "".join(
+        json.dumps({"run": run, "outcome": outcome, "frames": n}) + "\n" for run, outcome, n in lines
+    )
     text += json.dumps({"run": 2, "outcome": "aborted", "interrupted": True}) + '\n{"run": 3, "outc'
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "runs.jsonl").write_text(text)
@@ -319,8 +321,8 @@ def test_files_that_travel(job, tmp_path):
     third.mkdir()
     code, _, errors = job.run("exit", 0, scratch=third, transfer=transfer, **more)
     assert code == 3 and "dataset small" in errors
-    with tarfile.open(third / "x.tar") as made:
-        assert made.getnames() == []
+    with tarfile.open(third / "x.tar") as third_tar:
+        assert third_tar.getnames() == []
 
 
 def test_a_training_sends_home_what_there_is_from_time_to_time(job, tmp_path):
@@ -333,8 +335,8 @@ def test_a_training_sends_home_what_there_is_from_time_to_time(job, tmp_path):
     }
     code, out, _ = job.run("wait", scratch=scratch, transfer=transfer, **more)
     assert code == 85 and "stopped by sending home what there is (every 0.1 s)" in out
-    with tarfile.open(scratch / "x.tar") as made:
-        assert made.extractfile("log/x/saved").read() == b"saved"
+    with tarfile.open(scratch / "x.tar") as tar:
+        assert tar.extractfile("log/x/saved").read() == b"saved"
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil"])
@@ -394,9 +396,11 @@ def test_links_do_not_keep_a_tar_from_being_taken_up(tmp_path):
     job_files.pack(tmp_path / "x.tar", tmp_path, ["log/x"])
     (tmp_path / "next").mkdir()
     job_files.unpack(tmp_path / "x.tar", tmp_path / "next")
-    there = tmp_path / "next" / "log" / "x"
-    assert [(there / name).read_text() for name in ("a.jpg", "b.jpg")] == ["image", "image"]
-    assert not (there / "gone").exists() and sorted(p.name for p in (there / "ros").iterdir()) == ["newest"]
+    unpacked = tmp_path / "next" / "log" / "x"
+    assert [(unpacked / name).read_text() for name in ("a.jpg", "b.jpg")] == ["image", "image"]
+    assert not (unpacked / "gone").exists() and sorted(p.name for p in (unpacked / "ros").iterdir()) == [
+        "newest"
+    ]
 
 
 def test_names_that_lead_outside():

@@ -54,11 +54,11 @@ def test_every_setting_of_a_flight_is_an_argument(file):
 @pytest.mark.parametrize("file", ["collect.launch", "online.launch"])
 def test_each_setting_reaches_run_script(file):
     before = values(command_line(file))
-    made = LAUNCH_FILES[file]
-    for key, each in made.settings.items():
+    launch_file = LAUNCH_FILES[file]
+    for key, each in launch_file.settings.items():
         if key not in before:  # of the learner
             continue
-        name = made.names.get(key) or ARGUMENTS.get(key, key)
+        name = launch_file.names.get(key) or ARGUMENTS.get(key, key)
         given = other_value(each)
         if key in NEGATED:
             name, given = NEGATED[key][0], "false"

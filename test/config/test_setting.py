@@ -16,7 +16,7 @@ from nav_pkg.config.learner import LearnerConfig
 from nav_pkg.config.parser import Parser, by_flag
 from nav_pkg.config.session import SessionConfig
 from nav_pkg.config.setting import add_arguments, declared, from_values, setting, to_argv
-from nav_pkg.config.types import whole
+from nav_pkg.config.types import integer
 from nav_pkg.core import UsageError
 from nav_pkg.flight.conditions import DIRECTIONS
 
@@ -25,15 +25,15 @@ from nav_pkg.flight.conditions import DIRECTIONS
 class Camera:
     """Camera."""
 
-    width: int = setting(640, "width, pixels", whole(16), short="-w")
-    height: int = setting(360, "height, pixels", whole(16), of_robot=True)
+    width: int = setting(640, "width, pixels", integer(16), short="-w")
+    height: int = setting(360, "height, pixels", integer(16), of_robot=True)
 
 
 @dataclass(frozen=True)
 class Whole(Camera):
     """HTCondor."""
 
-    means: Optional[Tuple[int, ...]] = setting(None, "means", whole(0), alias="--averages", nargs="+")
+    means: Optional[Tuple[int, ...]] = setting(None, "means", integer(0), alias="--averages", nargs="+")
     names: Tuple[str, ...] = setting(("a",), "names", str, nargs="+", required=True)
     fast: bool = setting(False, "100 % as fast as it can", effect="flight")
     made: str = setting(lambda: "later", "made when it is asked for", str)
@@ -72,10 +72,10 @@ def test_the_help_is_in_groups(capsys):
 
 
 def test_what_is_declared():
-    found = declared(Whole)
-    assert list(found) == ["width", "height", "means", "names", "fast", "made"]
-    assert found["width"].group == "Camera" and found["made"].default == "later"
-    assert found["fast"].flag == "--fast" and found["fast"].about.effect == "flight"
+    settings = declared(Whole)
+    assert list(settings) == ["width", "height", "means", "names", "fast", "made"]
+    assert settings["width"].group == "Camera" and settings["made"].default == "later"
+    assert settings["fast"].flag == "--fast" and settings["fast"].about.effect == "flight"
 
 
 def test_command_lines_that_mean_the_same():

@@ -142,20 +142,20 @@ def test_neighbouring_frames_are_independent():
 
 def test_draws_depend_on_seed_and_index_alone():
     def mixer(seed):
-        made = Mixer(0.5, make_noise("ou", sigma_yaw=0.1), epsilon=0.3)
-        made.reset(seed)
-        return made
+        new_mixer = Mixer(0.5, make_noise("ou", sigma_yaw=0.1), epsilon=0.3)
+        new_mixer.reset(seed)
+        return new_mixer
 
     all_at_once = [mixer(5).mix(EXPERT, LEARNER, i) for i in range(50)]
-    one = mixer(5)
-    assert [one.mix(EXPERT, LEARNER) for _ in range(50)] == all_at_once
-    assert [one.mix(EXPERT, LEARNER, i) for i in (30, 30, 2)] == [all_at_once[i] for i in (30, 30, 2)]
+    first = mixer(5)
+    assert [first.mix(EXPERT, LEARNER) for _ in range(50)] == all_at_once
+    assert [first.mix(EXPERT, LEARNER, i) for i in (30, 30, 2)] == [all_at_once[i] for i in (30, 30, 2)]
     holes = mixer(5)
     for i in range(50):
         holes.mix(None if i % 3 else EXPERT, LEARNER if i % 2 else None)
     assert holes.mix(EXPERT, LEARNER, 49) == all_at_once[49]
-    one.reset(5)
-    assert one.mix(EXPERT, LEARNER) == all_at_once[0]
+    first.reset(5)
+    assert first.mix(EXPERT, LEARNER) == all_at_once[0]
     assert [mixer(6).mix(EXPERT, LEARNER, i) for i in range(50)] != all_at_once
 
 

@@ -233,8 +233,8 @@ def test_compressed_images_are_read(samples, store, flight, tmp_path, monkeypatc
         if kind == "rgb":
             pixels = messages.image_to_array(message)
             stored = cv2.imencode(".png", pixels[:, :, ::-1])[1].reshape(-1)
-            made = flight.make(name, header=message.header, format="png", data=stored)
-            flight.messages[i] = (kind, stamp, made)
+            compressed = flight.make(name, header=message.header, format="png", data=stored)
+            flight.messages[i] = (kind, stamp, compressed)
     monkeypatch.setitem(TYPES, "rgb", name)
     result = bags.bag_to_dataset([flight.bag(tmp_path / "flight.bag", store)], tmp_path / "made")
     assert samples.tree(tmp_path / "made") == recorded
@@ -332,8 +332,8 @@ def test_a_cut_bag_is_read_as_far_as_it_goes(samples, store, flight, tmp_path):
         best = max(best, result.frames)
         assert not verify_dataset(Dataset(tmp_path / "made")).all_problems
         if len(result.runs) == 2:
-            made = samples.tree(tmp_path / "made")
-            assert {name: made[name] for name in first} == first
+            tree = samples.tree(tmp_path / "made")
+            assert {name: tree[name] for name in first} == first
     assert best >= 6
 
 

@@ -39,8 +39,8 @@ def special(samples, path, number, still=0, black=None, frames=8, outcome="succe
 def test_frames_before_the_first_command_and_after_a_dead_camera_go(samples, tmp_path):
     path = create_dataset(tmp_path / "d", samples.description)
     special(samples, path, 0, still=2, black=range(5, 8))
-    made = clean.make_dataset(plan(path), tmp_path / "new", 1)
-    run = Dataset(made).runs[0]
+    cleaned = clean.make_dataset(plan(path), tmp_path / "new", 1)
+    run = Dataset(cleaned).runs[0]
     source = Dataset(path).runs[0]
     assert len(run) == 3
     for i in range(3):
@@ -55,7 +55,7 @@ def test_frames_before_the_first_command_and_after_a_dead_camera_go(samples, tmp
     assert np.array_equal(run.scan, source.scan[2:5])
     assert run.facts["source"] == {"dataset": "source", "run": "00000_esatv3", "frames": [2, 5]}
     assert run.facts["distance"] == pytest.approx(0.16)
-    assert not verify_dataset(Dataset(made)).all_problems
+    assert not verify_dataset(Dataset(cleaned)).all_problems
 
 
 def test_a_cut_run_states_what_its_rows_hold(samples, tmp_path):
@@ -102,12 +102,12 @@ def test_a_recorder_that_begins_while_the_runs_are_built_stops_the_replacement(s
     destination = samples.dataset(tmp_path / "new", runs=1)
     writers = []
 
-    def begin(items):
+    def start_recorder(items):
         writers.append(RunWriter(destination, "00001_esatv3"))
         return items
 
     with pytest.raises(DataError, match="another process"):
-        clean.make_dataset(plan(path), destination, 1, overwrite=True, progress=begin)
+        clean.make_dataset(plan(path), destination, 1, overwrite=True, progress=start_recorder)
     writers[0].add(samples.frame(0), samples.rgb(0))
     assert writers[0].commit({"outcome": "success"}).is_dir()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -175,8 +175,8 @@ def test_the_default_limits_go_by_world(samples, tmp_path):
 )
 def test_lengths_of_the_split(runs, val, test, counts):
     parts, note = clean.split([f"d/{i:05d}_w" for i in range(runs)], val, test, 1)
-    found = tuple(list(parts.values()).count(part) for part in ("train", "val", "test"))
-    assert found == counts
+    lengths = tuple(list(parts.values()).count(part) for part in ("train", "val", "test"))
+    assert lengths == counts
     assert bool(note) == (counts[1:] != (val, test)), note
 
 
@@ -201,15 +201,15 @@ def test_the_statistics_are_those_of_the_frames(samples, tmp_path):
     path = samples.dataset(tmp_path / "d", runs=4, frames=8)
     samples.run(path, 4, frames=5, world="canyon", outcome="collision")
     limits = ANY._replace(outcomes=("success", "collision"))
-    made = clean.make_dataset(plan(path, limits), tmp_path / "new", 7)
-    stats = json.loads((made / "stats.json").read_text())
+    cleaned = clean.make_dataset(plan(path, limits), tmp_path / "new", 7)
+    stats = json.loads((cleaned / "stats.json").read_text())
     assert stats["total"]["all"]["frames"] == 37 and stats["total"]["all"]["runs"] == 5
     assert stats["total"]["all"]["outcomes"] == {"success": 4, "collision": 1}
     assert stats["total"]["esatv3"]["classes"] == {"left": 8, "straight": 16, "right": 8}
     assert stats["total"]["canyon"]["frames"] == 5
     parts = [stats[part]["all"]["frames"] for part in ("train", "val", "test")]
     assert sum(parts) == 37
-    dataset = Dataset(made)
+    dataset = Dataset(cleaned)
     for part in ("train", "val", "test"):
         runs = dataset.split(part)
         assert sum(map(len, runs)) == stats[part]["all"]["frames"]
@@ -223,7 +223,9 @@ def test_the_statistics_are_those_of_the_frames(samples, tmp_path):
         assert stats[part]["all"]["rgb"]["mean"] == pytest.approx((pixels.mean(0) / 255).tolist(), abs=1e-6)
         assert stats[part]["all"]["rgb"]["std"] == pytest.approx((pixels.std(0) / 255).tolist(), abs=1e-6)
     names = [
-        name for part in ("train", "val", "test") for name in (made / f"{part}_set.txt").read_text().split()
+        name
+        for part in ("train", "val", "test")
+        for name in (cleaned / f"{part}_set.txt").read_text().split()
     ]
     assert sorted(names) == [run.name for run in dataset.runs]
 
@@ -233,15 +235,15 @@ def test_sources_stay_unless_they_are_moved(samples, dataset, tmp_path, how):
     samples.run(dataset, 9, outcome="collision")
     before = samples.tree(dataset)
     expected = {run.name: list(run.frames) for run in Dataset(dataset).runs[:3]}
-    made = clean.make_dataset(plan(dataset), tmp_path / "new", 1, transfer=how)
-    assert {run.name: list(run.frames) for run in Dataset(made).runs} == expected
-    assert not verify_dataset(Dataset(made)).all_problems
+    cleaned = clean.make_dataset(plan(dataset), tmp_path / "new", 1, transfer=how)
+    assert {run.name: list(run.frames) for run in Dataset(cleaned).runs} == expected
+    assert not verify_dataset(Dataset(cleaned)).all_problems
     if how == "move":
         assert [run.name for run in Dataset(dataset).runs] == ["00009_esatv3"]
     else:
         assert samples.tree(dataset) == before
         shared = os.path.samefile(
-            dataset / "00000_esatv3/RGB/0000000000.jpg", made / "00000_esatv3/RGB/0000000000.jpg"
+            dataset / "00000_esatv3/RGB/0000000000.jpg", cleaned / "00000_esatv3/RGB/0000000000.jpg"
         )
         assert shared == (how == "link")
 
@@ -251,8 +253,8 @@ def test_where_links_are_impossible_files_are_copied(samples, dataset, tmp_path,
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    made = clean.make_dataset(plan(dataset), tmp_path / "new", 1)
-    assert not verify_dataset(Dataset(made)).all_problems
+    cleaned = clean.make_dataset(plan(dataset), tmp_path / "new", 1)
+    assert not verify_dataset(Dataset(cleaned)).all_problems
 
 
 def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_path, monkeypatch):
@@ -272,18 +274,18 @@ def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
     assert samples.tree(dataset) == before
     monkeypatch.undo()
-    made = clean.make_dataset(result, tmp_path / "new", 1)
-    first = samples.tree(made)
+    cleaned = clean.make_dataset(result, tmp_path / "new", 1)
+    first = samples.tree(cleaned)
     with pytest.raises(DataError, match="--owr"):
-        clean.make_dataset(result, made, 1)
+        clean.make_dataset(result, cleaned, 1)
     monkeypatch.setattr(clean, "link_or_copy", lambda *_: fails(*_) if len(calls) < 21 else None)
     calls.clear()
     with pytest.raises(DataError):
-        clean.make_dataset(result, made, 1, overwrite=True)
-    assert samples.tree(made) == first
+        clean.make_dataset(result, cleaned, 1, overwrite=True)
+    assert samples.tree(cleaned) == first
     monkeypatch.undo()
-    clean.make_dataset(result, made, 1, overwrite=True)
-    assert samples.tree(made) == first
+    clean.make_dataset(result, cleaned, 1, overwrite=True)
+    assert samples.tree(cleaned) == first
 
 
 def test_recordings_of_different_robots_do_not_mix(samples, dataset, tmp_path):
@@ -296,9 +298,9 @@ def test_recordings_of_different_robots_do_not_mix(samples, dataset, tmp_path):
 
 def test_an_interrupted_cleaning_leaves_nothing_that_is_read(samples, dataset, tmp_path):
     (tmp_path / ".new.123.new").mkdir()
-    made = clean.make_dataset(plan(dataset), tmp_path / "new", 1)
+    cleaned = clean.make_dataset(plan(dataset), tmp_path / "new", 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "new"]
-    assert len(Dataset(made).runs) == 3
+    assert len(Dataset(cleaned).runs) == 3
 
 
 def test_a_slower_robot_s_runs_may_be_longer(samples, tmp_path):

@@ -165,7 +165,7 @@ def test_datasets_of_format_1_are_read_and_called_unverified(samples, dataset, c
 def test_what_a_flight_states_is_what_the_schema_expects(samples, dataset, robot):
     body = Body.from_robot(read_robot(robot))
     schedule = FlightSchedule(runs=1, seed=3, noise="ou", sigma_yaw=0.1, alpha=0.5, takeover_distance=0.4)
-    facts = schedule.flight(schedule.runs_to_fly(body)[0], body).facts()
+    facts = schedule.flight(schedule.runs_to_fly(body)[0], body).run_metadata()
     writer = RunWriter(dataset, "00003_esatv3", facts)
     writer.add(samples.frame(0), samples.rgb(0))
     writer.commit({**facts, "outcome": "timeout", "start_pose": [0.0] * 6})
@@ -278,4 +278,4 @@ def test_files_whose_names_are_no_text(samples, dataset):
     done = samples.script("dataset", "repair", dataset)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert command.main(["verify", str(dataset)]) == 0
-    assert [len(one) for one in Dataset(dataset).runs] == [8, 8, 8]
+    assert [len(run) for run in Dataset(dataset).runs] == [8, 8, 8]

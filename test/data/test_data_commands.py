@@ -90,8 +90,8 @@ def test_clean_makes_a_dataset_within_the_limits(samples, dataset):
     done = samples.script("clean_dataset", *arguments)
     assert done.returncode == 0, done.stderr
     assert "3 runs, 24 frames" in done.stdout
-    made = Dataset(root / "clean")
-    assert [len(made.split(part)) for part in ("train", "val", "test")] == [1, 1, 1]
+    cleaned = Dataset(root / "clean")
+    assert [len(cleaned.split(part)) for part in ("train", "val", "test")] == [1, 1, 1]
     wrong(samples.script("clean_dataset", *arguments), 3, "exists", "--owr")
     assert samples.script("clean_dataset", *arguments, "--owr").returncode == 0
     assert samples.script("clean_dataset", *arguments, "--again").returncode == 0

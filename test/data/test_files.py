@@ -153,7 +153,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     ) as living:
-        held = Path(living.stdout.readline().strip())
+        locked = Path(living.stdout.readline().strip())
         # of a number that a living process has again, and others that are not ours to remove
         again = tmp_path / f".config.json.{living.pid}.tmp"
         again.write_text("half")
@@ -170,9 +170,9 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
         files.sweep(tmp_path)
         names = {path.name for path in tmp_path.iterdir()}
         kept = {".link.1.tmp", ".folder.1.tmp", ".fifo.1.tmp", ".metrics.jsonl.tmp", "victim"}
-        assert names == {held.name, *kept} and victim.read_text() == "whole"
+        assert names == {locked.name, *kept} and victim.read_text() == "whole"
         living.communicate("\n")
-    assert not held.exists()
+    assert not locked.exists()
 
 
 def test_a_file_is_written_beside_whatever_lies_there(tmp_path):

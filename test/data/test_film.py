@@ -37,8 +37,8 @@ def test_every_picture_is_in_a_film(samples, tmp_path, monkeypatch, codec):
         assert np.abs(picture[:, 40:].astype(int) - wanted[:, 40:]).mean() < 4
         red, green, blue = picture[:, :24].reshape(-1, 3).mean(axis=0)
         assert red > 150 and green < 40 and blue < 40
-    found = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    assert found.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
     assert path.read_bytes()[4:8] == b"ftyp"
 
 

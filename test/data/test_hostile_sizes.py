@@ -126,11 +126,11 @@ def test_a_packs_header_is_not_trusted(dataset, tmp_path):
         b"{'descr': '|u1', 'fortran_order': False, 'shape': (9999999999, 8, 8, 3), }\n",
     ):
         pack.path.write_bytes(data[:8] + struct.pack("<H", 118) + header.ljust(118) + data[128:])
-        said = []
-        (again,) = open_packs(runs, (8, 8), cache, say=said.append)
-        assert len(said) == 1 and "it is made again" in said[0] and (again.images == right).all()
+        notes = []
+        (again,) = open_packs(runs, (8, 8), cache, say=notes.append)
+        assert len(notes) == 1 and "it is made again" in notes[0] and (again.images == right).all()
     pack.path.write_bytes(data[:8] + b"\xff\xff" + data[10:])
-    assert (open_packs(runs, (8, 8), cache, say=said.append)[0].images == right).all()
+    assert (open_packs(runs, (8, 8), cache, say=notes.append)[0].images == right).all()
 
 
 def test_a_name_of_5000_letters(samples, tmp_path):

@@ -66,16 +66,16 @@ def test_nobody_is_asked_without_a_terminal(dataset, run, monkeypatch):
 
 @pytest.mark.parametrize("answer", ["esat", "y"])
 def test_on_a_terminal_the_exact_name_is_asked_for(dataset, tmp_path, answer):
-    ours, theirs = pty.openpty()
+    user_end, command_end = pty.openpty()
     line = [sys.executable, str(ROOT / "scripts/dataset.py"), "remove", "esat"]
     line += ["--data_root", str(dataset.parent), "--summary_dir", str(tmp_path / "log")]
-    os.write(ours, f"{answer}\n".encode())
-    done = subprocess.run(line, stdin=theirs, capture_output=True, text=True, timeout=120)
+    os.write(user_end, f"{answer}\n".encode())
+    done = subprocess.run(line, stdin=command_end, capture_output=True, text=True, timeout=120)
     assert dataset.exists() == (answer != "esat")
     assert done.returncode == (0 if answer == "esat" else 2), done.stderr
     assert answer == "esat" or "not removed" in done.stderr
-    os.close(ours)
-    os.close(theirs)
+    os.close(user_end)
+    os.close(command_end)
 
 
 def test_links_are_not_followed(dataset, run, tmp_path):
@@ -119,10 +119,10 @@ def test_not_while_somebody_works_in_it(dataset, samples, run, action):
     writer.abort()
     making = dataset.with_name(".esat.links")
     making.mkdir()
-    held = manage.lock_partial(making)
+    partial_lock = manage.lock_partial(making)
     with pytest.raises(DataError, match="another process"):
         run(*action)
-    os.close(held)
+    os.close(partial_lock)
     assert len(Dataset(dataset).runs) == 3
     run(*action)
     assert not dataset.exists()
@@ -165,8 +165,12 @@ def test_checksums_stay_true(dataset, small, run):
     plain["subset_of"]["dataset"] = "mine"
     file.write_text(json.dumps(plain))
     run("rename", "mine", "esat")
-    made = json.loads(file.read_text())
-    assert made["subset_of"]["dataset"] == "esat" and made["format"] == 1 and "sha256" not in made
+    description = json.loads(file.read_text())
+    assert (
+        description["subset_of"]["dataset"] == "esat"
+        and description["format"] == 1
+        and "sha256" not in description
+    )
 
 
 def test_of_two_datasets_of_one_name_no_subset_is_told(dataset, small, samples, run):

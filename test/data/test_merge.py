@@ -32,9 +32,9 @@ def flown(samples, tmp_path, name, outcomes, description=None):
 
 
 def test_added_runs_are_trained_on(samples, base, tmp_path):
-    one = flown(samples, tmp_path, "one", ["success", "collision"])
-    two = flown(samples, tmp_path, "two", ["timeout", "aborted"])
-    merge = MergedDataset(base, [one, two], tmp_path / "merged")
+    first = flown(samples, tmp_path, "one", ["success", "collision"])
+    second = flown(samples, tmp_path, "two", ["timeout", "aborted"])
+    merge = MergedDataset(base, [first, second], tmp_path / "merged")
     make_datasets([merge])
     merged = Dataset(tmp_path / "merged")
     names = {part: [run.name for run in merged.split(part)] for part in ("train", "val", "test")}
@@ -49,22 +49,24 @@ def test_added_runs_are_trained_on(samples, base, tmp_path):
     added = merged.split("train")[2]
     assert added.facts["outcome"] == "collision"
     assert json.loads((added.path / "run.json").read_text())["name"] == "00004_esatv3"
-    assert (added.path / "frames.csv").read_bytes() == (one.path / "00001_esatv3" / "frames.csv").read_bytes()
+    assert (added.path / "frames.csv").read_bytes() == (
+        first.path / "00001_esatv3" / "frames.csv"
+    ).read_bytes()
     # the same files, and so the same packs
     image = sorted((added.path / "RGB").iterdir())[0]
-    assert image.samefile(one.path / "00001_esatv3" / "RGB" / image.name)
+    assert image.samefile(first.path / "00001_esatv3" / "RGB" / image.name)
     cache = tmp_path / "cache"
-    list(open_packs(one.runs, (16, 16), cache))
+    list(open_packs(first.runs, (16, 16), cache))
     packs = [path for path in sorted(cache.rglob("*")) if "seen" not in path.parts]
     list(open_packs([added], (16, 16), cache))
     assert [path for path in sorted(cache.rglob("*")) if "seen" not in path.parts] == packs
 
 
 def test_bad_input(samples, base, tmp_path):
-    one = flown(samples, tmp_path, "other", ["success"])
-    samples.edit(one.path / "00000_esatv3", sensors={"rgb": [9, 17]})
+    other = flown(samples, tmp_path, "other", ["success"])
+    samples.edit(other.path / "00000_esatv3", sensors={"rgb": [9, 17]})
     with pytest.raises(DataError, match="has a camera of 17x9"):
-        MergedDataset(base, [Dataset(one.path)], tmp_path / "merged")
+        MergedDataset(base, [Dataset(other.path)], tmp_path / "merged")
     with pytest.raises(DataError, match="no run that is neither aborted nor sim_failure"):
         MergedDataset(base, [flown(samples, tmp_path, "void", ["aborted"])], tmp_path / "merged")
     with pytest.raises(UsageError, match="is the dataset itself"):

@@ -21,22 +21,22 @@ def write_splits(path, **parts):
 
 
 def test_counts_by_hand():
-    made = [
+    images = [
         RunImages("train", "a", [b"1", b"2", b"3", b"2"]),
         RunImages("train", "b", [b"4", b"5"]),
         RunImages("val", "c", [b"2", b"2", b"5", b"6"]),
         RunImages("test", "d", [b"7"]),
         RunImages("", "e", [b"1", b"6", b"7"]),
     ]
-    assert warnings(made) == [
+    assert warnings(images) == [
         "3 of the 4 images of the val set are in the train set, too (a and c share 2; b and c share 1), "
         f"so that scores on the val set say too much: {overlap.REMEDY}"
     ]
-    assert warnings(made[:2] + made[3:]) == []
+    assert warnings(images[:2] + images[3:]) == []
     many = [RunImages("val", f"v{i}", [b"1"]) for i in range(6)] + [RunImages("test", "t", [b"8", b"8"])]
-    found = warnings([RunImages("train", "a", [b"1", b"8"]), *many])
-    assert "6 of the 6 images of the val set" in found[0] and "; 3 more pairs of runs)" in found[0]
-    assert "2 of the 2 images of the test set are in the train set" in found[1] and len(found) == 2
+    lines = warnings([RunImages("train", "a", [b"1", b"8"]), *many])
+    assert "6 of the 6 images of the val set" in lines[0] and "; 3 more pairs of runs)" in lines[0]
+    assert "2 of the 2 images of the test set are in the train set" in lines[1] and len(lines) == 2
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def repeated(samples, tmp_path):
 
 def test_laps_of_one_start_are_named(repeated, tmp_path, capsys):
     write_splits(repeated, train=[0, 3], val=[1], test=[2])
-    found = verify_dataset(Dataset(repeated))
-    assert not found.all_problems
-    assert [line.split(" (")[0] for line in found.warnings] == [
+    checked = verify_dataset(Dataset(repeated))
+    assert not checked.all_problems
+    assert [line.split(" (")[0] for line in checked.warnings] == [
         "6 of the 6 images of the val set are in the train set, too",
         "7 of the 7 images of the test set are in the train set, too",
         "6 of the 7 images of the test set are in the val set, too",
     ]
-    assert "00000_esatv3 and 00001_esatv3 share 6" in found.warnings[0]
-    assert "--start varied" in found.warnings[0]
+    assert "00000_esatv3 and 00001_esatv3 share 6" in checked.warnings[0]
+    assert "--start varied" in checked.warnings[0]
     assert command.main(["verify", str(repeated)]) == 0
     out = capsys.readouterr().out
     assert out.count("warning: ") == 3 and "4 runs, 0 damaged, 0 problems" in out

@@ -303,11 +303,11 @@ def test_a_moved_cache_is_compared_once(dataset, cache, tmp_path, monkeypatch):
 
 def test_memory_is_given_back_and_the_images_stay(dataset, cache):
     def resident(path):
-        total, ours = 0, False
+        total, in_file = 0, False
         for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
             if "-" in line.split()[0]:
-                ours = line.endswith(str(path))
-            elif ours and line.startswith("Rss:"):
+                in_file = line.endswith(str(path))
+            elif in_file and line.startswith("Rss:"):
                 total += int(line.split()[1])
         return total
 
@@ -473,16 +473,16 @@ def test_packs_are_removed(dataset, cache):
     lock.release()
 
 
-def held(run, cache):
+def locked_pack(run, cache):
     """The pack of a run, and its lock as another process holds it."""
-    made = store.PackFile(cache, committed_images.CommittedImages(run).key(SIZE), len(run), SIZE)
-    return made, PackLock.acquire(made)
+    pack_file = store.PackFile(cache, committed_images.CommittedImages(run).key(SIZE), len(run), SIZE)
+    return pack_file, PackLock.acquire(pack_file)
 
 
 def test_a_holder_that_does_not_get_on_is_not_waited_for_for_ever(dataset, cache, monkeypatch):
     monkeypatch.setattr(builder, "STALL_TIMEOUT", 0.5)
     runs, lines = runs_of(dataset), Lines()
-    _, lock = held(runs[0], cache)
+    _, lock = locked_pack(runs[0], cache)
     text = rf"00000_esatv3: waited .* for process {os.getpid()} on .*\.lock and makes no progress; end it"
     with pytest.raises(DataError, match=text):
         open_packs(runs, SIZE, cache, say=lines)
@@ -495,10 +495,10 @@ def test_a_holder_that_does_not_get_on_is_not_waited_for_for_ever(dataset, cache
 def test_a_holder_that_gets_on_is_waited_for(dataset, cache, monkeypatch):
     monkeypatch.setattr(builder, "STALL_TIMEOUT", 0.6)
     runs, lines = runs_of(dataset), Lines()
-    made, lock = held(runs[0], cache)
+    pack_file, lock = locked_pack(runs[0], cache)
 
     def grow():
-        beside = made.folder / f".{made.key}.elsewhere.1.tmp"
+        beside = pack_file.folder / f".{pack_file.key}.elsewhere.1.tmp"
         for i in range(8):
             time.sleep(0.2)
             beside.write_bytes(bytes(i))
@@ -515,7 +515,7 @@ def test_a_holder_that_gets_on_is_waited_for(dataset, cache, monkeypatch):
 
 def test_a_tick_is_heard_while_waiting(dataset, cache):
     runs = runs_of(dataset)
-    _, lock = held(runs[0], cache)
+    _, lock = locked_pack(runs[0], cache)
     with pytest.raises(Stopped):
         calls = []
 
@@ -594,9 +594,9 @@ def test_two_processes_share_the_work(samples, dataset, cache, tmp_path):
         samples.run(dataset, number, frames=16)
     start = time.time() + 1.5
     both = [child(samples, dataset, cache, tmp_path / "builds", start) for _ in range(2)]
-    for one in both:
-        _, errors = one.communicate(timeout=60)
-        assert one.returncode == 0, errors
+    for running in both:
+        _, errors = running.communicate(timeout=60)
+        assert running.returncode == 0, errors
         assert all("waiting for process" in line for line in errors.splitlines()), errors
     lines = [line.split() for line in (tmp_path / "builds").read_text().splitlines()]
     assert len(lines) == len({key for _, key in lines}) == 8

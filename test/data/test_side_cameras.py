@@ -164,11 +164,11 @@ def test_subsets_have_them_whole_and_cut(dataset, check):
     (dataset / "test_set.txt").write_text("")
     place = dataset.with_name("esat_11")
     make_datasets([Subset(Dataset(dataset), 11, place)])
-    made = Dataset(place)
-    assert sorted(len(run) for run in made.split("train")) == [3, 8]
-    for run in made.runs:
+    subset = Dataset(place)
+    assert sorted(len(run) for run in subset.split("train")) == [3, 8]
+    for run in subset.runs:
         check(run, int(run.name[:5]))
-    assert not verify_dataset(made).all_problems
+    assert not verify_dataset(subset).all_problems
 
 
 def test_packs_are_each_camera_s_own(dataset, tmp_path):
@@ -189,11 +189,11 @@ def test_packs_are_each_camera_s_own(dataset, tmp_path):
     pack.open_packs(runs, SIZE, cache=cache)  # the others are what they were
     assert pack.remove_packs(runs, SIZE, cache=cache, camera="right")[0] == 4
     assert {path for path in places if path.exists()} == {
-        item.path for camera in ("", "left") for item in _there(runs, cache, camera)
+        item.path for camera in ("", "left") for item in _pack_files(runs, cache, camera)
     }
 
 
-def _there(runs, cache, camera):
+def _pack_files(runs, cache, camera):
     images = [CommittedImages(run, camera) for run in runs]
     return [PackFile(cache, item.key(SIZE), len(item), SIZE) for item in images]
 
@@ -215,12 +215,12 @@ def test_the_command_packs_those_of_training_runs(samples, dataset, tmp_path):
     for part, some in (("train", names[:2]), ("val", names[2:3]), ("test", names[3:])):
         (dataset / f"{part}_set.txt").write_text("".join(f"{name}\n" for name in some))
     cache = {"NAV_PKG_CACHE": str(tmp_path / "cache")}
-    made = samples.script("dataset", "pack", dataset, "--recovery_cameras", **cache)
-    assert made.returncode == 0 and "4 runs, 64 images of 128x128" in made.stdout, made.stderr
+    packed = samples.script("dataset", "pack", dataset, "--recovery_cameras", **cache)
+    assert packed.returncode == 0 and "4 runs, 64 images of 128x128" in packed.stdout, packed.stderr
     checked = samples.script("dataset", "pack", dataset, "--recovery_cameras", "--verify", **cache)
     assert "64 images of 128x128 compared" in checked.stdout and "0 problems" in checked.stdout
-    gone = samples.script("dataset", "pack", dataset, "--recovery_cameras", "--remove", **cache)
-    assert "8 packs" in gone.stdout
+    removed = samples.script("dataset", "pack", dataset, "--recovery_cameras", "--remove", **cache)
+    assert "8 packs" in removed.stdout
 
 
 def test_the_command_names_a_dataset_without_them(samples, recorded):
@@ -237,6 +237,6 @@ def test_a_run_without_that_camera_has_no_pack(samples, tmp_path):
 
 
 def test_a_thinned_run_has_no_images_of_any_camera(dataset):
-    made = thin.strip_images(Dataset(dataset).runs[0])
-    assert not verify_run(Run(made.path)).problems
-    assert not made.side_cameras and not list(made.path.rglob("*.jpg"))
+    stripped = thin.strip_images(Dataset(dataset).runs[0])
+    assert not verify_run(Run(stripped.path)).problems
+    assert not stripped.side_cameras and not list(stripped.path.rglob("*.jpg"))

@@ -54,24 +54,24 @@ def test_colours_are_those_of_the_training_set_and_classes_of_all(samples, datas
     assert whole["rgb"]["of"] == "all" and whole["rgb"]["images"] == 24 and list(whole["parts"]) == ["all"]
     for part, numbers in (("train", (2, 0)), ("val", (1,)), ("test", ())):
         (dataset / f"{part}_set.txt").write_text("".join(f"{n:05d}_esatv3\n" for n in numbers))
-    found = dataset_statistics(Dataset(dataset))
+    results = dataset_statistics(Dataset(dataset))
     pixels = np.concatenate(
         [run.rgb(i)[::4, ::4].reshape(-1, 3) for run in Dataset(dataset).split("train") for i in range(8)]
     )
-    assert found["rgb"]["mean"] == pytest.approx((pixels.mean(0) / 255).tolist(), abs=1e-6)
-    assert found["rgb"]["std"] == pytest.approx((pixels.std(0) / 255).tolist(), abs=1e-6)
-    assert found["rgb"]["images"] == 16 and found["rgb"]["of"] == "train"
-    assert found["parts"]["train"] == {
+    assert results["rgb"]["mean"] == pytest.approx((pixels.mean(0) / 255).tolist(), abs=1e-6)
+    assert results["rgb"]["std"] == pytest.approx((pixels.std(0) / 255).tolist(), abs=1e-6)
+    assert results["rgb"]["images"] == 16 and results["rgb"]["of"] == "train"
+    assert results["parts"]["train"] == {
         "runs": 2,
         "frames": 16,
         "classes": {"left": 4, "straight": 8, "right": 4},
         "shares": {"left": 0.25, "straight": 0.5, "right": 0.25},
     }
-    assert found["parts"]["test"]["frames"] == 0 and found["parts"]["test"]["shares"]["left"] is None
+    assert results["parts"]["test"]["frames"] == 0 and results["parts"]["test"]["shares"]["left"] is None
     assert dataset_statistics(Dataset(dataset), 5)["rgb"]["images"] == 5
-    text = statistics.as_text(found)
+    text = statistics.as_text(results)
     assert "train        2 runs      16 frames: left 25.0 %, straight 50.0 %, right 25.0 %" in text
-    means = " ".join(f"{v:.3f}" for v in found["rgb"]["mean"])
+    means = " ".join(f"{v:.3f}" for v in results["rgb"]["mean"])
     assert f"--scaled_input --scale_means {means} --scale_stds " in text
 
 

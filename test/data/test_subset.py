@@ -116,33 +116,38 @@ def test_nested_for_all_sizes_of_many_datasets():
 def test_whole_runs_are_the_same_files(source):
     first, second = ordered(source)[:2]
     frames = len(first) + len(second)
-    made = make(source, frames)
-    assert made.name == f"esat_{frames}"
-    assert [run.name for run in made.split("train")] == [first.name, second.name]
+    made_subset = make(source, frames)
+    assert made_subset.name == f"esat_{frames}"
+    assert [run.name for run in made_subset.split("train")] == [first.name, second.name]
     for run in (first, second, *source.split("val"), *source.split("test")):
         names = sorted(p.relative_to(run.path) for p in run.path.rglob("*"))
-        assert sorted(p.relative_to(made.path / run.name) for p in (made.path / run.name).rglob("*")) == names
+        assert (
+            sorted(
+                p.relative_to(made_subset.path / run.name) for p in (made_subset.path / run.name).rglob("*")
+            )
+            == names
+        )
         for name in names:
-            there = made.path / run.name / name
-            assert there.is_dir() or os.path.samefile(there, run.path / name)
-    assert [run.name for run in made.split("val")] == ["00004_esatv3"]
-    assert [run.name for run in made.split("test")] == ["00005_esatv3"]
-    assert not verify_dataset(made).all_problems
-    assert made.description == {
+            linked = made_subset.path / run.name / name
+            assert linked.is_dir() or os.path.samefile(linked, run.path / name)
+    assert [run.name for run in made_subset.split("val")] == ["00004_esatv3"]
+    assert [run.name for run in made_subset.split("test")] == ["00005_esatv3"]
+    assert not verify_dataset(made_subset).all_problems
+    assert made_subset.description == {
         **source.description,
-        "sha256": made.description["sha256"],
+        "sha256": made_subset.description["sha256"],
         "splits": {"train": 2, "val": 1, "test": 1},
         "subset_of": {"dataset": "esat", "frames": frames, "random_seed": 123},
     }
-    assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", made.name]
+    assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", made_subset.name]
 
 
 def test_a_cut_run_is_a_whole_run_of_its_first_frames(source):
     (run,) = ordered(source)[:1]
-    made = make(source, 5)
-    (cut,) = made.split("train")
+    made_subset = make(source, 5)
+    (cut,) = made_subset.split("train")
     assert cut.name == run.name and len(cut) == 5
-    assert not verify_dataset(made).all_problems
+    assert not verify_dataset(made_subset).all_problems
     assert (cut.path / "frames.csv").read_text().splitlines() == (
         (run.path / "frames.csv").read_text().splitlines()[:6]
     )
@@ -185,9 +190,9 @@ def test_subsets_of_one_command_are_nested_and_a_subset_has_subsets(source):
     make_datasets([Subset(source, n, path) for n, path in paths.items()])
     before = set()
     for n in sorted(paths):
-        made = Dataset(paths[n])
-        assert not verify_dataset(made).all_problems
-        images = {p.stat().st_ino for run in made.split("train") for p in (run.path / "RGB").iterdir()}
+        made_subset = Dataset(paths[n])
+        assert not verify_dataset(made_subset).all_problems
+        images = {p.stat().st_ino for run in made_subset.split("train") for p in (run.path / "RGB").iterdir()}
         assert before <= images and abs(len(images) - n) <= n / 10
         before = images
     again = make(Dataset(paths[30]), 9, "again")
@@ -199,9 +204,11 @@ def test_subsets_of_one_command_are_nested_and_a_subset_has_subsets(source):
 
 def test_whole_runs_share_their_packs(source, tmp_path):
     first = ordered(source)[0]
-    made = make(source, len(first))
-    mine, theirs = (open_packs([run], (8, 8), tmp_path / "cache") for run in (first, made.split("train")[0]))
-    assert mine[0].path == theirs[0].path
+    made_subset = make(source, len(first))
+    of_source, of_subset = (
+        open_packs([run], (8, 8), tmp_path / "cache") for run in (first, made_subset.split("train")[0])
+    )
+    assert of_source[0].path == of_subset[0].path
 
 
 def test_too_many_frames_are_refused_with_both_numbers(source):
@@ -223,8 +230,8 @@ def test_lists_that_lack_or_clash_are_refused(source):
 
 
 def test_a_destination_that_exists_is_refused_or_replaced(source, samples):
-    made = make(source, 5)
-    before = samples.tree(made.path)
+    made_subset = make(source, 5)
+    before = samples.tree(made_subset.path)
     with pytest.raises(UsageError, match="esat_5: exists; choose another --destination, or --owr"):
         make(source, 5)
     with pytest.raises(UsageError, match="is the dataset itself"):
@@ -234,9 +241,9 @@ def test_a_destination_that_exists_is_refused_or_replaced(source, samples):
         make(source, 5, "file", overwrite=True)
     with pytest.raises(UsageError, match="is requested twice"):
         make_datasets([Subset(source, 7, source.path.with_name("a")) for _ in range(2)])
-    assert samples.tree(made.path) == before
+    assert samples.tree(made_subset.path) == before
     make(source, 7, "esat_5", overwrite=True)
-    assert sum(map(len, Dataset(made.path).split("train"))) == 7
+    assert sum(map(len, Dataset(made_subset.path).split("train"))) == 7
     assert sorted(p.name for p in source.path.parent.iterdir()) == ["esat", "esat_5", "file"]
 
 
@@ -245,9 +252,9 @@ def test_where_links_are_impossible_files_are_copied(source, monkeypatch):
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    made = make(source, 12)
-    assert not verify_dataset(made).all_problems
-    run = made.split("val")[0]
+    made_subset = make(source, 12)
+    assert not verify_dataset(made_subset).all_problems
+    run = made_subset.split("val")[0]
     assert not os.path.samefile(run.path / "run.json", source.path / run.name / "run.json")
 
 
@@ -283,9 +290,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(source, monkeypatch):
 
 def test_what_happens_to_one_does_not_harm_the_other(source, samples):
     first, second = ordered(source)[:2]
-    made = make(source, len(first) + 3)
-    before, theirs = samples.tree(source.path), samples.tree(made.path)
-    for victim, other, tree in ((made, source, before), (source, made, theirs)):
+    made_subset = make(source, len(first) + 3)
+    before, subset_before = samples.tree(source.path), samples.tree(made_subset.path)
+    for victim, other, tree in ((made_subset, source, before), (source, made_subset, subset_before)):
         for run in victim.split("train"):
             if victim is source and run.name not in (first.name, second.name):
                 continue
@@ -306,8 +313,8 @@ def test_what_happens_to_one_does_not_harm_the_other(source, samples):
         shutil.rmtree(cleaned)
         shutil.rmtree(victim.path)
         assert samples.tree(other.path) == tree
-        if victim is made:
-            made = make(source, len(first) + 3)
+        if victim is made_subset:
+            made_subset = make(source, len(first) + 3)
 
 
 def test_subsets_can_be_cleaned_together(source, samples):
@@ -316,8 +323,8 @@ def test_subsets_can_be_cleaned_together(source, samples):
     limits = clean.CleaningLimits(min_distance=0, min_rgb=1)
     plan = clean.plan_cleaning({"a": first, "b": second, "c": source}, limits, 1, 1)
     assert plan.description == samples.description
-    made = clean.make_dataset(plan, source.path.with_name("all"), 1)
-    assert not verify_dataset(Dataset(made)).all_problems
+    cleaned = clean.make_dataset(plan, source.path.with_name("all"), 1)
+    assert not verify_dataset(Dataset(cleaned)).all_problems
 
 
 KILLED = """
@@ -399,12 +406,12 @@ def test_what_a_killed_command_left_is_not_used_for_another_plan(source, samples
 
 
 def test_two_commands_do_not_mix(source, monkeypatch):
-    one = Subset(source, 5, source.path.with_name("x"))
-    one.prepare(False)
+    first = Subset(source, 5, source.path.with_name("x"))
+    first.prepare(False)
     with pytest.raises(DataError, match="another process is writing.*--destination"):
         make(source, 5, "x")
-    one.commit(False)
-    assert len(Dataset(one.destination).split("train")[0]) == 5
+    first.commit(False)
+    assert len(Dataset(first.destination).split("train")[0]) == 5
     late = Subset(source, 6, source.path.with_name("y"))
     late.prepare(False)
     make(source, 7, "z")

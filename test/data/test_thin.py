@@ -29,15 +29,15 @@ def run(tmp_path):
 def test_a_thin_run_is_whole_and_says_the_same(run):
     before = {name: run.frames[name].copy() for name in ("stamp", "x", "applied_yaw", "learner_yaw", "actor")}
     facts, scan = dict(run.facts), run.scan.copy()
-    made = thin.strip_images(run)
-    assert verify_run(Run(made.path)).problems == []
+    thinned = thin.strip_images(run)
+    assert verify_run(Run(thinned.path)).problems == []
     for name, column in before.items():
-        assert np.array_equal(made.frames[name], column), name
-    assert np.array_equal(made.scan, scan)
-    differing = {key for key in {*facts, *made.facts} if facts.get(key) != made.facts.get(key)}
+        assert np.array_equal(thinned.frames[name], column), name
+    assert np.array_equal(thinned.scan, scan)
+    differing = {key for key in {*facts, *thinned.facts} if facts.get(key) != thinned.facts.get(key)}
     assert differing <= {"sensors", "content", "jpeg_quality", "sha256"}
-    assert not (made.path / "RGB").exists()
-    assert sorted(path.name for path in made.path.parent.iterdir() if path.name.startswith("00")) == [
+    assert not (thinned.path / "RGB").exists()
+    assert sorted(path.name for path in thinned.path.parent.iterdir() if path.name.startswith("00")) == [
         run.name
     ]
 

@@ -61,13 +61,13 @@ def test_rounds(shell, first):
     # nothing is done twice; an earlier version kept the flags in another order
     begin = flown.read_bytes()
     state = shell.log / "dagger" / "dagger.json"
-    held = json.loads(state.read_text())
-    words = held["flags"]["flight"]
-    held["flags"]["flight"] = [
+    content = json.loads(state.read_text())
+    words = content["flags"]["flight"]
+    content["flags"]["flight"] = [
         word for place in range(len(words) - 2, -1, -2) for word in words[place : place + 2]
     ]
-    assert held["flags"]["flight"] != words
-    state.write_text(json.dumps(held))
+    assert content["flags"]["flight"] != words
+    state.write_text(json.dumps(content))
     out = shell.run("dagger.py", *DAGGER, name="again")
     assert out.count(": done ==") == 8 and flown.read_bytes() == begin
     out = shell.run("dagger.py", *DAGGER, "--alpha", 0.3, code=2, name="other")

@@ -66,9 +66,9 @@ def test_images_show_the_pose_of_their_row(shell):
             yaw = frames.yaw[index]
             camera = [frames.x[index] + 0.1 * np.cos(yaw), frames.y[index] + 0.1 * np.sin(yaw)]
             walls = plan.ray_cast(np.repeat([camera], 4, axis=0), yaw + angles) * np.cos(angles)
-            seen = np.median(depth[height // 2 - 1 : height // 2 + 1, columns], axis=0)
+            measured = np.median(depth[height // 2 - 1 : height // 2 + 1, columns], axis=0)
             near = walls < 4  # far away a small tilt moves the ray to the floor or the ceiling
-            errors += list((np.abs(seen - walls) / walls)[near])
+            errors += list((np.abs(measured - walls) / walls)[near])
             turning += [abs(frames.vyaw[index]) > 0.3] * int(near.sum())
     errors, turning = np.array(errors), np.array(turning)
     assert len(errors) > 200

@@ -16,13 +16,13 @@ def result(shell, tag):
 
 def test_two_simulators_and_an_interruption_give_what_one_gives(shell):
     shell.run("main.py", "--create_scratch_checkpoint", "-t", "a", "--network", "tiny_net")
-    said = shell.run("evaluate.py", "-t", "both", "-m", "a", *FLAGS, "none", name="both")
+    output = shell.run("evaluate.py", "-t", "both", "-m", "a", *FLAGS, "none", name="both")
     both = result(shell, "both")
-    assert [condition["measures"]["counted"] for condition in both["conditions"]] == [2] * 2, said
+    assert [condition["measures"]["counted"] for condition in both["conditions"]] == [2] * 2, output
     # These nets regress: any other image is another turn.
     noisy, plain = (condition["runs"] for condition in both["conditions"][:2])
     assert noisy[0]["imitation_loss"] != plain[0]["imitation_loss"]
-    assert "0 of 2" in said
+    assert "0 of 2" in output
     times = both["timing"][both["conditions"][0]["folder"]]
     assert times["real_time_ratio"] > 0
     assert times["inference_frames"] >= 60
@@ -39,16 +39,18 @@ def test_two_simulators_and_an_interruption_give_what_one_gives(shell):
     process.send_signal(signal.SIGINT)
     process.wait(timeout=120)
     assert process.returncode == 130, shell.report("one")
-    assert [one for one in sessions() if one["folder"].startswith(str(shell.log))] == []
+    assert [session for session in sessions() if session["folder"].startswith(str(shell.log))] == []
 
     shell.run("evaluate.py", *line[:-6], "--jobs", 1, *line[-4:], name="again")
-    one = result(shell, "one")
-    assert one["conditions"] == both["conditions"][:1]
-    assert one["checkpoints"]["a"]["sha256"] == both["checkpoints"]["a"]["sha256"]
+    resumed = result(shell, "one")
+    assert resumed["conditions"] == both["conditions"][:1]
+    assert resumed["checkpoints"]["a"]["sha256"] == both["checkpoints"]["a"]["sha256"]
 
-    said = shell.run("evaluate.py", "-t", "one", "-m", "a", "--random_seed", 9, *FLAGS, code=2, name="other")
-    assert said.count("\n") == 1
-    assert "random_seed 123, now 9" in said
+    output = shell.run(
+        "evaluate.py", "-t", "one", "-m", "a", "--random_seed", 9, *FLAGS, code=2, name="other"
+    )
+    assert output.count("\n") == 1
+    assert "random_seed 123, now 9" in output
 
     before = (shell.log / "one" / "evaluation.json").read_bytes()
     shell.run("evaluate.py", *line, name="done")

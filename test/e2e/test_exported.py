@@ -34,9 +34,9 @@ def test_an_exported_file_flies_as_its_checkpoint(shell):
     other = (fly(shell, "onnx", file) / "frames.csv").read_text().splitlines()
     assert len(other) == len(rows)
     # a regressed yaw rate may differ in its last bits, and the path with it
-    for mine, its in zip(rows[1:], other[1:]):
-        for a, b in zip(mine.split(",")[:14], its.split(",")[:14]):
-            assert float(a) == pytest.approx(float(b), abs=1e-4), (mine, its)
+    for row, other_row in zip(rows[1:], other[1:]):
+        for a, b in zip(row.split(",")[:14], other_row.split(",")[:14]):
+            assert float(a) == pytest.approx(float(b), abs=1e-4), (row, other_row)
     out = shell.run(
         "run_script.py", "-t", "small", "-n", 1, "--alpha", 0, "--width", 320, "--height", 180,
         "--max_duration", 4, "--no_training", "--checkpoint_path", file, code=2, name="small",

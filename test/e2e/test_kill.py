@@ -33,7 +33,7 @@ FLIGHT = (
 
 def processes(shell, wanted):
     """Processes of this test's session (their environment names its folder) whose command contains a word."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -45,8 +45,8 @@ def processes(shell, wanted):
                 and str(shell.log).encode() in environment
                 and b"NAV_PKG_GRAPH=" in environment
             ):
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def digest(run):
@@ -81,11 +81,11 @@ def test_kill_any_process(shell):
     targets = [list(TARGETS)[number % len(TARGETS)] for number in range(KILLS)]
     generator.shuffle(targets)
 
-    def wait_for(what, ready, limit=200):
+    def wait_for(awaited, ready, limit=200):
         deadline = time.monotonic() + limit
         while not ready():
             assert flight.poll() is None, shell.report("killed")
-            assert time.monotonic() < deadline, f"waited {limit} s for {what}\n" + shell.report("killed")
+            assert time.monotonic() < deadline, f"waited {limit} s for {awaited}\n" + shell.report("killed")
             time.sleep(0.05)
 
     try:

@@ -39,17 +39,17 @@ FLIGHT = (
 
 def processes(shell, wanted):
     """Processes of this test whose command contains a word: of the session, and of its graph."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
             except OSError:
                 continue
-            ours = b"NAV_PKG_GRAPH=" in environment or b"run_script.py" in command
-            if wanted in command and str(shell.log).encode() in environment and ours:
-                found.append(int(entry.name))
-    return found
+            of_session = b"NAV_PKG_GRAPH=" in environment or b"run_script.py" in command
+            if wanted in command and str(shell.log).encode() in environment and of_session:
+                pids.append(int(entry.name))
+    return pids
 
 
 def gone(shell):
@@ -107,16 +107,16 @@ def test_a_kill_leaves_no_trace(shell, runs):
     generator.shuffle(targets)
     log, kills = RunLog(shell.log / "cut"), 0
 
-    def begin():
+    def start_flight():
         return shell.start("run_script.py", "-t", "cut", "--number_of_runs", runs, *FLIGHT, name="cut")
 
-    def wait_for(what, ready, limit=200):
+    def wait_for(awaited, ready, limit=200):
         deadline = time.monotonic() + limit
         while not ready():
-            assert time.monotonic() < deadline, f"waited {limit} s for {what}\n" + shell.report("cut")
+            assert time.monotonic() < deadline, f"waited {limit} s for {awaited}\n" + shell.report("cut")
             time.sleep(0.02)
 
-    flight = begin()
+    flight = start_flight()
     try:
         for number, target in enumerate(targets):
             # the next run is under way
@@ -137,7 +137,7 @@ def test_a_kill_leaves_no_trace(shell, runs):
             if target == "session":
                 flight.wait(timeout=60)
                 wait_for("the graph to be gone", lambda: gone(shell))
-                flight = begin()
+                flight = start_flight()
         assert flight.wait(timeout=400) == 0, shell.report("cut")
     finally:
         if flight.poll() is None:
@@ -177,6 +177,8 @@ def test_a_buffer_is_filled_from_a_dataset(shell):
     assert refused.count("\n") == 1 and "has a camera of 160x120, this flight has one of 640x360" in refused
     assert not (shell.log / "other").exists()
     shell.run("run_script.py", "-t", "filled", *words, *small, "--width", 160, "--height", 120, name="filled")
-    found = checkpoint.load(shell.log / "filled").progress
-    runs_of = found["replay"]["run"].tolist()
-    assert sum(run < 0 for run in runs_of) == 50 and sum(run == 0 for run in runs_of) == found["frames"] > 10
+    progress = checkpoint.load(shell.log / "filled").progress
+    runs_of = progress["replay"]["run"].tolist()
+    assert (
+        sum(run < 0 for run in runs_of) == 50 and sum(run == 0 for run in runs_of) == progress["frames"] > 10
+    )

@@ -33,7 +33,7 @@ def plan(shell, documented_plan):
 
 def processes(folder):
     """The processes of the session that logs below a folder: number to program."""
-    found = {}
+    programs = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             around = Path("/proc", entry, "environ").read_bytes()
@@ -41,8 +41,8 @@ def processes(folder):
         except OSError:
             continue
         if f"{keeper.MARK_VARIABLE}=".encode() in around and str(folder).encode() in around:
-            found[int(entry)] = name
-    return found
+            programs[int(entry)] = name
+    return programs
 
 
 def listening(numbers):
@@ -54,15 +54,15 @@ def listening(numbers):
                 inodes[os.readlink(fd.path)] = name
         except OSError:
             continue
-    found = set()
+    sockets = set()
     for protocol in ("tcp", "udp", "tcp6", "udp6"):
         for line in Path("/proc/net", protocol).read_text().splitlines()[1:]:
             words = line.split()
             state, socket = words[3], f"socket:[{words[9]}]"
             if socket in inodes and state in ("0A", "07"):  # listening; a datagram socket without a peer
                 address, _, port = words[1].partition(":")
-                found.add((inodes[socket], protocol, address, int(port, 16)))
-    return found
+                sockets.add((inodes[socket], protocol, address, int(port, 16)))
+    return sockets
 
 
 def authority_files(numbers):
@@ -81,14 +81,14 @@ def test_a_plan_file_is_flown_and_only_this_machine_can_reach_it(shell, plan):
     before = sorted((ROOT / "worlds").iterdir()) + sorted((ROOT / "models").iterdir())
     shell.environment["NAV_PKG_WORLDS"] = str(shell.folder / "cache")
     session = shell.start("run_script.py", "--world", plan, *FLAGS)
-    found, programs, authorities = set(), set(), set()
+    sockets, programs, authorities = set(), set(), set()
     try:
         deadline = time.monotonic() + 400
         while session.poll() is None:
             assert time.monotonic() < deadline, shell.report()
             numbers = processes(shell.log)
             programs |= set(numbers.values())
-            found |= listening(numbers)
+            sockets |= listening(numbers)
             authorities |= authority_files(number for number, name in numbers.items() if name == "Xvfb")
             time.sleep(0.2)
     finally:
@@ -97,10 +97,12 @@ def test_a_plan_file_is_flown_and_only_this_machine_can_reach_it(shell, plan):
             session.wait(60)
     assert session.returncode == 0, shell.report()
     assert {"gzserver", "Xvfb", "rosmaster", "rosout", "supervisor.py"} <= programs
-    assert {"gzserver", "rosmaster", "rosout", "roslaunch"} <= {name for name, *_ in found}
-    open_to_others = [one for one in found if one[2] not in (LOOPBACK[one[1]], "0" * 16 + "FFFF00000100007F")]
+    assert {"gzserver", "rosmaster", "rosout", "roslaunch"} <= {name for name, *_ in sockets}
+    open_to_others = [
+        socket for socket in sockets if socket[2] not in (LOOPBACK[socket[1]], "0" * 16 + "FFFF00000100007F")
+    ]
     assert not open_to_others
-    assert {10317, 10318} <= {port for _, protocol, _, port in found if protocol == "udp"}
+    assert {10317, 10318} <= {port for _, protocol, _, port in sockets if protocol == "udp"}
     assert authorities == {0o600}
 
     facts = json.loads((shell.data / "own" / "00000_small" / "run.json").read_text())
@@ -111,9 +113,11 @@ def test_a_plan_file_is_flown_and_only_this_machine_can_reach_it(shell, plan):
 
 
 def test_it_goes_on_only_in_the_same_world(shell, plan):
-    moved = shell.folder / "small.json"
-    moved.write_bytes(plan.read_bytes())
-    assert "1 runs: " in shell.run("run_script.py", "--world", moved, *FLAGS)  # all runs are flown already
-    moved.write_text(json.dumps({**json.loads(plan.read_text()), "title": "Another"}))
-    out = shell.run("run_script.py", "--world", moved, *FLAGS, code=2)
+    plan_copy = shell.folder / "small.json"
+    plan_copy.write_bytes(plan.read_bytes())
+    assert "1 runs: " in shell.run(
+        "run_script.py", "--world", plan_copy, *FLAGS
+    )  # all runs are flown already
+    plan_copy.write_text(json.dumps({**json.loads(plan.read_text()), "title": "Another"}))
+    out = shell.run("run_script.py", "--world", plan_copy, *FLAGS, code=2)
     assert "holds a session with --world 'small (" in out and "give the same flags to continue it" in out

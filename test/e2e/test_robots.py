@@ -35,13 +35,13 @@ def mismatch(aside, ahead, degrees):
     return np.abs(row(aside, degrees) - row(ahead, 0)).mean()
 
 
-def differing(one, other):
+def differing(first, other):
     """Files that two folders do not have in common with the same bytes."""
-    found = filecmp.dircmp(one, other)
-    odd = found.left_only + found.right_only + found.funny_files
-    odd += filecmp.cmpfiles(one, other, found.common_files, shallow=False)[1]
-    for name in found.common_dirs:
-        odd += differing(one / name, other / name)
+    comparison = filecmp.dircmp(first, other)
+    odd = comparison.left_only + comparison.right_only + comparison.funny_files
+    odd += filecmp.cmpfiles(first, other, comparison.common_files, shallow=False)[1]
+    for name in comparison.common_dirs:
+        odd += differing(first / name, other / name)
     return odd
 
 

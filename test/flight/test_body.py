@@ -18,7 +18,7 @@ TURTLE = Body.from_robot(read_robot("turtlebot3"))
 EXPERT, LEARNER = Command(0.3, 0, 0, 0.2), Command(0.3, 0, 0.7, 0.1)
 
 
-def seen(seconds, s, plan, depth=None):
+def make_observation(seconds, s, plan, depth=None):
     point = plan.route.pose_at(s)
     pose = Pose(point.x, point.y, plan.floor, yaw=point.yaw)
     return Observation(round(seconds * 1e9), pose, Velocity(), depth=depth)
@@ -28,7 +28,7 @@ def started(plan, **options):
     schedule = FlightSchedule(**options)
     run = schedule.runs_to_fly(TURTLE)[0]
     flight = schedule.flight(run, TURTLE)
-    flight.begin(0, 123, seen(0, 5, plan))
+    flight.begin(0, 123, make_observation(0, 5, plan))
     return flight
 
 
@@ -64,20 +64,20 @@ def test_runs_begin_on_the_floor_and_at_once(plan):
         for driven, flown in zip(schedule.runs_to_fly(TURTLE), schedule.runs_to_fly()):
             assert driven.start == flown.start._replace(z=plan.floor) and flown.start.z > plan.floor
     flight = started(plan)
-    first = flight.decide(seen(0, 5, plan), EXPERT, LEARNER)
+    first = flight.decide(make_observation(0, 5, plan), EXPERT, LEARNER)
     assert first.state is State.RUNNING and first.frame.index == 0 and first.frame.stamp == 0
     assert first.frame.applied == EXPERT
 
 
 def test_nobody_commands_a_height(plan):
     flight = started(plan, alpha=0.0)
-    decision = flight.decide(seen(0, 5, plan), EXPERT, LEARNER)
+    decision = flight.decide(make_observation(0, 5, plan), EXPERT, LEARNER)
     assert decision.frame.actor is Actor.LEARNER
     assert decision.frame.applied == Command(0.3, 0.0, 0.0, 0.1)
-    assert flight.facts()["height"] is None
+    assert flight.run_metadata()["height"] is None
     expert = Expert(plan, speed=0.3, turn_speed=0.3, height=None)
     for z in (0.0, 1.0):
-        pose = seen(0, 5, plan).pose._replace(z=z)
+        pose = make_observation(0, 5, plan).pose._replace(z=z)
         assert expert.command(None, pose).z == 0.0
     assert math.isnan(expert.command(None, pose._replace(z=math.nan)).z)
 
@@ -98,10 +98,10 @@ def test_the_floor_in_the_image_is_no_obstacle(plan):
     depth = np.full((120, 160), 3.0, np.float32)
     depth[60:] = 0.15  # the floor just ahead
     flight = started(plan)
-    assert flight.decide(seen(0, 5, plan, depth), EXPERT).state is State.RUNNING
-    assert flight.decide(seen(0.1, 5, plan, depth), EXPERT).frame.nearest == pytest.approx(3.0)
+    assert flight.decide(make_observation(0, 5, plan, depth), EXPERT).state is State.RUNNING
+    assert flight.decide(make_observation(0.1, 5, plan, depth), EXPERT).frame.nearest == pytest.approx(3.0)
     depth[59, 80] = 0.19
-    decision = flight.decide(seen(0.2, 5, plan, depth), EXPERT)
+    decision = flight.decide(make_observation(0.2, 5, plan, depth), EXPERT)
     assert decision.outcome is Outcome.COLLISION
 
 
@@ -109,5 +109,5 @@ def test_it_is_trapped_when_it_stands_not_when_it_drives(plan):
     for speed, outcome in ((0.3, None), (0.02, Outcome.TRAPPED)):
         flight = started(plan)
         for i in range(150):
-            decision = flight.decide(seen(0.1 * i, 5 + speed * 0.1 * i, plan), EXPERT)
+            decision = flight.decide(make_observation(0.1 * i, 5 + speed * 0.1 * i, plan), EXPERT)
         assert decision.outcome is outcome

@@ -8,24 +8,24 @@ from nav_pkg.flight.schedule import FlightSchedule
 
 
 def test_all_combinations_once_in_order():
-    made = conditions(["a", "b"], ["w"], ["forward", "reverse"], [0.0, 0.1, 0.0], ["none"])
-    assert len(made) == 8
-    assert made[0] == Condition("a", "w", "forward", 0.0, "none")
-    assert made[-1].folder == "b/w_reverse_delay0.1_none"
+    combinations = conditions(["a", "b"], ["w"], ["forward", "reverse"], [0.0, 0.1, 0.0], ["none"])
+    assert len(combinations) == 8
+    assert combinations[0] == Condition("a", "w", "forward", 0.0, "none")
+    assert combinations[-1].folder == "b/w_reverse_delay0.1_none"
 
 
 def test_folders_are_names_and_differ():
-    made = conditions(["a"], ["w"], ["forward"], [0.0, 0.1, 0.15], ["none", "noise:0.1", "noise:0.2"])
-    folders = [condition.folder for condition in made]
+    combinations = conditions(["a"], ["w"], ["forward"], [0.0, 0.1, 0.15], ["none", "noise:0.1", "noise:0.2"])
+    folders = [condition.folder for condition in combinations]
     assert len(set(folders)) == 9
     assert "a/w_forward_delay0.15_noise0.2" in folders
 
 
 def test_labels_are_short_and_differ():
-    made = labels(
+    by_checkpoint = labels(
         ["tiny/first", "/x/y/tiny/first/my-model", "/logs/b c", "tiny/first", "tiny_first", "./net"]
     )
-    assert made == {
+    assert by_checkpoint == {
         "tiny/first": "tiny_first",
         "/x/y/tiny/first/my-model": "tiny_first_2",
         "/logs/b c": "logs_b_c",

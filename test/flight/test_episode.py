@@ -13,7 +13,7 @@ from nav_pkg.flight.episode import Episode, State, nearest_depth
 SECOND = 1_000_000_000
 
 
-def seen(stamp, pose, depth=None, contact=False):
+def make_observation(stamp, pose, depth=None, contact=False):
     image = None if depth is None else np.full((4, 6), depth, np.float32)
     return Observation(stamp, pose, Velocity(), depth=image, contact=contact)
 
@@ -25,7 +25,7 @@ class Driver:
         self.plan, self.s = plan, s
         self.stamp = 5 * SECOND
         self.episode = Episode(plan, **settings)
-        self.episode.reset(seen(self.stamp, self.pose(0.1)))
+        self.episode.reset(make_observation(self.stamp, self.pose(0.1)))
 
     def pose(self, z=1.0, **angles):
         point = self.plan.route.pose_at(self.s)
@@ -33,13 +33,13 @@ class Driver:
 
     def climb(self):
         self.stamp += 3 * SECOND
-        assert self.episode.update(seen(self.stamp, self.pose())) is State.RUNNING
+        assert self.episode.update(make_observation(self.stamp, self.pose())) is State.RUNNING
         return self.episode
 
     def move(self, way=0.08, depth=None, contact=False, **pose):
         self.s += way
         self.stamp += CONTROL_PERIOD_NS
-        return self.episode.update(seen(self.stamp, self.pose(**pose), depth, contact))
+        return self.episode.update(make_observation(self.stamp, self.pose(**pose), depth, contact))
 
 
 # Idle.
@@ -60,10 +60,10 @@ class Driver:
 def test_take_off(plan, z, waited, state):
     episode = Episode(plan)
     pose = Pose(-50, -3, 0.1)
-    episode.reset(seen(7, pose))
+    episode.reset(make_observation(7, pose))
     assert episode.state is State.IDLE
-    assert episode.update(seen(7, pose)) is State.IDLE
-    assert episode.update(seen(7 + round(waited * SECOND), pose._replace(z=z))) is state
+    assert episode.update(make_observation(7, pose)) is State.IDLE
+    assert episode.update(make_observation(7 + round(waited * SECOND), pose._replace(z=z))) is state
     assert episode.index == (0 if state is State.RUNNING else -1)
     if state is State.ENDED:
         assert episode.outcome is Outcome.SIM_FAILURE
@@ -149,7 +149,7 @@ def test_nearest_depth_ends(plan, depth, ends):
 def test_frame_zero_may_collide(plan):
     drive = Driver(plan)
     drive.stamp += 3 * SECOND
-    assert drive.episode.update(seen(drive.stamp, drive.pose(), contact=True)) is State.ENDED
+    assert drive.episode.update(make_observation(drive.stamp, drive.pose(), contact=True)) is State.ENDED
     assert drive.episode.outcome is Outcome.COLLISION
     assert drive.episode.index == -1
 
@@ -201,7 +201,7 @@ def test_a_pose_that_is_not_finite(plan, part):
 def test_stamps_must_grow(plan):
     drive = Driver(plan)
     drive.climb()
-    assert drive.episode.update(seen(drive.stamp, drive.pose())) is State.ENDED
+    assert drive.episode.update(make_observation(drive.stamp, drive.pose())) is State.ENDED
     assert drive.episode.outcome is Outcome.SIM_FAILURE
 
 
@@ -253,14 +253,14 @@ def test_precedence(plan):
     """All at once, then without the first: the documented order."""
     length = plan.route.length
 
-    def last_frame(**what):
+    def last_frame(**values):
         # A lap that is complete in the frame of the time limit.
         steps = 241
         drive = Driver(plan, max_duration=steps / 10)
         drive.climb()
         for _ in range(steps - 1):
             assert drive.move(length / steps * (1 - 1e-6)) is State.RUNNING
-        drive.move(length / steps * 1.01, **what)
+        drive.move(length / steps * 1.01, **values)
         return drive.episode.outcome
 
     assert last_frame(x=math.nan, roll=3.0, contact=True, depth=0.1) is Outcome.SIM_FAILURE
@@ -286,7 +286,7 @@ def test_ended_stays_ended(plan):
     episode.abort("again", Outcome.SIM_FAILURE)
     assert episode.outcome is Outcome.ABORTED
     assert episode.progress == pytest.approx(0.5, abs=1e-6)
-    episode.reset(seen(0, drive.pose()))
+    episode.reset(make_observation(0, drive.pose()))
     assert (episode.state, episode.outcome, episode.reason, episode.progress) == (State.IDLE, None, "", 0)
 
 

@@ -32,7 +32,7 @@ from nav_pkg.world.plan import StartPose
 EXPERT, LEARNER = Command(0.8, 0, 0, 0.9), Command(0.8, 0, 0.7, 0.4)
 
 
-def seen(seconds, s, plan, z=1.0, contact=False):
+def make_observation(seconds, s, plan, z=1.0, contact=False):
     point = plan.route.pose_at(s)
     return Observation(
         round(seconds * 1e9), Pose(point.x, point.y, z, yaw=point.yaw), Velocity(), contact=contact
@@ -41,50 +41,50 @@ def seen(seconds, s, plan, z=1.0, contact=False):
 
 def started(plan, *args, **kwargs):
     flight = Flight(plan, *args, **kwargs)
-    flight.begin(3, 512, seen(0, 5, plan, z=0.1))
+    flight.begin(3, 512, make_observation(0, 5, plan, z=0.1))
     return flight
 
 
 def test_idle_climbs_straight_up_through_the_delay(plan):
     flight = started(plan)
-    first = flight.decide(seen(0, 5, plan, z=0.1), EXPERT, LEARNER)
+    first = flight.decide(make_observation(0, 5, plan, z=0.1), EXPERT, LEARNER)
     assert (first.state, first.frame, first.outcome) == (State.IDLE, None, None)
     assert first.segments == ((Command(), CONTROL_PERIOD_NS),)
-    second = flight.decide(seen(0.1, 5, plan, z=0.8), EXPERT)
+    second = flight.decide(make_observation(0.1, 5, plan, z=0.8), EXPERT)
     assert second.segments == ((Command(z=0.9), CONTROL_PERIOD_NS),)
     assert not flight.has_frames
 
 
 def test_frames_and_segments(plan):
     flight = started(plan, None, None, CommandDelay(30_000_000))
-    flight.decide(seen(2.9, 5, plan, z=1.0))
-    decision = flight.decide(seen(3.0, 5, plan, z=1.0), EXPERT)
+    flight.decide(make_observation(2.9, 5, plan, z=1.0))
+    decision = flight.decide(make_observation(3.0, 5, plan, z=1.0), EXPERT)
     frame = decision.frame
     assert (frame.index, frame.stamp, frame.expert, frame.learner) == (0, 0, EXPERT, None)
     assert (frame.applied, frame.actor, frame.progress) == (EXPERT, Actor.EXPERT, 0)
     assert math.isnan(frame.nearest)
     assert decision.segments == ((Command(), 30_000_000), (EXPERT, 70_000_000))
-    frame = flight.decide(seen(3.1, 5.5, plan), EXPERT).frame
+    frame = flight.decide(make_observation(3.1, 5.5, plan), EXPERT).frame
     assert (frame.index, frame.stamp) == (1, 100_000_000)
     assert frame.progress == pytest.approx(0.5, abs=1e-6)
 
 
 def test_the_end(plan):
     flight = started(plan)
-    flight.decide(seen(3.0, 5, plan), EXPERT)
-    decision = flight.decide(seen(3.1, 5.1, plan, contact=True), EXPERT)
+    flight.decide(make_observation(3.0, 5, plan), EXPERT)
+    decision = flight.decide(make_observation(3.1, 5.1, plan, contact=True), EXPERT)
     assert (decision.state, decision.frame, decision.outcome) == (State.ENDED, None, Outcome.COLLISION)
-    assert decision.reason == flight.facts()["reason"] != ""
+    assert decision.reason == flight.run_metadata()["reason"] != ""
     assert decision.segments == ((Command(), CONTROL_PERIOD_NS),)
-    assert flight.facts()["frames"] == 1
-    flight.begin(4, 512, seen(0, 5, plan, z=0.1))
-    assert flight.facts()["outcome"] is None
-    assert flight.facts()["frames"] == 0
+    assert flight.run_metadata()["frames"] == 1
+    flight.begin(4, 512, make_observation(0, 5, plan, z=0.1))
+    assert flight.run_metadata()["outcome"] is None
+    assert flight.run_metadata()["frames"] == 0
 
 
 def test_the_learner_steers_only_the_turn(plan):
     flight = started(plan, None, Mixer(0.0))
-    frame = flight.decide(seen(3.0, 5, plan, z=1.2), EXPERT, LEARNER).frame
+    frame = flight.decide(make_observation(3.0, 5, plan, z=1.2), EXPERT, LEARNER).frame
     assert frame.learner == LEARNER
     assert frame.applied == LEARNER._replace(z=-1.0)
     assert frame.actor is Actor.LEARNER
@@ -92,12 +92,12 @@ def test_the_learner_steers_only_the_turn(plan):
 
 def test_missing_commands(plan):
     flight = started(plan)
-    frame = flight.decide(seen(3.0, 5, plan), None).frame
+    frame = flight.decide(make_observation(3.0, 5, plan), None).frame
     assert all(math.isnan(v) for v in frame.expert)
     assert (frame.applied, frame.actor) == (Command(), Actor.NONE)
-    flight.decide(seen(3.1, 5.1, plan), EXPERT)
-    flight.decide(seen(3.2, 5.2, plan), Command(yaw=math.inf))
-    facts = flight.facts()
+    flight.decide(make_observation(3.1, 5.1, plan), EXPERT)
+    flight.decide(make_observation(3.2, 5.2, plan), Command(yaw=math.inf))
+    facts = flight.run_metadata()
     assert facts["replaced"] == 2
     assert facts["actors"] == {"expert": 1, "learner": 0, "none": 2}
     assert facts["labels"] == {"left": 1, "straight": 0, "right": 0}
@@ -105,7 +105,7 @@ def test_missing_commands(plan):
 
 def test_observe_counts_once(plan):
     flight = started(plan)
-    observation = seen(3.0, 5, plan)
+    observation = make_observation(3.0, 5, plan)
     assert flight.observe(observation) is State.RUNNING
     assert flight.observe(observation) is State.RUNNING
     assert flight.decide(observation, EXPERT).frame.index == 0
@@ -113,17 +113,19 @@ def test_observe_counts_once(plan):
 
 def test_not_begun(plan):
     with pytest.raises(UsageError, match="begin"):
-        Flight(plan).decide(seen(0, 5, plan))
+        Flight(plan).decide(make_observation(0, 5, plan))
 
 
 def test_facts(plan):
     mixer = Mixer(1.0, make_noise("ou", sigma_yaw=0.1))
     own = {"speed": 0.8, "expert": "continuous", "outcome": "mine"}
-    flight = started(plan, Episode(plan, max_duration=100), mixer, CommandDelay(50_000_000), facts=own)
+    flight = started(plan, Episode(plan, max_duration=100), mixer, CommandDelay(50_000_000), metadata=own)
     assert flight.started
     for i, turn in enumerate((0.9, 0.5, -0.5, 0.0)):
-        flight.decide(seen(3 + i / 10, 5 + i / 10, plan), Command(0.8, 0, 0, turn), Command(0.8, 0, 0, 0.5))
-    facts = flight.facts()
+        flight.decide(
+            make_observation(3 + i / 10, 5 + i / 10, plan), Command(0.8, 0, 0, turn), Command(0.8, 0, 0, 0.5)
+        )
+    facts = flight.run_metadata()
     json.dumps(facts, allow_nan=False)
     expected = {
         "run": 3, "seed": 512, "run_seed": run_seed(512, 3), "world": "esatv3", "world_hash": plan.digest,
@@ -140,11 +142,11 @@ def test_facts(plan):
     assert facts["imitation_loss"] == pytest.approx((0.16 + 0 + 1 + 0.25) / 4)
     assert facts["start_pose"][2] == 0.1
     flight.abort("power cut")
-    assert flight.facts()["outcome"] == "aborted"
+    assert flight.run_metadata()["outcome"] == "aborted"
 
 
 def test_the_plans_own_limits(plan):
-    facts = Flight(plan).facts()
+    facts = Flight(plan).run_metadata()
     assert (facts["max_duration"], facts["min_depth"], facts["height"]) == (260, 0.5, 1.0)
     assert facts["control_delay"] == 0.1
 
@@ -244,15 +246,15 @@ def test_summary():
         {"run": 2, "outcome": "sim_failure", "frames": 999, "progress": 1.0, "nearest": 0.01},
         {"run": 3, "outcome": "aborted"},
     ]  # fmt: skip
-    found = summary(runs)
-    assert (found["runs"], found["counted"], found["successes"], found["success_rate"]) == (4, 2, 1, 0.5)
-    assert found["outcomes"]["sim_failure"] == found["outcomes"]["aborted"] == 1
-    assert (found["frames"], found["progress"], found["nearest"]) == (400, 144.0, 0.7)
-    assert found["imitation_loss"] == pytest.approx(0.4)
-    assert found["label_shares"] == {"left": 0.275, "straight": 0.45, "right": 0.275}
+    totals = summary(runs)
+    assert (totals["runs"], totals["counted"], totals["successes"], totals["success_rate"]) == (4, 2, 1, 0.5)
+    assert totals["outcomes"]["sim_failure"] == totals["outcomes"]["aborted"] == 1
+    assert (totals["frames"], totals["progress"], totals["nearest"]) == (400, 144.0, 0.7)
+    assert totals["imitation_loss"] == pytest.approx(0.4)
+    assert totals["label_shares"] == {"left": 0.275, "straight": 0.45, "right": 0.275}
     assert success_rate(runs) == 0.5
     assert success_rate(runs[2:]) is None
     assert summary([])["success_rate"] is None
-    json.dumps(found, allow_nan=False)
+    json.dumps(totals, allow_nan=False)
     with pytest.raises(DataError, match="run 9"):
         summary([{"run": 9, "outcome": "won"}])

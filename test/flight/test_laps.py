@@ -120,17 +120,17 @@ def test_same_seed_same_flight(plan, kinematic):
 
 def test_pilot_alone_into_the_wall(plan, kinematic):
     """A pilot that turns left for ever meets a wall, by depth; it never sees the take-off."""
-    seen = []
+    stamps = []
 
     def pilot(observation):
-        seen.append(observation.stamp)
+        stamps.append(observation.stamp)
         return Command(0.8, 0, 5.0, 0.15)
 
     facts = lap(plan, kinematic(depth=True), mixer=Mixer(alpha=0.0), pilot=pilot)
     assert facts["outcome"] == "collision"
     assert facts["nearest"] < 0.5
-    assert len(seen) == facts["frames"] == facts["actors"]["learner"]
-    assert seen[0] == 3_000_000_000
+    assert len(stamps) == facts["frames"] == facts["actors"]["learner"]
+    assert stamps[0] == 3_000_000_000
     assert facts["imitation_loss"] > 0
 
 
@@ -170,4 +170,4 @@ def test_interrupt_aborts(plan, kinematic):
     flight = Flight(plan)
     with pytest.raises(KeyboardInterrupt):
         fly(kinematic(), flight, Expert(plan), on_frame=stop)
-    assert flight.facts()["outcome"] == "aborted"
+    assert flight.run_metadata()["outcome"] == "aborted"

@@ -23,7 +23,7 @@ def frames(x, y, yaw=None, actor=None):
     )
 
 
-def facts(outcome="collision", **more):
+def make_run(outcome="collision", **more):
     known = {"distance": 8.0, "duration": 10.0, "frames": 4, "progress": 8.0, "laps": 0.2, "mean_speed": 0.8}
     return {"run": 0, "outcome": outcome, "nearest": 0.4, "imitation_loss": 0.5, **known, **more}
 
@@ -57,24 +57,24 @@ def test_takeovers_are_stretches():
 
 def test_a_run():
     e, n = "expert", "learner"
-    made = measures.run_measures(
-        facts(), frames([1, 2, 3, 4], [0, 1, 0, 3], [0, 1, 1, 0], [n, e, e, n]), SQUARE
+    result = measures.run_measures(
+        make_run(), frames([1, 2, 3, 4], [0, 1, 0, 3], [0, 1, 1, 0], [n, e, e, n]), SQUARE
     )
-    assert made["lateral_mean"] == pytest.approx(1.0)
-    assert made["lateral_max"] == pytest.approx(3.0)
+    assert result["lateral_mean"] == pytest.approx(1.0)
+    assert result["lateral_max"] == pytest.approx(3.0)
     # linear between the sorted 0, 0, 1, 3: 0.95 * 3 = 2.85, so 1 + 0.85 * 2
-    assert made["lateral_p95"] == pytest.approx(2.7)
-    assert made["steering_change"] == pytest.approx(2 / 0.3)
-    assert (made["takeovers"], made["takeovers_per_minute"], made["expert_share"]) == (1, 6.0, 0.5)
-    assert made["collision_free_distance"] == 8.0
-    assert made["outcome"] == "collision"
+    assert result["lateral_p95"] == pytest.approx(2.7)
+    assert result["steering_change"] == pytest.approx(2 / 0.3)
+    assert (result["takeovers"], result["takeovers_per_minute"], result["expert_share"]) == (1, 6.0, 0.5)
+    assert result["collision_free_distance"] == 8.0
+    assert result["outcome"] == "collision"
 
 
 def test_a_condition_counts_neither_aborted_runs_nor_failures():
     def run(outcome, distance, duration, change, frames, **more):
-        made = facts(outcome, distance=distance, duration=duration, frames=frames)
+        run_facts = make_run(outcome, distance=distance, duration=duration, frames=frames)
         return {
-            **made,
+            **run_facts,
             "collision_free_distance": distance,
             "steering_change": change,
             "takeovers": 1,
@@ -88,24 +88,24 @@ def test_a_condition_counts_neither_aborted_runs_nor_failures():
         run("aborted", 500.0, 500.0, 100.0, 5000),
     ]
     deviations = [np.array([0.0, 0.2]), np.array([0.4, 0.6]), np.array([9.0])]
-    made = measures.condition_measures(runs, deviations)
-    assert (made["runs"], made["counted"], made["successes"], made["collisions"]) == (3, 2, 1, 1)
-    assert made["success_rate"] == 0.5
-    assert (made["success_low"], made["success_high"]) == pytest.approx((0.0945, 0.9055), abs=1e-4)
-    assert made["collision_free_distance"] == 20
-    assert made["distance_per_collision"] == 40
-    assert made["lateral_mean"] == pytest.approx(0.3)
-    assert made["lateral_max"] == pytest.approx(0.6)
-    assert made["steering_change"] == pytest.approx((30 * 1 + 10 * 5) / 40)
-    assert made["takeovers_per_minute"] == pytest.approx(60 * 2 / 40)
-    assert made["expert_share"] == pytest.approx((300 * 0.25 + 100 * 0.65) / 400)
+    result = measures.condition_measures(runs, deviations)
+    assert (result["runs"], result["counted"], result["successes"], result["collisions"]) == (3, 2, 1, 1)
+    assert result["success_rate"] == 0.5
+    assert (result["success_low"], result["success_high"]) == pytest.approx((0.0945, 0.9055), abs=1e-4)
+    assert result["collision_free_distance"] == 20
+    assert result["distance_per_collision"] == 40
+    assert result["lateral_mean"] == pytest.approx(0.3)
+    assert result["lateral_max"] == pytest.approx(0.6)
+    assert result["steering_change"] == pytest.approx((30 * 1 + 10 * 5) / 40)
+    assert result["takeovers_per_minute"] == pytest.approx(60 * 2 / 40)
+    assert result["expert_share"] == pytest.approx((300 * 0.25 + 100 * 0.65) / 400)
 
 
 def test_a_condition_without_a_run_knows_nothing():
-    made = measures.condition_measures([], [])
-    assert made["success_rate"] is None
-    assert made["lateral_mean"] is None
-    assert (made["success_low"], made["success_high"]) == (0, 1)
+    result = measures.condition_measures([], [])
+    assert result["success_rate"] is None
+    assert result["lateral_mean"] is None
+    assert (result["success_low"], result["success_high"]) == (0, 1)
 
 
 def test_timing_is_apart_and_counts_failures_apart():
@@ -116,24 +116,24 @@ def test_timing_is_apart_and_counts_failures_apart():
         {"run": 0, "outcome": "success", **timed, **net},
         {"run": 1, "outcome": "collision", **timed, **net, "inference_p50": 0.006, "inference_p99": 0.02},
     ]
-    made = measures.timing(log)
-    assert made["simulator_failures"] == 1
-    assert made["real_time_ratio"] == 4
-    assert (made["inference_p50"], made["inference_p99"]) == (0.005, 0.02)
-    assert (made["deadline_misses"], made["inference_frames"]) == (2, 200)
+    timing = measures.timing(log)
+    assert timing["simulator_failures"] == 1
+    assert timing["real_time_ratio"] == 4
+    assert (timing["inference_p50"], timing["inference_p99"]) == (0.005, 0.02)
+    assert (timing["deadline_misses"], timing["inference_frames"]) == (2, 200)
     assert measures.timing([])["real_time_ratio"] is None
 
 
 def test_latencies_of_a_run():
     latencies = Latencies()
-    assert latencies.facts() == {}
+    assert latencies.statistics() == {}
     for milliseconds in range(1, 102):  # 1 to 101 ms: the median is 51, the 99th percentile 100
         latencies.add(milliseconds / 1000)
-    made = latencies.facts()
-    assert (made["inference_p50"], made["inference_p99"]) == (0.051, 0.1)
-    assert (made["inference_frames"], made["deadline_misses"]) == (101, 51)
+    statistics = latencies.statistics()
+    assert (statistics["inference_p50"], statistics["inference_p99"]) == (0.051, 0.1)
+    assert (statistics["inference_frames"], statistics["deadline_misses"]) == (101, 51)
     latencies.clear()
-    assert latencies.facts() == {}
+    assert latencies.statistics() == {}
 
 
 def test_ranks_share_their_mean():

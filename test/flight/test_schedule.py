@@ -108,18 +108,20 @@ def test_heartbeat(tmp_path):
     ],
 )
 def test_alpha_over_the_runs(kind, changed, expected):
-    made = FlightSchedule(runs=9, alpha=0.8, alpha_schedule=kind, final_evaluation_runs=1, **changed)
-    made.check()
-    assert [made.alpha_of(run) for run in range(len(expected))] == pytest.approx(expected)
-    assert made.alpha_of(8) == 0.0  # an evaluation
-    flight = made.flight(made.runs_to_fly()[1])
-    assert flight.facts()["alpha"] == pytest.approx(expected[1])
+    flights = FlightSchedule(runs=9, alpha=0.8, alpha_schedule=kind, final_evaluation_runs=1, **changed)
+    flights.check()
+    assert [flights.alpha_of(run) for run in range(len(expected))] == pytest.approx(expected)
+    assert flights.alpha_of(8) == 0.0  # an evaluation
+    flight = flights.flight(flights.runs_to_fly()[1])
+    assert flight.run_metadata()["alpha"] == pytest.approx(expected[1])
 
 
 def test_epsilon_falls_with_the_runs():
-    made = FlightSchedule(runs=4, alpha=0.0, epsilon=0.5, epsilon_decay=1.0)
-    assert [made.epsilon_of(run) for run in range(3)] == pytest.approx([0.5, 0.5 / math.e, 0.5 / math.e**2])
-    assert made.flight(made.runs_to_fly()[1]).facts()["epsilon"] == pytest.approx(0.5 / math.e)
+    flights = FlightSchedule(runs=4, alpha=0.0, epsilon=0.5, epsilon_decay=1.0)
+    assert [flights.epsilon_of(run) for run in range(3)] == pytest.approx(
+        [0.5, 0.5 / math.e, 0.5 / math.e**2]
+    )
+    assert flights.flight(flights.runs_to_fly()[1]).run_metadata()["epsilon"] == pytest.approx(0.5 / math.e)
 
 
 @pytest.mark.parametrize(

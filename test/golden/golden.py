@@ -97,12 +97,12 @@ def graph_of(file: str, arguments: Sequence[str]) -> Dict[str, Any]:
 
 def by_flag(words: Sequence[str]) -> List[str]:
     """A command line as its flags, each with its values, sorted: their order means nothing."""
-    found: List[List[str]] = [[]]
+    groups: List[List[str]] = [[]]
     for word in words:
         if re.match(r"--?[A-Za-z]", word):
-            found.append([])
-        found[-1].append(word)
-    return sorted(" ".join(each) for each in found if each)
+            groups.append([])
+        groups[-1].append(word)
+    return sorted(" ".join(each) for each in groups if each)
 
 
 class Work:
@@ -140,8 +140,8 @@ class Work:
             env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         )
         for line in CASES["first"]:
-            code, said = self.run(line)
-            assert code == 0, (line, said)
+            code, output = self.run(line)
+            assert code == 0, (line, output)
 
     def _datasets(self) -> None:
         from nav_pkg.data.writer import create_dataset
@@ -203,32 +203,32 @@ def configuration(work: Work, name: str) -> Any:
     graph = work.folder / "out" / "graph"
     graph.unlink(missing_ok=True)
     work.environment["GOLDEN_GRAPH"] = str(graph)
-    code, said = work.run(case["line"])
-    found: Dict[str, Any] = {"code": code}
-    if code not in (0, 2) or (code == 2 and "this is not roslaunch" not in said):
-        found["error"] = work.steady(said.splitlines()[:1])
+    code, output = work.run(case["line"])
+    result: Dict[str, Any] = {"code": code}
+    if code not in (0, 2) or (code == 2 and "this is not roslaunch" not in output):
+        result["error"] = work.steady(output.splitlines()[:1])
     for pattern in case.get("keep", []):
         for file in sorted(work.folder.glob(pattern)):
             text = file.read_text()
             key = str(file.relative_to(work.folder))
-            found[key] = work.steady(json.loads(text) if file.suffix == ".json" else text.splitlines())
+            result[key] = work.steady(json.loads(text) if file.suffix == ".json" else text.splitlines())
     if graph.exists():
-        found["graph"] = work.steady(json.loads(graph.read_text()))
-    return found
+        result["graph"] = work.steady(json.loads(graph.read_text()))
+    return result
 
 
 def errors(work: Work) -> List[Dict[str, Any]]:
     """Exit code and first line of each wrong use in cases.yaml."""
-    found = []
+    results = []
     for line in CASES["errors"]:
-        code, said = work.run(line)
-        found.append({"line": line, "code": code, "says": work.steady(said.splitlines()[:1])})
-    return found
+        code, output = work.run(line)
+        results.append({"line": line, "code": code, "says": work.steady(output.splitlines()[:1])})
+    return results
 
 
 def flags(work: Work) -> Dict[str, List[str]]:
     """The flags of each script and of its subcommands, as its help tells them, with defaults."""
-    found: Dict[str, List[str]] = {}
+    by_command: Dict[str, List[str]] = {}
     left = [[path.name] for path in sorted((ROOT / "scripts").glob("*.py"))]
     while left:
         words = left.pop(0)
@@ -237,20 +237,20 @@ def flags(work: Work) -> Dict[str, List[str]]:
         if code or not head.startswith("usage: "):
             continue
         entries = re.split(r"\n  (?=\S)", work.said)
-        told = {}
+        defaults = {}
         for entry in entries:
             names = re.findall(r"(?:^|, )(--?[A-Za-z]\w*)", re.split(r"\s{2,}", entry)[0])
             entry = entry.split("\n\n")[0]  # the last one of a group
             default = re.search(r"\(default:\s+(.*?)\)$", " ".join(entry.split()))
-            told.update(dict.fromkeys(names, default.group(1) if default else ""))
+            defaults.update(dict.fromkeys(names, default.group(1) if default else ""))
         usage = " ".join(head.split())
         optional = re.findall(r"\[(--?[A-Za-z](?:[^\[\]]|\[[^\]]*\])*)\]", usage)
         required = re.sub(r"\[(?:[^\[\]]|\[[^\]]*\])*\]", "", usage).split()[2:]
-        lines = [f"{text} = {told.get(text.split()[0], '')}".rstrip("= ") for text in optional]
-        found[" ".join(words)] = [" ".join(required), *sorted(lines)]
+        lines = [f"{text} = {defaults.get(text.split()[0], '')}".rstrip("= ") for text in optional]
+        by_command[" ".join(words)] = [" ".join(required), *sorted(lines)]
         if len(words) == 1 and required and required[0].startswith("{"):
             left += [[*words, name] for name in required[0].strip("{}").split(",")]
-    return work.steady(found)
+    return work.steady(by_command)
 
 
 def read(name: str) -> Any:
@@ -266,21 +266,21 @@ def write(name: str, value: Any) -> None:
 
 def made_bytes(work: Work) -> Dict[str, Any]:
     """Sums and numbers of trainings, a recording and learning in flight; a session's ROS interface."""
-    found = {f"training_{way}": made.train(work, way) for way in made.TRAININGS}
+    results = {f"training_{way}": made.train(work, way) for way in made.TRAININGS}
     made.fly(work, made.RECORDING)
-    found["recording"] = made.recording(work.data / "recorded")
+    results["recording"] = made.recording(work.data / "recorded")
     made.fly(work, made.ONLINE)
-    found["interface"] = made.fly(work, made.INTERFACE, ask=True)
+    results["interface"] = made.fly(work, made.INTERFACE, ask=True)
     online = made.recording(work.data / "online")
     online["sums"] = {"tensors": made.tensors(work.log / "online" / "my-model")}
-    found["online"] = online
-    return found
+    results["online"] = online
+    return results
 
 
 def everything(work: Work) -> Dict[str, Any]:
     """All that is expected, by name."""
-    found = {f"configuration_{case}": configuration(work, case) for case in CASES["configurations"]}
-    return {**found, "errors": errors(work), "flags": flags(work), **made_bytes(work)}
+    results = {f"configuration_{case}": configuration(work, case) for case in CASES["configurations"]}
+    return {**results, "errors": errors(work), "flags": flags(work), **made_bytes(work)}
 
 
 def main() -> None:
@@ -289,11 +289,11 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     work = Work(folder)
     try:
-        found = everything(work)  # all of it, before anything that was there is removed
+        results = everything(work)  # all of it, before anything that was there is removed
     finally:
         work.close()
     shutil.rmtree(EXPECTED, ignore_errors=True)
-    for name, value in found.items():
+    for name, value in results.items():
         write(name, value)
 
 

@@ -165,11 +165,11 @@ def interface() -> Dict[str, Any]:
             "md5": message._md5sum if message else None,
             **{side: sorted(map(_node, nodes.get(topic, []))) for side, nodes in known.items()},
         }
-    found = {}
+    service_types = {}
     for service in sorted(name for name, _ in services):
         kind = rosservice.get_service_class_by_name(service)
-        found[re.sub(r"_\d+_\d+", "", service)] = [kind._type, kind._md5sum]
-    return {"topics": topics, "services": found}
+        service_types[re.sub(r"_\d+_\d+", "", service)] = [kind._type, kind._md5sum]
+    return {"topics": topics, "services": service_types}
 
 
 def _node(name: str) -> str:
@@ -188,24 +188,24 @@ def recording(folder: Path) -> Dict[str, Any]:
     return {"instructions": vector_instructions(), "sums": sums, "numbers": facts}
 
 
-def differences(found: Dict[str, Any], expected: Dict[str, Any]) -> List[str]:
+def differences(actual: Dict[str, Any], expected: Dict[str, Any]) -> List[str]:
     """What differs, in words: sums on the same kind of processor, numbers on any."""
-    said = []
-    if found["instructions"] == expected["instructions"]:
-        said += [
+    differing = []
+    if actual["instructions"] == expected["instructions"]:
+        differing += [
             f"{name}: other bytes"
-            for name in sorted({*found["sums"], *expected["sums"]})
-            if found["sums"].get(name) != expected["sums"].get(name)
+            for name in sorted({*actual["sums"], *expected["sums"]})
+            if actual["sums"].get(name) != expected["sums"].get(name)
         ]
-    elif sorted(found["sums"]) != sorted(expected["sums"]):
-        said.append(f"other files: {sorted(set(found['sums']) ^ set(expected['sums']))}")
+    elif sorted(actual["sums"]) != sorted(expected["sums"]):
+        differing.append(f"other files: {sorted(set(actual['sums']) ^ set(expected['sums']))}")
     for place, before in expected["numbers"].items():
-        now = found["numbers"].get(place, {})
+        now = actual["numbers"].get(place, {})
         if sorted(now) != sorted(before):
-            said.append(f"{place}: other numbers: {sorted(set(now) ^ set(before))}")
-        said += [
+            differing.append(f"{place}: other numbers: {sorted(set(now) ^ set(before))}")
+        differing += [
             f"{place}{key}: {now[key]}, not {value}"
             for key, value in before.items()
             if key in now and abs(now[key] - value) > CLOSE * max(abs(value), 1.0)
         ]
-    return said
+    return differing

@@ -34,8 +34,8 @@ def test_order_is_a_pure_function_of_seed_episode_and_step():
 
 def test_an_episode_repeats_no_frame_and_has_at_most_100_batches():
     order = ShuffledSampler(1000, 32, 5)
-    seen = np.concatenate([order.indices(3, step) for step in range(order.steps)])
-    assert len(set(seen.tolist())) == len(seen) == 992
+    drawn = np.concatenate([order.indices(3, step) for step in range(order.steps)])
+    assert len(set(drawn.tolist())) == len(drawn) == 992
     assert ShuffledSampler(100_000, 32, 5).steps == 100
 
 

@@ -163,9 +163,9 @@ def test_weights_that_do_not_fit_are_named():
     ],
 )
 def test_weights_of_another_kind_are_not_made_to_fit(tmp_path, change, why):
-    made = fresh()
-    made.model_state_dict["out.bias"] = change(made.model_state_dict["out.bias"])
-    made.save(tmp_path / "my-model")
+    saved = fresh()
+    saved.model_state_dict["out.bias"] = change(saved.model_state_dict["out.bias"])
+    saved.save(tmp_path / "my-model")
     with pytest.raises(DataError, match=why):
         Pilot.load(tmp_path)
     with pytest.raises(DataError, match=why):
@@ -174,16 +174,16 @@ def test_weights_of_another_kind_are_not_made_to_fit(tmp_path, change, why):
 
 def test_numbers_that_would_take_all_memory(tmp_path):
     """A size of images that no network has, and more episodes than anyone can list."""
-    made = fresh()
-    made.preprocessing = Preprocessing((10**6, 10**6))
-    made.save(tmp_path / "my-model")
+    saved = fresh()
+    saved.preprocessing = Preprocessing((10**6, 10**6))
+    saved.save(tmp_path / "my-model")
     with pytest.raises(
         DataError, match=r"images of \(1000000, 1000000\) for tiny_net, which takes \(128, 128\)"
     ):
         checkpoint.load(tmp_path)
-    made = fresh()
-    made.episode = 2**61
-    made.save(tmp_path / "my-model")
+    saved = fresh()
+    saved.episode = 2**61
+    saved.save(tmp_path / "my-model")
     with pytest.raises(DataError, match="episode is 2305843009213693952"):
         checkpoint.load(tmp_path)
 
@@ -204,9 +204,9 @@ def test_the_pilot_answers_as_network_and_action_space_say(logs):
 
 
 def test_the_pilot_flies_in_evaluation_mode(tmp_path):
-    made = fresh()
-    made.net_options = {"dropout": 0.9}
-    made.save(tmp_path / "my-model")
+    saved = fresh()
+    saved.net_options = {"dropout": 0.9}
+    saved.save(tmp_path / "my-model")
     pilot = Pilot.load(tmp_path)
     assert (pilot.outputs(IMAGE) == pilot.outputs(IMAGE)).all()
 
@@ -219,9 +219,9 @@ def test_the_pilots_speeds_can_be_given(logs):
 
 
 def test_outputs_that_are_not_finite_give_a_command_that_is_not(tmp_path):
-    made = fresh()
-    made.model_state_dict["out.weight"].fill_(3e38)
-    made.save(tmp_path / "my-model")
+    saved = fresh()
+    saved.model_state_dict["out.weight"].fill_(3e38)
+    saved.save(tmp_path / "my-model")
     assert not Pilot.load(tmp_path).command(IMAGE).finite
 
 

@@ -21,12 +21,12 @@ def test_a_restless_loss_is_no_plateau():
 
 
 def test_its_state_goes_on():
-    one, other = (PlateauDetector(3, 0.1, 0.05) for _ in range(2))
+    first, other = (PlateauDetector(3, 0.1, 0.05) for _ in range(2))
     losses = [1.0, 0.05, 0.05]
     for loss in losses:
-        one.plateau_begins(loss)
-    other.restore(one.state())
-    assert one.plateau_begins(0.05) and other.plateau_begins(0.05)
+        first.plateau_begins(loss)
+    other.restore(first.state())
+    assert first.plateau_begins(0.05) and other.plateau_begins(0.05)
     assert not other.plateau_begins(0.05)
 
 
@@ -69,9 +69,9 @@ def test_it_keeps_what_mattered():
             optimizer.step()
         return (net.weight.detach() - 1.0).abs()[0]
 
-    free, held = learn(0.0), learn(1.0)
+    free, with_mas = learn(0.0), learn(1.0)
     assert free[0] == pytest.approx(float(free[1]), rel=1e-4)
-    assert held[0] < 0.2 * held[1]
+    assert with_mas[0] < 0.2 * with_mas[1]
 
 
 def test_its_state_is_the_same():

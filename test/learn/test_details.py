@@ -48,9 +48,11 @@ def test_a_latency_is_a_median_and_a_noisy_machine_is_told(monkeypatch):
     ticks = iter(range(10**6))
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks) * 0.001)
     example = torch.zeros(1, 3, 4, 4)
-    found = speed(lambda images: images, example, 0.5, (1, 8))
-    assert isinstance(found, Speed) and found.agree
-    assert found.p50 == pytest.approx(0.001) and found.rate == pytest.approx(8000) and found.batch == 8
+    measured = speed(lambda images: images, example, 0.5, (1, 8))
+    assert isinstance(measured, Speed) and measured.agree
+    assert (
+        measured.p50 == pytest.approx(0.001) and measured.rate == pytest.approx(8000) and measured.batch == 8
+    )
     slow = iter([0.001] * 27 + [0.002] * 1000)  # three readings of the clock an answer, and the warm-up
     now = [0.0]
 
@@ -63,15 +65,15 @@ def test_a_latency_is_a_median_and_a_noisy_machine_is_told(monkeypatch):
 
 
 def test_ways_that_are_not_there_say_why():
-    found = details("tinyv3_net", ["cpu"], 0.01, 1, ["eager", "TorchScript", "ONNX Runtime"])
-    said = found["speed"]["cpu"]
-    assert list(said) == list(backends("cpu")) == list(command.WAYS)
+    network = details("tinyv3_net", ["cpu"], 0.01, 1, ["eager", "TorchScript", "ONNX Runtime"])
+    speeds = network["speed"]["cpu"]
+    assert list(speeds) == list(backends("cpu")) == list(command.WAYS)
     for way in ("eager", "TorchScript"):
-        assert said[way]["p50"] > 0 and said[way]["answers"] >= 20
-    assert said["bfloat16"] == {"missing": "not asked for"}
-    text = speed_table([found]).text()
+        assert speeds[way]["p50"] > 0 and speeds[way]["answers"] >= 20
+    assert speeds["bfloat16"] == {"missing": "not asked for"}
+    text = speed_table([network]).text()
     assert "not asked for" in text and "tinyv3_net" in text
-    assert published_table([found]).rows == []  # it does not stand there
+    assert published_table([network]).rows == []  # it does not stand there
 
 
 def test_the_command(tmp_path, capsys):
@@ -79,8 +81,8 @@ def test_the_command(tmp_path, capsys):
     assert command.main(words) == 0
     out = capsys.readouterr().out
     assert "8*10^6 / 8*10^6" in out and "2 / 2" in out
-    held = json.loads((tmp_path / "network_details/details.json").read_text())
-    assert held["networks"][0]["host_memory"] > 0
+    content = json.loads((tmp_path / "network_details/details.json").read_text())
+    assert content["networks"][0]["host_memory"] > 0
     with pytest.raises(UsageError, match="--ways 'eagr'.*did you mean 'eager'"):
         command.main([*words, "--ways", "eagr"])
     with pytest.raises(UsageError, match="did you mean 'tiny_net'"):

@@ -105,10 +105,10 @@ def processes():
 def saves(model):
     """A word for the checkpoint on disk: another one after every save."""
     try:
-        found = model.stat()
+        status = model.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 @pytest.mark.slow
@@ -121,13 +121,13 @@ def test_killed_at_random_moments_and_resumed(way, data_root, tmp_path, processe
     for wanted in (0, 1, 2):
         # Killed shortly after that many saves of its own, so that the speed of the machine decides nothing.
         resumed += model.exists()
-        seen = {saves(model)}
+        saved = {saves(model)}
         process = processes.Process(target=training_process.train, args=(argv,))
         process.start()
         deadline = time.monotonic() + 200
-        while len(seen) <= wanted and process.is_alive() and time.monotonic() < deadline:
+        while len(saved) <= wanted and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.002)
-            seen.add(saves(model))
+            saved.add(saves(model))
         time.sleep(moments.uniform(0, 0.1 if wanted else 2))
         process.kill()
         process.join()

@@ -29,11 +29,11 @@ CAMERA = (90, 160)
 def pictures(count, seed=0):
     """Images that differ from each other and have edges of all widths, uint8 (*CAMERA, 3)."""
     random = np.random.RandomState(seed)
-    made = []
+    images = []
     for _ in range(count):
         image = np.kron(random.randint(0, 256, (9, 16, 3)), np.ones((10, 10, 1)))
-        made.append((image * 0.8 + random.randint(0, 50, image.shape)).astype(np.uint8))
-    return made
+        images.append((image * 0.8 + random.randint(0, 50, image.shape)).astype(np.uint8))
+    return images
 
 
 def save(folder, network="tiny_net", mode="shifted", seed=1, **space):
@@ -74,23 +74,23 @@ def test_resizing_gives_pillows_bytes(height, width, size, seed, harsh):
     image = np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
     if harsh:
         image = np.where(image > 127, 255, 0).astype(np.uint8)
-    mine = TensorResize(height, width, size)(torch.from_numpy(image)[None])[0].permute(1, 2, 0)
-    assert np.array_equal(mine.numpy(), resize(image, size))
+    resized = TensorResize(height, width, size)(torch.from_numpy(image)[None])[0].permute(1, 2, 0)
+    assert np.array_equal(resized.numpy(), resize(image, size))
 
 
 @pytest.mark.parametrize("camera", [(360, 640), (480, 856), (308, 410), (480, 640)])
 @pytest.mark.parametrize("size", [(128, 128), (224, 224), (299, 299)])
 def test_resizing_of_real_cameras(camera, size):
     image = np.random.RandomState(7).randint(0, 256, (*camera, 3)).astype(np.uint8)
-    mine = TensorResize(*camera, size)(torch.from_numpy(image)[None])[0].permute(1, 2, 0)
-    assert np.array_equal(mine.numpy(), resize(image, size))
+    resized = TensorResize(*camera, size)(torch.from_numpy(image)[None])[0].permute(1, 2, 0)
+    assert np.array_equal(resized.numpy(), resize(image, size))
 
 
 def test_filter_weights_by_hand():
     # 4 pixels to 2: triangles of half-width 2 around 1 and 3, over pixels centred at 0.5, 1.5, 2.5, 3.5
-    one = np.array([0.75, 0.75, 0.25, 0.0]) / 1.75
-    assert np.array_equal(filter_weights(4, 2)[0], np.floor(one * 2**22 + 0.5))
-    assert np.array_equal(filter_weights(4, 2)[1], np.floor(one[::-1] * 2**22 + 0.5))
+    weights = np.array([0.75, 0.75, 0.25, 0.0]) / 1.75
+    assert np.array_equal(filter_weights(4, 2)[0], np.floor(weights * 2**22 + 0.5))
+    assert np.array_equal(filter_weights(4, 2)[1], np.floor(weights[::-1] * 2**22 + 0.5))
 
 
 @pytest.mark.parametrize("network", nets.names())
@@ -118,8 +118,10 @@ def test_commands_are_the_checkpoints(tmp_path, suffix, space):
     for pilot in (own, other):
         pilot.reset(seed=3)
     for image in pictures(6, seed=2):
-        mine, its = own.command(image), other.command(image)
-        assert mine.x == its.x and its.yaw == pytest.approx(mine.yaw, abs=1e-5)
+        own_command, other_command = own.command(image), other.command(image)
+        assert own_command.x == other_command.x and other_command.yaw == pytest.approx(
+            own_command.yaw, abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
@@ -139,12 +141,17 @@ def test_what_a_file_says_of_itself(tmp_path):
     import hashlib
 
     output, _ = make(tmp_path, network="tiny_LSTM_net", quantity=5, bound=0.8)
-    said, held = exported.describe(output), checkpoint.load(tmp_path / "flown")
-    assert (said.network, said.camera, said.outputs) == ("tiny_LSTM_net", CAMERA, 5)
-    assert (said.action_space, said.preprocessing) == (held.action_space, held.preprocessing)
-    assert said.state == ((2, 1, 64), (2, 1, 64))
-    assert said.checkpoint == hashlib.sha256((tmp_path / "flown" / "my-model").read_bytes()).hexdigest()
-    assert said.versions["torch"] == str(torch.__version__)
+    description, loaded = exported.describe(output), checkpoint.load(tmp_path / "flown")
+    assert (description.network, description.camera, description.outputs) == ("tiny_LSTM_net", CAMERA, 5)
+    assert (description.action_space, description.preprocessing) == (
+        loaded.action_space,
+        loaded.preprocessing,
+    )
+    assert description.state == ((2, 1, 64), (2, 1, 64))
+    assert (
+        description.checkpoint == hashlib.sha256((tmp_path / "flown" / "my-model").read_bytes()).hexdigest()
+    )
+    assert description.versions["torch"] == str(torch.__version__)
 
 
 def test_onnx_files_are_valid_and_hold_the_preprocessing(tmp_path):

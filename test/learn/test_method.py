@@ -86,8 +86,10 @@ def test_the_ways_of_learning():
         ({"time_length": -1}, WholeRunSampler),
         ({"sliding_tbptt": True, "sliding_step_size": 5}, SlidingWindowSampler),
     ):
-        made = make_method(flags("tiny_LSTM_net", **given), net, ComputeSettings(), IMAGES, LOSS, train)
-        assert isinstance(made._sampler, kind)
+        learning_method = make_method(
+            flags("tiny_LSTM_net", **given), net, ComputeSettings(), IMAGES, LOSS, train
+        )
+        assert isinstance(learning_method._sampler, kind)
     with pytest.raises(UsageError, match="--time_length 31: the shortest training run"):
         make_method(flags("tiny_LSTM_net", time_length=31), net, ComputeSettings(), IMAGES, LOSS, train)
 
@@ -156,12 +158,12 @@ def trainer(network="tiny_net", space=SPACE, loss=None, **options):
 
 def test_the_rate_follows_the_schedule_by_gradient_steps():
     rates = []
-    one = trainer(lr_schedule=make_lr_schedule("step", 0.01, 0.5, 2))
+    new_trainer = trainer(lr_schedule=make_lr_schedule("step", 0.01, 0.5, 2))
     for _ in range(2):
-        while one.step < one.steps:
-            one.train_batch()
-            rates.append(one.optimizer.param_groups[0]["lr"])
-        one.episode, one.step, one._outputs = one.episode + 1, 0, []
+        while new_trainer.step < new_trainer.steps:
+            new_trainer.train_batch()
+            rates.append(new_trainer.optimizer.param_groups[0]["lr"])
+        new_trainer.episode, new_trainer.step, new_trainer._outputs = new_trainer.episode + 1, 0, []
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
 
 
@@ -180,8 +182,8 @@ def test_schedules_by_hand():
 
 def test_bfloat16_learns_nearly_the_same():
     exact, fast = trainer(), trainer(amp=True)
-    for one in (exact, fast):
-        one.run_episode()
+    for new_trainer in (exact, fast):
+        new_trainer.run_episode()
     for a, b in zip(exact.net.state_dict().values(), fast.net.state_dict().values()):
         assert b.dtype == torch.float32 and torch.allclose(a, b, atol=2e-3)
     assert any(not torch.equal(a, b) for a, b in zip(exact.net.parameters(), fast.net.parameters()))
@@ -214,10 +216,10 @@ def test_a_stochastic_net_learns_mean_and_variance():
         make_loss("CrossEntropy", space)
     with pytest.raises(UsageError, match="--stochastic regresses"):
         ActionSpace(discrete=True, stochastic=True)
-    one = trainer(space=space)
-    first = one.evaluate(one._val)
+    new_trainer = trainer(space=space)
+    first = new_trainer.evaluate(new_trainer._val)
     for _ in range(30):
-        last = one.run_episode()["val"]
+        last = new_trainer.run_episode()["val"]
     assert last["loss"] < first["loss"] and last["imitation_loss"] < first["imitation_loss"]
 
 
@@ -240,9 +242,9 @@ def test_a_stochastic_pilot_draws_from_its_seed_alone():
 
 
 def test_a_loss_that_is_not_finite_ends_training_before_the_weights_change():
-    one = trainer(learning_rate=1e30)
-    one.train_batch()
-    before = {key: value.clone() for key, value in one.net.state_dict().items()}
+    new_trainer = trainer(learning_rate=1e30)
+    new_trainer.train_batch()
+    before = {key: value.clone() for key, value in new_trainer.net.state_dict().items()}
     with pytest.raises(LearnerError, match="the loss became .* at episode 1, step 2: lower --learning_rate"):
-        one.run_episode()
-    assert all(torch.equal(before[key], value) for key, value in one.net.state_dict().items())
+        new_trainer.run_episode()
+    assert all(torch.equal(before[key], value) for key, value in new_trainer.net.state_dict().items())

@@ -75,5 +75,9 @@ def test_impossible_losses_and_optimisers_are_refused():
 def test_optimisers_of_the_published_runs():
     assert {"SGD", "Adam", "Adadelta"} <= set(optimizer_names())
     parameters = [torch.nn.Parameter(torch.zeros(1))]
-    made = make_optimizer("SGD", parameters, 0.1, weight_decay=0.01, momentum=0.9)
-    assert (made.defaults["lr"], made.defaults["weight_decay"], made.defaults["momentum"]) == (0.1, 0.01, 0.9)
+    optimizer = make_optimizer("SGD", parameters, 0.1, weight_decay=0.01, momentum=0.9)
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"], optimizer.defaults["momentum"]) == (
+        0.1,
+        0.01,
+        0.9,
+    )

@@ -117,8 +117,8 @@ def test_tensorboard_has_the_published_tags_once_at_each_x(arguments, tmp_path):
     events.Reload()
     tags = events.Tags()["scalars"]
     for part in ("train", "val"):
-        for what in ("accuracy", "imitation_learning", "total", "balanced_accuracy", "recall_left"):
-            points = events.Scalars(f"Loss_{part}_{what}")
+        for score in ("accuracy", "imitation_learning", "total", "balanced_accuracy", "recall_left"):
+            points = events.Scalars(f"Loss_{part}_{score}")
             assert [point.step for point in points] == [9, 18]
     assert "Loss_test_accuracy" in tags and "Speed_samples_per_second" in tags
     logged = [line["val"]["accuracy"] for line in lines(tmp_path / "a")]
@@ -217,8 +217,8 @@ def test_a_damaged_line_costs_no_other(whole, tmp_path, capsys, damage, number):
     kept = [line for i, line in enumerate(before, 1) if i != number]
     assert (tmp_path / "metrics.jsonl").read_bytes() == b"\n".join(kept)
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == b"\n".join(damaged)
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and f"lost episode {number} of the 3 that the checkpoint knows" in said
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1 and f"lost episode {number} of the 3 that the checkpoint knows" in output
     assert (log.last(3) is None) == (number == 3)
 
 
@@ -268,7 +268,9 @@ def test_a_resume_with_a_damaged_line_ends_well(arguments, whole, tmp_path, caps
     file.write_bytes(first + second + third[:50])
     assert train(arguments("-t", "whole", *EXTRA)) == 0
     assert file.read_bytes() == first + second
-    was, now = (json.loads((one / "results.json").read_text()) for one in (whole, tmp_path / "whole"))
+    was, now = (
+        json.loads((log_folder / "results.json").read_text()) for log_folder in (whole, tmp_path / "whole")
+    )
     # not those of another episode: measured again, or not known
     assert now["val"] == was["val"] and now["test"] == was["test"] and now["train"] is None
 
@@ -372,17 +374,17 @@ def test_what_is_gone_on_with_needs_nothing_but_its_own_folder(arguments, tmp_pa
 
 def test_continue_training_keeps_the_options_that_are_given(arguments, tmp_path, monkeypatch):
     assert train(arguments("-t", "first", "--max_episodes", "1")) == 0
-    seen = []
+    groups = []
     run = Trainer.run_episode
     monkeypatch.setattr(
         Trainer,
         "run_episode",
-        lambda self, *a: (seen.append(self.optimizer.param_groups[0]), run(self, *a))[1],
+        lambda self, *a: (groups.append(self.optimizer.param_groups[0]), run(self, *a))[1],
     )
     go_on = ["--continue_training", "--checkpoint_path", "first"]
     options = ["--momentum", "0.5", "--weight_decay", "0.1", "--max_episodes", "2"]
     assert train(arguments("-t", "second", *go_on, *options)) == 0
-    assert (seen[0]["momentum"], seen[0]["weight_decay"], seen[0]["lr"]) == (0.5, 0.1, 0.01)
+    assert (groups[0]["momentum"], groups[0]["weight_decay"], groups[0]["lr"]) == (0.5, 0.1, 0.01)
     with pytest.raises(
         UsageError, match="--max_steps 9: first has been trained for 9 gradient steps already"
     ):
@@ -409,8 +411,8 @@ def test_images_that_splits_share_are_named(arguments, tmp_path, write_dataset, 
     write_run(dataset, "00003_esatv3", 35, seed=0)  # as far as it goes, a repetition of the first
     (dataset / "test_set.txt").write_text("00003_esatv3\n")
     assert train(arguments("-t", "b", "--max_episodes", "1", "--data_root", str(tmp_path / "data"))) == 0
-    said = capsys.readouterr().out
-    assert "warning: 35 of the 35 images of the test set are in the train set, too" in said
+    output = capsys.readouterr().out
+    assert "warning: 35 of the 35 images of the test set are in the train set, too" in output
 
 
 def test_labels_that_were_changed_are_noticed(arguments, tmp_path, write_dataset):
@@ -435,7 +437,7 @@ def test_the_training_set_is_let_go_of_before_the_end(arguments, monkeypatch):
 
     def left():
         gc.collect()
-        return sum(type(one) is Samples for one in gc.get_objects())
+        return sum(type(each) is Samples for each in gc.get_objects())
 
     monkeypatch.setattr(offline.OfflineTraining, "test", lambda self, *a: alive.append(left()))
     before = left()

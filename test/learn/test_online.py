@@ -45,19 +45,21 @@ def picture(side, number, size=128):
     return pixels
 
 
-def fly(one, run, frames=24):
+def fly(online_learner, run, frames=24):
     """A run whose frames show where to turn."""
-    one.pilot.reset(run)
-    one.new_run(run)
+    online_learner.pilot.reset(run)
+    online_learner.new_run(run)
     answers = []
     for index in range(frames):
         side = (index * 7 + run) % 3 - 1
         pixels = picture(side, 1000 * run + index)
-        answer = one.command_of(pixels)
+        answer = online_learner.command_of(pixels)
         answers.append(answer.yaw)
-        sides = [picture(side + turn, 50 + index) for turn, _ in zip((-1, 1), one.sides)]
-        one.observe(pixels, Command(0.8, yaw=float(side)), index, sides)
-    one.end_run({"run": run, "name": f"{run:05d}_test", "outcome": "success", "progress": 1.0 * run})
+        sides = [picture(side + turn, 50 + index) for turn, _ in zip((-1, 1), online_learner.sides)]
+        online_learner.observe(pixels, Command(0.8, yaw=float(side)), index, sides)
+    online_learner.end_run(
+        {"run": run, "name": f"{run:05d}_test", "outcome": "success", "progress": 1.0 * run}
+    )
     return answers
 
 
@@ -67,12 +69,14 @@ def weights(where):
 
 
 def test_it_learns_while_it_flies(tmp_path):
-    one = learner(tmp_path / "log")
+    online_learner = learner(tmp_path / "log")
     for run in range(3):
-        answers = fly(one, run, frames=40)
+        answers = fly(online_learner, run, frames=40)
     right = [(index * 7 + 2) % 3 - 1 for index in range(40)]
     assert np.mean(np.array(answers) == right) > 0.9
-    assert one.frames == 120 and one.updates == 120 - 7  # from the eighth frame on, one step a frame
+    assert (
+        online_learner.frames == 120 and online_learner.updates == 120 - 7
+    )  # from the eighth frame on, one step a frame
     lines = [json.loads(line) for line in (tmp_path / "log" / "metrics.jsonl").read_text().splitlines()]
     assert [line["updates"] for line in lines] == [33, 73, 113]
     assert lines[-1]["train"]["accuracy"] > 0.9 and lines[-1]["buffer"]["size"] == 120
@@ -135,9 +139,9 @@ def test_a_cut_leaves_no_trace(way, tmp_path):
 
 
 def test_a_damaged_line_of_metrics_costs_no_other(tmp_path, capsys):
-    one = learner(tmp_path / "log")
+    online_learner = learner(tmp_path / "log")
     for run in range(3):
-        fly(one, run)
+        fly(online_learner, run)
     file = tmp_path / "log" / "metrics.jsonl"
     first, second, third = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(first + second[:40] + b"\n" + third)
@@ -150,26 +154,26 @@ def test_a_damaged_line_of_metrics_costs_no_other(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_segments_of_dropped_frames_go(tmp_path):
-    one = learner(tmp_path / "log", "--buffer_size 30")
+    online_learner = learner(tmp_path / "log", "--buffer_size 30")
     for run in range(6):
-        fly(one, run)
+        fly(online_learner, run)
     segments = list((tmp_path / "log" / "replay").iterdir())
     assert len(segments) <= 3
     assert sum(file.stat().st_size for file in segments) <= 54 * 128 * 128 * 3
 
 
 def test_side_cameras_are_learned_with_labels_that_turn_back(tmp_path):
-    one = learner(tmp_path / "log", "--recovery_compensation 0.9", sides=("left", "right"))
-    one.new_run(0)
+    online_learner = learner(tmp_path / "log", "--recovery_compensation 0.9", sides=("left", "right"))
+    online_learner.new_run(0)
     for index in range(2):
         pixels = [np.full((128, 128, 3), grey + index, np.uint8) for grey in (10, 20, 30)]
-        one.observe(pixels[0], Command(0.8, yaw=0.4), index, pixels[1:])
-    assert (one.frames, len(one.replay)) == (2, 6)
-    assert one.replay.yaw.tolist() == pytest.approx([0.4, -0.5, 1.0] * 2)  # limited to the bound
+        online_learner.observe(pixels[0], Command(0.8, yaw=0.4), index, pixels[1:])
+    assert (online_learner.frames, len(online_learner.replay)) == (2, 6)
+    assert online_learner.replay.yaw.tolist() == pytest.approx([0.4, -0.5, 1.0] * 2)  # limited to the bound
     shown = np.empty((6, 128, 128, 3), np.uint8)
-    one.replay.gather(one.replay.frames, shown)
+    online_learner.replay.gather(online_learner.replay.frames, shown)
     assert shown[:, 0, 0, 0].tolist() == [10, 20, 30, 11, 21, 31]
-    assert "left camera, right camera" in one.describe()
+    assert "left camera, right camera" in online_learner.describe()
     with pytest.raises(UsageError, match="the robot has no recovery cameras"):
         learner(tmp_path / "other", "--recovery_compensation 0.9")
     assert learner(tmp_path / "third", sides=("left", "right")).sides == ()  # not asked for
@@ -182,12 +186,12 @@ def prefilled(where, root, text="", network="tiny_net", sides=(), camera=(64, 36
 
 
 def test_a_buffer_is_filled_with_frames_of_a_dataset(tmp_path, data_root):
-    one = prefilled(tmp_path / "all", data_root)
-    assert (len(one.replay), one.frames, one.updates) == (270, 0, 0)
-    samples = load_samples(Dataset(data_root / "easy").split("train"), one.parts.preprocessing)
-    assert one.replay.yaw.tolist() == samples.yaw.tolist()
+    online_learner = prefilled(tmp_path / "all", data_root)
+    assert (len(online_learner.replay), online_learner.frames, online_learner.updates) == (270, 0, 0)
+    samples = load_samples(Dataset(data_root / "easy").split("train"), online_learner.parts.preprocessing)
+    assert online_learner.replay.yaw.tolist() == samples.yaw.tolist()
     shown, wanted = np.empty((2, 3, 128, 128, 3), np.uint8)
-    one.replay.gather(np.array([0, 100, 269]), shown)
+    online_learner.replay.gather(np.array([0, 100, 269]), shown)
     samples.gather(np.array([0, 100, 269]), wanted)
     assert (shown == wanted).all()
     text = "--prefill_frames 100 --normalized_output --batch_size 9"
@@ -204,10 +208,10 @@ def test_a_buffer_is_filled_with_frames_of_a_dataset(tmp_path, data_root):
 
 @pytest.mark.parametrize("text, network", [("--time_length 5", "tiny_LSTM_net"), ("", "tinyv3_3d_net")])
 def test_what_is_filled_in_keeps_its_order(text, network, tmp_path, data_root):
-    one = prefilled(tmp_path / "log", data_root, f"{text} --prefill_frames 130", network)
-    assert len(one.replay) == 130
+    online_learner = prefilled(tmp_path / "log", data_root, f"{text} --prefill_frames 130", network)
+    assert len(online_learner.replay) == 130
     # two whole pieces and one cut off, of 90 frames that are 50 and 40: few frames lack a past
-    assert one.replay.windows_held(5) >= 130 - 4 * 4
+    assert online_learner.replay.windows_held(5) >= 130 - 4 * 4
 
 
 @pytest.mark.slow
@@ -215,12 +219,12 @@ def test_what_was_filled_in_is_resumed_without_the_dataset(tmp_path, data_root):
     root = tmp_path / "data"
     shutil.copytree(data_root, root)
     whole, cut = (prefilled(tmp_path / name, root, "--prefill_frames 60") for name in ("whole", "cut"))
-    for one in (whole, cut):
-        fly(one, 0)
+    for online_learner in (whole, cut):
+        fly(online_learner, 0)
     shutil.rmtree(root)
     again = prefilled(tmp_path / "cut", root, "--prefill_frames 60")
-    for one in (whole, again):
-        fly(one, 1)
+    for online_learner in (whole, again):
+        fly(online_learner, 1)
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     assert len(again.replay) == 60 + 48
 
@@ -285,14 +289,14 @@ def test_reading_a_buffer_takes_no_second_one(tmp_path, monkeypatch):
 
 
 def test_a_pause_is_a_gap(tmp_path):
-    one = learner(tmp_path / "log", "--n_frames 3", "tinyv3_3d_net")
-    one.new_run(0)
+    online_learner = learner(tmp_path / "log", "--n_frames 3", "tinyv3_3d_net")
+    online_learner.new_run(0)
     for index in range(12):
-        one.learning = index not in (4, 5)
+        online_learner.learning = index not in (4, 5)
         yaw = float("nan") if index == 8 else 0.0
-        one.observe(picture(0, index), Command(yaw=yaw), index)
+        online_learner.observe(picture(0, index), Command(yaw=yaw), index)
     # 0 to 3, 6 and 7, 9 to 11
-    assert one.replay.candidates(3).tolist() == [0, 1, 2, 3, 8]
+    assert online_learner.replay.candidates(3).tolist() == [0, 1, 2, 3, 8]
 
 
 def resumed(tmp_path, *words, start="first"):
@@ -308,11 +312,11 @@ def resumed(tmp_path, *words, start="first"):
 
 def test_it_goes_on_when_the_checkpoint_that_it_began_with_is_gone(tmp_path):
     fly(learner(tmp_path / "first"), 0)
-    one = resumed(tmp_path)
-    fly(one, 0)
+    online_learner = resumed(tmp_path)
+    fly(online_learner, 0)
     shutil.rmtree(tmp_path / "first")
     again = resumed(tmp_path)
-    assert sorted(again.runs) == [0] and again.updates == one.updates
+    assert sorted(again.runs) == [0] and again.updates == online_learner.updates
     with pytest.raises(UsageError, match="--scaled_input: .*second was trained with input mode 'shifted'"):
         resumed(tmp_path, "--scaled_input")
     shutil.rmtree(tmp_path / "second")
@@ -372,48 +376,48 @@ def test_it_goes_on_from_a_checkpoint(tmp_path):
 
 
 def test_frames_without_an_expert_are_not_learned(tmp_path):
-    one = learner(tmp_path / "log")
-    one.new_run(0)
+    online_learner = learner(tmp_path / "log")
+    online_learner.new_run(0)
     for index in range(12):
-        one.observe(picture(0, index), Command(yaw=float("nan")), index)
-    assert one.frames == one.updates == len(one.replay) == 0
+        online_learner.observe(picture(0, index), Command(yaw=float("nan")), index)
+    assert online_learner.frames == online_learner.updates == len(online_learner.replay) == 0
 
 
 def test_pausing(tmp_path):
-    one = learner(tmp_path / "log")
-    one.new_run(0)
-    one.learning = False
-    one.observe(picture(0, 1), Command(), 0)
-    assert one.frames == 0
-    one.learning = True
-    one.observe(picture(0, 1), Command(), 1)
-    assert one.frames == 1
+    online_learner = learner(tmp_path / "log")
+    online_learner.new_run(0)
+    online_learner.learning = False
+    online_learner.observe(picture(0, 1), Command(), 0)
+    assert online_learner.frames == 0
+    online_learner.learning = True
+    online_learner.observe(picture(0, 1), Command(), 1)
+    assert online_learner.frames == 1
 
 
 def test_load_and_save_in_flight(tmp_path):
-    one, other = learner(tmp_path / "one"), learner(tmp_path / "other", random_seed=7)
+    online_learner, other = learner(tmp_path / "one"), learner(tmp_path / "other", random_seed=7)
     fly(other, 0)
-    one.new_run(0)
-    one.load(str(tmp_path / "other"))
+    online_learner.new_run(0)
+    online_learner.load(str(tmp_path / "other"))
     image = picture(1, 3)
-    assert one.command_of(image) == Pilot.load(tmp_path / "other").command_of(image)
-    one.save(tmp_path / "now" / "my-model")
+    assert online_learner.command_of(image) == Pilot.load(tmp_path / "other").command_of(image)
+    online_learner.save(tmp_path / "now" / "my-model")
     assert weights(tmp_path / "now") == weights(tmp_path / "other")
     with pytest.raises(DataError, match="tiny_net|network"):
         fly(learner(tmp_path / "third", "", "tiny_net"), 0)
-        one.load(str(tmp_path / "third"))
+        online_learner.load(str(tmp_path / "third"))
 
 
 def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_checkpoint(tmp_path):
-    one = learner(tmp_path / "log")
-    fly(one, 0)
+    online_learner = learner(tmp_path / "log")
+    fly(online_learner, 0)
     before = weights(tmp_path / "log")
     with torch.no_grad():
-        next(iter(one.net.parameters())).fill_(float("inf"))
-    one.new_run(1)
+        next(iter(online_learner.net.parameters())).fill_(float("inf"))
+    online_learner.new_run(1)
     with pytest.raises(LearnerError, match="gradient step 18.*my-model is from the start of the run"):
         for index in range(3):
-            one.observe(picture(0, index), Command(), index)
+            online_learner.observe(picture(0, index), Command(), index)
     assert weights(tmp_path / "log") == before
 
 
@@ -454,8 +458,8 @@ def test_a_damaged_buffer_is_named(tmp_path):
 
 
 def test_a_folder_of_offline_training_is_refused(tmp_path):
-    one = learner(tmp_path / "log")
-    one.save(tmp_path / "log" / folder.MODEL_FILE)
+    online_learner = learner(tmp_path / "log")
+    online_learner.save(tmp_path / "log" / folder.MODEL_FILE)
     with pytest.raises(UsageError, match="not written by learning in flight"):
         learner(tmp_path / "log")
 

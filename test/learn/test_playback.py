@@ -34,32 +34,39 @@ def test_a_pilot_answers_a_recorded_run_as_validation_does(tmp_path, data_root, 
     words = ["-m", "net", *places[:4], "--dataset", "easy", "--num_threads", "1"]
     assert command.main([*words, "--csv", str(tmp_path / "played.csv")]) == 0
     first, second = (tmp_path / "played.csv").read_text().splitlines()
-    held = dict(zip(first.split(","), second.split(",")))
-    assert float(held["accuracy"]) == validated["accuracy"] and held["run"] == run.name
+    row_values = dict(zip(first.split(","), second.split(",")))
+    assert float(row_values["accuracy"]) == validated["accuracy"] and row_values["run"] == run.name
     row = capsys.readouterr().out.splitlines()[-1].split()
     assert row[:4] == ["net", run.name, "90", f"{validated['accuracy']:.4f}"]
 
 
-def made(labels, answers, flown=None):
+def make_playback(labels, answers, flown=None):
     labels, answers = np.array(labels), np.array(answers)
     flown = np.full(len(labels), -1) if flown is None else np.array(flown)
     return Playback(labels, answers, labels - 1.0, answers - 1.0, flown, np.arange(len(labels)) == 0)
 
 
 def test_where_the_label_stays_and_where_it_changes():
-    one = made([1, 1, 2, 2, 1], [1, 1, 1, 2, 1], flown=[1, 1, 1, 1, 1])
-    assert one.is_class_change.tolist() == [False, False, True, False, True]
-    assert one.accuracy == 0.8 and one.imitation_loss == 0.2
-    assert one.accuracy_where(one.is_class_change) == 0.5 and one.accuracy_where(one.is_same_class) == 1.0
-    assert one.is_same_class.tolist() == [False, True, False, True, False]
-    assert one.changed_answers == one.changed_labels == 0.5 and one.flown_agreement == 0.8
+    playback = make_playback([1, 1, 2, 2, 1], [1, 1, 1, 2, 1], flown=[1, 1, 1, 1, 1])
+    assert playback.is_class_change.tolist() == [False, False, True, False, True]
+    assert playback.accuracy == 0.8 and playback.imitation_loss == 0.2
+    assert (
+        playback.accuracy_where(playback.is_class_change) == 0.5
+        and playback.accuracy_where(playback.is_same_class) == 1.0
+    )
+    assert playback.is_same_class.tolist() == [False, True, False, True, False]
+    assert playback.changed_answers == playback.changed_labels == 0.5 and playback.flown_agreement == 0.8
     # a run's first frame is no change from the run before
-    both = joined([one, made([2, 2], [0, 0])])
+    both = joined([playback, make_playback([2, 2], [0, 0])])
     assert both.is_class_change.tolist()[5:] == [False, False] and both.changed_answers == pytest.approx(
         2 / 5
     )
-    assert both.flown_agreement == 0.8 and made([1], [1]).flown_agreement is None
-    assert made([1], [1]).accuracy_where(np.array([False])) is made([1], [1]).changed_answers is None
+    assert both.flown_agreement == 0.8 and make_playback([1], [1]).flown_agreement is None
+    assert (
+        make_playback([1], [1]).accuracy_where(np.array([False]))
+        is make_playback([1], [1]).changed_answers
+        is None
+    )
 
 
 def test_what_is_refused(tmp_path, data_root):

@@ -36,9 +36,9 @@ MISSING = "no such checkpoint: check --checkpoint_path"
 def places(tmp_path):
     """A data root with two datasets, and a folder of logs with a checkpoint that is read by no test."""
     make = runpy.run_path(str(Path(__file__).parents[1] / "data" / "conftest.py"))["Samples"]()
-    mine = make.dataset(tmp_path / "data" / "mine", runs=3, frames=2)
+    own_dataset = make.dataset(tmp_path / "data" / "mine", runs=3, frames=2)
     for number, part in enumerate(("train", "val", "test")):
-        (mine / f"{part}_set.txt").write_text(f"{number:05d}_esatv3\n")
+        (own_dataset / f"{part}_set.txt").write_text(f"{number:05d}_esatv3\n")
     (tmp_path / "data" / "collect" / "other").mkdir(parents=True)
     (tmp_path / "data" / "collect" / "other" / "dataset.json").write_text('{"format": 1}')
     (tmp_path / "log" / "there").mkdir(parents=True)
@@ -57,7 +57,7 @@ def dag_lines(places):
     fly = {"-m nix": f"3 .*nix/my-model: {MISSING}", "-m there --network tiny_nett": "2 .*mean 'tiny_net'"}
     world = {"-w esatv4": "2 .*did you mean 'esatv3'"}
     learner = {"--network tiny_nett": "2 .*mean 'tiny_net'", "--prefill_dataset mint": "3 .*mean 'mine'"}
-    made = {
+    wrong_uses = {
         "dag_create_data --destination d": {**world, "--alpha 0 -m nix": fly["-m nix"]},
         "dag_train": {**train, **start, "--lerning_rate 1": "2 .*did you mean '--learning_rate'"},
         "dag_train_and_evaluate": {**train, **start, "--dataset mine --worlds esatv4": world["-w esatv4"]},
@@ -71,9 +71,9 @@ def dag_lines(places):
         "dag_dagger -m nix": {"--dataset mint": train["--dataset mint"]},
     }
     return {
-        f"{command} {places} -t x {more}": said
-        for command, lines in made.items()
-        for more, said in lines.items()
+        f"{command} {places} -t x {more}": message
+        for command, lines in wrong_uses.items()
+        for more, message in lines.items()
     }
 
 
@@ -104,9 +104,9 @@ def test_wrong_names_are_refused_without_torch(places, tmp_path):
         [sys.executable, "-c", CODE], input="\n".join(lines), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    assert len(said) == len(lines)
-    for (line, wanted), got in zip(lines.items(), said):
+    messages = done.stdout.splitlines()
+    assert len(messages) == len(lines)
+    for (line, wanted), got in zip(lines.items(), messages):
         assert re.match(wanted, got), (line, got)
 
 
@@ -171,8 +171,8 @@ def test_a_published_dataset_comes_with_the_commands_that_make_it(tmp_path):
     assert (args.number_of_runs - 2) * published.LAP >= 200_000 * 1.05
     assert args.create_dataset and args.data_location == "collect/esatv3_expert" and args.alpha == 1
     assert cleaning.make_parser().parse_args(clean.split()[2:]).destination == "esatv3_expert"
-    made = dataset.make_parser("subset").parse_args(subset.split()[3:])
-    assert made.frames == [200_000]
+    config = dataset.make_parser("subset").parse_args(subset.split()[3:])
+    assert config.frames == [200_000]
     for name, frames in (("esatv3_expert_10K", 10_000), ("esatv3_expert_500", 500)):
         assert published.remedy(name, tmp_path).split(" (docs")[0].endswith(f"--frames {frames}")
     assert "subset" not in published.remedy("esatv3_expert", tmp_path)

@@ -18,7 +18,7 @@ MODES = {
 
 def test_normalise_by_hand():
     pixels = torch.tensor([0, 51, 255], dtype=torch.uint8)[:, None].repeat(1, 3).reshape(1, 1, 3, 3)
-    made = {name: Preprocessing.from_flags((1, 3), **flags) for name, flags in MODES.items()}
+    by_mode = {name: Preprocessing.from_flags((1, 3), **flags) for name, flags in MODES.items()}
     plain = [0, 0.2, 1]
     for channel in range(3):
         for name, expected in (
@@ -26,7 +26,7 @@ def test_normalise_by_hand():
             ("shifted", [x - 0.5 for x in plain]),
             ("scaled", [(x - (0.5, 0.4, 0.3)[channel]) / (0.2, 0.25, 0.5)[channel] for x in plain]),
         ):
-            got = made[name].normalise(pixels)[0, channel, 0]
+            got = by_mode[name].normalise(pixels)[0, channel, 0]
             assert got.tolist() == pytest.approx(expected, abs=1e-6)
 
 

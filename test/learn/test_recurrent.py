@@ -175,8 +175,8 @@ def test_burn_in_is_without_dropout_and_training_with():
     first, again = (learner._initial(windows, lambda: None) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again))
     assert net.training
-    one, two = (learner.learn(0, 0).outputs for _ in range(2))
-    assert not torch.equal(one, two)
+    outputs, other_outputs = (learner.learn(0, 0).outputs for _ in range(2))
+    assert not torch.equal(outputs, other_outputs)
 
 
 def test_carried_states_are_those_that_preceding_windows_left(net, runs):

@@ -57,10 +57,10 @@ def test_clear_gives_the_memory_back():
 
 
 def test_a_batch_is_a_function_of_content_seed_and_step():
-    one, other = filled(90), filled(90)
-    assert one.batch(16, 5, 3).tolist() == other.batch(16, 5, 3).tolist()
-    assert one.batch(16, 5, 3).tolist() != one.batch(16, 5, 4).tolist()
-    assert one.batch(16, 5, 3).tolist() != one.batch(16, 6, 3).tolist()
+    first, other = filled(90), filled(90)
+    assert first.batch(16, 5, 3).tolist() == other.batch(16, 5, 3).tolist()
+    assert first.batch(16, 5, 3).tolist() != first.batch(16, 5, 4).tolist()
+    assert first.batch(16, 5, 3).tolist() != first.batch(16, 6, 3).tolist()
 
 
 @settings(deadline=None, max_examples=60)
@@ -107,11 +107,11 @@ def test_frames_with_a_dropped_past_are_not_candidates():
 @given(st.integers(5, 60), st.integers(2, 9), st.integers(5, 60), st.integers(0, 1000))
 def test_windows_lie_within_a_run(count, length, capacity, step):
     buffer = filled(count, capacity=capacity)
-    held = set(buffer.frames.tolist())
+    frames = set(buffer.frames.tolist())
     possible = [
         first
-        for first in held
-        if set(range(first, first + length)) <= held and first // 10 == (first + length - 1) // 10
+        for first in frames
+        if set(range(first, first + length)) <= frames and first // 10 == (first + length - 1) // 10
     ]
     assert buffer.windows_held(length) == len(possible)
     if possible:
@@ -129,9 +129,9 @@ def test_it_comes_back_as_it_was(rule):
     again.restore(buffer.state())
     again.restore_images(buffer.frames, np.stack([image(frame) for frame in buffer.frames]))
     for number in range(70, 130):
-        for one in (buffer, again):
-            one.add(image(number), 0.5, number // 10, number % 10)
-            one.store_losses(one.frames[:3], np.array([0.3, 0.2, 0.1]))
+        for each in (buffer, again):
+            each.add(image(number), 0.5, number // 10, number % 10)
+            each.store_losses(each.frames[:3], np.array([0.3, 0.2, 0.1]))
     assert again.frames.tolist() == buffer.frames.tolist()
     assert again.batch(9, 1, 1, priority="loss").tolist() == buffer.batch(9, 1, 1, priority="loss").tolist()
     assert images(again, again.frames) == images(buffer, buffer.frames)
@@ -172,8 +172,8 @@ def test_gaps_come_back_with_a_buffer():
     buffer = gappy(cameras=3)
     again = ReplayBuffer(100, SHAPE, cameras=3)
     again.restore(buffer.state())
-    for one in (buffer, again):
-        one.add(image(1), 0.0, 1, 5)
+    for each in (buffer, again):
+        each.add(image(1), 0.0, 1, 5)
     assert again.candidates(3).tolist() == buffer.candidates(3).tolist()
     assert again.first_of(again.frames).tolist() == buffer.first_of(buffer.frames).tolist()
 

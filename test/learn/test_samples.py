@@ -18,7 +18,7 @@ from nav_pkg.learn.batches.preprocess import Preprocessing
 from nav_pkg.learn.batches.samples import BatchLoader, Samples
 
 
-def made(*lengths, subsample=1, size=2):
+def make_samples(*lengths, subsample=1, size=2):
     """Samples whose images hold their own frame's number."""
     count = sum(lengths)
     images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, size, size, 3))
@@ -39,7 +39,7 @@ def test_images_and_labels_are_those_of_the_dataset(data_root):
 
 
 def test_the_past_of_a_frame_stays_in_its_run():
-    samples = made(5, 4)
+    samples = make_samples(5, 4)
     assert samples.recent(np.array([0, 1, 4, 5, 6, 8]), 3).tolist() == [
         [0, 0, 0],  # a run's first frame stands for those before it
         [0, 0, 1],
@@ -49,7 +49,7 @@ def test_the_past_of_a_frame_stays_in_its_run():
         [6, 7, 8],
     ]
     # subsampling picks the frames that are learned, not the past that they have
-    few = made(5, 4, subsample=2)
+    few = make_samples(5, 4, subsample=2)
     assert few.frames.tolist() == [0, 2, 4, 5, 7]
     assert few.recent(few.frames[[2, 4]], 2).tolist() == [[3, 4], [6, 7]]
 
@@ -57,7 +57,7 @@ def test_the_past_of_a_frame_stays_in_its_run():
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("ahead", [False, True])
 def test_what_arrives_is_what_was_asked_for(resident, ahead):
-    feeder = BatchLoader(made(5, 4), "cpu", resident=resident, ahead=ahead)
+    feeder = BatchLoader(make_samples(5, 4), "cpu", resident=resident, ahead=ahead)
     orders = [[0, 8], [3, 3], [5, 1], [7], [2, 4, 6]]
     for order, next_frames in zip(orders, [orders[1], [1, 1], orders[3], None, orders[0]]):
         later = None if next_frames is None else np.array(next_frames)
@@ -68,7 +68,7 @@ def test_what_arrives_is_what_was_asked_for(resident, ahead):
 
 
 def test_a_batch_stays_until_the_next_but_one():
-    feeder = BatchLoader(made(9), "cpu", ahead=True)
+    feeder = BatchLoader(make_samples(9), "cpu", ahead=True)
     first = feeder(np.array([1, 2]), np.array([3, 4]))
     feeder.forget()
     assert first[:, 0, 0, 0].tolist() == [1, 2]
@@ -99,7 +99,7 @@ def test_images_of_a_memory_map_are_read_and_not_mapped(tmp_path):
 
 
 def test_in_memory():
-    samples = made(5, 4, subsample=2)
+    samples = make_samples(5, 4, subsample=2)
     ticks = []
     copied = samples.in_memory(ticks.append)
     assert sum(ticks) == 9 and copied.frames.tolist() == samples.frames.tolist()
@@ -110,7 +110,7 @@ def test_in_memory():
 def test_a_set_larger_than_memory_is_refused(monkeypatch):
     monkeypatch.setattr(module, "available_memory", lambda: 100)
     with pytest.raises(DataError, match="--load_data_in_ram: 9 frames take .*: leave it out"):
-        made(9).in_memory()
+        make_samples(9).in_memory()
 
 
 def test_labels_that_are_no_numbers_are_named(data_root):
@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_dataset(tmp_path, write_dataset, data_root):
 
 
 def test_warnings_about_classes_and_statistics():
-    grey = made(5, 4)
+    grey = make_samples(5, 4)
     space = ActionSpace()
     assert warnings(grey, space, Preprocessing((2, 2))) == [
         f"the training set has no frame of class {name!r}, which will never be learned"
@@ -146,9 +146,9 @@ def test_warnings_about_classes_and_statistics():
     ]
     continuous = ActionSpace(discrete=False)
     assert warnings(grey, continuous, Preprocessing((2, 2), "shifted")) == []
-    found = warnings(grey, continuous, Preprocessing((2, 2), "scaled"))
-    assert len(found) == 2
-    assert found[0].startswith("--scale_means 0.5 0.46 0.42: the training set's own are 0.0157 0.0157 0.0157")
+    lines = warnings(grey, continuous, Preprocessing((2, 2), "scaled"))
+    assert len(lines) == 2
+    assert lines[0].startswith("--scale_means 0.5 0.46 0.42: the training set's own are 0.0157 0.0157 0.0157")
     own = float(np.arange(9).std() / 255)
     right = Preprocessing((2, 2), "scaled", (4 / 255,) * 3, (own,) * 3)
     assert warnings(grey, continuous, right) == []

@@ -52,6 +52,6 @@ def test_3d_net_is_tinyv3_net_over_the_channels_of_all_frames_oldest_first():
 
 
 def test_3d_net_with_one_frame_is_tinyv3_net():
-    one, plain = nets.build("tinyv3_3d_net", seed=4, n_frames=1), nets.build("tinyv3_net", seed=4)
+    single_frame, plain = nets.build("tinyv3_3d_net", seed=4, n_frames=1), nets.build("tinyv3_net", seed=4)
     image = torch.rand(2, 3, 128, 128)
-    assert torch.equal(one(image.unsqueeze(1)), plain(image))
+    assert torch.equal(single_frame(image.unsqueeze(1)), plain(image))

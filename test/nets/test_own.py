@@ -37,10 +37,10 @@ def forget():
 def file(tmp_path):
     """The file that docs/learning.md shows."""
     page = DOCS.read_text(encoding="utf-8")
-    made = tmp_path / "code" / "my_nets.py"
-    made.parent.mkdir()
-    made.write_text(page.split("# my_nets.py\n", 1)[1].split("```", 1)[0])
-    return made
+    file_copy = tmp_path / "code" / "my_nets.py"
+    file_copy.parent.mkdir()
+    file_copy.write_text(page.split("# my_nets.py\n", 1)[1].split("```", 1)[0])
+    return file_copy
 
 
 def fresh(tmp_path, file, *words):
@@ -84,14 +84,14 @@ def test_estimates_of_a_network_that_was_not_measured_are_near_those_that_were()
         try:
             del workload.RATES[name]
             workload.rate_of.cache_clear()
-            told = workload.rate_of(name)
+            estimate = workload.rate_of(name)
         finally:
             workload.RATES[name] = measured
             workload.rate_of.cache_clear()
-        assert (told.side, told.recurrent) == (measured.side, measured.recurrent)
-        assert told.parameters == pytest.approx(measured.parameters, abs=0.1)
-        assert 0.1 * measured.frames <= told.frames <= 2 * measured.frames  # rather too slow
-        assert 0.2 * measured.memory <= told.memory <= 5 * measured.memory
+        assert (estimate.side, estimate.recurrent) == (measured.side, measured.recurrent)
+        assert estimate.parameters == pytest.approx(measured.parameters, abs=0.1)
+        assert 0.1 * measured.frames <= estimate.frames <= 2 * measured.frames  # rather too slow
+        assert 0.2 * measured.memory <= estimate.memory <= 5 * measured.memory
 
 
 def test_the_file_of_the_page_is_trained_flown_and_exported(tmp_path, file):

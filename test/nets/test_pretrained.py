@@ -143,9 +143,9 @@ def test_a_missing_file_is_named_with_what_to_put_where(squeeze, cache, tmp_path
         f"--pretrained: {cache}/squeezenet1_0-b66bff10.pth is missing: put torchvision's "
         "squeezenet1_0-b66bff10.pth there, or give --pretrained_weights FILE"
     )
-    for gone in (tmp_path / "gone.pth", tmp_path):
-        assert refusal(net, gone) == (
-            f"--pretrained_weights {gone}: no such file: give torchvision's squeezenet1_0-b66bff10.pth"
+    for missing in (tmp_path / "gone.pth", tmp_path):
+        assert refusal(net, missing) == (
+            f"--pretrained_weights {missing}: no such file: give torchvision's squeezenet1_0-b66bff10.pth"
         )
 
 

@@ -58,9 +58,9 @@ def test_convolutions_by_torchvisions_names(known, monkeypatch):
     monkeypatch.setattr(pickle, "loads", None)
     monkeypatch.setattr(pickle, "Unpickler", None)
     path, wanted = known
-    found = read_features(path, "alex_net")
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    weights = read_features(path, "alex_net")
+    assert weights.keys() == wanted.keys()
+    assert all(torch.equal(weights[key], wanted[key]) for key in wanted)
 
 
 def test_another_archive_is_refused(archive):
@@ -76,16 +76,16 @@ def test_pretrained_takes_them_where_torchvisions_file_is_not(known, tmp_path, c
     with pytest.raises(DataError, match="or run scripts/pretrained.py alex_net for its convolutions"):
         nets.load_pretrained(net, "alex_net")
     assert command.main(["alex_net", "--archive", str(path)]) == 0
-    made = tmp_path / "hub/checkpoints/alexnet-features.pth"
-    assert capsys.readouterr().out == f"alex_net: 5 convolutions, {made}\n"
+    weights_file = tmp_path / "hub/checkpoints/alexnet-features.pth"
+    assert capsys.readouterr().out == f"alex_net: 5 convolutions, {weights_file}\n"
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    assert nets.load_pretrained(net, "alex_net") == made
+    assert nets.load_pretrained(net, "alex_net") == weights_file
     for key, value in net.state_dict().items():
         assert torch.equal(value, wanted[key] if key in wanted else before[key]), key
     # torchvision's own file goes first
     whole = {key: torch.zeros_like(value) for key, value in before.items()}
     whole["classifier.6.weight"], whole["classifier.6.bias"] = torch.zeros(1000, 4096), torch.zeros(1000)
-    torch.save(whole, made.with_name("alexnet-owt-7be5be79.pth"))
+    torch.save(whole, weights_file.with_name("alexnet-owt-7be5be79.pth"))
     nets.load_pretrained(net, "alex_net")
     assert not net.state_dict()["features.0.weight"].any()
 

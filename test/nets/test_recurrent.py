@@ -43,8 +43,8 @@ def test_a_sequence_at_once_is_frame_by_frame_with_the_state_handed_on(name):
         outputs, last = net(images)
         state = net.initial_state(2)
         for time in range(4):
-            one, state = net(images[:, time : time + 1], state)
-            assert close(one[:, 0], outputs[:, time])
+            output, state = net(images[:, time : time + 1], state)
+            assert close(output[:, 0], outputs[:, time])
         features = torch.stack([net.extract(images[:, time]) for time in range(4)], dim=1)
         assert close(net.recur(features)[0], outputs)
     assert all(close(a, b) for a, b in zip(state, last))

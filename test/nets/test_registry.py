@@ -153,10 +153,10 @@ def test_batch_norm_stands_behind_each_convolution_and_starts_as_the_identity(na
 def test_outputs_of_squeeze_net_may_be_negative_and_differ(seed):
     net = nets.build("squeeze_net", seed=seed).eval()
     with torch.no_grad():
-        found = net(images("squeeze_net", batch=2))
+        values = net(images("squeeze_net", batch=2))
         net.classifier[1].weight.neg_()
-        assert ((found > 0) != (net(images("squeeze_net", batch=2)) > 0)).all()
-    assert len(set(found[0].tolist())) == 3
+        assert ((values > 0) != (net(images("squeeze_net", batch=2)) > 0)).all()
+    assert len(set(values[0].tolist())) == 3
 
 
 def test_tiny_net_starts_from_the_published_scheme_bit_by_bit():

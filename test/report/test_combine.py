@@ -41,23 +41,23 @@ def test_metrics_and_event_files_say_the_same(tmp_path):
     from torch.utils.tensorboard import SummaryWriter
 
     values = [0.25, 0.5, 0.75]
-    one = read_curve(training(tmp_path / "one", values), TAG)
+    curve = read_curve(training(tmp_path / "one", values), TAG)
     for tag in (TAG, "validation_accuracy"):  # ours, and the predecessor's later name
         writer = SummaryWriter(str(tmp_path / tag))
         for step, value in zip((10, 20, 30), values):
             writer.add_scalar(tag, value, step)
         writer.close()
         other = read_curve(tmp_path / tag, TAG)
-        assert other.steps.tolist() == one.steps.tolist() == [10, 20, 30]
-        assert other.values.tolist() == one.values.tolist() == values
+        assert other.steps.tolist() == curve.steps.tolist() == [10, 20, 30]
+        assert other.values.tolist() == curve.values.tolist() == values
     assert read_curve(tmp_path / "one", "Loss_val_total").values.tolist() == [0.75, 0.5, 0.25]
 
 
 def test_no_step_comes_twice(tmp_path):
     """A training that was cut writes what it had lost again; what it wrote first is no part of it."""
     folder = training(tmp_path / "a", [0.1, 0.2, 0.3, 0.25, 0.35], steps=[10, 20, 30, 20, 40])
-    found = read_curve(folder, TAG)
-    assert (found.steps.tolist(), found.values.tolist()) == ([10, 20, 40], [0.1, 0.25, 0.35])
+    curve = read_curve(folder, TAG)
+    assert (curve.steps.tolist(), curve.values.tolist()) == ([10, 20, 40], [0.1, 0.25, 0.35])
 
 
 def test_a_training_that_is_written_to_or_damaged(tmp_path, monkeypatch):
@@ -67,9 +67,9 @@ def test_a_training_that_is_written_to_or_damaged(tmp_path, monkeypatch):
         file.write(line(50, 0.5)[:30])
     for piece in (1 << 20, 400, 40):
         monkeypatch.setattr(scalars, "READ_BYTES", piece)
-        found = read_curve(folder, TAG)
-        assert found.values.tolist() == [0.1, 0.2, 0.3, 0.4]
-        assert found.notes == (f"{folder / 'metrics.jsonl'}: 3 damaged lines: left out",)
+        curve = read_curve(folder, TAG)
+        assert curve.values.tolist() == [0.1, 0.2, 0.3, 0.4]
+        assert curve.notes == (f"{folder / 'metrics.jsonl'}: 3 damaged lines: left out",)
 
 
 def test_damaged_files_are_named(tmp_path):
@@ -101,8 +101,8 @@ def test_much_is_read_in_several_processes(tmp_path, monkeypatch):
 
 
 def test_values_that_are_not_finite(tmp_path):
-    found = read_curve(training(tmp_path / "a", [0.1, None, 0.3]), TAG)
-    assert found.values.tolist() == [0.1, 0.3] and "1 of 3 values" in found.notes[0]
+    curve = read_curve(training(tmp_path / "a", [0.1, None, 0.3]), TAG)
+    assert curve.values.tolist() == [0.1, 0.3] and "1 of 3 values" in curve.notes[0]
     with pytest.raises(DataError, match="no value of Loss_val_accuracy is finite"):
         read_curve(training(tmp_path / "b", [None, None]), TAG)
 
@@ -160,9 +160,9 @@ def test_files(tmp_path, capsys):
         f"Two_three_{end}" for end in (".csv", ".md", ".png", ".svg")
     ]
     rows = list(csv.DictReader((blog / "Two_three_.csv").open()))
-    mine = [row for row in rows if row["name"] == "a"]
-    assert [int(row["step"]) for row in mine] == [*range(10, 500, 70), 500]
-    assert float(mine[-1]["value"]) == pytest.approx(0.65)
+    group_rows = [row for row in rows if row["name"] == "a"]
+    assert [int(row["step"]) for row in group_rows] == [*range(10, 500, 70), 500]
+    assert float(group_rows[-1]["value"]) == pytest.approx(0.65)
     assert "| b &lt;x&gt; |" in (blog / "Two_three_.md").read_text()
     assert "b <x>: one seed, so no band" in capsys.readouterr().out
     assert "<three>" not in (blog / "Two_three_.svg").read_text()

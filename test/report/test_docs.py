@@ -38,10 +38,10 @@ def test_generated_regions_say_what_is_declared(name):
 
 
 def test_each_region_stands_somewhere():
-    found = {
+    in_docs = {
         match[1] for name in reference.FILES for match in reference.REGION.findall((ROOT / name).read_text())
     }
-    assert set(reference.REGIONS) <= found
+    assert set(reference.REGIONS) <= in_docs
 
 
 def value(node):
@@ -84,12 +84,12 @@ def test_node_parameters(node, sources):
     for path, name in sources:
         wanted.update(fields(f"nav_pkg/{path}", name))
     rows = [line.split(" | ") for line in section(node) if line.startswith("| `~")]
-    said = {row[0].strip("| `~"): row[1].strip("`") for row in rows}
+    documented = {row[0].strip("| `~"): row[1].strip("`") for row in rows}
     shown = {
         key: str(value).lower() if isinstance(value, bool) else str(value) if value != "" else "empty"
         for key, value in wanted.items()
     }
-    assert said == shown
+    assert documented == shown
 
 
 def test_every_topic_of_our_nodes_is_in_the_page():

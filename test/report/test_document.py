@@ -15,13 +15,13 @@ def document():
     figure, axes = style.new_figure(4, 3)
     axes.plot([0, 1], [1, 0])
     table = Table([Column("a", "first"), Column("b", "second", 2)], [{"a": "<x>", "b": 1.5}])
-    made = Document("A title", "What it is of.")
-    made.add(
+    example = Document("A title", "What it is of.")
+    example.add(
         Commands(["study.py run a"]), Head("Answer"), Text("one `code`", item=True), Text("two", item=True)
     )
-    made.add(Data(table, "scores", "A caption."), Figure(figure, "curve", "x,y\n0,1\n", "A falling line."))
-    made.add(Text("word " * 900))
-    return made
+    example.add(Data(table, "scores", "A caption."), Figure(figure, "curve", "x,y\n0,1\n", "A falling line."))
+    example.add(Text("word " * 900))
+    return example
 
 
 def test_markdown(document):

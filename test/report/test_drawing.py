@@ -60,11 +60,13 @@ def test_agreement_by_hand(dataset):
     from nav_pkg.learn.action import ActionSpace
 
     run = write_run(dataset("flown", 0), 0, "collision", learner=True)
-    said = flights.agreement([run], ActionSpace(), 1)
-    assert said["frames"] == 40 and said["accuracy"] == 0.75 and said["majority_accuracy"] == 0.75
-    assert said["recall"] == [None, 1.0, 0.0] and said["balanced_accuracy"] == 0.5
-    assert said["imitation_loss"] == 0.25
-    assert said["confusion"] == [[0, 0, 0], [0, 30, 0], [0, 10, 0]]
+    agreement = flights.agreement([run], ActionSpace(), 1)
+    assert (
+        agreement["frames"] == 40 and agreement["accuracy"] == 0.75 and agreement["majority_accuracy"] == 0.75
+    )
+    assert agreement["recall"] == [None, 1.0, 0.0] and agreement["balanced_accuracy"] == 0.5
+    assert agreement["imitation_loss"] == 0.25
+    assert agreement["confusion"] == [[0, 0, 0], [0, 30, 0], [0, 10, 0]]
     nobody = write_run(dataset("expert", 0), 0)
     assert flights.agreement([nobody], ActionSpace(), 1) is None
     assert flights.agreement([], ActionSpace(), 1) is None

@@ -68,17 +68,17 @@ def keep(evaluation):
             evaluation.keep(condition, flown)
 
 
-def whole(made):
-    return files.to_json({key: value for key, value in made.items() if key != "timing"})
+def without_timing(result):
+    return files.to_json({key: value for key, value in result.items() if key != "timing"})
 
 
 def test_measures_of_conditions_and_checkpoints(tmp_path):
-    made = report.result(fly(tmp_path / "e", 1))
-    first, second = (condition["measures"] for condition in made["conditions"])
+    result = report.result(fly(tmp_path / "e", 1))
+    first, second = (condition["measures"] for condition in result["conditions"])
     assert (first["successes"], first["counted"], first["collisions"]) == (1, 2, 1)
     assert (second["successes"], second["collisions"]) == (0, 1)
-    assert made["conditions"][0]["runs"][1]["outcome"] == "collision"
-    assert made["checkpoints"]["a"]["measures"]["success_rate"] == 0.5
+    assert result["conditions"][0]["runs"][1]["outcome"] == "collision"
+    assert result["checkpoints"]["a"]["measures"]["success_rate"] == 0.5
     # 40 frames straight along y = -3: the same distance to the route in every run
     assert first["lateral_mean"] == pytest.approx(second["lateral_mean"])
     assert first["steering_change"] == 0
@@ -86,21 +86,21 @@ def test_measures_of_conditions_and_checkpoints(tmp_path):
 
 
 def test_failures_and_latency_are_in_timing_alone(tmp_path):
-    made = report.result(fly(tmp_path / "e", 1))
-    times = made["timing"]["a/esatv3_forward_delay0.1_noise0.1"]
+    result = report.result(fly(tmp_path / "e", 1))
+    times = result["timing"]["a/esatv3_forward_delay0.1_noise0.1"]
     assert times["simulator_failures"] == 1
     assert times["real_time_ratio"] == 3.5
     assert times["inference_p99"] == 0.01
-    assert "inference" not in whole(made)
-    assert made["conditions"][0]["measures"]["runs"] == 2
+    assert "inference" not in without_timing(result)
+    assert result["conditions"][0]["measures"]["runs"] == 2
 
 
 def test_same_bytes_whatever_the_simulators_the_clock_and_what_was_kept(tmp_path):
-    one = fly(tmp_path / "one", 1)
-    before = whole(report.result(one))
-    keep(one)
-    assert whole(report.result(Evaluation(tmp_path / "one"))) == before
-    assert whole(report.result(fly(tmp_path / "two", 2, wall=9.0))) == before
+    evaluation = fly(tmp_path / "one", 1)
+    before = without_timing(report.result(evaluation))
+    keep(evaluation)
+    assert without_timing(report.result(Evaluation(tmp_path / "one"))) == before
+    assert without_timing(report.result(fly(tmp_path / "two", 2, wall=9.0))) == before
 
 
 def test_a_run_that_is_missing_is_said(tmp_path):
@@ -117,9 +117,9 @@ def test_a_run_without_a_frame_counts(tmp_path):
     (log / "runs.jsonl").write_text("\n".join(lines[:2]) + "\n")
     RunLog(log).append({**facts(1, "trapped", frames=0, distance=0.0, duration=0.0), "imitation_loss": None})
     shutil.rmtree(log.parent / "flights_1" / "00001_esatv3")
-    made = report.result(evaluation)
-    assert made["conditions"][0]["measures"]["counted"] == 2
-    assert made["conditions"][0]["runs"][1]["lateral_mean"] is None
+    result = report.result(evaluation)
+    assert result["conditions"][0]["measures"]["counted"] == 2
+    assert result["conditions"][0]["runs"][1]["lateral_mean"] is None
     keep(evaluation)
 
 
@@ -133,12 +133,12 @@ def test_images_are_taken_out_but_for_those_of_the_end(tmp_path):
 
 
 def test_tables(tmp_path):
-    made = report.result(fly(tmp_path / "e", 1))
-    text = report.table(made).text().splitlines()
+    result = report.result(fly(tmp_path / "e", 1))
+    text = report.table(result).text().splitlines()
     assert "1 of 2" in text[2]
     assert "noise:0.1" in text[2]
-    assert report.table(made).csv().splitlines()[0].startswith("checkpoint,world,direction,control_delay")
-    assert "90.0 %" in report.checkpoints_table(made).text()
+    assert report.table(result).csv().splitlines()[0].startswith("checkpoint,world,direction,control_delay")
+    assert "90.0 %" in report.checkpoints_table(result).text()
 
 
 def test_offline_scores_of_the_test_set_else_of_the_validation_set(tmp_path):
@@ -146,8 +146,8 @@ def test_offline_scores_of_the_test_set_else_of_the_validation_set(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"val": scores(0.5), "test": None}))
     assert report.offline_scores(tmp_path)["part"] == "val"
     (tmp_path / "results.json").write_text(json.dumps({"val": scores(0.5), "test": scores(0.75)}))
-    found = report.offline_scores(tmp_path)
-    assert (found["part"], found["accuracy"], found["balanced_accuracy"]) == ("test", 0.75, 0.375)
+    offline = report.offline_scores(tmp_path)
+    assert (offline["part"], offline["accuracy"], offline["balanced_accuracy"]) == ("test", 0.75, 0.375)
 
 
 def test_relation_over_checkpoints():
@@ -155,12 +155,12 @@ def test_relation_over_checkpoints():
         measures = {"success_rate": rate, "imitation_loss": None, "collision_free_distance": 1.0}
         return {"offline": accuracy and {"accuracy": accuracy}, "measures": measures}
 
-    made = report.relation(
+    relation = report.relation(
         {"a": entry(0.9, 0.1), "b": entry(0.8, 0.5), "c": entry(0.7, 1.0), "d": entry(None, 0)}
     )
-    assert made["accuracy"]["success_rate"] == {"points": 3, "rho": -1.0}
-    assert made["accuracy"]["imitation_loss"] == {"points": 0, "rho": None}
-    assert made["balanced_accuracy"]["success_rate"] == {"points": 0, "rho": None}
+    assert relation["accuracy"]["success_rate"] == {"points": 3, "rho": -1.0}
+    assert relation["accuracy"]["imitation_loss"] == {"points": 0, "rho": None}
+    assert relation["balanced_accuracy"]["success_rate"] == {"points": 0, "rho": None}
 
 
 def test_one_checkpoint_is_no_scatter_plot():
@@ -176,9 +176,9 @@ def test_one_checkpoint_is_no_scatter_plot():
     }
     for labels, pictures in (("a", 0), ("ab", 1)):
         checkpoints = {label: entry for label in labels}
-        made = {"checkpoints": checkpoints, "offline_online": report.relation(checkpoints)}
+        result = {"checkpoints": checkpoints, "offline_online": report.relation(checkpoints)}
         page = Page("t")
-        evaluation_page._relation(page, made)
+        evaluation_page._relation(page, result)
         assert page.html().count("<img") == pictures
 
 
@@ -195,8 +195,8 @@ def test_page(tmp_path):
         preprocessing=Preprocessing(nets.spec("tiny_net").input_size),
         model_state_dict=net.state_dict(),
     ).save(tmp_path / "my-model")
-    made = report.result(evaluation)
-    path = evaluation_page.write(evaluation, made, {label: tmp_path / "my-model" for label in "ab"})
+    result = report.result(evaluation)
+    path = evaluation_page.write(evaluation, result, {label: tmp_path / "my-model" for label in "ab"})
     html = path.read_text()
     for title in ("Measures", "Paths", "Offline scores and flights", "How flights ended", "Films"):
         assert f">{title}</h2>" in html

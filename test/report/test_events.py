@@ -67,9 +67,9 @@ def test_whatever_is_written_is_read(tmp_path_factory, points, piece, one_by_one
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events, "PIECE", piece * times)  # records lie across the pieces' borders
         patch.setattr(events, "ONE_BY_ONE", one_by_one)
-        found, whole = read_events(file)
-    assert whole and set(found) == {tag for tag, _, _ in points}
-    for tag, scalar in found.items():
+        curves, whole = read_events(file)
+    assert whole and set(curves) == {tag for tag, _, _ in points}
+    for tag, scalar in curves.items():
         wanted = [(step, value) for name, step, value in points if name == tag]
         assert scalar.steps.tolist() == [step for step, _ in wanted]
         assert np.array_equal(scalar.values, [value for _, value in wanted], equal_nan=True)
@@ -86,11 +86,11 @@ def test_torchs_writer(tmp_path):
     writer.add_scalar("new style", 0.25, 7, new_style=True)
     writer.close()
     (file,) = tmp_path.iterdir()
-    found, whole = read_events(file)
-    assert whole and set(found) == {"accuracy", "new style"}
-    assert found["accuracy"].steps.tolist() == list(range(300))
-    assert np.allclose(found["accuracy"].values, np.arange(300) / 300)
-    assert (found["new style"].steps.tolist(), found["new style"].values.tolist()) == ([7], [0.25])
+    curves, whole = read_events(file)
+    assert whole and set(curves) == {"accuracy", "new style"}
+    assert curves["accuracy"].steps.tolist() == list(range(300))
+    assert np.allclose(curves["accuracy"].values, np.arange(300) / 300)
+    assert (curves["new style"].steps.tolist(), curves["new style"].values.tolist()) == ([7], [0.25])
     assert set(read_events(file, ["accuracy"])[0]) == {"accuracy"}
 
 
@@ -105,10 +105,10 @@ def test_values_of_other_kinds(tmp_path):
         event(5, simple("x", 5.0)),
         field(1, 1, struct.pack("<d", 0)) + message(5, simple("x", 6.0)),  # step 0 is not written
     )
-    found, whole = read_events(file)
+    curves, whole = read_events(file)
     assert whole
-    assert found["x"].steps.tolist() == [1, 2, 3, 5, 0] and found["x"].values.tolist() == [1, 3, 4, 5, 6]
-    assert found["y"].values.tolist() == [2]
+    assert curves["x"].steps.tolist() == [1, 2, 3, 5, 0] and curves["x"].values.tolist() == [1, 3, 4, 5, 6]
+    assert curves["y"].values.tolist() == [2]
 
 
 def test_cut_and_damaged_files(tmp_path):
@@ -116,14 +116,14 @@ def test_cut_and_damaged_files(tmp_path):
     whole = file.read_bytes()
     for length in range(0, len(whole), 7):
         file.write_bytes(whole[:length])
-        found, complete = read_events(file)
+        curves, complete = read_events(file)
         count = length * 50 // len(whole)
-        assert len(found["x"].steps if found else []) == count
+        assert len(curves["x"].steps if curves else []) == count
         assert complete == (length * 50 % len(whole) == 0)
     size = len(whole) // 50
     file.write_bytes(whole[: 10 * size] + struct.pack("<Q", 1 << 60) + whole[10 * size + 8 :])
-    found, complete = read_events(file)
-    assert not complete and len(found["x"].steps) == 10
+    curves, complete = read_events(file)
+    assert not complete and len(curves["x"].steps) == 10
     random = np.random.RandomState(0)
     for _ in range(100):
         noise = bytearray(whole)

@@ -65,7 +65,7 @@ def evaluation(folder, **checkpoints):
 def report(tmp_path, *words):
     assert dag_report.main(["--summary_dir", str(tmp_path / "log"), "-t", *words]) == 0
     tag = tmp_path / "log" / words[0]
-    return {one["model"]: one for one in json.loads((tag / "report.json").read_text())["models"]}
+    return {row["model"]: row for row in json.loads((tag / "report.json").read_text())["models"]}
 
 
 def test_any_log_folders(tmp_path, capsys):
@@ -78,11 +78,11 @@ def test_any_log_folders(tmp_path, capsys):
     run = {"run": 0, "outcome": "success", "progress": 100.0, "distance": 110.0}
     (tmp_path / "log/flights/runs.jsonl").write_text(json.dumps(run) + "\n")
     elsewhere = str(tmp_path / "elsewhere/alex")
-    made = report(tmp_path, "grid", "--models", "seed_1", "tiny", elsewhere, "robust", "flights", "nowhere")
-    assert [made[name].get("test_accuracy") for name in ("seed_1", "tiny", elsewhere)] == [0.8, 0.9, 0.7]
-    assert made["robust tiny"]["success_rate"] == 0.5 and made["robust alex"]["success_rate"] == 0.25
-    assert made["flights"]["success_rate"] == 1.0
-    assert "nowhere" in made["nowhere"]["problem"]
+    rows = report(tmp_path, "grid", "--models", "seed_1", "tiny", elsewhere, "robust", "flights", "nowhere")
+    assert [rows[name].get("test_accuracy") for name in ("seed_1", "tiny", elsewhere)] == [0.8, 0.9, 0.7]
+    assert rows["robust tiny"]["success_rate"] == 0.5 and rows["robust alex"]["success_rate"] == 0.25
+    assert rows["flights"]["success_rate"] == 1.0
+    assert "nowhere" in rows["nowhere"]["problem"]
     assert set(report(tmp_path, "grid")) == {"seed_1"}  # those below the tag, when none is named
     assert set(report(tmp_path, "robust")) == {"robust tiny", "robust alex"}
     report(tmp_path, "compare/new", "--models", "tiny", "grid/seed_1")
@@ -103,8 +103,8 @@ def test_rows_mean_and_page(tmp_path):
     trained(tmp_path / "seed_2", 2, 0.9)
     (tmp_path / "seed_2" / "evaluation").mkdir()
     measures = {"success_rate": 0.5, "collision_free_distance": 80.0}
-    made = {"checkpoints": {"seed_2": {"network": "tiny_net", "measures": measures}}}
-    (tmp_path / "seed_2" / "evaluation" / "evaluation.json").write_text(json.dumps(made))
+    flown = {"checkpoints": {"seed_2": {"network": "tiny_net", "measures": measures}}}
+    (tmp_path / "seed_2" / "evaluation" / "evaluation.json").write_text(json.dumps(flown))
     table = models.write(tmp_path, "t", places(tmp_path, "seed_1", "seed_2", "seed_3"))
     first, second, third = table.rows
     assert (first["seed"], first["test_accuracy"], first["updates"]) == (1, 0.8, 50)

@@ -18,16 +18,16 @@ EVIDENCE = PAGE.with_suffix("")
 
 def rows():
     """The rows of all tables that name logs, as dictionaries."""
-    found, header = [], []
+    named, header = [], []
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
         if cells and header and len(cells) == len(header):
-            found.append(dict(zip(header, cells)))
+            named.append(dict(zip(header, cells)))
         elif not cells:
             header = []
         elif not header:
             header = cells
-    return [row for row in found if row.get("log", "").startswith("`")]
+    return [row for row in named if row.get("log", "").startswith("`")]
 
 
 def spread(values, digits=3):
@@ -46,7 +46,7 @@ def learned(log):
         assert (last["val"], last["updates"]) == (run["val"], run["updates"]), folder
         assert f"seed_{run['config']['flags']['random_seed']}" == folder.name
     recall = zip(*(run["val"]["recall"] for run in runs))
-    said = {
+    cells = {
         "seeds": str(len(runs)),
         "gradient steps": f"{runs[0]['updates']:,}",
         "val recall": " / ".join(f"{statistics.fmean(shares):.2f}" for shares in recall),
@@ -55,29 +55,29 @@ def learned(log):
     columns = {"accuracy": "accuracy", "balanced": "balanced_accuracy", "imitation loss": "imitation_loss"}
     for part in ("val", "test"):
         for column, key in columns.items():
-            said[f"{part} {column}"] = spread([run[part][key] for run in runs])
-    return said
+            cells[f"{part} {column}"] = spread([run[part][key] for run in runs])
+    return cells
 
 
 def flown(log, label):
     """What a row of flights has to say: of an evaluation's checkpoint, or of a session's evaluations."""
     if (EVIDENCE / log / "evaluation.json").exists():
-        held = json.loads((EVIDENCE / log / "evaluation.json").read_text())
+        evaluation = json.loads((EVIDENCE / log / "evaluation.json").read_text())
         runs = [
             run
-            for condition in held["conditions"]
+            for condition in evaluation["conditions"]
             if condition["checkpoint"] == label
             for run in condition["runs"]
         ]
     else:
         lines = (EVIDENCE / log / "runs.jsonl").read_text().splitlines()
         runs = [run for run in map(json.loads, lines) if run["evaluation"]]
-    made = summary(runs)
+    totals = summary(runs)
     return {
-        "whole laps": f"{made['successes']} of {made['counted']}",
-        "95 % interval": f"{100 * made['success_low']:.0f} to {100 * made['success_high']:.0f} %",
-        "imitation loss": f"{made['imitation_loss']:.3f}",
-        "m flown": f"{made['distance']:.0f}",
+        "whole laps": f"{totals['successes']} of {totals['counted']}",
+        "95 % interval": f"{100 * totals['success_low']:.0f} to {100 * totals['success_high']:.0f} %",
+        "imitation loss": f"{totals['imitation_loss']:.3f}",
+        "m flown": f"{totals['distance']:.0f}",
     }
 
 
@@ -100,13 +100,13 @@ def played(log, label):
 def test_a_row_is_its_logs(row):
     log, _, label = row["log"].strip("`").partition(":")
     if log.startswith("playback/"):
-        said = played(log, label)
+        cells = played(log, label)
     else:
-        said = flown(log, label) if "whole laps" in row else learned(log)
-    compared = [column for column in row if column in said]
+        cells = flown(log, label) if "whole laps" in row else learned(log)
+    compared = [column for column in row if column in cells]
     assert len(compared) >= 3
     for column in compared:
-        assert row[column].replace("*", "") == said[column], column
+        assert row[column].replace("*", "") == cells[column], column
 
 
 def test_the_page_has_rows():
@@ -114,11 +114,11 @@ def test_the_page_has_rows():
 
 
 def test_the_sums_are_those_of_the_files():
-    said = dict(
+    sums = dict(
         reversed(line.split("  ", 1)) for line in (EVIDENCE / "sha256sums.txt").read_text().splitlines()
     )
     files = [path for path in EVIDENCE.rglob("*") if path.is_file() and path.name != "sha256sums.txt"]
-    assert {str(path.relative_to(EVIDENCE)) for path in files} == set(said)
+    assert {str(path.relative_to(EVIDENCE)) for path in files} == set(sums)
     for path in files:
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == said[str(path.relative_to(EVIDENCE))], path
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sums[str(path.relative_to(EVIDENCE))], path
     assert not re.search(r'"/(home|root|tmp)/', "".join(path.read_text() for path in files))

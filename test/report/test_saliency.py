@@ -80,6 +80,6 @@ def test_the_network_is_left_without_hooks_and_gradients():
 def test_overlay_brightens_what_matters():
     heat = np.zeros((10, 20))
     heat[:, 10:] = 1
-    made = overlay(np.full((10, 20, 3), 80, np.uint8), heat)
-    assert made.shape == (10, 20, 3)
-    assert made[:, 10:].mean() > made[:, :10].mean() + 20
+    picture = overlay(np.full((10, 20, 3), 80, np.uint8), heat)
+    assert picture.shape == (10, 20, 3)
+    assert picture[:, 10:].mean() > picture[:, :10].mean() + 20

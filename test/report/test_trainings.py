@@ -15,9 +15,14 @@ from nav_pkg.report.intervals import bootstrap_mean
 def training(folder, seed, accuracy, network="tiny_net"):
     folder.mkdir(parents=True)
     scores = {"accuracy": accuracy, "imitation_loss": 1 - accuracy}
-    held = {"network": network, "updates": 3000, "val": scores, "test": None if accuracy > 0.95 else scores}
-    held["config"] = {"flags": {"random_seed": seed, "learning_rate": 0.1, "network": network}}
-    (folder / "results.json").write_text(json.dumps(held))
+    content = {
+        "network": network,
+        "updates": 3000,
+        "val": scores,
+        "test": None if accuracy > 0.95 else scores,
+    }
+    content["config"] = {"flags": {"random_seed": seed, "learning_rate": 0.1, "network": network}}
+    (folder / "results.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -34,8 +39,8 @@ def run(folder, *words):
 
 def test_every_resample_of_few_values():
     # of (0, 3) the resamples are 00, 03, 30, 33: means 0, 1.5, 1.5, 3
-    found = bootstrap_mean([0.0, 3.0], confidence=0.5)
-    assert found == (1.5, *np.percentile([0, 1.5, 1.5, 3], [25, 75]), 2)
+    interval = bootstrap_mean([0.0, 3.0], confidence=0.5)
+    assert interval == (1.5, *np.percentile([0, 1.5, 1.5, 3], [25, 75]), 2)
     assert bootstrap_mean([0.25]) == (0.25, 0.25, 0.25, 1)
     with pytest.raises(UsageError, match="no values"):
         bootstrap_mean([])
@@ -44,10 +49,12 @@ def test_every_resample_of_few_values():
 def test_many_values(monkeypatch):
     """As wide as the normal approximation says, the same every time, and covering as often as promised."""
     values = np.random.default_rng(1).normal(5, 2, 400)
-    found = bootstrap_mean(values)
+    interval = bootstrap_mean(values)
     error = 1.96 * values.std() / 20
-    assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.03)
-    assert found == bootstrap_mean(values) != bootstrap_mean(values, seed=1)
+    assert (interval.low, interval.high) == pytest.approx(
+        (values.mean() - error, values.mean() + error), abs=0.03
+    )
+    assert interval == bootstrap_mean(values) != bootstrap_mean(values, seed=1)
     monkeypatch.setattr(intervals, "RESAMPLES", 1000)
     inside = 0
     for number in range(200):
@@ -115,14 +122,14 @@ def flight(run, outcome, loss):
 
 def evaluation(folder, checkpoints):
     folder.mkdir()
-    held = {"checkpoints": {}, "conditions": []}
+    content = {"checkpoints": {}, "conditions": []}
     for label, outcomes in checkpoints.items():
-        held["checkpoints"][label] = {"network": "tiny_net", "measures": {}}
+        content["checkpoints"][label] = {"network": "tiny_net", "measures": {}}
         for delay in (0.1, 0.2):
             runs = [flight(n, outcome, 0.1 * len(label)) for n, outcome in enumerate(outcomes)]
             where = {"world": "w", "direction": "forward", "control_delay": delay, "perturbation": "none"}
-            held["conditions"].append({"checkpoint": label, **where, "runs": runs})
-    (folder / "evaluation.json").write_text(json.dumps(held))
+            content["conditions"].append({"checkpoint": label, **where, "runs": runs})
+    (folder / "evaluation.json").write_text(json.dumps(content))
 
 
 def test_flights_are_paired_on_seed_and_condition(tmp_path, capsys):
@@ -178,6 +185,6 @@ def test_wrong_use(logs, words, kind, text):
 def test_groups(tmp_path):
     for name in ("x/0", "x/1", "y"):
         training(tmp_path / name, 5, 0.5)
-    found = trainings.find_trainings(tmp_path)
-    assert {name: len(group) for name, group in found.items()} == {"x": 2, "y": 1}
+    groups = trainings.find_trainings(tmp_path)
+    assert {name: len(group) for name, group in groups.items()} == {"x": 2, "y": 1}
     assert list(trainings.find_trainings(tmp_path / "y")) == ["y"]

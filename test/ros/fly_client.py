@@ -85,12 +85,12 @@ class Player:
         """Whether the last command moves the robot."""
         return bool(self.heard) and self.heard[-1][1].linear.x > 0
 
-    def until(self, what, ready):
+    def until(self, awaited, ready):
         """Wait."""
         begin = time.monotonic()
         while not ready():
-            said = f"{what}: not within {LIMIT} s; last diagnostics: {self.diagnostics[-1:]}"
-            assert time.monotonic() < begin + LIMIT, said
+            message = f"{awaited}: not within {LIMIT} s; last diagnostics: {self.diagnostics[-1:]}"
+            assert time.monotonic() < begin + LIMIT, message
             time.sleep(0.002)
 
     def play_on(self, count=6):
@@ -104,31 +104,34 @@ class Player:
         self.until("commands", lambda: len(self.heard) >= begin + count)
         assert all(message == Twist() for _, message in self.heard[begin:])
 
-    def zero_after(self, what, lost, limit, *reasons):
+    def zero_after(self, lost_input, lost, limit, *reasons):
         """Commands are zero soon after an input was lost, and the guardian says why.
 
         Args:
-            what: for messages.
+            lost_input: for messages.
             lost: whether a line of `played` lacks the input.
             limit: the guardian's, in seconds.
             reasons: one of them begins; also where the machine was so slow that commands were zero before.
         """
         begin, before, flown = len(self.played), sum(map(self.counts, reasons)), len(self.heard) - 1
-        self.until(f"the loss of {what}", lambda: any(lost(line) for line in self.played[begin:]))
+        self.until(f"the loss of {lost_input}", lambda: any(lost(line) for line in self.played[begin:]))
         first = next(n for n in range(begin, len(self.played)) if lost(self.played[n]))
         # The guardian last got the input before that line; a button that is not pressed, with it.
-        sent = self.played[first if what == "the button" else first - 1][0]
+        sent = self.played[first if lost_input == "the button" else first - 1][0]
         later = [n for n, (at, _) in enumerate(self.heard) if at >= sent]
         at = max(
             flown, (later or [len(self.heard)])[0]
         )  # the input may have been lost before the flight began
-        self.until(f"zero after {what}", lambda: any(m == Twist() for _, m in self.heard[at:]))
+        self.until(f"zero after {lost_input}", lambda: any(m == Twist() for _, m in self.heard[at:]))
         zero = next(n for n in range(at, len(self.heard)) if self.heard[n][1] == Twist())
         seconds = self.heard[zero][0] - sent
-        stood = stalls([moment for moment, _ in self.heard[max(at - 1, 0) : zero + 1]], COMMANDED)
-        stood += stalls([line[0] for line in self.played[first - 1 :]], PLAYED)
-        print(f"zero {seconds:.3f} s after {what}; the machine stood still for {stood:.3f} s", flush=True)
-        assert seconds <= limit + SLACK + stood
+        stalled = stalls([moment for moment, _ in self.heard[max(at - 1, 0) : zero + 1]], COMMANDED)
+        stalled += stalls([line[0] for line in self.played[first - 1 :]], PLAYED)
+        print(
+            f"zero {seconds:.3f} s after {lost_input}; the machine stood still for {stalled:.3f} s",
+            flush=True,
+        )
+        assert seconds <= limit + SLACK + stalled
         self.until(f"{reasons} in diagnostics", lambda: sum(map(self.counts, reasons)) > before)
         self.stays_zero(20)
 
@@ -185,12 +188,13 @@ def fail_once(player):
 
     def turn(seed, seconds):
         """What the learner answers to an image."""
-        stamp, found = first + rospy.Duration(seconds), []
+        stamp, answers = first + rospy.Duration(seconds), []
         player.image(seed, stamp=stamp)
         player.until(
-            "an answer", lambda: found.extend(a for a in player.answers if a.header.stamp == stamp) or found
+            "an answer",
+            lambda: answers.extend(a for a in player.answers if a.header.stamp == stamp) or answers,
         )
-        return found[0].twist.angular.z
+        return answers[0].twist.angular.z
 
     turns = [turn(seed, seconds) for seed, seconds in [(1, 0), (2, 1), (1, -9), (2, -8)]]
     assert turns[:2] == turns[2:] and turns[0] != turns[1], turns

@@ -45,11 +45,11 @@ class LearnerTest(unittest.TestCase):
             cls.wait(lambda publisher=publisher: publisher.get_num_connections() > 0, "connections")
 
     @staticmethod
-    def wait(ready, what, limit=LIMIT):
+    def wait(ready, awaited, limit=LIMIT):
         deadline = rospy.get_time() + limit
         while not ready():
             if rospy.get_time() > deadline:
-                raise AssertionError(f"waited {limit} s for {what}")
+                raise AssertionError(f"waited {limit} s for {awaited}")
             rospy.sleep(0.02)
 
     @classmethod
@@ -78,12 +78,12 @@ class LearnerTest(unittest.TestCase):
             cls.wait(answered, f"an answer to {stamp}")
 
     @classmethod
-    def settle(cls, ready, what):
+    def settle(cls, ready, awaited):
         """Frames of no run, until a status says so."""
-        cls.wait(lambda: (cls.frame(state=Episode.IDLE), rospy.sleep(0.02), ready())[-1], what)
+        cls.wait(lambda: (cls.frame(state=Episode.IDLE), rospy.sleep(0.02), ready())[-1], awaited)
 
     @classmethod
-    def begin(cls, run, **more):
+    def start_run(cls, run, **more):
         """A run begins, and its first frame is there."""
         cls.run = run
         assert cls.reset().success
@@ -151,12 +151,12 @@ class LearnerTest(unittest.TestCase):
 
     def test_6_an_evaluation_is_not_learned_from_though_its_first_image_was_left_out(self):
         before = self.status.learned
-        self.begin(4, facts={"evaluation": True}, image=False)
+        self.start_run(4, facts={"evaluation": True}, image=False)
         for _ in range(5):
             self.frame()
         self.assertFalse(self.status.learning)
         # the next run's frames come after these, and are
-        self.begin(5)
+        self.start_run(5)
         self.frame()
         self.settle(lambda: self.status.learned > before, "a frame that is learned from")
         self.assertLessEqual(self.status.learned, before + 2)
@@ -176,7 +176,7 @@ class LearnerTest(unittest.TestCase):
     def test_8_what_could_not_be_learned_from_is_counted_and_nothing_else(self):
         self.settle(lambda: True, "a status")
         learned, skipped = self.status.learned, self.status.skipped
-        self.begin(7)
+        self.start_run(7)
         self.frame(image=False)
         self.frame()
         self.settle(lambda: self.status.learned >= learned + 2, "the frames with an image")
@@ -188,7 +188,7 @@ class LearnerTest(unittest.TestCase):
     def test_9_learning_goes_on_when_time_is_set_back(self):
         before = self.status.learned
         type(self).stamp = 1.0
-        self.begin(8)
+        self.start_run(8)
         for _ in range(3):
             self.frame()
         # the first ones may fall victim to what had been under way

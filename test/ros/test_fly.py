@@ -108,8 +108,8 @@ def launch(tmp_path):
         return started[-1]
 
     yield start
-    for one in started:
-        one.stop()
+    for launched in started:
+        launched.stop()
 
 
 def test_a_flight_in_which_everything_fails_once(exported, launch, tmp_path):

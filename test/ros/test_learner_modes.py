@@ -103,16 +103,16 @@ def make(monkeypatch):
         expert.twist.angular.z = k / 10
         episode.index = k if index is None else index
         episode.facts = json.dumps(facts) if facts else ""
-        found = {RGB: image, EXPERT: expert, EPISODE: episode}
-        for message in found.values():
+        by_topic = {RGB: image, EXPERT: expert, EPISODE: episode}
+        for message in by_topic.values():
             message.header.stamp = rospy.Time(k + 1)
-        return found
+        return by_topic
 
     def node(kind):
         done = []
-        made = kind(Pilot(done), load_robot("drone"), 1, Learner(done))
-        made.done, made.handed = done, handed
-        nodes.append(made)
+        new_node = kind(Pilot(done), load_robot("drone"), 1, Learner(done))
+        new_node.done, new_node.handed = done, handed
+        nodes.append(new_node)
 
         def post(topic, k, **more):
             handed[topic](messages(k, **more)[topic])
@@ -120,22 +120,22 @@ def make(monkeypatch):
         def send(topic, k, **more):
             post(topic, k, **more)
             for _ in range(3):  # what the worker thread has taken may give it more to do
-                made._worker.submit(lambda: None).result(60)
+                new_node._worker.submit(lambda: None).result(60)
 
-        made.post, made.send = post, send
-        return made
+        new_node.post, new_node.send = post, send
+        return new_node
 
     yield node
-    for made in nodes:
-        made._worker.shutdown()
+    for each in nodes:
+        each._worker.shutdown()
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([EXPERT, EPISODE, "next"])))
 def test_an_image_waits_until_the_frame_before_is_learned_from(node, order):
     """The next image can come before the messages of the frame before: they are of other connections."""
     node.send(RGB, 0)
-    for what in order:
-        node.send(RGB if what == "next" else what, int(what == "next"))
+    for topic in order:
+        node.send(RGB if topic == "next" else topic, int(topic == "next"))
     assert node.done == [("answer", 0), ("run", 3), ("learn", 0, 0.0, 0), ("answer", 1)]
 
 

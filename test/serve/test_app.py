@@ -185,22 +185,22 @@ def test_an_export_overwrites_nothing_but_an_export(folders, tmp_path):
     app, site = make_app(Catalogue(*folders)), tmp_path / "site"
     export(app, site)
     (site / "stays.txt").write_text("mine")
-    gone = folders[1] / "gone"
-    training(gone / "seed_1")
+    removed = folders[1] / "gone"
+    training(removed / "seed_1")
     export(app, site)
     assert (site / "logs/training/gone/seed_1/index.html").exists()
-    shutil.rmtree(gone)
+    shutil.rmtree(removed)
     export(app, site)
     assert not (site / "logs/training/gone/seed_1/index.html").exists() and (site / "stays.txt").exists()
     (site / "link").symlink_to(tmp_path)
     with pytest.raises(UsageError, match="link is a link; remove it"):
         export(app, site)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "index.html").write_text("mine")
+    other_folder = tmp_path / "mine"
+    other_folder.mkdir()
+    (other_folder / "index.html").write_text("mine")
     with pytest.raises(UsageError, match="mine: holds files but no serve.json"):
-        export(app, mine)
-    assert (mine / "index.html").read_text() == "mine" and len(list(mine.iterdir())) == 1
+        export(app, other_folder)
+    assert (other_folder / "index.html").read_text() == "mine" and len(list(other_folder.iterdir())) == 1
 
 
 def test_the_command(tmp_path, folders):
@@ -223,12 +223,12 @@ def test_a_study_lists_its_cells_by_their_choices(tmp_path):
     choices = ({"network": "tiny", "rate": HOSTILE}, {"network": "tiny", "rate": "0.1"})
     cells = [Cell(choice, 7, {"learning_rate": i}) for i, choice in enumerate(choices)]
     folder = tmp_path / "logs/studies/rates/small"
-    held = {
+    by_digest = {
         cell.digest: {"choices": cell.choices, "seed": 7, "command": "main.py", "flags": cell.flags}
         for cell in cells
     }
     training(folder / "cells" / cells[0].digest)
-    (folder / "study.json").write_text(json.dumps({"study": "rates", "scale": "small", "cells": held}))
+    (folder / "study.json").write_text(json.dumps({"study": "rates", "scale": "small", "cells": by_digest}))
     client = make_app(Catalogue(tmp_path, tmp_path / "logs")).test_client()
     page = client.get("/logs/study/studies/rates/small/").get_data(as_text=True)
     link = f'<a href="/logs/training/studies/rates/small/cells/{cells[0].digest}/">tiny, &lt;img src=x'
@@ -242,17 +242,17 @@ def test_a_study_lists_its_cells_by_their_choices(tmp_path):
         listed = client.get(url).get_data(as_text=True)
         assert "rates/small: tiny, &lt;img src=x" in listed and HOSTILE not in listed
     os.mkfifo(folder / "cells" / cells[1].digest)
-    link = dict(held[cells[1].digest], flags={"learning_rate": 2})
+    link = dict(by_digest[cells[1].digest], flags={"learning_rate": 2})
     (folder / "cells" / Cell(choices[1], 7, link["flags"]).digest).symlink_to("/etc")
     flown = dict(link, command="run_script.py", flags={"number_of_runs": None})
-    others = {"x": link, "y": flown, **held}
+    others = {"x": link, "y": flown, **by_digest}
     (folder / "study.json").write_text(json.dumps({"cells": others}))
     page = client.get("/logs/study/studies/rates/small/").get_data(as_text=True)
     assert "is a link, not a log folder" in page and "1 of 4 cells done" in page
     (folder / "report").mkdir()
     (folder / "report/rates.html").write_text("")
     for key, value in (("command", "rm"), ("flags", {"number_of_runs": "x"})):
-        damaged = {**held, cells[0].digest: {**held[cells[0].digest], key: value}}
+        damaged = {**by_digest, cells[0].digest: {**by_digest[cells[0].digest], key: value}}
         (folder / "study.json").write_text(json.dumps({"cells": damaged}))
         page = client.get("/logs/study/studies/rates/small/").get_data(as_text=True)
         assert "study.json: " in page and "report rates" in page and "compare" not in page

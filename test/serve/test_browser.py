@@ -65,17 +65,20 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A page that may neither log an error, fail to load anything nor open a dialogue."""
-    found = []
+    problems = []
     page = browser.new_page()
     page.set_default_timeout(1000 * LIMIT)
-    page.on("console", lambda said: found.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on(
+        "console",
+        lambda message: problems.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: problems.append(str(error)))
     # one that is cut off by the next page is no failure
-    page.on("requestfailed", lambda it: found.append(it.url) if it.failure != "net::ERR_ABORTED" else None)
-    page.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
+    page.on("requestfailed", lambda it: problems.append(it.url) if it.failure != "net::ERR_ABORTED" else None)
+    page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
     yield page
     page.close()
-    assert not found
+    assert not problems
 
 
 def wait_for(page, condition):

@@ -29,21 +29,21 @@ def write_heartbeat(wall, stamp, progress, state="running", run=3, **more):
 
 
 def lap(*beats):
-    made = Lap()
-    for one in beats:
-        made.take(one)
-    return made
+    new_lap = Lap()
+    for beat in beats:
+        new_lap.update(beat)
+    return new_lap
 
 
 def test_a_lap_by_hand():
     """From 0 to 50 m of 200 in 10 s, in which 60 s were simulated: 150 m take 30 s more."""
-    made = lap(write_heartbeat(0, 100.0, 0.0), write_heartbeat(10, 160.0, 50.0))
-    assert (made.share, made.pace, made.left) == (0.25, 6.0, pytest.approx(30.0))
-    assert made.text() == "run 3: 25 %, 6.0 x real time, 00:30 left"
-    made.take(write_heartbeat(10, 160.0, 50.0, loss=0.12345, updates=7))
-    assert made.text().endswith("00:30 left, loss 0.123 after 7 gradient steps")
-    made.take(write_heartbeat(10, 160.0, 50.0, loss=None, updates=7))
-    assert made.text().endswith("00:30 left, loss not finite after 7 gradient steps")
+    current = lap(write_heartbeat(0, 100.0, 0.0), write_heartbeat(10, 160.0, 50.0))
+    assert (current.share, current.pace, current.left) == (0.25, 6.0, pytest.approx(30.0))
+    assert current.text() == "run 3: 25 %, 6.0 x real time, 00:30 left"
+    current.update(write_heartbeat(10, 160.0, 50.0, loss=0.12345, updates=7))
+    assert current.text().endswith("00:30 left, loss 0.123 after 7 gradient steps")
+    current.update(write_heartbeat(10, 160.0, 50.0, loss=None, updates=7))
+    assert current.text().endswith("00:30 left, loss not finite after 7 gradient steps")
 
 
 def test_the_time_limit_bounds_what_is_left():
@@ -53,26 +53,26 @@ def test_the_time_limit_bounds_what_is_left():
 
 
 def test_take_off_and_other_runs_do_not_count():
-    made = lap(write_heartbeat(0, 0.0, 0.0, "idle"), write_heartbeat(20, 4.0, 0.0, "idle"))
-    assert made.text() == "run 3: idle"
-    for one in (write_heartbeat(20, 4.0, 0.0), write_heartbeat(30, 64.0, 50.0)):
-        made.take(one)
-    assert made.pace == 6.0
-    made.take(write_heartbeat(31, 0.0, 0.0, "ended"))
-    assert made.text() == "run 3: ended"
-    made.take(write_heartbeat(40, 4.0, 2.0, run=4))
-    assert (made.pace, made.left) == (None, None) and made.text() == "run 4: 1 %"
-    made.take(None)
-    assert made.text() == ""
+    current = lap(write_heartbeat(0, 0.0, 0.0, "idle"), write_heartbeat(20, 4.0, 0.0, "idle"))
+    assert current.text() == "run 3: idle"
+    for beat in (write_heartbeat(20, 4.0, 0.0), write_heartbeat(30, 64.0, 50.0)):
+        current.update(beat)
+    assert current.pace == 6.0
+    current.update(write_heartbeat(31, 0.0, 0.0, "ended"))
+    assert current.text() == "run 3: ended"
+    current.update(write_heartbeat(40, 4.0, 2.0, run=4))
+    assert (current.pace, current.left) == (None, None) and current.text() == "run 4: 1 %"
+    current.update(None)
+    assert current.text() == ""
 
 
 @pytest.mark.parametrize(
     "odd", [{}, {"run": 1, "state": "running"}, write_heartbeat(0, [], None, lap="x", limit=True)]
 )
 def test_a_heartbeat_of_an_earlier_nav_pkg_or_a_damaged_one(odd):
-    made = lap(odd, odd)
-    assert (made.share, made.pace, made.left) == (None, None, None)
-    assert made.text() in ("run None: None", "run 1: flies", "run 3: flies")
+    current = lap(odd, odd)
+    assert (current.share, current.pace, current.left) == (None, None, None)
+    assert current.text() in ("run None: None", "run 1: flies", "run 3: flies")
 
 
 def test_sparse_lines_where_there_is_no_terminal(capsys):
@@ -80,14 +80,14 @@ def test_sparse_lines_where_there_is_no_terminal(capsys):
     signs = FlightProgress(tqdm(disable=True), lambda: now[0])
     for second in range(100):
         now[0] = float(second)
-        signs.look({"": write_heartbeat(second, 6.0 * second, 1.0 * second, limit=1000.0)})
+        signs.update({"": write_heartbeat(second, 6.0 * second, 1.0 * second, limit=1000.0)})
     assert capsys.readouterr().err.splitlines() == [
         "run 3: 15 %, 6.0 x real time, 02:17 left",  # (1000 - 180) / 6
         "run 3: 30 %, 6.0 x real time, 01:47 left",
         "run 3: 45 %, 6.0 x real time, 01:17 left",
     ]
     now[0] += 30.0
-    signs.look({"": write_heartbeat(130, 0.0, 0.0, "ended")})
+    signs.update({"": write_heartbeat(130, 0.0, 0.0, "ended")})
     assert capsys.readouterr().err == ""
 
 
@@ -103,8 +103,8 @@ def test_one_line_on_a_terminal():
         mininterval=0,
     )
     signs = FlightProgress(bar)
-    signs.look({"": write_heartbeat(0, 100.0, 0.0)})
-    signs.look({"": write_heartbeat(10, 160.0, 50.0)})
+    signs.update({"": write_heartbeat(0, 100.0, 0.0)})
+    signs.update({"": write_heartbeat(10, 160.0, 50.0)})
     bar.refresh()
     last = screen.getvalue().split("\r")[-1]
     assert "mine: 1/4 runs" in last and "run 3: 25 %, 6.0 x real time, 00:30 left" in last
@@ -115,11 +115,11 @@ def test_one_line_on_a_terminal():
 
 def test_a_terminal_that_knows_no_width_shows_the_line():
     code = "from nav_pkg.session import flight_progress; flight_progress.bar(4, 1, 'mine').close()"
-    ours, theirs = pty.openpty()  # 0 columns
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=theirs, check=True)
-    os.close(theirs)
-    assert b"mine: 1/4 runs" in os.read(ours, 4096)
-    os.close(ours)
+    terminal, program_end = pty.openpty()  # 0 columns
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=program_end, check=True)
+    os.close(program_end)
+    assert b"mine: 1/4 runs" in os.read(terminal, 4096)
+    os.close(terminal)
 
 
 def test_several_that_fly_share_the_line():
@@ -127,10 +127,10 @@ def test_several_that_fly_share_the_line():
     bar = tqdm(total=4, desc="mine", file=screen, bar_format=flight_progress.FORMAT, ncols=100, mininterval=0)
     signs = FlightProgress(bar)
     for wall in (0, 10):
-        one, two = (
+        first, second = (
             write_heartbeat(wall, 6.0 * wall, 5.0 * wall),
             write_heartbeat(wall, 3.0 * wall, 2.0 * wall),
         )
-        signs.look({"a": one, "b": two, "c": None})
+        signs.update({"a": first, "b": second, "c": None})
     bar.close()
     assert "2 fly: 25 %, 10 %, 9.0 x real time, 01:17 left" in screen.getvalue()

@@ -25,7 +25,7 @@ def record(dataset, run, schedule=SCHEDULE, outcome="timeout"):
     """A committed run with the facts that a session of this schedule records."""
     create_dataset(dataset, {"robot": "test"})
     plan = schedule.runs_to_fly()[run]
-    facts = {**schedule.flight(plan).facts(), "run": run, "seed": schedule.seed, "run_seed": plan.seed}
+    facts = {**schedule.flight(plan).run_metadata(), "run": run, "seed": schedule.seed, "run_seed": plan.seed}
     writer = RunWriter(dataset, plan.name, facts)
     command = Command(0.8)
     frame = Frame(0, 0, command, None, command, Actor.EXPERT, Pose(0, 0, 1), Velocity(), 2.0, 0.0)
@@ -55,20 +55,20 @@ def test_a_dead_session_holds_nothing(tmp_path):
 
 
 def test_begin_anew_leaves_other_logs_and_datasets(tmp_path):
-    made = folders(tmp_path)
-    made.open()
+    session_folders = folders(tmp_path)
+    session_folders.open()
     inner = tmp_path / "log" / "tag" / "inner"
     inner.mkdir()
     (inner / "my-model").write_text("weights")
     run = record(tmp_path / "data" / "set", 0)
-    made.start_over(dataset_too=False)
+    session_folders.start_over(dataset_too=False)
     assert (inner / "my-model").read_text() == "weights"
     assert not (tmp_path / "log" / "tag" / "run_conf.json").exists()
     assert run.is_dir()
     with pytest.raises(UsageError, match=r"exists already; --owr replaces it"):
-        made.open()
+        session_folders.open()
     (tmp_path / "log" / "tag" / "run_conf.json").write_text("{}")
-    made.start_over(dataset_too=True)
+    session_folders.start_over(dataset_too=True)
     assert not run.exists()
 
 
@@ -91,17 +91,17 @@ def test_begin_anew_refuses_a_dataset_that_is_recorded_into(tmp_path):
 
 
 def test_other_flags_are_named(tmp_path):
-    made = folders(tmp_path)
-    made.open().append({"run": 0, "outcome": "success"})
-    made.close()
+    session_folders = folders(tmp_path)
+    session_folders.open().append({"run": 0, "outcome": "success"})
+    session_folders.close()
     with pytest.raises(UsageError, match=r"--random_seed 5, now 6"):
         folders(tmp_path, {"random_seed": 6}).open()
 
 
 def test_a_session_of_an_earlier_version_had_the_defaults_of_later_settings(tmp_path):
-    made = folders(tmp_path)
-    made.open().append({"run": 0, "outcome": "success"})
-    made.close()
+    session_folders = folders(tmp_path)
+    session_folders.open().append({"run": 0, "outcome": "success"})
+    session_folders.close()
     same = folders(tmp_path, {"random_seed": 5, "takeover_distance": 0.0})
     same.open()
     same.close()
@@ -115,49 +115,49 @@ def test_a_log_folder_that_was_moved_is_continued(tmp_path, learner):
         words = ["--summary_dir", str(logs), *learner] if learner else []
         return {"random_seed": 5, "summary_dir": str(logs), "learner": words}
 
-    made = folders(tmp_path, configuration(tmp_path / "log"))
-    made.open().append({"run": 0, "outcome": "timeout"})
-    made.close()
+    session_folders = folders(tmp_path, configuration(tmp_path / "log"))
+    session_folders.open().append({"run": 0, "outcome": "timeout"})
+    session_folders.close()
     (tmp_path / "log").rename(tmp_path / "elsewhere")
     place = tmp_path / "elsewhere"
-    moved = Folders(place / "tag", None, configuration(place), SCHEDULE)
-    assert len(moved.open().runs()) == 1
-    moved.close()
+    moved_folders = Folders(place / "tag", None, configuration(place), SCHEDULE)
+    assert len(moved_folders.open().runs()) == 1
+    moved_folders.close()
 
 
 def test_a_failed_start_binds_nobody(tmp_path):
-    made = folders(tmp_path)
-    made.open()
-    made.close()
-    made = folders(tmp_path, {"random_seed": 6})
-    made.open()
+    session_folders = folders(tmp_path)
+    session_folders.open()
+    session_folders.close()
+    session_folders = folders(tmp_path, {"random_seed": 6})
+    session_folders.open()
     assert json.loads((tmp_path / "log" / "tag" / "run_conf.json").read_text()) == {"random_seed": 6}
 
 
 def test_runs_committed_before_a_crash_are_adopted(tmp_path):
-    made = folders(tmp_path)
-    log = made.open()
+    session_folders = folders(tmp_path)
+    log = session_folders.open()
     record(tmp_path / "data" / "set", 1)
-    made.adopt(log)
-    assert sorted(made.finished(log)) == [1]
-    made.adopt(log)
+    session_folders.adopt(log)
+    assert sorted(session_folders.finished(log)) == [1]
+    session_folders.adopt(log)
     assert len(log.runs()) == 1
 
 
 def test_runs_of_other_settings_are_not_adopted(tmp_path):
-    made = folders(tmp_path)
-    log = made.open()
+    session_folders = folders(tmp_path)
+    log = session_folders.open()
     record(tmp_path / "data" / "set", 1, FlightSchedule(runs=3, seed=5, start="route", alpha=0.5))
     with pytest.raises(DataError, match=r"recorded with alpha 0.5, this session has 1.0"):
-        made.adopt(log)
+        session_folders.adopt(log)
 
 
 def test_a_run_that_is_gone_is_flown_again(tmp_path):
-    made = folders(tmp_path)
-    log = made.open()
+    session_folders = folders(tmp_path)
+    log = session_folders.open()
     log.append({"run": 0, "name": "00000_esatv3", "outcome": "timeout", "frames": 30})
     log.append({"run": 1, "name": "00001_esatv3", "outcome": "aborted", "frames": 0})
-    assert sorted(made.finished(log)) == [1]
+    assert sorted(session_folders.finished(log)) == [1]
 
 
 def test_unwritable(tmp_path):

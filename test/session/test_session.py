@@ -146,7 +146,7 @@ def test_default_tag_spares_a_named_dataset(tmp_path):
 
 def test_a_job_s_own_folder_does_not_tell_sessions_apart(monkeypatch, tmp_path):
     """HTCondor gives every try of a job another scratch folder, and brings what an earlier one left."""
-    made = []
+    configurations = []
     for number in (1, 2):
         monkeypatch.setenv("_CONDOR_SCRATCH_DIR", str(tmp_path / f"dir_{number}"))
         folders = [
@@ -156,5 +156,5 @@ def test_a_job_s_own_folder_does_not_tell_sessions_apart(monkeypatch, tmp_path):
             tmp_path / f"dir_{number}",
         ]
         line = arguments.split(["-t", "x", *map(str, folders)])
-        made.append(Session(*line, check_only=True)._configuration())
-    assert made[0] == made[1] and str(tmp_path) not in json.dumps(made)
+        configurations.append(Session(*line, check_only=True)._configuration())
+    assert configurations[0] == configurations[1] and str(tmp_path) not in json.dumps(configurations)

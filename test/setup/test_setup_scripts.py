@@ -213,8 +213,8 @@ def test_a_second_setup_waits_for_the_first(site):
     program(site.bin / "sudo", "exit 1\n")
     lock = site.home / ".local/share/nav_pkg/setup.lock"
     lock.parent.mkdir(parents=True)
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with lock.open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
         second = subprocess.Popen(
             [str(site.root / "setup/setup.sh")],
             env=site.env,
@@ -362,8 +362,8 @@ def test_the_plugin_is_that_of_the_workspace_in_use(site):
     paths = {"CMAKE_PREFIX_PATH": f"/nowhere:{space}:/usr"}
 
     def folder():
-        said = site.run(site.root / "setup/gzserver", **paths).stdout.splitlines()
-        path = next(line for line in said if line.startswith("GAZEBO_PLUGIN_PATH="))
+        lines = site.run(site.root / "setup/gzserver", **paths).stdout.splitlines()
+        path = next(line for line in lines if line.startswith("GAZEBO_PLUGIN_PATH="))
         return path.split("=")[1].split(":")[0]
 
     assert folder() == f"{site.root}/build/.ws/devel/lib"
@@ -432,13 +432,13 @@ def test_every_pin_has_sums(pins):
 
     def pinned(path):
         lines = path.read_text().replace("\\\n", " ").splitlines()
-        found = {}
+        hashes = {}
         for line in lines:
             if "==" in line:
                 name, version = line.split()[0].lower().split("==")
                 name = re.sub("[-_.]+", "-", name)
-                found[f"{name}=={version}"] = line.count("--hash=sha256:")
-        return found
+                hashes[f"{name}=={version}"] = line.count("--hash=sha256:")
+        return hashes
 
     versions, locked = pinned(pins), pinned(pins.with_suffix(".lock"))
     assert {name for name in versions if not name.startswith("torch==")} == set(locked), "run 'make pins'"

@@ -116,10 +116,10 @@ class Workspace:
         assert "Python 3 drone" in self.run(ready + "rosrun uses_nav uses.py")
         assert "string[] name" in self.run(ready + "rosmsg show gazebo_msgs/ModelStates")
         flight = f"dataset:=in_{space} runs:=1 max_duration:=1.5 width:=160 height:=90"
-        said = self.run(ready + f"roslaunch -p 11399 nav_pkg collect.launch {flight}")
+        output = self.run(ready + f"roslaunch -p 11399 nav_pkg collect.launch {flight}")
         runs = list((self.folder / "data" / f"in_{space}").glob("*/run.json"))
-        assert len(runs) == 1, said[-6000:]
-        assert json.loads(runs[0].read_text())["outcome"] == "timeout", said[-6000:]
+        assert len(runs) == 1, output[-6000:]
+        assert json.loads(runs[0].read_text())["outcome"] == "timeout", output[-6000:]
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,8 @@ def test_the_install_space_needs_no_checkout(built):
         built.run("catkin_make install")
     else:
         built.run("cmake -P build/cmake_install.cmake")
-    gone = built.checkout.with_name("gone")
-    built.checkout.rename(gone)
+    renamed = built.checkout.with_name("gone")
+    built.checkout.rename(renamed)
     devel = built.folder / "ws/devel"
     devel.rename(devel.with_name("gone"))
     try:
@@ -151,7 +151,7 @@ def test_the_install_space_needs_no_checkout(built):
         shell = ". install/share/nav_pkg/env.sh && python -c 'import nav_pkg.core as c; print(c.ROOT)'"
         assert "install/share/nav_pkg" in built.run(shell)  # as cluster jobs begin
     finally:
-        gone.rename(built.checkout)
+        renamed.rename(built.checkout)
         devel.with_name("gone").rename(devel)
 
 

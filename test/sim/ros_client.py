@@ -30,7 +30,7 @@ SENSORS = {
 }
 
 
-class Seen:
+class Sensors:
     """All messages of one stamp."""
 
     def __init__(self, messages):
@@ -79,11 +79,11 @@ class Seen:
         return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in parts.items()}
 
 
-def wait(ready, what):
+def wait(ready, awaited):
     """Wait in wall time until something is so."""
     deadline = time.monotonic() + LIMIT
     while not ready():
-        assert time.monotonic() < deadline, f"waited {LIMIT} s for {what}"
+        assert time.monotonic() < deadline, f"waited {LIMIT} s for {awaited}"
         time.sleep(0.02)
 
 
@@ -106,7 +106,7 @@ class Client:
             topic, kind = SENSORS[name]
             self._subscribers.append(
                 rospy.Subscriber(
-                    topic, kind, self._take, name, queue_size=5, buff_size=2**24, tcp_nodelay=True
+                    topic, kind, self._store_message, name, queue_size=5, buff_size=2**24, tcp_nodelay=True
                 )
             )
         self._subscribers.append(
@@ -129,12 +129,12 @@ class Client:
     def _take_info(self, message, name):
         self.info[name] = message
 
-    def _take(self, message, name):
+    def _store_message(self, message, name):
         with self._changed:
             self._buffer.setdefault(message.header.stamp.to_nsec(), {})[name] = message
             self._changed.notify_all()
 
-    def collect(self, stamp) -> Seen:
+    def collect(self, stamp) -> Sensors:
         """All sensors' messages of one stamp (nanoseconds)."""
         deadline = time.monotonic() + self.limit
         with self._changed:
@@ -143,9 +143,9 @@ class Client:
                 if left <= 0 or not self._changed.wait(left):
                     missing = set(self.wanted) - set(self._buffer.get(stamp, ()))
                     raise AssertionError(f"missing at {stamp}: {missing}; have {sorted(self._buffer)}")
-            seen = Seen(self._buffer[stamp])
+            sensors = Sensors(self._buffer[stamp])
             self._buffer = {key: value for key, value in self._buffer.items() if key > stamp}
-            return seen
+            return sensors
 
     def raw_step(self, command=Command(), steps=None, timeout=0.0):
         """The reply of /gazebo/step."""
@@ -153,7 +153,7 @@ class Client:
         twist.linear.x, twist.linear.y, twist.linear.z, twist.angular.z = command
         return self._step(twist, self.physics_steps if steps is None else steps, timeout)
 
-    def step(self, command=Command()) -> Seen:
+    def step(self, command=Command()) -> Sensors:
         """One control period."""
         reply = self.raw_step(command)
         assert reply.success, reply.message
@@ -167,7 +167,7 @@ class Client:
         message.orientation.x, message.orientation.y, message.orientation.z, message.orientation.w = q
         return self._reset(message, seed, timeout)
 
-    def reset(self, pose, seed=0) -> Seen:
+    def reset(self, pose, seed=0) -> Sensors:
         """Begin an episode; the first observation."""
         reply = self.raw_reset(pose, seed)
         assert reply.success, reply.message

@@ -32,8 +32,8 @@ def test_the_model_has_three_cameras_at_one_place(robot, degrees):
     for sensor in sensors:
         assert sensor.findtext("camera/image/width") == "160" and sensor.findtext("update_rate") == "20"
     (plugin,) = world.findall("plugin")
-    told = [[child.text for child in camera] for camera in plugin.findall("camera")]
-    assert told == [
+    settings = [[child.text for child in camera] for camera in plugin.findall("camera")]
+    assert settings == [
         [
             f"camera_{name}",
             f"/camera_{name}/rgb/image_raw",

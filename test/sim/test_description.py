@@ -169,9 +169,9 @@ def test_worlds_that_the_package_does_not_bring_are_made_in_the_cache(made):
         (f"{made}/longer.json", "longer"),
         (f"{made}/longer.json+7", "longer+7"),
     ):
-        found = description.find_world(world)
-        assert made / "cache" in found.parents and f"model://{name}<" in found.read_text()
-        assert description.model_folder(world) == found.parents[1] / "models"
+        world_file = description.find_world(world)
+        assert made / "cache" in world_file.parents and f"model://{name}<" in world_file.read_text()
+        assert description.model_folder(world) == world_file.parents[1] / "models"
     first = description.find_world(f"{made}/longer.json")
     (made / "longer.json").write_text(json.dumps({**raw, "name": "longer", "title": "Another"}))
     assert description.find_world(f"{made}/longer.json") not in (first, None)

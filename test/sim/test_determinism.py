@@ -21,9 +21,9 @@ def reference(client):
     touched = 0
     for index in range(55):
         push = Command(0.3, -0.9 if index > 8 else 0.1, -0.6 if index > 25 else 0.0, 0.2 * (index % 2))
-        seen = client.step(push)
-        hashes.append(seen.digest())
-        touched += bool(seen.contacts)
+        sensors = client.step(push)
+        hashes.append(sensors.digest())
+        touched += bool(sensors.contacts)
     assert touched > 5
     return hashes
 

@@ -78,27 +78,27 @@ def test_holds_height_while_it_flies_and_turns(client):
 def test_does_not_skid_in_a_curve(client):
     client.reset(Pose(-2.0, 0.0, 1.2))
     for _ in range(20):
-        seen = client.step(Command(x=0.8, yaw=1.0))
-    assert abs(seen.twist.linear.y) < 0.1
-    assert seen.twist.linear.x == pytest.approx(0.8, abs=0.05)
+        sensors = client.step(Command(x=0.8, yaw=1.0))
+    assert abs(sensors.twist.linear.y) < 0.1
+    assert sensors.twist.linear.x == pytest.approx(0.8, abs=0.05)
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.5, math.pi / 2, 2.5, -3.0, -1.0])
 def test_a_teleport_turns_by_the_whole_angle(client, yaw):
     pose = Pose(-1.0, 0.3, 1.5, 0.1, -0.2, yaw)
-    seen = client.reset(pose)
-    assert np.allclose(seen.pose, pose, atol=1e-9)
-    assert np.allclose(np.abs(np.dot(seen.quaternion, pose.quaternion())), 1.0, atol=1e-12)
-    t = seen.twist
+    sensors = client.reset(pose)
+    assert np.allclose(sensors.pose, pose, atol=1e-9)
+    assert np.allclose(np.abs(np.dot(sensors.quaternion, pose.quaternion())), 1.0, atol=1e-12)
+    t = sensors.twist
     assert [t.linear.x, t.linear.y, t.linear.z, t.angular.x, t.angular.y, t.angular.z] == [0.0] * 6
 
 
 def test_commands_are_in_the_heading_frame(client):
     client.reset(Pose(0.0, 0.0, 1.0, 0.0, 0.0, math.pi / 2))
     for _ in range(15):
-        seen = client.step(Command(x=0.5))
-    assert seen.pose.y > 0.4 and abs(seen.pose.x) < 0.02
-    assert abs(seen.twist.linear.x - 0.5) < 0.02  # the twist is in the body frame
+        sensors = client.step(Command(x=0.5))
+    assert sensors.pose.y > 0.4 and abs(sensors.pose.x) < 0.02
+    assert abs(sensors.twist.linear.x - 0.5) < 0.02  # the twist is in the body frame
 
 
 @pytest.mark.parametrize(
@@ -108,23 +108,23 @@ def test_flies_on_after_a_collision(client, command):
     client.reset(Pose(2.5, 0.5, 0.8))
     touched = False
     for _ in range(40):
-        seen = client.step(command)
-        touched = touched or bool(seen.contacts)
-        assert all(map(math.isfinite, seen.pose))
-        assert max(abs(seen.pose.roll), abs(seen.pose.pitch)) < 1.2
-        assert seen.pose.z > 0 and seen.pose.x < 4 and seen.pose.y > -2
+        sensors = client.step(command)
+        touched = touched or bool(sensors.contacts)
+        assert all(map(math.isfinite, sensors.pose))
+        assert max(abs(sensors.pose.roll), abs(sensors.pose.pitch)) < 1.2
+        assert sensors.pose.z > 0 and sensors.pose.x < 4 and sensors.pose.y > -2
     assert touched
     for _ in range(30):
-        seen = client.step(Command(x=-0.5, z=0.2))
-    assert abs(seen.pose.roll) < 0.05 and abs(seen.pose.pitch) < 0.05
-    assert seen.twist.linear.x == pytest.approx(-0.5, abs=0.05)
+        sensors = client.step(Command(x=-0.5, z=0.2))
+    assert abs(sensors.pose.roll) < 0.05 and abs(sensors.pose.pitch) < 0.05
+    assert sensors.twist.linear.x == pytest.approx(-0.5, abs=0.05)
 
 
 def test_turns_over_when_it_lies_on_its_back(client):
     client.reset(Pose(0.0, 0.0, 2.5, math.pi, 0.0, 0.0))
     for _ in range(30):
-        seen = client.step()
-    assert abs(seen.pose.roll) < 0.05 and abs(seen.pose.pitch) < 0.05
+        sensors = client.step()
+    assert abs(sensors.pose.roll) < 0.05 and abs(sensors.pose.pitch) < 0.05
 
 
 def test_contacts_name_what_was_touched(client):

@@ -107,9 +107,9 @@ def test_marked_processes_are_found_with_their_children():
         deadline = time.monotonic() + 240
         while len(keeper.marked("a-test")) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-        found = keeper.marked("a-test")
-        assert parent.pid in found
-        assert len(found) == 2
+        numbers = keeper.marked("a-test")
+        assert parent.pid in numbers
+        assert len(numbers) == 2
         assert keeper.marked("another") == []
     finally:
         for number in keeper.marked("a-test"):

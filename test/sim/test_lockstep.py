@@ -73,20 +73,20 @@ def test_every_sensor_has_every_exact_stamp(client):
     stamp = client.reset(Pose(-2.0, 0.0, 1.0)).stamp
     assert stamp % PERIOD == 0
     for index in range(1, 51):
-        seen = client.step(Command(x=0.3, yaw=0.3))
-        assert seen.stamp == stamp + index * PERIOD
-        assert {m.header.stamp.to_nsec() for m in seen.messages.values()} == {seen.stamp}
-    assert client.clock[-1] == seen.stamp
+        sensors = client.step(Command(x=0.3, yaw=0.3))
+        assert sensors.stamp == stamp + index * PERIOD
+        assert {m.header.stamp.to_nsec() for m in sensors.messages.values()} == {sensors.stamp}
+    assert client.clock[-1] == sensors.stamp
 
 
 def test_headers_name_frames(client):
-    seen = client.reset(Pose(-2.0, 0.0, 1.0))
-    frames = {name: message.header.frame_id for name, message in seen.messages.items()}
+    sensors = client.reset(Pose(-2.0, 0.0, 1.0))
+    frames = {name: message.header.frame_id for name, message in sensors.messages.items()}
     assert frames["rgb"] == frames["depth"] == "camera_optical_frame"
     assert frames["scan"] == "laser" and frames["state"] == "world"
-    assert seen.messages["state"].child_frame_id == "base_link"
-    assert seen.messages["rgb"].encoding == "rgb8" and seen.messages["depth"].encoding == "32FC1"
-    assert seen.rgb.shape == (360, 640, 3) and seen.depth.shape == (90, 160)
+    assert sensors.messages["state"].child_frame_id == "base_link"
+    assert sensors.messages["rgb"].encoding == "rgb8" and sensors.messages["depth"].encoding == "32FC1"
+    assert sensors.rgb.shape == (360, 640, 3) and sensors.depth.shape == (90, 160)
 
 
 def test_images_show_the_pose_of_their_stamp(client):
@@ -94,21 +94,21 @@ def test_images_show_the_pose_of_their_stamp(client):
     before = None
     lag = []
     for index in range(40):
-        seen = client.step(Command(yaw=1.0))
-        depths, names = middle_row(seen.pose, 160, 90)
-        error = np.abs(seen.depth[45] - depths)
+        sensors = client.step(Command(yaw=1.0))
+        depths, names = middle_row(sensors.pose, 160, 90)
+        error = np.abs(sensors.depth[45] - depths)
         assert np.median(error) < 0.005, index
         assert np.mean(error < 0.05) > 0.97  # at the corners one pixel may see the other wall
-        assert colour_matches(seen.rgb, middle_row(seen.pose, 640, 360)[1]) > 0.99
+        assert colour_matches(sensors.rgb, middle_row(sensors.pose, 640, 360)[1]) > 0.99
         if before is not None and index > 10:  # the same image against the pose one frame earlier
-            lag.append(np.median(np.abs(seen.depth[45] - middle_row(before, 160, 90)[0])))
-        before = seen.pose
+            lag.append(np.median(np.abs(sensors.depth[45] - middle_row(before, 160, 90)[0])))
+        before = sensors.pose
     assert np.median(lag) > 0.03  # so that an error of one frame would have been seen
 
 
 def test_depth_is_right_everywhere_in_the_image(client):
     pose = Pose(1.0, 0.5, 1.4, 0.05, -0.1, 0.7)
-    seen = client.reset(pose)
+    sensors = client.reset(pose)
     turn = rotation(pose)
     origin = np.array(pose[:3]) + turn @ CAMERA
     focal = 160 / 2 / math.tan(HALF)
@@ -118,9 +118,9 @@ def test_depth_is_right_everywhere_in_the_image(client):
             ray = turn @ np.array([1.0, -(column + 0.5 - 80) / focal, -(row + 0.5 - 45) / focal])
             hit = origin + ray * cast(origin, ray)[0]
             if hit[2] < 2.9:  # above the walls there is nothing
-                errors.append(abs(seen.depth[row, column] - cast(origin, ray)[0]))
+                errors.append(abs(sensors.depth[row, column] - cast(origin, ray)[0]))
             elif hit[2] > 3.1:
-                assert math.isinf(seen.depth[row, column])
+                assert math.isinf(sensors.depth[row, column])
     assert len(errors) > 100 and np.percentile(errors, 95) < 0.05 and np.median(errors) < 0.01
 
 
@@ -128,9 +128,9 @@ def test_scan_is_geometry_and_noise(client):
     pose = Pose(2.0, 0.7, 0.6, 0.0, 0.0, 0.3)
     turn = rotation(pose)
     origin = np.array(pose[:3]) + turn @ LIDAR
-    seen = client.reset(pose, seed=5)
-    message = seen.messages["scan"]
-    assert len(seen.scan) == 360 and message.angle_min == pytest.approx(-math.pi, abs=1e-6)
+    sensors = client.reset(pose, seed=5)
+    message = sensors.messages["scan"]
+    assert len(sensors.scan) == 360 and message.angle_min == pytest.approx(-math.pi, abs=1e-6)
     assert message.angle_increment == pytest.approx(math.radians(1), abs=1e-6)
     assert (message.range_min, message.range_max) == pytest.approx((0.12, 3.5))
     truth = []
@@ -139,12 +139,12 @@ def test_scan_is_geometry_and_noise(client):
         truth.append(cast(origin, turn @ np.array([math.cos(angle), math.sin(angle), 0.0]))[0])
     truth = np.array(truth)
     near = truth < 3.4
-    error = (seen.scan - truth)[near]
-    assert np.all(np.isinf(seen.scan[truth > 3.6]))
+    error = (sensors.scan - truth)[near]
+    assert np.all(np.isinf(sensors.scan[truth > 3.6]))
     assert np.abs(error).max() < 0.05 and abs(error.mean()) < 0.002 and 0.008 < error.std() < 0.012
     other = client.reset(pose, seed=6).scan
     again = client.reset(pose, seed=5).scan
-    assert np.array_equal(again, seen.scan) and not np.array_equal(other, seen.scan)
+    assert np.array_equal(again, sensors.scan) and not np.array_equal(other, sensors.scan)
 
 
 def test_steps_need_not_end_at_a_frame(client):

@@ -57,11 +57,14 @@ def around():
 def test_what_would_listen_everywhere_listens_on_one_address(around, address):
     environment = around({**os.environ, "ROS_HOSTNAME": "elsewhere"}, address)
     done = subprocess.run([sys.executable, "-c", SOCKETS], env=environment, capture_output=True, text=True)
-    made = json.loads(done.stdout)
+    addresses = json.loads(done.stdout)
     assert not done.stderr
     expected = {name: address for name in ("any", "none", "datagram", "sent")}
-    assert made == {**made, **expected, "own": "127.0.0.3"}
-    assert made.get("six", "::1") == "::1" and made.get("both", f"::ffff:{address}") == f"::ffff:{address}"
+    assert addresses == {**addresses, **expected, "own": "127.0.0.3"}
+    assert (
+        addresses.get("six", "::1") == "::1"
+        and addresses.get("both", f"::ffff:{address}") == f"::ffff:{address}"
+    )
     assert environment["ROS_IP"] == address and "ROS_HOSTNAME" not in environment
 
 

@@ -88,7 +88,7 @@ def test_a_full_temporary_folder(good, monkeypatch):
 )
 def test_limits_that_are_too_low(good, monkeypatch, kind, value, problem):
     real = resource.getrlimit
-    monkeypatch.setattr(resource, "getrlimit", lambda one: (value, value) if one == kind else real(one))
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (value, value) if limit == kind else real(limit))
     with pytest.raises(UsageError, match=problem):
         preflight.check(good)
 

@@ -44,7 +44,7 @@ class Running:
 
     def descendants(self):
         """The process numbers of gzserver and Xvfb of this simulator."""
-        found = []
+        children = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{entry}/stat") as stat:
@@ -52,8 +52,8 @@ class Running:
             except OSError:
                 continue
             if parent == self.child.process.pid:
-                found.append(int(entry))
-        return found
+                children.append(int(entry))
+        return children
 
 
 def gone(numbers, limit=LIMIT):
@@ -84,52 +84,52 @@ def running(master):
         return started[-1]
 
     yield start
-    for one in started:
-        one.child.stop(signal.SIGINT, 20)
+    for simulator in started:
+        simulator.child.stop(signal.SIGINT, 20)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_0_and_nothing_is_left(running, number):
-    one = running("__name:=gazebo", "__log:=/dev/null").until_ready()
-    children = one.descendants()
+    simulator = running("__name:=gazebo", "__log:=/dev/null").until_ready()
+    children = simulator.descendants()
     assert len(children) == 2
-    one.child.process.send_signal(number)
-    assert one.end()[0] == 0
+    simulator.child.process.send_signal(number)
+    assert simulator.end()[0] == 0
     assert gone(children)
 
 
 def test_a_signal_while_starting_ends_it_too(running):
-    one = running()
+    simulator = running()
     deadline = time.monotonic() + LIMIT
-    while len(one.descendants()) < 2 and time.monotonic() < deadline:
+    while len(simulator.descendants()) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    children = one.descendants()
-    one.child.process.send_signal(signal.SIGINT)
-    assert one.end()[0] == 0
+    children = simulator.descendants()
+    simulator.child.process.send_signal(signal.SIGINT)
+    assert simulator.end()[0] == 0
     assert gone(children)
 
 
 def test_killed_it_leaves_nothing(running):
-    one = running().until_ready()
-    children = one.descendants()
-    one.child.process.kill()
+    simulator = running().until_ready()
+    children = simulator.descendants()
+    simulator.child.process.kill()
     assert gone(children)
 
 
 def test_gzserver_killed_is_exit_code_4_and_one_line(running):
-    one = running().until_ready()
-    (server,) = [n for n in one.descendants() if "gzserver" in os.readlink(f"/proc/{n}/exe")]
+    simulator = running().until_ready()
+    (server,) = [n for n in simulator.descendants() if "gzserver" in os.readlink(f"/proc/{n}/exe")]
     os.kill(server, signal.SIGKILL)
-    code, line = one.end()
+    code, line = simulator.end()
     assert code == 4 and re.match(r"error: gzserver ended \(signal SIGKILL\)", line)
 
 
 def test_a_held_gzserver_obeys_ctrl_c(running):
-    one = running().until_ready()
-    (server,) = [n for n in one.descendants() if "gzserver" in os.readlink(f"/proc/{n}/exe")]
+    simulator = running().until_ready()
+    (server,) = [n for n in simulator.descendants() if "gzserver" in os.readlink(f"/proc/{n}/exe")]
     os.kill(server, signal.SIGINT)
     assert gone([server])
-    assert one.end()[0] == 4  # it was not asked to: for the watcher that is a failure
+    assert simulator.end()[0] == 4  # it was not asked to: for the watcher that is a failure
 
 
 def test_no_master(running):
@@ -146,10 +146,10 @@ def test_the_master_goes_away(running):
         deadline = time.monotonic() + LIMIT
         while not master_answers(uri) and time.monotonic() < deadline:
             time.sleep(0.1)
-        one = running(environment=dict(os.environ, ROS_MASTER_URI=uri)).until_ready()
-        children = one.descendants()
+        simulator = running(environment=dict(os.environ, ROS_MASTER_URI=uri)).until_ready()
+        children = simulator.descendants()
         core.stop(signal.SIGKILL)
-        code, line = one.end()
+        code, line = simulator.end()
         assert code == 4 and f"the ROS master at {uri} is gone" in line
         assert gone(children)
     finally:

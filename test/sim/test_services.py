@@ -59,8 +59,8 @@ def test_set_and_get_a_model_state(client, call):
     reply = call("get_model_state", GetModelState, "drone", "")
     assert reply.success and np.allclose(pose_of(reply), pose, atol=1e-9)
     assert reply.twist.linear.x == pytest.approx(0.3)
-    seen = client.step()
-    assert seen.pose.y == pytest.approx(0.5, abs=0.05) and seen.pose.yaw == pytest.approx(0.8, abs=0.01)
+    sensors = client.step()
+    assert sensors.pose.y == pytest.approx(0.5, abs=0.05) and sensors.pose.yaw == pytest.approx(0.8, abs=0.01)
 
 
 def test_states_relative_to_another_model(client, call):
@@ -174,9 +174,9 @@ def test_pause_stops_free_running_time(client, call):
 
 
 def test_model_states_and_frames(client):
-    seen, frames = [], []
+    states, frames = [], []
     subscribers = [
-        rospy.Subscriber("/gazebo/model_states", ModelStates, seen.append),
+        rospy.Subscriber("/gazebo/model_states", ModelStates, states.append),
         rospy.Subscriber("/tf", TFMessage, frames.append),
         rospy.Subscriber("/tf_static", TFMessage, frames.append),
     ]
@@ -184,12 +184,12 @@ def test_model_states_and_frames(client):
     client.reset(Pose(-1.0, 0.5, 1.0))
     for _ in range(100):
         client.step(Command(x=0.5))
-        if len(seen) > 2 and len(frames) > 3:
+        if len(states) > 2 and len(frames) > 3:
             break
     for subscriber in subscribers:
         subscriber.unregister()
-    index = seen[-1].name.index("drone")
-    assert seen[-1].pose[index].position.y == pytest.approx(0.5, abs=0.05)
+    index = states[-1].name.index("drone")
+    assert states[-1].pose[index].position.y == pytest.approx(0.5, abs=0.05)
     edges = {(t.header.frame_id, t.child_frame_id) for message in frames for t in message.transforms}
     assert edges == {
         ("world", "base_link"),

@@ -42,8 +42,8 @@ def client(simulator):
     client.close()
 
 
-def pixels(seen, name):
-    message = seen.messages[name]
+def pixels(sensors, name):
+    message = sensors.messages[name]
     return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
 
 
@@ -60,21 +60,21 @@ def names_in_view(pose, degrees, width=640):
 def test_every_camera_has_every_exact_stamp_and_its_own_frame(client):
     stamp = client.reset(Pose(-2.0, 0.0, 1.0)).stamp
     for index in range(1, 31):
-        seen = client.step(Command(x=0.3, yaw=0.3))
-        assert seen.stamp == stamp + index * PERIOD
-        assert {m.header.stamp.to_nsec() for m in seen.messages.values()} == {seen.stamp}
+        sensors = client.step(Command(x=0.3, yaw=0.3))
+        assert sensors.stamp == stamp + index * PERIOD
+        assert {m.header.stamp.to_nsec() for m in sensors.messages.values()} == {sensors.stamp}
     for name in ("left", "right"):
-        assert seen.messages[name].header.frame_id == f"camera_{name}_optical_frame"
-        assert pixels(seen, name).shape == pixels(seen, "rgb").shape == (360, 640, 3)
+        assert sensors.messages[name].header.frame_id == f"camera_{name}_optical_frame"
+        assert pixels(sensors, name).shape == pixels(sensors, "rgb").shape == (360, 640, 3)
 
 
 def test_left_is_left_and_all_show_the_pose_of_their_stamp(client):
     # Facing the red east wall, between the green one on the left and the blue one on the right.
     client.reset(Pose(1.5, 0.4, 1.3))
     for _ in range(12):
-        seen = client.step(Command(yaw=0.4))
+        sensors = client.step(Command(yaw=0.4))
         for name, degrees in ANGLES.items():
-            assert colour_matches(pixels(seen, name), names_in_view(seen.pose, degrees)) > 0.99, name
+            assert colour_matches(pixels(sensors, name), names_in_view(sensors.pose, degrees)) > 0.99, name
     still = client.reset(Pose(1.5, 0.4, 1.3))
     shares = {
         name: [names_in_view(still.pose, degrees).count(wall) for wall in ("north", "south")]
@@ -89,8 +89,8 @@ def test_left_is_left_and_all_show_the_pose_of_their_stamp(client):
 def test_the_depth_image_is_still_the_first_camera_s(client):
     # All cameras have one size, for which OGRE would let them share a depth buffer.
     for yaw in (0.0, 0.6, 2.0):
-        seen = client.reset(Pose(-1.0, 0.2, 1.3, yaw=yaw))
-        error = np.abs(seen.depth[45] - middle_row(seen.pose, 160, 90)[0])
+        sensors = client.reset(Pose(-1.0, 0.2, 1.3, yaw=yaw))
+        error = np.abs(sensors.depth[45] - middle_row(sensors.pose, 160, 90)[0])
         assert np.median(error) < 0.005 and np.mean(error < 0.05) > 0.97
 
 
@@ -102,14 +102,14 @@ def test_camera_info_and_frames(client):
     ]
     wait(lambda: all(s.get_num_connections() for s in subscribers), "all publishers")
     client.reset(Pose(-2.0, 0.0, 1.0))
-    seen = client.step()
+    sensors = client.step()
     wait(
-        lambda: len(heard) == 2 and all(m.header.stamp.to_nsec() == seen.stamp for m in heard.values()),
+        lambda: len(heard) == 2 and all(m.header.stamp.to_nsec() == sensors.stamp for m in heard.values()),
         "both cameras' facts",
     )
     for name in ("left", "right"):
-        assert heard[name].header == type(seen.messages[name].header)(
-            heard[name].header.seq, seen.messages[name].header.stamp, f"camera_{name}_optical_frame"
+        assert heard[name].header == type(sensors.messages[name].header)(
+            heard[name].header.seq, sensors.messages[name].header.stamp, f"camera_{name}_optical_frame"
         )
         assert heard[name].K[0] == pytest.approx(320 / math.tan(math.radians(40)), rel=1e-4)
     static = rospy.wait_for_message("/tf_static", TFMessage, timeout=LIMIT)
@@ -129,6 +129,6 @@ def test_the_same_commands_give_the_same_bytes(client):
     def fly():
         client.reset(Pose(-2.0, 0.3, 1.1), seed=3)
         steps = [client.step(Command(x=0.8, yaw=0.5 if i < 5 else -0.5)) for i in range(10)]
-        return [{name: bytes(seen.messages[name].data) for name in ANGLES} for seen in steps]
+        return [{name: bytes(sensors.messages[name].data) for name in ANGLES} for sensors in steps]
 
     assert fly() == fly()

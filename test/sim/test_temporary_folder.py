@@ -94,6 +94,6 @@ def test_a_folder_is_locked_until_it_is_removed(temporary, monkeypatch):
 
 
 def test_a_folder_that_goes_while_it_is_looked_at(temporary, monkeypatch):
-    gone = temporary / f"{PREFIX}gone"
-    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    removed = temporary / f"{PREFIX}gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([removed]))
     temporary_folder.remove_abandoned(PREFIX)

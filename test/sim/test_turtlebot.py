@@ -63,25 +63,25 @@ def test_step_response(client, command, axis, low, high):
 def test_stays_level_on_the_floor_and_does_not_skid(client):
     client.reset(START)
     for _ in range(30):
-        seen = client.step(Command(x=0.3, yaw=0.9))
-        assert abs(seen.pose.z) < 1e-6 and abs(seen.pose.roll) < 1e-6 and abs(seen.pose.pitch) < 1e-6
-        assert not seen.contacts  # the floor is none
-    assert abs(seen.twist.linear.y) < 0.02
-    assert seen.twist.linear.x == pytest.approx(0.3, rel=0.02)
+        sensors = client.step(Command(x=0.3, yaw=0.9))
+        assert abs(sensors.pose.z) < 1e-6 and abs(sensors.pose.roll) < 1e-6 and abs(sensors.pose.pitch) < 1e-6
+        assert not sensors.contacts  # the floor is none
+    assert abs(sensors.twist.linear.y) < 0.02
+    assert sensors.twist.linear.x == pytest.approx(0.3, rel=0.02)
     # A circle of v / w: after a whole turn it is back where it was.
-    begin, turned = seen.pose, 0.0
+    begin, turned = sensors.pose, 0.0
     while turned < 2 * math.pi:
-        before = seen.pose.yaw
-        seen = client.step(Command(x=0.3, yaw=0.9))
-        turned += math.remainder(seen.pose.yaw - before, 2 * math.pi)
-    assert math.dist(begin[:2], seen.pose[:2]) < 0.1
+        before = sensors.pose.yaw
+        sensors = client.step(Command(x=0.3, yaw=0.9))
+        turned += math.remainder(sensors.pose.yaw - before, 2 * math.pi)
+    assert math.dist(begin[:2], sensors.pose[:2]) < 0.1
 
 
 def test_neither_climbs_nor_moves_sideways(client):
     begin = client.reset(START).pose
     for _ in range(20):
-        seen = client.step(Command(y=1.0, z=1.0))
-    assert seen.pose == pytest.approx(begin, abs=1e-6)
+        sensors = client.step(Command(y=1.0, z=1.0))
+    assert sensors.pose == pytest.approx(begin, abs=1e-6)
 
 
 def test_a_wall_is_a_contact_and_does_not_throw_it_over(client):
@@ -91,15 +91,15 @@ def test_a_wall_is_a_contact_and_does_not_throw_it_over(client):
     assert touched[-1][0].collision1_name.startswith("turtlebot3::")
     assert touched[-1][0].collision2_name.startswith("east::")
     for _ in range(20):
-        seen = client.step(Command(x=-0.3))
-    assert not seen.contacts and seen.twist.linear.x == pytest.approx(-0.3, rel=0.05)
-    assert max(map(abs, seen.pose[2:5])) < 1e-3
+        sensors = client.step(Command(x=-0.3))
+    assert not sensors.contacts and sensors.twist.linear.x == pytest.approx(-0.3, rel=0.05)
+    assert max(map(abs, sensors.pose[2:5])) < 1e-3
 
 
 def test_camera_and_depth_show_the_room(client):
     pose = Pose(1.0, 0.5, 0.0, yaw=0.4)
-    seen = client.reset(pose)
-    assert seen.rgb.shape == (308, 410, 3) and seen.depth.shape == (120, 160)
+    sensors = client.reset(pose)
+    assert sensors.rgb.shape == (308, 410, 3) and sensors.depth.shape == (120, 160)
     turn = rotation(pose)
     origin = np.array(pose[:3]) + turn @ CAMERA
     for width, row, height in ((410, 154, 308), (160, 59, 120)):
@@ -108,24 +108,24 @@ def test_camera_and_depth_show_the_room(client):
         rays = [turn @ np.array([1.0, -(c + 0.5 - width / 2) / focal, -down]) for c in range(width)]
         hits = [cast(origin, ray) for ray in rays]
         if width == 410:
-            assert colour_matches(seen.rgb, [name for _, name in hits]) > 0.98
+            assert colour_matches(sensors.rgb, [name for _, name in hits]) > 0.98
         else:
-            error = np.abs(seen.depth[row] - [distance for distance, _ in hits])
+            error = np.abs(sensors.depth[row] - [distance for distance, _ in hits])
             assert np.median(error) < 0.005 and np.mean(error < 0.05) > 0.97
     # Below the horizon the floor is near, so that only the upper half may count.
-    assert seen.depth[60:].min() < 0.2 < 1.0 < seen.depth[:60].min()
+    assert sensors.depth[60:].min() < 0.2 < 1.0 < sensors.depth[:60].min()
 
 
 def test_lidar_sees_the_walls_and_not_the_robot(client):
     pose = Pose(2.0, 0.7, 0.0, yaw=0.3)
-    seen = client.reset(pose, seed=5)
+    sensors = client.reset(pose, seed=5)
     turn = rotation(pose)
     origin = np.array(pose[:3]) + turn @ LIDAR
     angles = -math.pi + np.radians(1) * np.arange(360)
     truth = np.array([cast(origin, turn @ np.array([math.cos(a), math.sin(a), 0.0]))[0] for a in angles])
     near = truth < 3.4
-    assert near.sum() > 150 and np.abs(seen.scan - truth)[near].max() < 0.05
-    assert np.all(np.isinf(seen.scan[truth > 3.6]))
+    assert near.sum() > 150 and np.abs(sensors.scan - truth)[near].max() < 0.05
+    assert np.all(np.isinf(sensors.scan[truth > 3.6]))
 
 
 def test_the_same_commands_give_the_same_bytes(client):

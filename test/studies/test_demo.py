@@ -21,7 +21,7 @@ from nav_pkg.session.steps import Pace, StepFailed, run_step
 from nav_pkg.studies import demo
 
 
-def made(*argv):
+def make_demo(*argv):
     return demo.Demo(demo_config.parse(list(argv)))
 
 
@@ -29,7 +29,7 @@ def made(*argv):
     "argv", [(), ("--quick",), ("--runs", "5", "--output", "a b", "--max_duration", "5")]
 )
 def test_the_command_lines_are_taken_by_their_own_parsers(argv):
-    plan = made(*argv)
+    plan = make_demo(*argv)
     for line in (plan.collect(demo.EXPERT, 2), plan.collect(demo.NOISY, 6), plan.fly()):
         args, _ = arguments.split(line[2:])
         arguments.schedule(args)
@@ -42,7 +42,7 @@ def test_the_command_lines_are_taken_by_their_own_parsers(argv):
 
 
 def test_noise_moves_the_robot_not_the_expert_and_seeds_differ():
-    plan = made()
+    plan = make_demo()
     expert, _ = arguments.split(plan.collect(demo.EXPERT, 2)[2:])
     noisy, _ = arguments.split(plan.collect(demo.NOISY, 6)[2:])
     flown, _ = arguments.split(plan.fly()[2:])
@@ -56,7 +56,7 @@ def test_noise_moves_the_robot_not_the_expert_and_seeds_differ():
 )
 def test_numbers_that_cannot_be(argv):
     with pytest.raises(UsageError, match=argv[0]):
-        made(*argv)
+        make_demo(*argv)
 
 
 def test_nothing_is_deleted_before_all_is_checked(tmp_path, monkeypatch):
@@ -102,8 +102,8 @@ def test_a_failed_step_ends_with_its_message_and_code(capfd):
     with pytest.raises(StepFailed, match="train: no such thing") as failed:
         run_step([sys.executable, "-c", code], "train")
     assert failed.value.code == 3
-    said = capfd.readouterr()
-    assert "out" in said.out and "error: no such thing" in said.err
+    output = capfd.readouterr()
+    assert "out" in output.out and "error: no such thing" in output.err
 
 
 def test_a_step_that_dies_of_a_signal():
@@ -139,9 +139,9 @@ def test_a_step_is_not_left_alone_by_a_killed_command(tmp_path):
 
 def test_pace_counts_time_within_runs(tmp_path):
     pace = Pace(tmp_path / "log")
-    pace.look()
+    pace.poll()
     (tmp_path / "log").mkdir()
-    pace.look()
+    pace.poll()
     for state, run, stamp, wall in (
         ("idle", 0, 1.0, 100.0),
         ("running", 0, 5.0, 101.0),
@@ -153,7 +153,7 @@ def test_pace_counts_time_within_runs(tmp_path):
     ):
         beat = {"state": state, "run": run, "stamp": stamp, "wall": wall, "pid": 1}
         (tmp_path / "log" / "state.json").write_text(json.dumps(beat))
-        pace.look()
+        pace.poll()
     assert pace.simulated == pytest.approx(10.0) and pace.wall == pytest.approx(2.5)
 
 
@@ -185,7 +185,7 @@ def test_fewer_laps_where_the_time_is_short(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(demo, "run_step", flying)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    plan = made("--output", str(tmp_path / "demo"))
+    plan = make_demo("--output", str(tmp_path / "demo"))
     demo.start_over(plan.folder)
     plan._collect_all()
     assert sum(runs for _, runs in flown) == 4

@@ -107,8 +107,8 @@ def test_conditions_become_sessions(logs):
     line = (
         "-m a -n 4 --directions both --control_delays 0.2 --perturbations noise:0.1 --jobs 4 --max_duration 9"
     )
-    made = command(logs, line)
-    words = made._arguments(made.evaluation.conditions[1], 2, 3)
+    run = command(logs, line)
+    words = run._arguments(run.evaluation.conditions[1], 2, 3)
     flags = dict(zip(words[::1], words[1:]))
     assert flags["--log_tag"] == "evaluation/a/esatv3_reverse_delay0.2_noise0.1/shard_2"
     assert (flags["--shard"], flags["--perturbation"], flags["--max_duration"]) == ("2/3", "noise:0.1", "9")
@@ -117,18 +117,18 @@ def test_conditions_become_sessions(logs):
 
 def test_worlds_of_plan_files(logs, small_plan, tmp_path):
     line = f"-m a -t own --worlds esatv3 {small_plan} {small_plan}+7"
-    made = command(logs, line)
-    assert [condition.world for condition in made.evaluation.conditions] == ["esatv3", "small", "small+7"]
-    assert made.evaluation.configuration["plans"].keys() == {"small", "small+7"}
-    made.open()
+    run = command(logs, line)
+    assert [condition.world for condition in run.evaluation.conditions] == ["esatv3", "small", "small+7"]
+    assert run.evaluation.configuration["plans"].keys() == {"small", "small+7"}
+    run.open()
     copy = logs / "own" / "worlds" / "small.json"
     assert copy.read_bytes() == small_plan.read_bytes()
-    for condition, world in zip(made.evaluation.conditions, ("esatv3", str(copy), f"{copy}+7")):
-        words = made._arguments(condition, 1, 1)
+    for condition, world in zip(run.evaluation.conditions, ("esatv3", str(copy), f"{copy}+7")):
+        words = run._arguments(condition, 1, 1)
         assert words[words.index("--world") + 1] == world
-        assert made.evaluation.plan(condition).name == condition.world
+        assert run.evaluation.plan(condition).name == condition.world
         assert condition.folder == f"a/{condition.world}_forward_delay0.1_none"
-    os.close(made._lock)
+    os.close(run._lock)
     raw = json.loads(small_plan.read_text())
     small_plan.write_text(json.dumps({**raw, "title": "Another"}))
     with pytest.raises(UsageError, match="holds an evaluation with plans.small.*give the same flags"):
@@ -143,8 +143,8 @@ def test_worlds_of_plan_files(logs, small_plan, tmp_path):
 def test_mixing_and_noise_make_no_evaluation_runs(logs):
     """Such runs are flown without either: what was asked for would be passed over."""
     for more in ("--alpha 0.5", "--noise ou --sigma_yaw 0.1"):
-        made = command(logs, f"-m a {more}")
-        assert "--evaluation" not in made._arguments(made.evaluation.conditions[0], 1, 1)
+        run = command(logs, f"-m a {more}")
+        assert "--evaluation" not in run._arguments(run.evaluation.conditions[0], 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -152,15 +152,15 @@ def test_mixing_and_noise_make_no_evaluation_runs(logs):
 )
 def test_simulators_share_runs_where_conditions_do_not_come_out_even(logs, jobs, conditions, shards):
     delays = " ".join(["0", "0.1", "0.2"][:conditions])
-    made = command(logs, f"-m a -n 3 --jobs {jobs} --control_delays {delays}")
-    assert made.evaluation.configuration["shards"] == shards
+    run = command(logs, f"-m a -n 3 --jobs {jobs} --control_delays {delays}")
+    assert run.evaluation.configuration["shards"] == shards
 
 
 def opened(logs, line):
-    made = command(logs, line)
-    made.open()
-    os.close(made._lock)
-    return made
+    run = command(logs, line)
+    run.open()
+    os.close(run._lock)
+    return run
 
 
 def test_continued_with_the_same_flags_more_runs_and_other_jobs(logs):
@@ -248,10 +248,10 @@ def test_exported_files_are_flown_and_torchscript_only_when_trusted(logs):
         command(logs, f"-m net.onnx net.pt {size}")
     with pytest.raises(UsageError, match="--trust_torchscript has no effect"):
         command(logs, f"-m net.onnx {size} --trust_torchscript")
-    made = command(logs, f"-m net.onnx net.pt {size} --trust_torchscript")
-    given = {c.label: made._arguments(c, 1, 1) for c in made.evaluation.conditions}
+    run = command(logs, f"-m net.onnx net.pt {size} --trust_torchscript")
+    given = {c.label: run._arguments(c, 1, 1) for c in run.evaluation.conditions}
     assert {label: "--trust_torchscript" in words for label, words in given.items()} == {
         "net.onnx": False,
         "net.pt": True,
     }
-    assert made.evaluation.configuration["checkpoints"][0]["network"] == "tiny_net"
+    assert run.evaluation.configuration["checkpoints"][0]["network"] == "tiny_net"

@@ -94,9 +94,9 @@ def test_flights_are_done_when_all_are_flown(two):
     flown(flying, cell, 1, 0.5, 0.1)
     assert flying.state(cell).state == DONE
     file = flying.log(cell) / "evaluation.json"
-    held = json.loads(file.read_text())
-    held["conditions"][0]["runs"].pop()
-    file.write_text(json.dumps(held))
+    content = json.loads(file.read_text())
+    content["conditions"][0]["runs"].pop()
+    file.write_text(json.dumps(content))
     assert flying.state(cell).state == LEFT
 
 
@@ -145,14 +145,14 @@ def test_networks_are_measured_as_a_study(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", study.names())
 def test_every_command_line_of_the_shipped_studies_is_accepted(name):
-    held = study.load(name)
-    assert set(held.scales) == set(study.SCALES)
-    for scale in held.scales:
-        cells = held.cells(scale, {"a": {"checkpoint_path": "a"}} if held.checkpoints else {})
+    loaded = study.load(name)
+    assert set(loaded.scales) == set(study.SCALES)
+    for scale in loaded.scales:
+        cells = loaded.cells(scale, {"a": {"checkpoint_path": "a"}} if loaded.checkpoints else {})
         assert cells
         for cell in cells:
             if cell.command == "main.py":
-                args = learner.parse(cell.words)
+                args = learner.parse(cell.argv)
                 assert recipe(args.dataset, True) is not None
                 assert scale != "full" or args.max_steps == 0
 

@@ -75,8 +75,8 @@ def test_run_status_and_run_again(words, tmp_path, capsys):
     before = results(tmp_path)
     assert len(before) == 4
     links = tmp_path / "log/studies/rates/small/by_choice"
-    found = {str(path.relative_to(links)): path.resolve() for path in links.rglob("seed_*")}
-    assert len(found) == 4 and {path.name for path in found.values()} == set(before)
+    links_to = {str(path.relative_to(links)): path.resolve() for path in links.rglob("seed_*")}
+    assert len(links_to) == 4 and {path.name for path in links_to.values()} == set(before)
     assert command.main(words("run")) == 0
     out = capsys.readouterr().out
     assert "4 of 4 cells are done" in out and "begun" not in out and results(tmp_path) == before

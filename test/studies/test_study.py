@@ -37,8 +37,8 @@ def load(tmp_path):
 
 
 def test_cells_are_the_grid(load):
-    held = load(RAW)
-    full = held.cells("full")
+    loaded = load(RAW)
+    full = loaded.cells("full")
     assert [(cell.group, cell.seed) for cell in full] == [
         (f"{way}, {rate}", seed)
         for way in ("reference", "shifted")
@@ -49,7 +49,7 @@ def test_cells_are_the_grid(load):
         "network": "tiny_net", "dataset": "easy", "discrete": True, "max_episodes": 5, "shifted_input": True,
         "learning_rate": 0.01, "random_seed": 2,
     }  # fmt: skip
-    small = held.cells("small")
+    small = loaded.cells("small")
     assert [(cell.group, cell.seed, cell.flags["max_episodes"]) for cell in small] == [
         ("reference, 0.1", 7, 1),
         ("shifted, 0.1", 7, 1),

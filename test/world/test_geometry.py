@@ -82,9 +82,9 @@ def test_walls_stand_where_the_plan_has_them(solid):
     for x, y, z in places(2):
         headings = rng.uniform(-np.pi, np.pi, 6)
         rays = np.stack([np.cos(headings), np.sin(headings), np.zeros(6)], axis=1)
-        found, _ = cast(solid, np.array([x, y, z]), rays)
+        distances, _ = cast(solid, np.array([x, y, z]), rays)
         expected = PLAN.ray_cast([[x, y]], headings, height=z)[0]
-        assert np.abs(found - expected).max() < TOLERANCE, (x, y, z)
+        assert np.abs(distances - expected).max() < TOLERANCE, (x, y, z)
 
 
 def test_no_ray_escapes_and_all_faces_look_inwards(solid):
@@ -93,12 +93,12 @@ def test_no_ray_escapes_and_all_faces_look_inwards(solid):
         rays = rng.standard_normal((6, 3))
         rays = np.concatenate([rays, [[0, 0, 1.0], [0, 0, -1.0]]])
         rays /= np.linalg.norm(rays, axis=1)[:, None]
-        found, front = cast(solid, origin, rays)
-        assert np.isfinite(found).all(), origin
+        distances, front = cast(solid, origin, rays)
+        assert np.isfinite(distances).all(), origin
         assert (front > 0).all(), origin
         # Floor and ceiling are at their heights; the cable tray hangs at most 6 cm below.
-        assert found[-1] == pytest.approx(origin[2] - PLAN.floor, abs=1e-6)
-        assert PLAN.ceiling - 0.07 < origin[2] + found[-2] < PLAN.ceiling + 1e-6
+        assert distances[-1] == pytest.approx(origin[2] - PLAN.floor, abs=1e-6)
+        assert PLAN.ceiling - 0.07 < origin[2] + distances[-2] < PLAN.ceiling + 1e-6
 
 
 def test_size_of_the_meshes(files):

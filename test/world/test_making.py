@@ -139,16 +139,16 @@ def test_a_world_on_disk_is_compared_with_its_plan(quick):
 
 
 def test_worlds_made_on_demand_are_known_by_what_they_are_made_from(quick):
-    one, other = load_plan("esatv3+7"), load_plan("esatv3+8")
+    first, other = load_plan("esatv3+7"), load_plan("esatv3+8")
     with ThreadPoolExecutor(4) as threads:  # sessions that start together
-        made = set(threads.map(ensure, [one, one, one, other]))
-    assert made == {making.made_folder(one), making.made_folder(other)}
-    assert all(up_to_date(plan, making.made_folder(plan)) for plan in (one, other))
+        folders = set(threads.map(ensure, [first, first, first, other]))
+    assert folders == {making.made_folder(first), making.made_folder(other)}
+    assert all(up_to_date(plan, making.made_folder(plan)) for plan in (first, other))
     assert not [path for path in (quick / "cache").iterdir() if path.name.startswith(".")]
     assert (quick / "cache").stat().st_mode & 0o777 == 0o700
-    damaged = making.made_folder(one) / "models" / one.name / "model.sdf"
+    damaged = making.made_folder(first) / "models" / first.name / "model.sdf"
     damaged.write_text("<sdf/>")
-    assert ensure(one) == making.made_folder(one) and damaged.read_text() == one.digest
+    assert ensure(first) == making.made_folder(first) and damaged.read_text() == first.digest
 
 
 def test_a_cache_that_another_made_is_refused(quick):
@@ -172,8 +172,8 @@ def test_a_copied_plan_does_not_replace_the_world_whose_name_it_has(quick, monke
     assert {path: path.read_bytes() for path in before} == before
     copy.write_text(json.dumps({**raw, "name": "longer"}))
     assert make_world.main(["--world", str(copy)]) == 0
-    made = making.made_folder(load_plan(copy))
-    assert f"longer: written to {made}" in capsys.readouterr().out and made.parent == quick / "cache"
+    folder = making.made_folder(load_plan(copy))
+    assert f"longer: written to {folder}" in capsys.readouterr().out and folder.parent == quick / "cache"
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -279,15 +279,15 @@ def test_wrong_use(argv, problem):
 
 def test_a_change_of_any_module_that_makes_worlds_makes_them_anew():
     """Those that reading a plan and making its files import, at any depth."""
-    folder, found, left = Path(making.__file__).parent, set(), {"content", "plan_file"}
+    folder, modules, left = Path(making.__file__).parent, set(), {"content", "plan_file"}
     while left:
         name = left.pop()
-        found.add(name)
+        modules.add(name)
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nav_pkg.world"):
                 inner = node.module.split(".")[2:]
-                left |= {*inner, *(item.name for item in node.names if not inner)} - found
-    assert found == set(making.GENERATOR)
+                left |= {*inner, *(item.name for item in node.names if not inner)} - modules
+    assert modules == set(making.GENERATOR)
 
 
 def test_output_that_cannot_be_written(tmp_path, quick):

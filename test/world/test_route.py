@@ -51,29 +51,29 @@ def test_near_keeps_to_its_own_stretch():
 def test_projecting_a_point_of_the_route_gives_its_arc_length(s):
     x, y, yaw = ROUTE.pose_at(s)
     for near in (None, s, s + 4, s - 4):
-        found = ROUTE.project(x, y, near)
-        assert 0 <= found.s < ROUTE.length
-        assert apart(found.s, s, ROUTE) < 1e-6
-        assert abs(found.offset) < 1e-9
+        projection = ROUTE.project(x, y, near)
+        assert 0 <= projection.s < ROUTE.length
+        assert apart(projection.s, s, ROUTE) < 1e-6
+        assert abs(projection.offset) < 1e-9
     assert -math.pi <= yaw <= math.pi
 
 
 @given(st.floats(0, 191.6), st.floats(-0.5, 0.5))
 def test_offset_is_positive_to_the_left(s, offset):
     x, y, yaw = ROUTE.pose_at(s)
-    found = ROUTE.project(x - offset * math.sin(yaw), y + offset * math.cos(yaw), near=s)
-    assert abs(found.offset) <= abs(offset) + 1e-9
+    projection = ROUTE.project(x - offset * math.sin(yaw), y + offset * math.cos(yaw), near=s)
+    assert abs(projection.offset) <= abs(offset) + 1e-9
     # Away from the corners the nearest point is the one that was left.
     if min(apart(s, ROUTE.arc_of_waypoint(i), ROUTE) for i in range(27)) > 1:
-        assert found.offset == pytest.approx(offset, abs=1e-9)
-        assert apart(found.s, s, ROUTE) < 1e-6
+        assert projection.offset == pytest.approx(offset, abs=1e-9)
+        assert apart(projection.s, s, ROUTE) < 1e-6
 
 
 @given(st.floats(-100, 100), st.floats(-100, 100))
 def test_projection_is_the_nearest_point(x, y):
-    found = ROUTE.project(x, y)
+    projection = ROUTE.project(x, y)
     others = [math.dist((x, y), ROUTE.pose_at(s)[:2]) for s in np.arange(0, ROUTE.length, 2.0)]
-    assert abs(found.offset) <= min(others) + 1e-9
+    assert abs(projection.offset) <= min(others) + 1e-9
 
 
 @pytest.mark.parametrize(

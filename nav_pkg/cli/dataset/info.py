@@ -17,10 +17,10 @@ def run(config: InfoConfig) -> int:
             )
     if config.dataset is None:
         root = config.data_root.expanduser()
-        found = find_datasets(root)
-        if not found:
+        paths = find_datasets(root)
+        if not paths:
             raise DataError(f"{root}: no datasets here; record one, or set --data_root")
-        for path in found:
+        for path in paths:
             print(f"{path.relative_to(root).as_posix():40} {len(Dataset(path).runs)} runs")
         return 0
     facts = info.dataset_info(

@@ -25,18 +25,18 @@ def print_references(dataset: Dataset, config: ReferringConfig, root: Path) -> N
             plan = files.read_json(file)
         except DataError:
             continue
-        words = set(_words([plan.get("configuration"), plan.get("jobs")]))
+        words = set(_texts([plan.get("configuration"), plan.get("jobs")]))
         if names & words or {f"data/{name}" for name in names} & words:
             state = "has ended" if has_ended(file.parent) else "has not ended, and may need it"
             print(f"note: the DAG {plan.get('tag')} ({file.parent}) names it; it {state}")
 
 
-def _words(value: Any) -> Iterator[str]:
+def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _words(item)
+            yield from _texts(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _words(item)
+            yield from _texts(item)

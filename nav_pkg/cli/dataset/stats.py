@@ -12,6 +12,6 @@ def run(config: StatsConfig) -> int:
     """Print means, deviations and shares of the classes."""
     if config.images < 1:
         raise UsageError(f"dataset.py stats: --images {config.images} must be 1 or more")
-    found = statistics.dataset_statistics(load_dataset(config.dataset, config.data_root), config.images)
-    print(files.to_json(found) if config.json else statistics.as_text(found) + "\n", end="")
+    results = statistics.dataset_statistics(load_dataset(config.dataset, config.data_root), config.images)
+    print(files.to_json(results) if config.json else statistics.as_text(results) + "\n", end="")
     return 0

@@ -22,19 +22,19 @@ def run(config: SubsetConfig) -> int:
         )
     wanted, too_large = subset.subsets_of(config)
     make_datasets(wanted, config.owr, lambda items: progress(items, "runs"))
-    for made in wanted:
-        runs = Counter(item.part for item in made.selected_runs)
+    for planned in wanted:
+        runs = Counter(item.part for item in planned.selected_runs)
         cut = "".join(
             f"; {item.run.name} is cut to its first {item.frames} of {len(item.run)} frames"
-            for item in made.selected_runs
+            for item in planned.selected_runs
             if item.frames < len(item.run)
         )
         print(
-            f"{made.destination}: train {runs['train']} runs, {made.training_frames} frames; "
+            f"{planned.destination}: train {runs['train']} runs, {planned.training_frames} frames; "
             f"val {runs['val']}, test {runs['test']} runs{cut}"
         )
-        for line in made.warnings():
-            print(f"warning: {made.destination}: {line}")
+        for line in planned.warnings():
+            print(f"warning: {planned.destination}: {line}")
     for line in too_large:
         say(line)
     return 0

@@ -24,7 +24,7 @@ from typing import (
 
 from nav_pkg.cluster import command_line, estimate
 from nav_pkg.cluster.command_line import Layer
-from nav_pkg.cluster.plan import Hosts, Job, Plan
+from nav_pkg.cluster.plan import DagNode, DagPlan, Hosts
 from nav_pkg.cluster.plans.portable import portable
 from nav_pkg.config import cluster as cluster_config
 from nav_pkg.config import paths
@@ -52,7 +52,7 @@ RETRIES = {"record": 4, "report": 3, "evaluate": 3, "online": 4}
 class PlannedJob(NamedTuple):
     """A job and its estimated cost."""
 
-    job: Job
+    job: DagNode
     work: Work
 
 
@@ -171,9 +171,9 @@ class DagCommand:
             name: name of its node.
             command: script and arguments.
             work: estimated cost.
-            more: other values of `Job`; also `wall_flag`, the flag of its wall time (without one, the job is
-                light), `gpumem`, the memory of its GPUs in MB (without it, the job uses no GPU), and `reads`,
-                the MB of datasets that do not exist yet.
+            more: other values of `DagNode`; also `wall_flag`, the flag of its wall time (without one, the job
+                is light), `gpumem`, the memory of its GPUs in MB (without it, the job uses no GPU), and
+                `reads`, the MB of datasets that do not exist yet.
         """
         reads = more.pop("reads", None)
         flag = more.pop("wall_flag", "")
@@ -198,7 +198,7 @@ class DagCommand:
             gpumem or 0,
         )
         return PlannedJob(
-            Job(
+            DagNode(
                 name=name,
                 kind=kind,
                 command=tuple(map(str, command)),
@@ -224,7 +224,7 @@ class DagCommand:
             "report",
             ["dag_report.py", *to_argv(DagReportConfig(log_tag=self.tag, models=tuple(models)))],
             Work(30.0, 500.0, 20.0, 0.0, 6),
-            parents=tuple(one.job.name for one in parents),
+            parents=tuple(parent.job.name for parent in parents),
         )
 
     def _megabytes(self, name: str) -> float:
@@ -259,7 +259,7 @@ class DagCommand:
             return str(file)
         return image
 
-    def plan(self) -> Tuple[Plan, Dict[str, Work]]:
+    def plan(self) -> Tuple[DagPlan, Dict[str, Work]]:
         """Make and check the plan.
 
         Returns:
@@ -277,13 +277,13 @@ class DagCommand:
                 f"{config.image or 'not given'}: a container needs both, the project's own set-up neither"
             )
         image = self._image(config.python_environment, config.image or "")
-        plan = Plan(
+        plan = DagPlan(
             command=self.name,
             tag=self.tag,
             summary_dir=self.summary_dir,
             data_root=self.data_root,
             root=ROOT,
-            jobs=tuple(one.job for one in asked),
+            jobs=tuple(planned.job for planned in asked),
             hosts=Hosts(
                 greenlist=self._hosts("greenlist"),
                 blacklist=self._hosts("blacklist"),
@@ -295,7 +295,7 @@ class DagCommand:
             configuration=self._identified(self.configuration()),
         )
         plan.check()
-        return plan, {one.job.name: one.work for one in asked}
+        return plan, {planned.job.name: planned.work for planned in asked}
 
     def _identified(self, configuration: Dict[str, Any]) -> Dict[str, Any]:
         """Add the digests of the plan files, because the files may change before a resume."""
@@ -314,14 +314,14 @@ class DagCommand:
         return hosts
 
 
-def frame_of(line: SessionConfig) -> workload.Frame:
+def camera_data_of(line: SessionConfig) -> workload.CameraData:
     """The camera data of a frame in a session.
 
     Args:
         line: run_script.py's flags.
     """
     images = 1 + len(side_cameras(description.read_robot(line.robot)))
-    return workload.Frame(
+    return workload.CameraData(
         images * line.width * line.height, line.depth_width * line.depth_height, bool(line.bag)
     )
 
@@ -343,10 +343,10 @@ def models(command: str, config: ClusterConfig) -> List[Tuple[str, int]]:
     if len(names) < count:
         raise UsageError(f"{command}: --model_names has {len(names)} names for {count} models: name each")
     chosen = list(zip(names[:count], seeds[:count]))
-    for what, values in (("--seeds", seeds[:count]), ("--model_names", names[:count])):
+    for flag, values in (("--seeds", seeds[:count]), ("--model_names", names[:count])):
         for value in values:
             if values.count(value) > 1:
-                raise UsageError(f"{command}: {what} {value} is given twice: each model needs its own")
+                raise UsageError(f"{command}: {flag} {value} is given twice: each model needs its own")
     return chosen
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List
 
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, refuse_existing
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, refuse_existing
 from nav_pkg.config import cleaning as cleaning_config
 from nav_pkg.config import learner
 from nav_pkg.config import session as session_config
@@ -66,7 +66,7 @@ class CreateData(DagCommand):
         Session(line, learned, check_only=True)
         self.flights = arguments.schedule(line)
         self.runs = line.number_of_runs
-        self.frame = frame_of(line)
+        self.frame = camera_data_of(line)
         self.checkpoint = line.checkpoint_path
         cleaning = cleaning_config.parse(self._cleaning())
         if cleaning.dry_run:
@@ -77,23 +77,24 @@ class CreateData(DagCommand):
                 f"--max_duration {self.flights.max_duration:g}: ends before a whole lap ({lap:.0f} s), and "
                 "cleaning keeps only whole laps: give --outcomes timeout too"
             )
-        made = Path(self.config.destination)
-        for other, what in (
+        destination = Path(self.config.destination)
+        for other, role in (
             (self.tag, "the tag, as which the recordings are gathered"),
             (f"recorders/{self.tag}", "where the recorders write"),
         ):
-            if made == Path(other) or made in Path(other).parents or Path(other) in made.parents:
+            place = Path(other)
+            if destination == place or destination in place.parents or place in destination.parents:
                 raise UsageError(
-                    f"{self.name}: --destination {made}: {other} is {what}: choose another, not within it "
-                    "or around it"
+                    f"{self.name}: --destination {destination}: {other} is {role}: choose another, not "
+                    "within it or around it"
                 )
 
     def check_places(self, resumes: bool) -> None:
         """Raise an error if the destination exists and does not belong to this DAG."""
-        there = self.data_root / self.config.destination
+        destination = self.data_root / self.config.destination
         if not self.config.owr and not resumes:
-            refuse_existing(there, "--destination")
-        clean.check_same_sources(there, [self.tag])
+            refuse_existing(destination, "--destination")
+        clean.check_same_sources(destination, [self.tag])
 
     def output(self) -> Path:
         """The cleaned dataset."""
@@ -160,7 +161,7 @@ class CreateData(DagCommand):
             )
             for number in range(count)
         ]
-        names = tuple(one.job.name for one in recorders)
+        names = tuple(recorder.job.name for recorder in recorders)
         reading = workload.cleaning(frames * count * self.runs)
         recordings = tuple(self._recording(number) for number in range(count))
         gather = GatherConfig(dataset=recordings, destination=self.tag, owr=True)

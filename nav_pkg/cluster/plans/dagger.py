@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
@@ -46,17 +46,18 @@ class Dagger(DagCommand):
         self.flags = [*self.words["dagger.py"], *self.words["run_script.py"], *self.words["main.py"]]
         self.models = models(self.name, self.config)
         self.rounds = {
-            folder: dagger.Rounds(*dagger.split(self._words(folder, seed))) for folder, seed in self.models
+            folder: dagger.Rounds(*dagger.split(self._command_line(folder, seed)))
+            for folder, seed in self.models
         }
-        one = next(iter(self.rounds.values()))
-        line, _ = arguments.split(one.collect(1)[2:])
+        first_rounds = next(iter(self.rounds.values()))
+        line, _ = arguments.split(first_rounds.collect(1)[2:])
         self.frames = expected_frames(arguments.schedule(line))
-        self.frame = frame_of(line)
-        self.training = learner.parse(one.train(1)[2:])
+        self.frame = camera_data_of(line)
+        self.training = learner.parse(first_rounds.train(1)[2:])
         self.network = canonical(self.training.network)
-        self.lengths = split_lengths(self.dataset(one.args.dataset))
+        self.lengths = split_lengths(self.dataset(first_rounds.args.dataset))
 
-    def _words(self, folder: str, seed: int) -> List[str]:
+    def _command_line(self, folder: str, seed: int) -> List[str]:
         tag, own = DaggerConfig(log_tag=f"{self.tag}/{folder}"), DaggerConfig(random_seed=seed)
         return [*to_argv(tag), *self.flags, *to_argv(own, "random_seed")]
 
@@ -71,15 +72,15 @@ class Dagger(DagCommand):
 
     def _chain(self, number: int, folder: str, rounds: dagger.Rounds) -> List[PlannedJob]:
         """All steps of a seed, in sequence."""
-        args, found = rounds.args, []  # type: Any, List[PlannedJob]
+        args, steps = rounds.args, []  # type: Any, List[PlannedJob]
         train_frames, val_frames, test_frames = self.lengths
         wall: Dict[str, Any] = {"wall_flag": "wall_time", "gpumem": self.config.gpumem}
         flown = {"simulator": True, "unit": "runs"}
 
         def step(kind: str, name: str, command: List[str], work: workload.Work, **more: Any) -> None:
-            parents = (found[-1].job.name,) if found else ()
+            parents = (steps[-1].job.name,) if steps else ()
             words = _without_places([_script(command[1]), *command[2:]])
-            found.append(self.plan_job(kind, f"m_{number}_{name}", words, work, parents=parents, **more))
+            steps.append(self.plan_job(kind, f"m_{number}_{name}", words, work, parents=parents, **more))
 
         for n in range(1, args.rounds + 1):
             learned = train_frames + n * args.runs * self.frames
@@ -131,7 +132,7 @@ class Dagger(DagCommand):
                 **flown,
                 **wall,
             )
-        words = self._words(folder, self.models[number][1])
+        words = self._command_line(folder, self.models[number][1])
         whole = (f"log/{self.tag}/{folder}", f"data/{self.tag}/{folder}")
         step(
             "dagger",
@@ -140,14 +141,14 @@ class Dagger(DagCommand):
             workload.Work(30.0, 500.0, 10.0, 0.0, 2),
             outputs=whole,
         )
-        return found
+        return steps
 
     def jobs(self) -> List[PlannedJob]:
         """The seeds' chains, and the report."""
         chains = [self._chain(i, *item) for i, item in enumerate(self.rounds.items())]
         ends = [f"{folder}/round_{rounds.args.rounds}/train" for folder, rounds in self.rounds.items()]
         last = [chain[-1] for chain in chains]
-        return [*(one for chain in chains for one in chain), self.report_job(ends, last)]
+        return [*(step for chain in chains for step in chain), self.report_job(ends, last)]
 
 
 def _script(path: str) -> str:
@@ -156,10 +157,10 @@ def _script(path: str) -> str:
 
 def _without_places(words: Sequence[str]) -> List[str]:
     """The words without --summary_dir and --data_root, which jobs get from the environment."""
-    found, skip = [], False
+    kept, skip = [], False
     for word in words:
         if skip or word in ("--summary_dir", "--data_root"):
             skip = not skip
             continue
-        found.append(word)
-    return found
+        kept.append(word)
+    return kept

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nav_pkg import schemas
 from nav_pkg.cluster.plan import PLAN_FILE, dag_folder
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.config import session as session_config
 from nav_pkg.config.cluster import SEEDS
@@ -39,7 +39,7 @@ class Flights(NamedTuple):
     runs: int
     frames: int
     kept: int
-    frame: workload.Frame
+    frame: workload.CameraData
     network: Optional[str]
 
     def work(self, network: str) -> Work:
@@ -71,7 +71,7 @@ def check_flights(name: str, words: Sequence[str]) -> Flights:
     count = len(set(args.worlds)) * len(DIRECTIONS[args.directions])
     count *= len(set(args.control_delays)) * len(set(args.perturbations))
     kept = frames if args.keep_images else workload.EVALUATED_FRAMES
-    return Flights(count * args.number_of_runs, frames, kept, frame_of(line), args.network)
+    return Flights(count * args.number_of_runs, frames, kept, camera_data_of(line), args.network)
 
 
 ABOUT = """Fly checkpoints on a cluster as evaluate.py does, one job each, and compare them in a report.
@@ -125,8 +125,8 @@ class Evaluate(DagCommand):
         folders = self._trained() or [folder for folder, _ in models(self.name, self.config)]
         if (self.summary_dir / self.tag / rounds_of_dagger.STATE).exists():  # made by dagger.py
             folders = ["."]
-        found = [self._model(folder) for folder in folders]
-        return [(f"{self.tag}/{folder}", folder) for folder in found]
+        trained = [self._model(folder) for folder in folders]
+        return [(f"{self.tag}/{folder}", folder) for folder in trained]
 
     def _model(self, folder: str) -> str:
         """The folder of a model below the tag's: `folder`, or its last round of DAgger."""

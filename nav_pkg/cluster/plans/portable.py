@@ -23,14 +23,14 @@ def portable(words: Sequence[str], command: str, summary_dir: Path, file_transfe
     Raises:
         UsageError: with file transfer, a file of this host is not transferred.
     """
-    found, flag, context = [], "", (command, summary_dir, file_transfer)
+    portable_words, flag, context = [], "", (command, summary_dir, file_transfer)
     for word in words:
         if not word.startswith("-"):
-            found.append(_portable_value(flag, word, *context))
+            portable_words.append(_portable_value(flag, word, *context))
             continue
         flag, equals, value = word.partition("=")
-        found.append(f"{flag}={_portable_value(flag, value, *context)}" if equals else word)
-    return found
+        portable_words.append(f"{flag}={_portable_value(flag, value, *context)}" if equals else word)
+    return portable_words
 
 
 def _portable_value(flag: str, value: str, command: str, summary_dir: Path, file_transfer: bool) -> str:

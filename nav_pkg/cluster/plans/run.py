@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict, Mapping, Optional, Sequence
 
 from nav_pkg.cluster import client, condor, estimate, existing_dag, pool, submit, transfer, write
-from nav_pkg.cluster.plan import SUBMITTED_FILE, Plan
+from nav_pkg.cluster.plan import SUBMITTED_FILE, DagPlan
 from nav_pkg.cluster.plans.base import DagCommand
 from nav_pkg.core import UsageError
 from nav_pkg.data import files
@@ -49,7 +49,7 @@ def pool_environment() -> Dict[str, str]:
     return condor.prefix_environment(pool.ensure_pool())
 
 
-def _write_and_submit(dag: DagCommand, plan: Plan, works: Mapping[str, Work]) -> int:
+def _write_and_submit(dag: DagCommand, plan: DagPlan, works: Mapping[str, Work]) -> int:
     config = dag.config
     if config.dont_submit and (plan.folder / SUBMITTED_FILE).exists():
         raise UsageError(

@@ -77,12 +77,12 @@ class StudyDag(DagCommand):
         config = StudyConfig(action="report", study=self.source, scale=self.study.scale)
         words = ["study.py", *to_argv(config, "scale")]
         work = workload.Work(60.0, 900.0, 50.0, 0.0, 50)
-        parents = tuple(one.job.name for one in cells)
+        parents = tuple(cell.job.name for cell in cells)
         return [*cells, self.plan_job("report", "report", words, work, parents=parents)]
 
     def _cell(self, cell: Cell) -> PlannedJob:
         tag = f"{self.study.tag}/cells/{cell.digest}"
-        command = [cell.command, *to_argv(PlaceConfig(log_tag=tag)), *cell.words]
+        command = [cell.command, *to_argv(PlaceConfig(log_tag=tag)), *cell.argv]
         name, outputs = f"c_{cell.digest}", (f"log/{tag}",)
         if cell.command == "evaluate.py":
             checkpoint = str(cell.flags["checkpoint_path"])
@@ -91,10 +91,10 @@ class StudyDag(DagCommand):
             from nav_pkg.learn.checkpoints import checkpoint as checkpoints  # torch takes seconds
 
             network = checkpoints.load(checkpoint, self.summary_dir).network
-            work = check_flights(self.name, Cell({}, None, rest).words).work(network)
+            work = check_flights(self.name, Cell({}, None, rest).argv).work(network)
             more = {"simulator": True, "checkpoints": (checkpoint,)}
             return self.plan_job("evaluate", name, command, work, outputs=outputs, **self._flags(), **more)
-        parsed = learner.parse(cell.words)
+        parsed = learner.parse(cell.argv)
         lengths = split_lengths(self.dataset(parsed.dataset))
         work = workload.training(canonical(parsed.network), vars(parsed), *lengths)
         start = parsed.checkpoint_path

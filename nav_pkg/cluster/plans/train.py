@@ -220,4 +220,4 @@ def split_lengths(dataset: Dataset) -> List[int]:
     Raises:
         DataError: the dataset has no split, or nothing to train on.
     """
-    return [sum(len(one) for one in runs) for runs in dataset.splits().values()]
+    return [sum(len(run) for run in runs) for runs in dataset.splits().values()]

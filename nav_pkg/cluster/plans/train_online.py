@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, frame_of, layer, models
+from nav_pkg.cluster.plans.base import DagCommand, PlannedJob, camera_data_of, layer, models
 from nav_pkg.cluster.plans.create_data import expected_frames
 from nav_pkg.cluster.plans.train import canonical, split_lengths
 from nav_pkg.config import learner
@@ -54,7 +54,7 @@ class TrainOnline(DagCommand):
         self.prefill = flags.prefill_dataset
         self.prefilled = split_lengths(self.dataset(self.prefill))[0] if self.prefill else 0
         self.buffer = flags.buffer_size
-        self.frame = frame_of(line)
+        self.frame = camera_data_of(line)
         self.network = canonical(flags.network)
 
     def _session(self, folder: str, seed: int) -> List[str]:
@@ -68,7 +68,7 @@ class TrainOnline(DagCommand):
 
     def jobs(self) -> List[PlannedJob]:
         """The learners and the report."""
-        flights, found = self.flights, []
+        flights, learners = self.flights, []
         rate = min(workload.ONLINE_RATE, 0.5 * workload.rate_of(self.network).frames)
         frames = expected_frames(flights)
         filled = flights.runs * frames + self.prefilled
@@ -84,7 +84,7 @@ class TrainOnline(DagCommand):
         for number, (folder, seed) in enumerate(self.models):
             outputs = [f"log/{self.tag}/{folder}"]
             outputs += [f"data/{self.tag}/{folder}"] if self.create_dataset else []
-            found.append(
+            learners.append(
                 self.plan_job(
                     "online",
                     f"m_{number}_train",
@@ -100,4 +100,4 @@ class TrainOnline(DagCommand):
                     unit="runs",
                 )
             )
-        return [*found, self.report_job([folder for folder, _ in self.models], found)]
+        return [*learners, self.report_job([folder for folder, _ in self.models], learners)]

@@ -156,11 +156,11 @@ def _make_all(requests: list[PackRequest], work: Workers) -> None:
     others = _OtherBuilders(work)
     with work.shown(sum(len(request.images) for request in requests), "images packed") as done:
         while requests:
-            held = [request for request in requests if not _make_unless_held(request, work, done)]
+            waiting = [request for request in requests if not _make_unless_held(request, work, done)]
             work.wait_for_commit()  # other processes may wait for this pack
-            if len(held) == len(requests):
-                others.wait(held)
-            requests = held
+            if len(waiting) == len(requests):
+                others.wait(waiting)
+            requests = waiting
 
 
 def _make_unless_held(request: PackRequest, work: Workers, done: Callable[[int], None]) -> bool:

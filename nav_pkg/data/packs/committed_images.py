@@ -72,27 +72,27 @@ class CommittedImages:
             DataError: an image is missing, or a file belongs to no frame.
         """
         folder = self._folder
-        found = {}
+        states = {}
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     state = entry.stat(follow_symlinks=False)
                     if not entry.is_file(follow_symlinks=False):
                         raise DataError(f"{entry.path}: is not a file of its own; see dataset.py verify")
-                    found[entry.name] = (state.st_size, state.st_mtime_ns)
+                    states[entry.name] = (state.st_size, state.st_mtime_ns)
         except FileNotFoundError:
             pass  # the folder or an entry is missing; reported below
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{folder}: cannot read: {reason}; see dataset.py verify") from error
         names = [Path(self._file(i)).name for i in range(len(self))]
-        missing = [name for name in names if name not in found]
+        missing = [name for name in names if name not in states]
         if missing:
             raise DataError(f"{folder / missing[0]}: missing; see dataset.py verify")
-        if len(found) > len(names):
-            surplus = min(set(found) - set(names))
+        if len(states) > len(names):
+            surplus = min(set(states) - set(names))
             raise DataError(f"{folder / surplus}: belongs to no frame; see dataset.py verify")
-        text = "".join(f"{name} {found[name][0]} {found[name][1]}\n" for name in names)
+        text = "".join(f"{name} {states[name][0]} {states[name][1]}\n" for name in names)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self, i: int) -> bytes:

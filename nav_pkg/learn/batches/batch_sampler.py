@@ -30,11 +30,11 @@ class BatchSampler(Protocol):
         """The samples of a batch: int64 (batch,)."""
 
 
-def _steps(count: int, batch_size: int, what: str = "frames") -> int:
+def _steps(count: int, batch_size: int, unit: str = "frames") -> int:
     if batch_size < 1:
         raise UsageError(f"--batch_size {batch_size}: must be 1 or more")
     if batch_size > count:
-        raise UsageError(f"--batch_size {batch_size}: the training set has only {count} {what}: give fewer")
+        raise UsageError(f"--batch_size {batch_size}: the training set has only {count} {unit}: give fewer")
     return min(count // batch_size, BATCHES_PER_EPISODE)
 
 
@@ -50,11 +50,11 @@ class ShuffledSampler:
         count: samples in the training set.
         batch_size: samples in a batch.
         seed: of the order.
-        what: names the samples in messages.
+        unit: names the samples in messages.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, what: str = "frames"):
-        self.steps = _steps(count, batch_size, what)
+    def __init__(self, count: int, batch_size: int, seed: int, unit: str = "frames"):
+        self.steps = _steps(count, batch_size, unit)
         self._count, self._batch, self._seed = count, batch_size, seed
         self._episode, self._samples = -1, np.zeros(0, np.int64)
 
@@ -192,16 +192,16 @@ def _parts(samples: Samples, count: int, least: int) -> tuple[np.ndarray, np.nda
     for _ in range(count - len(lengths)):
         pieces[np.argmax(lengths / pieces)] += 1  # cut the run with the longest parts
     sizes = [np.full(n, length // n) + (np.arange(n) < length % n) for length, n in zip(lengths, pieces)]
-    made = np.concatenate(sizes).astype(np.int64)
-    if made.min() < least:
+    part_lengths = np.concatenate(sizes).astype(np.int64)
+    if part_lengths.min() < least:
         raise UsageError(
             f"--batch_size {count}: the training set has only {len(lengths)} runs, and cut into "
             f"{count} parts to "
-            f"slide along (--sliding_tbptt) the shortest has {made.min()} frames, less than "
+            f"slide along (--sliding_tbptt) the shortest has {part_lengths.min()} frames, less than "
             f"--time_length {least}: "
             "give a smaller batch or window"
         )
-    return np.concatenate([[0], np.cumsum(made)[:-1]]).astype(np.int64), made
+    return np.concatenate([[0], np.cumsum(part_lengths)[:-1]]).astype(np.int64), part_lengths
 
 
 class WholeRunSampler:

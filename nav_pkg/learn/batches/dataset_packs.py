@@ -31,7 +31,7 @@ class DatasetPacks:
         self.size = nets.spec(nets.canonical(network)).input_size
         self.runs = _packed_runs(dataset)
         self.cameras = _cameras(dataset, self.runs, recovery)
-        self.what = f"images of {self.size[0]}x{self.size[1]}"
+        self.unit = f"images of {self.size[0]}x{self.size[1]}"
         self.frames = sum(len(run) for _, some in self.cameras for run in some)
 
     def make(self) -> str:
@@ -56,7 +56,7 @@ class DatasetPacks:
         count = packed["images packed"]
         speed = f"{count} were packed in {seconds:.1f} s, {count / seconds:.0f} images/s" if count else ""
         return (
-            f"{len(self.runs)} runs, {self.frames} {self.what}, {total / 1e6:,.1f} MB in "
+            f"{len(self.runs)} runs, {self.frames} {self.unit}, {total / 1e6:,.1f} MB in "
             f"{paths.cache_dir()}: {speed or 'all are there'}"
         )
 
@@ -73,7 +73,7 @@ class DatasetPacks:
             for line in pack.verify_packs(some, self.size, camera=camera)
         ]
         return problems, (
-            f"{len(self.runs)} runs, {self.frames} {self.what} compared in "
+            f"{len(self.runs)} runs, {self.frames} {self.unit} compared in "
             f"{time.monotonic() - start:.1f} s, {len(problems)} problems"
         )
 
@@ -81,7 +81,7 @@ class DatasetPacks:
         """Remove the packs; say how many there were, and their size."""
         removed = [pack.remove_packs(some, self.size, camera=camera) for camera, some in self.cameras]
         count, size_bytes = (sum(numbers) for numbers in zip(*removed))
-        return f"{count} packs of {self.what} removed, {size_bytes / 1e6:,.1f} MB"
+        return f"{count} packs of {self.unit} removed, {size_bytes / 1e6:,.1f} MB"
 
 
 def _cameras(dataset: Dataset, runs: List[Run], recovery: bool) -> List[Tuple[str, List[Run]]]:

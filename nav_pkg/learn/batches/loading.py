@@ -66,19 +66,19 @@ def _content_hash(runs: Mapping[str, list[Run]]) -> str:
 
 def camera_of(runs: Sequence[Run]) -> list[int]:
     """Width and height of the colour images, pixels; all runs must have the same."""
-    found: Optional[list[int]] = None
+    size: Optional[list[int]] = None
     for run in runs:
         shape = (run.facts.get("sensors") or {}).get("rgb")
         if not shape:
             raise DataError(f"{run.path}: has no colour images: leave the run out of the splits")
         camera = [int(shape[1]), int(shape[0])]
-        if found is not None and camera != found:
+        if size is not None and camera != size:
             raise DataError(
                 f"{run.path}: its camera gives {camera[0]}x{camera[1]}, that of {runs[0].name} "
-                f"{found[0]}x{found[1]}: a dataset to learn from has one camera; split it"
+                f"{size[0]}x{size[1]}: a dataset to learn from has one camera; split it"
             )
-        found = camera
-    return found or []
+        size = camera
+    return size or []
 
 
 def load_samples(
@@ -158,14 +158,14 @@ def warnings(samples: Samples, action_space: ActionSpace, preprocessing: Preproc
         action_space: checked for classes without frames.
         preprocessing: its means and deviations are compared with those of the images.
     """
-    found = []
+    lines = []
     if action_space.discrete:
         counts = np.bincount(
             action_space.classes(samples.yaw[samples.frames]), minlength=action_space.quantity
         )
         for name, count in zip(action_space.class_names(), counts):
             if not count:
-                found.append(f"the training set has no frame of class {name!r}, which will never be learned")
+                lines.append(f"the training set has no frame of class {name!r}, which will never be learned")
     if preprocessing.mode == "scaled":
         chosen = np.linspace(0, len(samples.yaw) - 1, min(_STATISTICS_IMAGES, len(samples.yaw)))
         images = np.empty((len(chosen), *samples.images[0].shape[1:]), np.uint8)
@@ -176,11 +176,11 @@ def warnings(samples: Samples, action_space: ActionSpace, preprocessing: Preproc
             (preprocessing.means, preprocessing.stds),
         ):
             if max(abs(a - b) for a, b in zip(own, given)) > TOLERANCE:
-                found.append(
+                lines.append(
                     f"{flag} {_text(given)}: the training set's own are {_text(own)} (red green blue, "
                     "see dataset.py stats)"
                 )
-    return found
+    return lines
 
 
 def _text(values: Sequence[float]) -> str:

@@ -69,8 +69,8 @@ def recovery_samples(
     labels: list[np.ndarray] = []
     names: list[str] = []
     for camera in TURN:
-        seen = [(run, turn) for run, turn in zip(runs, yaw) if camera in run.side_cameras]
-        for (run, turn), pack in zip(seen, packs([run for run, _ in seen], camera)):
+        with_camera = [(run, turn) for run, turn in zip(runs, yaw) if camera in run.side_cameras]
+        for (run, turn), pack in zip(with_camera, packs([run for run, _ in with_camera], camera)):
             images.append(pack.images)
             labels.append(recovery.labels(turn, camera))
             names.append(f"{run.name} ({camera} camera)")

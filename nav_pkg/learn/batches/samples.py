@@ -158,9 +158,9 @@ class Samples:
                 self.gather(np.arange(first + begin, first + begin + len(part)), part)
                 tick(len(part))
             copies.append(copy)
-        made = Samples(copies, np.split(self.yaw, self.starts[1:-1]), self.names)
-        made.frames = self.frames
-        return made
+        copied = Samples(copies, np.split(self.yaw, self.starts[1:-1]), self.names)
+        copied.frames = self.frames
+        return copied
 
 
 def _close(files: Sequence[Optional[int]]) -> None:

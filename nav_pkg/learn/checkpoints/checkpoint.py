@@ -80,7 +80,7 @@ def first_line(error: Exception) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the software that affects results: nav_pkg, Python, torch, numpy, image packages."""
-    found = {
+    software = {
         "nav_pkg": nav_pkg.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -88,8 +88,8 @@ def versions() -> dict[str, str]:
     }
     for name in ("torchvision", "pillow", "simplejpeg"):
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            software[name] = metadata.version(name)
+    return software
 
 
 @dataclass
@@ -207,13 +207,13 @@ class Checkpoint:
 
 
 @contextlib.contextmanager
-def restoring(what: str) -> Iterator[None]:
+def restoring(name: str) -> Iterator[None]:
     """Turn errors within a block that restores a checkpoint's state into `DataError`.
 
     The nested content of the state is not validated before: any of it may be wrong.
 
     Args:
-        what: names the checkpoint in the error.
+        name: names the checkpoint in the error.
 
     Raises:
         DataError: the state does not fit this training.
@@ -224,18 +224,18 @@ def restoring(what: str) -> Iterator[None]:
         if "out of memory" in str(error):
             raise
         raise DataError(
-            f"{what}: damaged checkpoint: its state does not fit ({first_line(error)}): give --owr to start "
+            f"{name}: damaged checkpoint: its state does not fit ({first_line(error)}): give --owr to start "
             "over"
         ) from error
 
 
-def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
+def check_weights(net: nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
     """Check that weights fit a network.
 
     Args:
         net: the network.
         state: the state dict to check.
-        what: names the origin of `state` in the error.
+        origin: names the origin of `state` in the error.
 
     Raises:
         DataError: they do not fit; names the entries that are missing, unknown, of another shape or type, or
@@ -259,7 +259,7 @@ def check_weights(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> 
         wrong = [f"{key} is not finite" for key, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise DataError(f"{what}: its weights do not fit the network: {'; '.join(wrong[:4])}{more}")
+        raise DataError(f"{origin}: its weights do not fit the network: {'; '.join(wrong[:4])}{more}")
 
 
 def _kind(value: torch.Tensor) -> str:
@@ -368,8 +368,8 @@ def _read(file: Path) -> dict[str, Any]:
         if "constants.pkl" in members or not archive_first:
             raise DataError(f"{file}: refused: no checkpoint but a program, or of another format: {_TRAIN}")
         if packed or damaged:
-            what = "it is compressed" if packed else f"{damaged} has a wrong checksum"
-            raise DataError(f"{file}: damaged checkpoint ({what}): {remedy}")
+            damage = "it is compressed" if packed else f"{damaged} has a wrong checksum"
+            raise DataError(f"{file}: damaged checkpoint ({damage}): {remedy}")
     except DataError:
         raise
     except OSError as error:

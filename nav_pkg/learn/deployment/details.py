@@ -102,8 +102,8 @@ class FirstOutput(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The outputs for a batch of inputs, float32 (batch, outputs)."""
-        found = self.net(images)
-        return found[0] if isinstance(found, tuple) else found
+        outputs = self.net(images)
+        return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def structure(name: str) -> Structure:
@@ -151,15 +151,15 @@ def structure(name: str) -> Structure:
 def backends(device: str) -> Dict[str, str]:
     """The ways of computing a network, each with the reason why it is missing ("" if available)."""
     missing = "not installed"
-    found = {name: "" for name in ("eager", "channels_last", "bfloat16", "compiled", "TorchScript")}
+    reasons = {name: "" for name in ("eager", "channels_last", "bfloat16", "compiled", "TorchScript")}
     installed = {
         "ONNX Runtime": importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"),
         "OpenVINO": importlib.util.find_spec("openvino"),
     }
-    found.update({name: "" if there else missing for name, there in installed.items()})
+    reasons.update({name: "" if spec else missing for name, spec in installed.items()})
     if device != "cpu":
-        found.update({name: "measured on the CPU alone" for name in installed})
-    return found
+        reasons.update({name: "measured on the CPU alone" for name in installed})
+    return reasons
 
 
 def prepare_backend(net: nn.Module, example: torch.Tensor, way: str, threads: int) -> Forward:
@@ -288,7 +288,7 @@ def details(
     with torch.no_grad():
         net(torch.zeros(1, *shape))
     memory = _resident() - before
-    found: Dict[str, Any] = {
+    result: Dict[str, Any] = {
         "network": name,
         **asdict(structure(name)),
         "host_memory": memory,
@@ -297,18 +297,18 @@ def details(
     }
     for device in devices:
         example = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
-        said: Dict[str, Any] = {}
+        speeds: Dict[str, Any] = {}
         if device == "cuda":
             with torch.no_grad():
                 net.to(device)(example)
-            found["gpu_memory"] = torch.cuda.max_memory_allocated()
+            result["gpu_memory"] = torch.cuda.max_memory_allocated()
         for way, missing in backends(device).items():
             if missing or only and way not in only:
-                said[way] = {"missing": missing or "not asked for"}
+                speeds[way] = {"missing": missing or "not asked for"}
                 continue
-            said[way] = _measured(name, example, way, seconds, threads, device)
-        found["speed"][device] = said
-    return found
+            speeds[way] = _measured(name, example, way, seconds, threads, device)
+        result["speed"][device] = speeds
+    return result
 
 
 def _measured(

@@ -98,9 +98,9 @@ class Description:
             values["state"] = tuple(tuple(shape) for shape in values["state"])
             if ":" not in values["network"]:  # a user's own network: its file is no longer needed
                 nets.spec(values["network"])
-            made = Description(**values)
-            made._check()
-            return made
+            description = Description(**values)
+            description._check()
+            return description
         except (
             DataError,
             UsageError,
@@ -177,11 +177,11 @@ class ExportedPilot(Pilot):
             self._images.extend([image] * (1 if self._images else self._count))
             image = np.stack(self._images)
         outputs, *parts = self._run([image, *self._parts])
-        found = (np.shape(outputs), *map(np.shape, parts))
+        shapes = (np.shape(outputs), *map(np.shape, parts))
         wanted = ((self.action_space.outputs,), *self.description.state)
-        if found != wanted or outputs.dtype.kind != "f":
+        if shapes != wanted or outputs.dtype.kind != "f":
             raise DataError(
-                f"the flown file gives {outputs.dtype} {' '.join(map(str, found))}, not what it says "
+                f"the flown file gives {outputs.dtype} {' '.join(map(str, shapes))}, not what it says "
                 f"of itself ({' '.join(map(str, wanted))}): {REMEDY}"
             )
         self._parts = list(parts)

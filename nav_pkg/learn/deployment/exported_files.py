@@ -60,9 +60,9 @@ def _check_onnx(file: Path, data: bytes) -> None:
     size = len(_checksum_field("0" * 64))
     field = _checksum_field(hashlib.sha256(data[:-size]).hexdigest())
     if data[-size:] != field:
-        mine = data[-size:].startswith(field[: size - 64])
-        what = "damaged (wrong checksum)" if mine else "cut, or not exported by nav_pkg"
-        raise DataError(f"{file}: {what}: copy it again, or {REMEDY}")
+        has_field = data[-size:].startswith(field[: size - 64])
+        damage = "damaged (wrong checksum)" if has_field else "cut, or not exported by nav_pkg"
+        raise DataError(f"{file}: {damage}: copy it again, or {REMEDY}")
 
 
 def _external_locations(message: Any) -> Iterator[str]:

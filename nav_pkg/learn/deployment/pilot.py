@@ -186,8 +186,8 @@ def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None
     Raises:
         UsageError: names the flag, its value, the checkpoint's value and the remedy.
     """
-    images, held = loaded.preprocessing, described_flags(loaded)
-    for key, value in held.items():
+    images, trained_with = loaded.preprocessing, described_flags(loaded)
+    for key, value in trained_with.items():
         if key not in given or given[key] == value:
             continue
         if value is None or isinstance(value, bool):

@@ -256,14 +256,14 @@ class FrameMethod:
     @torch.no_grad()
     def outputs(self, samples: Samples, tick: Tick = lambda: None) -> torch.Tensor:
         """Compute the outputs in evaluation mode for all samples: float32 (samples, outputs)."""
-        inputs, made = self._evaluation(samples), []
+        inputs, outputs = self._evaluation(samples), []
         with self._ticking(tick), evaluating(self._net):
             for start in range(0, len(samples), _EVALUATION_BATCH):
                 tick()
                 frames = samples.frames[start : start + _EVALUATION_BATCH]
                 with self.compute.autocast():
-                    made.append(self._net(self._make(inputs, samples, frames)).float().cpu())
-        return torch.cat(made)
+                    outputs.append(self._net(self._make(inputs, samples, frames)).float().cpu())
+        return torch.cat(outputs)
 
     def _tick_at(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         self._tick()

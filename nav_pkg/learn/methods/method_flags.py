@@ -110,12 +110,12 @@ def _check_recurrent(network: str, args: Any) -> None:
     if args.sliding_tbptt and args.time_length == -1 and args.sliding_step_size:
         raise UsageError("--sliding_step_size: a window of a whole run does not slide: leave it out")
     if args.init_state and (args.sliding_tbptt or args.time_length == -1):
-        what = (
+        reason = (
             "--sliding_tbptt keeps the state between windows"
             if args.sliding_tbptt
             else "whole runs begin with zero"
         )
-        raise UsageError(f"--init_state {' '.join(args.init_state)}: {what}: leave it out")
+        raise UsageError(f"--init_state {' '.join(args.init_state)}: {reason}: leave it out")
 
 
 def make_method(

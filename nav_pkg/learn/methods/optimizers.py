@@ -54,9 +54,9 @@ def make_lr_schedule(name: str, learning_rate: float, factor: float, every: int)
 
 def optimizer_names() -> list[str]:
     """The valid names for `--optimizer`, sorted."""
-    found = inspect.getmembers(torch.optim, inspect.isclass)
+    classes = inspect.getmembers(torch.optim, inspect.isclass)
     return sorted(
-        name for name, kind in found if issubclass(kind, torch.optim.Optimizer) and name not in _EXCLUDED
+        name for name, kind in classes if issubclass(kind, torch.optim.Optimizer) and name not in _EXCLUDED
     )
 
 

@@ -168,12 +168,12 @@ class RecurrentMethod:
     @torch.no_grad()
     def _features(self, inputs: InputLoader, frames: np.ndarray, tick: Tick) -> torch.Tensor:
         """Compute features without a graph: float32 (n, features)."""
-        made = []
+        features = []
         for first in range(0, len(frames), self._portion):
             tick()
             with self.compute.autocast():
-                made.append(self._net.extract(inputs(frames[first : first + self._portion])).float())
-        return torch.cat(made) if len(made) != 1 else made[0]
+                features.append(self._net.extract(inputs(frames[first : first + self._portion])).float())
+        return torch.cat(features) if len(features) != 1 else features[0]
 
     def _recur(self, features: torch.Tensor, windows: Windows, state: State) -> tuple[torch.Tensor, State]:
         """Compute the outputs of all frames (frames, outputs), and the final state, detached.
@@ -224,16 +224,16 @@ class RecurrentMethod:
                 for count in np.unique(earlier[earlier > 0]).tolist():
                     group = np.flatnonzero(earlier == count)
                     frames = (windows.first[group] + step * np.arange(-count, 0)[:, None]).ravel()
-                    made = self._features(self._inputs, frames, tick).unflatten(0, (count, len(group)))
-                    self._put(state, group, self._net.recur(made.transpose(0, 1))[1])
+                    features = self._features(self._inputs, frames, tick).unflatten(0, (count, len(group)))
+                    self._put(state, group, self._net.recur(features.transpose(0, 1))[1])
                 return state
             # windows of the same run share the frames before the first window
             for begin in np.unique(begins[earlier > 0]).tolist():
                 after: Optional[State] = None
                 for first in np.unique(windows.first[begins == begin]).tolist():
                     if first > begin:
-                        made = self._features(self._inputs, np.arange(begin, first), tick)
-                        _, after = self._net.recur(made[None], after)
+                        features = self._features(self._inputs, np.arange(begin, first), tick)
+                        _, after = self._net.recur(features[None], after)
                         self._put(state, np.flatnonzero(windows.first == first), after)
                         begin = first
         return state
@@ -271,13 +271,13 @@ class RecurrentMethod:
         Returns:
             float32 (samples, outputs).
         """
-        inputs, made = self._evaluation(samples), []
+        inputs, parts = self._evaluation(samples), []
         with evaluating(self._net):
             for first, end in zip(samples.starts, samples.starts[1:]):
                 features = self._features(inputs, np.arange(first, end), tick)
                 outputs, _ = self._net.recur(features[None])
-                made.append(outputs[0].cpu())
-        return torch.cat(made)
+                parts.append(outputs[0].cpu())
+        return torch.cat(parts)
 
     def state(self) -> dict[str, Any]:
         """The states carried from batch to batch: `h` and `c`; empty if no state is carried."""

@@ -102,7 +102,7 @@ class GradientSteps:
             return self._replay.windows_held(method_flags.time_length) >= args.batch_size
         return len(self._replay.candidates(method_flags.n_frames)) >= args.batch_size
 
-    def take(self) -> None:
+    def take_due_steps(self) -> None:
         """Take the gradient steps due after a frame.
 
         Raises:

@@ -211,7 +211,7 @@ class OnlineLearner:
         self.frames += 1
         if self.frames % self.config.train_every_N_steps == 0 and self.steps.ready:
             begin = time.perf_counter()
-            self.steps.take()
+            self.steps.take_due_steps()
             self.seconds["learn"] += time.perf_counter() - begin
 
     # The end of a run.
@@ -330,12 +330,12 @@ class OnlineLearner:
         """
         loaded = checkpoint.load(path, self.parts.summary_dir, self.parts.network)
         checkpoint.check_weights(self.net, loaded.model_state_dict, str(path))
-        for what, own, other in (
+        for name, own, other in (
             ("preprocessing", self.parts.preprocessing.state(), loaded.preprocessing.state()),
             ("action space", bins(self.parts.action_space), bins(loaded.action_space)),
         ):
             if own != other:
-                raise UsageError(f"{path}: was trained with {what} {other}, not {own}")
+                raise UsageError(f"{path}: was trained with {name} {other}, not {own}")
         with self.steps.weights_lock:
             self.net.load_state_dict(loaded.model_state_dict)
             self.steps.reset_optimizer()
@@ -360,8 +360,8 @@ class OnlineLearner:
 def read_runs(loaded: Checkpoint) -> Dict[int, Dict[str, Any]]:
     """The descriptions, by number, of the runs that a checkpoint of learning in flight has learned from."""
     with checkpoint.restoring("my-model"):
-        found = {
+        runs = {
             int(number): parse_object(text, f"run {number} of the checkpoint", schemas.RUN)
             for number, text in loaded.progress.get("runs", {}).items()
         }
-    return found
+    return runs

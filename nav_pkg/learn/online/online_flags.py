@@ -41,15 +41,15 @@ def learning_config(args: LearnerConfig, where: Optional[Path] = None) -> Learne
         return args
     loaded = checkpoint.load(path, args.summary_dir, args.given.get("network"))
     check_given(loaded, args.given, path)
-    held = {key: value for key, value in described_flags(loaded).items() if value is not None}
-    held.update({key: value for key, value in loaded.net_options.items() if key in SETTINGS})
-    held["network"] = loaded.network
+    values = {key: value for key, value in described_flags(loaded).items() if value is not None}
+    values.update({key: value for key, value in loaded.net_options.items() if key in SETTINGS})
+    values["network"] = loaded.network
     if where is not None:
         # use the exact values of the session's start, since its configuration has to be the same
         before = folder.started_with(where)
-        held = {key: before.get(key, value) for key, value in held.items()}
+        values = {key: before.get(key, value) for key, value in values.items()}
     return dataclasses.replace(
-        args, **{key: value for key, value in held.items() if key not in args.given_keys}
+        args, **{key: value for key, value in values.items() if key not in args.given_keys}
     )
 
 

@@ -43,19 +43,22 @@ class Prefill:
     def __init__(self, parts: TrainingParts, sides: Sequence[str], camera: Sequence[int], room: int):
         args, self._parts, self._cameras = parts.config, parts, 1 + len(sides)
         dataset = load_dataset(args.prefill_dataset, args.data_root)
-        self._runs, self._what = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
+        self._runs, self._flag = dataset.split("train"), f"--prefill_dataset {args.prefill_dataset}"
         self._check_cameras(sides, camera)
-        held, room = sum(len(run) for run in self._runs), room // self._cameras
-        for most, where in ((held, f"its training set has {held}"), (room, f"the buffer holds {room}")):
+        available, room = sum(len(run) for run in self._runs), room // self._cameras
+        for most, where in (
+            (available, f"its training set has {available}"),
+            (room, f"the buffer holds {room}"),
+        ):
             if args.prefill_frames and args.prefill_frames > most:
                 raise UsageError(f"--prefill_frames {args.prefill_frames}: {where} frames: give fewer")
-        self.count = args.prefill_frames or min(held, room)
+        self.count = args.prefill_frames or min(available, room)
 
     def _check_cameras(self, sides: Sequence[str], camera: Sequence[int]) -> None:
         width, height = loading.camera_of(self._runs)
         if [width, height] != list(camera):
             raise DataError(
-                f"{self._what}: has a camera of {width}x{height}, this flight has one of "
+                f"{self._flag}: has a camera of {width}x{height}, this flight has one of "
                 f"{camera[0]}x{camera[1]}: give --width {width} --height {height}, or another dataset"
             )
         for run in self._runs:
@@ -77,11 +80,11 @@ class Prefill:
     def fill(self, replay: ReplayBuffer) -> None:
         """Add the chosen frames to a buffer, each run's in order, with run numbers below 0."""
         samples, how = self.read(), self._parts.method_flags
-        seen = how.time_length if how.recurrent else how.n_frames
+        frames_per_sample = how.time_length if how.recurrent else how.n_frames
         chosen = choose(
             [len(run) for run in self._runs],
             self.count,
-            max(_SEQUENCE, 5 * seen) if seen > 1 else 1,
+            max(_SEQUENCE, 5 * frames_per_sample) if frames_per_sample > 1 else 1,
             self._parts.config.random_seed,
         )
         pixels = np.empty((1, *samples.image_shape), np.uint8)
@@ -92,7 +95,7 @@ class Prefill:
                 for frame in (starts + index).tolist():
                     samples.gather(np.array([frame]), pixels)
                     replay.add(pixels[0], float(samples.yaw[frame]), -1 - run, index)
-        say(f"{self._what}: {self.count} frames of its training set are in the replay buffer")
+        say(f"{self._flag}: {self.count} frames of its training set are in the replay buffer")
 
 
 def choose(lengths: Sequence[int], count: int, together: int, seed: int) -> List[np.ndarray]:

@@ -73,7 +73,7 @@ class ReplayBuffer:
         self.arrived, self._cameras = 0, cameras
         self._chunks: List[np.ndarray] = []
         self._free: List[int] = []
-        self._held = np.zeros(0, np.int64)
+        self._stored = np.zeros(0, np.int64)
         # indexed by frame number; they grow
         self._yaw = np.zeros(0, np.float64)
         self._run = np.zeros(0, np.int64)
@@ -83,12 +83,12 @@ class ReplayBuffer:
         self._first = np.zeros(0, np.int64)  # first frame of the stretch, even if dropped
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._stored)
 
     @property
     def frames(self) -> np.ndarray:
         """The frames held: int64 (n,), oldest first."""
-        return self._held
+        return self._stored
 
     @property
     def yaw(self) -> np.ndarray:
@@ -98,7 +98,7 @@ class ReplayBuffer:
     @property
     def losses(self) -> np.ndarray:
         """Loss of each held frame when it was last learned from: float64 (n,); inf if never."""
-        return self._loss[self._held]
+        return self._loss[self._stored]
 
     def add(self, pixels: np.ndarray, yaw: float, run: int, index: int) -> int:
         """Add a frame; drop one first if the buffer is full.
@@ -123,7 +123,7 @@ class ReplayBuffer:
         self._loss[number], self._slot[number] = np.inf, slot
         self._first[number] = self._stretch(number)
         self.arrived += 1
-        self._held = np.append(self._held, number)
+        self._stored = np.append(self._stored, number)
         return number
 
     def _stretch(self, number: int) -> int:
@@ -154,16 +154,16 @@ class ReplayBuffer:
         if self.eviction_rule != "hard":
             return 0
         index = int(self.losses.argmin())
-        return index if np.isfinite(self._loss[self._held[index]]) else 0
+        return index if np.isfinite(self._loss[self._stored[index]]) else 0
 
     def _drop(self, index: int) -> None:
-        self._free.append(int(self._slot[self._held[index]]))
-        self._held = np.delete(self._held, index)
+        self._free.append(int(self._slot[self._stored[index]]))
+        self._stored = np.delete(self._stored, index)
 
     def clear(self) -> None:
         """Drop all frames."""
-        self._free += self._slot[self._held][::-1].tolist()
-        self._held = np.zeros(0, np.int64)
+        self._free += self._slot[self._stored][::-1].tolist()
+        self._stored = np.zeros(0, np.int64)
 
     def store_losses(self, frames: np.ndarray, losses: np.ndarray) -> None:
         """Store the losses of frames just learned from: int64 and floating (n,)."""
@@ -181,7 +181,7 @@ class ReplayBuffer:
         first = self._first[frames]
         if not len(self):
             return first
-        dropped = np.maximum(self._held[0] - first, 0)
+        dropped = np.maximum(self._stored[0] - first, 0)
         return first + -(-dropped // self._cameras) * self._cameras
 
     def recent(self, frames: np.ndarray, count: int) -> np.ndarray:
@@ -196,10 +196,10 @@ class ReplayBuffer:
         never added. At a run's start no frame comes before; there the run's first frame stands in for them.
         """
         if count <= 1:
-            return self._held
-        first = self.first_of(self._held)
-        long = self._held - first >= (count - 1) * self._cameras
-        return self._held[long | (self._index[first] == 0)]
+            return self._stored
+        first = self.first_of(self._stored)
+        long = self._stored - first >= (count - 1) * self._cameras
+        return self._stored[long | (self._index[first] == 0)]
 
     # Selection of a batch.
 
@@ -272,22 +272,22 @@ class ReplayBuffer:
 
     def _window_starts(self, length: int) -> np.ndarray:
         """The frames at which a window can begin: int64 (n,)."""
-        lasts = self._held + (length - 1) * self._cameras
-        starts = self._held[lasts < self.arrived]
+        lasts = self._stored + (length - 1) * self._cameras
+        starts = self._stored[lasts < self.arrived]
         return starts[self._first[lasts[: len(starts)]] <= starts]
 
     # State for metrics and checkpoints.
 
     def class_shares(self) -> Dict[str, float]:
         """Shares of right turns, frames flown straight and left turns (three bins) among the frames held."""
-        yaw = self._yaw[self._held]
+        yaw = self._yaw[self._stored]
         count = max(1, len(yaw))
         right, left = float((yaw <= -0.5).sum()) / count, float((yaw > 0.5).sum()) / count
         return {"right": right, "straight": 1 - right - left if len(yaw) else 0.0, "left": left}
 
     def state(self) -> Dict[str, Any]:
         """The state without the images, as plain values and arrays."""
-        kept = self._held
+        kept = self._stored
         return {
             "arrived": self.arrived,
             "capacity": self.capacity,
@@ -302,14 +302,14 @@ class ReplayBuffer:
         """Restore a `state()`; the caller then adds the images (`restore_images`)."""
         self.arrived = int(state["arrived"])
         self._chunks, self._free = [], []
-        self._held = np.asarray(state["frames"], np.int64).copy()
+        self._stored = np.asarray(state["frames"], np.int64).copy()
         for name in _BY_NUMBER:
             setattr(self, name, np.zeros(0, getattr(self, name).dtype))
         self._grow(max(1024, self.arrived))
         self._run.fill(_NO_RUN)
         for name in ("yaw", "run", "index", "loss"):
-            getattr(self, f"_{name}")[self._held] = state[name]
-        for frame in self._held.tolist():
+            getattr(self, f"_{name}")[self._stored] = state[name]
+        for frame in self._stored.tolist():
             self._slot[frame] = self._free.pop() if self._free else self._new_slot()
             self._first[frame] = self._stretch(frame)
 
@@ -327,8 +327,8 @@ def _draw(random: np.random.RandomState, count: int, size: int, weights: Optiona
         return np.argsort(-keys, kind="stable")[:size]
     if 4 * size > count:
         return random.permutation(count)[:size].astype(np.int64)
-    found: Dict[int, None] = {}  # avoids shuffling a large buffer for a few frames
-    while len(found) < size:
-        for number in random.randint(0, count, size - len(found)).tolist():
-            found[number] = None
-    return np.fromiter(found, np.int64, size)
+    drawn: Dict[int, None] = {}  # avoids shuffling a large buffer for a few frames
+    while len(drawn) < size:
+        for number in random.randint(0, count, size - len(drawn)).tolist():
+            drawn[number] = None
+    return np.fromiter(drawn, np.int64, size)

@@ -46,12 +46,12 @@ class ReplaySegments:
         Raises:
             DataError: writing failed.
         """
-        held = buffer.frames
-        named = [one for one in self._named if np.isin(one["frames"].numpy(), held).any()]
-        if sum(len(one["frames"]) for one in named) > 2 * len(held) + 1000:
+        in_buffer = buffer.frames
+        named = [segment for segment in self._named if np.isin(segment["frames"].numpy(), in_buffer).any()]
+        if sum(len(segment["frames"]) for segment in named) > 2 * len(in_buffer) + 1000:
             named = []  # the segments contain mostly dropped frames: write new ones
-        known = np.concatenate([np.zeros(0, np.int64), *[one["frames"].numpy() for one in named]])
-        fresh = np.setdiff1d(held, known)
+        known = np.concatenate([np.zeros(0, np.int64), *[segment["frames"].numpy() for segment in named]])
+        fresh = np.setdiff1d(in_buffer, known)
         if len(fresh):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ class ReplaySegments:
 
     def _free_names(self, arrived: int) -> Iterator[str]:
         """Generate file names that the checkpoint on disk does not use."""
-        taken = {one["name"] for one in self._named}
+        taken = {segment["name"] for segment in self._named}
         names = (f"{arrived:09d}_{number:03d}{_SUFFIX}" for number in itertools.count())
         return (name for name in names if name not in taken)
 
@@ -80,7 +80,7 @@ class ReplaySegments:
 
     def clean(self) -> None:
         """Remove the segments that the checkpoint just written does not name."""
-        kept = {one["name"] for one in self._named}
+        kept = {segment["name"] for segment in self._named}
         if self._folder.is_dir():
             for file in self._folder.iterdir():
                 if file.name not in kept:
@@ -96,14 +96,14 @@ class ReplaySegments:
         buffer.restore(state)
         missing = set(buffer.frames.tolist())
         size = int(np.prod(buffer.image_shape))
-        for one in self._named:
-            file, frames = self._folder / one["name"], one["frames"].numpy()
+        for segment in self._named:
+            file, frames = self._folder / segment["name"], segment["frames"].numpy()
             content = read_small(file, size * len(frames), f": {_REMEDY}")
-            if len(content) != size * len(frames) or zlib.crc32(content) != one["crc"]:
+            if len(content) != size * len(frames) or zlib.crc32(content) != segment["crc"]:
                 raise DataError(f"{file}: damaged part of the replay buffer: {_REMEDY}")
-            held = np.isin(frames, buffer.frames)
+            in_buffer = np.isin(frames, buffer.frames)
             pixels = np.frombuffer(content, np.uint8).reshape(-1, *buffer.image_shape)
-            buffer.restore_images(frames[held], pixels[held] if not held.all() else pixels)
+            buffer.restore_images(frames[in_buffer], pixels[in_buffer] if not in_buffer.all() else pixels)
             missing -= set(frames.tolist())
         if missing:
             raise DataError(

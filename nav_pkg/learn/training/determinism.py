@@ -17,11 +17,11 @@ import torch
 def cores() -> int:
     """Number of processor cores that this process may use; at most OMP_NUM_THREADS, which a cluster sets."""
     try:
-        found = len(os.sched_getaffinity(0))
+        available = len(os.sched_getaffinity(0))
     except AttributeError:  # some systems lack it
-        found = os.cpu_count() or 1
+        available = os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(found, int(asked)) if asked.isdigit() and int(asked) else found
+    return min(available, int(asked)) if asked.isdigit() and int(asked) else available
 
 
 def prepare(seed: int, threads: int) -> None:

@@ -96,13 +96,13 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 def _check_is_log(folder: Path) -> None:
     """Refuse to remove anything but one log: a wrong tag must not delete a tree of results."""
-    ours = (CONFIG_FILE, MODEL_FILE)
+    log_files = (CONFIG_FILE, MODEL_FILE)
     empty = not any(folder.iterdir())
-    if not empty and not any((folder / name).is_file() for name in ours):
+    if not empty and not any((folder / name).is_file() for name in log_files):
         raise UsageError(
             f"{folder}: not a training log, so --owr leaves it: remove it, or use another --log_tag"
         )
-    for name in ours:
+    for name in log_files:
         for inner in folder.rglob(name):
             if inner.parent != folder:
                 raise UsageError(

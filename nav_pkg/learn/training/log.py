@@ -95,7 +95,7 @@ class TrainingLog:
         self._episodes, self._before = episodes, before
         self.records = self._read_and_truncate(METRICS_FILE, schemas.METRICS)
         timings = self._read_and_truncate(TIMING_FILE, schemas.TIMING)
-        self._timings = [{k: v for k, v in one.items() if isinstance(v, (int, float))} for one in timings]
+        self._timings = [{k: v for k, v in line.items() if isinstance(v, (int, float))} for line in timings]
         if tensorboard:
             for events in folder.glob("events.out.tfevents.*"):
                 events.unlink()
@@ -115,9 +115,9 @@ class TrainingLog:
         episodes is kept beside it under another name.
         """
         path = self._folder / name
-        there = os.path.lexists(path)
-        found, unreadable = read_json_lines(path, fields) if there else ([], [])
-        kept = {record["episode"]: record for record in found if record["episode"] <= self._episodes}
+        exists = os.path.lexists(path)
+        readable, unreadable = read_json_lines(path, fields) if exists else ([], [])
+        kept = {record["episode"]: record for record in readable if record["episode"] <= self._episodes}
         first = min(kept, default=self._episodes + 1) if self._before is None else self._before + 1
         lost = _gaps(sorted(kept), first, self._episodes)
         records = [kept[episode] for episode in sorted(kept)]
@@ -126,10 +126,10 @@ class TrainingLog:
             lines = (
                 f"line {_shown(_spans(unreadable))} cannot be read" if unreadable else "they are not in it"
             )
-            what = f"{lines}{self._back_up(path, text)}" if there else "the file is missing"
+            reason = f"{lines}{self._back_up(path, text)}" if exists else "the file is missing"
             say(
                 f"warning: {path}: lost episode {_shown(lost)} of the {self._episodes} that the checkpoint "
-                f"knows ({what}); training is not affected, the curves lack them"
+                f"knows ({reason}); training is not affected, the curves lack them"
             )
         atomic_write(path, text, "--summary_dir")
         return records
@@ -204,14 +204,14 @@ Span = Tuple[int, int]
 """The first and the last of a range of consecutive numbers."""
 
 
-def _gaps(there: Sequence[int], first: int, last: int) -> list[Span]:
+def _gaps(present: Sequence[int], first: int, last: int) -> list[Span]:
     """The numbers from `first` to `last` missing in an increasing sequence; fast for any count."""
-    found, expected = [], first
-    for number in (*there, last + 1):
+    gaps, expected = [], first
+    for number in (*present, last + 1):
         if number > expected:
-            found.append((expected, number - 1))
+            gaps.append((expected, number - 1))
         expected = max(expected, number + 1)
-    return found
+    return gaps
 
 
 def _spans(numbers: Sequence[int]) -> list[Span]:

@@ -175,9 +175,9 @@ class OfflineTraining:
                 ("max_steps", args.max_steps, start.updates),
             ):
                 if most and done >= most:
-                    what = "episodes" if flag == "max_episodes" else "gradient steps"
+                    unit = "episodes" if flag == "max_episodes" else "gradient steps"
                     raise UsageError(
-                        f"--{flag} {most}: {args.checkpoint_path} has been trained for {done} {what} "
+                        f"--{flag} {most}: {args.checkpoint_path} has been trained for {done} {unit} "
                         "already, and all count: give more"
                     )
         trainer.continue_from(start, optimizer=not args.evaluate)
@@ -354,6 +354,6 @@ def _timing(timing: Timing, device: str) -> dict[str, float]:
     return values
 
 
-def _bar(total: int, what: str, unit: str) -> tqdm:
+def _bar(total: int, label: str, unit: str) -> tqdm:
     """A progress bar on a terminal; disabled elsewhere."""
-    return tqdm(total=total, desc=what, unit=unit, leave=False, disable=not sys.stderr.isatty())
+    return tqdm(total=total, desc=label, unit=unit, leave=False, disable=not sys.stderr.isatty())

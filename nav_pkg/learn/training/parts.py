@@ -151,8 +151,8 @@ class TrainingParts:
         if not file.is_file() and Path(args.checkpoint_path).name in names and not args.evaluate:
             if not write:
                 return None
-            made = self.untrained_checkpoint().save(file, replace=False)
-            if made:
+            written = self.untrained_checkpoint().save(file, replace=False)
+            if written:
                 say(f"{file}: was not there: made from seed {args.random_seed}")
         start = checkpoint.load(args.checkpoint_path, self.summary_dir, self.network)
         for key, value in self.net_options.items():
@@ -181,10 +181,12 @@ class TrainingParts:
         was, now = start.dataset.get("camera"), facts["camera"]
         if not was or was == now:
             return
-        what, cure = f"--dataset {self.config.dataset}", "give a dataset of the same camera"
+        subject, cure = f"--dataset {self.config.dataset}", "give a dataset of the same camera"
         if facts["name"] == FLIGHT:
-            what, cure = "this flight", f"give --width {was[0]} --height {was[1]}"
-        text = f"{file} was trained with a camera of {was[0]}x{was[1]}, {what} has one of {now[0]}x{now[1]}"
+            subject, cure = "this flight", f"give --width {was[0]} --height {was[1]}"
+        text = (
+            f"{file} was trained with a camera of {was[0]}x{was[1]}, {subject} has one of {now[0]}x{now[1]}"
+        )
         if self.config.continue_training or self.config.evaluate:
             raise DataError(f"{text}: {cure}")
         say(f"warning: {text}")

@@ -28,7 +28,7 @@ def network_names() -> Optional[List[str]]:
 
     None if a module computes a name: that needs running the module.
     """
-    found: List[str] = []
+    names: List[str] = []
     for file in sorted(NETS.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "NetSpec":
@@ -36,10 +36,10 @@ def network_names() -> Optional[List[str]]:
                 name = node.args[0] if node.args else name  # the first field of a NetSpec
                 if not isinstance(name, ast.Constant):
                     return None
-                found.append(name.value)
+                names.append(name.value)
             elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ALIASES":
-                found += list(ast.literal_eval(node.value))
-    return sorted(found)
+                names += list(ast.literal_eval(node.value))
+    return sorted(names)
 
 
 def network(name: Optional[str]) -> None:
