@@ -357,8 +357,7 @@ def sweep_removed(folder: PathLike) -> None:
 
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
-_HERE = -100
-"""AT_FDCWD."""
+_AT_FDCWD = -100
 
 
 def replace_folder(finished: PathLike, place: PathLike) -> None:
@@ -398,4 +397,4 @@ def _exchange(first: Path, other: Path) -> bool:
     call = getattr(_LIBC, "renameat2", None)
     if call is None:
         return False
-    return call(_HERE, os.fsencode(first), _HERE, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0
+    return call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0
