@@ -188,7 +188,10 @@ def check_given(loaded: Checkpoint, given: Mapping[str, Any], name: str) -> None
     """
     images, trained_with = loaded.preprocessing, described_flags(loaded)
     for key, value in trained_with.items():
-        if key not in given or given[key] == value:
+        if key not in given:
+            continue
+        own = tuple(given[key]) if isinstance(given[key], list) else given[key]
+        if own == value:
             continue
         if value is None or isinstance(value, bool):
             plain = key in ("discrete", "stochastic", "n_frames")
