@@ -77,6 +77,8 @@ def time_length(text: str) -> int:
 def network(text: str) -> str:
     """An argparse type: a network's name, or FILE.py:NAME with the file made absolute."""
     path, colon, name = text.rpartition(":")
+    if not colon and text.endswith(".py"):
+        raise argparse.ArgumentTypeError(f"{text!r}: a network in a file needs its class: {text}:NAME")
     if not colon:
         return text
     file = Path(path).expanduser().resolve()

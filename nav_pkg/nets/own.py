@@ -12,9 +12,14 @@ import sys
 import traceback
 import types
 from pathlib import Path
+from typing import Any, Mapping
+
+import torch
+from torch import nn
 
 from nav_pkg.core import UsageError, nearest_name
 from nav_pkg.nets import registry
+from nav_pkg.nets.recurrent import RecurrentNet
 
 
 def load(given: str) -> str:
@@ -65,11 +70,64 @@ def _run(file: Path, code: registry.Code) -> None:
         exec(compile(code.source, str(file), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[module.__name__]
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
-        ]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 0
-        text = " ".join(str(error).split())
-        raise UsageError(f"--network: {file}, line {line}: {type(error).__name__}: {text}") from error
+        raise UsageError(f"--network: {_where_and_why(error, str(file))}") from error
     finally:
         registry._code = None
+
+
+def build(entry: registry.Entry, outputs: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build a user's network, and compute one black image with it to see that it fits its `NetSpec`.
+
+    Args:
+        entry: the network.
+        outputs: number of output values.
+        options: all its options.
+
+    Raises:
+        UsageError: the network cannot be built, does not fit its `NetSpec`, or fails on an image.
+    """
+    spec, code = entry.spec, entry.code
+    assert code is not None
+    try:
+        net = entry.constructor(outputs=outputs, **options)
+    except Exception as error:
+        raise UsageError(
+            f"--network {spec.name}: cannot be built: {_where_and_why(error, code.path)} (it gets outputs"
+            f"{''.join(f', {name}' for name in options)}: its NetSpec's options)"
+        ) from error
+    modules = {name for name, _ in net.named_modules()}
+    for name in spec.head:
+        if name not in modules:
+            raise UsageError(f"--network {spec.name}: head: it has no module {name!r}: name its last layers")
+    if spec.kind == "recurrent" and not isinstance(net, RecurrentNet):
+        raise UsageError(
+            f"--network {spec.name}: kind 'recurrent': must be a nav_pkg.nets.recurrent.RecurrentNet"
+        )
+    leading = {"frame": (1,), "frames": (1, options.get("n_frames")), "recurrent": (1, 1)}[spec.kind]
+    training = net.training
+    try:
+        with torch.no_grad():
+            answer = net.eval()(torch.zeros(*leading, 3, *spec.input_size))
+    except Exception as error:
+        raise UsageError(
+            f"--network {spec.name}: fails on an image of input_size {spec.input_size}: "
+            f"{_where_and_why(error, code.path)}"
+        ) from error
+    net.train(training)
+    answer = answer[0] if isinstance(answer, tuple) else answer
+    wanted = (1, 1, outputs) if spec.kind == "recurrent" else (1, outputs)
+    shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+    if shape != wanted:
+        raise UsageError(
+            f"--network {spec.name}: gives {shape} for one image, and must give {wanted}: its last layer "
+            "needs `outputs` values"
+        )
+    return net
+
+
+def _where_and_why(error: Exception, file: str) -> str:
+    """The line of a user's file that raised an error, if one did, and the error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    where = file if line is None else f"{file}, line {line}"
+    return f"{where}: {type(error).__name__}: {' '.join(str(error).split())}"

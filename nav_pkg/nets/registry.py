@@ -75,7 +75,9 @@ class Code(NamedTuple):
     path: str
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """A registered network: its facts, its constructor, and the file of a user's own network."""
+
     spec: NetSpec
     constructor: Callable[..., nn.Module]
     code: Optional[Code] = None
@@ -84,7 +86,7 @@ class _Entry(NamedTuple):
 ALIASES = {"tinyv2": "tiny_net", "tinyv2_net": "tiny_net"}
 """Other names of networks: the published experiments call tiny_net tinyv2."""
 
-_ENTRIES: dict[str, _Entry] = {}
+_ENTRIES: dict[str, Entry] = {}
 
 _code: Optional[Code] = None
 """The user's file that is running now; networks registered meanwhile belong to it."""
@@ -99,22 +101,25 @@ def register(spec: NetSpec) -> Callable[[Callable[..., nn.Module]], Callable[...
             raise ValueError(f"two networks are called {name!r}")
         if spec.kind not in KINDS:
             raise ValueError(f"{name}: unknown kind {spec.kind!r}; must be one of {', '.join(KINDS)}")
+        size = spec.input_size
+        if not (isinstance(size, tuple) and len(size) == 2 and all(type(side) is int for side in size)):
+            raise ValueError(f"{name}: input_size {size!r}: must be (height, width), pixels")
         if spec.kind == "frames" and "n_frames" not in dict(spec.options):
             raise ValueError(f"{name}: a network of several frames needs the option n_frames")
-        _ENTRIES[name] = _Entry(dataclasses.replace(spec, name=name), constructor, _code)
+        _ENTRIES[name] = Entry(dataclasses.replace(spec, name=name), constructor, _code)
         return constructor
 
     return enter
 
 
-def _entries() -> dict[str, _Entry]:
+def _entries() -> dict[str, Entry]:
     """All networks; imports every module of this package, since any may register networks."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"nav_pkg.nets.{module.name}")
     return _ENTRIES
 
 
-def _entry(name: str) -> _Entry:
+def _entry(name: str) -> Entry:
     entries = _entries()
     real = ALIASES.get(name, name)
     if real in entries:
@@ -211,8 +216,8 @@ def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: An
         options: some of `spec(name).options`.
 
     Raises:
-        UsageError: the network is unknown, lacks an option, a value is invalid, or outputs is
-            below 1.
+        UsageError: the network is unknown, lacks an option, a value is invalid, outputs is below 1, or a
+            user's own network does not fit its `NetSpec`.
     """
     entry = _entry(name)
     complete = complete_options(name, **options)
@@ -222,6 +227,10 @@ def build(name: str, outputs: int = 3, seed: Optional[int] = None, **options: An
         seed = int(torch.randint(2**62, ()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if entry.code is not None:
+            from nav_pkg.nets.own import build as build_own
+
+            return build_own(entry, outputs, complete)
         return entry.constructor(outputs=outputs, **complete)
 
 

@@ -66,6 +66,7 @@ class Session:
         self.folder = Path(args.summary_dir) / args.log_tag
         self._anew = args.owr or args.log_tag == SCRATCH_TAG
         check_simulator(self.args)
+        self.warning = ""
         self.learner_flags = self._learner(learner_flags)
         if check_only:
             return
@@ -137,13 +138,19 @@ class Session:
             flags.trust_torchscript,
         )
         check_given(loaded, flags.given, self.args.checkpoint_path)
-        size = (self.args.height, self.args.width)
-        if isinstance(loaded, exported.Description) and loaded.camera != size:
-            height, width = loaded.camera
-            raise UsageError(
-                f"{self.args.checkpoint_path}: was exported for a camera of {width}x{height}, this one's is "
-                f"{size[1]}x{size[0]}: give --width {width} --height {height}, or export it for this one"
-            )
+        is_exported = isinstance(loaded, exported.Description)
+        trained = tuple(loaded.camera[::-1] if is_exported else loaded.dataset.get("camera") or ())
+        own = (self.args.width, self.args.height)
+        if not trained or trained == own:
+            return
+        width, height = trained
+        text = (
+            f"{self.args.checkpoint_path}: was {'exported' if is_exported else 'trained'} for a camera of "
+            f"{width}x{height}, this one's is {own[0]}x{own[1]}: give --width {width} --height {height}"
+        )
+        if is_exported:
+            raise UsageError(f"{text}, or export it for this one")
+        self.warning = f"warning: {text}"
 
     def _keep_checkpoint(self) -> None:
         """Raise UsageError if the log folder to be emptied contains the checkpoint."""
@@ -196,6 +203,8 @@ class Session:
         done = self._finished()
         self.bar = flight_progress.bar(len(numbers), len(done), self.args.log_tag)
         self.signs = FlightProgress(self.bar)
+        if self.warning:
+            self._print(self.warning)
         failures, starts = 0, []
         shown = set(done)
         while True:

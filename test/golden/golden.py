@@ -292,8 +292,13 @@ def main() -> None:
         results = everything(work)  # all of it, before anything that was there is removed
     finally:
         work.close()
+    before = {path.stem: json.loads(path.read_text()) for path in EXPECTED.glob("*.json")}
     shutil.rmtree(EXPECTED, ignore_errors=True)
     for name, value in results.items():
+        known = before.get(name)
+        if isinstance(known, dict) and "instructions" in known:
+            same = {**known, "instructions": value["instructions"]} == json.loads(json.dumps(value))
+            value = known if same else value  # another processor, which gives the same bytes, is no change
         write(name, value)
 
 

@@ -165,12 +165,35 @@ def test_files_that_are_no_networks(tmp_path, text, message):
     assert str(tmp_path / "bad.py") in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "wrong, right, message",
+    [
+        ("8 * 15 * 15", "7", "fails on an image of input_size (64, 64): "),
+        ("8 * 15 * 15", "7", "line 23: RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        ('("dropout", 0.0)', '("droput", 0.0)', "cannot be built"),
+        ('("dropout", 0.0)', '("droput", 0.0)', "(it gets outputs, droput: its NetSpec's options)"),
+        ('head=("out",)', 'head=("outs",)', "head: it has no module 'outs'"),
+        ("15, outputs)", "15, 2)", "gives (1, 2) for one image, and must give (1, 3)"),
+        ("(64, 64),  ", "64,  ", "input_size 64: must be (height, width), pixels"),
+        ('"my_net",', '"my_net", kind="recurrent",', "must be a nav_pkg.nets.recurrent.RecurrentNet"),
+    ],
+)
+def test_networks_that_do_not_fit(file, wrong, right, message):
+    text = file.read_text()
+    assert wrong in text
+    file.write_text(text.replace(wrong, right))
+    with pytest.raises(UsageError) as error:
+        nets.build(nets.canonical(f"{file}:MyNet"))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
 def test_the_flag(tmp_path, file, monkeypatch):
     monkeypatch.chdir(file.parent)
     assert parse(["--network", "my_nets.py:MyNet"]).network == f"{file}:MyNet"
     assert types.absolute_network(["-n", "1", "--network", "my_nets.py:MyNet"])[3] == f"{file}:MyNet"
     for value, message in (
         ("no_nets.py:MyNet", "there is no file"),
+        ("my_nets.py", "needs its class: my_nets.py:NAME"),
         ("my_nets.txt:MyNet", "neither a network's name nor FILE.py:NAME"),
         ("my_nets.py:My Net", "neither"),
     ):

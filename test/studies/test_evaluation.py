@@ -14,6 +14,7 @@ from nav_pkg.core import NavError, UsageError
 from nav_pkg.learn.action import ActionSpace
 from nav_pkg.learn.batches.preprocess import Preprocessing
 from nav_pkg.learn.checkpoints.checkpoint import Checkpoint
+from nav_pkg.session import arguments, session
 from nav_pkg.studies import evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,6 +233,18 @@ def test_two_at_once_are_refused(logs):
     with pytest.raises(UsageError, match="in use"):
         command(logs, "-m a").open()
     os.close(first._lock)
+
+
+def test_a_session_warns_of_another_camera_than_in_training(logs):
+    def warning(line):
+        words = ["--summary_dir", str(logs), "--alpha", "0", *line.split()]
+        return session.Session(*arguments.split(words), check_only=True).warning
+
+    assert "b: was trained for a camera of 160x120, this one's is 640x360: give --width" in warning(
+        "-m b"
+    )
+    assert not warning("-m b --width 160 --height 120")
+    assert not warning("-m a"), "a knows no camera"
 
 
 def test_exported_files_are_flown_and_torchscript_only_when_trusted(logs):
