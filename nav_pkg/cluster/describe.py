@@ -80,7 +80,7 @@ def description(plan: DagPlan, jobs: Sequence[DagNode], retry: bool = True) -> D
     }
     if plan.hosts.image and not local:
         commands["container_image"] = plan.hosts.image
-    if any(job.gpus for job in (job.resources for job in jobs)):
+    if any(job.resources.gpus for job in jobs):
         commands["request_gpus"] = "$(gpus)"
         if any(job.resources.gpu_memory for job in jobs):
             commands["gpus_minimum_memory"] = "$(gpu_memory)"

@@ -28,7 +28,6 @@ DEPTH_FOLDER = "Depth"
 SIDE_CAMERAS = ("left", "right")
 """Names of the optional colour cameras beside the first camera."""
 PARTIAL = ".partial"
-LOCK_FILE = ".lock"
 QUARANTINE = "quarantine"
 SPLITS = ("train", "val", "test")
 STATS_FILE = "stats.json"

@@ -29,7 +29,7 @@ def turn_class(yaw: float) -> str:
 
 
 class Totals:
-    """Accumulates the totals of frames; see `facts`."""
+    """Accumulates the totals of frames; see `metadata`."""
 
     def __init__(self, frames: Iterable[Frame] = ()):
         self.frames = 0

@@ -19,7 +19,6 @@ from torch import nn
 
 from nav_pkg.core import UsageError, nearest_name
 from nav_pkg.nets import registry
-from nav_pkg.nets.recurrent import RecurrentNet
 
 
 def load(given: str) -> str:
@@ -92,29 +91,35 @@ def build(entry: registry.Entry, outputs: int, options: Mapping[str, Any]) -> nn
         net = entry.constructor(outputs=outputs, **options)
     except Exception as error:
         raise UsageError(
-            f"--network {spec.name}: cannot be built: {_where_and_why(error, code.path)} (it gets outputs"
-            f"{''.join(f', {name}' for name in options)}: its NetSpec's options)"
+            f"--network {spec.name}: cannot be built: {_where_and_why(error, code.path)} (called with "
+            f"outputs and the options of its NetSpec: {', '.join(options) or 'none'})"
         ) from error
-    modules = {name for name, _ in net.named_modules()}
+    if not isinstance(net, nn.Module):
+        raise UsageError(f"--network {spec.name}: gives {type(net).__name__}, not a torch.nn.Module")
+    parts = {
+        name for find in (net.named_modules, net.named_parameters, net.named_buffers) for name, _ in find()
+    }
     for name in spec.head:
-        if name not in modules:
+        if name not in parts:
             raise UsageError(f"--network {spec.name}: head: it has no module {name!r}: name its last layers")
-    if spec.kind == "recurrent" and not isinstance(net, RecurrentNet):
+    if spec.kind == "recurrent" and not hasattr(net, "initial_state"):
         raise UsageError(
             f"--network {spec.name}: kind 'recurrent': must be a nav_pkg.nets.recurrent.RecurrentNet"
         )
     leading = {"frame": (1,), "frames": (1, options.get("n_frames")), "recurrent": (1, 1)}[spec.kind]
-    training = net.training
+    modes = [(module, module.training) for module in net.modules()]
+    device = next((parameter.device for parameter in net.parameters()), None)
     try:
         with torch.no_grad():
-            answer = net.eval()(torch.zeros(*leading, 3, *spec.input_size))
+            answer = net.eval()(torch.zeros(*leading, 3, *spec.input_size, device=device))
     except Exception as error:
         raise UsageError(
             f"--network {spec.name}: fails on an image of input_size {spec.input_size}: "
             f"{_where_and_why(error, code.path)}"
         ) from error
-    net.train(training)
-    answer = answer[0] if isinstance(answer, tuple) else answer
+    for module, mode in modes:
+        module.training = mode
+    answer = answer[0] if isinstance(answer, tuple) and answer else answer
     wanted = (1, 1, outputs) if spec.kind == "recurrent" else (1, outputs)
     shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
     if shape != wanted:

@@ -102,7 +102,8 @@ def register(spec: NetSpec) -> Callable[[Callable[..., nn.Module]], Callable[...
         if spec.kind not in KINDS:
             raise ValueError(f"{name}: unknown kind {spec.kind!r}; must be one of {', '.join(KINDS)}")
         size = spec.input_size
-        if not (isinstance(size, tuple) and len(size) == 2 and all(type(side) is int for side in size)):
+        pair = isinstance(size, (tuple, list)) and len(size) == 2
+        if not pair or not all(type(side) is int and side > 0 for side in size):
             raise ValueError(f"{name}: input_size {size!r}: must be (height, width), pixels")
         if spec.kind == "frames" and "n_frames" not in dict(spec.options):
             raise ValueError(f"{name}: a network of several frames needs the option n_frames")

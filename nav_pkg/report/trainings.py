@@ -161,7 +161,7 @@ def ranking(groups: Mapping[str, Sequence[Training]], metric: str) -> Table:
 
 
 def compare_trainings(first: Sequence[Training], second: Sequence[Training], metrics: Sequence[str]) -> Table:
-    """Compare two groups of trainings, paired by seed: differences other minus one.
+    """Compare two groups of trainings, paired by seed: differences second minus first.
 
     Raises:
         DataError: no common seed.

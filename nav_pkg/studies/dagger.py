@@ -137,7 +137,7 @@ class Rounds:
 
     def alpha(self, number: int) -> float:
         """Probability per frame that the expert flies in a round; rounds count from 1."""
-        return float(f"{self.args.alpha * self.args.alpha_decay ** (number - 1):g}")
+        return self.args.alpha * self.args.alpha_decay ** (number - 1)
 
     def first_net(self, number: int) -> str:
         """The checkpoint from which a round's training starts."""
@@ -154,7 +154,7 @@ class Rounds:
             create_dataset=True,
             data_location=self._tag(number, "collected"),
             number_of_runs=self.args.runs,
-            alpha=self.alpha(number),
+            alpha=float(f"{self.alpha(number):g}"),
             checkpoint_path=self.flown_net(number),
             random_seed=self.args.random_seed + number,
         )

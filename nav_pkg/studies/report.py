@@ -126,8 +126,8 @@ def cells(folder: StudyFolder) -> Table:
     for cell in folder.cells:
         state = folder.state(cell)
         used = folder.used(cell)
-        error = state.error.replace(home, "~/") or None  # the page may be published
-        row = {"cell": cell.digest, "seed": cell.seed, "state": state.state, "error": error}
+        error = state.error.replace(home, "~/") if home != "/" else state.error  # pages are published
+        row = {"cell": cell.digest, "seed": cell.seed, "state": state.state, "error": error or None}
         row["hours"] = used / 3600 if used is not None else None
         rows.append({**row, **cell.choices})
     axes = dict.fromkeys(axis for cell in folder.cells for axis in cell.choices)

@@ -57,10 +57,9 @@ def pool(base, need_condor):
         personal_pool.start(cpus=CPUS, memory=12000, die_with_parent=True)
         patch.setenv("CONDOR_CONFIG", str(personal_pool.config))
         yield personal_pool
+        # a regular stop takes 10 s
         with contextlib.suppress(ProcessLookupError):
-            os.kill(
-                personal_pool.pid, signal.SIGKILL
-            )  # nothing of it is needed any more, and its own way takes 10 s
+            os.kill(personal_pool.pid, signal.SIGKILL)
         personal_pool.stop(fast=True)
 
 
@@ -197,7 +196,7 @@ class Queue:
             time.sleep(0.05)
 
     def report(self):
-        """What the jobs wrote and what befell them."""
+        """The output and the logs of the jobs."""
         logs = [*self.folder.rglob("out/*"), *self.folder.rglob("DAG/*.log")]
         return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in logs)
 

@@ -525,3 +525,11 @@ def test_other_flags_under_a_tag_are_told_before_its_destination(folders, monkey
     dag.check_places(resumes=True)
     with pytest.raises(UsageError, match=r"c: holds another DAG \(--speed not given, now 0.5\)"):
         run_module._write_and_submit(*submitted("--speed", "0.5"))
+
+
+def test_checkpoints_without_a_name_are_refused(tmp_path, monkeypatch):
+    from nav_pkg.cluster.plans.evaluate import Evaluate
+
+    monkeypatch.setenv("NAV_PKG_LOG", str(tmp_path))
+    with pytest.raises(UsageError, match="-m: expected at least one checkpoint"):
+        Evaluate(["-t", "x", "-m", "--number_of_runs", "3"]).check()

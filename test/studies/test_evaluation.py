@@ -240,9 +240,7 @@ def test_a_session_warns_of_another_camera_than_in_training(logs):
         words = ["--summary_dir", str(logs), "--alpha", "0", *line.split()]
         return session.Session(*arguments.split(words), check_only=True).warning
 
-    assert "b: was trained for a camera of 160x120, this one's is 640x360: give --width" in warning(
-        "-m b"
-    )
+    assert "b: was trained for a camera of 160x120, this one's is 640x360: give --width" in warning("-m b")
     assert not warning("-m b --width 160 --height 120")
     assert not warning("-m a"), "a knows no camera"
 

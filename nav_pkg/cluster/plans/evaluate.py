@@ -102,7 +102,11 @@ class Evaluate(DagCommand):
     def check(self) -> None:
         """Check the flags of the flights, and that the checkpoints exist."""
         flags = by_flag([*self.words["evaluate.py"], *self.words["run_script.py"]])
-        given = [path for name in ("-m", "--checkpoint_path") for path in flags.pop(name, [])]
+        given: List[str] = []
+        for name in ("-m", "--checkpoint_path"):
+            if flags.get(name) == []:
+                raise UsageError(f"{self.name}: {name}: expected at least one checkpoint, or leave it out")
+            given += flags.pop(name, [])
         self.rest = [word for flag, values in flags.items() for word in (flag, *values)]
         self.flights = check_flights(self.name, self.rest)
         network = self.flights.network
