@@ -24,6 +24,8 @@ CLOSE = 1e-3
 """Relative difference of a number that another kind of processor may make."""
 LIMIT = 180.0
 """Seconds until a session that starts is asked about its topics, at most."""
+SETTLED = 6
+"""Equal answers in a row, half a second apart, after which all nodes have registered."""
 PORTABLE = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -139,12 +141,23 @@ def ask_master(output: Path, log: Path, process: subprocess.Popen[bytes]) -> Dic
     uri = re.findall(r"ROS_MASTER_URI=(\S+)", output.read_text())[-1]
     paths = [str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-c", "import json, made; print(json.dumps(made.interface()))"],
+        [sys.executable, "-c", "import json, made; print(json.dumps(made.settled_interface()))"],
         env={**os.environ, "ROS_MASTER_URI": uri, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def settled_interface() -> Dict[str, Any]:
+    """The interface once it has not changed for some seconds: nodes register their topics one by one."""
+    deadline = time.monotonic() + LIMIT
+    same, last = 0, interface()
+    while same < SETTLED and time.monotonic() < deadline:
+        time.sleep(0.5)
+        now = interface()
+        same, last = (same + 1 if now == last else 0), now
+    return last
 
 
 def interface() -> Dict[str, Any]:
