@@ -116,14 +116,14 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.get("/datasets/<path:name>/run/<run>.html")
     def one_run(name: str, run: str) -> str:
-        flight = run_of(name, run)
+        recording = run_of(name, run)
         return flask.render_template(
             "run.html",
             name=name,
-            run=flight,
-            facts=flight.facts,
-            frames=len(flight),
-            plan=_plan(flight.world),
+            run=recording,
+            facts=recording.facts,
+            frames=len(recording),
+            plan=_plan(recording.world),
         )
 
     @app.get("/datasets/<path:name>/run/<run>.json")
@@ -134,10 +134,10 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
 
     @app.get("/datasets/<path:name>/run/<run>/<int:index>.jpg")
     def frame(name: str, run: str, index: int) -> Any:
-        flight = run_of(name, run)
-        if index >= len(flight):
+        recording = run_of(name, run)
+        if index >= len(recording):
             raise _missing(f"frame {index}")
-        return _image(flight, index, flask.request.args.get("small") == "1")
+        return _image(recording, index, flask.request.args.get("small") == "1")
 
     @app.get("/logs/<kind>/")
     def logs(kind: str) -> str:
@@ -146,9 +146,9 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         matches = [
             entry
             for entry in catalogue.entries(kind)
-            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.values.values()))}".lower()
+            if words in f"{entry.tag} {entry.cell} {' '.join(map(str, entry.summary.values()))}".lower()
         ]
-        columns = list(dict.fromkeys(key for entry in matches for key in entry.values))
+        columns = list(dict.fromkeys(key for entry in matches for key in entry.summary))
         return flask.render_template(
             "logs.html", kind=kind, rows=matches[page * PAGE : (page + 1) * PAGE], columns=columns, q=words,
             page=page, pages=math.ceil(len(matches) / PAGE), total=len(matches),
@@ -329,7 +329,7 @@ def _laps(entries: Sequence[Entry]) -> flask.Response:
     figure, axes = style.new_figure(8.0, 1.2 + 0.45 * len(entries))
     shares, names = [], []
     for entry in entries:
-        for line in str(entry.values.get("whole laps") or "").split("; "):
+        for line in str(entry.summary.get("whole laps") or "").split("; "):
             label, _, count = line.rpartition(": ")
             done, _, total = count.partition(" of ")
             if total.isdigit() and int(total):
@@ -349,7 +349,7 @@ def _session(catalogue: Catalogue, entry: Entry) -> Dict[str, Any]:
     folder = catalogue.folder(entry)
     runs = list(RunLog(folder).runs()) if (folder / "runs.jsonl").exists() else []
     state = live(folder)
-    values: Dict[str, Any] = {"running": state is not None, "outcomes": entry.values.get("outcomes", "")}
+    values: Dict[str, Any] = {"running": state is not None, "outcomes": entry.summary.get("outcomes", "")}
     if state is not None:
         lap = state.get("lap") or 0.0
         values.update(

@@ -46,7 +46,7 @@ class Entry:
         kind: one of `KINDS`.
         tag: its path below the folder of all logs.
         changed: Unix time of the last change of its main file.
-        values: its values in a list, by column.
+        summary: its values in a list, by column.
         error: the reason if it cannot be read.
         cell: if it belongs to a cell of a study: the study, its scale and the cell's choices.
     """
@@ -54,7 +54,7 @@ class Entry:
     kind: str
     tag: str
     changed: float
-    values: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     cell: str = ""
 
@@ -164,7 +164,7 @@ class Catalogue:
         if known and known[0] == version:
             return replace(known[1], cell=self._cell(tag))
         try:
-            entry = Entry(kind, tag, stat.st_mtime, _values(kind, path.parent))
+            entry = Entry(kind, tag, stat.st_mtime, _summary(kind, path.parent))
         except (DataError, KeyError, TypeError) as error:  # the files have another content
             entry = Entry(kind, tag, stat.st_mtime, error=str(error))
         self._known[str(path)] = (version, entry)
@@ -217,7 +217,7 @@ def _stat(path: Path) -> Optional[os.stat_result]:
         return None
 
 
-def _values(kind: str, folder: Path) -> Dict[str, Any]:
+def _summary(kind: str, folder: Path) -> Dict[str, Any]:
     if kind == "training" and (folder / RESULTS_FILE).exists():
         results = read_results(folder)
         flags = (results.get("config") or {}).get("flags") or {}

@@ -56,6 +56,9 @@ class Session:
         args: the settings of run_script.py.
         learner_flags: the flags of main.py.
         check_only: only check all flags and leave all folders untouched; such a session cannot fly.
+
+    Attributes:
+        warning: text about the checkpoint's camera, printed when the session flies; empty for none.
     """
 
     def __init__(self, args: SessionConfig, learner_flags: List[str], check_only: bool = False):

@@ -116,7 +116,7 @@ class Rounds:
         self.own = self.net[0] if nets.user_code(loaded.network) else []
         check_given(loaded, given, args.checkpoint_path)
         self.folder, self.data = args.summary_dir / args.log_tag, args.data_root / args.log_tag
-        learner.parse(self.train(1)[2:])
+        learner.parse(self.train(1)[2:])  # again: now with the flags that describe the checkpoint's net
 
     # The commands of a round.
 
