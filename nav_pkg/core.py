@@ -10,9 +10,9 @@ from __future__ import annotations
 import enum
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -144,6 +144,7 @@ class Observation:
         pose: ground truth, world frame.
         velocity: ground truth, body frame.
         contact: whether the robot touched anything since the last observation.
+        sides: images of the side cameras by name (`left`, `right`), as `rgb`.
     """
 
     stamp: int
@@ -153,6 +154,7 @@ class Observation:
     depth: Optional[np.ndarray] = None
     scan: Optional[np.ndarray] = None
     contact: bool = False
+    sides: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,19 +26,22 @@ bool Drone::Attach(const gazebo::physics::WorldPtr& world, const std::string& na
 
 void Drone::Move() {
   const auto inertial = link_->GetInertial();
+  const Pose3d pose = link_->WorldPose();
+  const Vector3 velocity = ToCore(link_->WorldLinearVel());
+  const Vector3 angular_velocity = ToCore(AngularVelocity());
+  const Vector3 inertia = ToCore(inertial->PrincipalMoments());
   if (ground_) {
-    const FloorWrench wrench = ground_controller_.Update(
-        command_, height_, link_->WorldPose(), link_->WorldLinearVel(), AngularVelocity(), inertial->Mass(),
-        inertial->PrincipalMoments());
-    link_->AddForce(wrench.force);
-    link_->AddRelativeTorque(wrench.torque);
+    const FloorWrench wrench =
+        ground_controller_.Update(command_, height_, ToCore(pose.Pos()), ToCore(pose.Rot()), velocity,
+                                  angular_velocity, inertial->Mass(), inertia);
+    link_->AddForce(FromCore(wrench.force));
+    link_->AddRelativeTorque(FromCore(wrench.torque));
     return;
   }
-  const Wrench wrench = controller_.Update(
-      command_, link_->WorldPose().Rot(), link_->WorldLinearVel(), AngularVelocity(),
-      inertial->Mass(), inertial->PrincipalMoments(), -world_->Gravity().Z());
+  const Wrench wrench = controller_.Update(command_, ToCore(pose.Rot()), velocity, angular_velocity,
+                                           inertial->Mass(), inertia, -world_->Gravity().Z());
   link_->AddRelativeForce(Vector3d(0.0, 0.0, wrench.thrust));
-  link_->AddRelativeTorque(wrench.torque);
+  link_->AddRelativeTorque(FromCore(wrench.torque));
 }
 
 void Drone::Place(const Pose3d& pose) {

@@ -10,8 +10,8 @@
 #include <gazebo/physics/physics.hh>
 #include <gazebo_msgs/ContactState.h>
 
-#include "ground_controller.h"
-#include "velocity_controller.h"
+#include "core/ground_controller.h"
+#include "core/velocity_controller.h"
 
 namespace nav_pkg {
 

@@ -1,4 +1,4 @@
-// Conversion between Gazebo's types and ROS messages.
+// Conversion between Gazebo's types, ROS messages and the types of core/.
 #ifndef NAV_PKG_MESSAGES_H
 #define NAV_PKG_MESSAGES_H
 
@@ -8,7 +8,15 @@
 #include <ignition/math/Pose3.hh>
 #include <ignition/math/Vector3.hh>
 
+#include "core/vector.h"
+
 namespace nav_pkg {
+
+inline Vector3 ToCore(const ignition::math::Vector3d& v) { return {v.X(), v.Y(), v.Z()}; }
+
+inline Quaternion ToCore(const ignition::math::Quaterniond& q) { return {q.W(), q.X(), q.Y(), q.Z()}; }
+
+inline ignition::math::Vector3d FromCore(const Vector3& v) { return ignition::math::Vector3d(v.x, v.y, v.z); }
 
 inline geometry_msgs::Vector3 ToMessage(const ignition::math::Vector3d& v) {
   geometry_msgs::Vector3 message;

@@ -305,7 +305,7 @@ bool LockstepPlugin::OnStep(Step::Request& request, Step::Response& reply) {
     error = "the command is not finite";
   } else {
     VelocityCommand command;
-    command.linear = FromMessage(request.command.linear);
+    command.linear = ToCore(FromMessage(request.command.linear));
     command.yaw_rate = request.command.angular.z;
     error = gate_.Run([this, command] { drone_.SetCommand(command); return std::string(); }, deadline);
     if (error.empty()) error = Advance(request.steps, deadline);
@@ -382,7 +382,7 @@ void LockstepPlugin::OnCommand(const geometry_msgs::Twist::ConstPtr& message) {
     return;
   }
   std::lock_guard<std::mutex> lock(command_mutex_);
-  command_.linear = FromMessage(message->linear);
+  command_.linear = ToCore(FromMessage(message->linear));
   command_.yaw_rate = message->angular.z;
   command_ns_ = now_ns_;
 }

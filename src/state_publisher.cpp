@@ -1,7 +1,6 @@
 #include "state_publisher.h"
 
 #include <cmath>
-#include <limits>
 
 #include <gazebo_msgs/ContactsState.h>
 #include <gazebo_msgs/ModelStates.h>
@@ -11,8 +10,8 @@
 #include <sensor_msgs/LaserScan.h>
 #include <tf2_msgs/TFMessage.h>
 
+#include "core/lidar.h"
 #include "messages.h"
-#include "noise.h"
 
 namespace nav_pkg {
 
@@ -122,16 +121,9 @@ void StatePublisher::PublishScan(const ros::Time& stamp, std::uint64_t seed, std
   message.range_min = static_cast<float>(laser_->RangeMin());
   message.range_max = static_cast<float>(laser_->RangeMax());
   message.ranges.resize(rays);
+  const LidarRange range{config_.scan_noise, laser_->RangeMin(), laser_->RangeMax()};
   for (int i = 0; i < rays; ++i) {
-    double range = ranges[i];
-    // REP 117: +inf if there is no return within the range. A return below the smallest range reads as
-    // the smallest range. Noise must not create a return.
-    if (std::isfinite(range)) {
-      range += config_.scan_noise * Gaussian(seed, frame, static_cast<std::uint64_t>(i));
-      if (range >= laser_->RangeMax()) range = std::numeric_limits<double>::infinity();
-      if (range <= laser_->RangeMin()) range = laser_->RangeMin();
-    }
-    message.ranges[i] = static_cast<float>(range);
+    message.ranges[i] = LidarReading(ranges[i], range, seed, frame, static_cast<std::uint64_t>(i));
   }
   scan_.publish(message);
 }

@@ -1,6 +1,6 @@
 // Sensor noise as a pure function of (seed, frame, index), independent of threads and history.
-#ifndef NAV_PKG_NOISE_H
-#define NAV_PKG_NOISE_H
+#ifndef NAV_PKG_CORE_NOISE_H
+#define NAV_PKG_CORE_NOISE_H
 
 #include <cmath>
 #include <cstdint>

@@ -1,18 +1,16 @@
 // The drive of a robot that stays on the floor: velocity commands to a force and a torque.
-#ifndef NAV_PKG_GROUND_CONTROLLER_H
-#define NAV_PKG_GROUND_CONTROLLER_H
+#ifndef NAV_PKG_CORE_GROUND_CONTROLLER_H
+#define NAV_PKG_CORE_GROUND_CONTROLLER_H
 
-#include <ignition/math/Pose3.hh>
-#include <ignition/math/Vector3.hh>
-
+#include "vector.h"
 #include "velocity_controller.h"
 
 namespace nav_pkg {
 
 // Effect of the floor on the robot: a force in the world frame (N), a torque in the body frame (N m).
 struct FloorWrench {
-  ignition::math::Vector3d force;
-  ignition::math::Vector3d torque;
+  Vector3 force;
+  Vector3 torque;
 };
 
 struct GroundGains {
@@ -34,12 +32,11 @@ class GroundController {
  public:
   explicit GroundController(const GroundGains& gains = GroundGains()) : gains_(gains) {}
 
-  // `height` is that of the model's origin on the floor (m); pose and velocity in the world frame, angular
-  // velocity in the body frame, mass in kg, inertia (diagonal, body frame) in kg m^2.
-  FloorWrench Update(const VelocityCommand& command, double height, const ignition::math::Pose3d& pose,
-                     const ignition::math::Vector3d& velocity,
-                     const ignition::math::Vector3d& angular_velocity, double mass,
-                     const ignition::math::Vector3d& inertia) const;
+  // `height` is that of the model's origin on the floor (m); position and velocity in the world
+  // frame, angular velocity in the body frame, mass in kg, inertia (diagonal, body frame) in kg m^2.
+  FloorWrench Update(const VelocityCommand& command, double height, const Vector3& position,
+                     const Quaternion& orientation, const Vector3& velocity, const Vector3& angular_velocity,
+                     double mass, const Vector3& inertia) const;
 
  private:
   GroundGains gains_;

@@ -1,23 +1,21 @@
 // The quadrotor's flight controller: velocity commands to thrust and torques.
-#ifndef NAV_PKG_VELOCITY_CONTROLLER_H
-#define NAV_PKG_VELOCITY_CONTROLLER_H
+#ifndef NAV_PKG_CORE_VELOCITY_CONTROLLER_H
+#define NAV_PKG_CORE_VELOCITY_CONTROLLER_H
 
-#include <ignition/math/Matrix3.hh>
-#include <ignition/math/Quaternion.hh>
-#include <ignition/math/Vector3.hh>
+#include "vector.h"
 
 namespace nav_pkg {
 
 // A velocity command in the heading frame: m/s forward, left, up, and rad/s counter-clockwise.
 struct VelocityCommand {
-  ignition::math::Vector3d linear;
+  Vector3 linear;
   double yaw_rate = 0.0;
 };
 
 // Thrust along z (N) and torques (N m) of the rotors, body frame.
 struct Wrench {
   double thrust = 0.0;
-  ignition::math::Vector3d torque;
+  Vector3 torque;
 };
 
 struct ControllerGains {
@@ -41,10 +39,8 @@ class VelocityController {
 
   // mass in kg, inertia (diagonal, body frame) in kg m^2, gravity in m/s^2 (positive),
   // velocity in the world frame, angular velocity in the body frame.
-  Wrench Update(const VelocityCommand& command, const ignition::math::Quaterniond& orientation,
-                const ignition::math::Vector3d& velocity,
-                const ignition::math::Vector3d& angular_velocity, double mass,
-                const ignition::math::Vector3d& inertia, double gravity) const;
+  Wrench Update(const VelocityCommand& command, const Quaternion& orientation, const Vector3& velocity,
+                const Vector3& angular_velocity, double mass, const Vector3& inertia, double gravity) const;
 
  private:
   ControllerGains gains_;

@@ -1,0 +1,107 @@
+"""A world's meshes and textures, read from the files that Gazebo loads."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Tuple
+
+import numpy as np
+
+from nav_pkg.core import ROOT, DataError
+from nav_pkg.reading import read_small
+from nav_pkg.world import FloorPlan
+from nav_pkg.world.making import ensure, up_to_date
+
+COLLISION = "collision"
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The triangles of one texture.
+
+    Attributes:
+        positions: float32 (V, 3), metres, world frame.
+        light: float32 (V, 3), the baked light as a unit vector (`nav_pkg.world.lighting.encode`).
+        uvs: float32 (V, 2), v upwards.
+        triangles: int32 (T, 3), counter-clockwise seen from the free space.
+        texture: uint8 (height, width, 3), the first row at the top.
+    """
+
+    positions: np.ndarray
+    light: np.ndarray
+    uvs: np.ndarray
+    triangles: np.ndarray
+    texture: np.ndarray
+
+
+@dataclass(frozen=True)
+class Building:
+    """A world.
+
+    Attributes:
+        plan: its floor plan.
+        surfaces: what is seen, by material name.
+        collision: float64 (T, 3, 3), the walls as triangles, metres.
+    """
+
+    plan: FloorPlan
+    surfaces: Dict[str, Surface]
+    collision: np.ndarray
+
+
+def world_folder(plan: FloorPlan) -> Path:
+    """The folder with the world's files (worlds/, models/); the world is made if it does not exist (4 s)."""
+    return ROOT if up_to_date(plan, ROOT) else ensure(plan)
+
+
+def read(plan: FloorPlan) -> Building:
+    """Read a world's files, and make them first if necessary.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    folder = world_folder(plan) / "models" / plan.name
+    surfaces = {}
+    for path in sorted((folder / "meshes").glob("*.dae")):
+        if path.stem != COLLISION:
+            picture = folder / "materials" / "textures" / f"{plan.name}_{path.stem}.jpg"
+            surfaces[path.stem] = _surface(path, picture)
+    positions, triangles = _mesh(folder / "meshes" / f"{COLLISION}.dae", ())[::2]
+    return Building(plan, surfaces, positions.astype(np.float64)[triangles])
+
+
+def _surface(path: Path, picture: Path) -> Surface:
+    from PIL import Image, UnidentifiedImageError
+
+    positions, (light, uvs), triangles = _mesh(path, (("normals", 3), ("uvs", 2)))
+    try:
+        with Image.open(picture) as image:
+            texture = np.asarray(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"the texture {picture} cannot be read ({error}); run make_world.py again") from None
+    return Surface(
+        positions.astype(np.float32), light.astype(np.float32), uvs.astype(np.float32), triangles, texture
+    )
+
+
+def _mesh(path: Path, others: Tuple[Tuple[str, int], ...]):
+    """Positions (V, 3), the other sources, and triangles (T, 3) of a file of `nav_pkg.world.files.collada`."""
+    text = read_small(path, limit=1 << 28).decode()
+
+    def source(name: str, width: int) -> np.ndarray:
+        match = re.search(rf'<float_array id="{name}-array" count="(\d+)">([^<]*)<', text)
+        values = np.array(match[2].split() if match else [], dtype=np.float64)
+        if match is None or len(values) != int(match[1]) or len(values) % width:
+            raise DataError(f"{path}: the mesh is damaged ({name}); run make_world.py again")
+        return values.reshape(-1, width)
+
+    positions = source("positions", 3)
+    more = [source(name, width) for name, width in others]
+    match = re.search(r"<p>([^<]*)</p>", text)
+    numbers = np.array(match[1].split() if match else [], dtype=np.int32)
+    width = 1 + len(others)
+    if match is None or len(numbers) % (3 * width) or (len(numbers) and numbers.max() >= len(positions)):
+        raise DataError(f"{path}: the mesh is damaged (triangles); run make_world.py again")
+    return positions, more, numbers.reshape(-1, 3, width)[:, :, 0]

@@ -1,0 +1,105 @@
+"""The embedded simulator behind the protocol of all simulators."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, Optional, Sequence
+
+import numpy as np
+
+from nav_pkg.control.delay import Segment
+from nav_pkg.core import CONTROL_PERIOD_NS, Observation, Pose, SimulatorError, UsageError
+from nav_pkg.sim.description import SimulatorOptions
+from nav_pkg.sim.embedded import building, robot_description
+from nav_pkg.sim.embedded.physics import Physics, matrix
+from nav_pkg.sim.embedded.renderer import Renderer
+from nav_pkg.world import load_plan
+
+
+class EmbeddedSimulator:
+    """A robot in a world, within this process; see `nav_pkg.sim.protocol.Simulator`.
+
+    Args:
+        options: world, robot, image sizes, physics step. `lockstep` is the only mode.
+        backend: of OpenGL; see `context.create`.
+
+    Raises:
+        SimulatorError: OpenGL or the C++ library is missing.
+        UsageError, DataError: the options, the world or the robot are invalid.
+    """
+
+    def __init__(self, options: SimulatorOptions, backend: Optional[str] = None):
+        options.check()
+        if not options.lockstep or options.gui:
+            raise UsageError("the embedded simulator has lock-step only, and no window; use --simulator gazebo")
+        self.robot = robot_description.read(options)
+        if round(self.robot.control_period * 1e9) != CONTROL_PERIOD_NS:
+            raise UsageError(f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s")
+        self.plan = load_plan(options.world)
+        world = building.read(self.plan)
+        self._step_ns = round(options.physics_step * 1e9)
+        self._physics = Physics(world, self.robot, options.physics_step)
+        self._renderer = Renderer(world, backend)
+        self._mounts = {
+            name: matrix(camera.pose[:3], camera.pose.quaternion())
+            for name, camera in {"": self.robot.camera, **self.robot.side_cameras}.items()
+        }
+        self._seed, self._frame, self._stamp = options.seed, 0, 0
+        self._begun = False
+
+    @property
+    def driver(self) -> str:
+        """The OpenGL driver: backend, renderer and version."""
+        return f"{self._renderer.backend}: {self._renderer.driver}"
+
+    def reset(self, pose: Pose, seed: int) -> Observation:
+        """See `Simulator.reset`."""
+        if not all(math.isfinite(value) for value in pose):
+            raise SimulatorError(f"the start pose is not finite: {tuple(pose)}")
+        self._physics.place(pose)
+        self._seed, self._frame, self._begun = seed, 0, True
+        self._stamp += CONTROL_PERIOD_NS
+        return self._observe(contact=False)
+
+    def step(self, segments: Sequence[Segment]) -> Observation:
+        """See `Simulator.step`."""
+        if not self._begun:
+            raise SimulatorError("step before the first reset")
+        touched = False
+        for command, duration in segments:
+            if not command.finite:
+                raise SimulatorError(f"the command is not finite: {tuple(command)}")
+            touched = self._physics.advance(command, duration // self._step_ns) or touched
+            self._stamp += duration
+        self._frame += 1
+        return self._observe(touched)
+
+    def close(self) -> None:
+        """See `Simulator.close`."""
+        self._renderer.close()
+        self._physics.close()
+
+    def _observe(self, contact: bool) -> Observation:
+        pose, body, velocity = self._physics.state()
+        camera, lidar = self.robot.camera, self.robot.lidar
+        rgb, depth = self._renderer.render(camera, body @ self._mounts[""], self.robot.depth_size)
+        sides: Dict[str, np.ndarray] = {
+            name: self._renderer.render(side, body @ self._mounts[name])[0]
+            for name, side in self.robot.side_cameras.items()
+        }
+        return Observation(
+            stamp=self._stamp,
+            pose=pose,
+            velocity=velocity,
+            rgb=rgb,
+            depth=depth,
+            scan=None if lidar is None else self._physics.scan(lidar, self._seed, self._frame),
+            contact=contact,
+            sides=sides,
+        )
+
+    def __enter__(self) -> EmbeddedSimulator:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
