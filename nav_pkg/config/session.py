@@ -23,6 +23,8 @@ Examples:
 """
 SCRATCH_TAG = "testing_online"
 """The default tag: its log, and a dataset of that name, are always started over."""
+SIMULATORS = ("gazebo", "embedded")
+"""Gazebo 11 with ROS; or the embedded simulator, which needs neither and flies the same flights."""
 LOOPBACK = "127.0.0.1"
 """The address that only this machine reaches."""
 
@@ -51,6 +53,12 @@ class SimulationConfig:
         "esatv3", "world (esatv3+7 has the textures of seed 7), or plan file", str, short="-w"
     )
     robot: str = setting("drone", "robot (config/robot/NAME.yaml)", str)
+    simulator: str = setting(
+        "gazebo",
+        "gazebo; or embedded, which needs neither ROS nor Gazebo and is several times faster",
+        str,
+        choices=SIMULATORS,
+    )
     random_seed: int = setting(123, "seed of all random draws", int)
     free_running: bool = setting(False, "run in real time instead of lock-step, as on a robot")
     listen: str = setting(

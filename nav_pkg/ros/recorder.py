@@ -18,7 +18,7 @@ from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.msg import Episode, RecorderStatus
 from nav_pkg.ros import node_tools, topics
 from nav_pkg.ros.images import image_message_type, image_to_array
-from nav_pkg.ros.robot import Sizes, dataset_description, load_robot
+from nav_pkg.ros.robot import Sizes, load_robot
 from nav_pkg.ros.synchronizer import StampSynchronizer
 
 
@@ -61,7 +61,7 @@ class Recorder:
         self._name = ""
         self._facts: Dict[str, Any] = {}
         self._episodes: queue.Queue = queue.Queue()
-        create_dataset(parameters.dataset, dataset_description(self._robot, parameters))
+        create_dataset(parameters.dataset, parameters.dataset_description(self._robot))
         self._status = rospy.Publisher(topics.RECORDER_STATUS, RecorderStatus, queue_size=100, latch=True)
         for topic, kind in (
             *(

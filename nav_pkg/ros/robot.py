@@ -53,23 +53,10 @@ class Sizes:
     depth_width: int = 0
     depth_height: int = 0
 
-
-def dataset_description(robot: Robot, sizes: Sizes) -> dict:
-    """The content of dataset.json for a dataset that is recorded with a robot."""
-    own = {key: value for key, value in robot.description.items() if key != "guard"}  # for fly.launch only
-    camera, depth = dict(own["camera"]), dict(own["depth"])
-    camera.update(width=sizes.width or camera["width"], height=sizes.height or camera["height"])
-    depth.update(width=sizes.depth_width or depth["width"], height=sizes.depth_height or depth["height"])
-    return {
-        "robot": {**own, "camera": camera, "depth": depth},
-        "action_space": {
-            "x": "m/s forward",
-            "y": "m/s left",
-            "z": "m/s up",
-            "yaw": "rad/s counter-clockwise",
-        },
-        "control_rate": 10,
-    }
+    def dataset_description(self, robot: Robot) -> dict:
+        """The content of dataset.json for a dataset that is recorded with a robot."""
+        sizes = (self.width, self.height, self.depth_width, self.depth_height)
+        return description.dataset_description(robot.description, *sizes)
 
 
 def load_robot(name: str, needs: Sequence[str] = ROBOT_TOPICS) -> Robot:

@@ -27,7 +27,7 @@ from nav_pkg.flight.schedule import FlightSchedule, RunPlan
 from nav_pkg.msg import Episode, LearnerStatus, RecorderStatus
 from nav_pkg.ros import node_tools, topics
 from nav_pkg.ros.convert import twist_from_command
-from nav_pkg.ros.robot import Robot, Sizes, dataset_description, load_robot
+from nav_pkg.ros.robot import Robot, Sizes, load_robot
 from nav_pkg.ros.simulators import LiveRobot, LockstepGazebo, RosSimulator
 
 RECORDER_LAG = 8
@@ -229,7 +229,7 @@ class Supervisor:
             facts = flight.run_metadata()
             if message.index == 0:
                 # The recorder's dataset.json, for a dataset that is made from a bag.
-                facts["dataset"] = dataset_description(self._robot, self._parameters)
+                facts["dataset"] = self._parameters.dataset_description(self._robot)
             message.facts = json.dumps(facts, sort_keys=True)
         # first: a robot must not wait for logs and recorders
         if decision.outcome is None:

@@ -183,6 +183,32 @@ def _without_nulls(value: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
+def dataset_description(
+    robot: Dict[str, Any], width: int = 0, height: int = 0, depth_width: int = 0, depth_height: int = 0
+) -> Dict[str, Any]:
+    """The content of dataset.json for a dataset that is recorded with a robot.
+
+    Args:
+        robot: the content of the robot file.
+        width, height: of the camera, pixels; 0: those of the robot file (likewise the others).
+        depth_width, depth_height: of the depth image, pixels.
+    """
+    own = {key: value for key, value in robot.items() if key != "guard"}  # for fly.launch only
+    camera, depth = dict(own["camera"]), dict(own["depth"])
+    camera.update(width=width or camera["width"], height=height or camera["height"])
+    depth.update(width=depth_width or depth["width"], height=depth_height or depth["height"])
+    return {
+        "robot": {**own, "camera": camera, "depth": depth},
+        "action_space": {
+            "x": "m/s forward",
+            "y": "m/s left",
+            "z": "m/s up",
+            "yaw": "rad/s counter-clockwise",
+        },
+        "control_rate": 10,
+    }
+
+
 def is_ground(robot: Dict[str, Any]) -> bool:
     """Whether a robot stays on the floor (`drive: ground` in its file)."""
     return robot.get("drive", "flight") == "ground"
