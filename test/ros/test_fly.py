@@ -174,11 +174,11 @@ def test_a_robot_may_lack_sensors_that_a_node_does_not_need():
 
 def test_limits_do_not_make_another_dataset():
     """They do not change what is recorded: a dataset from before they were there can be added to."""
-    from nav_pkg.ros.robot import Sizes, dataset_description, load_robot
+    from nav_pkg.ros.robot import Sizes, load_robot
 
     robot = load_robot("drone")
     assert "guard" in robot.description
-    assert "guard" not in dataset_description(robot, Sizes())["robot"]
+    assert "guard" not in Sizes().dataset_description(robot)["robot"]
 
 
 @pytest.mark.parametrize(
