@@ -5,7 +5,8 @@ SHELL := /bin/bash
 
 # Test files side by side. A flight needs one core and a half. Threads that wait for others leave them the core.
 JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
-PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# A test process that dies ends the run: what it had not done would be repeated at the end by one process.
+PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'

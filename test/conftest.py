@@ -1,6 +1,10 @@
 """What all tests share."""
 
+import contextlib
+import ctypes
+import gc
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +18,23 @@ LONG = ("learn", "studies", "world")
 LARGE = {"vgg16_net", "inception_net", "dense_net", "alex_net"}
 """Networks that take seconds a step: tests of one of them are slow."""
 WORLD = '<sdf version="1.6"><world name="w"><plugin name="p" filename="libnav_pkg_gazebo.so"/></world></sdf>'
+
+
+def pytest_runtest_logreport(report):
+    """Print a failure when it happens, too: a run that is cut off has no summary."""
+    if report.failed and _reporter and not os.environ.get("PYTEST_XDIST_WORKER"):
+        _reporter[0].write_line(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-3000:]}")
+
+
+_reporter: list = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    """Keep the terminal's reporter for `pytest_runtest_logreport`."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        _reporter[:] = [reporter]
 
 
 def pytest_collection_modifyitems(items):
@@ -64,8 +85,16 @@ def small_plan(tmp_path, monkeypatch, documented_plan):
 
 
 @pytest.fixture(autouse=True)
-def denormal_numbers():
-    """Learning sets the processor to flush denormal numbers; hypothesis, in later tests, draws them."""
+def state_of_torch(request):
+    """Undo what learning sets for its process: flushed denormal numbers, which hypothesis draws, and kept memory.
+
+    A large network leaves 3 to 5 GB with the process otherwise, while other tests start simulators and compilers.
+    """
     yield
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_flush_denormal(False)
+    if "torch" not in sys.modules:
+        return
+    sys.modules["torch"].set_flush_denormal(False)
+    if request.node.get_closest_marker("slow"):
+        gc.collect()
+        with contextlib.suppress(AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)

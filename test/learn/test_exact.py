@@ -1,5 +1,6 @@
 """The same command gives the same bytes: for every network, for all ways of learning, after any stop."""
 
+import hashlib
 import json
 import multiprocessing
 import random
@@ -170,15 +171,19 @@ def two_steps(name, threads):
         dataset={},
         max_steps=2,
     )
-    before = {key: value.clone() for key, value in net.state_dict().items()}
+    before = sums(net)
     trainer.run_episode()
     assert trainer.updates == 2
-    return before, net.state_dict()
+    return before, sums(net)
+
+
+def sums(net):
+    """A checksum of each tensor: copies of the largest networks would take gigabytes."""
+    return {k: hashlib.sha256(v.cpu().numpy().tobytes()).hexdigest() for k, v in net.state_dict().items()}
 
 
 @pytest.mark.parametrize("name", nets.names())
 def test_every_network_repeats_itself(name):
     before, first = two_steps(name, 2)
-    assert any(not torch.equal(before[key], first[key]) for key in first)
-    again = two_steps(name, 2)[1]
-    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert before != first
+    assert two_steps(name, 2)[1] == first
