@@ -86,9 +86,9 @@ def small_plan(tmp_path, monkeypatch, documented_plan):
 
 @pytest.fixture(autouse=True)
 def state_of_torch(request):
-    """Undo what learning sets for its process: flushed denormal numbers, which hypothesis draws, and kept memory.
+    """Undo what learning sets for its process: flushed denormal numbers (hypothesis draws them), kept memory.
 
-    A large network leaves 3 to 5 GB with the process otherwise, while other tests start simulators and compilers.
+    A large network would leave 3 to 5 GB with the process, while other tests start simulators and compilers.
     """
     yield
     if "torch" not in sys.modules:

@@ -59,6 +59,9 @@ class SimulationConfig:
         str,
         choices=SIMULATORS,
     )
+    jobs: int = setting(
+        1, "with --simulator embedded: number of processes that fly side by side", types.integer(1, 256)
+    )
     random_seed: int = setting(123, "seed of all random draws", int)
     free_running: bool = setting(False, "run in real time instead of lock-step, as on a robot")
     listen: str = setting(

@@ -21,6 +21,7 @@ def fly(
     expert: Expert,
     pilot: Policy | None = None,
     on_frame: Callable[[Frame, Observation], None] | None = None,
+    on_observation: Callable[[Observation, State], None] | None = None,
     *,
     run: int = 0,
     seed: int = 0,
@@ -34,6 +35,8 @@ def fly(
         expert: computes a command for every frame, also when the pilot flies.
         pilot: called with every frame's observation while running; None when only the expert flies.
         on_frame: called with every frame and its observation, before the frame is flown.
+        on_observation: called with every observation of the run, also while idle, and the episode's state,
+            before the pilot.
         run: number of the run.
         seed: of the series of runs.
         pose: start pose; None for the plan's start pose.
@@ -59,8 +62,10 @@ def fly(
         while True:
             command = expert.command(observation.scan, observation.pose)
             # A pilot with a state must not see the take-off: it is called for frames only.
-            flies = flight.observe(observation) is State.RUNNING
-            answer = pilot(observation) if pilot is not None and flies else None
+            state = flight.observe(observation)
+            if on_observation is not None:
+                on_observation(observation, state)
+            answer = pilot(observation) if pilot is not None and state is State.RUNNING else None
             decision = flight.decide(observation, command, answer)
             if decision.frame is not None and on_frame is not None:
                 on_frame(decision.frame, observation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import List
+from typing import Any, Dict, List, Optional
 
 from nav_pkg.config.flight import START_MODES, FlightConfig
 from nav_pkg.control.delay import CommandDelay
@@ -167,8 +167,14 @@ class FlightSchedule(FlightConfig):
             )
         return runs
 
-    def flight(self, run: RunPlan, body: Body = DRONE) -> Flight:
-        """Create the flight of a run; for a ground robot, its drive."""
+    def flight(self, run: RunPlan, body: Body = DRONE, metadata: Optional[Dict[str, Any]] = None) -> Flight:
+        """Create the flight of a run; for a ground robot, its drive.
+
+        Args:
+            run: the run.
+            body: the robot's body.
+            metadata: further entries for the run's description.
+        """
         plan = load_plan(self.world)
         sigmas = (self.sigma_x, self.sigma_y, self.sigma_z, self.sigma_yaw)
         noise = make_noise() if run.evaluation else make_noise(self.noise, *sigmas, theta=self.ou_theta)
@@ -192,6 +198,7 @@ class FlightSchedule(FlightConfig):
             smooth_height=self.expert == "continuous",
             takeover=takeover,
             metadata={
+                **(metadata or {}),
                 "name": run.name,
                 "speed": self.speed,
                 "turn_speed": self.turn_speed,

@@ -16,6 +16,7 @@ from nav_pkg.core import UsageError
 from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.session.robot_defaults import robot_defaults
 from nav_pkg.sim import description
+from nav_pkg.sim.embedded import robot_description
 from nav_pkg.world import check_world
 from nav_pkg.world.plan_file import absolute
 
@@ -103,17 +104,9 @@ def schedule(args: SessionConfig) -> FlightSchedule:
     return flight_schedule
 
 
-def check_simulator(args: SessionConfig) -> None:
-    """Raise the errors that the simulator would raise for these flags.
-
-    Args:
-        args: run_script's flags.
-
-    Raises:
-        UsageError: a value is not possible.
-        DataError: a world or robot file is not valid.
-    """
-    options = description.SimulatorOptions(
+def simulator_options(args: SessionConfig) -> description.SimulatorOptions:
+    """The simulator that the flags describe."""
+    return description.SimulatorOptions(
         world=args.world,
         robot=args.robot,
         seed=args.random_seed,
@@ -124,7 +117,36 @@ def check_simulator(args: SessionConfig) -> None:
         physics_step=args.physics_step,
         listen=args.listen,
     )
-    check_world(description.find_world(args.world))
-    description.compose(options)
+
+
+def uses_ros(args: SessionConfig) -> bool:
+    """Whether the session flies in a ROS graph: in Gazebo, or because something of ROS is requested."""
+    wants_ros = args.bag or args.shared_master or args.listen != session_config.LOOPBACK
+    return args.simulator == "gazebo" or wants_ros
+
+
+def check_simulator(args: SessionConfig) -> None:
+    """Raise the errors that the simulator would raise for these flags.
+
+    Args:
+        args: run_script's flags.
+
+    Raises:
+        UsageError: a value is not possible.
+        DataError: a world or robot file is not valid.
+    """
+    options = simulator_options(args)
+    if args.simulator == "embedded":
+        for flag in ("free_running", "graphics"):
+            if getattr(args, flag):
+                raise UsageError(f"--{flag}: the embedded simulator has lock-step only, and no window")
+        options.check()
+        robot_description.read(options)
+    else:
+        check_world(description.find_world(args.world))
+        description.compose(options)
+    if args.jobs > 1 and (uses_ros(args) or args.learns):
+        why = "a learner needs its runs in order" if args.learns else "ROS sessions have one simulator"
+        raise UsageError(f"--jobs {args.jobs}: {why}: leave it out")
     if not (args.depth_width and args.depth_height):
         raise UsageError("--depth_width and --depth_height: a flight needs depth images, 0 can't be")

@@ -29,7 +29,9 @@ from nav_pkg.learn.checkpoints.checkpoint_paths import MODEL_FILE
 from nav_pkg.learn.training import prechecks
 from nav_pkg.learn.training.folder import can_resume
 from nav_pkg.session import flight_progress, plan_files
-from nav_pkg.session.arguments import check_simulator, schedule
+from nav_pkg.session.arguments import check_simulator, schedule, simulator_options, uses_ros
+from nav_pkg.session.crew import Crew
+from nav_pkg.session.embedded import Settings
 from nav_pkg.session.flight_progress import FlightProgress
 from nav_pkg.session.folders import Folders
 from nav_pkg.sim import description
@@ -67,6 +69,7 @@ class Session:
         dataset = Path(args.data_root) / (args.data_location or args.log_tag)
         self.dataset = dataset if args.create_dataset else None
         self.folder = Path(args.summary_dir) / args.log_tag
+        self._ros = uses_ros(args)
         self._anew = args.owr or args.log_tag == SCRATCH_TAG
         check_simulator(self.args)
         self.warning = ""
@@ -178,7 +181,7 @@ class Session:
 
     def _configuration(self) -> Dict[str, Any]:
         """Values that must be equal to resume a session. The number of runs may grow."""
-        skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator", "listen"]
+        skip = ["owr", "graphics", "shared_master", "auto_go", "pause_simulator", "listen", "jobs"]
         if not self.args.final_evaluation_runs:  # else it decides which runs are evaluations
             skip.append("number_of_runs")
         configuration = {key: value for key, value in vars(self.args).items() if key not in skip}
@@ -215,7 +218,7 @@ class Session:
             left = [run for run in numbers if run not in done]
             if not left:
                 break
-            reason = self._fly_graph(left[0], shown)
+            reason = self._fly_graph(left[0], shown) if self._ros else self._fly_embedded(left, shown)
             flown = len(self._finished()) - len(done)
             if not reason:
                 continue
@@ -226,9 +229,8 @@ class Session:
             starts = [] if self.log.state() else [*starts, reason]
             same = starts[-FAILURES_AT_START:] == [reason] * FAILURES_AT_START
             if failures >= FAILURES_IN_A_ROW or same:
-                raise SimulatorError(
-                    f"{failures} failures in a row, the last one: {reason} (see {self.folder}/graph.log)"
-                )
+                details = f" (see {self.folder}/graph.log)" if self._ros else ""
+                raise SimulatorError(f"{failures} failures in a row, the last one: {reason}{details}")
         self.signs.end()
         self._summary()
         return 0
@@ -308,6 +310,40 @@ class Session:
         if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in runs[before:]):
             number = min(run for run in self.schedule.run_numbers() if run not in self._finished())
             self.log.append({"run": number, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
+        return reason
+
+    def _fly_embedded(self, left: List[int], shown: set) -> str:
+        """Fly runs in the embedded simulator.
+
+        Returns:
+            Why it failed; empty when all runs are finished.
+        """
+        before = len(self.log.runs())
+        self.log.state_file.unlink(missing_ok=True)
+        settings = Settings(
+            options=dataclasses.replace(simulator_options(self.args), world=self._world),
+            schedule=dataclasses.replace(self.schedule, world=self._world, first_run=left[0]),
+            dataset=self.dataset,
+            log_folder=self.folder,
+            learner_flags=self.learner_flags,
+            learns=self.args.learns,
+        )
+        reason, run = "", left[0]
+        try:
+            with Crew(settings, self.args.jobs, self.log, self.signs.update) as crew:
+                for facts in crew.fly(left):
+                    self.log.append(facts)
+                    self._show(shown)
+                    if facts["outcome"] == str(Outcome.SIM_FAILURE):
+                        return f"{facts['name']}: {facts['reason']}"
+        except SimulatorError as error:
+            reason = str(error)
+            self.folders.adopt(self.log)
+            run = min(number for number in left if number not in self._finished())
+            self.log.append({"run": run, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
+        except KeyboardInterrupt:
+            self._mark_aborted(before, run)
+            raise
         return reason
 
     def _watch(self, graph: Graph, shown: set) -> str:

@@ -190,8 +190,10 @@ def dataset_description(
 
     Args:
         robot: the content of the robot file.
-        width, height: of the camera, pixels; 0: those of the robot file (likewise the others).
-        depth_width, depth_height: of the depth image, pixels.
+        width: of the camera, pixels; 0: that of the robot file (likewise the others).
+        height: of the camera, pixels.
+        depth_width: of the depth image, pixels.
+        depth_height: of the depth image, pixels.
     """
     own = {key: value for key, value in robot.items() if key != "guard"}  # for fly.launch only
     camera, depth = dict(own["camera"]), dict(own["depth"])

@@ -87,7 +87,7 @@ def _surface(path: Path, picture: Path) -> Surface:
 
 
 def _mesh(path: Path, others: Tuple[Tuple[str, int], ...]):
-    """Positions (V, 3), the other sources, and triangles (T, 3) of a file of `nav_pkg.world.files.collada`."""
+    """Positions (V, 3), other sources and triangles (T, 3) of a file of `nav_pkg.world.files.collada`."""
     text = read_small(path, limit=1 << 28).decode()
 
     def source(name: str, width: int) -> np.ndarray:

@@ -7,10 +7,10 @@ import ctypes
 import os
 from typing import Any, Dict, Optional, Tuple
 
-from nav_pkg.core import SimulatorError
+from nav_pkg.core import UsageError
 
 REMEDY = (
-    "install one: apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu), or libosmesa6 instead of the first"
+    "install one (Debian, Ubuntu): apt-get install libegl1 libgl1-mesa-dri, or apt-get install libosmesa6"
 )
 _LIBRARIES = ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
 # GL/osmesa.h of Mesa
@@ -42,9 +42,7 @@ class _OSMesa:
         self._context = library.OSMesaCreateContextAttribs((ctypes.c_int * len(words))(*words), None)
         # A context needs an image of its own to draw on; the renderer draws on framebuffer objects.
         self._image = (ctypes.c_ubyte * (4 * 16 * 16))()
-        made = self._context and library.OSMesaMakeCurrent(
-            self._context, self._image, _UNSIGNED_BYTE, 16, 16
-        )
+        made = self._context and library.OSMesaMakeCurrent(self._context, self._image, _UNSIGNED_BYTE, 16, 16)
         if not made:
             raise OSError("OSMesa gives no OpenGL 3.3 context")
 
@@ -77,19 +75,19 @@ def create(backend: Optional[str] = None) -> Tuple[Any, str]:
         The moderngl context, and the backend's name.
 
     Raises:
-        SimulatorError: moderngl is not installed, or neither backend works.
+        UsageError: moderngl is not installed, or neither backend works.
     """
     backend = backend or os.environ.get("NAV_PKG_GL") or None
     if backend not in (None, "egl", "osmesa"):
-        raise SimulatorError(f"NAV_PKG_GL is {backend!r}; it has to be egl or osmesa")
+        raise UsageError(f"NAV_PKG_GL is {backend!r}; it has to be egl or osmesa")
     # Before the first OpenGL library is loaded. More threads gain nothing at these image sizes; processes do.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     os.environ.setdefault("EGL_LOG_LEVEL", "fatal")
     try:
         import moderngl
     except ImportError as error:
-        raise SimulatorError(
-            f"the embedded simulator needs moderngl ({error}): run 'make setup', or pip install 'nav_pkg[sim]'"
+        raise UsageError(
+            f"the embedded simulator needs moderngl ({error}): run make setup, or pip install 'nav_pkg[sim]'"
         ) from None
     causes: Dict[str, str] = {}
     for name in (backend,) if backend else ("egl", "osmesa"):
@@ -100,4 +98,4 @@ def create(backend: Optional[str] = None) -> Tuple[Any, str]:
         except Exception as error:  # glcontext raises a bare Exception
             causes[str(name)] = " ".join(str(error).split()) or type(error).__name__
     why = "; ".join(f"{name}: {cause}" for name, cause in causes.items())
-    raise SimulatorError(f"no OpenGL 3.3 without a window ({why}); {REMEDY}")
+    raise UsageError(f"no OpenGL 3.3 without a window ({why}); {REMEDY}")

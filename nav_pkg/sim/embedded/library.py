@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Iterator
 
-from nav_pkg.core import ROOT, SimulatorError
+from nav_pkg.core import ROOT, UsageError
 
 VERSION = 1
 """Of the library's functions; `nav_pkg_version` in src/embedded/api.cpp."""
@@ -31,18 +31,18 @@ def load() -> ctypes.CDLL:
     """Load the library.
 
     Raises:
-        SimulatorError: it is missing, cannot be loaded, or is of another version of nav_pkg.
+        UsageError: it is missing, cannot be loaded, or is of another version of nav_pkg.
     """
     path = next((path for path in _candidates() if path.is_file()), None)
     if path is None:
-        raise SimulatorError(f"the embedded simulator's library {NAME} is not built; {_REMEDY}")
+        raise UsageError(f"the embedded simulator's library {NAME} is not built; {_REMEDY}")
     try:
         library = ctypes.CDLL(str(path))
         version = library.nav_pkg_version()
     except (OSError, AttributeError) as error:
-        raise SimulatorError(f"{path} cannot be loaded ({error}); {_REMEDY}") from None
+        raise UsageError(f"{path} cannot be loaded ({error}); {_REMEDY}") from None
     if version != VERSION:
-        raise SimulatorError(f"{path} is of another version of nav_pkg; {_REMEDY}")
+        raise UsageError(f"{path} is of another version of nav_pkg; {_REMEDY}")
     number, address, integer = ctypes.c_double, ctypes.c_void_p, ctypes.c_int
     library.nav_pkg_building_new.restype = address
     library.nav_pkg_building_new.argtypes = [address, ctypes.c_size_t, number, number, number]

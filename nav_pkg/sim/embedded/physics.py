@@ -98,5 +98,3 @@ def matrix(position: Tuple[float, float, float], quaternion: Tuple[float, float,
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y), position[2]],
         [0.0, 0.0, 0.0, 1.0],
     ])  # fmt: skip
-
-

@@ -65,7 +65,9 @@ class Renderer:
 
     def __init__(self, building: Building, backend: Optional[str] = None):
         if Renderer._open is not None:
-            raise SimulatorError("this process has an embedded simulator already; close it, or start another process")
+            raise SimulatorError(
+                "this process has an embedded simulator already; close it, or start another process"
+            )
         self._gl, self.backend = context.create(backend)
         Renderer._open = self
         gl = self._gl
@@ -124,7 +126,9 @@ class Renderer:
         colour = np.frombuffer(target.read(components=3, alignment=1), np.uint8).reshape(size[1], size[0], 3)
         if depth_size is None:
             return colour, None
-        buffer = np.frombuffer(target.read(components=1, attachment=-1, dtype="f4"), np.float32).reshape(size[1], size[0])
+        buffer = np.frombuffer(target.read(components=1, attachment=-1, dtype="f4"), np.float32).reshape(
+            size[1], size[0]
+        )
         return colour, _depth(buffer, depth_size, projection)
 
     def close(self) -> None:

@@ -96,7 +96,7 @@ def read(options: SimulatorOptions) -> RobotDescription:
     links, collisions = model.findall("link"), model.findall("link/collision")
     if len(links) != 1 or len(collisions) != 1 or collisions[0].find("geometry/box") is None:
         raise DataError(
-            f"{where} does not consist of one link with one box as its collision shape, which is all that the "
+            f"{where} does not consist of one link with one box as its collision shape, which is what the "
             "embedded simulator simulates; use --simulator gazebo"
         )
     link, hull = links[0], collisions[0]

@@ -31,10 +31,14 @@ class EmbeddedSimulator:
     def __init__(self, options: SimulatorOptions, backend: Optional[str] = None):
         options.check()
         if not options.lockstep or options.gui:
-            raise UsageError("the embedded simulator has lock-step only, and no window; use --simulator gazebo")
+            raise UsageError(
+                "the embedded simulator has lock-step only, and no window; use --simulator gazebo"
+            )
         self.robot = robot_description.read(options)
         if round(self.robot.control_period * 1e9) != CONTROL_PERIOD_NS:
-            raise UsageError(f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s")
+            raise UsageError(
+                f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s"
+            )
         self.plan = load_plan(options.world)
         world = building.read(self.plan)
         self._step_ns = round(options.physics_step * 1e9)
