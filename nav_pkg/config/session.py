@@ -25,6 +25,8 @@ SCRATCH_TAG = "testing_online"
 """The default tag: its log, and a dataset of that name, are always started over."""
 SIMULATORS = ("gazebo", "embedded")
 """Gazebo 11 with ROS; or the embedded simulator, which needs neither and flies the same flights."""
+TAR, FILES = STORAGES = ("tar", "files")
+"""How a run keeps its images: in one tar a camera, or in a file each."""
 LOOPBACK = "127.0.0.1"
 """The address that only this machine reaches."""
 
@@ -41,6 +43,9 @@ class PlaceConfig:
     )
     owr: bool = setting(False, "delete an existing log folder and dataset first")
     create_dataset: bool = setting(False, "record a dataset", short="-ds")
+    storage: str = setting(
+        TAR, "images of a recorded run: in one tar a camera, or in a file each", str, choices=STORAGES
+    )
     bag: bool = setting(False, "also record a rosbag into the log folder")
 
 

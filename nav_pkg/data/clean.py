@@ -21,8 +21,8 @@ from nav_pkg.data.cut import cut_run
 from nav_pkg.data.folders import check_no_writers, lock_partial, locked_datasets
 from nav_pkg.data.image_inspection import SAMPLE_STEP
 from nav_pkg.data.info import class_counts, colour_stats, order_key
+from nav_pkg.data.new_run import link_or_copy
 from nav_pkg.data.reader import Dataset, Run
-from nav_pkg.data.repair import link_or_copy
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Image codecs: JPEG for colour, 16 bit PNG in millimetres for depth.
 
-Encoding is deterministic: equal pixels give equal bytes. Measured at 640x360 on one core of a 2-core EPYC
-machine: JPEG 0.7 ms (4:2:0; 1.6 ms at 4:4:4), PNG 1.0 ms (Pillow at its fastest setting: 3.7 ms).
+Encoding is deterministic: equal pixels give equal bytes. ISA-L compresses the PNGs. Its bytes are the same on
+every x86-64 processor with SSE4.2 (2008 and later), and others on ARM. Pixels are the same everywhere.
 """
 
 from __future__ import annotations
@@ -150,8 +150,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def encode_depth(depth: np.ndarray) -> bytes:
     """Encode a depth image as 16 bit grey PNG in millimetres.
 
-    This function writes the PNG itself (PNG 1.2, sections 5 and 6): with filter 'up' for every row and
-    zlib's fastest level, it is 3.7 times as fast as Pillow, and the files are as small.
+    This function writes the PNG itself (PNG 1.2, sections 5 and 6), with filter 'up' for every row and
+    ISA-L's level 1. Measured on 400 depth images of flights (160x90) on one core: 0.10 ms and 6.8 kB an image;
+    with zlib's level 1 0.29 ms and 6.9 kB. Filter 'sub' takes as long, and none gives twice the size.
 
     Args:
         depth: float (height, width), metres; or uint16, millimetres.
@@ -159,6 +160,8 @@ def encode_depth(depth: np.ndarray) -> bytes:
     Raises:
         DataError: the array has another type or shape.
     """
+    from isal import isal_zlib
+
     steps = depth_to_millimetres(depth)
     height, width = steps.shape
     rows = steps.astype(">u2").view(np.uint8).reshape(height, 2 * width)
@@ -171,7 +174,7 @@ def encode_depth(depth: np.ndarray) -> bytes:
         (
             _SIGNATURE,
             _chunk(b"IHDR", header),
-            _chunk(b"IDAT", zlib.compress(filtered, 1)),
+            _chunk(b"IDAT", isal_zlib.compress(filtered, 1)),
             _chunk(b"IEND", b""),
         )
     )

@@ -8,8 +8,8 @@ from typing import Callable, Mapping
 
 from nav_pkg.core import Frame
 from nav_pkg.data import format as fmt
+from nav_pkg.data.new_run import build_run, link_or_copy
 from nav_pkg.data.reader import Run
-from nav_pkg.data.repair import build_run, link_or_copy
 from nav_pkg.data.totals import Totals
 
 
@@ -52,7 +52,7 @@ def cut_run(
         last: the frame after the last.
         sums: SHA-256 of the source's images, by their paths in it.
         facts: additional entries for run.json.
-        transfer_file: copies or links an image to its place; links by default.
+        transfer_file: copies or links a file to its place; links by default.
 
     Raises:
         DataError: the source is damaged, or the file system refuses.
@@ -63,10 +63,10 @@ def cut_run(
         names = {"rgb": run.frames.rgb[i], "depth": run.frames.depth[i]}
         for kind, name_of in (("rgb", fmt.rgb_file), ("depth", fmt.depth_file)):
             if names[kind]:
-                images[name_of(i - first)] = (run.path / names[kind], sums[names[kind]])
+                images[name_of(i - first)] = (names[kind], sums[names[kind]])
         for camera in run.side_cameras:
             source = fmt.side_file(camera, i)
-            images[fmt.side_file(camera, i - first)] = (run.path / source, sums[source])
+            images[fmt.side_file(camera, i - first)] = (source, sums[source])
         rows.append(fmt.frame_to_row(frame, bool(names["rgb"]), bool(names["depth"])))
     known = dict(run.facts)
     if len(frames) < len(run):
@@ -79,5 +79,6 @@ def cut_run(
         None if run.scan is None else run.scan[first:last],
         run.facts.get("sensors") or {},
         images,
+        run.images,
         transfer_file,
     )

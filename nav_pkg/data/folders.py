@@ -14,12 +14,14 @@ import numpy as np
 
 from nav_pkg.config.paths import PathLike
 from nav_pkg.core import DataError, UsageError
-from nav_pkg.data import commit, files
+from nav_pkg.data import files
 from nav_pkg.data import format as fmt
 from nav_pkg.locks import flock
 
 START_FILE = "start.json"
 """The facts known at a run's start; ignored if run.json is complete."""
+CONVERTED = ".convert"
+"""End of the hidden name of a run that `dataset.py convert` makes."""
 
 
 def lock_partial(partial: PathLike, flag: str = "--dataset") -> int:
@@ -102,11 +104,14 @@ def quarantine(run: PathLike, reason: str) -> Path:
 
 
 def scan_header(frames: int, rays: int) -> bytes:
-    """The header of scan.npy (format 1.0, as `numpy.save` writes it); always 128 bytes."""
+    """The header of scan.npy; always 128 bytes."""
+    return npy_header("<f4", (frames, rays))
+
+
+def npy_header(descr: str, shape: tuple[int, int]) -> bytes:
+    """The header of a .npy file (format 1.0, as `numpy.save` writes it); always 128 bytes."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "<f4", "fortran_order": False, "shape": (frames, rays)}
-    )
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
     header = buffer.getvalue()
     if len(header) < 128:  # some NumPy releases pad the header less
         header = header[:8] + (118).to_bytes(2, "little") + header[10:-1].ljust(117) + b"\n"
@@ -140,40 +145,6 @@ def file_sha256(path: PathLike) -> bytes:
         for block in iter(lambda: stream.read(1 << 20), b""):
             total.update(block)
     return total.digest()
-
-
-def finish_partial(
-    partial: Path, name: str, facts: dict, frames: int, sensors: dict, sums: dict[str, bytes]
-) -> None:
-    """Write the checksums, flush everything to disk and write run.json, which completes the run.
-
-    Args:
-        partial: the run's unfinished folder with its images, frames.csv and scan.npy.
-        name: the run's final name.
-        facts: outcome and all other entries of run.json.
-        frames: number of frames.
-        sensors: `rgb` and `depth` as [height, width], `scan` as number of rays; None for a missing sensor;
-            `rgb_left` and `rgb_right` for side cameras, if any.
-        sums: SHA-256 of every file, by its path in the run.
-
-    Raises:
-        OSError: the file system refuses.
-        DataError: an entry of run.json is invalid.
-    """
-    text = "".join(f"{sums[path].hex()}  {path}\n" for path in sorted(sums)).encode()
-    files.write_file(partial / fmt.SUMS_FILE, text)
-    folders = [partial / fmt.RGB_FOLDER, partial / fmt.DEPTH_FOLDER]
-    folders += [partial / fmt.side_folder(name) for name in fmt.SIDE_CAMERAS] + [partial]
-    files.fsync_all(partial / path for path in [*sorted(sums), fmt.SUMS_FILE])
-    for folder in folders:
-        if folder.exists():
-            files.fsync(folder)
-    run = {**facts, "name": name, "frames": frames, "sensors": sensors}
-    run["content"] = hashlib.sha256(text).hexdigest()
-    files.write_file(partial / fmt.RUN_FILE, commit.run_text(run, partial / fmt.RUN_FILE))
-    files.fsync(partial / fmt.RUN_FILE)
-    files.fsync(partial)
-    remove_start_file(partial)
 
 
 def remove_start_file(partial: Path) -> None:

@@ -27,6 +27,8 @@ RGB_FOLDER = "RGB"
 DEPTH_FOLDER = "Depth"
 SIDE_CAMERAS = ("left", "right")
 """Names of the optional colour cameras beside the first camera."""
+IMAGE_FOLDERS = (RGB_FOLDER, DEPTH_FOLDER, *(f"{RGB_FOLDER}_{camera}" for camera in SIDE_CAMERAS))
+"""Folders of images within a run, one a camera; in a run with tars, the folders that the tars hold."""
 PARTIAL = ".partial"
 QUARANTINE = "quarantine"
 SPLITS = ("train", "val", "test")
@@ -87,12 +89,12 @@ def parse_run_name(name: str) -> Optional[tuple[int, str]]:
 
 def rgb_file(index: int) -> str:
     """Path of a colour image within its run."""
-    return f"{RGB_FOLDER}/{index:010d}.jpg"
+    return image_file(RGB_FOLDER, index)
 
 
 def depth_file(index: int) -> str:
     """Path of a depth image within its run."""
-    return f"{DEPTH_FOLDER}/{index:010d}.png"
+    return image_file(DEPTH_FOLDER, index)
 
 
 def side_folder(camera: str) -> str:
@@ -102,7 +104,27 @@ def side_folder(camera: str) -> str:
 
 def side_file(camera: str, index: int) -> str:
     """Path of a side camera's colour image within its run."""
-    return f"{side_folder(camera)}/{index:010d}.jpg"
+    return image_file(side_folder(camera), index)
+
+
+def image_file(folder: str, index: int) -> str:
+    """Path of an image within its run, by its camera's folder: `RGB/0000000003.jpg`."""
+    return f"{folder}/{index:010d}.{'png' if folder == DEPTH_FOLDER else 'jpg'}"
+
+
+def image_number(folder: str, path: str) -> Optional[int]:
+    """The index of the frame of an image; None if the path is not that of an image of this camera."""
+    return int(path[-14:-4]) if _IMAGE.match(path) and path.startswith(f"{folder}/") else None
+
+
+def tar_file(folder: str) -> str:
+    """Path of a camera's tar within its run: `RGB.tar`."""
+    return f"{folder}.tar"
+
+
+def index_file(folder: str) -> str:
+    """Path of the index of a camera's tar within its run: `RGB.index.npy`."""
+    return f"{folder}.index.npy"
 
 
 def side_sensor(camera: str) -> str:

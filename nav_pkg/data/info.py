@@ -12,7 +12,7 @@ import numpy as np
 
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
-from nav_pkg.data.image_inspection import ImageFile, colour_sums, inspect_images
+from nav_pkg.data.image_inspection import StoredImage, colour_sums, inspect_images
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import CLASSES, TURN_THRESHOLD
 
@@ -65,13 +65,13 @@ def order_key(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
-def sample_images(runs: list[Run], count: int, seed: int) -> list[ImageFile]:
-    """Paths and sizes of at most `count` colour images of all runs, selected by the seed."""
+def sample_images(runs: list[Run], count: int, seed: int) -> list[StoredImage]:
+    """At most `count` colour images of all runs, selected by the seed, and their sizes."""
     places = [(run, i) for run in runs for i in range(len(run))]
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(places))[:count] if places else []
     return [
-        (run.path / run.frames.rgb[i], run.image_size("rgb"))
+        (run.images, run.frames.rgb[i], run.image_size("rgb"))
         for run, i in (places[j] for j in sorted(chosen))
         if run.frames.rgb[i]
     ]

@@ -168,7 +168,7 @@ class LinkedDataset:
         partial = self._work / f"{item.name}{fmt.PARTIAL}"
         sums = item.run.sums
         if item.frames == len(item.run) and item.rename is None:
-            _link_run(item.run, partial, list(sums))
+            _link_run(item.run, partial)
         else:
             facts: dict[str, Any] = {}
             if item.frames < len(item.run):
@@ -270,11 +270,11 @@ class _Linker:
             self.copied.append(target)
 
 
-def _link_run(run: Run, target: Path, names: Iterable[str]) -> None:
-    """Link a complete run into another folder: all files that its checksums list."""
+def _link_run(run: Run, target: Path) -> None:
+    """Link a complete run into another folder: all its files."""
     target.mkdir()
     placer = _Linker()
-    names = [*names, fmt.SUMS_FILE, fmt.RUN_FILE]
+    names = run.files()
     folders = {target, *(target / Path(name).parent for name in names)}
     for folder in sorted(folders):
         folder.mkdir(exist_ok=True)

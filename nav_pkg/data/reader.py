@@ -21,6 +21,7 @@ from nav_pkg.data import codec, commit, files, published
 from nav_pkg.data import format as fmt
 from nav_pkg.data.columns import Frames, read_frames, read_scan
 from nav_pkg.data.folders import file_sha256
+from nav_pkg.data.image_store import ImageStore
 
 
 class Run:
@@ -29,12 +30,13 @@ class Run:
     Attributes:
         path: its folder.
         name: e.g. `00003_esatv3`.
+        images: the bytes of its images.
     """
 
     def __init__(self, path: PathLike):
         self.path = Path(path)
         self.name = self.path.name
-        self._folders: set[str] = set()  # image folders already checked not to be links
+        self.images = ImageStore(self.path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -92,20 +94,13 @@ class Run:
         """Height and width in run.json for a kind of image (`rgb`, `depth`, `rgb_left`), else None."""
         return fmt.image_size(self.facts.get("sensors"), kind)
 
-    def _image(self, name: str) -> bytes:
-        folder = name.partition("/")[0]
-        if folder not in self._folders:
-            commit.refuse_link(self.path / folder)
-            self._folders.add(folder)
-        return files.read_small(self.path / name, remedy="; see dataset.py verify", follow=False)
+    def files(self) -> list[str]:
+        """Paths of the run's files in its folder: those that its commit covers, and the index of a tar."""
+        return self.images.files([fmt.RUN_FILE, fmt.SUMS_FILE, *self.sums])
 
     def rgb(self, i: int) -> np.ndarray:
         """Colour image `i`: uint8 (height, width, 3), RGB."""
-        name = fmt.rgb_file(self._index(i))
-        try:
-            return codec.decode_rgb(self._image(name), expected=self.image_size("rgb"))
-        except DataError as error:
-            raise self._damaged(name, error) from error
+        return self._rgb(fmt.rgb_file(self._index(i)), "rgb")
 
     @property
     def side_cameras(self) -> tuple[str, ...]:
@@ -114,10 +109,11 @@ class Run:
 
     def side_rgb(self, camera: str, i: int) -> np.ndarray:
         """Image `i` of a side camera: uint8 (height, width, 3), RGB."""
-        name = fmt.side_file(camera, self._index(i))
+        return self._rgb(fmt.side_file(camera, self._index(i)), fmt.side_sensor(camera))
+
+    def _rgb(self, name: str, kind: str) -> np.ndarray:
         try:
-            size = self.image_size(fmt.side_sensor(camera))
-            return codec.decode_rgb(self._image(name), expected=size)
+            return codec.decode_rgb(self.images.read(name), expected=self.image_size(kind))
         except DataError as error:
             raise self._damaged(name, error) from error
 
@@ -125,15 +121,15 @@ class Run:
         """Depth image `i`: float32 (height, width), metres, inf where the sensor got no return."""
         name = fmt.depth_file(self._index(i))
         try:
-            steps = codec.decode_depth(self._image(name), self.image_size("depth"))
+            steps = codec.decode_depth(self.images.read(name), self.image_size("depth"))
             return codec.millimetres_to_depth(steps)
         except DataError as error:
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: DataError) -> DataError:
         text = str(error)
-        whole = text if str(self.path) in text else f"{self.path / name}: {text}; see dataset.py verify"
-        return DataError(whole)
+        whole = str(self.path) in text
+        return DataError(text if whole else f"{self.images.where(name)}: {text}; see dataset.py verify")
 
     def _index(self, i: int) -> int:
         if not -len(self) <= i < len(self):
@@ -300,7 +296,7 @@ class Dataset:
         return runs
 
     def files(self) -> list[str]:
-        """Relative paths of all files of the dataset: its own files and those that its runs' commits list.
+        """Relative paths of all files of the dataset: its own files and those of its runs (`Run.files`).
 
         Raises:
             DataError: a run is damaged, or a folder of a run is a symbolic link.
@@ -308,10 +304,7 @@ class Dataset:
         own = (fmt.DATASET_FILE, *map(fmt.split_file, fmt.SPLITS), fmt.STATS_FILE)
         names = [name for name in own if os.path.lexists(self.path / name)]
         for run in self.runs:
-            listed = [fmt.RUN_FILE, fmt.SUMS_FILE, *run.sums]
-            for folder in {name.partition("/")[0] for name in listed if "/" in name}:
-                commit.refuse_link(run.path / folder)
-            names += [f"{run.name}/{name}" for name in listed]
+            names += [f"{run.name}/{name}" for name in run.files()]
         return names
 
     def content_hash(self) -> str:

@@ -19,16 +19,18 @@ from nav_pkg.core import DataError, Outcome
 from nav_pkg.data import commit, files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import (
+    CONVERTED,
     START_FILE,
     file_sha256,
-    finish_partial,
     lock_partial,
     quarantine,
     read_scan_header,
     remove_start_file,
-    scan_header,
 )
 from nav_pkg.data.image_inspection import inspect_image
+from nav_pkg.data.image_store import ImageStore
+from nav_pkg.data.image_tar import ImageTar
+from nav_pkg.data.new_run import build_run
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.totals import Totals, differences
 from nav_pkg.data.verify import is_one_period, verify_run
@@ -42,6 +44,7 @@ class ValidPrefix:
     """The longest valid prefix of a run: its first frames up to the first damage.
 
     Attributes:
+        images: the run's images.
         frames: number of frames in the prefix.
         rows: its lines of frames.csv, without the header.
         totals: the totals of these rows.
@@ -54,6 +57,7 @@ class ValidPrefix:
 
     def __init__(self, folder: Path, rate: float):
         self.folder = folder
+        self.images = ImageStore(folder)
         self.rows: list[str] = []
         self.totals = Totals()
         self.sums: dict[str, bytes] = {}
@@ -131,7 +135,7 @@ class ValidPrefix:
         if scan is not None and index >= len(scan):
             raise ValueError("scan.npy ends before it")
         for camera in fmt.SIDE_CAMERAS:
-            if (self.folder / fmt.side_folder(camera)).is_dir():
+            if self.images.camera(fmt.side_folder(camera)).exists():
                 name = fmt.side_file(camera, index)
                 kind = fmt.side_sensor(camera)
                 shapes[kind] = self._check_image(kind, name, known, sums)
@@ -146,82 +150,14 @@ class ValidPrefix:
         self, kind: str, name: str, known: dict[str, bytes], sums: dict[str, bytes]
     ) -> list[int]:
         """Verify an image and store its checksum in `sums`; return its height and width."""
-        if (self.folder / name).parent.is_symlink():
-            raise ValueError(f"{name}: its folder is a symbolic link")
         size = fmt.image_size(self.sensors, kind) or fmt.image_size(self._stated_sensors, kind)
-        report = inspect_image(self.folder / name, size)
+        report = inspect_image(self.images, name, size)
         if report.problem:
             raise ValueError(f"{name}: {report.problem}")
         if known.get(name, report.sha256) != report.sha256:
             raise ValueError(f"{name}: changed since its commit")
         sums[name] = report.sha256
         return list(report.shape)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it if the file system cannot link."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def build_run(
-    target: Path,
-    name: str,
-    facts: dict,
-    rows: list[str],
-    scan: Optional[np.ndarray],
-    sensors: dict,
-    images: dict[str, tuple[Path, bytes]],
-    transfer_file: Callable[[Path, Path], None] = link_or_copy,
-) -> None:
-    """Make a complete run in a new folder from image files that already exist.
-
-    Args:
-        target: the folder to make.
-        name: the run's name, for run.json.
-        facts: entries for run.json.
-        rows: lines of frames.csv, indices from 0.
-        scan: float32 (frames, rays) or None.
-        sensors: as in run.json.
-        images: path in the run -> (existing file, its SHA-256).
-        transfer_file: copies or links a file to its place; links by default.
-
-    Raises:
-        DataError: the folder exists already, the file system refuses, or an entry of run.json is invalid.
-            A new folder is then removed.
-    """
-    try:
-        target.mkdir()
-    except OSError as error:
-        raise files.disk_error(target, error) from error
-    try:
-        for folder in sorted({Path(path).parent.name for path in images}):
-            (target / folder).mkdir()
-        sums = {}
-        for path, (source, sha256) in images.items():
-            transfer_file(source, target / path)
-            sums[path] = sha256
-        data = ("\n".join([fmt.HEADER, *rows]) + "\n").encode()
-        files.write_file(target / fmt.FRAMES_FILE, data)
-        sums[fmt.FRAMES_FILE] = _sha256(data)
-        if scan is not None and sensors.get("scan"):
-            data = scan_header(*scan.shape) + np.ascontiguousarray(scan, "<f4").tobytes()
-            files.write_file(target / fmt.SCAN_FILE, data)
-            sums[fmt.SCAN_FILE] = _sha256(data)
-        finish_partial(target, name, facts, len(rows), sensors, sums)
-    except BaseException as error:
-        shutil.rmtree(target, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise files.disk_error(target, error) from error
-        raise
-
-
-def _sha256(data: bytes) -> bytes:
-    import hashlib
-
-    return hashlib.sha256(data).digest()
 
 
 def _is_same(path: Path, sha256: bytes) -> bool:
@@ -266,8 +202,8 @@ def _rebuild_prefix(folder: Path, name: str, reason: str, rate: float) -> tuple[
         facts.update(prefix.totals.metadata(facts))
     target = folder.parent / f".{name}{_REPAIR}"
     shutil.rmtree(target, ignore_errors=True)
-    images = {path: (folder / path, sha256) for path, sha256 in prefix.sums.items()}
-    build_run(target, name, facts, prefix.rows, prefix.scan, prefix.sensors, images)
+    images = {path: (path, sha256) for path, sha256 in prefix.sums.items()}
+    build_run(target, name, facts, prefix.rows, prefix.scan, prefix.sensors, images, prefix.images)
     return target, prefix
 
 
@@ -289,6 +225,7 @@ def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterabl
     for partial in dataset.partials:
         done.append(_repair_partial(partial, rate))
     for run in progress(dataset.runs):
+        done += _repair_indexes(run)
         problems = verify_run(run, rate).problems
         if problems:
             done.append(_repair_run(run, problems, rate))
@@ -301,11 +238,11 @@ def _finish_interrupted(dataset: Dataset) -> list[str]:
     """Finish or remove the hidden remains of an interrupted repair, removal or write."""
     done = []
     for path in sorted(dataset.path.glob(".*")):
-        if path.name.endswith(_REPAIR):
-            final = dataset.path / path.name[1 : -len(_REPAIR)]
+        if path.suffix in (_REPAIR, CONVERTED):
+            final = dataset.path / path.name[1 : -len(path.suffix)]
             if (path / fmt.RUN_FILE).exists() and not final.exists():
                 os.rename(path, final)
-                done.append(f"{final}: an interrupted repair was completed")
+                done.append(f"{final}: an interrupted command was completed")
                 continue
         elif not path.name.endswith((".removed", ".tmp")):
             continue
@@ -330,6 +267,7 @@ def _repair_partial(partial: Path, rate: float) -> str:
                 partial, "unfinished, and a run of this name is there (or the name is none)"
             )
             return f"{partial}: unfinished beside a run of that name; moved to {quarantined}"
+        _repair_indexes(Run(partial))
         report = verify_run(Run(partial), rate)
         if not report.problems and Run(partial).facts["name"] == name:
             remove_start_file(partial)
@@ -347,6 +285,17 @@ def _repair_partial(partial: Path, rate: float) -> str:
         )
     finally:
         os.close(lock)
+
+
+def _repair_indexes(run: Run) -> list[str]:
+    """Write the indexes that are missing or do not fit, of tars without damage."""
+    done = []
+    for folder in fmt.IMAGE_FOLDERS:
+        tar = run.images.camera(folder)
+        if isinstance(tar, ImageTar) and tar.is_whole() and not tar.index_fits():
+            files.atomic_write(tar.index_path, tar.index_from_headers())
+            done.append(f"{tar.index_path}: written again from the headers of {tar.path.name}")
+    return done
 
 
 def _repair_run(run: Run, problems: list[str], rate: float) -> str:

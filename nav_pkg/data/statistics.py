@@ -41,15 +41,15 @@ def dataset_statistics(dataset: Dataset, images: int = 2000) -> dict:
     parts = dataset.splits() if dataset.has_splits else {}
     of = "train" if "train" in parts else "all"
     parts.setdefault(of, []).extend([] if of == "train" else dataset.require_runs())
-    files = []
+    chosen = []
     for run, row in evenly_spaced_frames(parts[of], images):
         if not run.frames.rgb[row]:
             raise DataError(f"{run.path}: the run has no colour images; leave it out")
-        files.append((run.path / run.frames.rgb[row], run.image_size("rgb")))
-    image_reports = inspect_images(files)
-    for (path, _), item in zip(files, image_reports):
+        chosen.append((run.images, run.frames.rgb[row], run.image_size("rgb")))
+    image_reports = inspect_images(chosen)
+    for (store, name, _), item in zip(chosen, image_reports):
         if item.problem:
-            raise DataError(f"{path}: {item.problem}; see dataset.py verify")
+            raise DataError(f"{store.where(name)}: {item.problem}; see dataset.py verify")
     return {
         "path": str(dataset.path),
         "rgb": {**colour_stats(item.sums for item in image_reports), "images": len(image_reports), "of": of},

@@ -12,8 +12,8 @@ import numpy as np
 from nav_pkg.core import DataError
 from nav_pkg.data import codec, files
 from nav_pkg.data import format as fmt
+from nav_pkg.data.new_run import build_run
 from nav_pkg.data.reader import Run
-from nav_pkg.data.repair import build_run, link_or_copy
 
 
 class KeptImages:
@@ -48,7 +48,7 @@ class KeptImages:
 
 
 def keep_images(run: Run, folder: Path, indices: Iterable[int]) -> KeptImages:
-    """Link or copy some of a run's images into a folder, atomically.
+    """Copy some of a run's images into a folder, atomically.
 
     Args:
         run: a committed run with its images.
@@ -66,8 +66,7 @@ def keep_images(run: Run, folder: Path, indices: Iterable[int]) -> KeptImages:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         for index in sorted(set(indices)):
-            source = run.path / fmt.rgb_file(index)
-            link_or_copy(source, beside / source.name)
+            files.write_file(beside / f"{index:010d}.jpg", run.images.read(fmt.rgb_file(index)))
         os.rename(beside, folder)
     except OSError as error:
         raise files.disk_error(folder, error, "--summary_dir") from error
@@ -96,7 +95,9 @@ def strip_images(run: Run) -> Run:
     beside, away = (run.path.with_name(f".{run.name}.{suffix}") for suffix in ("thin", "removed"))
     for left in (beside, away):
         shutil.rmtree(left, ignore_errors=True)
-    build_run(beside, run.name, run.facts, rows, run.scan, {**sensors, **dict.fromkeys(images)}, {})
+    build_run(
+        beside, run.name, run.facts, rows, run.scan, {**sensors, **dict.fromkeys(images)}, {}, run.images
+    )
     try:
         os.rename(run.path, away)
         os.rename(beside, run.path)

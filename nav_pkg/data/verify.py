@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Callable, Iterable, Optional
 import numpy as np
 
 from nav_pkg.config.paths import PathLike
+from nav_pkg.config.session import TAR
 from nav_pkg.core import DataError
 from nav_pkg.data import commit, files, overlap
 from nav_pkg.data import format as fmt
@@ -87,20 +88,16 @@ def verify_run(run: Run, control_rate: float = 10.0) -> RunReport:
             problem(f"{run.path / fmt.RUN_FILE}: {line}; see dataset.py repair")
     sums = _check_sums(report, facts)
     sensors = facts.get("sensors") or {}
-    for kind, folder, name in (
-        ("rgb", fmt.RGB_FOLDER, fmt.rgb_file),
-        ("depth", fmt.DEPTH_FOLDER, fmt.depth_file),
-    ):
-        image_reports = _check_images(report, folder, name, count, fmt.image_size(sensors, kind), sums)
+    for kind, folder in (("rgb", fmt.RGB_FOLDER), ("depth", fmt.DEPTH_FOLDER)):
+        image_reports = _check_images(report, folder, count, fmt.image_size(sensors, kind), sums)
         setattr(report, kind, image_reports)
         if frames is not None and (frames[kind] != "").any() != bool(image_reports):
             problem(
                 f"{run.path / fmt.FRAMES_FILE}: column {kind} does not fit the {len(image_reports)} images"
             )
     for camera in fmt.SIDE_CAMERAS:
-        name_of = functools.partial(fmt.side_file, camera)
         size = fmt.image_size(sensors, fmt.side_sensor(camera))
-        image_reports = _check_images(report, fmt.side_folder(camera), name_of, count, size, sums)
+        image_reports = _check_images(report, fmt.side_folder(camera), count, size, sums)
         if image_reports:
             report.sides[camera] = image_reports
     _check_scan(report, count, sensors.get("scan"), sums)
@@ -149,42 +146,53 @@ def _check_sums(report: RunReport, facts: dict) -> dict[str, bytes]:
     except DataError as error:
         report.problems.append(str(error))
         return {}
-    absent = [name for name in sums if not os.path.lexists(report.run.path / name)]
+    present = {name for folder in fmt.IMAGE_FOLDERS for name in _names(report.run, folder)}
+    absent = [
+        name
+        for name in sums
+        if not (name in present if "/" in name else os.path.lexists(report.run.path / name))
+    ]
     if absent:
         report.problems.append(f"{report.run.path}: missing: {_listed(absent)}")
     return sums
 
 
+def _names(run: Run, folder: str) -> list[str]:
+    """Paths of a camera's images; none if its tar cannot be read, which `_check_images` reports."""
+    with contextlib.suppress(DataError):
+        return run.images.camera(folder).names()
+    return []
+
+
 def _check_images(
     report: RunReport,
     folder: str,
-    name: Callable[[int], str],
     count: Optional[int],
     size: Optional[tuple[int, int]],
     sums: dict[str, bytes],
 ) -> list[ImageReport]:
-    base = report.run.path
-    linked = os.path.islink(base / folder)  # reported by `_check_extra_files`
-    present = set(os.listdir(base / folder)) if os.path.isdir(base / folder) and not linked else set()
+    store, camera = report.run.images, report.run.images.camera(folder)
+    report.problems += camera.problems()
+    present = set(_names(report.run, folder))
     if not present and not size:
         return []
-    wanted = [Path(name(i)).name for i in range(count if count is not None else len(present))]
-    absent = [f"{folder}/{n}" for n in wanted if n not in present]
-    if absent and not all(n in sums for n in absent):
-        report.problems.append(f"{base}: missing: {_listed(absent)}")
-    extra = sorted(present - set(wanted))
+    wanted = [fmt.image_file(folder, i) for i in range(count if count is not None else len(present))]
+    absent = [name for name in wanted if name not in present]
+    if absent and not all(name in sums for name in absent):
+        report.problems.append(f"{report.run.path}: missing: {_listed(absent)}")
+    extra = sorted(Path(name).name for name in present - set(wanted))
     if extra:
-        report.problems.append(f"{base / folder}: files that belong to no frame: {_listed(extra)}")
-    here = [n for n in wanted if n in present]
-    image_reports = inspect_images((base / folder / n, size) for n in here)
+        report.problems.append(f"{camera.path}: files that belong to no frame: {_listed(extra)}")
+    here = [name for name in wanted if name in present]
+    image_reports = inspect_images((store, name, size) for name in here)
     expected = size or next((item.shape for item in image_reports if item.shape), ())
-    for n, item in zip(here, image_reports):
+    for name, item in zip(here, image_reports):
         if item.problem:
-            report.problems.append(f"{base / folder / n}: {item.problem}")
+            report.problems.append(f"{store.where(name)}: {item.problem}")
         elif item.shape != expected:
-            report.problems.append(f"{base / folder / n}: size {item.shape} instead of {expected}")
-        elif sums and sums.get(f"{folder}/{n}") != item.sha256:
-            report.problems.append(f"{base / folder / n}: changed since its commit (SHA-256 differs)")
+            report.problems.append(f"{store.where(name)}: size {item.shape} instead of {expected}")
+        elif sums and sums.get(name) != item.sha256:
+            report.problems.append(f"{store.where(name)}: changed since its commit (SHA-256 differs)")
     return image_reports
 
 
@@ -214,8 +222,7 @@ def _sum_of(report: RunReport, name: str, sums: dict[str, bytes]) -> None:
             report.problems.append(str(error))
 
 
-_IN_RUN = {fmt.RUN_FILE, fmt.SUMS_FILE, fmt.FRAMES_FILE, fmt.SCAN_FILE, fmt.RGB_FOLDER, fmt.DEPTH_FOLDER}
-_IN_RUN |= {fmt.side_folder(camera) for camera in fmt.SIDE_CAMERAS}
+_IN_RUN = {fmt.RUN_FILE, fmt.SUMS_FILE, fmt.FRAMES_FILE, fmt.SCAN_FILE}
 _IN_PARTIAL = {START_FILE, "error.txt"}
 
 
@@ -224,6 +231,9 @@ def _check_extra_files(report: RunReport) -> None:
     path = report.run.path
     names = sorted(os.listdir(path)) if os.path.isdir(path) else []
     known = _IN_RUN | _IN_PARTIAL if path.name.endswith(fmt.PARTIAL) else _IN_RUN
+    for folder in fmt.IMAGE_FOLDERS:
+        in_tar = report.run.images.camera(folder).storage == TAR
+        known = known | ({fmt.tar_file(folder), fmt.index_file(folder)} if in_tar else {folder})
     extra = [name for name in names if name not in known]
     if extra:
         report.problems.append(f"{path}: files that no commit lists: {_listed(extra)}; see dataset.py repair")

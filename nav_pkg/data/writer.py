@@ -8,17 +8,17 @@ Threads behind a bounded queue encode and write the images.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Mapping, Optional
+from typing import Mapping, Optional
 
 import numpy as np
 
 from nav_pkg.config.paths import PathLike
+from nav_pkg.config.session import TAR
 from nav_pkg.core import DataError, Frame, Outcome
 from nav_pkg.data import codec, commit, files
 from nav_pkg.data import format as fmt
@@ -26,11 +26,12 @@ from nav_pkg.data.folders import (
     START_FILE,
     check_no_writers,
     file_sha256,
-    finish_partial,
     lock_partial,
     quarantine,
     scan_header,
 )
+from nav_pkg.data.image_store import ImageWriter, check_storage, image_writer
+from nav_pkg.data.new_run import finish_partial
 from nav_pkg.data.totals import FRAME_TOTALS, Totals, without_totals
 
 THREADS = 1
@@ -95,8 +96,10 @@ class RunWriter:
         facts: facts known at the start, for run.json.
         jpeg_quality: 1 to 100.
         threads: number of threads that encode and write; the written bytes do not depend on it.
+        storage: how the run keeps its images: `tar` (one a camera) or `files` (one an image).
 
     Raises:
+        UsageError: the storage is unknown.
         DataError: the name is invalid or belongs to a run with another outcome, a live process writes the
             run, or the file system refuses.
     """
@@ -108,12 +111,16 @@ class RunWriter:
         facts: Optional[dict] = None,
         jpeg_quality: int = 95,
         threads: int = THREADS,
+        storage: str = TAR,
     ):
+        check_storage(storage)
         self.dataset = Path(dataset_path)
         self.name = name
         self._totals = Totals()
         self._facts = dict(facts or {})
         self._quality = jpeg_quality
+        self._storage = storage
+        self._images: dict[str, ImageWriter] = {}
         self._final = self.dataset / name
         self._partial = self.dataset / f"{name}{fmt.PARTIAL}"
         self._sums: dict[str, bytes] = {}
@@ -215,15 +222,11 @@ class RunWriter:
                     f"{self._partial}: frame {frame.index} has images of {sensors}, "
                     f"the frames before it of {self._sensors}"
                 )
-            if rgb is not None:
-                work = functools.partial(codec.encode_rgb, rgb, self._quality)
-                self._submit(fmt.rgb_file(frame.index), work)
-            if depth is not None:
-                work = functools.partial(codec.encode_depth, depth)
-                self._submit(fmt.depth_file(frame.index), work)
-            for name, image in sides.items():
-                work = functools.partial(codec.encode_rgb, image, self._quality)
-                self._submit(fmt.side_file(name, frame.index), work)
+            images = {fmt.RGB_FOLDER: rgb, fmt.DEPTH_FOLDER: depth}
+            images.update((fmt.side_folder(name), image) for name, image in sides.items())
+            for folder, image in images.items():
+                if image is not None:
+                    self._submit(folder, frame.index, image)
             if scan is not None:
                 files.write_all(self._scan, np.ascontiguousarray(scan, "<f4").reshape(-1))
             self._write_csv(fmt.frame_to_row(frame, rgb is not None, depth is not None))
@@ -234,24 +237,26 @@ class RunWriter:
         self._totals.add(frame)
 
     def _create_files(self, sensors: dict) -> None:
-        """Make the folders and files that the sensors of the first frame need."""
-        if sensors["rgb"]:
-            (self._partial / fmt.RGB_FOLDER).mkdir()
-        if sensors["depth"]:
-            (self._partial / fmt.DEPTH_FOLDER).mkdir()
-        for name in fmt.side_cameras(sensors):
-            (self._partial / fmt.side_folder(name)).mkdir()
+        """Make the files that the sensors of the first frame need."""
+        cameras = {"rgb": fmt.RGB_FOLDER, "depth": fmt.DEPTH_FOLDER}
+        cameras.update((fmt.side_sensor(name), fmt.side_folder(name)) for name in fmt.SIDE_CAMERAS)
+        for sensor, folder in cameras.items():
+            if sensors.get(sensor):
+                self._images[folder] = image_writer(self._partial, folder, self._storage)
         if sensors["scan"]:
             self._scan = self._open(fmt.SCAN_FILE)
             files.write_all(self._scan, scan_header(0, sensors["scan"]))
         self._sensors = sensors
 
-    def _submit(self, name: str, encode: Callable[[], bytes]) -> None:
+    def _submit(self, folder: str, index: int, image: np.ndarray) -> None:
+        name = fmt.image_file(folder, index)
+
         def work() -> None:
             try:
                 if self._error is None:
-                    data = encode()
-                    files.write_file(self._partial / name, data)
+                    depth = folder == fmt.DEPTH_FOLDER
+                    data = codec.encode_depth(image) if depth else codec.encode_rgb(image, self._quality)
+                    self._images[folder].add(index, data)
                     self._sums[name] = hashlib.sha256(data).digest()
             except OSError as error:
                 self._error = files.disk_error(self._partial / name, error)
@@ -276,6 +281,8 @@ class RunWriter:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True)
+        for images in self._images.values():
+            images.close()
         while self._open_fds:
             with contextlib.suppress(OSError):
                 os.close(self._open_fds.pop())
@@ -319,6 +326,8 @@ class RunWriter:
             self._close()
 
     def _commit(self, facts: dict) -> Path:
+        for images in self._images.values():
+            images.finish()
         if self._scan is not None:
             os.pwrite(self._scan, scan_header(self.frames, self._sensors["scan"]), 0)
             self._sums[fmt.SCAN_FILE] = file_sha256(self._partial / fmt.SCAN_FILE)

@@ -14,7 +14,7 @@ import nav_pkg
 from nav_pkg.core import ROOT
 from nav_pkg.machine import processor_name
 
-PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg")
+PACKAGES = ("numpy", "torch", "torchvision", "matplotlib", "Pillow", "simplejpeg", "isal")
 
 
 def environment() -> List[Tuple[str, str]]:

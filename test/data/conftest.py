@@ -19,7 +19,14 @@ PERIOD = 100_000_000
 
 
 class Samples:
-    """Makes frames, images, runs and datasets that depend on their numbers alone."""
+    """Makes frames, images, runs and datasets that depend on their numbers alone.
+
+    Args:
+        storage: how the runs keep their images, `tar` or `files`.
+    """
+
+    def __init__(self, storage="files"):
+        self.storage = storage
 
     @staticmethod
     def film(path):
@@ -75,10 +82,14 @@ class Samples:
         scan[0] = np.inf
         return scan
 
+    def writer(self, dataset, name, facts=None, **settings):
+        """The writer of a new run."""
+        return RunWriter(dataset, name, facts, **{"storage": self.storage, **settings})
+
     def run(self, dataset, number=0, frames=8, outcome="success", seed=None, world="esatv3", **facts):
         """Write a committed run; its path."""
         seed = number if seed is None else seed
-        writer = RunWriter(dataset, f"{number:05d}_{world}", {"world": world, "seed": seed, **facts})
+        writer = self.writer(dataset, f"{number:05d}_{world}", {"world": world, "seed": seed, **facts})
         for i in range(frames):
             writer.add(self.frame(i), self.rgb(i, seed), self.depth(i, seed), self.scan(i, seed))
         return writer.commit({"outcome": outcome})
@@ -123,8 +134,14 @@ class Samples:
 
 
 @pytest.fixture(scope="session")
-def samples():
-    return Samples()
+def storage(request):
+    """`files`, or what a test asks for: `@pytest.mark.parametrize("storage", STORAGES, indirect=True)`."""
+    return getattr(request, "param", "files")
+
+
+@pytest.fixture(scope="session")
+def samples(storage):
+    return Samples(storage)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from nav_pkg.data import messages
 from nav_pkg.data.bagfile import Connection, Deserialiser
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.verify import verify_dataset
-from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.data.writer import create_dataset
 
 EPISODE = "nav_pkg/msg/Episode"
 MESSAGE_FILE = Path(__file__).resolve().parents[2] / "msg" / "Episode.msg"
@@ -174,7 +174,7 @@ class Flight:
             if episode.index < 0:
                 continue
             if episode.index == 0:
-                writer = RunWriter(path, episode.name, messages.run_facts(episode)[1])
+                writer = self.samples.writer(path, episode.name, messages.run_facts(episode)[1])
             writer.add(
                 messages.frame_from_messages(
                     episode, parts["odometry"], parts["expert"], parts.get("learner")

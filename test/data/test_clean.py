@@ -13,7 +13,7 @@ from nav_pkg.data.info import class_counts
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.totals import turn_class
 from nav_pkg.data.verify import verify_dataset
-from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.data.writer import create_dataset
 
 ANY = clean.CleaningLimits(min_distance=0, min_rgb=1)
 
@@ -24,7 +24,7 @@ def plan(path, limits=ANY, **options):
 
 def special(samples, path, number, still=0, black=None, frames=8, outcome="success"):
     """A run that hovers for `still` frames, and whose camera is dead in the range `black`."""
-    writer = RunWriter(path, f"{number:05d}_esatv3", {"world": "esatv3"})
+    writer = samples.writer(path, f"{number:05d}_esatv3", {"world": "esatv3"})
     for i in range(frames):
         frame = samples.frame(i)
         if i < still:
@@ -73,7 +73,7 @@ def test_a_cut_run_states_what_its_rows_hold(samples, tmp_path):
 def test_a_run_that_is_taken_whole_keeps_its_flights_own_facts(samples, tmp_path):
     path = create_dataset(tmp_path / "d", samples.description)
     end = {"distance": 0.64, "duration": 0.8, "progress": 0.64, "nearest": 0.4}
-    writer = RunWriter(path, "00000_esatv3", {"world": "esatv3", "distance": 0.0, "nearest": 9.0})
+    writer = samples.writer(path, "00000_esatv3", {"world": "esatv3", "distance": 0.0, "nearest": 9.0})
     for i in range(8):
         writer.add(samples.frame(i), samples.rgb(i))
     writer.commit({"outcome": "success", **end})
@@ -84,7 +84,7 @@ def test_a_run_that_is_taken_whole_keeps_its_flights_own_facts(samples, tmp_path
 def test_a_destination_that_is_being_recorded_is_not_replaced(samples, tmp_path):
     path = samples.dataset(tmp_path / "d", runs=2)
     destination = samples.dataset(tmp_path / "new", runs=1)
-    writer = RunWriter(destination, "00001_esatv3")
+    writer = samples.writer(destination, "00001_esatv3")
     writer.add(samples.frame(0))
     before = samples.tree(destination)
     with pytest.raises(DataError, match="another process is writing this run.*--destination"):
@@ -103,7 +103,7 @@ def test_a_recorder_that_begins_while_the_runs_are_built_stops_the_replacement(s
     writers = []
 
     def start_recorder(items):
-        writers.append(RunWriter(destination, "00001_esatv3"))
+        writers.append(samples.writer(destination, "00001_esatv3"))
         return items
 
     with pytest.raises(DataError, match="another process"):
@@ -310,7 +310,7 @@ def test_a_slower_robot_s_runs_may_be_longer(samples, tmp_path):
         robot = {"name": "x", **({"runs": {"time_factor": factor}} if factor else {})}
         path = create_dataset(tmp_path / f"d{factor}", {**samples.description, "robot": robot})
         special(samples, path, 0, frames=300)  # corridor's limit is 500
-        writer = RunWriter(path, "00001_corridor", {"world": "corridor"})
+        writer = samples.writer(path, "00001_corridor", {"world": "corridor"})
         for i in range(510):
             writer.add(samples.frame(i), samples.rgb(0), samples.depth(0), samples.scan(0))
         writer.commit({"outcome": "success"})

@@ -20,7 +20,7 @@ from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.thin import strip_images
 from nav_pkg.data.verify import verify_dataset
-from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.data.writer import create_dataset
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.sim.description import read_robot
@@ -166,7 +166,7 @@ def test_what_a_flight_states_is_what_the_schema_expects(samples, dataset, robot
     body = Body.from_robot(read_robot(robot))
     schedule = FlightSchedule(runs=1, seed=3, noise="ou", sigma_yaw=0.1, alpha=0.5, takeover_distance=0.4)
     facts = schedule.flight(schedule.runs_to_fly(body)[0], body).run_metadata()
-    writer = RunWriter(dataset, "00003_esatv3", facts)
+    writer = samples.writer(dataset, "00003_esatv3", facts)
     writer.add(samples.frame(0), samples.rgb(0))
     writer.commit({**facts, "outcome": "timeout", "start_pose": [0.0] * 6})
     assert Dataset(dataset).runs[-1].facts["noise"]["kind"] == "ou"
@@ -178,7 +178,7 @@ def test_facts_of_a_wrong_type_are_not_committed(samples, dataset):
         {"outcome": "success", "distance": "x"},
         {"outcome": "success", "missing": 3},
     ):
-        writer = RunWriter(dataset, "00003_esatv3")
+        writer = samples.writer(dataset, "00003_esatv3")
         writer.add(samples.frame(0), samples.rgb(0))
         with pytest.raises(DataError, match=r"outcome \{\} is none|must be a"):
             writer.commit(facts)

@@ -87,7 +87,7 @@ def test_a_kill_at_any_step_of_the_commit_leaves_what_the_start_knew(samples, tm
     facts = {"world": "esatv3", "seed": 3, "alpha": 0.25, "start": "start"}
     for moment in range(100):
         path = samples.dataset(tmp_path / str(moment), runs=0)
-        writer = RunWriter(path, "00000_esatv3", facts)
+        writer = samples.writer(path, "00000_esatv3", facts)
         for i in range(3):
             writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))
         writer._pool.shutdown(wait=True)

@@ -16,7 +16,6 @@ from nav_pkg.data.links import make_datasets
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.subset import Subset
 from nav_pkg.data.verify import verify_dataset
-from nav_pkg.data.writer import RunWriter
 
 from .conftest import ROOT
 
@@ -113,7 +112,7 @@ def test_not_while_somebody_works_in_it(dataset, samples, run, action):
     with pytest.raises(UsageError, match="esat is in use by a session"):
         run(*action)
     os.close(lock)
-    writer = RunWriter(dataset, "00007_esatv3")
+    writer = samples.writer(dataset, "00007_esatv3")
     with pytest.raises(DataError, match="00007_esatv3.partial: another process is writing"):
         run(*action)
     writer.abort()

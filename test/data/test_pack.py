@@ -26,7 +26,6 @@ from nav_pkg.data.packs.lock import PackLock
 from nav_pkg.data.packs.pack import open_packs, remove_packs, verify_packs
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.resize import decode_resized
-from nav_pkg.data.writer import RunWriter
 
 SIZE = (12, 20)
 
@@ -230,7 +229,7 @@ def test_other_sums_are_refused(dataset, cache):
 
 
 def test_a_run_without_colour_images_is_refused(samples, dataset, cache):
-    writer = RunWriter(dataset, "00003_esatv3")
+    writer = samples.writer(dataset, "00003_esatv3")
     writer.add(samples.frame(0), None, samples.depth(0))
     writer.commit({"outcome": "success"})
     with pytest.raises(DataError, match="00003_esatv3: the run has no colour images"):

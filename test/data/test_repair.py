@@ -12,7 +12,6 @@ from nav_pkg.data.folders import quarantine
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.verify import verify_dataset, verify_run
-from nav_pkg.data.writer import RunWriter
 
 
 def edit(path, old, new):
@@ -107,7 +106,7 @@ def test_commands_that_were_changed_are_not_passed_off_as_a_success(dataset):
 
 def crashed(samples, dataset, frames=6, **facts):
     """What a killed recorder leaves."""
-    writer = RunWriter(dataset, "00003_esatv3", {"world": "esatv3", "seed": 3, **facts})
+    writer = samples.writer(dataset, "00003_esatv3", {"world": "esatv3", "seed": 3, **facts})
     for i in range(frames):
         writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))
     writer._close()
@@ -189,7 +188,7 @@ def test_a_run_that_lacked_only_its_rename_is_committed(samples, dataset):
 
 
 def test_a_run_that_is_being_written_is_left_alone(samples, dataset):
-    writer = RunWriter(dataset, "00003_esatv3")
+    writer = samples.writer(dataset, "00003_esatv3")
     writer.add(samples.frame(0), samples.rgb(0))
     assert not verify_dataset(Dataset(dataset)).all_problems
     assert "another process" in repair_dataset(Dataset(dataset))[0]
@@ -220,7 +219,7 @@ def test_lists_lose_runs_that_are_gone(dataset):
 
 
 def test_gaps_that_run_json_declares_are_a_note(samples, dataset):
-    writer = RunWriter(dataset, "00003_esatv3", {"missing": [{"index": 1, "why": "no image"}]})
+    writer = samples.writer(dataset, "00003_esatv3", {"missing": [{"index": 1, "why": "no image"}]})
     for i, j in enumerate((0, 2, 3)):
         frame = samples.frame(j)
         writer.add(type(frame)(**{**frame.__dict__, "index": i}), samples.rgb(i))

@@ -20,7 +20,7 @@ from nav_pkg.data.resize import decode_resized
 from nav_pkg.data.subset import Subset
 from nav_pkg.data.verify import verify_dataset, verify_run
 from nav_pkg.data.view import draw_frame
-from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.data.writer import create_dataset
 
 SIZE = (16, 24)
 SEEDS = {"left": 100, "right": 200}
@@ -29,7 +29,7 @@ SEEDS = {"left": 100, "right": 200}
 
 def write(samples, path, number, frames=8, dead=(), commit=True):
     """A run whose left camera is dead in some frames."""
-    writer = RunWriter(path, f"{number:05d}_esatv3", {"world": "esatv3"})
+    writer = samples.writer(path, f"{number:05d}_esatv3", {"world": "esatv3"})
     for i in range(frames):
         sides = {name: samples.rgb(i, number + more) for name, more in SEEDS.items()}
         if i in dead:
@@ -81,7 +81,7 @@ def test_a_run_without_them_is_what_it_was(samples, tmp_path):
     plain = create_dataset(tmp_path / "plain", samples.description)
     samples.run(plain)
     other = create_dataset(tmp_path / "other", samples.description)
-    writer = RunWriter(other, "00000_esatv3", {"world": "esatv3", "seed": 0})
+    writer = samples.writer(other, "00000_esatv3", {"world": "esatv3", "seed": 0})
     for i in range(8):
         writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i), {})
     writer.commit({"outcome": "success"})

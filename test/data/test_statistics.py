@@ -9,7 +9,6 @@ from nav_pkg.data.info import channel_statistics
 from nav_pkg.data.progress import Bar, say
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.statistics import dataset_statistics, evenly_spaced_frames
-from nav_pkg.data.writer import RunWriter
 
 
 def test_channels_of_images():
@@ -83,7 +82,7 @@ def test_damage_and_a_lack_of_images_are_named(samples, dataset):
     (dataset / "00001_esatv3/RGB/0000000003.jpg").write_bytes(b"")
     with pytest.raises(DataError, match="0000000003.jpg: no whole JPEG.*; see dataset.py verify"):
         dataset_statistics(Dataset(dataset))
-    writer = RunWriter(dataset, "00003_esatv3")
+    writer = samples.writer(dataset, "00003_esatv3")
     writer.add(samples.frame(0))
     writer.commit({"outcome": "success"})
     with pytest.raises(DataError, match="00003_esatv3: the run has no colour images"):

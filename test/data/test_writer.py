@@ -11,7 +11,7 @@ import pytest
 from nav_pkg.core import DataError
 from nav_pkg.data import codec, files
 from nav_pkg.data.reader import Dataset
-from nav_pkg.data.writer import RunWriter, create_dataset
+from nav_pkg.data.writer import create_dataset
 
 
 def test_a_run_reads_back_as_it_was_written(samples, dataset):
@@ -31,7 +31,7 @@ def test_a_run_reads_back_as_it_was_written(samples, dataset):
 
 def test_the_learners_command_is_kept(samples, tmp_path):
     create_dataset(tmp_path / "d", samples.description)
-    writer = RunWriter(tmp_path / "d", "00000_w")
+    writer = samples.writer(tmp_path / "d", "00000_w")
     for i in range(3):
         writer.add(samples.frame(i, learner=True), samples.rgb(i))
     run = Dataset(tmp_path / "d").runs
@@ -46,7 +46,7 @@ def test_the_bytes_depend_on_nothing_but_the_frames(samples, tmp_path):
     trees = []
     for threads in (1, 4):
         path = create_dataset(tmp_path / f"d{threads}", samples.description)
-        writer = RunWriter(path, "00000_w", {"seed": 1}, threads=threads)
+        writer = samples.writer(path, "00000_w", {"seed": 1}, threads=threads)
         for i in range(20):
             writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))
         writer.commit({"outcome": "success"})
@@ -87,7 +87,7 @@ def test_the_content_hash_follows_the_content(samples, tmp_path):
 def test_a_run_that_counts_is_never_written_over(samples, dataset):
     before = samples.tree(dataset)
     with pytest.raises(DataError, match="recorded already .success."):
-        RunWriter(dataset, "00001_esatv3")
+        samples.writer(dataset, "00001_esatv3")
     assert samples.tree(dataset) == before
 
 
@@ -102,7 +102,7 @@ def test_a_run_that_does_not_count_is_recorded_again(samples, dataset, outcome):
 
 
 def test_an_aborted_run_keeps_its_frames(samples, dataset):
-    writer = RunWriter(dataset, "00003_esatv3", {"seed": 3})
+    writer = samples.writer(dataset, "00003_esatv3", {"seed": 3})
     for i in range(4):
         writer.add(samples.frame(i), samples.rgb(i))
     path = writer.abort({"reason": "stopped"})
@@ -123,7 +123,7 @@ def test_an_aborted_run_states_what_its_rows_hold(samples, dataset):
     start["labels"] = {"left": 0, "straight": 1, "right": 0}
     start["actors"] = {"expert": 1, "learner": 0, "none": 0}
     for number, facts in enumerate((None, {"reason": "stopped", **start}), start=3):
-        writer = RunWriter(dataset, f"{number:05d}_esatv3", start)
+        writer = samples.writer(dataset, f"{number:05d}_esatv3", start)
         for i in range(4):
             writer.add(samples.frame(i, learner=True), samples.rgb(i))
         writer.abort(facts)
@@ -137,7 +137,7 @@ def test_an_aborted_run_states_what_its_rows_hold(samples, dataset):
 
 def test_the_facts_of_the_start_never_pass_for_those_of_the_end(samples, dataset):
     start = {"distance": 0.0, "nearest": 9.0, "seed": 3}
-    writer = RunWriter(dataset, "00003_esatv3", start)
+    writer = samples.writer(dataset, "00003_esatv3", start)
     for i in range(4):
         writer.add(samples.frame(i), samples.rgb(i))
     writer.commit({"outcome": "collision", "nearest": 0.2})
@@ -148,14 +148,14 @@ def test_the_facts_of_the_start_never_pass_for_those_of_the_end(samples, dataset
 
 def test_a_run_without_frames_leaves_nothing(samples, dataset):
     before = samples.tree(dataset)
-    with RunWriter(dataset, "00003_esatv3"):
+    with samples.writer(dataset, "00003_esatv3"):
         pass
     assert samples.tree(dataset) == before
     assert not Dataset(dataset).partials
 
 
 def test_frames_that_do_not_fit_are_refused(samples, dataset):
-    writer = RunWriter(dataset, "00003_esatv3")
+    writer = samples.writer(dataset, "00003_esatv3")
     with pytest.raises(DataError, match="frame 1 where 0"):
         writer.add(samples.frame(1), samples.rgb(0))
     writer.add(samples.frame(0), samples.rgb(0))
@@ -171,10 +171,10 @@ def test_frames_that_do_not_fit_are_refused(samples, dataset):
 
 
 def test_another_process_cannot_take_an_open_run(samples, dataset):
-    writer = RunWriter(dataset, "00003_esatv3")
+    writer = samples.writer(dataset, "00003_esatv3")
     writer.add(samples.frame(0), samples.rgb(0))
     with pytest.raises(DataError, match="another process"):
-        RunWriter(dataset, "00003_esatv3")
+        samples.writer(dataset, "00003_esatv3")
     with pytest.raises(DataError, match="another process"):
         create_dataset(dataset, samples.description, overwrite=True)
     writer.commit({"outcome": "success"})
@@ -220,7 +220,7 @@ def test_a_full_disk_costs_the_open_run_only(samples, dataset, monkeypatch, capa
 
     monkeypatch.setattr(files.os, "write", limited)
     with pytest.raises(DataError, match=r"00003_esatv3.*no space left on device; free some space"):
-        writer = RunWriter(dataset, "00003_esatv3")
+        writer = samples.writer(dataset, "00003_esatv3")
         try:
             for i in range(40):
                 writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))

@@ -43,7 +43,7 @@ class CommittedImages:
 
     def __init__(self, run: Run, camera: str = ""):
         self.run, self.camera = run, camera
-        commit.refuse_link(self._folder)
+        self._images = run.images.camera(Path(self._file(0)).parent.name)
         self.size = run.image_size(fmt.side_sensor(camera) if camera else "rgb")
         self.sums, self._lines = _read_sums(run, self._file)
         self.manifest_sha256 = hashlib.sha256(self._lines).hexdigest()
@@ -55,10 +55,6 @@ class CommittedImages:
         """Path of image `i` within the run."""
         return fmt.side_file(self.camera, i) if self.camera else fmt.rgb_file(i)
 
-    @property
-    def _folder(self) -> Path:
-        return self.run.path / Path(self._file(0)).parent
-
     def key(self, size: tuple[int, int]) -> str:
         """Key of these images at a size (height, width): SHA-256, hex."""
         text = f"{RESIZE}\n{size[0]}x{size[1]}\n".encode() + self._lines
@@ -66,33 +62,19 @@ class CommittedImages:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the names, sizes and modification times of the image files on disk.
+        """SHA-256 (hex) of the names, sizes and modification times of the files on disk: images or a tar.
 
         Raises:
-            DataError: an image is missing, or a file belongs to no frame.
+            DataError: an image is missing, or one belongs to no frame.
         """
-        folder = self._folder
-        states = {}
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    state = entry.stat(follow_symlinks=False)
-                    if not entry.is_file(follow_symlinks=False):
-                        raise DataError(f"{entry.path}: is not a file of its own; see dataset.py verify")
-                    states[entry.name] = (state.st_size, state.st_mtime_ns)
-        except FileNotFoundError:
-            pass  # the folder or an entry is missing; reported below
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"{folder}: cannot read: {reason}; see dataset.py verify") from error
-        names = [Path(self._file(i)).name for i in range(len(self))]
-        missing = [name for name in names if name not in states]
-        if missing:
-            raise DataError(f"{folder / missing[0]}: missing; see dataset.py verify")
-        if len(states) > len(names):
-            surplus = min(set(states) - set(names))
-            raise DataError(f"{folder / surplus}: belongs to no frame; see dataset.py verify")
-        text = "".join(f"{name} {states[name][0]} {states[name][1]}\n" for name in names)
+        text, present = self._images.state(), set(self._images.names())
+        names = [self._file(i) for i in range(len(self))]
+        for name in names:
+            if name not in present:
+                raise DataError(f"{self._images.where(name)}: missing; see dataset.py verify")
+        if len(present) > len(names):
+            surplus = self._images.where(min(present - set(names)))
+            raise DataError(f"{surplus}: belongs to no frame; see dataset.py verify")
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self, i: int) -> bytes:
@@ -101,10 +83,10 @@ class CommittedImages:
         Raises:
             DataError: the image cannot be read or changed since the commit.
         """
-        path = f"{self.run.path}/{self._file(i)}"
-        data = files.read_small(path, remedy="; see dataset.py verify", follow=False)
+        name = self._file(i)
+        data = self._images.read(name)
         if hashlib.sha256(data).digest() != self.sums[i]:
-            raise DataError(f"{path}: changed since its commit; see dataset.py verify")
+            raise DataError(f"{self._images.where(name)}: changed since its commit; see dataset.py verify")
         return data
 
     def decode(self, i: int, size: tuple[int, int]) -> np.ndarray:
@@ -117,11 +99,13 @@ class CommittedImages:
         try:
             return decode_resized(data, size, self.size)
         except DataError as error:
-            path = self.run.path / self._file(i)
-            raise DataError(f"{path}: {error}; see dataset.py verify") from error
+            where = self._images.where(self._file(i))
+            raise DataError(f"{where}: {error}; see dataset.py verify") from error
 
     def _record_path(self, cache: Path) -> Path:
-        folder = os.path.realpath(self._folder if self.camera else self.run.path)
+        folder = os.path.realpath(
+            self.run.path / fmt.side_folder(self.camera) if self.camera else self.run.path
+        )
         return cache / "seen" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()}.json"
 
     def is_verified(self, cache: Path) -> bool:
