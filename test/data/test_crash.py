@@ -12,7 +12,6 @@ from nav_pkg.data import files
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.verify import verify_dataset, verify_run
-from nav_pkg.data.writer import RunWriter
 
 KILLED = """
 import importlib.util, json, os, random, signal, sys, time
