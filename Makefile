@@ -10,7 +10,7 @@ PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(JOBS) --dist loadfile --n
 
 help:
 	@echo 'make setup   install what is needed on this machine (again: 1 s), then: source env.sh'
-	@echo 'make demo    collect, train, fly and report; the result is demo/report.html'
+	@echo 'make demo    collect, train, fly and report; the result is demo/report.html (SIMULATOR=embedded: without ROS)'
 	@echo 'make test    lint and all tests'
 	@echo 'make test-fast  lint and the quick tests that need neither ROS, Gazebo nor HTCondor'
 	@echo 'make lint    style, Python 3.8, import order of the layers, catkin_lint'
@@ -22,8 +22,8 @@ help:
 setup:
 	@setup/setup.sh
 
-demo: setup
-	@source ./env.sh && python scripts/demo.py
+demo:
+	@SIMULATOR=$(SIMULATOR) setup/demo.sh
 
 test: setup
 	@source ./env.sh && setup/lint.sh && $(PYTEST)

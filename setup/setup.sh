@@ -11,7 +11,12 @@ set -euo pipefail
 
 LOCK_WAIT=3600 # s; a first run takes minutes, on a slow network longer
 
-[ $# = 0 ] || fail "takes no arguments, got '$*'"
+# --check: only say whether this machine can be set up.
+case $* in
+    "") check= ;;
+    --check) check=yes ;;
+    *) fail "takes no arguments but --check, got '$*'" ;;
+esac
 
 # Needed on Debian 12 and only these; why each is here: docs/dependencies.md.
 mapfile -t DEBIAN_PACKAGES < <(debian_packages)
@@ -208,6 +213,10 @@ step_worlds() { # quick when up to date; the command compares contents itself
 
 exec 3>&1 # the steps' own words to the user; the rest of what they write goes to the log
 step_platform
+if [ -n "$check" ]; then
+    step_rights
+    exit 0
+fi
 step_lock
 started=$SECONDS
 step_rights

@@ -8,7 +8,8 @@ from typing import Optional, Sequence
 
 from nav_pkg.config import setting as settings
 from nav_pkg.config import types
-from nav_pkg.config.setting import setting
+from nav_pkg.config.session import SimulationConfig
+from nav_pkg.config.setting import setting, shared
 from nav_pkg.core import UsageError
 
 ABOUT = """Run the whole pipeline once: collect laps, clean them, train, fly the network, and write a page.
@@ -34,6 +35,7 @@ class DemoConfig:
     seed: int = setting(123, "seed of all random draws", int)
     output: Path = setting(Path("demo"), "folder of all output", Path)
     world: str = setting("esatv3", "world, or plan file", str, short="-w")
+    simulator: str = shared(SimulationConfig, "simulator")
     width: int = setting(160, "camera width, pixels", int)
     height: int = setting(120, "camera height, pixels", int)
     time_limit: float = setting(15.0, "time limit of collecting, minutes", float)

@@ -52,6 +52,7 @@ class Demo:
         self.config = config
         self.folder = Path(config.output)
         self.noisy_runs = config.runs - UNDISTURBED
+        self._jobs = os.cpu_count() or 1 if config.simulator == "embedded" else 1
         self.steps: List[Dict[str, Any]] = []
         self.notes: List[str] = []
 
@@ -66,6 +67,8 @@ class Demo:
             create_dataset=True,
             start="route",
             world=self.config.world,
+            simulator=self.config.simulator,
+            jobs=self._jobs,
             width=self.config.width,
             height=self.config.height,
             max_duration=self.config.max_duration,
