@@ -136,6 +136,8 @@ def test_it_learns_in_flight_and_flies_what_it_learned(tmp_path):
         "net",
         "--online",
         *tiny,
+        "--buffer_size",
+        "200",
         "--batch_size",
         "8",
         "--learning_rate",
