@@ -24,6 +24,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         overwrite=args.owr,
         topics=dict(topic.split("=", 1) for topic in args.topic),
         progress=lambda stream: progress(stream, "messages"),
+        storage=args.storage,
     )
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)

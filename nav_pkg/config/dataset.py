@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from nav_pkg.config import types
-from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.session import STORAGES, PlaceConfig
 from nav_pkg.config.setting import setting, shared
 
 _NAME = "below --data_root, or a path that begins with /, . or ~"
@@ -117,6 +117,16 @@ class GatherConfig(SeveralConfig):
 
 
 @dataclass(frozen=True)
+class ConvertConfig(DatasetConfig):
+    """Conversion."""
+
+    storage: str = setting(
+        "", "how the images are kept: in one tar a camera, or in a file each", str, choices=STORAGES,
+        required=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class StatsConfig(DatasetConfig):
     """Statistics."""
 
@@ -193,6 +203,7 @@ class BagConfig(RootConfig):
     )
     dataset: str = setting("", "name of the new dataset", types.name, required=True)
     owr: bool = setting(False, _OWR)
+    storage: str = shared(PlaceConfig, "storage")
     topic: Tuple[str, ...] = setting(
         (),
         "read a kind of message from a topic with another name; may be repeated",

@@ -168,6 +168,7 @@ OTHER_COMMANDS: Dict[str, type] = {
     "dataset.py subset": dataset.SubsetConfig,
     "dataset.py merge": dataset.MergeConfig,
     "dataset.py gather": dataset.GatherConfig,
+    "dataset.py convert": dataset.ConvertConfig,
     "dataset.py stats": dataset.StatsConfig,
     "dataset.py pack": dataset.PackConfig,
     "dataset.py rename": dataset.RenameConfig,

@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
 from nav_pkg.config.dataset import BAG_TOPICS
 from nav_pkg.config.paths import PathLike
+from nav_pkg.config.session import TAR
 from nav_pkg.core import DataError
 from nav_pkg.data import format as fmt
 from nav_pkg.data import messages
@@ -56,8 +57,9 @@ class ImportResult(NamedTuple):
 class _RunImporter:
     """Turns placed frames and /episode messages, in order, into runs."""
 
-    def __init__(self, path: Path, overwrite: bool):
+    def __init__(self, path: Path, overwrite: bool, storage: str):
         self._path = path
+        self._storage = storage
         self._overwrite = overwrite
         self._writer: Optional[RunWriter] = None
         self._next = 0
@@ -104,7 +106,7 @@ class _RunImporter:
         create_dataset(self._path, description, overwrite=self._overwrite)
         self._overwrite = False
         quality = description.get("jpeg_quality") or 95
-        self._writer = RunWriter(self._path, episode.name, facts, jpeg_quality=quality)
+        self._writer = RunWriter(self._path, episode.name, facts, jpeg_quality=quality, storage=self._storage)
         self._next = 0
         self._missing = []
 
@@ -211,6 +213,7 @@ def bag_to_dataset(
     overwrite: bool = False,
     topics: Optional[dict[str, str]] = None,
     progress: Callable[[Iterable], Iterable] = iter,
+    storage: str = TAR,
 ) -> ImportResult:
     """Make a dataset from bags.
 
@@ -220,6 +223,7 @@ def bag_to_dataset(
         overwrite: remove an existing dataset first (when the first run begins).
         topics: topic names that differ from `BAG_TOPICS`.
         progress: wraps the stream of messages.
+        storage: how the new runs keep their images, as of `RunWriter`.
 
     Returns:
         The dataset, its new runs, every frame that could not be placed, and notes (a truncated bag, a run
@@ -246,7 +250,7 @@ def bag_to_dataset(
             f"{where}: no {' and no '.join(needed)} among its topics ({', '.join(sorted(in_bags))}); "
             "record with record_bag.launch, or name the topics with --topic"
         )
-    runs = _RunImporter(Path(path), overwrite)
+    runs = _RunImporter(Path(path), overwrite, storage)
     join = _StampSynchronizer(expected | {"episode", "expert", "odometry"}, Deserialiser(), runs)
     notes = []
     try:

@@ -140,8 +140,9 @@ class ImageStore:
         """The images of a camera, by its folder (`RGB`); a camera that the run does not have has none."""
         if folder not in self._cameras:
             tar = ImageTar(self.path, folder)
-            in_tar = os.path.lexists(tar.path)
-            self._cameras[folder] = tar if in_tar else ImageFolder(self.path, folder)
+            images = ImageFolder(self.path, folder)
+            only_index = os.path.lexists(tar.index_path) and not images.exists()  # the tar is lost
+            self._cameras[folder] = tar if os.path.lexists(tar.path) or only_index else images
         return self._cameras[folder]
 
     def _camera_of(self, name: str) -> Union[ImageTar, ImageFolder]:
@@ -182,6 +183,7 @@ class ImageStore:
         target: Path,
         transfer_file: Callable[[Path, Path], object],
         storage: str = "",
+        check: Callable[[str, bytes], None] = lambda name, data: None,
     ) -> None:
         """Put images into the folder of another run. A tar whose images are all wanted stays one file.
 
@@ -190,6 +192,7 @@ class ImageStore:
             target: the other run's unfinished folder.
             transfer_file: links or copies a file to its place.
             storage: `tar` or `files`; by default, as here.
+            check: called with path and bytes of each image that is read; may raise.
 
         Raises:
             DataError: an image cannot be read.
@@ -209,15 +212,15 @@ class ImageStore:
                 transfer_file(camera.path, target / camera.path.name)
                 files.write_file(target / camera.index_path.name, camera.index_from_headers())
             else:
-                self._rewrite(group, names, image_writer(target, folder, form))
-
-    def _rewrite(self, group: Sequence[str], names: Mapping[str, str], writer: ImageWriter) -> None:
-        try:
-            for number, new in enumerate(sorted(group)):
-                writer.add(number, self.read(names[new]))
-            writer.finish()
-        finally:
-            writer.close()
+                writer = image_writer(target, folder, form)
+                try:
+                    for number, new in enumerate(sorted(group)):
+                        data = camera.read(names[new])
+                        check(names[new], data)
+                        writer.add(number, data)
+                    writer.finish()
+                finally:
+                    writer.close()
 
 
 def _all_of(tar: ImageTar, group: Sequence[str], names: Mapping[str, str]) -> bool:

@@ -211,7 +211,10 @@ class ImageTar:
         Raises:
             DataError: the tar cannot be read.
         """
-        return [fmt.image_file(self._folder, number) for number in sorted(self._content().places)]
+        return [
+            fmt.image_file(self._folder, number)
+            for number in sorted((self._scanned or self._content()).places)
+        ]
 
     def read(self, name: str) -> bytes:
         """The bytes of an image.
@@ -244,7 +247,7 @@ class ImageTar:
             return [str(error)]
         if content.problems:
             return [f"{self.path}: {problem}" for problem in content.problems]
-        return [] if self.index_fits() else [self._index_problem()]
+        return [] if not self.is_whole() or self.index_fits() else [self._index_problem()]
 
     def _index_problem(self) -> str:
         state = "does not fit its tar" if os.path.lexists(self.index_path) else "missing"
@@ -259,9 +262,10 @@ class ImageTar:
         return index_bytes([place for _, place in sorted(self.scan().places.items())])
 
     def is_whole(self) -> bool:
-        """Whether the tar has no problem but in its index."""
+        """Whether the tar is undamaged and has an image for each frame up to its last."""
         with contextlib.suppress(DataError):
-            return not self.scan().problems
+            content = self.scan()
+            return not content.problems and len(content.places) == max(content.places, default=-1) + 1
         return False
 
     def file_names(self) -> list[str]:

@@ -226,7 +226,7 @@ def repair_dataset(dataset: Dataset, progress: Callable[[Iterable[Run]], Iterabl
         done.append(_repair_partial(partial, rate))
     for run in progress(dataset.runs):
         done += _repair_indexes(run)
-        problems = verify_run(run, rate).problems
+        problems = verify_run(Run(run.path), rate).problems
         if problems:
             done.append(_repair_run(run, problems, rate))
     files.fsync(dataset.path)

@@ -159,6 +159,7 @@ def _check_sums(report: RunReport, facts: dict) -> dict[str, bytes]:
 
 def _names(run: Run, folder: str) -> list[str]:
     """Paths of a camera's images; none if its tar cannot be read, which `_check_images` reports."""
+    run.images.camera(folder).problems()  # reads the headers of a tar, which may differ from its index
     with contextlib.suppress(DataError):
         return run.images.camera(folder).names()
     return []

@@ -12,7 +12,9 @@ from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan
 
+from nav_pkg.config.session import TAR
 from nav_pkg.core import DataError, NavError, Outcome, SimulatorError, UsageError
+from nav_pkg.data.image_store import check_storage
 from nav_pkg.data.messages import frame_from_messages, scan_to_array, stamp_ns
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.msg import Episode, RecorderStatus
@@ -31,12 +33,14 @@ class Parameters(Sizes):
         robot: robot name or file (topic names, camera, lidar).
         jpeg_quality: of the camera images.
         wait_limit: wall seconds to wait for the messages of a frame.
+        storage: how a run keeps its images: `tar` (one a camera) or `files` (one an image).
     """
 
     dataset: str = ""
     robot: str = "drone"
     jpeg_quality: int = 95
     wait_limit: float = 30.0
+    storage: str = TAR
 
 
 class Recorder:
@@ -45,6 +49,7 @@ class Recorder:
     def __init__(self, parameters: Parameters):
         if not parameters.dataset:
             raise UsageError("recorder: parameter ~dataset (the folder to write into) is missing")
+        check_storage(parameters.storage)
         self._parameters = parameters
         self._robot = load_robot(parameters.robot)
         self._sensors = [self._robot.rgb, self._robot.depth, self._robot.scan]
@@ -120,6 +125,7 @@ class Recorder:
                 episode.name,
                 self._facts,
                 jpeg_quality=self._parameters.jpeg_quality,
+                storage=self._parameters.storage,
             )
             self._name = episode.name
         if self._writer is None or episode.name != self._name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
@@ -15,6 +16,7 @@ import numpy as np
 from nav_pkg import schemas
 from nav_pkg.core import DataError, NavError
 from nav_pkg.data import format as fmt
+from nav_pkg.data.image_store import ImageStore
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.fields import NOTHING, either
 from nav_pkg.flight.runlog import RunLog
@@ -202,11 +204,7 @@ def make_app(catalogue: Catalogue) -> flask.Flask:
         newest = _newest_image(catalogue, entry)
         if newest is None:
             raise _missing("an image of this session")
-        try:
-            data = newest.read_bytes()
-        except OSError as error:  # its run has ended in the meantime
-            raise _missing("an image of this session") from error
-        return flask.Response(data, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
+        return flask.Response(newest, mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @app.get("/logs/evaluation/<path:tag>/")
     def evaluation(tag: str) -> str:
@@ -292,7 +290,7 @@ def _plain(values: np.ndarray) -> List[Optional[float]]:
 
 
 def _image(run: Run, index: int, small: bool) -> flask.Response:
-    data = run._image(fmt.rgb_file(index))
+    data = run.images.read(fmt.rgb_file(index))
     if small:
         from PIL import Image
 
@@ -370,15 +368,17 @@ def _configuration(folder: Path) -> Dict[str, Any]:
         return {}
 
 
-def _newest_image(catalogue: Catalogue, entry: Entry) -> Optional[Path]:
-    """Path of the latest complete image of the run that a session is recording."""
+def _newest_image(catalogue: Catalogue, entry: Entry) -> Optional[bytes]:
+    """The latest complete image (JPEG) of the run that a session is recording."""
     conf = _configuration(catalogue.folder(entry))
     location = conf.get("data_location") or entry.tag
     dataset = catalogue.data_root / str(location)
     if not conf.get("create_dataset") or catalogue.data_root.resolve() not in dataset.resolve().parents:
         return None
     for partial in sorted(dataset.glob(f"*{fmt.PARTIAL}"), reverse=True):
-        images = sorted(path for path in (partial / "RGB").glob("*.jpg") if not path.is_symlink())
-        if len(images) > 1:
-            return images[-2]  # the last one may still be written
+        images = ImageStore(partial)
+        with contextlib.suppress(NavError):  # its run has ended in the meantime
+            names = images.camera(fmt.RGB_FOLDER).names()
+            if len(names) > 1:
+                return images.read(names[-2])  # the last one may still be written
     return None

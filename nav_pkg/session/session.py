@@ -256,7 +256,7 @@ class Session:
             log_folder=self.folder,
         )
         if self.dataset is not None:
-            launch_arguments["dataset"] = self.dataset
+            launch_arguments.update(dataset=self.dataset, storage=args.storage)
         if args.bag:
             launch_arguments["bag"] = self._bag(first_run)
         if self.learner_flags:

@@ -70,8 +70,9 @@ LEAST_SECONDS = 0.0035
 """Seconds per frame without any image (docs/performance.md, `loop_over_bare`: only the plugin)."""
 EVALUATED_FRAMES = 86
 """Frames per flight whose images an evaluation keeps: the last 8 s and six earlier frames."""
-FILES_A_FRAME = 2
-"""Files per frame: image and depth image. A run has four more files."""
+FILES_A_RUN, FILES_A_FRAME = 8, 2
+"""Files per run: two tars with an index each, rows, scan, facts, checksums. Files per frame instead of tars
+and indexes (`--storage files`): image and depth image."""
 START = 15.0
 """Seconds from the start of a job to its first frame: imports and start of the simulator."""
 LEARNER_MB, SIMULATOR_MB = 900.0, 1500.0
@@ -108,11 +109,17 @@ class CameraData:
         pixels: pixels of all colour images together.
         depth_pixels: pixels of the depth image.
         bag: whether a rosbag also stores the images, uncompressed.
+        files: whether a dataset keeps each image in a file of its own.
     """
 
     pixels: int = IMAGE_PIXELS
     depth_pixels: int = DEPTH_PIXELS
     bag: bool = False
+    files: bool = False
+
+    def files_of(self, runs: int, frames: int) -> int:
+        """Number of files of recorded runs with a number of frames together."""
+        return runs * (FILES_A_RUN - 4) + FILES_A_FRAME * frames if self.files else runs * FILES_A_RUN
 
     @property
     def megabytes(self) -> float:
@@ -244,10 +251,16 @@ def flights(
     kept = frames if kept is None else min(kept, frames)
     whole = 0 < kept < frames  # one run at a time is whole until its images are thinned out
     disk = 200 + (runs * kept + frames * whole) * frame.megabytes + runs * frames * frame.bag_megabytes
-    files = runs * (FILES_A_FRAME * kept + 4) if kept else 10
+    files = runs * (kept + 4) if whole else frame.files_of(runs, runs * kept) if kept else 10
     return Work(START + runs * seconds_a_run, memory, disk, START + seconds_a_run, files + 8)
 
 
-def cleaning(frames: int) -> Work:
-    """Estimate the cost of cleaning, merging and splitting recordings, which decode every image once."""
-    return Work(START + frames / 400.0, 600.0, 100.0, 0.0, FILES_A_FRAME * frames)
+def cleaning(runs: int, frames: int, frame: CameraData = USUAL) -> Work:
+    """Estimate the cost of cleaning, merging and splitting recordings, which decode every image once.
+
+    Args:
+        runs: number of runs.
+        frames: frames of all runs.
+        frame: the camera data of a frame.
+    """
+    return Work(START + frames / 400.0, 600.0, 100.0, 0.0, frame.files_of(runs, frames))

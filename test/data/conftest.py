@@ -1,10 +1,12 @@
 """Small runs and datasets to test with."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
 from nav_pkg.data import commit, files
+from nav_pkg.data.image_tar import ImageTar
 from nav_pkg.data.writer import RunWriter, create_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +110,25 @@ class Samples:
         path = run / "run.json"
         path.write_bytes(commit.json_with_checksum({**json.loads(path.read_bytes()), **facts}))
 
+    @contextlib.contextmanager
+    def as_files(self, run):
+        """The images of a run as files, to change them; then its tars have what the folders have."""
+        tars = sorted(run.glob("*.tar"))
+        for path in tars:
+            with tarfile.open(path) as tar:
+                tar.extractall(run)
+            path.unlink()
+        yield
+        for path in tars:
+            folder = path.with_suffix("")
+            with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+                for file in sorted(folder.iterdir()) if folder.exists() else ():
+                    tar.add(file, f"{folder.name}/{file.name}")
+            shutil.rmtree(folder, ignore_errors=True)
+            tar = ImageTar(run, folder.name)
+            tar.index_path.unlink(missing_ok=True)  # the file may have other names
+            tar.index_path.write_bytes(tar.index_from_headers())
+
     @staticmethod
     def age(dataset):
         """Make a dataset one of format 1, whose facts have no checksum."""
@@ -133,9 +155,19 @@ class Samples:
         )
 
 
+def pytest_generate_tests(metafunc):
+    """Run the tests of a module once for each of its `STORAGES`, if they use samples.
+
+    A test that is about one of them says so: `@pytest.mark.parametrize("storage", ["files"], indirect=True)`.
+    """
+    given = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
+    if hasattr(metafunc.module, "STORAGES") and {"storage"} & {*metafunc.fixturenames} - given:
+        metafunc.parametrize("storage", metafunc.module.STORAGES, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
 def storage(request):
-    """`files`, or what a test asks for: `@pytest.mark.parametrize("storage", STORAGES, indirect=True)`."""
+    """How the runs of `samples` keep their images."""
     return getattr(request, "param", "files")
 
 

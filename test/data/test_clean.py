@@ -17,6 +17,8 @@ from nav_pkg.data.writer import create_dataset
 
 ANY = clean.CleaningLimits(min_distance=0, min_rgb=1)
 
+STORAGES = ("tar", "files")
+
 
 def plan(path, limits=ANY, **options):
     return clean.plan_cleaning({"source": Dataset(path)}, limits, **{"val_len": 1, "test_len": 1, **options})
@@ -48,9 +50,7 @@ def test_frames_before_the_first_command_and_after_a_dead_camera_go(samples, tmp
         assert after.index == i and after.stamp == i * 100_000_000
         assert (after.expert, after.applied, after.pose) == (before.expert, before.applied, before.pose)
         assert after.progress == pytest.approx(0.08 * i)
-        assert (run.path / run.frames.rgb[i]).read_bytes() == (
-            source.path / source.frames.rgb[i + 2]
-        ).read_bytes()
+        assert run.images.read(run.frames.rgb[i]) == source.images.read(source.frames.rgb[i + 2])
         assert np.array_equal(run.depth(i), source.depth(i + 2))
     assert np.array_equal(run.scan, source.scan[2:5])
     assert run.facts["source"] == {"dataset": "source", "run": "00000_esatv3", "frames": [2, 5]}
@@ -126,7 +126,8 @@ def test_runs_are_dropped_with_their_reason(samples, tmp_path):
     special(samples, path, 1, outcome="collision")
     special(samples, path, 2, frames=3)
     special(samples, path, 3)
-    (path / "00003_esatv3/RGB/0000000002.jpg").write_bytes(b"")
+    with samples.as_files(path / "00003_esatv3"):
+        (path / "00003_esatv3/RGB/0000000002.jpg").write_bytes(b"")
     special(samples, path, 4, still=8)
     special(samples, path, 5, frames=12)
     special(samples, path, 6, still=4)
@@ -214,11 +215,7 @@ def test_the_statistics_are_those_of_the_frames(samples, tmp_path):
         runs = dataset.split(part)
         assert sum(map(len, runs)) == stats[part]["all"]["frames"]
         pixels = np.concatenate(
-            [
-                codec.decode_rgb((r.path / n).read_bytes())[::4, ::4].reshape(-1, 3)
-                for r in runs
-                for n in r.frames.rgb
-            ]
+            [codec.decode_rgb(r.images.read(n))[::4, ::4].reshape(-1, 3) for r in runs for n in r.frames.rgb]
         )
         assert stats[part]["all"]["rgb"]["mean"] == pytest.approx((pixels.mean(0) / 255).tolist(), abs=1e-6)
         assert stats[part]["all"]["rgb"]["std"] == pytest.approx((pixels.std(0) / 255).tolist(), abs=1e-6)
@@ -231,7 +228,7 @@ def test_the_statistics_are_those_of_the_frames(samples, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["link", "copy", "move"])
-def test_sources_stay_unless_they_are_moved(samples, dataset, tmp_path, how):
+def test_sources_stay_unless_they_are_moved(samples, dataset, tmp_path, how, storage):
     samples.run(dataset, 9, outcome="collision")
     before = samples.tree(dataset)
     expected = {run.name: list(run.frames) for run in Dataset(dataset).runs[:3]}
@@ -242,9 +239,8 @@ def test_sources_stay_unless_they_are_moved(samples, dataset, tmp_path, how):
         assert [run.name for run in Dataset(dataset).runs] == ["00009_esatv3"]
     else:
         assert samples.tree(dataset) == before
-        shared = os.path.samefile(
-            dataset / "00000_esatv3/RGB/0000000000.jpg", cleaned / "00000_esatv3/RGB/0000000000.jpg"
-        )
+        image = f"00000_esatv3/{'RGB.tar' if storage == 'tar' else 'RGB/0000000000.jpg'}"
+        shared = os.path.samefile(dataset / image, cleaned / image)
         assert shared == (how == "link")
 
 
@@ -257,13 +253,13 @@ def test_where_links_are_impossible_files_are_copied(samples, dataset, tmp_path,
     assert not verify_dataset(Dataset(cleaned)).all_problems
 
 
-def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_path, monkeypatch):
+def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_path, monkeypatch, storage):
     result = plan(dataset)
-    calls = []
+    calls, at = [], 3 if storage == "tar" else 20
 
     def fails(source, target):
         calls.append(target)
-        if len(calls) == 20:
+        if len(calls) == at:
             raise OSError(28, "No space left on device")
         os.link(source, target)
 
@@ -278,7 +274,7 @@ def test_the_destination_appears_as_a_whole_or_not_at_all(samples, dataset, tmp_
     first = samples.tree(cleaned)
     with pytest.raises(DataError, match="--owr"):
         clean.make_dataset(result, cleaned, 1)
-    monkeypatch.setattr(clean, "link_or_copy", lambda *_: fails(*_) if len(calls) < 21 else None)
+    monkeypatch.setattr(clean, "link_or_copy", lambda *_: fails(*_) if len(calls) <= at else None)
     calls.clear()
     with pytest.raises(DataError):
         clean.make_dataset(result, cleaned, 1, overwrite=True)

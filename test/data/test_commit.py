@@ -34,6 +34,8 @@ FLOWN = {
     "start_pose": [1.0, 2.0, 0.5, 0.0, 0.0, 1.57],
 }
 
+STORAGES = ("tar", "files")
+
 
 @pytest.fixture
 def flown(samples, tmp_path):
@@ -218,11 +220,11 @@ def test_entries_of_a_wrong_type_are_named(samples, dataset, key, capsys):
     assert command.main(["verify", str(dataset)]) == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["run.json", "frames.csv", "scan.npy", "sha256sums.txt", "RGB/0000000003.jpg"]
-)
+@pytest.mark.parametrize("name", ["run.json", "frames.csv", "scan.npy", "sha256sums.txt", "an image"])
 @pytest.mark.parametrize("what", ["fifo", "folder", "link"])
-def test_what_stands_in_a_files_place_is_named_and_never_waited_for(samples, dataset, name, what, tmp_path):
+def test_what_stands_in_a_files_place_is_named_and_never_waited_for(dataset, name, what, tmp_path, storage):
+    if name == "an image":
+        name = {"tar": "RGB.tar", "files": "RGB/0000000003.jpg"}[storage]
     path = dataset / "00001_esatv3" / name
     content = tmp_path / "content"
     path.rename(content)

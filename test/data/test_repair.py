@@ -9,6 +9,7 @@ from PIL import Image
 from nav_pkg.data import files
 from nav_pkg.data import format as fmt
 from nav_pkg.data.folders import quarantine
+from nav_pkg.data.image_store import ImageStore
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.verify import verify_dataset, verify_run
@@ -61,11 +62,15 @@ DAMAGES = {
 }
 
 
+STORAGES = ("tar", "files")
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_damage_is_found_and_mended(samples, dataset, damage):
     plant, message = DAMAGES[damage]
     others = {run.name: run.content_hash() for run in Dataset(dataset).runs if run.name != "00001_esatv3"}
-    plant(dataset / "00001_esatv3")
+    with samples.as_files(dataset / "00001_esatv3"):
+        plant(dataset / "00001_esatv3")
     report = verify_dataset(Dataset(dataset))
     assert any(message in line for line in report.all_problems), report.all_problems
     assert all("00001_esatv3" in line for line in report.all_problems)
@@ -81,13 +86,14 @@ def test_every_damage_is_found_and_mended(samples, dataset, damage):
     assert samples.tree(dataset) == snapshot
 
 
-def test_the_good_beginning_of_a_damaged_run_stays(dataset):
-    (dataset / "00001_esatv3/Depth/0000000005.png").write_bytes(b"")
+def test_the_good_beginning_of_a_damaged_run_stays(samples, dataset):
+    with samples.as_files(dataset / "00001_esatv3"):
+        (dataset / "00001_esatv3/Depth/0000000005.png").write_bytes(b"")
     repair_dataset(Dataset(dataset))
     run = Dataset(dataset).runs[1]
     assert (run.name, len(run), run.outcome) == ("00001_esatv3", 5, "aborted")
     assert run.facts["repaired"]["before"] == {"outcome": "success", "frames": 8}
-    assert len(list((dataset / "quarantine/00001_esatv3/RGB").iterdir())) == 8
+    assert len(ImageStore(dataset / "quarantine/00001_esatv3").camera("RGB").names()) == 8
 
 
 def test_a_whole_run_keeps_its_outcome_when_only_its_sums_were_lost(dataset):
@@ -115,7 +121,8 @@ def crashed(samples, dataset, frames=6, **facts):
 
 def test_a_crashed_recording_is_salvaged(samples, dataset):
     partial = crashed(samples, dataset)
-    (partial / "RGB/0000000004.jpg").write_bytes(b"\xff\xd8\xff")
+    with samples.as_files(partial):
+        (partial / "RGB/0000000004.jpg").write_bytes(b"\xff\xd8\xff")
     with (partial / "frames.csv").open("a") as stream:
         stream.write("6,0.6000")
     assert "left by a crash" in verify_dataset(Dataset(dataset)).all_problems[0]
@@ -126,7 +133,7 @@ def test_a_crashed_recording_is_salvaged(samples, dataset):
     assert list(run.frames) == [samples.frame(i) for i in range(4)]
     assert np.array_equal(run.scan, np.stack([samples.scan(i) for i in range(4)]))
     assert not verify_run(run).problems
-    assert (dataset / "quarantine/00003_esatv3.partial/RGB/0000000005.jpg").exists()
+    assert ImageStore(dataset / "quarantine/00003_esatv3.partial").read("RGB/0000000005.jpg")
     assert repair_dataset(Dataset(dataset)) == []
 
 
@@ -174,7 +181,8 @@ def test_the_observation_that_ended_a_run_is_no_contradiction(samples, dataset):
 
 def test_a_recording_without_a_whole_frame_is_removed(samples, dataset):
     partial = crashed(samples, dataset, frames=1)
-    (partial / "RGB/0000000000.jpg").write_bytes(b"")
+    with samples.as_files(partial):
+        (partial / "RGB/0000000000.jpg").write_bytes(b"")
     assert repair_dataset(Dataset(dataset)) == [f"{partial}: no whole frame; removed"]
     assert not partial.exists() and len(Dataset(dataset).runs) == 3
 

@@ -26,6 +26,8 @@ SIZE = (16, 24)
 SEEDS = {"left": 100, "right": 200}
 """What the images of each camera differ by."""
 
+STORAGES = ("tar", "files")
+
 
 def write(samples, path, number, frames=8, dead=(), commit=True):
     """A run whose left camera is dead in some frames."""
@@ -58,11 +60,11 @@ def check(samples):
     def right(run, number, first=0):
         assert run.side_cameras == ("left", "right")
         for camera, more in SEEDS.items():
-            names = sorted(p.name for p in (run.path / f"RGB_{camera}").iterdir())
-            assert names == [f"{i:010d}.jpg" for i in range(len(run))]
+            names = run.images.camera(f"RGB_{camera}").names()
+            assert names == [f"RGB_{camera}/{i:010d}.jpg" for i in range(len(run))]
             for i in range(len(run)):
                 wanted = codec.encode_rgb(samples.rgb(first + i, number + more), 95)
-                assert (run.path / f"RGB_{camera}" / names[i]).read_bytes() == wanted
+                assert run.images.read(names[i]) == wanted
                 assert np.array_equal(run.side_rgb(camera, i), codec.decode_rgb(wanted))
 
     return right
@@ -120,20 +122,22 @@ def test_a_frame_that_lacks_one_is_refused(samples, tmp_path):
         ),
         (
             lambda run: shutil.copy(run / "RGB/0000000003.jpg", run / "RGB_left/0000000008.jpg"),
-            "RGB_left: files that belong to no frame: 0000000008.jpg",
+            "files that belong to no frame: 0000000008.jpg",
         ),
         (lambda run: shutil.rmtree(run / "RGB_right"), "missing: RGB_right/0000000000.jpg"),
     ],
 )
-def test_damage_is_named(dataset, damage, words):
-    damage(dataset / "00001_esatv3")
+def test_damage_is_named(samples, dataset, damage, words):
+    with samples.as_files(dataset / "00001_esatv3"):
+        damage(dataset / "00001_esatv3")
     problems = verify_dataset(Dataset(dataset)).all_problems
     assert any(words in line for line in problems), problems
     assert all("00001_esatv3" in line for line in problems)
 
 
 def test_repair_keeps_the_frames_that_have_all_cameras(samples, dataset, check):
-    (dataset / "00001_esatv3/RGB_right/0000000005.jpg").write_bytes(b"no image")
+    with samples.as_files(dataset / "00001_esatv3"):
+        (dataset / "00001_esatv3/RGB_right/0000000005.jpg").write_bytes(b"no image")
     writer = write(samples, dataset, 9, frames=6, commit=False)
     writer._close()  # as a crash leaves it: images and rows, no run.json
     repair_dataset(Dataset(dataset))
@@ -171,19 +175,20 @@ def test_subsets_have_them_whole_and_cut(dataset, check):
     assert not verify_dataset(subset).all_problems
 
 
-def test_packs_are_each_camera_s_own(dataset, tmp_path):
+def test_packs_are_each_camera_s_own(samples, dataset, tmp_path):
     runs, cache = Dataset(dataset).runs, tmp_path / "cache"
     places = set()
     for camera, folder in (("", "RGB"), ("left", "RGB_left"), ("right", "RGB_right")):
         packs = pack.open_packs(runs, SIZE, cache=cache, camera=camera)
         for run, item in zip(runs, packs):
-            files = [run.path / folder / f"{i:010d}.jpg" for i in range(len(run))]
-            wanted = np.stack([decode_resized(file.read_bytes(), SIZE) for file in files])
+            names = [f"{folder}/{i:010d}.jpg" for i in range(len(run))]
+            wanted = np.stack([decode_resized(run.images.read(name), SIZE) for name in names])
             assert np.array_equal(item.images, wanted)
         places |= {item.path for item in packs}
         assert pack.verify_packs(runs, SIZE, cache=cache, camera=camera) == []
     assert len(places) == 12
-    (runs[0].path / "RGB_left/0000000002.jpg").write_bytes(b"other")
+    with samples.as_files(runs[0].path):
+        (runs[0].path / "RGB_left/0000000002.jpg").write_bytes(b"other")
     with pytest.raises(DataError, match="RGB_left/0000000002.jpg: changed since its commit"):
         pack.open_packs(runs, SIZE, cache=cache, camera="left")
     pack.open_packs(runs, SIZE, cache=cache)  # the others are what they were

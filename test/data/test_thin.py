@@ -7,13 +7,13 @@ from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
 from nav_pkg.data import thin
 from nav_pkg.data.reader import Run
 from nav_pkg.data.verify import verify_run
-from nav_pkg.data.writer import create_dataset
+from nav_pkg.data.writer import RunWriter, create_dataset
 
 
 @pytest.fixture
 def run(tmp_path):
     folder = create_dataset(tmp_path / "flights", {"robot": {"name": "drone"}, "control_rate": 10})
-    with samples.writer(folder, "00002_esatv3") as writer:
+    with RunWriter(folder, "00002_esatv3") as writer:
         for i in range(12):
             command = Command(0.8, 0, 0, 0.1 * i)
             pose, velocity = Pose(0.08 * i, 0, 1), Velocity(0.8)

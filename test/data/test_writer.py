@@ -13,6 +13,8 @@ from nav_pkg.data import codec, files
 from nav_pkg.data.reader import Dataset
 from nav_pkg.data.writer import create_dataset
 
+STORAGES = ("tar", "files")
+
 
 def test_a_run_reads_back_as_it_was_written(samples, dataset):
     run = Dataset(dataset).runs[1]
@@ -54,12 +56,16 @@ def test_the_bytes_depend_on_nothing_but_the_frames(samples, tmp_path):
     assert trees[0] == trees[1]
 
 
-def test_a_user_can_check_the_sums_and_numpy_reads_the_scan(dataset):
+def test_a_user_can_check_the_sums_and_numpy_reads_the_scan(dataset, storage):
     run = dataset / "00000_esatv3"
-    subprocess.run(["sha256sum", "-c", "--quiet", "sha256sums.txt"], cwd=run, check=True)
     assert np.load(run / "scan.npy", allow_pickle=False).shape == (8, 12)
     names = {p.name for p in run.iterdir()}
-    assert names == {"run.json", "frames.csv", "scan.npy", "sha256sums.txt", "RGB", "Depth"}
+    images = {"RGB.tar", "RGB.index.npy", "Depth.tar", "Depth.index.npy"}
+    images = images if storage == "tar" else {"RGB", "Depth"}
+    assert names == {"run.json", "frames.csv", "scan.npy", "sha256sums.txt"} | images
+    for tar in run.glob("*.tar"):
+        subprocess.run(["tar", "xf", tar], cwd=run, check=True)
+    subprocess.run(["sha256sum", "-c", "--quiet", "sha256sums.txt"], cwd=run, check=True)
 
 
 def test_labels_and_columns(dataset):
@@ -219,6 +225,7 @@ def test_a_full_disk_costs_the_open_run_only(samples, dataset, monkeypatch, capa
         return count
 
     monkeypatch.setattr(files.os, "write", limited)
+    monkeypatch.setattr(os, "writev", lambda fd, parts: limited(fd, b"".join(parts)))
     with pytest.raises(DataError, match=r"00003_esatv3.*no space left on device; free some space"):
         writer = samples.writer(dataset, "00003_esatv3")
         try:

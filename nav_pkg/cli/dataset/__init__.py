@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Dict, Optional, Sequence, Tuple
 
 from nav_pkg.cli.dataset import (
+    convert,
     gather,
     info,
     merge,
@@ -39,6 +40,7 @@ ACTIONS: Dict[str, Tuple[ModuleType, type]] = {
     "subset": (subset, configs.SubsetConfig),
     "merge": (merge, configs.MergeConfig),
     "gather": (gather, configs.GatherConfig),
+    "convert": (convert, configs.ConvertConfig),
     "stats": (stats, configs.StatsConfig),
     "pack": (pack, configs.PackConfig),
     "rename": (rename, configs.RenameConfig),

@@ -31,7 +31,7 @@ from nav_pkg.config import paths
 from nav_pkg.config.cluster import ClusterConfig
 from nav_pkg.config.parser import Parser
 from nav_pkg.config.reports import DagReportConfig
-from nav_pkg.config.session import SessionConfig
+from nav_pkg.config.session import FILES, SessionConfig
 from nav_pkg.config.setting import from_values, to_argv
 from nav_pkg.core import ROOT, DataError, UsageError
 from nav_pkg.data import files
@@ -322,7 +322,10 @@ def camera_data_of(line: SessionConfig) -> workload.CameraData:
     """
     images = 1 + len(side_cameras(description.read_robot(line.robot)))
     return workload.CameraData(
-        images * line.width * line.height, line.depth_width * line.depth_height, bool(line.bag)
+        images * line.width * line.height,
+        line.depth_width * line.depth_height,
+        bool(line.bag),
+        line.storage == FILES,
     )
 
 

@@ -162,7 +162,7 @@ class CreateData(DagCommand):
             for number in range(count)
         ]
         names = tuple(recorder.job.name for recorder in recorders)
-        reading = workload.cleaning(frames * count * self.runs)
+        reading = workload.cleaning(count * self.runs, frames * count * self.runs, self.frame)
         recordings = tuple(self._recording(number) for number in range(count))
         gather = GatherConfig(dataset=recordings, destination=self.tag, owr=True)
         verify = VerifyConfig(dataset=self.config.destination)
