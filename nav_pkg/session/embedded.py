@@ -46,6 +46,7 @@ class Settings:
         schedule: the flights.
         dataset: folder of the dataset to record; None: no recording.
         log_folder: the session's.
+        storage: how a recorded run keeps its images (`SessionConfig.storage`).
         learner_flags: flags of main.py for the pilot or learner; empty: the expert flies alone.
         learns: whether the learner learns in flight.
     """
@@ -54,6 +55,7 @@ class Settings:
     schedule: FlightSchedule
     dataset: Optional[Path]
     log_folder: Path
+    storage: str
     learner_flags: List[str]
     learns: bool = False
 
@@ -113,7 +115,7 @@ class EmbeddedFlights:
         begin = time.monotonic()
         metadata = {"simulator": {"name": "embedded", "gl": self._simulator.driver}}
         flight = self._settings.schedule.flight(run, self._body, metadata)
-        recorder = _Recorder(self._settings.dataset, run.name, flight)
+        recorder = _Recorder(self._settings, run.name, flight)
         pilot = self._pilot
         first: List[int] = []
 
@@ -259,15 +261,16 @@ class _Pilot:
 class _Recorder:
     """Records a run, if there is a dataset."""
 
-    def __init__(self, dataset: Optional[Path], name: str, flight: Flight):
-        self._dataset, self._name, self._flight = dataset, name, flight
+    def __init__(self, settings: Settings, name: str, flight: Flight):
+        self._settings, self._name, self._flight = settings, name, flight
         self._writer: Optional[RunWriter] = None
 
     def add(self, frame: Frame, observation: Observation) -> None:
-        if self._dataset is None:
+        dataset, storage = self._settings.dataset, self._settings.storage
+        if dataset is None:
             return
         if self._writer is None:
-            self._writer = RunWriter(self._dataset, self._name, self._flight.run_metadata())
+            self._writer = RunWriter(dataset, self._name, self._flight.run_metadata(), storage=storage)
         self._writer.add(frame, observation.rgb, observation.depth, observation.scan, observation.sides)
 
     def end(self, facts: Dict[str, Any]) -> None:

@@ -325,6 +325,7 @@ class Session:
             schedule=dataclasses.replace(self.schedule, world=self._world, first_run=left[0]),
             dataset=self.dataset,
             log_folder=self.folder,
+            storage=self.args.storage,
             learner_flags=self.learner_flags,
             learns=self.args.learns,
         )
