@@ -43,7 +43,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     folders: List[StudyFolder] = []
     for name in studies.in_order() if config.study == "all" else [config.study]:
         try:  # in order: a study may fly what an earlier one has trained
-            folder = StudyFolder(studies.load(name), config.scale, summary)
+            folder = StudyFolder(studies.load(name).flown_in(config.simulator), config.scale, summary)
             if config.action == "status":
                 print_status(folder, config.watch)
             elif config.action == "run":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
 
-from nav_pkg.config.session import PlaceConfig
+from nav_pkg.config.session import PlaceConfig, SimulationConfig
 from nav_pkg.config.setting import setting, shared
 from nav_pkg.config.types import integer
 
@@ -45,6 +45,7 @@ class StudyConfig:
         str,
         choices=("local", "condor"),
     )
+    simulator: str = shared(SimulationConfig, "simulator")
     watch: bool = setting(False, "status: follow the study until no cell runs")
     extend: bool = setting(False, "run the new cells of a study whose file has changed")
     output: Optional[Path] = setting(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from nav_pkg.children import dying_with_parent
+from nav_pkg.config.session import SimulationConfig
 from nav_pkg.core import ROOT, DataError
 from nav_pkg.data import files
 from nav_pkg.studies.runner import StudyFolder
@@ -76,13 +77,16 @@ def _collected(name: str, flags: str, cleaning: str) -> List[Command]:
     ]
 
 
-def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
+def make_datasets(
+    folder: StudyFolder, root: Path, summary: Path, simulator: str = SimulationConfig.simulator
+) -> None:
     """Make the missing datasets of a study's trainings, as far as recipes for them exist.
 
     Args:
         folder: folder of the study.
         root: the folder of all datasets.
         summary: the folder of all logs.
+        simulator: in which flights are collected.
 
     Raises:
         DataError: a command of the recipe fails.
@@ -103,6 +107,8 @@ def make_datasets(folder: StudyFolder, root: Path, summary: Path) -> None:
                 line = [*more, "--data_root", str(root)]
                 if script == "run_script.py":
                     line += ["--summary_dir", str(summary.expanduser().resolve())]
+                    if simulator != SimulationConfig.simulator:
+                        line += ["--simulator", simulator, "--jobs", str(os.cpu_count() or 1)]
                 print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
                 code = subprocess.run(
                     [sys.executable, str(ROOT / "scripts" / script), *line],

@@ -68,7 +68,7 @@ def prepare(folder: StudyFolder, cells: Sequence[Cell], config: StudyConfig) -> 
         The resource requests of the cells, by digest.
     """
     root = config.data_root.expanduser().resolve()
-    make_datasets(folder, root, config.summary_dir)
+    make_datasets(folder, root, config.summary_dir, config.simulator)
     needs = {cell.digest: needs_of(cell, folder.argv(cell, root, config.summary_dir), root) for cell in cells}
     folder.open(config.extend)
     return needs

@@ -29,6 +29,7 @@ collects, `network_details.py` measures networks.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -37,6 +38,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from nav_pkg.config.session import SimulationConfig
 from nav_pkg.config.setting import to_argv
 from nav_pkg.core import ROOT, DataError, UsageError, nearest_name
 from nav_pkg.fields import whole
@@ -60,6 +62,8 @@ FIELDS_OF_FLAGS = {"number_of_runs": whole(1)}
 """Flags whose values decide whether a cell is done."""
 SEEDLESS = ("network_details.py",)
 """Commands without a seed."""
+FLYING = ("evaluate.py", "run_script.py")
+"""Commands that fly."""
 Flags = Mapping[str, Any]
 
 
@@ -165,6 +169,12 @@ class Study:
     tuned: Tuple[str, ...] = ()
     published: str = ""
     notes: str = ""
+
+    def flown_in(self, simulator: str) -> Study:
+        """The same study with its flights in a simulator (`gazebo` or `embedded`)."""
+        if simulator == SimulationConfig.simulator or self.command not in FLYING:
+            return self
+        return dataclasses.replace(self, base={**self.base, "simulator": simulator})
 
     def cells(self, scale: str, checkpoints: Mapping[str, Flags] = MappingProxyType({})) -> List[Cell]:
         """The cells at a scale, in the order of the file; cells of a group are adjacent.
