@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from bench import expert, online, results
+from bench import embedded, expert, online, results
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import ROOT, NavError, SimulatorError
 from nav_pkg.machine import processor_name
@@ -66,6 +66,13 @@ TARGETS = {
     "combine_events_mb": "under 500",
     "study_overhead": "under 0.05",
     "page_seconds": "under 2",
+    "embedded_over_bare": "at least 0.6",
+    "embedded_frames_per_s": "at least 1200",
+    "embedded_over_gazebo": "at least 6",
+    "embedded_memory_mb": "under 400",
+    "minutes_200k": "under 3",
+    "minutes_100_laps": "under 6",
+    "online_embedded_over_gazebo": "at least 1.5",
 }
 """Targets of the figures."""
 
@@ -336,6 +343,7 @@ LEARNING = ("train", "amp", "lstm", "long_run", "packing", "memory")
 ELSEWHERE: Dict[str, Callable[[Bench], None]] = {
     "expert": expert.expert,
     **online.MEASUREMENTS,
+    **embedded.MEASUREMENTS,
     **results.MEASUREMENTS,
 }
 MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
