@@ -106,8 +106,8 @@ def embedded_dataset(bench: Bench) -> None:
     shutil.rmtree(data / "copy")
     deleted = time.monotonic() - begin
     detail = (
-        f"{len(runs)} laps, {frames:,} frames, 160x120 + depth 160x90 + scan, {os.cpu_count()} processes, start "
-        f"and cleaning included; {size:.1f} GB in {len(files)} files; copied in {copied:.0f} s, "
+        f"{len(runs)} laps, {frames:,} frames, 160x120 + depth 160x90 + scan, {os.cpu_count()} processes; "
+        f"start and cleaning included; {size:.1f} GB in {len(files)} files; copied in {copied:.0f} s, "
         f"deleted in {deleted:.1f} s"
     )
     command = bench.command("run_script.py", "-t", "many", "--number_of_runs", laps, *arguments)
