@@ -19,23 +19,21 @@ from typing import Any, Dict, List
 from tqdm import tqdm
 
 from nav_pkg.children import SuspensionWatch
-from nav_pkg.config import learner
 from nav_pkg.config.session import SCRATCH_TAG, SessionConfig
 from nav_pkg.core import DataError, LearnerError, Outcome, SimulatorError, UsageError
+from nav_pkg.data.reader import load_dataset
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.schedule import FlightSchedule
-from nav_pkg.learn.checkpoints import checkpoint_paths
 from nav_pkg.learn.checkpoints.checkpoint_paths import MODEL_FILE
-from nav_pkg.learn.training import prechecks
-from nav_pkg.learn.training.folder import can_resume
 from nav_pkg.session import flight_progress, plan_files
 from nav_pkg.session.arguments import check_simulator, schedule, simulator_options, uses_ros
 from nav_pkg.session.crew import Crew
 from nav_pkg.session.embedded import Settings
 from nav_pkg.session.flight_progress import FlightProgress
 from nav_pkg.session.folders import Folders
+from nav_pkg.session.learner_flags import keep_checkpoint
+from nav_pkg.session.learner_flags import learner_flags as complete_flags
 from nav_pkg.sim import description
-from nav_pkg.sim.cameras import side_cameras
 from nav_pkg.sim.graph import Graph
 
 FAILURES_IN_A_ROW = 10
@@ -70,10 +68,11 @@ class Session:
         self.dataset = dataset if args.create_dataset else None
         self.folder = Path(args.summary_dir) / args.log_tag
         self._ros = uses_ros(args)
+        self._driver_is_checked = False
         self._anew = args.owr or args.log_tag == SCRATCH_TAG
         check_simulator(self.args)
-        self.warning = ""
-        self.learner_flags = self._learner(learner_flags)
+        resumed = None if self._anew else self.folder
+        self.learner_flags, self.warning = complete_flags(args, self.schedule, learner_flags, resumed)
         if check_only:
             return
         # All flags are valid: the code below locks, creates and, with --owr, deletes folders.
@@ -83,90 +82,13 @@ class Session:
         body = Body.from_robot(description.read_robot(args.robot))
         self.folders = Folders(self.folder, self.dataset, self._configuration(), self.schedule, learned, body)
         if self._anew:
-            self._keep_checkpoint()
+            keep_checkpoint(args, self.folder)
             own_name = args.log_tag == SCRATCH_TAG and args.data_location in (None, SCRATCH_TAG)
             self.folders.start_over(dataset_too=args.owr or own_name)
         self.log = self.folders.open()
         # The nodes read a copy: the file may change or vanish during the session or before it is resumed.
         self._world = plan_files.keep(args.world, self.folder)
         self.bar = tqdm(disable=True)
-
-    def _learner(self, given: List[str]) -> List[str]:
-        """The flags of the learner node; empty when no learner is needed."""
-        s, checkpoint = self.schedule, self.args.checkpoint_path
-        alone = any(s.is_evaluation(run) for run in range(s.runs))
-        extra = [word for word in given if word not in ("--online", "--no_training")]
-        if not checkpoint and not self.args.learns:
-            if s.alpha < 1 or alone:
-                subject = f"--alpha {s.alpha:g}" if s.alpha < 1 else "an evaluation"
-                raise UsageError(
-                    f"{subject} needs a learner: give --checkpoint_path (or --alpha 1 for the expert alone)"
-                )
-            if extra:
-                print(f"there is no learner (the expert flies alone): {' '.join(extra)} has no effect")
-            return []
-        own = {
-            "--summary_dir": self.args.summary_dir,
-            "--speed": self.args.speed,
-            "--turn_speed": self.args.turn_speed,
-            "--random_seed": self.args.random_seed,
-        }
-        if checkpoint:
-            own["--checkpoint_path"] = checkpoint
-        if self.args.learns:
-            own["--log_tag"] = self.args.log_tag
-            if learner.parse(given).prefill_dataset:
-                own["--data_root"] = self.args.data_root
-        words = [*(str(part) for pair in own.items() for part in pair), *given]
-        self._check_learner(words)
-        return words
-
-    def _check_learner(self, words: List[str]) -> None:
-        """Reject a missing checkpoint, or one that contradicts the flags, before any folder is created."""
-        flags = learner.parse(words)
-        where = None if self._anew else self.folder
-        prechecks.flight(flags, self.args.checkpoint_path, self.args, where)
-        from nav_pkg.learn.deployment import exported  # torch takes seconds
-        from nav_pkg.learn.deployment.pilot import check_given
-        from nav_pkg.learn.online import online_flags
-
-        if self.args.learns:
-            sides = [camera.name for camera in side_cameras(description.read_robot(self.args.robot))]
-            camera = (self.args.width, self.args.height)
-            resumes = can_resume(self.folder) and not self._anew
-            where = self.folder if resumes else None
-            online_flags.check(flags, camera, sides, where)
-            return
-        loaded = exported.describe(
-            self.args.checkpoint_path,
-            self.args.summary_dir,
-            flags.given.get("network"),
-            flags.trust_torchscript,
-        )
-        check_given(loaded, flags.given, self.args.checkpoint_path)
-        is_exported = isinstance(loaded, exported.Description)
-        trained = tuple(loaded.camera[::-1] if is_exported else loaded.dataset.get("camera") or ())
-        own = (self.args.width, self.args.height)
-        if not trained or trained == own:
-            return
-        width, height = trained
-        text = (
-            f"{self.args.checkpoint_path}: was {'exported' if is_exported else 'trained'} for a camera of "
-            f"{width}x{height}, this one's is {own[0]}x{own[1]}: give --width {width} --height {height}"
-        )
-        if is_exported:
-            raise UsageError(f"{text}, or export it for this one")
-        self.warning = f"warning: {text}"
-
-    def _keep_checkpoint(self) -> None:
-        """Raise UsageError if the log folder to be emptied contains the checkpoint."""
-        if self.args.checkpoint_path:
-            file = checkpoint_paths.locate(self.args.checkpoint_path, self.args.summary_dir).resolve()
-            if file.parent == self.folder.resolve():
-                raise UsageError(
-                    f"--checkpoint_path {self.args.checkpoint_path} is in the log folder that is "
-                    f"deleted (-t {self.args.log_tag}): give another -t, or leave --owr out"
-                )
 
     def _learned(self) -> Dict[int, Dict[str, Any]]:
         """The runs that the session's learner has learned from."""
@@ -334,6 +256,7 @@ class Session:
             with Crew(settings, self.args.jobs, self.log, self.signs.update) as crew:
                 for facts in crew.fly(left):
                     self.log.append(facts)
+                    self._warn_of_driver(facts)
                     self._show(shown)
                     if facts["outcome"] == str(Outcome.SIM_FAILURE):
                         return f"{facts['name']}: {facts['reason']}"
@@ -346,6 +269,21 @@ class Session:
             self._mark_aborted(before, run)
             raise
         return reason
+
+    def _warn_of_driver(self, facts: Dict[str, Any]) -> None:
+        """Warn once of images of another OpenGL driver in the dataset: it may round pixels differently."""
+        if self.dataset is None or self._driver_is_checked:
+            return
+        self._driver_is_checked = True
+        own = facts["simulator"]["gl"]
+        for run in load_dataset(self.dataset).runs:
+            other = (run.facts.get("simulator") or {}).get("gl", own)
+            if other != own:
+                self._print(
+                    f"warning: {self.dataset}: {run.name} was drawn with {other}, these runs with {own}: "
+                    "the same pose may give slightly other pixels"
+                )
+                return
 
     def _watch(self, graph: Graph, shown: set) -> str:
         """Monitor the graph until it ends or stalls.

@@ -34,7 +34,9 @@ def command_line(file, *arguments):
 
 def other_value(each):
     """A word for a setting that is not its default."""
-    return "0.25" if each.about.convert is float else "5" if each.about.convert is int else "other"
+    if each.about.choices:
+        return next(choice for choice in each.about.choices if choice != each.default)
+    return "0.25" if each.about.convert is float else "5" if isinstance(each.default, int) else "other"
 
 
 def values(words):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nav_pkg.core import UsageError
+from nav_pkg.data import commit
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.session import arguments
 from nav_pkg.session.session import Session
@@ -72,6 +73,18 @@ def test_processes_side_by_side_record_the_same_bytes(recorded, tmp_path):
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "data" / "a") == recorded
     assert not (tmp_path / "log" / "a" / "flying").exists()
+
+
+def test_another_driver_is_warned_of(recorded, tmp_path):
+    words = ("-t", "a", "-ds")
+    assert run(tmp_path, *words, "-n", "1").returncode == 0
+    path = tmp_path / "data" / "a" / "00000_esatv3" / "run.json"
+    facts = json.loads(path.read_text())
+    facts["simulator"]["gl"] = "egl: another"
+    path.write_bytes(commit.run_text(facts, path))
+    done = run(tmp_path, *words, "-n", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("00000_esatv3 was drawn with egl: another, these runs with egl: llvmpipe") == 1
 
 
 @pytest.mark.slow
