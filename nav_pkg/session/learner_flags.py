@@ -28,7 +28,7 @@ def learner_flags(
         resumed: the log folder whose session may be resumed; None to start over.
 
     Returns:
-        The flags, empty when no learner is needed; and a warning about the checkpoint's camera, empty for none.
+        The flags, empty when no learner is needed; and a warning about the camera, empty for none.
 
     Raises:
         UsageError: a learner is needed and there is none, or a flag contradicts the checkpoint.

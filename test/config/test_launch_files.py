@@ -36,7 +36,9 @@ def other_value(each):
     """A word for a setting that is not its default."""
     if each.about.choices:
         return next(choice for choice in each.about.choices if choice != each.default)
-    return "0.25" if each.about.convert is float else "5" if isinstance(each.default, int) else "other"
+    if each.about.convert is float:
+        return "0.25"
+    return "5" if each.about.convert is int or isinstance(each.default, int) else "other"
 
 
 def values(words):
