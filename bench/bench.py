@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from bench import expert, online, results
+from bench import expert, online, results, writing
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import ROOT, NavError, SimulatorError
 from nav_pkg.machine import processor_name
@@ -66,6 +66,7 @@ TARGETS = {
     "combine_events_mb": "under 500",
     "study_overhead": "under 0.05",
     "page_seconds": "under 2",
+    "tar_over_files": "at least 1.5",
 }
 """Targets of the figures."""
 
@@ -246,7 +247,7 @@ class Bench:
 
     @staticmethod
     def _contents(dataset: Path) -> Dict[str, bytes]:
-        kinds = (".csv", ".jpg", ".png", ".npy")
+        kinds = (".csv", ".jpg", ".png", ".npy", ".tar")
         return {
             str(p.relative_to(dataset)): p.read_bytes()
             for p in sorted(dataset.rglob("*"))
@@ -337,6 +338,7 @@ ELSEWHERE: Dict[str, Callable[[Bench], None]] = {
     "expert": expert.expert,
     **online.MEASUREMENTS,
     **results.MEASUREMENTS,
+    **writing.MEASUREMENTS,
 }
 MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
 
