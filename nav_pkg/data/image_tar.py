@@ -110,6 +110,7 @@ class TarWriter:
 
     def finish(self) -> None:
         """Write the tar's end and its index, and close it; does not flush them to disk."""
+        assert not self._waiting, "an image without its predecessor"
         files.write_all(self._fd, END)
         self.close()
         files.write_file(self._index_path, index_bytes(self._index))
