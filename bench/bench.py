@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from bench import embedded, expert, online, results
+from bench import embedded, expert, online, results, writing
 from nav_pkg.config.parser import Parser
 from nav_pkg.core import ROOT, NavError, SimulatorError
 from nav_pkg.machine import processor_name
@@ -73,6 +73,8 @@ TARGETS = {
     "minutes_200k": "under 3",
     "minutes_100_laps": "under 6",
     "online_embedded_over_gazebo": "at least 1.5",
+    "tar_over_files": "at least 1.5",
+    "tar_over_files_gazebo": "at least 1.1",
 }
 """Targets of the figures."""
 
@@ -159,9 +161,14 @@ class Bench:
     def loop(self) -> None:
         """Measure the full-size collection loop in turns: recorded, unrecorded, bare Gazebo, plugin only."""
         arguments = ("--number_of_runs", 1, "--start", "exact", "--max_duration", 120, *FULL)
-        speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": [], "plugin alone": []}
+        flights = {
+            "recorded": ("-ds",),
+            "recorded as files": ("-ds", "--storage", "files"),
+            "not recorded": (),
+        }
+        speeds: Dict[str, List[float]] = {kind: [] for kind in (*flights, "bare", "plugin alone")}
         for number in range(self.repeats):
-            for kind, extra in (("recorded", ("-ds",)), ("not recorded", ())):
+            for kind, extra in flights.items():
                 # A new tag each time: ext4 creates files slowly just after thousands of files were deleted.
                 run = self.fly(f"loop{number}{len(extra)}", *arguments, *extra)[0]
                 speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
@@ -176,6 +183,8 @@ class Bench:
         rates = ", ".join(f"{kind} {10 * speed:.1f}" for kind, speed in middle.items())
         detail = f"frames/s: {rates}; {how}"
         self.report("loop_over_bare", middle["recorded"] / middle["bare"], "ratio", command, detail)
+        ratio = middle["recorded"] / middle["recorded as files"]
+        self.report("tar_over_files_gazebo", ratio, "ratio", command, detail)
         self.report(
             "recorder_share", 1 - middle["recorded"] / middle["not recorded"], "share", command, detail
         )
@@ -253,7 +262,7 @@ class Bench:
 
     @staticmethod
     def _contents(dataset: Path) -> Dict[str, bytes]:
-        kinds = (".csv", ".jpg", ".png", ".npy")
+        kinds = (".csv", ".jpg", ".png", ".npy", ".tar")
         return {
             str(p.relative_to(dataset)): p.read_bytes()
             for p in sorted(dataset.rglob("*"))
@@ -345,6 +354,7 @@ ELSEWHERE: Dict[str, Callable[[Bench], None]] = {
     **online.MEASUREMENTS,
     **embedded.MEASUREMENTS,
     **results.MEASUREMENTS,
+    **writing.MEASUREMENTS,
 }
 MEASUREMENTS = ("loop", "determinism", "kill", "dag", *ELSEWHERE, *LEARNING)
 

@@ -110,6 +110,7 @@ class TarWriter:
 
     def finish(self) -> None:
         """Write the tar's end and its index, and close it; does not flush them to disk."""
+        assert not self._waiting, "an image without its predecessor"
         files.write_all(self._fd, END)
         self.close()
         files.write_file(self._index_path, index_bytes(self._index))
@@ -182,6 +183,9 @@ class ImageTar:
         with self._open() as tar:
             if not _is_end(tar, int(ends[-1]) if frames else 0):
                 return None
+            last = int(starts.argmax()) if frames else 0
+            if frames and _read(tar, fmt.image_file(self._folder, last), *map(int, index[last])) is None:
+                return None  # the zeros begin before it
         return _Content(dict(enumerate(map(tuple, index.tolist()))))
 
     def scan(self) -> _Content:
@@ -269,8 +273,9 @@ class ImageTar:
         return False
 
     def file_names(self) -> list[str]:
-        """Names of the tar and, if it is there, its index."""
-        return [path.name for path in (self.path, self.index_path) if os.path.lexists(path)]
+        """Names of the tar (also if it is missing) and, if it is there, its index."""
+        indexes = [self.index_path.name] if os.path.lexists(self.index_path) else []
+        return [self.path.name, *indexes]
 
 
 def _read(tar: BinaryIO, name: str, offset: int, size: int) -> Optional[bytes]:

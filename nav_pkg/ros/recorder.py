@@ -12,7 +12,6 @@ from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan
 
-from nav_pkg.config.session import TAR
 from nav_pkg.core import DataError, NavError, Outcome, SimulatorError, UsageError
 from nav_pkg.data.image_store import check_storage
 from nav_pkg.data.messages import frame_from_messages, scan_to_array, stamp_ns
@@ -40,7 +39,7 @@ class Parameters(Sizes):
     robot: str = "drone"
     jpeg_quality: int = 95
     wait_limit: float = 30.0
-    storage: str = TAR
+    storage: str = "tar"
 
 
 class Recorder:

@@ -37,9 +37,9 @@ def test_two_models_that_are_held_removed_vacated_and_reported(folders):
     dataset = write(folders / "data", runs=2, frames=40)  # an episode has 80 batches
     line = ["-t", "t/models", *LINE, "--number_of_models", 2, "--cpus", 1, "--wall_time_rec", 600]
     log = folders / "log" / "t" / "models"
-    image = dataset / "00000_esatv3" / "RGB" / "0000000000.jpg"
+    image = dataset / "00000_esatv3" / "RGB.tar"
     whole = image.read_bytes()
-    image.write_bytes(b"damaged")  # what only the jobs look at
+    image.write_bytes(whole[:600] + b"damaged" + whole[607:])  # what only the jobs look at
     output = run("dag_train.py", *line)
     assert "submitted: job" in output and "tiny_net_scratch" in output
     assert "its DAG is in the queue" in run("dag_train.py", *line, code=2)

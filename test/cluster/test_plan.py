@@ -494,6 +494,17 @@ def test_tars_hold_what_the_commits_list_alone(tmp_path, samples, place):
     assert not list((plan.folder / "transfer").glob("*data~d*"))
 
 
+def test_a_dataset_with_tars_is_transferred_as_it_is(tmp_path, samples):
+    data = type(samples)("tar").dataset(tmp_path / "data" / "d", runs=1, frames=2)
+    job = DagNode("m", "train", ("main.py",), datasets=("d",), outputs=("log/a",))
+    plan = plan_of(tmp_path, job, hosts=Hosts(file_transfer=True))
+    transfer.pack(plan)
+    with tarfile.open(plan.folder / "transfer" / "data~d.tar") as tar:
+        packed = {name: tar.extractfile(name).read() for name in tar.getnames()}
+    assert packed == {f"data/d/{name}": content for name, content in samples.tree(data).items()}
+    assert {"data/d/00000_esatv3/RGB.tar", "data/d/00000_esatv3/RGB.index.npy"} < {*packed}
+
+
 def test_files_go_and_come_back(tmp_path, samples):
     first = DagNode("m_0_train", "train", ("main.py",), datasets=("d/e",), outputs=("log/a/b/seed_1",))
     second = DagNode(
@@ -592,7 +603,9 @@ def test_estimates_follow_the_work():
     )
     assert lstm.memory > workload.training("tiny_LSTM_net", {**flags, "time_length": 5}, 64000, 0, 0).memory
     flown = workload.flights(10, 2400, workload.RECORDED)
-    assert abs(flown.disk - (200 + 10 * 2400 * 0.065)) < 1e-9 and flown.files > 48000
+    assert abs(flown.disk - (200 + 10 * 2400 * 0.065)) < 1e-9 and flown.files == 10 * 8 + 8
+    files = workload.flights(10, 2400, workload.RECORDED, frame=workload.CameraData(files=True)).files
+    assert files == 10 * (2 * 2400 + 4) + 8
     large = workload.flights(
         10, 2400, workload.RECORDED, frame=workload.CameraData(4 * 640 * 360, 4 * 160 * 90, bag=True)
     )

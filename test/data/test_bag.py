@@ -30,6 +30,8 @@ TYPES = {
     "scan": "sensor_msgs/msg/LaserScan",
 }
 
+STORAGES = ("tar",)
+
 
 @pytest.fixture(scope="module")
 def store():
@@ -222,6 +224,9 @@ def test_a_bag_gives_the_recorders_dataset(samples, store, flight, tmp_path, com
     result = bags.bag_to_dataset([path], tmp_path / "made")
     assert samples.tree(tmp_path / "made") == recorded
     assert (len(result.runs), result.frames, result.dropped, result.notes) == (2, 11, [], [])
+    bags.bag_to_dataset([path], tmp_path / "files", storage="files")
+    assert Dataset(tmp_path / "files").content_hash() == Dataset(tmp_path / "made").content_hash()
+    assert (tmp_path / "files/00000_esatv3/RGB/0000000005.jpg").exists()
 
 
 def test_compressed_images_are_read(samples, store, flight, tmp_path, monkeypatch):

@@ -16,7 +16,10 @@ from nav_pkg.cli import dataset as command
 from nav_pkg.core import DataError, UsageError
 from nav_pkg.data import format as fmt
 from nav_pkg.data import image_tar
+from nav_pkg.data.gather import GatheredDataset
 from nav_pkg.data.image_store import ImageStore
+from nav_pkg.data.links import make_datasets
+from nav_pkg.data.packs.pack import open_packs
 from nav_pkg.data.reader import Dataset, Run
 from nav_pkg.data.repair import repair_dataset
 from nav_pkg.data.verify import verify_dataset, verify_run
@@ -328,6 +331,39 @@ def test_images_are_on_disk_when_their_frame_was_written(samples, dataset):
     store = ImageStore(dataset / "00003_esatv3.partial")
     assert [len(store.camera(folder).names()) for folder in ("RGB", "Depth")] == [3, 3]
     writer.abort()
+
+
+def test_a_lost_tar_is_named_by_what_links_whole_runs(dataset, tmp_path):
+    (dataset / NAME / "Depth.tar").unlink()
+    with pytest.raises(DataError, match=r"Depth\.tar: missing; see dataset\.py verify"):
+        make_datasets([GatheredDataset([Dataset(dataset)], tmp_path / "gathered")])
+    (dataset / NAME / "Depth.index.npy").unlink()
+    with pytest.raises(DataError, match=r"Depth/0000000000\.png: missing; see dataset\.py verify"):
+        make_datasets([GatheredDataset([Dataset(dataset)], tmp_path / "gathered")])
+    assert not list(tmp_path.glob("*gathered*"))
+
+
+def test_an_index_that_is_missing_stops_no_command(samples, dataset, tmp_path):
+    for path in dataset.glob("*/*.index.npy"):
+        path.unlink()
+    make_datasets([GatheredDataset([Dataset(dataset)], tmp_path / "gathered")])
+    assert Dataset(tmp_path / "gathered").content_hash() == Dataset(dataset).content_hash()
+    (first, *_) = open_packs(Dataset(dataset).runs, (16, 24), cache=tmp_path / "cache")
+    assert len(first.images) == 8
+    assert len(repair_dataset(Dataset(tmp_path / "gathered"))) == 6
+    assert not verify_dataset(Dataset(tmp_path / "gathered")).all_problems
+
+
+def test_packs_belong_to_their_tar(samples, dataset, tmp_path):
+    runs, cache = Dataset(dataset).runs, tmp_path / "cache"
+    open_packs(runs, (16, 24), cache=cache)
+    with samples.as_files(dataset / NAME):
+        shutil.copy(dataset / NAME / "RGB/0000000001.jpg", dataset / NAME / "RGB/0000000003.jpg")
+    with pytest.raises(DataError, match=r"RGB\.tar: RGB/0000000003\.jpg: changed since its commit"):
+        open_packs(Dataset(dataset).runs, (16, 24), cache=cache)
+    pack(dataset / NAME, images(dataset / NAME)[:7])
+    with pytest.raises(DataError, match=r"RGB\.tar: RGB/0000000007\.jpg: missing"):
+        open_packs(Dataset(dataset).runs, (16, 24), cache=cache)
 
 
 def test_a_reader_of_a_link_follows_nothing(dataset, tmp_path):

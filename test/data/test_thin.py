@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nav_pkg.core import Actor, Command, Frame, Pose, Velocity
+from nav_pkg.core import Actor, Command, DataError, Frame, Pose, Velocity
 from nav_pkg.data import thin
 from nav_pkg.data.reader import Run
 from nav_pkg.data.verify import verify_run
@@ -36,7 +36,8 @@ def test_a_thin_run_is_whole_and_says_the_same(run):
     assert np.array_equal(thinned.scan, scan)
     differing = {key for key in {*facts, *thinned.facts} if facts.get(key) != thinned.facts.get(key)}
     assert differing <= {"sensors", "content", "jpeg_quality", "sha256"}
-    assert not (thinned.path / "RGB").exists()
+    names = {path.name for path in thinned.path.iterdir()}
+    assert names == {"frames.csv", "run.json", "scan.npy", "sha256sums.txt"}
     assert sorted(path.name for path in thinned.path.parent.iterdir() if path.name.startswith("00")) == [
         run.name
     ]
@@ -59,8 +60,8 @@ def test_kept_pictures_outlive_the_run(run, tmp_path):
 
 
 def test_pictures_are_all_there_or_not_at_all(run, tmp_path):
-    (run.path / "RGB" / "0000000007.jpg").unlink()
+    (run.path / "RGB.tar").unlink()
     folder = tmp_path / "pictures" / run.name
-    with pytest.raises(Exception, match="cannot write"):
+    with pytest.raises(DataError, match=r"RGB\.tar: cannot read: no such file"):
         thin.keep_images(run, folder, [3, 7])
     assert not folder.exists()

@@ -24,7 +24,7 @@ def contents(dataset):
     return {
         str(path.relative_to(dataset)): path.read_bytes()
         for path in sorted(dataset.rglob("*"))
-        if path.suffix in (".csv", ".jpg", ".png", ".npy")
+        if path.suffix in (".csv", ".tar", ".npy")
     }
 
 

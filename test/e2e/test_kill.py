@@ -126,7 +126,7 @@ def test_kill_any_process(shell):
     # Undisturbed, the same seed records the same bytes.
     shell.run("run_script.py", "-t", "whole", "--number_of_runs", min(3, runs), *FLIGHT, name="whole")
     for run in load_dataset(shell.data / "whole").runs:
-        for file in ("frames.csv", "scan.npy", "RGB/0000000020.jpg", "Depth/0000000020.png"):
+        for file in ("frames.csv", "scan.npy", "RGB.tar", "Depth.tar"):
             assert (run.path / file).read_bytes() == (dataset / run.name / file).read_bytes()
     if "NAV_PKG_KILLS_RESULT" in os.environ:
         result = {"kills": len(kills), "runs": runs, "lost": len(lost), "changed": len(changed)}

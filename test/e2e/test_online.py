@@ -65,7 +65,7 @@ def flown(shell, tag):
     """Everything that a session leaves and that its seed decides."""
     dataset, log = shell.data / tag, shell.log / tag
     frames = {
-        run.name: [(run.path / name).read_bytes() for name in ("frames.csv", "RGB/0000000020.jpg")]
+        run.name: [(run.path / name).read_bytes() for name in ("frames.csv", "RGB.tar")]
         for run in load_dataset(dataset).runs
     }
     loaded = checkpoint.load(log)

@@ -190,14 +190,17 @@ def _node(name: str) -> str:
 
 
 def recording(folder: Path) -> Dict[str, Any]:
-    """What a dataset holds: sums of its files, and the numbers of its runs."""
+    """What a dataset holds: sums of its images, rows, scans and tars, and the numbers of its runs."""
+    from nav_pkg.data.reader import Dataset
+
     sums, facts = {}, {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = str(file.relative_to(folder))
-        if file.suffix in (".jpg", ".png") or file.name in ("frames.csv", "scan.npy"):
-            sums[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        if file.name == "run.json":
-            facts[name] = dict(numbers(json.loads(file.read_text())))
+    for run in Dataset(folder).runs:
+        for name in run.sums:
+            data = run.images.read(name) if "/" in name else (run.path / name).read_bytes()
+            sums[f"{run.name}/{name}"] = hashlib.sha256(data).hexdigest()
+        for file in sorted(run.path.glob("*.tar")):
+            sums[f"{run.name}/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        facts[f"{run.name}/run.json"] = dict(numbers(json.loads((run.path / "run.json").read_text())))
     return {"instructions": vector_instructions(), "sums": sums, "numbers": facts}
 
 

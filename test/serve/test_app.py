@@ -11,6 +11,7 @@ import pytest
 flask = pytest.importorskip("flask")
 
 from nav_pkg.core import DataError, UsageError  # noqa: E402
+from nav_pkg.data import codec  # noqa: E402
 from nav_pkg.serve.app import make_app  # noqa: E402
 from nav_pkg.serve.catalogue import Catalogue, live  # noqa: E402
 from nav_pkg.serve.export import export  # noqa: E402
@@ -141,6 +142,24 @@ def test_a_session_that_runs(folders, tmp_path):
         assert live(tmp_path)["run"] == 3
     (tmp_path / "state.json").write_text(json.dumps({**state, "pid": 2**22 + 1}))
     assert live(tmp_path) is None
+
+
+@pytest.mark.parametrize("storage", ["tar", "files"])
+def test_the_image_of_a_run_that_is_being_recorded(folders, tmp_path, storage):
+    samples = runpy.run_path(str(ROOT / "test/data/conftest.py"))["Samples"](storage)
+    shutil.copytree(folders[1] / "collect", tmp_path / "logs/collect")
+    conf = {"world": "esatv3", "create_dataset": True}
+    (tmp_path / "logs/collect/run_conf.json").write_text(json.dumps(conf))
+    dataset = samples.dataset(tmp_path / "data" / "collect", runs=1)
+    client = make_app(Catalogue(tmp_path / "data", tmp_path / "logs")).test_client()
+    writer = samples.writer(dataset, "00001_esatv3")
+    assert client.get("/live/collect.jpg", base_url="http://127.0.0.1").status_code == 404
+    for i in range(3):
+        writer.add(samples.frame(i), samples.rgb(i), samples.depth(i))
+    writer._pool.shutdown(wait=True)
+    answer = client.get("/live/collect.jpg", base_url="http://127.0.0.1")
+    assert answer.data == codec.encode_rgb(samples.rgb(1), 95)  # the newest but one, which is whole
+    writer._close()
 
 
 def test_exported_pages_link_to_each_other(folders, tmp_path):
