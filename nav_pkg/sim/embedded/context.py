@@ -9,9 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from nav_pkg.core import SimulatorError
 
-REMEDY = (
-    "install one: apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu), or libosmesa6 instead of the first"
-)
+REMEDY = "install one: apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu), or libosmesa6 instead of the first"
 _LIBRARIES = ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
 # GL/osmesa.h of Mesa
 _FORMAT, _RGBA, _DEPTH_BITS = 0x22, 0x1908, 0x30
@@ -42,9 +40,7 @@ class _OSMesa:
         self._context = library.OSMesaCreateContextAttribs((ctypes.c_int * len(words))(*words), None)
         # A context needs an image of its own to draw on; the renderer draws on framebuffer objects.
         self._image = (ctypes.c_ubyte * (4 * 16 * 16))()
-        made = self._context and library.OSMesaMakeCurrent(
-            self._context, self._image, _UNSIGNED_BYTE, 16, 16
-        )
+        made = self._context and library.OSMesaMakeCurrent(self._context, self._image, _UNSIGNED_BYTE, 16, 16)
         if not made:
             raise OSError("OSMesa gives no OpenGL 3.3 context")
 
@@ -89,7 +85,8 @@ def create(backend: Optional[str] = None) -> Tuple[Any, str]:
         import moderngl
     except ImportError as error:
         raise SimulatorError(
-            f"the embedded simulator needs moderngl ({error}): run 'make setup', or pip install 'nav_pkg[sim]'"
+            f"the embedded simulator needs moderngl ({error}): run 'make setup', "
+            "or pip install 'nav_pkg[sim]'"
         ) from None
     causes: Dict[str, str] = {}
     for name in (backend,) if backend else ("egl", "osmesa"):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Sequence
-
-import numpy as np
+from typing import Optional, Sequence
 
 from nav_pkg.control.delay import Segment
 from nav_pkg.core import CONTROL_PERIOD_NS, Observation, Pose, SimulatorError, UsageError
 from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.embedded import building, robot_description
-from nav_pkg.sim.embedded.physics import Physics, matrix
+from nav_pkg.sim.embedded.physics import Physics
 from nav_pkg.sim.embedded.renderer import Renderer
 from nav_pkg.world import load_plan
 
@@ -31,19 +29,21 @@ class EmbeddedSimulator:
     def __init__(self, options: SimulatorOptions, backend: Optional[str] = None):
         options.check()
         if not options.lockstep or options.gui:
-            raise UsageError("the embedded simulator has lock-step only, and no window; use --simulator gazebo")
+            raise UsageError(
+                "the embedded simulator has lock-step only, and no window; use --simulator gazebo"
+            )
         self.robot = robot_description.read(options)
         if round(self.robot.control_period * 1e9) != CONTROL_PERIOD_NS:
-            raise UsageError(f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s")
+            raise UsageError(
+                f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s"
+            )
         self.plan = load_plan(options.world)
         world = building.read(self.plan)
         self._step_ns = round(options.physics_step * 1e9)
         self._physics = Physics(world, self.robot, options.physics_step)
-        self._renderer = Renderer(world, backend)
-        self._mounts = {
-            name: matrix(camera.pose[:3], camera.pose.quaternion())
-            for name, camera in {"": self.robot.camera, **self.robot.side_cameras}.items()
-        }
+        self._renderer = Renderer(world, self.robot.shapes, backend)
+        self._view = self._renderer.view(self.robot.camera, self.robot.depth_size)
+        self._side_views = {name: self._renderer.view(side) for name, side in self.robot.side_cameras.items()}
         self._seed, self._frame, self._stamp = options.seed, 0, 0
         self._begun = False
 
@@ -80,13 +80,9 @@ class EmbeddedSimulator:
         self._physics.close()
 
     def _observe(self, contact: bool) -> Observation:
-        pose, body, velocity = self._physics.state()
-        camera, lidar = self.robot.camera, self.robot.lidar
-        rgb, depth = self._renderer.render(camera, body @ self._mounts[""], self.robot.depth_size)
-        sides: Dict[str, np.ndarray] = {
-            name: self._renderer.render(side, body @ self._mounts[name])[0]
-            for name, side in self.robot.side_cameras.items()
-        }
+        pose, velocity = self._physics.state()
+        body, lidar = self._physics.body, self.robot.lidar
+        rgb, depth = self._view.render(body)
         return Observation(
             stamp=self._stamp,
             pose=pose,
@@ -95,7 +91,7 @@ class EmbeddedSimulator:
             depth=depth,
             scan=None if lidar is None else self._physics.scan(lidar, self._seed, self._frame),
             contact=contact,
-            sides=sides,
+            sides={name: view.render(body)[0] for name, view in self._side_views.items()},
         )
 
     def __enter__(self) -> EmbeddedSimulator:
