@@ -23,9 +23,6 @@ DRONE_PARKED = "-50 -3 0.1 0 0 0"
 BACKGROUND = "0.62 0.60 0.56 1"
 """Background colour, equal to that of a wall; it hides gaps of a pixel caused by rounding."""
 
-AMBIENT = 0.8
-"""Strength of the scene's light, which the robot gets; all surfaces of a world have baked light."""
-
 
 def collada(mesh: Mesh, normals: Optional[np.ndarray] = None) -> bytes:
     """A COLLADA 1.4 file of one mesh, z up, metres.
@@ -225,7 +222,7 @@ def world_sdf(plan: FloorPlan) -> bytes:
       </ode>
     </physics>
     <scene>
-      <ambient>{AMBIENT} {AMBIENT} {AMBIENT} 1</ambient>
+      <ambient>0.8 0.8 0.8 1</ambient>
       <background>{BACKGROUND}</background>
       <shadows>false</shadows>
       <grid>false</grid>

@@ -9,7 +9,10 @@ from typing import Any, Dict, Optional, Tuple
 
 from nav_pkg.core import SimulatorError
 
-REMEDY = "install one: apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu), or libosmesa6 instead of the first"
+REMEDY = (
+    "install one: apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu), "
+    "or libosmesa6 instead of the first"
+)
 _LIBRARIES = ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
 # GL/osmesa.h of Mesa
 _FORMAT, _RGBA, _DEPTH_BITS = 0x22, 0x1908, 0x30

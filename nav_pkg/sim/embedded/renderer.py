@@ -12,8 +12,8 @@ from nav_pkg.sim.embedded import context, library
 from nav_pkg.sim.embedded.building import Building
 from nav_pkg.sim.embedded.library import address
 from nav_pkg.sim.embedded.robot_description import Camera
-from nav_pkg.sim.embedded.shapes import Shape
-from nav_pkg.world.files import AMBIENT, BACKGROUND
+from nav_pkg.sim.embedded.shapes import AMBIENT, Shape
+from nav_pkg.world.files import BACKGROUND
 from nav_pkg.world.lighting import BRIGHTNESS, WARMTH
 
 MIP_LEVELS = 5

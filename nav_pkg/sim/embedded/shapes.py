@@ -14,6 +14,9 @@ from nav_pkg.core import DataError, Pose
 SEGMENTS = 32
 """Sides of a cylinder; parallels and meridians of a sphere. As in Gazebo."""
 
+AMBIENT = 0.8
+"""Strength of the light on the robot, as in the world files; a world's surfaces have baked light."""
+
 
 @dataclass(frozen=True)
 class Shape:
