@@ -29,8 +29,7 @@ class Scene {
 
   // The triangles to draw for a pose of the robot.
   // `matrix`: from the world to the image (OpenGL's column order). `indices`: the vertices of the triangles.
-  // `ends`: for each surface, the triangles of it and of those before it. Returns whether some were left out
-  // because they are hidden.
+  // `ends`: for each surface, the triangles of it and of those before it. Returns whether some were left out.
   bool Draw(const CameraView& camera, const Vector3& position, const Quaternion& orientation, float* matrix,
             std::int32_t* indices, std::int32_t* ends);
 

@@ -289,7 +289,10 @@ std::size_t Visibility::InView(const Group& group, const Plane* planes, int coun
 std::size_t Visibility::Select(const double* eye, double margin, const Plane* planes, int count,
                                std::int32_t* selected, bool* hidden) {
   *hidden = Free(eye[0], eye[1], eye[2], margin);
-  if (!*hidden) return InView(all_, planes, count, selected);
+  if (!*hidden) {
+    std::copy(all_.numbers.begin(), all_.numbers.end(), selected);
+    return all_.numbers.size();
+  }
   const double side = kFine * kCell;
   const int column = static_cast<int>((eye[0] - x0_) / side), row = static_cast<int>((eye[1] - y0_) / side);
   return InView(VisibleFrom(column, row), planes, count, selected);

@@ -29,12 +29,13 @@ class Visibility {
              double ceiling);
 
   // Writes the numbers of the triangles that may be seen within all planes from an eye, ascending; returns how many.
-  // An eye within `margin` (m) of a wall, or outside of the free space, may see through walls: nothing is hidden.
-  // `hidden`: whether triangles were left out because they are hidden.
+  // An eye within `margin` (m) of a wall, or outside of the free space, may see through walls: all triangles. (Within
+  // the plane of a surface, a renderer's rounding may even show parts of it that are not in view.)
+  // `hidden`: whether triangles were left out.
   std::size_t Select(const double* eye, double margin, const Plane* planes, int count, std::int32_t* selected,
                      bool* hidden);
 
-  // The same with hidden triangles.
+  // The same with hidden triangles, whatever the eye.
   std::size_t SelectAll(const Plane* planes, int count, std::int32_t* selected);
 
  private:

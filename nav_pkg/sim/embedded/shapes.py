@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Tuple
 from xml.etree import ElementTree
 
@@ -27,7 +27,7 @@ class Shape:
         ambient: red, green, blue, 0 to 1: the colour in ambient light of strength 1.
     """
 
-    corners: np.ndarray
+    corners: np.ndarray = field(repr=False)
     ambient: Tuple[float, float, float]
 
 
