@@ -96,14 +96,14 @@ void Scene::Write(std::size_t count, std::int32_t* indices, std::int32_t* ends) 
 
 int EmptyPixels(const float* buffer, int pixels, std::int32_t* numbers, int limit) {
   int count = 0;
-  constexpr int kPart = 64;
+  constexpr int kPart = 256;
   for (int start = 0; start < pixels; start += kPart) {
     const int end = std::min(start + kPart, pixels);
-    float most = 0.0f;
-    for (int i = start; i < end; ++i) most = buffer[i] > most ? buffer[i] : most;
-    if (most < 1.0f) continue;
+    int empty = 0;
+    for (int i = start; i < end; ++i) empty += buffer[i] >= 1.0f;
+    if (empty == 0) continue;
     for (int i = start; i < end; ++i) {
-      if (buffer[i] < 1.0f) continue;
+      if (!(buffer[i] >= 1.0f)) continue;
       if (count < limit) numbers[count] = i;
       ++count;
     }
@@ -113,13 +113,17 @@ int EmptyPixels(const float* buffer, int pixels, std::int32_t* numbers, int limi
 
 void SampleDepth(const CameraView& camera, const float* buffer, int width, int height, float* metres,
                  int metres_width, int metres_height) {
+  std::vector<int> columns(metres_width);
+  for (int i = 0; i < metres_width; ++i) columns[i] = (2 * i + 1) * width / (2 * metres_width);
   for (int row = 0; row < metres_height; ++row) {
     const float* line = buffer + static_cast<std::size_t>((2 * row + 1) * height / (2 * metres_height)) * width;
-    for (int column = 0; column < metres_width; ++column) {
-      const double value = line[(2 * column + 1) * width / (2 * metres_width)];
-      *metres++ = value >= 1.0 ? std::numeric_limits<float>::infinity()
-                               : static_cast<float>(camera.offset / (2.0 * value - 1.0 + camera.scale));
+    for (int i = 0; i < metres_width; ++i) metres[i] = line[columns[i]];
+    for (int i = 0; i < metres_width; ++i) {
+      const double value = metres[i];
+      const double distance = camera.offset / (2.0 * value - 1.0 + camera.scale);
+      metres[i] = static_cast<float>(value >= 1.0 ? std::numeric_limits<double>::infinity() : distance);
     }
+    metres += metres_width;
   }
 }
 

@@ -278,7 +278,7 @@ def test_side_cameras_see_the_rotors_and_the_first_camera_does_not():
 
 @pytest.mark.parametrize("robot_name", golden.ROBOTS)
 def test_images_are_those_of_the_golden_file(robot_name):
-    """Exact with the same OpenGL driver. Another driver may round otherwise: nearly the same, with a warning."""
+    """Exact with the same OpenGL driver. Another may round otherwise: nearly the same, with a warning."""
     content = json.loads(golden.FILE.read_text())
     driver, found = golden.images(robot_name)
     assert set(found) == set(content["images"][robot_name])
