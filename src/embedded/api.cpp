@@ -2,10 +2,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "../core/lidar.h"
 #include "building.h"
 #include "rigid_body.h"
+#include "scene.h"
+#include "visibility.h"
 
 namespace {
 
@@ -20,7 +24,7 @@ struct Robot {
 #define NAV_PKG_API extern "C" __attribute__((visibility("default")))
 
 // Changes with every change of a function below; the caller compares it.
-NAV_PKG_API int nav_pkg_version() { return 2; }
+NAV_PKG_API int nav_pkg_version() { return 3; }
 
 NAV_PKG_API void* nav_pkg_building_new(const double* corners, std::size_t triangles, double floor, double ceiling,
                                        double reach) {
@@ -108,4 +112,57 @@ NAV_PKG_API void nav_pkg_robot_scan(const void* robot, const void* building, con
   for (int i = 0; i < rays; ++i) {
     readings[i] = nav_pkg::LidarReading(distances[i], limits, seed, frame, static_cast<std::uint64_t>(i));
   }
+}
+
+// `walls`: 6 numbers each (x1, y1, x2, y2, bottom, top). `positions`: 3 numbers a vertex. `triangles`: 3 vertices
+// each, those of one surface after those of another. `surfaces`: see Scene.
+NAV_PKG_API void* nav_pkg_scene_new(const double* walls, std::size_t wall_count, const float* positions,
+                                    const std::int32_t* triangles, std::size_t triangle_count,
+                                    const std::int32_t* surfaces, std::size_t surface_count, double floor,
+                                    double ceiling) {
+  const std::vector<std::int32_t> vertices(triangles, triangles + 3 * triangle_count);
+  std::vector<float> corners;
+  for (const std::int32_t vertex : vertices) {
+    corners.insert(corners.end(), positions + 3 * vertex, positions + 3 * vertex + 3);
+  }
+  nav_pkg::Visibility visibility(reinterpret_cast<const nav_pkg::PlanWall*>(walls), wall_count, corners, floor,
+                                 ceiling);
+  return new (std::nothrow)
+      nav_pkg::Scene(std::move(visibility), vertices, {surfaces, surfaces + surface_count + 1});
+}
+
+NAV_PKG_API void nav_pkg_scene_delete(void* scene) { delete static_cast<nav_pkg::Scene*>(scene); }
+
+// `settings`: pose in the robot's frame (x, y, z, quaternion x, y, z, w), and the four numbers of the projection and
+// the margin of a CameraView.
+NAV_PKG_API void* nav_pkg_camera_new(const double* s) {
+  return new (std::nothrow)
+      nav_pkg::CameraView{{s[0], s[1], s[2]}, {s[6], s[3], s[4], s[5]}, s[7], s[8], s[9], s[10], s[11]};
+}
+
+NAV_PKG_API void nav_pkg_camera_delete(void* camera) { delete static_cast<nav_pkg::CameraView*>(camera); }
+
+// `body`: the robot's pose (x, y, z, quaternion x, y, z, w).
+NAV_PKG_API int nav_pkg_scene_draw(void* scene, const void* camera, const double* body, float* matrix,
+                                   std::int32_t* indices, std::int32_t* ends) {
+  const bool hidden = static_cast<nav_pkg::Scene*>(scene)->Draw(
+      *static_cast<const nav_pkg::CameraView*>(camera), {body[0], body[1], body[2]},
+      {body[6], body[3], body[4], body[5]}, matrix, indices, ends);
+  return hidden ? 1 : 0;
+}
+
+// After nav_pkg_scene_draw: if the depth buffer of what was drawn has empty pixels, what is to be drawn as well.
+// Returns whether there is any.
+NAV_PKG_API int nav_pkg_scene_draw_behind(void* scene, const float* buffer, int width, int height,
+                                          std::int32_t* indices, std::int32_t* ends) {
+  std::int32_t pixels[64];
+  const int empty = nav_pkg::EmptyPixels(buffer, width * height, pixels, 64);
+  if (empty) static_cast<nav_pkg::Scene*>(scene)->DrawBehind(pixels, empty, width, height, indices, ends);
+  return empty ? 1 : 0;
+}
+
+NAV_PKG_API void nav_pkg_sample_depth(const void* camera, const float* buffer, int width, int height, float* metres,
+                                      int metres_width, int metres_height) {
+  nav_pkg::SampleDepth(*static_cast<const nav_pkg::CameraView*>(camera), buffer, width, height, metres,
+                       metres_width, metres_height);
 }

@@ -12,6 +12,7 @@ from nav_pkg.core import UsageError
 REMEDY = (
     "install one (Debian, Ubuntu): apt-get install libegl1 libgl1-mesa-dri, or apt-get install libosmesa6"
 )
+_EGL = "libEGL.so.1"
 _LIBRARIES = ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
 # GL/osmesa.h of Mesa
 _FORMAT, _RGBA, _DEPTH_BITS = 0x22, 0x1908, 0x30
@@ -87,13 +88,16 @@ def create(backend: Optional[str] = None) -> Tuple[Any, str]:
         import moderngl
     except ImportError as error:
         raise UsageError(
-            f"the embedded simulator needs moderngl ({error}): run make setup, or pip install 'nav_pkg[sim]'"
+            f"the embedded simulator needs moderngl ({error}): run 'make setup', "
+            "or pip install 'nav_pkg[sim]'"
         ) from None
     causes: Dict[str, str] = {}
     for name in (backend,) if backend else ("egl", "osmesa"):
         try:
             if name == "egl":
-                return moderngl.create_context(standalone=True, backend="egl", require=330), name
+                # EGL gives all functions; libGL, another package of Debian's, is not needed.
+                libraries = {"libgl": _EGL, "libegl": _EGL}
+                return moderngl.create_context(standalone=True, backend="egl", require=330, **libraries), name
             return moderngl.create_context(require=330, context=_OSMesa()), name
         except Exception as error:  # glcontext raises a bare Exception
             causes[str(name)] = " ".join(str(error).split()) or type(error).__name__

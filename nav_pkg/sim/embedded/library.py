@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 from typing import Iterator
 
+import numpy as np
+
 from nav_pkg.core import ROOT, UsageError
 
-VERSION = 2
+VERSION = 3
 """Of the library's functions; `nav_pkg_version` in src/embedded/api.cpp."""
 NAME = "libnav_pkg_embedded.so"
 _REMEDY = "run 'make setup', or install with pip on a machine with a C++ compiler: pip install 'nav_pkg[sim]'"
@@ -43,20 +45,37 @@ def load() -> ctypes.CDLL:
         raise UsageError(f"{path} cannot be loaded ({error}); {_REMEDY}") from None
     if version != VERSION:
         raise UsageError(f"{path} is of another version of nav_pkg; {_REMEDY}")
-    number, address, integer = ctypes.c_double, ctypes.c_void_p, ctypes.c_int
-    library.nav_pkg_building_new.restype = address
-    library.nav_pkg_building_new.argtypes = [address, ctypes.c_size_t, number, number, number]
-    library.nav_pkg_building_delete.argtypes = [address]
-    library.nav_pkg_robot_new.restype = address
-    library.nav_pkg_robot_new.argtypes = [address, integer]
-    library.nav_pkg_robot_delete.argtypes = [address]
-    library.nav_pkg_robot_place.argtypes = [address, address]
-    library.nav_pkg_robot_move.argtypes = [address, address, address]
-    library.nav_pkg_robot_touched.argtypes = [address, address]
-    library.nav_pkg_robot_step.argtypes = [address, address, address, integer, number]
-    library.nav_pkg_robot_state.argtypes = [address, address]
+    number, pointer, integer = ctypes.c_double, ctypes.c_void_p, ctypes.c_int
+    library.nav_pkg_building_new.restype = pointer
+    library.nav_pkg_building_new.argtypes = [pointer, ctypes.c_size_t, number, number, number]
+    library.nav_pkg_building_delete.argtypes = [pointer]
+    library.nav_pkg_robot_new.restype = pointer
+    library.nav_pkg_robot_new.argtypes = [pointer, integer]
+    library.nav_pkg_robot_delete.argtypes = [pointer]
+    library.nav_pkg_robot_place.argtypes = [pointer, pointer]
+    library.nav_pkg_robot_move.argtypes = [pointer, pointer, pointer]
+    library.nav_pkg_robot_touched.argtypes = [pointer, pointer]
+    library.nav_pkg_robot_step.argtypes = [pointer, pointer, pointer, integer, number]
+    library.nav_pkg_robot_state.argtypes = [pointer, pointer]
     library.nav_pkg_robot_scan.argtypes = [
-        *(address, address, address, integer, number, number, address),
-        *(ctypes.c_uint64, ctypes.c_uint64, address, address),
+        *(pointer, pointer, pointer, integer, number, number, pointer),
+        *(ctypes.c_uint64, ctypes.c_uint64, pointer, pointer),
     ]
+    library.nav_pkg_scene_new.restype = pointer
+    library.nav_pkg_scene_new.argtypes = [
+        *(pointer, ctypes.c_size_t, pointer, pointer, ctypes.c_size_t),
+        *(pointer, ctypes.c_size_t, number, number),
+    ]
+    library.nav_pkg_scene_delete.argtypes = [pointer]
+    library.nav_pkg_camera_new.restype = pointer
+    library.nav_pkg_camera_new.argtypes = [pointer]
+    library.nav_pkg_camera_delete.argtypes = [pointer]
+    library.nav_pkg_scene_draw.argtypes = 6 * [pointer]
+    library.nav_pkg_scene_draw_behind.argtypes = [pointer, pointer, integer, integer, pointer, pointer]
+    library.nav_pkg_sample_depth.argtypes = [pointer, pointer, integer, integer, pointer, integer, integer]
     return library
+
+
+def address(array: np.ndarray) -> int:
+    """The address of an array's first element, for the library's functions."""
+    return array.ctypes.data

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from nav_pkg.core import Command, Pose, SimulatorError, Velocity
 from nav_pkg.sim.embedded import library
 from nav_pkg.sim.embedded.building import Building
+from nav_pkg.sim.embedded.library import address
 from nav_pkg.sim.embedded.robot_description import Lidar, RobotDescription
 
 FLOOR, CEILING, WALLS = 1, 2, 4
 """The parts of a building, as bits."""
 GRAVITY = 9.81
 """m/s^2, as in the world files."""
-
-
-def _address(array: np.ndarray) -> int:
-    return array.ctypes.data
 
 
 class Physics:
@@ -28,30 +25,36 @@ class Physics:
         building: the world.
         robot: the robot.
         step: physics step, seconds.
+
+    Attributes:
+        body: float64 (7,), the pose of the last `state`: x, y, z and the quaternion's x, y, z, w.
     """
 
     def __init__(self, building: Building, robot: RobotDescription, step: float):
         self._library = library.load()
         self._step = step
         self._robot = self._building = None
+        self._lidar: Optional[Lidar] = None
         plan = building.plan
         corners = np.ascontiguousarray(building.collision, dtype=np.float64)
         reach = robot.lidar.range_max if robot.lidar is not None else 1.0
         self._building = self._library.nav_pkg_building_new(
-            _address(corners), len(corners), plan.floor, plan.ceiling, reach
+            address(corners), len(corners), plan.floor, plan.ceiling, reach
         )
         settings = np.array(
             [robot.mass, *robot.inertia, GRAVITY, *robot.hull_centre, *robot.hull_size], dtype=np.float64
         )
-        self._robot = self._library.nav_pkg_robot_new(_address(settings), int(robot.ground))
+        self._robot = self._library.nav_pkg_robot_new(address(settings), int(robot.ground))
         if not self._building or not self._robot:
             raise SimulatorError("no memory for the world")
         self._command, self._state = np.zeros(4), np.zeros(13)
+        self._state_address = address(self._state)
+        self.body = self._state[:7]
 
     def place(self, pose: Pose) -> None:
         """Place the robot at rest at a pose (world frame)."""
         values = np.array([*pose[:3], *pose.quaternion()])
-        self._library.nav_pkg_robot_place(self._robot, _address(values))
+        self._library.nav_pkg_robot_place(self._robot, address(values))
 
     def move(self, pose: Sequence[float], twist: Sequence[float]) -> None:
         """Give the robot a pose and velocities (world frame).
@@ -62,7 +65,7 @@ class Physics:
             twist: velocity (3), m/s, and angular velocity (3), rad/s.
         """
         place, rates = np.array(pose, dtype=np.float64), np.array(twist, dtype=np.float64)
-        self._library.nav_pkg_robot_move(self._robot, _address(place), _address(rates))
+        self._library.nav_pkg_robot_move(self._robot, address(place), address(rates))
 
     def touched(self) -> int:
         """The parts of the building that the robot overlaps now: a sum of FLOOR, CEILING, WALLS; 0: none."""
@@ -72,32 +75,36 @@ class Physics:
         """Execute a command for some physics steps; return what the robot touched, as `touched`."""
         self._command[:] = command
         return self._library.nav_pkg_robot_step(
-            self._robot, self._building, _address(self._command), steps, self._step
+            self._robot, self._building, address(self._command), steps, self._step
         )
 
     def numbers(self) -> List[float]:
-        """The robot's state as 13 numbers.
+        """The robot's state as 13 numbers; `body` then has the pose.
 
         They are position (3), metres, quaternion x, y, z, w, and in the robot's frame velocity (3), m/s, and
         angular velocity (3), rad/s.
         """
-        self._library.nav_pkg_robot_state(self._robot, _address(self._state))
+        self._library.nav_pkg_robot_state(self._robot, self._state_address)
         return self._state.tolist()
 
-    def state(self) -> Tuple[Pose, np.ndarray, Velocity]:
-        """The pose, the same as a matrix (4, 4) from the robot's frame to the world, and the own velocity."""
-        x, y, z, qx, qy, qz, qw, *rates = self.numbers()
-        pose = Pose.from_quaternion((x, y, z), (qx, qy, qz, qw))
-        return pose, matrix((x, y, z), (qx, qy, qz, qw)), Velocity(*rates[:3], rates[5])
+    def state(self) -> Tuple[Pose, Velocity]:
+        """The pose (world frame) and the robot's own velocity; `body` then has the pose."""
+        x, y, z, qx, qy, qz, qw, vx, vy, vz, _, _, yaw_rate = self.numbers()
+        return Pose.from_quaternion((x, y, z), (qx, qy, qz, qw)), Velocity(vx, vy, vz, yaw_rate)
 
     def scan(self, lidar: Lidar, seed: int, frame: int) -> np.ndarray:
         """The lidar's readings: float32 (rays,), metres, with the noise of a frame of an episode."""
-        mount = np.array([*lidar.pose[:3], *lidar.pose.quaternion()])
-        limits = np.array([lidar.noise, lidar.range_min, lidar.range_max])
-        distances, readings = np.empty(lidar.rays), np.empty(lidar.rays, dtype=np.float32)
+        if lidar is not self._lidar:
+            self._lidar = lidar
+            self._mount = np.array([*lidar.pose[:3], *lidar.pose.quaternion()])
+            self._limits = np.array([lidar.noise, lidar.range_min, lidar.range_max])
+            self._distances = np.empty(lidar.rays)
+            self._scan_addresses = (address(self._mount), address(self._limits), address(self._distances))
+        mount, limits, distances = self._scan_addresses
+        readings = np.empty(lidar.rays, dtype=np.float32)
         self._library.nav_pkg_robot_scan(
-            *(self._robot, self._building, _address(mount), lidar.rays, lidar.first, lidar.step),
-            *(_address(limits), seed, frame, _address(distances), _address(readings)),
+            *(self._robot, self._building, mount, lidar.rays, lidar.first, lidar.step),
+            *(limits, seed, frame, distances, address(readings)),
         )
         return readings
 
@@ -111,14 +118,3 @@ class Physics:
 
     def __del__(self) -> None:
         self.close()
-
-
-def matrix(position: Tuple[float, float, float], quaternion: Tuple[float, float, float, float]) -> np.ndarray:
-    """A pose as a matrix (4, 4); the quaternion is x, y, z, w."""
-    x, y, z, w = quaternion
-    return np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), position[0]],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x), position[1]],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y), position[2]],
-        [0.0, 0.0, 0.0, 1.0],
-    ])  # fmt: skip

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 from nav_pkg.core import DataError, Pose
 from nav_pkg.sim import cameras, description
 from nav_pkg.sim.description import SimulatorOptions
+from nav_pkg.sim.embedded import shapes
+from nav_pkg.sim.embedded.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class RobotDescription:
         depth_size: width and height of the depth image, pixels; None for no depth images.
         lidar: None without one.
         control_period: of all sensors, seconds.
+        shapes: what is visible of it.
     """
 
     name: str
@@ -80,6 +83,7 @@ class RobotDescription:
     depth_size: Optional[Tuple[int, int]]
     lidar: Optional[Lidar]
     control_period: float
+    shapes: Tuple[Shape, ...]
 
 
 def read(options: SimulatorOptions) -> RobotDescription:
@@ -96,8 +100,8 @@ def read(options: SimulatorOptions) -> RobotDescription:
     links, collisions = model.findall("link"), model.findall("link/collision")
     if len(links) != 1 or len(collisions) != 1 or collisions[0].find("geometry/box") is None:
         raise DataError(
-            f"{where} does not consist of one link with one box as its collision shape, which is what the "
-            "embedded simulator simulates; use --simulator gazebo"
+            f"{where} does not consist of one link with one box as its collision shape, which is all that "
+            "the embedded simulator simulates; use --simulator gazebo"
         )
     link, hull = links[0], collisions[0]
     centre = _pose(hull)
@@ -128,6 +132,7 @@ def read(options: SimulatorOptions) -> RobotDescription:
         depth_size=size if all(size) else None,
         lidar=lidar,
         control_period=1.0 / rate,
+        shapes=tuple(shapes.read(visual, _pose(visual), where) for visual in link.findall("visual")),
     )
 
 

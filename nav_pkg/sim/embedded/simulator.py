@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from nav_pkg.control.delay import Segment
 from nav_pkg.core import CONTROL_PERIOD_NS, Observation, Pose, SimulatorError, UsageError
 from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.embedded import building, robot_description
-from nav_pkg.sim.embedded.physics import Physics, matrix
+from nav_pkg.sim.embedded.physics import Physics
 from nav_pkg.sim.embedded.renderer import Renderer
 from nav_pkg.world import load_plan
 
@@ -29,7 +29,7 @@ class EmbeddedSimulator:
         physics: the robot's motion, contacts and lidar.
 
     Raises:
-        SimulatorError: OpenGL or the C++ library is missing.
+        UsageError: OpenGL or the C++ library is missing.
         UsageError, DataError: the options, the world or the robot are invalid.
     """
 
@@ -48,11 +48,9 @@ class EmbeddedSimulator:
         world = building.read(self.plan)
         self._step_ns = round(options.physics_step * 1e9)
         self.physics = Physics(world, self.robot, options.physics_step)
-        self._renderer = Renderer(world, backend)
-        self._mounts = {
-            name: matrix(camera.pose[:3], camera.pose.quaternion())
-            for name, camera in {"": self.robot.camera, **self.robot.side_cameras}.items()
-        }
+        self._renderer = Renderer(world, self.robot.shapes, backend)
+        self._view = self._renderer.view(self.robot.camera, self.robot.depth_size)
+        self._side_views = {name: self._renderer.view(side) for name, side in self.robot.side_cameras.items()}
         self._seed, self._frame, self._stamp = options.seed, 0, 0
         self._begun = False
 
@@ -89,10 +87,9 @@ class EmbeddedSimulator:
         self.physics.close()
 
     def _observe(self, touched: int) -> Observation:
-        pose, body, velocity = self.physics.state()
-        lidar = self.robot.lidar
-        rgb, depth = self._image("", body)
-        sides: Dict[str, np.ndarray] = {name: self._image(name, body)[0] for name in self.robot.side_cameras}
+        pose, velocity = self.physics.state()
+        body, lidar = self.physics.body, self.robot.lidar
+        rgb, depth = self._view.render(body)
         return Observation(
             stamp=self._stamp,
             pose=pose,
@@ -101,7 +98,7 @@ class EmbeddedSimulator:
             depth=depth,
             scan=None if lidar is None else self.physics.scan(lidar, self._seed, self._frame),
             contact=bool(touched),
-            sides=sides,
+            sides={name: view.render(body)[0] for name, view in self._side_views.items()},
         )
 
     def image(self, name: str = "") -> Tuple[np.ndarray, Optional[np.ndarray]]:
@@ -111,15 +108,10 @@ class EmbeddedSimulator:
             name: `left` or `right` for a side camera; empty: the first camera.
 
         Returns:
-            See `Renderer.render`. Only the first camera has depth images, if the robot has any.
+            See `View.render`. Only the first camera has depth images, if the robot has any.
         """
-        return self._image(name, self.physics.state()[1])
-
-    def _image(self, name: str, body: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        camera = self.robot.side_cameras[name] if name else self.robot.camera
-        return self._renderer.render(
-            camera, body @ self._mounts[name], None if name else self.robot.depth_size
-        )
+        self.physics.state()
+        return (self._side_views[name] if name else self._view).render(self.physics.body)
 
     def __enter__(self) -> EmbeddedSimulator:
         return self
