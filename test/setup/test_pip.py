@@ -43,6 +43,16 @@ def installed(tmp_path_factory):
     return run
 
 
+def test_pip_compiles_every_source_of_the_embedded_simulator():
+    sources = {
+        str(path.relative_to(ROOT))
+        for part in ("core", "embedded")
+        for path in (ROOT / "src" / part).iterdir()
+    }
+    text = (ROOT / "pyproject.toml").read_text()
+    assert sources and all(f'"{source}"' in text for source in sources)
+
+
 def test_its_commands(installed):
     done = installed("--help")
     assert done.returncode == 0
