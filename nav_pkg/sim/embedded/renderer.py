@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from nav_pkg.core import SimulatorError
 from nav_pkg.sim.embedded import context
 from nav_pkg.sim.embedded.building import Building
 from nav_pkg.sim.embedded.robot_description import Camera
@@ -47,7 +46,7 @@ void main()
 
 
 class Renderer:
-    """An OpenGL context with a world in it. One a process: a second one would take the context away.
+    """An OpenGL context with a world in it. A process may have several; all of them are used in one thread.
 
     Args:
         building: the world.
@@ -58,18 +57,16 @@ class Renderer:
         driver: name and version of the OpenGL driver.
 
     Raises:
-        SimulatorError: there is no OpenGL 3.3, or this process has a renderer already.
+        UsageError: there is no OpenGL 3.3.
     """
 
-    _open: Optional[Renderer] = None
+    _current: Optional[Renderer] = None
+    """The one whose context is current."""
 
     def __init__(self, building: Building, backend: Optional[str] = None):
-        if Renderer._open is not None:
-            raise SimulatorError(
-                "this process has an embedded simulator already; close it, or start another process"
-            )
         self._gl, self.backend = context.create(backend)
-        Renderer._open = self
+        self._closed = False
+        Renderer._current = self
         gl = self._gl
         self.driver = f"{gl.info['GL_RENDERER']}, {gl.info['GL_VERSION']}"
         self._program = gl.program(VERTEX_SHADER, FRAGMENT_SHADER)
@@ -110,6 +107,7 @@ class Renderer:
             nothing was drawn. The depth image has the field of view of the colour image: its pixels are
             samples of that image's pixels.
         """
+        self._make_current()
         size = (camera.width, camera.height)
         target = self._targets.get(size)
         if target is None:
@@ -133,9 +131,20 @@ class Renderer:
 
     def close(self) -> None:
         """Release the context. Further calls do nothing."""
-        if Renderer._open is self:
-            Renderer._open = None
-            self._gl.release()
+        if self._closed:
+            return
+        self._closed = True
+        self._make_current()  # OpenGL deletes the objects of the current context
+        for texture, array in self._draws:
+            texture.release()
+            array.release()
+        self._gl.release()
+        Renderer._current = None
+
+    def _make_current(self) -> None:
+        if Renderer._current is not self:
+            self._gl.__enter__()
+            Renderer._current = self
 
 
 def _projection(camera: Camera) -> np.ndarray:
