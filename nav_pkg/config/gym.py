@@ -73,7 +73,12 @@ def from_arguments(arguments: Mapping[str, Any]) -> GymConfig:
         if key not in known:
             raise UsageError(f"{ENVIRONMENT} has no argument {key!r}{nearest_name(key, list(known))}")
         values[key] = _converted(known[key], value)
-    return GymConfig(**values)
+    config = GymConfig(**values)
+    if config.action_quantity != GymConfig.action_quantity and not config.discrete:
+        raise UsageError(
+            f"{ENVIRONMENT}: action_quantity {config.action_quantity} has no effect without discrete=True"
+        )
+    return config
 
 
 def _converted(each: Declared, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 from gymnasium import spaces
@@ -12,8 +12,8 @@ class ExpertPolicy:
     """Flies the expert's commands in an environment, or in each environment of a vector environment.
 
     The expert decides from the lidar and the robot's pose, which an observation need not contain. The policy
-    therefore asks the environment, and its answer is for the environment's present state, whatever observation
-    it is given. Its `predict` is that of Stable-Baselines3's models, for `evaluate_policy`.
+    therefore gets the action from the environment: it is that of the environment's present state, whatever
+    observation is given. `predict` is that of Stable-Baselines3's models, for `evaluate_policy`.
 
     Example:
         env = gymnasium.make("nav_pkg/Corridor-v0")
@@ -55,11 +55,16 @@ class ExpertPolicy:
             UsageError: the environment was not reset.
         """
         if self._vector:
-            environment = self._environment
-            ask = getattr(environment, "get_attr", None) or environment.unwrapped.get_attr
-            return np.stack([np.asarray(action) for action in ask("expert_action")]), state
+            return np.stack([np.asarray(action) for action in self._actions()]), state
         action = np.asarray(self._environment.unwrapped.expert_action)
         return (action[None] if self._is_batch(observation) else action), state
+
+    def _actions(self) -> Sequence[Any]:
+        """The actions of a vector environment."""
+        environment = self._environment
+        if hasattr(environment, "env_method"):  # Stable-Baselines3
+            return environment.env_method("get_wrapper_attr", "expert_action")
+        return environment.unwrapped.get_attr("expert_action")
 
     def _is_batch(self, observation: Any) -> bool:
         space, part = self.observation_space, observation

@@ -59,9 +59,9 @@ class _Worker:
         self.send("make", arguments)
 
     def send(self, request: str, value: Any) -> None:
-        """Send a request. A process that is dead shows it at `receive`."""
+        """Send a request. That the process is dead shows at `receive`."""
         self._number += 1
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             self._connection.send((self._number, request, value))
 
     def receive(self, patience: float) -> Tuple[str, Any]:
@@ -76,7 +76,7 @@ class _Worker:
                 if not self._connection.poll(max(0.0, end - time.monotonic())):
                     raise _Dead(f"no answer within {patience:g} s")
                 number, kind, value = self._connection.recv()
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):
                 raise _Dead(self._how_it_ended()) from None
             if kind == BROKEN:
                 raise _Dead(value)
@@ -94,9 +94,8 @@ class _Worker:
 
     def close(self, limit: float = CLOSING) -> None:
         """End the process; kill it after `limit` seconds."""
-        if not self._connection.closed:
-            self.send("close", None)
-            self._connection.close()
+        self.send("close", None)
+        self._connection.close()
         try:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -207,7 +206,7 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
             SimulatorError: an environment's process died again and again.
         """
         self._check_open()
-        if self._last[0] is None:
+        if any(last is None for last in self._last):
             raise UsageError(f"{ENVIRONMENT}: step without a run: call reset() first")
         requests: List[Optional[Tuple[str, Any]]] = []
         for i, action in enumerate(iterate(self.action_space, actions)):
