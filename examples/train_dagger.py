@@ -1,6 +1,6 @@
 """Train a policy by imitation: DAgger of the `imitation` library, with nav_pkg's expert, on images.
 
-`imitation` 1.0.1 needs older versions of Gymnasium and Stable-Baselines3 than PPO. Give it an environment of its own:
+`imitation` 1.0.1 needs older versions of Gymnasium and Stable-Baselines3. Give it an environment of its own:
 
     python3 -m venv imitation && imitation/bin/pip install 'nav_pkg[gym]' imitation==1.0.1
     imitation/bin/python examples/train_dagger.py --steps 20000
@@ -19,7 +19,6 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecTransposeImage
 
-import nav_pkg.gym
 from nav_pkg.gym.stable_baselines import ExpertModule
 
 
@@ -37,7 +36,7 @@ def main() -> None:
 
     environment = VecTransposeImage(
         make_vec_env(
-            "nav_pkg/Corridor-v0",
+            "nav_pkg.gym:nav_pkg/Corridor-v0",
             n_envs=args.processes,
             seed=1,
             env_kwargs={
@@ -96,5 +95,4 @@ def report(name, policy, environment, episodes):
 
 
 if __name__ == "__main__":
-    assert nav_pkg.gym  # its import registers the environment
     main()

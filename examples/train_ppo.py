@@ -14,7 +14,6 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-import nav_pkg.gym
 from nav_pkg.gym import ExpertPolicy
 
 
@@ -30,7 +29,7 @@ def main() -> None:
 
     arguments = {"world": "esatv3", "width": 64, "height": 48, "max_duration": args.duration}
     processes = make_vec_env(
-        "nav_pkg/Corridor-v0",
+        "nav_pkg.gym:nav_pkg/Corridor-v0",
         n_envs=args.processes,
         seed=1,
         env_kwargs={**arguments, "start": "route"},
@@ -38,7 +37,7 @@ def main() -> None:
         vec_env_cls=SubprocVecEnv,
         vec_env_kwargs={"start_method": "spawn"},
     )
-    evaluation = make_vec_env("nav_pkg/Corridor-v0", seed=99, env_kwargs=arguments, vec_env_cls=DummyVecEnv)
+    evaluation = make_vec_env("nav_pkg.gym:nav_pkg/Corridor-v0", seed=99, env_kwargs=arguments, vec_env_cls=DummyVecEnv)
     model = PPO(
         "CnnPolicy",
         processes,
@@ -74,5 +73,4 @@ def report(name, policy, environment, episodes):
 
 
 if __name__ == "__main__":
-    assert nav_pkg.gym  # its import registers the environment
     main()

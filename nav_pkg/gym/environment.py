@@ -194,7 +194,7 @@ class CorridorEnv(gymnasium.Env):
             yaw = math.nan
         if not math.isfinite(yaw):
             raise UsageError(f"{ENVIRONMENT}: the action is {action!r}; it must be one yaw rate in an array")
-        return float(actions.clip(np.float64(yaw)))
+        return float(actions.clip(np.array(yaw)))
 
     @property
     def expert_action(self) -> Any:
@@ -207,8 +207,8 @@ class CorridorEnv(gymnasium.Env):
             raise UsageError(f"{ENVIRONMENT}: the expert has no action before reset()")
         actions, yaw = self._episode_settings.actions, self._expert_command.yaw
         if actions.discrete:
-            return np.int64(actions.classes(np.float64(yaw)))
-        return np.array([actions.clip(np.float64(yaw))], np.float32)
+            return np.int64(actions.classes(np.array(yaw)))
+        return np.array([actions.clip(np.array(yaw))], np.float32)
 
     def _observed(self) -> Observed:
         return self._episode_settings.observe(self._observation)

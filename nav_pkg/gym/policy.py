@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence, Tuple
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 
@@ -27,7 +28,7 @@ class ExpertPolicy:
 
     def __init__(self, environment: Any):
         self._environment = environment
-        self._vector = getattr(environment, "num_envs", None) is not None
+        self._vector = not isinstance(environment, gymnasium.Env)
         single = self._vector and hasattr(environment, "single_action_space")
         self.observation_space: spaces.Space = (
             environment.single_observation_space if single else environment.observation_space

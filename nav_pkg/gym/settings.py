@@ -84,7 +84,7 @@ class Settings:
 
     def observation_space(self) -> spaces.Space:
         """The space of observations."""
-        parts = {name: self._part(name) for name in self.config.observations}
+        parts: Dict[str, spaces.Space] = {name: self._part(name) for name in self.config.observations}
         return parts["rgb"] if [*parts] == ["rgb"] else spaces.Dict(parts)
 
     def action_space(self) -> spaces.Space:

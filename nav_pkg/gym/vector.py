@@ -186,9 +186,10 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
             raise UsageError(f"{ENVIRONMENT}: {len(seeds)} seeds for {self.num_envs} environments")
         if seeds[0] is not None:
             super().reset(seed=seeds[0])
-        requests = []
+        requests: List[Optional[Tuple[str, Any]]] = []
+        begin: Dict[str, Any]
         for i, each in enumerate(seeds):
-            begin = {"seed": each, "options": options} if each is not None else self._next_run(i, options)
+            begin = self._next_run(i, options) if each is None else {"seed": each, "options": options}
             self._options[i] = begin["options"]
             requests.append(("reset", begin))
         self._lost = [""] * self.num_envs
@@ -344,7 +345,7 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
         }
 
     def _batch(self) -> Any:
-        empty = create_empty_array(self.single_observation_space, self.num_envs)
+        empty: Any = create_empty_array(self.single_observation_space, self.num_envs)
         return concatenate(self.single_observation_space, self._last, empty)
 
     def _merged_infos(self) -> Dict[str, Any]:

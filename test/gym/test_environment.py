@@ -57,7 +57,7 @@ def test_gymnasium_finds_no_fault(make_env, arguments):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(make_env(render_mode="rgb_array", **arguments), skip_close_check=True)
+        check_env(make_env(render_mode="rgb_array", **arguments))
 
 
 @pytest.mark.parametrize("arguments", [{}, {**EVERYTHING, "discrete": True}], ids=["image", "everything"])

@@ -35,7 +35,7 @@ def test_no_action_before_the_first_reset():
 
 
 def test_stable_baselines_evaluates_it(make_env):
-    """Reward and success of two runs, as Stable-Baselines3 measures them, in its own vector environment, too."""
+    """Stable-Baselines3 measures rewards of it in an environment and in a vector environment of its own."""
     evaluation = pytest.importorskip("stable_baselines3.common.evaluation", reason="no stable-baselines3")
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import DummyVecEnv
