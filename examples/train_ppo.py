@@ -37,7 +37,9 @@ def main() -> None:
         vec_env_cls=SubprocVecEnv,
         vec_env_kwargs={"start_method": "spawn"},
     )
-    evaluation = make_vec_env("nav_pkg.gym:nav_pkg/Corridor-v0", seed=99, env_kwargs=arguments, vec_env_cls=DummyVecEnv)
+    evaluation = make_vec_env(
+        "nav_pkg.gym:nav_pkg/Corridor-v0", seed=99, env_kwargs=arguments, vec_env_cls=DummyVecEnv
+    )
     model = PPO(
         "CnnPolicy",
         processes,

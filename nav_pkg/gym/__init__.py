@@ -8,7 +8,7 @@ Example:
     image, info = env.reset(seed=123)
     image, reward, terminated, truncated, info = env.step(env.action_space.sample())
 
-The import registers the environment. After `pip install`, Gymnasium finds it without the import.
+The import registers the environment. Gymnasium below 1.0 needs no import if pip installed nav_pkg.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from nav_pkg.config.gym import ENVIRONMENT
 
 
 def register() -> None:
-    """Register the environment; again: no effect. Gymnasium calls this where pip installed nav_pkg."""
+    """Register the environment; again: no effect. Gymnasium below 1.0 calls this if pip installed nav_pkg."""
     if ENVIRONMENT not in registry:
         _register(
             ENVIRONMENT,
