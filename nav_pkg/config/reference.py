@@ -20,6 +20,7 @@ from nav_pkg.config.demo import DemoConfig
 from nav_pkg.config.details import DetailsConfig
 from nav_pkg.config.evaluation import DaggerConfig, EvaluationConfig
 from nav_pkg.config.flight import FlightConfig
+from nav_pkg.config.gym import GymConfig
 from nav_pkg.config.launch_files import (
     LAUNCH_FILES,
     flight_arguments,
@@ -37,6 +38,7 @@ FILES = (
     *(f"launch/{name}" for name in LAUNCH_FILES),
     "docs/reference/flags.md",
     "docs/reference/ros.md",
+    "docs/gymnasium.md",
     "docs/architecture.md",
 )
 REGION = re.compile(r"^(.*<!-- generated: (.+?) -->\n)(?:.*\n)*?(.*<!-- end -->\n)", re.MULTILINE)
@@ -112,6 +114,17 @@ def parameter_table() -> List[str]:
     for each in declared(FlightConfig).values():
         default = f"`{launch_value(each.default)}`" if each.default != "" else "empty"
         lines.append(_row(f"`~{each.key}`", default, each.about.help))
+    return lines
+
+
+def argument_table() -> List[str]:
+    """The arguments of the Gymnasium environment as a table."""
+    lines = ["| argument | default | meaning |", "|---|---|---|"]
+    for each in declared(GymConfig).values():
+        row = _flag_row(each, [])
+        lines.append(
+            row.replace(f"`{each.flag}`", f"`{each.key}`", 1).replace(f", `{each.about.short}`", "", 1)
+        )
     return lines
 
 
@@ -198,6 +211,7 @@ REGIONS: Dict[str, Callable[[], Iterable[str]]] = {
     "flags of dagger.py": lambda: flag_tables(DaggerConfig),
     "flags of export.py": lambda: flag_tables(ExportConfig),
     "flags of the other commands": other_tables,
+    "environment arguments": argument_table,
     "flight arguments": flight_arguments,
     "flight parameters": flight_parameters,
     "flight parameters of the supervisor": parameter_table,

@@ -151,21 +151,19 @@ class FlightSchedule(FlightConfig):
 
     def runs_to_fly(self, body: Body = DRONE) -> List[RunPlan]:
         """The shard's runs from `first_run` on, for a robot with this body."""
+        return [self.run_plan(run, body) for run in self.run_numbers() if run >= self.first_run]
+
+    def run_plan(self, run: int, body: Body = DRONE) -> RunPlan:
+        """A run of the session, for a robot with this body; the run's number may be any."""
         plan = load_plan(self.world)
-        runs = []
-        for run in (number for number in self.run_numbers() if number >= self.first_run):
-            seed = run_seed(self.seed, run)
-            start = start_pose(plan, self.seed, run, self.start, reverse=self.reverse)
-            runs.append(
-                RunPlan(
-                    run=run,
-                    name=f"{run:05d}_{plan.name}",
-                    seed=seed,
-                    start=start._replace(z=plan.floor) if body.ground else start,
-                    evaluation=self.is_evaluation(run),
-                )
-            )
-        return runs
+        start = start_pose(plan, self.seed, run, self.start, reverse=self.reverse)
+        return RunPlan(
+            run=run,
+            name=f"{run:05d}_{plan.name}",
+            seed=run_seed(self.seed, run),
+            start=start._replace(z=plan.floor) if body.ground else start,
+            evaluation=self.is_evaluation(run),
+        )
 
     def flight(self, run: RunPlan, body: Body = DRONE, metadata: Optional[Dict[str, Any]] = None) -> Flight:
         """Create the flight of a run; for a ground robot, its drive.

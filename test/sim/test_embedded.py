@@ -78,21 +78,25 @@ def test_a_seed_gives_the_same_bytes(embedded):
         busy.wait()
 
 
-def test_a_second_one_in_a_process_is_refused(embedded):
-    with pytest.raises(SimulatorError, match="has an embedded simulator already; close it, or start"):
-        EmbeddedSimulator(OPTIONS)
-    assert embedded.reset(Pose(0, 0, 1.0), 0).rgb.any()
-    embedded.close()
-    embedded.close()
+def test_two_in_a_process_do_not_disturb_each_other(embedded):
+    alone = [embedded.reset(Pose(-20.0, -3.0, 1.0), 0).rgb, embedded.step(STRAIGHT).rgb]
     with EmbeddedSimulator(OPTIONS) as other:
-        assert other.reset(Pose(0, 0, 1.0), 0).rgb.any()
+        both = [embedded.reset(Pose(-20.0, -3.0, 1.0), 0).rgb]
+        assert np.array_equal(other.reset(Pose(-20.0, -3.0, 1.0), 0).rgb, alone[0])
+        both.append(embedded.step(STRAIGHT).rgb)
+        assert np.array_equal(other.step(STRAIGHT).rgb, alone[1])
+    assert all(map(np.array_equal, both, alone))
+    assert np.array_equal(embedded.reset(Pose(-20.0, -3.0, 1.0), 0).rgb, alone[0])
+    embedded.close()
+    embedded.close()
 
 
+STRAIGHT = [(Command(0.8), CONTROL_PERIOD_NS)]
 TRY = """
 from nav_pkg.sim.embedded import context
 try:
     print(context.create()[1])
-except context.SimulatorError as error:
+except context.UsageError as error:
     print(error)
 """
 

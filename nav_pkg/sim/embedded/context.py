@@ -67,7 +67,7 @@ class _OSMesa:
 
 
 def create(backend: Optional[str] = None) -> Tuple[Any, str]:
-    """Create a context in this process, which must not have another one. Mesa then runs in one thread.
+    """Create a context and make it current. Mesa then runs in one thread.
 
     Args:
         backend: `egl` or `osmesa`; None: environment NAV_PKG_GL, else the first of the two that works.

@@ -70,7 +70,7 @@ void main()
 
 
 class Renderer:
-    """An OpenGL context with a world in it. One a process: a second one would take the context away.
+    """An OpenGL context with a world in it. A process may have several; all of them are used in one thread.
 
     Args:
         building: the world.
@@ -83,22 +83,16 @@ class Renderer:
         culling: whether triangles that cannot be seen are left out; the images are the same without.
 
     Raises:
-        SimulatorError: there is no OpenGL 3.3, or this process has a renderer already.
+        UsageError: there is no OpenGL 3.3.
     """
 
-    _open: Optional[Renderer] = None
-
     def __init__(self, building: Building, shapes: Sequence[Shape] = (), backend: Optional[str] = None):
-        if Renderer._open is not None:
-            raise SimulatorError(
-                "this process has an embedded simulator already; close it, or start another process"
-            )
         self._library = library.load()
         self._scene: Optional[int] = None
         self._views: List[View] = []
         self.culling = True
         self._gl, self.backend = context.create(backend)
-        Renderer._open = self
+        self._closed = False
         gl = self._gl
         self.driver = f"{gl.info['GL_RENDERER']}, {gl.info['GL_VERSION']}"
         self.background = tuple(float(word) for word in BACKGROUND.split())
@@ -164,6 +158,10 @@ class Renderer:
         vertices = self._gl.buffer(np.vstack(parts).astype(np.float32).tobytes())
         return self._gl.vertex_array(self._robot_program, [(vertices, "3f4 3f4", "position", "ambient")])
 
+    def use(self) -> None:
+        """Make the context current (0.4 us): this process may have other ones."""
+        self._gl.__enter__()
+
     def view(self, camera: Camera, depth_size: Optional[Tuple[int, int]] = None) -> View:
         """Prepare a camera.
 
@@ -177,20 +175,26 @@ class Renderer:
 
     def close(self) -> None:
         """Release the context and all views. Further calls do nothing."""
-        if Renderer._open is self:
-            Renderer._open = None
-            for view in self._views:
-                view._close()
-            if self._scene:
-                self._library.nav_pkg_scene_delete(self._scene)
-                self._scene = None
-            self._gl.release()
+        if self._closed:
+            return
+        self._closed = True
+        self.use()  # OpenGL deletes objects of the current context
+        for view in self._views:
+            view._close()
+        self._array.release()
+        for texture in self._textures:
+            texture.release()
+        if self._scene:
+            self._library.nav_pkg_scene_delete(self._scene)
+            self._scene = None
+        self._gl.release()
 
 
 class View:
     """A camera's images; see `Renderer.view`."""
 
     def __init__(self, renderer: Renderer, camera: Camera, depth_size: Optional[Tuple[int, int]]):
+        renderer.use()
         gl = renderer._gl
         self._renderer, self._library = renderer, renderer._library
         self._size, self._depth_size = (camera.width, camera.height), depth_size
@@ -243,6 +247,7 @@ class View:
             samples of that image's pixels.
         """
         renderer, library, target = self._renderer, self._library, self._target
+        renderer.use()
         hidden = library.nav_pkg_scene_draw(renderer._scene, self._camera, address(body), *renderer._written)
         self._uniform.write(renderer._matrix)
         target.use()
@@ -287,6 +292,7 @@ class View:
         array.render()
 
     def _close(self) -> None:
+        self._target.release()
         if self._camera:
             self._library.nav_pkg_camera_delete(self._camera)
             self._camera = None
