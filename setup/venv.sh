@@ -21,6 +21,6 @@ install=("$venv/bin/python" -m pip install --disable-pip-version-check --no-inpu
 # Its builds differ from index to index (CPU, CUDA): by version, from an index that the user trusts.
 "${install[@]}" -c "$pins" "$(grep '^torch==' "$pins")"
 # What fails here would otherwise fail in the middle of a flight. cv2 and cv_bridge are the system's.
-"$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, isal.isal_zlib, loky, rosbags.rosbag1, onnx, onnxruntime, msgspec, flask, moderngl, glcontext, cv2'
+"$venv/bin/python" -c 'import numpy, matplotlib, torch, simplejpeg, isal.isal_zlib, loky, rosbags.rosbag1, onnx, onnxruntime, msgspec, flask, moderngl, glcontext, gymnasium, cv2'
 sync -f "$venv/bin/python"
 : >"$venv/.complete"
