@@ -106,7 +106,7 @@ void LockstepPlugin::Load(gazebo::physics::WorldPtr world, sdf::ElementPtr eleme
     return gate_.Run([this] { Attach(); return std::string(); }, deadline);
   };
   services_.reset(new WorldServices(world, config_, node_.get(), &gate_, &client_mutex_, run, after_change,
-                                    [this] { return period_ns_ * 1e-9; }));
+                                    [this] { return period_ns_ * 1e-9; }, [this] { return Stamp(now_ns_); }));
 
   step_ = node_->advertiseService("/gazebo/step", &LockstepPlugin::OnStep, this);
   reset_ = node_->advertiseService("/gazebo/reset", &LockstepPlugin::OnReset, this);

@@ -15,11 +15,24 @@ using gazebo::physics::ModelPtr;
 using ignition::math::Pose3d;
 using ignition::math::Vector3d;
 
+namespace {
+
+// World::ModelByName takes a model that has the world's name for the world itself, and finds none.
+ModelPtr ModelNamed(const gazebo::physics::World& world, const std::string& name) {
+  for (const auto& model : world.Models()) {
+    if (model->GetName() == name) return model;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 WorldServices::WorldServices(const gazebo::physics::WorldPtr& world, const Config& config,
                              ros::NodeHandle* node, Gate* gate, std::mutex* client_mutex, Runner run,
-                             Settler settle, std::function<double()> period)
+                             Settler settle, std::function<double()> period, std::function<ros::Time()> now)
     : world_(world), config_(config), gate_(gate), client_mutex_(client_mutex), run_(std::move(run)),
-      settle_(std::move(settle)), period_(std::move(period)) {
+      settle_(std::move(settle)), period_(std::move(period)),
+      now_(std::move(now)) {
   gazebo_node_.reset(new gazebo::transport::Node());
   gazebo_node_->Init(world->Name());
   using W = WorldServices;
@@ -85,13 +98,14 @@ bool WorldServices::ResetSimulation(std_srvs::Empty::Request&, std_srvs::Empty::
 
 EntityPtr WorldServices::Frame(const std::string& name, std::string* error) const {
   if (name.empty() || name == "world" || name == "map" || name == "/map") return nullptr;
-  const EntityPtr entity = world_->EntityByName(name);
+  EntityPtr entity = ModelNamed(*world_, name);
+  if (!entity) entity = world_->EntityByName(name);
   if (!entity) *error = "no model or link named '" + name + "' to refer to";
   return entity;
 }
 
 std::string WorldServices::ApplyState(const gazebo_msgs::ModelState& state) {
-  const ModelPtr model = world_->ModelByName(state.model_name);
+  const ModelPtr model = ModelNamed(*world_, state.model_name);
   if (!model) return "SetModelState: no model named '" + state.model_name + "'";
   Pose3d pose = FromMessage(state.pose);
   Vector3d linear = FromMessage(state.twist.linear);
@@ -129,7 +143,7 @@ void WorldServices::OnModelState(const gazebo_msgs::ModelState::ConstPtr& messag
 bool WorldServices::GetState(gazebo_msgs::GetModelState::Request& request,
                              gazebo_msgs::GetModelState::Response& reply) {
   const std::string problem = run_([&]() -> std::string {
-    const ModelPtr model = world_->ModelByName(request.model_name);
+    const ModelPtr model = ModelNamed(*world_, request.model_name);
     if (!model) return "GetModelState: no model named '" + request.model_name + "'";
     std::string error;
     const EntityPtr frame = Frame(request.relative_entity_name, &error);
@@ -147,8 +161,7 @@ bool WorldServices::GetState(gazebo_msgs::GetModelState::Request& request,
     reply.pose = ToMessage(pose);
     reply.twist.linear = ToMessage(linear);
     reply.twist.angular = ToMessage(angular);
-    const auto time = world_->SimTime();
-    reply.header.stamp = ros::Time(time.sec, time.nsec);
+    reply.header.stamp = now_();
     reply.header.frame_id = request.relative_entity_name;
     return "";
   });
@@ -171,7 +184,7 @@ bool WorldServices::Spawn(gazebo_msgs::SpawnModel::Request& request,
     if (!request.model_name.empty()) model->GetAttribute("name")->Set(request.model_name);
     const std::string name = model->Get<std::string>("name");
     error = run_([&]() -> std::string {
-      if (world_->ModelByName(name)) return "SpawnModel: a model named '" + name + "' exists already";
+      if (ModelNamed(*world_, name)) return "SpawnModel: a model named '" + name + "' exists already";
       std::string unknown;
       const EntityPtr frame = Frame(request.reference_frame, &unknown);
       if (!unknown.empty()) return "SpawnModel: " + unknown;
@@ -185,7 +198,7 @@ bool WorldServices::Spawn(gazebo_msgs::SpawnModel::Request& request,
       world_->InsertModelSDF(*document);
       return "";
     });
-    if (error.empty()) error = settle_([this, name] { return static_cast<bool>(world_->ModelByName(name)); });
+    if (error.empty()) error = settle_([this, name] { return static_cast<bool>(ModelNamed(*world_, name)); });
   }
   reply.success = error.empty();
   reply.status_message = error.empty() ? "SpawnModel: successfully spawned model" : error;
@@ -202,12 +215,12 @@ bool WorldServices::Delete(gazebo_msgs::DeleteModel::Request& request,
     error = "DeleteModel: '" + name + "' is the robot; end the simulator instead";
   } else {
     error = run_([&]() -> std::string {
-      return world_->ModelByName(name) ? "" : "DeleteModel: no model named '" + name + "'";
+      return ModelNamed(*world_, name) ? "" : "DeleteModel: no model named '" + name + "'";
     });
   }
   if (error.empty()) {
     gazebo::transport::requestNoReply(gazebo_node_, "entity_delete", name);
-    error = settle_([this, name] { return !world_->ModelByName(name); });
+    error = settle_([this, name] { return !ModelNamed(*world_, name); });
   }
   reply.success = error.empty();
   reply.status_message = error.empty() ? "DeleteModel: successfully deleted model" : error;
@@ -217,7 +230,7 @@ bool WorldServices::Delete(gazebo_msgs::DeleteModel::Request& request,
 bool WorldServices::GetWorld(gazebo_msgs::GetWorldProperties::Request&,
                              gazebo_msgs::GetWorldProperties::Response& reply) {
   const std::string error = run_([&] {
-    reply.sim_time = world_->SimTime().Double();
+    reply.sim_time = now_().toSec();
     for (const auto& model : world_->Models()) reply.model_names.push_back(model->GetName());
     return std::string();
   });

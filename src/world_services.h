@@ -36,7 +36,7 @@ class WorldServices {
 
   WorldServices(const gazebo::physics::WorldPtr& world, const Config& config, ros::NodeHandle* node,
                 Gate* gate, std::mutex* client_mutex, Runner run, Settler settle,
-                std::function<double()> period);
+                std::function<double()> period, std::function<ros::Time()> now);
   void Stop();
 
  private:
@@ -65,6 +65,8 @@ class WorldServices {
   Runner run_;
   Settler settle_;
   std::function<double()> period_;  // of the sensors, s
+  // Of the state that the robot has: Gazebo adds a step to its own time before it holds the physics thread.
+  std::function<ros::Time()> now_;
   gazebo::transport::NodePtr gazebo_node_;
   std::vector<ros::ServiceServer> servers_;
   ros::Subscriber model_state_;

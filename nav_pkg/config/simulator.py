@@ -18,6 +18,7 @@ class SimulatorConfig:
         "esatv3", "name of a world (worlds/NAME.world), or path of a plan file or world file", str
     )
     robot: str = setting("drone", "name of a robot (config/robot/NAME.yaml), or path of a robot file", str)
+    simulator: str = shared(SimulationConfig, "simulator")
     seed: int = setting(0, "seed of the simulator's random numbers", int)
     width: Optional[int] = setting(None, "camera width, pixels (default: as in the robot file)", int)
     height: Optional[int] = setting(None, "camera height, pixels (default: as in the robot file)", int)

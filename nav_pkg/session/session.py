@@ -245,6 +245,7 @@ class Session:
             first_run=first_run,
             world=self._world,
             robot=args.robot,
+            simulator=args.simulator,
             width=args.width,
             height=args.height,
             depth_width=args.depth_width,

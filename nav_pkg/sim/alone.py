@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 import threading
-from typing import Optional
+from typing import Iterator, Optional, Sequence
 
 from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.gazebo import Gazebo
+from nav_pkg.sim.network import ADDRESS_VARIABLE, listen_environment
 
 
 def run_until_stopped(
@@ -24,20 +28,42 @@ def run_until_stopped(
     Raises:
         SimulatorError: the simulator failed.
     """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: _interrupt(stop))
 
     def show(line: str) -> None:
         if verbose or "[Err]" in line or "[nav_pkg]" in line:
             print(line, flush=True)
 
-    try:
-        with Gazebo(options, port, start_limit, show) as gazebo:
-            stop.wait(0)
-            gazebo.wait(stop)
-    except _Interrupted:
-        pass
+    with until_signal() as stop, Gazebo(options, port, start_limit, show) as gazebo:
+        stop.wait(0)
+        gazebo.wait(stop)
+
+
+@contextlib.contextmanager
+def until_signal() -> Iterator[threading.Event]:
+    """A block of code that SIGINT, SIGTERM or SIGHUP ends; the event is set then."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: _interrupt(stop))
+    with contextlib.suppress(_Interrupted):
+        yield stop
+
+
+def listen_on(address: str, arguments: Sequence[str]) -> None:
+    """Let this program, with all that it imports later, listen on one address alone.
+
+    It starts the program again in this process if its environment does not say so yet.
+
+    Args:
+        address: IPv4 address of this machine.
+        arguments: the program's.
+
+    Raises:
+        UsageError: the library that restricts it is not built.
+    """
+    environment = listen_environment(os.environ, address)
+    if any(os.environ.get(name) != environment[name] for name in (ADDRESS_VARIABLE, "ROS_IP", "LD_PRELOAD")):
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, sys.argv[0], *arguments], environment)
 
 
 class _Interrupted(Exception):

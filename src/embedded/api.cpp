@@ -20,7 +20,7 @@ struct Robot {
 #define NAV_PKG_API extern "C" __attribute__((visibility("default")))
 
 // Changes with every change of a function below; the caller compares it.
-NAV_PKG_API int nav_pkg_version() { return 1; }
+NAV_PKG_API int nav_pkg_version() { return 2; }
 
 NAV_PKG_API void* nav_pkg_building_new(const double* corners, std::size_t triangles, double floor, double ceiling,
                                        double reach) {
@@ -48,22 +48,36 @@ NAV_PKG_API void nav_pkg_robot_place(void* robot, const double* pose) {
   static_cast<Robot*>(robot)->body.Place({pose[0], pose[1], pose[2]}, {pose[6], pose[3], pose[4], pose[5]});
 }
 
-// Physics steps of `dt` seconds with one command (m/s forward, left, up; rad/s). Returns whether the robot touched
-// the building. As in ODE, contacts are those of the poses before each step.
+// `pose` as above; `twist`: velocity (3) and angular velocity (3), world frame. A robot on the floor then returns to
+// the height at which it was placed.
+NAV_PKG_API void nav_pkg_robot_move(void* robot, const double* pose, const double* twist) {
+  static_cast<Robot*>(robot)->body.Move({pose[0], pose[1], pose[2]}, {pose[6], pose[3], pose[4], pose[5]},
+                                        {twist[0], twist[1], twist[2]}, {twist[3], twist[4], twist[5]});
+}
+
+// The parts of the building that the robot overlaps now: 1 floor, 2 ceiling, 4 walls, or a sum of them.
+NAV_PKG_API int nav_pkg_robot_touched(const void* robot, const void* building) {
+  const auto& self = *static_cast<const Robot*>(robot);
+  return static_cast<const nav_pkg::Building*>(building)->Touched(self.body.position(), self.body.rotation(),
+                                                                  self.hull);
+}
+
+// Physics steps of `dt` seconds with one command (m/s forward, left, up; rad/s). Returns the parts of the building
+// that the robot touched, as above. As in ODE, contacts are those of the poses before each step.
 NAV_PKG_API int nav_pkg_robot_step(void* robot, const void* building, const double* command, int steps, double dt) {
   auto& self = *static_cast<Robot*>(robot);
   const auto& walls = *static_cast<const nav_pkg::Building*>(building);
   nav_pkg::VelocityCommand wanted;
   wanted.linear = {command[0], command[1], command[2]};
   wanted.yaw_rate = command[3];
-  bool touched = false;
+  int touched = 0;
   for (int i = 0; i < steps; ++i) {
-    touched = walls.Touches(self.body.position(), self.body.rotation(), self.hull) || touched;
+    touched |= walls.Touched(self.body.position(), self.body.rotation(), self.hull);
     self.body.Step(wanted, dt);
     const double above = walls.HeightAboveFloor(self.body.position(), self.body.rotation(), self.hull);
     if (above < 0.0 && !self.ground) self.body.RestAt(self.body.position().z - above);
   }
-  return touched ? 1 : 0;
+  return touched;
 }
 
 // `state`: position (3), quaternion x, y, z, w, and in the body frame velocity (3) and angular velocity (3).

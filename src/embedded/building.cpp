@@ -143,13 +143,13 @@ double Building::HeightAboveFloor(const Vector3& position, const Matrix3& axes, 
   return position.z + centre.z - down - floor_;
 }
 
-bool Building::Touches(const Vector3& position, const Matrix3& axes, const Box& box) const {
+int Building::Touched(const Vector3& position, const Matrix3& axes, const Box& box) const {
   const Vector3 centre = position + axes * box.centre;
   const double tall = std::abs(axes.m[6]) * box.half.x + std::abs(axes.m[7]) * box.half.y +
                       std::abs(axes.m[8]) * box.half.z;
-  if (centre.z - tall <= floor_ || centre.z + tall >= ceiling_) return true;
+  const int flat = (centre.z - tall <= floor_ ? kFloor : 0) + (centre.z + tall >= ceiling_ ? kCeiling : 0);
   const std::vector<std::uint32_t>* near = Near(centre.x, centre.y);
-  if (!near) return false;
+  if (!near) return flat;
   const double radius = box.half.Length();
   for (const std::uint32_t number : *near) {
     const Triangle& triangle = triangles_[number];
@@ -168,9 +168,9 @@ bool Building::Touches(const Vector3& position, const Matrix3& axes, const Box& 
       apart = Apart(unit[i], p, box.half);
       for (int j = 0; j < 3 && !apart; ++j) apart = Apart(unit[i].Cross(edge[j]), p, box.half);
     }
-    if (!apart) return true;
+    if (!apart) return flat + kWalls;
   }
-  return false;
+  return flat;
 }
 
 }  // namespace nav_pkg

@@ -10,6 +10,10 @@
 
 namespace nav_pkg {
 
+constexpr int kFloor = 1;
+constexpr int kCeiling = 2;
+constexpr int kWalls = 4;
+
 struct Box {
   Vector3 centre;  // in the robot's frame, m
   Vector3 half;    // half edges along the robot's axes, m
@@ -24,8 +28,8 @@ class Building {
   // `first` + i `step` (radians, counter-clockwise from the x axis). inf without a hit within the reach.
   void Cast(const Vector3& origin, const Matrix3& axes, int rays, double first, double step, double* ranges) const;
 
-  // Whether a box of the robot overlaps the building.
-  bool Touches(const Vector3& position, const Matrix3& axes, const Box& box) const;
+  // The parts of the building that a box of the robot overlaps: a sum of kFloor, kCeiling and kWalls; 0: none.
+  int Touched(const Vector3& position, const Matrix3& axes, const Box& box) const;
 
   // Height of the lowest point of a box of the robot above the floor, m.
   double HeightAboveFloor(const Vector3& position, const Matrix3& axes, const Box& box) const;

@@ -12,13 +12,18 @@ Matrix3 Matrix3::From(const Quaternion& q) {
 }
 
 void RigidBody::Place(const Vector3& position, const Quaternion& orientation) {
+  Move(position, orientation, Vector3(), Vector3());
+  height_ = position.z;
+}
+
+void RigidBody::Move(const Vector3& position, const Quaternion& orientation, const Vector3& velocity,
+                     const Vector3& angular_velocity) {
   position_ = position;
   orientation_ = orientation;
   orientation_.Normalize();
   rotation_ = Matrix3::From(orientation_);
-  velocity_ = Vector3();
-  angular_velocity_ = Vector3();
-  height_ = position.z;
+  velocity_ = velocity;
+  angular_velocity_ = angular_velocity;
 }
 
 void RigidBody::RestAt(double z) {

@@ -37,6 +37,10 @@ class RigidBody {
   // At rest at a pose (world frame); a robot on the floor keeps this height.
   void Place(const Vector3& position, const Quaternion& orientation);
 
+  // At a pose with velocities (world frame); a robot on the floor returns to the height of the last Place.
+  void Move(const Vector3& position, const Quaternion& orientation, const Vector3& velocity,
+            const Vector3& angular_velocity);
+
   // One physics step of `dt` seconds: forces from the state before the step, then velocities, then the pose. This is
   // the order of ODE's dWorldQuickStep for a body without contacts, with dxStepBody's rotation by the derivative of
   // the quaternion (ODE 0.13, ode/src/quickstep.cpp, util.cpp; Gazebo 11 uses a copy of it).

@@ -34,6 +34,8 @@ def command_line(file, *arguments):
 
 def other_value(each):
     """A word for a setting that is not its default."""
+    if each.about.choices:
+        return next(str(choice) for choice in each.about.choices if choice != each.default)
     return "0.25" if each.about.convert is float else "5" if each.about.convert is int else "other"
 
 

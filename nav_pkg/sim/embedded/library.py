@@ -10,7 +10,7 @@ from typing import Iterator
 
 from nav_pkg.core import ROOT, SimulatorError
 
-VERSION = 1
+VERSION = 2
 """Of the library's functions; `nav_pkg_version` in src/embedded/api.cpp."""
 NAME = "libnav_pkg_embedded.so"
 _REMEDY = "run 'make setup', or install with pip on a machine with a C++ compiler: pip install 'nav_pkg[sim]'"
@@ -51,6 +51,8 @@ def load() -> ctypes.CDLL:
     library.nav_pkg_robot_new.argtypes = [address, integer]
     library.nav_pkg_robot_delete.argtypes = [address]
     library.nav_pkg_robot_place.argtypes = [address, address]
+    library.nav_pkg_robot_move.argtypes = [address, address, address]
+    library.nav_pkg_robot_touched.argtypes = [address, address]
     library.nav_pkg_robot_step.argtypes = [address, address, address, integer, number]
     library.nav_pkg_robot_state.argtypes = [address, address]
     library.nav_pkg_robot_scan.argtypes = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from nav_pkg.sim.embedded import library
 from nav_pkg.sim.embedded.building import Building
 from nav_pkg.sim.embedded.robot_description import Lidar, RobotDescription
 
+FLOOR, CEILING, WALLS = 1, 2, 4
+"""The parts of a building, as bits."""
 GRAVITY = 9.81
 """m/s^2, as in the world files."""
 
@@ -51,18 +53,40 @@ class Physics:
         values = np.array([*pose[:3], *pose.quaternion()])
         self._library.nav_pkg_robot_place(self._robot, _address(values))
 
-    def advance(self, command: Command, steps: int) -> bool:
-        """Execute a command for some physics steps; return whether the robot touched the building."""
+    def move(self, pose: Sequence[float], twist: Sequence[float]) -> None:
+        """Give the robot a pose and velocities (world frame).
+
+        Args:
+            pose: x, y, z in metres, and the unit quaternion's x, y, z, w. A robot on the floor then returns
+                to the height at which it was placed.
+            twist: velocity (3), m/s, and angular velocity (3), rad/s.
+        """
+        place, rates = np.array(pose, dtype=np.float64), np.array(twist, dtype=np.float64)
+        self._library.nav_pkg_robot_move(self._robot, _address(place), _address(rates))
+
+    def touched(self) -> int:
+        """The parts of the building that the robot overlaps now: a sum of FLOOR, CEILING, WALLS; 0: none."""
+        return self._library.nav_pkg_robot_touched(self._robot, self._building)
+
+    def advance(self, command: Command, steps: int) -> int:
+        """Execute a command for some physics steps; return what the robot touched, as `touched`."""
         self._command[:] = command
-        touched = self._library.nav_pkg_robot_step(
+        return self._library.nav_pkg_robot_step(
             self._robot, self._building, _address(self._command), steps, self._step
         )
-        return bool(touched)
+
+    def numbers(self) -> List[float]:
+        """The robot's state as 13 numbers.
+
+        They are position (3), metres, quaternion x, y, z, w, and in the robot's frame velocity (3), m/s, and
+        angular velocity (3), rad/s.
+        """
+        self._library.nav_pkg_robot_state(self._robot, _address(self._state))
+        return self._state.tolist()
 
     def state(self) -> Tuple[Pose, np.ndarray, Velocity]:
         """The pose, the same as a matrix (4, 4) from the robot's frame to the world, and the own velocity."""
-        self._library.nav_pkg_robot_state(self._robot, _address(self._state))
-        x, y, z, qx, qy, qz, qw, *rates = self._state.tolist()
+        x, y, z, qx, qy, qz, qw, *rates = self.numbers()
         pose = Pose.from_quaternion((x, y, z), (qx, qy, qz, qw))
         return pose, matrix((x, y, z), (qx, qy, qz, qw)), Velocity(*rates[:3], rates[5])
 
@@ -98,5 +122,3 @@ def matrix(position: Tuple[float, float, float], quaternion: Tuple[float, float,
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y), position[2]],
         [0.0, 0.0, 0.0, 1.0],
     ])  # fmt: skip
-
-

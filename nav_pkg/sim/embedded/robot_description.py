@@ -158,7 +158,8 @@ def _camera(sensor: ElementTree.Element, where: str) -> Camera:
         pose=_pose(sensor),
         width=int(_number(sensor, "camera/image/width", where)),
         height=int(_number(sensor, "camera/image/height", where)),
-        horizontal_fov=_number(sensor, "camera/horizontal_fov", where),
+        # Gazebo's libraries hand this angle on as text with 6 digits.
+        horizontal_fov=float(f"{_number(sensor, 'camera/horizontal_fov', where):.6g}"),
         near=_number(sensor, "camera/clip/near", where),
         far=_number(sensor, "camera/clip/far", where),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,6 +23,11 @@ class EmbeddedSimulator:
         options: world, robot, image sizes, physics step. `lockstep` is the only mode.
         backend: of OpenGL; see `context.create`.
 
+    Attributes:
+        robot: the robot's description.
+        plan: the world's floor plan.
+        physics: the robot's motion, contacts and lidar.
+
     Raises:
         SimulatorError: OpenGL or the C++ library is missing.
         UsageError, DataError: the options, the world or the robot are invalid.
@@ -31,14 +36,18 @@ class EmbeddedSimulator:
     def __init__(self, options: SimulatorOptions, backend: Optional[str] = None):
         options.check()
         if not options.lockstep or options.gui:
-            raise UsageError("the embedded simulator has lock-step only, and no window; use --simulator gazebo")
+            raise UsageError(
+                "the embedded simulator has lock-step only, and no window; use --simulator gazebo"
+            )
         self.robot = robot_description.read(options)
         if round(self.robot.control_period * 1e9) != CONTROL_PERIOD_NS:
-            raise UsageError(f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s")
+            raise UsageError(
+                f"--rate: the embedded simulator's control period is {CONTROL_PERIOD_NS * 1e-9:g} s"
+            )
         self.plan = load_plan(options.world)
         world = building.read(self.plan)
         self._step_ns = round(options.physics_step * 1e9)
-        self._physics = Physics(world, self.robot, options.physics_step)
+        self.physics = Physics(world, self.robot, options.physics_step)
         self._renderer = Renderer(world, backend)
         self._mounts = {
             name: matrix(camera.pose[:3], camera.pose.quaternion())
@@ -56,20 +65,20 @@ class EmbeddedSimulator:
         """See `Simulator.reset`."""
         if not all(math.isfinite(value) for value in pose):
             raise SimulatorError(f"the start pose is not finite: {tuple(pose)}")
-        self._physics.place(pose)
+        self.physics.place(pose)
         self._seed, self._frame, self._begun = seed, 0, True
         self._stamp += CONTROL_PERIOD_NS
-        return self._observe(contact=False)
+        return self._observe(self.physics.touched())
 
     def step(self, segments: Sequence[Segment]) -> Observation:
         """See `Simulator.step`."""
         if not self._begun:
             raise SimulatorError("step before the first reset")
-        touched = False
+        touched = 0
         for command, duration in segments:
             if not command.finite:
                 raise SimulatorError(f"the command is not finite: {tuple(command)}")
-            touched = self._physics.advance(command, duration // self._step_ns) or touched
+            touched |= self.physics.advance(command, duration // self._step_ns)
             self._stamp += duration
         self._frame += 1
         return self._observe(touched)
@@ -77,25 +86,39 @@ class EmbeddedSimulator:
     def close(self) -> None:
         """See `Simulator.close`."""
         self._renderer.close()
-        self._physics.close()
+        self.physics.close()
 
-    def _observe(self, contact: bool) -> Observation:
-        pose, body, velocity = self._physics.state()
-        camera, lidar = self.robot.camera, self.robot.lidar
-        rgb, depth = self._renderer.render(camera, body @ self._mounts[""], self.robot.depth_size)
-        sides: Dict[str, np.ndarray] = {
-            name: self._renderer.render(side, body @ self._mounts[name])[0]
-            for name, side in self.robot.side_cameras.items()
-        }
+    def _observe(self, touched: int) -> Observation:
+        pose, body, velocity = self.physics.state()
+        lidar = self.robot.lidar
+        rgb, depth = self._image("", body)
+        sides: Dict[str, np.ndarray] = {name: self._image(name, body)[0] for name in self.robot.side_cameras}
         return Observation(
             stamp=self._stamp,
             pose=pose,
             velocity=velocity,
             rgb=rgb,
             depth=depth,
-            scan=None if lidar is None else self._physics.scan(lidar, self._seed, self._frame),
-            contact=contact,
+            scan=None if lidar is None else self.physics.scan(lidar, self._seed, self._frame),
+            contact=bool(touched),
             sides=sides,
+        )
+
+    def image(self, name: str = "") -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """Render the images of one camera at the robot's present pose.
+
+        Args:
+            name: `left` or `right` for a side camera; empty: the first camera.
+
+        Returns:
+            See `Renderer.render`. Only the first camera has depth images, if the robot has any.
+        """
+        return self._image(name, self.physics.state()[1])
+
+    def _image(self, name: str, body: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        camera = self.robot.side_cameras[name] if name else self.robot.camera
+        return self._renderer.render(
+            camera, body @ self._mounts[name], None if name else self.robot.depth_size
         )
 
     def __enter__(self) -> EmbeddedSimulator:
