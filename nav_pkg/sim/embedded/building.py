@@ -75,6 +75,9 @@ def read(plan: FloorPlan) -> Building:
 
 def _surface(path: Path, picture: Path) -> Surface:
     positions, (light, uvs), triangles = _mesh(path, (("normals", 3), ("uvs", 2)))
+    light /= np.linalg.norm(
+        light, axis=1, keepdims=True
+    )  # as Gazebo's loader does with what it takes for normals
     texture = _picture(picture)
     return Surface(
         positions.astype(np.float32), light.astype(np.float32), uvs.astype(np.float32), triangles, texture
