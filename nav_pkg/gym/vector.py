@@ -29,7 +29,7 @@ PATIENCE = 120.0
 CLOSING = 5.0
 """Time to end by itself, wall seconds."""
 MOST_DEATHS = 3
-"""Deaths of one environment's processes, without a step between them, that end the vector environment."""
+"""An environment's processes may die so often in one run; once more ends the vector environment."""
 MOST = 256
 
 
@@ -209,6 +209,8 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
         self._check_open()
         if any(last is None for last in self._last):
             raise UsageError(f"{ENVIRONMENT}: step without a run: call reset() first")
+        if len(actions) != self.num_envs:
+            raise UsageError(f"{ENVIRONMENT}: {len(actions)} actions for {self.num_envs} environments")
         requests: List[Optional[Tuple[str, Any]]] = []
         for i, action in enumerate(iterate(self.action_space, actions)):
             if self._ended[i]:
@@ -228,7 +230,8 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
                 truncated[i], self._again[i], self._lost[i] = True, True, ""
             else:
                 self._last[i], rewards[i], terminated[i], truncated[i], self._infos[i] = answer
-                self._deaths[i] = 0
+                if terminated[i] or truncated[i]:
+                    self._deaths[i] = 0
         self._ended = (terminated | truncated).tolist()
         return self._batch(), rewards, terminated, truncated, self._merged_infos()
 
@@ -287,11 +290,12 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
                 try:
                     kind, answers[i] = self._workers[i].receive(PATIENCE)
                 except _Dead as error:
+                    again = request[0] == "reset"
+                    self._lost[i] = "" if again else str(error)
                     self._replace(i, str(error))
-                    if request[0] == "reset":
+                    if again:
                         self._workers[i].send(*request)
                         continue
-                    self._lost[i] = str(error)
                 else:
                     wrong += [(i, answers[i])] if kind == WRONG else []
                 request = None
@@ -311,14 +315,14 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
         if self._deaths[i] > MOST_DEATHS:
             self.close()
             raise SimulatorError(
-                f"{self._name(i)} died {self._deaths[i]} times without a step in between ({cause}); all "
-                "environments are closed"
+                f"{self._name(i)} died {self._deaths[i]} times in one run ({cause}); all environments are "
+                "closed"
             )
-        gymnasium.logger.warn(f"{self._name(i)} died ({cause}); it starts again, the others fly on")
         try:
             self._workers[i] = _Worker(self._arguments)
         except OSError as error:
             raise SimulatorError(f"{self._name(i)} cannot be started again: {error.strerror}") from None
+        gymnasium.logger.warn(f"{self._name(i)} died ({cause}); it starts again, the others fly on")
 
     def _name(self, i: int) -> str:
         return f"environment {i} of {self.num_envs}"

@@ -138,7 +138,7 @@ def test_a_process_that_dies_again_and_again(make_vector, monkeypatch):
         environments.step(np.zeros((1, 1), np.float32))
     monkeypatch.setattr(vector, "MOST_DEATHS", 1)
     kill(environments, 0)
-    with pytest.raises(SimulatorError, match="died 2 times without a step in between"):
+    with pytest.raises(SimulatorError, match="died 2 times in one run"):
         environments.reset(seed=1)
     with pytest.raises(UsageError, match="the vector environment is closed"):
         environments.reset(seed=1)
@@ -177,6 +177,8 @@ def test_an_error_of_the_caller_leaves_the_processes(make_vector):
     with pytest.raises(UsageError, match="environment 1 of 2: .*must be one yaw rate"):
         environments.step(np.array([[0.0], [np.nan]], np.float32))
     environments.step(np.zeros((2, 1), np.float32))
+    with pytest.raises(UsageError, match="3 actions for 2 environments"):
+        environments.step(np.zeros((3, 1), np.float32))
     with pytest.raises(UsageError, match="3 seeds for 2 environments"):
         environments.reset(seed=[1, 2, 3])
 
