@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 import numpy as np
 
 from nav_pkg.config import learner as learner_config
+from nav_pkg.config.session import TAR
 from nav_pkg.control.expert import Expert
 from nav_pkg.core import Command, Frame, Observation, Outcome
 from nav_pkg.data.writer import RunWriter, create_dataset
@@ -46,18 +47,18 @@ class Settings:
         schedule: the flights.
         dataset: folder of the dataset to record; None: no recording.
         log_folder: the session's.
-        storage: how a recorded run keeps its images (`SessionConfig.storage`).
         learner_flags: flags of main.py for the pilot or learner; empty: the expert flies alone.
         learns: whether the learner learns in flight.
+        storage: how a recorded run keeps its images (`SessionConfig.storage`).
     """
 
     options: SimulatorOptions
     schedule: FlightSchedule
     dataset: Optional[Path]
     log_folder: Path
-    storage: str
     learner_flags: List[str]
     learns: bool = False
+    storage: str = TAR
 
 
 OnState = Callable[[Dict[str, Any]], None]
