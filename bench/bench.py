@@ -161,14 +161,9 @@ class Bench:
     def loop(self) -> None:
         """Measure the full-size collection loop in turns: recorded, unrecorded, bare Gazebo, plugin only."""
         arguments = ("--number_of_runs", 1, "--start", "exact", "--max_duration", 120, *FULL)
-        flights = {
-            "recorded": ("-ds",),
-            "recorded as files": ("-ds", "--storage", "files"),
-            "not recorded": (),
-        }
-        speeds: Dict[str, List[float]] = {kind: [] for kind in (*flights, "bare", "plugin alone")}
+        speeds: Dict[str, List[float]] = {"recorded": [], "not recorded": [], "bare": [], "plugin alone": []}
         for number in range(self.repeats):
-            for kind, extra in flights.items():
+            for kind, extra in (("recorded", ("-ds",)), ("not recorded", ())):
                 # A new tag each time: ext4 creates files slowly just after thousands of files were deleted.
                 run = self.fly(f"loop{number}{len(extra)}", *arguments, *extra)[0]
                 speeds[kind].append(run["simulated_seconds"] / run["wall_seconds"])
@@ -183,8 +178,6 @@ class Bench:
         rates = ", ".join(f"{kind} {10 * speed:.1f}" for kind, speed in middle.items())
         detail = f"frames/s: {rates}; {how}"
         self.report("loop_over_bare", middle["recorded"] / middle["bare"], "ratio", command, detail)
-        ratio = middle["recorded"] / middle["recorded as files"]
-        self.report("tar_over_files_gazebo", ratio, "ratio", command, detail)
         self.report(
             "recorder_share", 1 - middle["recorded"] / middle["not recorded"], "share", command, detail
         )

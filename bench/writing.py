@@ -96,4 +96,24 @@ def writing(bench: Bench) -> None:
     )  # fmt: skip
 
 
-MEASUREMENTS = {"writing": writing}
+def recording(bench: Bench) -> None:
+    """Measure Gazebo's loop at the same sizes, in turns: recorded in tars, in files, not recorded."""
+    height, width = RGB_SIZE
+    arguments = ("--start", "exact", "--max_duration", 120, "--width", width, "--height", height)
+    kinds: Dict[str, Tuple[str, ...]] = {kind: ("-ds", "--storage", kind) for kind in STORAGES}
+    kinds["not recorded"] = ()
+    speeds: Dict[str, List[float]] = {kind: [] for kind in kinds}
+    for number in range(bench.repeats):
+        for kind, extra in kinds.items():
+            run = bench.fly(f"recording{number}{kind[:3]}", *arguments, *extra)[0]
+            speeds[kind].append(10 * run["simulated_seconds"] / run["wall_seconds"])
+    middle = {kind: statistics.median(values) for kind, values in speeds.items()}
+    rates = ", ".join(f"{kind} {speed:.1f}" for kind, speed in middle.items())
+    bench.report(
+        "tar_over_files_gazebo", middle[TAR] / middle[FILES], "ratio",
+        bench.command("bench.py", "--only", "recording"),
+        f"frames/s: {rates}; {width}x{height} RGB + 160x90 depth + scan, median of {bench.repeats}, in turns",
+    )  # fmt: skip
+
+
+MEASUREMENTS = {"writing": writing, "recording": recording}

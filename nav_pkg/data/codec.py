@@ -1,7 +1,7 @@
 """Image codecs: JPEG for colour, 16 bit PNG in millimetres for depth.
 
 Encoding is deterministic: equal pixels give equal bytes. ISA-L compresses the PNGs. Its bytes are the same on
-every x86-64 processor with SSE4.2 (2008 and later), and others on ARM. Pixels are the same everywhere.
+every x86-64 processor with SSE4.2 (2008 and later); other processors may give others. Pixels never differ.
 """
 
 from __future__ import annotations
