@@ -120,8 +120,8 @@ class Settings:
         if name == "scan":
             assert self.robot.lidar is not None
             values, far = observation.scan, self.robot.lidar.range_max
-        finite = np.nan_to_num(np.asarray(values, np.float32), nan=far, posinf=far, neginf=0.0)
-        return np.clip(finite, 0.0, np.float32(far))
+        # fmin gives `far` for nan, too.
+        return np.maximum(np.fmin(np.asarray(values, np.float32), np.float32(far)), np.float32(0.0))
 
 
 def _resolve(config: GymConfig) -> Settings:
