@@ -108,7 +108,7 @@ def test_every_python_package_that_is_asked_for_is_used_and_explained():
     page = (ROOT / "docs" / "dependencies.md").read_text()
     assert [name for name in pinned if f"`{name}`" not in page] == []
     tools = {"ruff", "vermin", "import-linter", "mypy", "pytest-timeout", "pytest-xdist", "tensorboard"}
-    modules = {"pillow": "PIL", "htcondor": "htcondor2"}
+    modules = {"pillow": "PIL", "htcondor": "htcondor2", "stable-baselines3": "stable_baselines3"}
     sources = [file.read_text() for room in ("nav_pkg", "test") for file in (ROOT / room).rglob("*.py")]
     imports = {
         line.split()[1].split(".")[0] for text in sources for line in text.splitlines() if IMPORT(line)
