@@ -23,7 +23,7 @@ setup:
 	@setup/setup.sh
 
 demo:
-	@SIMULATOR=$(SIMULATOR) setup/demo.sh
+	@SIMULATOR='$(SIMULATOR)' setup/demo.sh
 
 test: setup
 	@source ./env.sh && setup/lint.sh && $(PYTEST)

@@ -32,7 +32,8 @@ columns = [getattr(run.frames, key) for key in ("x", "y", "z", "roll", "pitch", 
 poses = [Pose(*map(float, row)) for row in zip(*columns)]
 simulator = EmbeddedSimulator(SimulatorOptions(width=160, height=120))
 def images(pose):
-    return simulator.render(pose)
+    simulator.physics.place(pose)
+    return simulator.image()
 for pose in poses[:50]:
     images(pose)
 begin = time.perf_counter()

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Optional, Sequence, Tuple
 
@@ -98,7 +99,12 @@ def start_process_pool(count: int) -> Tuple[loky.ProcessPoolExecutor, Future]:
         OSError: the system has not enough memory or semaphores.
     """
     import loky  # imported here because few commands need it, and it takes 0.1 s
+    from loky.backend.popen_loky_posix import Popen
     from loky.backend.resource_tracker import ensure_running
+
+    if not hasattr(Popen, "kill"):  # which loky calls where pgrep is missing, as on a minimal system
+        Popen.kill = lambda process: os.kill(process.pid, signal.SIGKILL)
+        warnings.filterwarnings("ignore", "Failed to kill subprocesses on this platform")
 
     # the trackers start with the first process, and unblock SIGINT
     multiprocessing.resource_tracker.ensure_running()

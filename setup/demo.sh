@@ -16,7 +16,7 @@ if [ -z "$simulator" ]; then
     simulator=gazebo
     if ! why=$(setup/setup.sh --check 2>&1); then
         echo "$why"
-        echo "setup: so the demo runs in the embedded simulator, which needs Python alone (SIMULATOR=gazebo insists on Gazebo)"
+        echo "setup: so the demo runs in the embedded simulator, which needs Python alone (SIMULATOR=gazebo requires Gazebo)"
         simulator=embedded
     fi
 fi
@@ -26,6 +26,6 @@ if [ "$simulator" = gazebo ]; then
     . ./env.sh
     exec python scripts/demo.py
 fi
-exec 3>&1 # the set-up's words, without its last line
+exec 3>&1 # what set-up prints; its last line is the environment's folder
 venv=$(setup/embedded.sh | tee /dev/fd/3 | tail -n 1)
 exec "$venv/bin/nav_pkg" demo --simulator embedded

@@ -1,6 +1,6 @@
 """Publishing without a thread switch for each message and subscriber.
 
-rospy hands every message of a publisher with a queue to a thread of the connection. With 15 connections that
+rospy passes every message of a publisher with a queue to a thread of the connection. With 15 connections that
 took longer than drawing the images. `DirectConnection` sends in the publishing thread what the socket takes
 at once, and leaves to the connection's thread only what a slow subscriber does not take.
 """

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from nav_pkg.core import DataError, Pose
 from nav_pkg.sim import description
 from nav_pkg.sim.description import SimulatorOptions
+from nav_pkg.sim.sdf_values import pose as sdf_pose
 
 Numbers = Tuple[float, float, float]
 Rotation = Tuple[float, float, float, float]
@@ -73,10 +74,10 @@ class WorldEntities:
             for link in element.findall("link"):
                 full = f"{model}::{link.get('name')}"
                 for name_of_link in (full, str(link.get("name"))):
-                    places.setdefault(name_of_link, (model, _pose(link)))
+                    places.setdefault(name_of_link, (model, sdf_pose(link, str(options.world))))
                 for shape in link.findall("collision"):
                     for name_of_shape in (f"{full}::{shape.get('name')}", str(shape.get("name"))):
-                        places.setdefault(name_of_shape, (model, _pose(shape)))
+                        places.setdefault(name_of_shape, (model, sdf_pose(shape, str(options.world))))
         robot = dict(models)[name]
         link, shape = robot.find("link"), robot.find("link/collision")
         building = next((m, e.find("link")) for m, e in models if m != name)
@@ -89,7 +90,7 @@ class WorldEntities:
         return WorldEntities(
             models=[model for model, _ in models],
             robot=name,
-            start=_pose(robot),
+            start=sdf_pose(robot, str(options.world)),
             hull=f"{name}::{link.get('name')}::{shape.get('name')}",
             building=f"{building[0]}::{building[1].get('name')}",
             places=places,
@@ -108,10 +109,6 @@ def _included(include: ElementTree.Element, folder) -> Tuple[str, ElementTree.El
     if model is None:
         raise DataError(f"{path} is not an SDF model: it has no <model> in <sdf>")
     return include.findtext("name") or str(model.get("name")), model
-
-
-def _pose(element: ElementTree.Element) -> Pose:
-    return Pose(*(float(word) for word in (element.findtext("pose") or "0 0 0 0 0 0").split()))
 
 
 # Quaternions: x, y, z, w.

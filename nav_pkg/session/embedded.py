@@ -61,6 +61,21 @@ class Settings:
     storage: str = TAR
 
 
+def prepare_dataset(settings: Settings) -> None:
+    """Create the dataset to record, if there is one to record, before the flights.
+
+    Raises:
+        DataError: its folder holds something else.
+    """
+    if settings.dataset is not None:
+        options = settings.options
+        sizes = (options.width, options.height, options.depth_width, options.depth_height)
+        robot = description.read_robot(options.robot)
+        create_dataset(
+            settings.dataset, description.dataset_description(robot, *(size or 0 for size in sizes))
+        )
+
+
 OnState = Callable[[Dict[str, Any]], None]
 """Takes the state of the current run, as in a session's heartbeat (`RunLog.write_heartbeat`)."""
 
@@ -79,6 +94,7 @@ class EmbeddedFlights:
 
     def __init__(self, settings: Settings, on_state: Optional[OnState] = None):
         self._settings, self._on_state = settings, on_state
+        self._reported = 0.0
         options, schedule = settings.options, settings.schedule
         robot = description.read_robot(options.robot)
         self._body = Body.from_robot(robot)
@@ -91,17 +107,8 @@ class EmbeddedFlights:
             continuous=schedule.expert == "continuous",
             reverse=schedule.reverse,
         )
-        if settings.dataset is not None:
-            sizes = (
-                options.width or 0,
-                options.height or 0,
-                options.depth_width or 0,
-                options.depth_height or 0,
-            )
-            create_dataset(settings.dataset, description.dataset_description(robot, *sizes))
         self._pilot = _Pilot(settings) if settings.learner_flags else None
         self._simulator = EmbeddedSimulator(options)
-        self._said = 0.0
 
     def fly(self, run: RunPlan) -> Dict[str, Any]:
         """Fly a run, record it, and let the learner save what it learned.
@@ -125,11 +132,11 @@ class EmbeddedFlights:
             if pilot is not None:
                 pilot.look(observation)
             if state is not State.RUNNING:
-                self._say(run, flight, state, observation, None)
+                self._report_state(run, flight, state, observation, None)
 
         def on_frame(frame: Frame, observation: Observation) -> None:
             recorder.add(frame, observation)
-            self._say(run, flight, State.RUNNING, observation, frame)
+            self._report_state(run, flight, State.RUNNING, observation, frame)
             if pilot is not None and not run.evaluation:
                 pilot.learn(frame, observation)
 
@@ -163,14 +170,12 @@ class EmbeddedFlights:
             self._on_state({"run": run.run, "state": "ended", "stamp": 0.0, "index": -1, "progress": 0.0})
         return facts
 
-    def _say(
+    def _report_state(
         self, run: RunPlan, flight: Flight, state: State, observation: Observation, frame: Optional[Frame]
     ) -> None:
-        """Report the state of the run, a few times a second."""
-        now = time.monotonic()
-        if self._on_state is None or now - self._said < HEARTBEAT_SECONDS:
+        if self._on_state is None or time.monotonic() - self._reported < HEARTBEAT_SECONDS:
             return
-        self._said = now
+        self._reported = time.monotonic()
         values: Dict[str, Any] = {
             "run": run.run,
             "state": state.value,
@@ -179,7 +184,6 @@ class EmbeddedFlights:
             "progress": 0.0 if frame is None else frame.progress,
             "lap": self._plan.route.length,
             "limit": flight.episode.max_duration,
-            "wall": time.time(),
         }
         if frame is not None:
             values.update(x=frame.pose.x, y=frame.pose.y)

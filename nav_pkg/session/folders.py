@@ -26,7 +26,7 @@ from nav_pkg.flight.schedule import FlightSchedule
 
 CONFIGURATION = "run_conf.json"
 OUTPUTS = (
-    *(CONFIGURATION, "runs.jsonl", "state.json", "graph.log", "ros", "bags"),
+    *(CONFIGURATION, "runs.jsonl", "state.json", "heartbeats", "graph.log", "ros", "bags"),
     *("my-model", "config.json", "metrics.jsonl", "timing.jsonl", "results.json", "replay"),
 )
 """Entries that a session writes into its log folder; the folder may also contain other logs."""

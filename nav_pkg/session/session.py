@@ -1,7 +1,7 @@
 """A session: flies runs in the simulator and repeats each run until it counts.
 
 The session starts one ROS graph (simulator, expert, supervisor; optionally learner, recorder, rosbag) with
-its own ROS master and ports, and monitors it. When the simulator fails, the session restarts the graph and
+its own ROS master and ports, and monitors it; or it flies in the embedded simulator, without ROS. When the simulator fails, the session restarts the graph and
 flies that run again with the same seed. The same command resumes an interrupted session.
 """
 
@@ -27,26 +27,18 @@ from nav_pkg.flight.schedule import FlightSchedule
 from nav_pkg.learn.checkpoints.checkpoint_paths import MODEL_FILE
 from nav_pkg.session import flight_progress, plan_files
 from nav_pkg.session.arguments import check_simulator, schedule, simulator_options, uses_ros
-from nav_pkg.session.crew import Crew
 from nav_pkg.session.embedded import Settings
+from nav_pkg.session.flight_pool import FlightPool
 from nav_pkg.session.flight_progress import FlightProgress
 from nav_pkg.session.folders import Folders
 from nav_pkg.session.learner_flags import keep_checkpoint
 from nav_pkg.session.learner_flags import learner_flags as complete_flags
+from nav_pkg.session.limits import COMMIT_LIMIT, LEARN_LIMIT, STALL_LIMIT, START_LIMIT
 from nav_pkg.sim import description
 from nav_pkg.sim.graph import Graph
 
 FAILURES_IN_A_ROW = 10
 FAILURES_AT_START = 3
-START_LIMIT = 180.0
-"""Wall seconds from the start of a graph to its first frame."""
-STALL_LIMIT = 90.0
-"""Wall seconds without a new frame after which the graph counts as stalled."""
-LEARN_LIMIT = 900.0
-"""Wall seconds for a frame when the learner trains: gradient steps of a large network, importance over a
-replay buffer."""
-COMMIT_LIMIT = 330.0
-"""Wall seconds at the end of a run for the commit of its recording; the supervisor itself waits 300 s."""
 
 
 class Session:
@@ -252,23 +244,31 @@ class Session:
             learner_flags=self.learner_flags,
             learns=self.args.learns,
         )
-        reason, run = "", left[0]
+        reason = ""
         try:
-            with Crew(settings, self.args.jobs, self.log, self.signs.update) as crew:
-                for facts in crew.fly(left):
+            with FlightPool(settings, self.args.jobs, self.log, self.signs.update) as pool:
+                for facts in pool.fly(left):
                     self.log.append(facts)
                     self._warn_of_driver(facts)
                     self._show(shown)
                     if facts["outcome"] == str(Outcome.SIM_FAILURE):
-                        return f"{facts['name']}: {facts['reason']}"
+                        reason = f"{facts['name']}: {facts['reason']}"
+                        break
         except SimulatorError as error:
             reason = str(error)
-            self.folders.adopt(self.log)
-            run = min(number for number in left if number not in self._finished())
-            self.log.append({"run": run, "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
-        except KeyboardInterrupt:
-            self._mark_aborted(before, run)
+        except BaseException as error:
+            self._mark_aborted(before, left[0], "" if isinstance(error, KeyboardInterrupt) else str(error))
             raise
+        if not reason:
+            return ""
+        self.folders.check_space()
+        self.folders.adopt(self.log)  # what other processes have committed meanwhile
+        self._show(shown)
+        open_runs = [run for run in left if run not in self._finished()]
+        if not open_runs:
+            return ""
+        if not any(run["outcome"] == str(Outcome.SIM_FAILURE) for run in self.log.runs()[before:]):
+            self.log.append({"run": open_runs[0], "outcome": str(Outcome.SIM_FAILURE), "reason": reason})
         return reason
 
     def _warn_of_driver(self, facts: Dict[str, Any]) -> None:
@@ -319,12 +319,12 @@ class Session:
                 return f"the simulated clock stood still at {state['stamp']:.1f} s for {limit:g} s"
         return ""
 
-    def _mark_aborted(self, before: int, first_run: int) -> None:
-        """Log the open run as aborted by the operator, unless the supervisor has already logged it."""
+    def _mark_aborted(self, before: int, first_run: int, error: str = "") -> None:
+        """Log the open run as aborted by an error or the operator, unless it has already been logged."""
         logged = {run["run"] for run in self.log.runs()[before:]}
         state = self.log.state() or {"run": first_run, "state": "starting"}
         if state["state"] != "ended" and state["run"] not in logged:
-            reason = f"stopped by the operator while {state['state']}"
+            reason = error or f"stopped by the operator while {state['state']}"
             self.log.append(
                 {"run": state["run"], "outcome": "aborted", "reason": reason, "interrupted": True}
             )

@@ -108,7 +108,7 @@ def make_datasets(
                 if script == "run_script.py":
                     line += ["--summary_dir", str(summary.expanduser().resolve())]
                     if simulator != SimulationConfig.simulator:
-                        line += ["--simulator", simulator, "--jobs", str(os.cpu_count() or 1)]
+                        line += ["--simulator", simulator, "--jobs", str(len(os.sched_getaffinity(0)))]
                 print(f"{folder.tag}: dataset {name}: {script} {' '.join(line)}", flush=True)
                 code = subprocess.run(
                     [sys.executable, str(ROOT / "scripts" / script), *line],

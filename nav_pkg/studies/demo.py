@@ -52,7 +52,7 @@ class Demo:
         self.config = config
         self.folder = Path(config.output)
         self.noisy_runs = config.runs - UNDISTURBED
-        self._jobs = os.cpu_count() or 1 if config.simulator == "embedded" else 1
+        self._jobs = len(os.sched_getaffinity(0)) if config.simulator == "embedded" else 1
         self.steps: List[Dict[str, Any]] = []
         self.notes: List[str] = []
 

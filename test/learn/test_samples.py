@@ -35,7 +35,7 @@ def test_images_and_labels_are_those_of_the_dataset(data_root):
     out = np.empty((2, 16, 16, 3), np.uint8)
     samples.gather(np.array([94, 0]), out)
     for got, run, row in ((out[0], runs[1], 4), (out[1], runs[0], 0)):
-        assert (got == decode_resized((run.path / run.frames.rgb[row]).read_bytes(), (16, 16))).all()
+        assert (got == decode_resized(run.images.read(run.frames.rgb[row]), (16, 16))).all()
 
 
 def test_the_past_of_a_frame_stays_in_its_run():

@@ -72,7 +72,7 @@ def test_processes_side_by_side_record_the_same_bytes(recorded, tmp_path):
     done = run(tmp_path, "-t", "a", "-ds", "-n", "3", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "data" / "a") == recorded
-    assert not (tmp_path / "log" / "a" / "flying").exists()
+    assert not (tmp_path / "log" / "a" / "heartbeats").exists()
 
 
 def test_another_driver_is_warned_of(recorded, tmp_path):
@@ -114,9 +114,9 @@ def test_a_killed_process_is_replaced(recorded, tmp_path):
         session = subprocess.Popen(command(tmp_path, *words), env=environment(), stdout=output, stderr=output)
     deadline = time.monotonic() + 240
     beats = []
-    while not beats and time.monotonic() < deadline:
+    while not beats and session.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-        beats = list(tmp_path.glob("log/a/flying/*/state.json"))
+        beats = list(tmp_path.glob("log/a/heartbeats/*/state.json"))
     os.kill(json.loads(beats[0].read_text())["pid"], signal.SIGKILL)
     assert session.wait(timeout=240) == 0, (tmp_path / "out").read_text()
     assert "was killed" in (tmp_path / "out").read_text()

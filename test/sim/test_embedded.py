@@ -152,7 +152,7 @@ def test_a_damaged_world_is_one_clear_line(own_copy, name, damage):
     ("<size>0.35 0.35 0.1</size>", "<size>0.35 0.35</size>", "<size> is '0.35 0.35'"),
     ('<collision name="hull">', '<collision name="second"/><collision name="hull">', "one link with one box"),
     ("<sphere><radius>0.035</radius></sphere>", "<mesh><uri>a.dae</uri></mesh>", "'nose' is not a box"),
-    ("<radius>0.035</radius>", "<radius>thin</radius>", "visual 'nose': <radius> is 'thin'"),
+    ("<radius>0.035</radius>", "<radius>thin</radius>", "visual 'nose': <geometry/sphere/radius> is 'thin'"),
     ("<mass>0.5</mass>", "<mass>light</mass>", "<inertial/mass> is 'light'"),
 ])  # fmt: skip
 def test_a_robot_that_only_gazebo_simulates_is_named(tmp_path, old, new, complaint):

@@ -69,15 +69,16 @@ def read(plan: FloorPlan) -> Building:
         if path.stem != COLLISION:
             picture = folder / "materials" / "textures" / f"{plan.name}_{path.stem}.jpg"
             surfaces[path.stem] = _surface(path, picture)
+    if not surfaces:
+        raise DataError(f"{folder / 'meshes'}: the world has no mesh{REMEDY}")
     positions, triangles = _mesh(folder / "meshes" / f"{COLLISION}.dae", ())[::2]
     return Building(plan, surfaces, positions.astype(np.float64)[triangles])
 
 
 def _surface(path: Path, picture: Path) -> Surface:
     positions, (light, uvs), triangles = _mesh(path, (("normals", 3), ("uvs", 2)))
-    light /= np.linalg.norm(
-        light, axis=1, keepdims=True
-    )  # as Gazebo's loader does with what it takes for normals
+    # As Gazebo's loader does with what it takes for normals.
+    light /= np.maximum(np.linalg.norm(light, axis=1, keepdims=True), 1e-9)
     texture = _picture(picture)
     return Surface(
         positions.astype(np.float32), light.astype(np.float32), uvs.astype(np.float32), triangles, texture
@@ -95,22 +96,30 @@ def _picture(path: Path) -> np.ndarray:
         raise DataError(f"the texture {path} is damaged ({error}){REMEDY}") from None
 
 
+def _array(text: str, kind: type) -> np.ndarray:
+    """The numbers between spaces; none if a word is no number."""
+    try:
+        return np.array(text.split(), dtype=kind)
+    except (ValueError, OverflowError):
+        return np.empty(0, dtype=kind)
+
+
 def _mesh(path: Path, others: Tuple[Tuple[str, int], ...]):
     """Positions (V, 3), other sources, and triangles (T, 3) of a file of `nav_pkg.world.files.collada`."""
     text = read_small(path, limit=1 << 28, remedy=REMEDY).decode("ascii", "replace")
 
     def source(name: str, width: int) -> np.ndarray:
         match = re.search(rf'<float_array id="{name}-array" count="(\d+)">([^<]*)<', text)
-        values = np.array(match[2].split() if match else [], dtype=np.float64)
-        if match is None or len(values) != int(match[1]) or len(values) % width:
+        values = _array(match[2] if match else "", np.float64)
+        if match is None or len(values) != int(match[1]) or not len(values) or len(values) % width:
             raise DataError(f"{path}: the mesh is damaged ({name}){REMEDY}")
         return values.reshape(-1, width)
 
     positions = source("positions", 3)
     more = [source(name, width) for name, width in others]
     match = re.search(r"<p>([^<]*)</p>", text)
-    numbers = np.array(match[1].split() if match else [], dtype=np.int32)
-    width = 1 + len(others)
-    if match is None or len(numbers) % (3 * width) or (len(numbers) and numbers.max() >= len(positions)):
+    numbers = _array(match[1] if match else "", np.int32)
+    width, count = 1 + len(others), min(map(len, [positions, *more]))
+    if not len(numbers) or len(numbers) % (3 * width) or numbers.min() < 0 or numbers.max() >= count:
         raise DataError(f"{path}: the mesh is damaged (triangles){REMEDY}")
     return positions, more, numbers.reshape(-1, 3, width)[:, :, 0]

@@ -31,9 +31,9 @@ class Physics:
     """
 
     def __init__(self, building: Building, robot: RobotDescription, step: float):
+        self._robot = self._building = None
         self._library = library.load()
         self._step = step
-        self._robot = self._building = None
         self._lidar: Optional[Lidar] = None
         plan = building.plan
         corners = np.ascontiguousarray(building.collision, dtype=np.float64)

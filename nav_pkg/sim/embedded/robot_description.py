@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 from xml.etree import ElementTree
@@ -12,6 +11,8 @@ from nav_pkg.sim import cameras, description
 from nav_pkg.sim.description import SimulatorOptions
 from nav_pkg.sim.embedded import shapes
 from nav_pkg.sim.embedded.shapes import Shape
+from nav_pkg.sim.sdf_values import numbers
+from nav_pkg.sim.sdf_values import pose as sdf_pose
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ def read(options: SimulatorOptions) -> RobotDescription:
             "the embedded simulator simulates; use --simulator gazebo"
         )
     link, hull = links[0], collisions[0]
-    centre = _pose(hull)
-    if centre[3:] != (0.0, 0.0, 0.0) or _pose(link) != Pose(0.0, 0.0, 0.0):
-        raise DataError(f"{where}: its link or its collision box is turned; use --simulator gazebo")
+    centre = sdf_pose(hull, where)
+    if centre[3:] != (0.0, 0.0, 0.0) or sdf_pose(link, where) != Pose(0.0, 0.0, 0.0):
+        raise DataError(f"{where}: its link is moved, or its collision box is turned; use --simulator gazebo")
     inertia = [_number(link, f"inertial/inertia/{axis}", where) for axis in ("ixx", "iyy", "izz")]
     sides = {side.sensor: side.name for side in cameras.side_cameras(robot)}
     found: Dict[str, Camera] = {}
@@ -118,6 +119,7 @@ def read(options: SimulatorOptions) -> RobotDescription:
             lidar = _lidar(sensor, float(plugin.findtext("scan_noise") or 0), where)
     if "" not in found:
         raise DataError(f"{where} has no camera")
+    size_x, size_y, size_z = numbers(hull.findtext("geometry/box/size"), 3, f"{where}: <size>")
     size = (int(plugin.findtext("depth_width") or 0), int(plugin.findtext("depth_height") or 0))
     rate = options.rate or float(robot.get("control_rate", 10.0))
     return RobotDescription(
@@ -126,41 +128,25 @@ def read(options: SimulatorOptions) -> RobotDescription:
         mass=_number(link, "inertial/mass", where),
         inertia=(inertia[0], inertia[1], inertia[2]),
         hull_centre=centre[:3],
-        hull_size=_three(hull.findtext("geometry/box/size"), where),
+        hull_size=(size_x, size_y, size_z),
         camera=found.pop(""),
         side_cameras=found,
         depth_size=size if all(size) else None,
         lidar=lidar,
         control_period=1.0 / rate,
-        shapes=tuple(shapes.read(visual, _pose(visual), where) for visual in link.findall("visual")),
+        shapes=tuple(
+            shapes.read(visual, sdf_pose(visual, where), where) for visual in link.findall("visual")
+        ),
     )
 
 
 def _number(element: ElementTree.Element, path: str, where: str) -> float:
-    text = element.findtext(path)
-    try:
-        value = float(str(text))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{where}: <{path}> is {text!r}; it has to be a number")
-    return value
-
-
-def _three(text: Optional[str], where: str) -> Tuple[float, float, float]:
-    words = (text or "").split()
-    if len(words) != 3:
-        raise DataError(f"{where}: <size> is {text!r}; it has to be three numbers")
-    return (float(words[0]), float(words[1]), float(words[2]))
-
-
-def _pose(element: ElementTree.Element) -> Pose:
-    return Pose(*(float(word) for word in (element.findtext("pose") or "0 0 0 0 0 0").split()))
+    return numbers(element.findtext(path), 1, f"{where}: <{path}>")[0]
 
 
 def _camera(sensor: ElementTree.Element, where: str) -> Camera:
     return Camera(
-        pose=_pose(sensor),
+        pose=sdf_pose(sensor, where),
         width=int(_number(sensor, "camera/image/width", where)),
         height=int(_number(sensor, "camera/image/height", where)),
         # Gazebo's libraries hand this angle on as text with 6 digits.
@@ -174,11 +160,15 @@ def _lidar(sensor: ElementTree.Element, noise: float, where: str) -> Lidar:
     rays = int(_number(sensor, "ray/scan/horizontal/samples", where))
     first = _number(sensor, "ray/scan/horizontal/min_angle", where)
     last = _number(sensor, "ray/scan/horizontal/max_angle", where)
+    if rays < 2 or last <= first:
+        raise DataError(
+            f"{where}: its lidar has {rays} rays from {first:g} to {last:g} rad; it has to have two"
+        )
     return Lidar(
-        pose=_pose(sensor),
+        pose=sdf_pose(sensor, where),
         rays=rays,
         first=first,
-        step=(last - first) / max(rays - 1, 1),
+        step=(last - first) / (rays - 1),
         range_min=_number(sensor, "ray/range/min", where),
         range_max=_number(sensor, "ray/range/max", where),
         noise=noise,

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nav_pkg.core import DataError, Pose
+from nav_pkg.sim.sdf_values import numbers
 
 SEGMENTS = 32
 """Sides of a cylinder; parallels and meridians of a sphere. As in Gazebo."""
@@ -46,14 +47,20 @@ def read(visual: ElementTree.Element, pose: Pose, where: str) -> Shape:
     geometry = visual.find("geometry")
     kinds = [] if geometry is None else [child.tag for child in geometry]
     if kinds == ["box"]:
-        points, triangles = _sheet(_box(_numbers(visual, "geometry/box/size", 3, name)))
+        points, triangles = _sheet(
+            _box(numbers(visual.findtext("geometry/box/size"), 3, f"{name}: <geometry/box/size>"))
+        )
     elif kinds == ["cylinder"]:
-        (radius,) = _numbers(visual, "geometry/cylinder/radius", 1, name)
-        (length,) = _numbers(visual, "geometry/cylinder/length", 1, name)
+        (radius,) = numbers(
+            visual.findtext("geometry/cylinder/radius"), 1, f"{name}: <geometry/cylinder/radius>"
+        )
+        (length,) = numbers(
+            visual.findtext("geometry/cylinder/length"), 1, f"{name}: <geometry/cylinder/length>"
+        )
         rings = [(0.0, -length / 2), (radius, -length / 2), (radius, length / 2), (0.0, length / 2)]
         points, triangles = _sheet(_turned(rings))
     elif kinds == ["sphere"]:
-        (radius,) = _numbers(visual, "geometry/sphere/radius", 1, name)
+        (radius,) = numbers(visual.findtext("geometry/sphere/radius"), 1, f"{name}: <geometry/sphere/radius>")
         angles = np.linspace(-math.pi / 2, math.pi / 2, SEGMENTS + 1)
         points, triangles = _sheet(_turned([(radius * math.cos(a), radius * math.sin(a)) for a in angles]))
     else:
@@ -68,21 +75,9 @@ def read(visual: ElementTree.Element, pose: Pose, where: str) -> Shape:
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ])  # fmt: skip
     corners = (points @ turn.T + np.array(pose[:3]))[triangles]
-    colour = [float(word) for word in (visual.findtext("material/ambient") or "1 1 1").split()]
+    words = (visual.findtext("material/ambient") or "1 1 1").split()[:3]
+    colour = numbers(" ".join(words), 3, f"{name}: <material/ambient>")
     return Shape(corners.astype(np.float32), (colour[0], colour[1], colour[2]))
-
-
-def _numbers(element: ElementTree.Element, path: str, count: int, name: str) -> Tuple[float, ...]:
-    words = (element.findtext(path) or "").split()
-    try:
-        values = tuple(float(word) for word in words)
-    except ValueError:
-        values = ()
-    if len(values) != count:
-        raise DataError(
-            f"{name}: <{path.rpartition('/')[2]}> is {' '.join(words)!r}; it has to be {count} numbers"
-        )
-    return values
 
 
 def _turned(rings) -> np.ndarray:

@@ -52,7 +52,7 @@ class EmbeddedSimulator:
         self._view = self._renderer.view(self.robot.camera, self.robot.depth_size)
         self._side_views = {name: self._renderer.view(side) for name, side in self.robot.side_cameras.items()}
         self._seed, self._frame, self._stamp = options.seed, 0, 0
-        self._begun = False
+        self._begun = self._closed = False
 
     @property
     def driver(self) -> str:
@@ -63,6 +63,7 @@ class EmbeddedSimulator:
         """See `Simulator.reset`."""
         if not all(math.isfinite(value) for value in pose):
             raise SimulatorError(f"the start pose is not finite: {tuple(pose)}")
+        self._check_open()
         self.physics.place(pose)
         self._seed, self._frame, self._begun = seed, 0, True
         self._stamp += CONTROL_PERIOD_NS
@@ -70,12 +71,15 @@ class EmbeddedSimulator:
 
     def step(self, segments: Sequence[Segment]) -> Observation:
         """See `Simulator.step`."""
+        self._check_open()
         if not self._begun:
             raise SimulatorError("step before the first reset")
         touched = 0
         for command, duration in segments:
             if not command.finite:
                 raise SimulatorError(f"the command is not finite: {tuple(command)}")
+            if duration % self._step_ns:
+                raise SimulatorError(f"{duration * 1e-9:g} s are no multiple of the physics step")
             touched |= self.physics.advance(command, duration // self._step_ns)
             self._stamp += duration
         self._frame += 1
@@ -83,6 +87,7 @@ class EmbeddedSimulator:
 
     def close(self) -> None:
         """See `Simulator.close`."""
+        self._closed = True
         self._renderer.close()
         self.physics.close()
 
@@ -110,8 +115,13 @@ class EmbeddedSimulator:
         Returns:
             See `View.render`. Only the first camera has depth images, if the robot has any.
         """
+        self._check_open()
         self.physics.state()
         return (self._side_views[name] if name else self._view).render(self.physics.body)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SimulatorError("the simulator is closed")
 
     def __enter__(self) -> EmbeddedSimulator:
         return self
