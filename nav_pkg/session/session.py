@@ -1,9 +1,9 @@
 """A session: flies runs in the simulator and repeats each run until it counts.
 
 In Gazebo, the session starts one ROS graph (simulator, expert, supervisor; optionally learner, recorder,
-rosbag) with its own ROS master and ports, and monitors it. When the simulator fails, the session restarts the graph and
-flies that run again with the same seed. In the embedded simulator it flies without ROS. The same command resumes
-an interrupted session.
+rosbag) with its own ROS master and ports, and monitors it. When the simulator fails, the session restarts the
+graph and flies that run again with the same seed. In the embedded simulator it flies without ROS. The same
+command resumes an interrupted session.
 """
 
 from __future__ import annotations
