@@ -19,7 +19,7 @@ struct Plane {
   double a, b, c, d;
 };
 
-// Hidden are the triangles to which no line of sight leads from anywhere in the eye's cell (a square of the floor
+// A triangle is hidden if no line of sight leads to it from anywhere in the eye's cell (a square of the floor
 // plan). A line of sight stays on the free floor: in the plan it crosses only places that are free at some height.
 // The test errs on the side of visible: the free floor is widened by more than neighbouring test rays are apart.
 class Visibility {
