@@ -13,7 +13,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Callable, Mapping, Optional, Union
 
 import numpy as np
 
@@ -86,6 +86,16 @@ def create_dataset(path: PathLike, description: dict, overwrite: bool = False) -
     return path
 
 
+class _Inline:
+    """Does work in the thread that submits it."""
+
+    def submit(self, work: Callable[[], None]) -> None:
+        work()
+
+    def shutdown(self, wait: bool = True) -> None:
+        pass
+
+
 class RunWriter:
     """Writes one run.
 
@@ -95,7 +105,8 @@ class RunWriter:
             that ended as `aborted` or `sim_failure` is replaced at the commit and moves to quarantine/.
         facts: facts known at the start, for run.json.
         jpeg_quality: 1 to 100.
-        threads: number of threads that encode and write; the written bytes do not depend on it.
+        threads: number of threads that encode and write; 0: `add` does it. The written bytes do not depend
+            on it.
         storage: how the run keeps its images: `tar` (one a camera) or `files` (one an image).
 
     Raises:
@@ -128,7 +139,7 @@ class RunWriter:
         self._last: Optional[Frame] = None
         self._error: Optional[BaseException] = None
         self._queue_slots = threading.BoundedSemaphore(MAX_QUEUED_IMAGES)
-        self._pool: Optional[ThreadPoolExecutor] = None
+        self._pool: Union[ThreadPoolExecutor, _Inline, None] = None
         self._open_fds: list[int] = []
         if fmt.parse_run_name(name) is None:
             raise DataError(f"run name {name!r} is not NNNNN_<world>")
@@ -149,7 +160,7 @@ class RunWriter:
             self._close()
             raise files.disk_error(self._partial, error) from error
         self._scan: Optional[int] = None
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="images") if threads else _Inline()
 
     @property
     def frames(self) -> int:

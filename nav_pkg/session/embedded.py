@@ -275,7 +275,10 @@ class _Recorder:
         if dataset is None:
             return
         if self._writer is None:
-            self._writer = RunWriter(dataset, self._name, self._flight.run_metadata(), storage=storage)
+            # Without a thread: it would compete with the simulator for the core and for the interpreter lock.
+            self._writer = RunWriter(
+                dataset, self._name, self._flight.run_metadata(), threads=0, storage=storage
+            )
         self._writer.add(frame, observation.rgb, observation.depth, observation.scan, observation.sides)
 
     def end(self, facts: Dict[str, Any]) -> None:

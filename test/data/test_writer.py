@@ -46,14 +46,14 @@ def test_the_learners_command_is_kept(samples, tmp_path):
 
 def test_the_bytes_depend_on_nothing_but_the_frames(samples, tmp_path):
     trees = []
-    for threads in (1, 4):
+    for threads in (0, 1, 4):
         path = create_dataset(tmp_path / f"d{threads}", samples.description)
         writer = samples.writer(path, "00000_w", {"seed": 1}, threads=threads)
         for i in range(20):
             writer.add(samples.frame(i), samples.rgb(i), samples.depth(i), samples.scan(i))
         writer.commit({"outcome": "success"})
         trees.append(samples.tree(path))
-    assert trees[0] == trees[1]
+    assert trees[0] == trees[1] == trees[2]
 
 
 def test_a_user_can_check_the_sums_and_numpy_reads_the_scan(dataset, storage):
