@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -54,12 +55,14 @@ class _Worker:
                 env={**os.environ, "PYTHONPATH": paths, "LP_NUM_THREADS": "0"},
                 pass_fds=[theirs.fileno()],
             )
+        for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # a process may stop within a message
+            ours.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", int(PATIENCE), 0))
         self._connection = Connection(ours.detach())
         self._number = -1
         self.send("make", arguments)
 
     def send(self, request: str, value: Any) -> None:
-        """Send a request. That the process is dead shows at `receive`."""
+        """Send a request; `receive` reports a process that has ended."""
         self._number += 1
         with contextlib.suppress(OSError):
             self._connection.send((self._number, request, value))
@@ -214,6 +217,7 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
         requests: List[Optional[Tuple[str, Any]]] = []
         for i, action in enumerate(iterate(self.action_space, actions)):
             if self._ended[i]:
+                self._lost[i] = ""  # that run had ended before the process did
                 begin = self._next_run(i, self._options[i] if self._again[i] else None)
                 self._options[i], self._again[i] = begin["options"], False
                 requests.append(("reset", begin))
