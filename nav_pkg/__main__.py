@@ -69,13 +69,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if name not in modules:
         raise UsageError(f"nav_pkg: unknown command {name!r}{nearest_name(name, list(COMMANDS))}")
     module, rest = modules[name], words[1:]
-    flags = " ".join(rest).replace("=", " ")
-    if module in FLIES and not {"-h", "--help"} & {*rest} and "--simulator embedded" not in flags:
+    if module in FLIES and not {"-h", "--help"} & {*rest} and _simulator(rest) != "embedded":
         check_flight(name)
     called(f"{module}.py", f"nav_pkg {name}")
     rest = [*IMPLIED.get(name, []), *rest]
     sys.argv[1:] = rest  # like a script's; some commands store it
     return importlib.import_module(f"nav_pkg.cli.{module}").main(rest) or 0
+
+
+def _simulator(words: Sequence[str]) -> str:
+    """The value of the last --simulator; empty without one."""
+    value = ""
+    for word, following in zip(words, [*words[1:], ""]):
+        flag, equals, own = word.partition("=")
+        if flag == "--simulator":
+            value = own if equals else following
+    return value
 
 
 def check_flight(name: str) -> None:

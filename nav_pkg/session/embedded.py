@@ -6,19 +6,20 @@ seed gives the same commands.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
 from nav_pkg.config import learner as learner_config
 from nav_pkg.config.session import TAR
 from nav_pkg.control.expert import Expert
-from nav_pkg.core import Command, Frame, Observation, Outcome
+from nav_pkg.core import Command, Frame, LearnerError, Observation, Outcome
 from nav_pkg.data.writer import RunWriter, create_dataset
 from nav_pkg.flight.body import Body
 from nav_pkg.flight.episode import State
@@ -196,6 +197,17 @@ class EmbeddedFlights:
         self._simulator.close()
 
 
+@contextlib.contextmanager
+def _learner_errors() -> Iterator[None]:
+    """An exception of torch, such as missing memory, is a failure of the learner: one line, exit code 5."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, ValueError) as error:
+        raise LearnerError(
+            f"the learner failed: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from error
+
+
 class _Pilot:
     """The pilot or learner of a session; the counterpart of the learner node in lock-step."""
 
@@ -238,9 +250,11 @@ class _Pilot:
         self._pixels: Optional[np.ndarray] = None
         if self._learner is not None:
             self._pixels = self._pilot.preprocessing.resize(self._image)
-            command = self._learner.command_of(self._pixels)
+            with _learner_errors():
+                command = self._learner.command_of(self._pixels)
         else:
-            command = self._pilot.command(self._image)
+            with _learner_errors():
+                command = self._pilot.command(self._image)
         self.latencies.add(time.perf_counter() - begin)
         return command
 
@@ -249,7 +263,8 @@ class _Pilot:
             return
         assert self._pixels is not None
         sides = [self._pilot.preprocessing.resize(observation.sides[name]) for name in self._learner.sides]
-        self._learner.observe(self._pixels, frame.expert, frame.index, sides)
+        with _learner_errors():
+            self._learner.observe(self._pixels, frame.expert, frame.index, sides)
 
     def end_run(self, facts: Dict[str, Any]) -> None:
         if self._learner is not None:
