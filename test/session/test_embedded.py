@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from nav_pkg.core import UsageError
+from nav_pkg.core import LearnerError, UsageError
 from nav_pkg.data import commit
 from nav_pkg.data.reader import load_dataset
 from nav_pkg.session import arguments
+from nav_pkg.session.embedded import _learner_errors
 from nav_pkg.session.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +140,11 @@ def test_flags_that_cannot_be(words, text, tmp_path):
     with pytest.raises(UsageError, match=text):
         Session(args, learner, check_only=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_exception_of_torch_is_the_learners_failure():
+    with pytest.raises(LearnerError, match="the learner failed: no more memory"), _learner_errors():
+        raise RuntimeError("no more\nmemory")
 
 
 @pytest.mark.slow

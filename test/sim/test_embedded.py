@@ -308,6 +308,11 @@ def test_bad_use_is_refused(embedded):
     embedded.reset(Pose(0, 0, 1.0), 0)
     with pytest.raises(SimulatorError, match="command is not finite"):
         embedded.step([(Command(x=math.inf), CONTROL_PERIOD_NS)])
+    with pytest.raises(SimulatorError, match="no multiple of the physics step"):
+        embedded.step([(Command(), CONTROL_PERIOD_NS + 1)])
     embedded.close()
+    for use in (lambda: embedded.step(STILL), embedded.image, lambda: embedded.reset(Pose(0, 0, 1.0), 0)):
+        with pytest.raises(SimulatorError, match="the simulator is closed"):
+            use()
     with pytest.raises(UsageError, match="use --simulator gazebo"):
         EmbeddedSimulator(SimulatorOptions(lockstep=False))
