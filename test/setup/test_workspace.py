@@ -17,7 +17,9 @@ from nav_pkg.cluster.transfer import _code
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "build/.ws/devel/lib/libnav_pkg_gazebo.so"
 WHOLE = os.environ.get("NAV_PKG_WHOLE_BUILD") == "1"
-TARGETS = "nav_pkg_generate_messages gazebo_msgs_generate_messages nav_pkg_listen nav_pkg_worlds"
+TARGETS = (
+    "nav_pkg_generate_messages gazebo_msgs_generate_messages nav_pkg_embedded nav_pkg_listen nav_pkg_worlds"
+)
 """All but the plugin."""
 NOETIC = "/opt/ros/noetic/setup.bash"
 
