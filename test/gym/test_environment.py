@@ -10,7 +10,7 @@ import pytest
 from nav_pkg.core import CONTROL_PERIOD_NS, NavError, Observation, Pose, UsageError, Velocity
 from nav_pkg.data.reader import Dataset
 from nav_pkg.flight.schedule import FlightSchedule
-from nav_pkg.session.embedded import EmbeddedFlights
+from nav_pkg.session.embedded import EmbeddedFlights, prepare_dataset
 from nav_pkg.session.embedded import Settings as SessionSettings
 from nav_pkg.sim.description import SimulatorOptions
 
@@ -103,9 +103,11 @@ def test_the_expert_flies_as_in_a_session(make_env, tmp_path, expert, robot, del
         flights.update(speed=0.3, turn_speed=0.3)
     schedule = FlightSchedule(seed=17, runs=2, **flights)
     size = {"width": 48, "height": 36, "depth_width": 48, "depth_height": 36}
-    session = EmbeddedFlights(
-        SessionSettings(SimulatorOptions(robot=robot, **size), schedule, tmp_path / "data", tmp_path, [])
+    settings = SessionSettings(
+        SimulatorOptions(robot=robot, **size), schedule, tmp_path / "data", tmp_path, []
     )
+    prepare_dataset(settings)
+    session = EmbeddedFlights(settings)
     for run in schedule.runs_to_fly(session._body):
         session.fly(run)
     session.close()
