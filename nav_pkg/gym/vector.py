@@ -47,6 +47,8 @@ class _Worker:
 
     def __init__(self, arguments: Dict[str, Any]):
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):  # also where the program has called socket.setdefaulttimeout
+            end.setblocking(True)
         package = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(dict.fromkeys([package, *(path for path in sys.path if path)]))
         with theirs:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import time
 
 import numpy as np
@@ -181,6 +182,17 @@ def test_an_error_of_the_caller_leaves_the_processes(make_vector):
         environments.step(np.zeros((3, 1), np.float32))
     with pytest.raises(UsageError, match="3 seeds for 2 environments"):
         environments.reset(seed=[1, 2, 3])
+
+
+def test_a_default_timeout_of_the_program_does_no_harm(make_vector):
+    socket.setdefaulttimeout(5)
+    try:
+        envs = make_vector(2)
+        envs.reset(seed=3)
+        envs.step(envs.action_space.sample())
+        assert envs._deaths == [0] * envs.num_envs
+    finally:
+        socket.setdefaulttimeout(None)
 
 
 def test_attributes_and_images(make_vector):
