@@ -251,7 +251,9 @@ class CorridorVectorEnv(gymnasium.vector.VectorEnv):
         answers = self._ask_all([("call", (name, args, kwargs))] * self.num_envs)
         for i, cause in enumerate(self._lost):
             if cause:
-                raise SimulatorError(f"{self._name(i)} died ({cause}) and has no {name}; go on with step()")
+                raise SimulatorError(
+                    f"{self._name(i)} died ({cause}) and has no {name}; call step() to resume"
+                )
         return tuple(answers)
 
     def get_attr(self, name: str) -> Tuple[Any, ...]:

@@ -6,7 +6,6 @@ inherits no thread, lock or OpenGL context.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from multiprocessing.connection import Connection
@@ -20,7 +19,6 @@ DONE, WRONG, BROKEN = "done", "wrong", "broken"
 
 def main() -> None:
     """Serve the connection whose file descriptor is the first argument."""
-    os.environ["LP_NUM_THREADS"] = "0"  # one core a process
     connection = Connection(int(sys.argv[1]))
     environment: Any = None
     try:

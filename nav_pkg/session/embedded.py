@@ -86,7 +86,7 @@ class EmbeddedFlights:
 
     Args:
         settings: the session's.
-        on_state: called with the state of the run a few times a second, and when a run begins or ends.
+        on_state: called with the state of the run a few times a second, and when a run ends.
 
     Raises:
         UsageError, DataError: a setting, the checkpoint or the dataset's folder is wrong.
@@ -248,12 +248,11 @@ class _Pilot:
     def command(self, _observation: Observation) -> Command:
         begin = time.perf_counter()
         self._pixels: Optional[np.ndarray] = None
-        if self._learner is not None:
-            self._pixels = self._pilot.preprocessing.resize(self._image)
-            with _learner_errors():
+        with _learner_errors():
+            if self._learner is not None:
+                self._pixels = self._pilot.preprocessing.resize(self._image)
                 command = self._learner.command_of(self._pixels)
-        else:
-            with _learner_errors():
+            else:
                 command = self._pilot.command(self._image)
         self.latencies.add(time.perf_counter() - begin)
         return command

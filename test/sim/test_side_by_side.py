@@ -213,7 +213,7 @@ def test_contacts_come_in_the_same_frame_and_images_have_the_same_bytes(master, 
                         break
                     assert np.allclose(ours.pose, theirs.pose, rtol=0, atol=1e-9)
                     assert np.array_equal(np.isfinite(ours.scan), np.isfinite(theirs.scan))
-                    # Before any JPEG: what is left is the rounding of positions in the vertex shaders.
+                    # Before any JPEG: only the rounding of positions in the vertex shaders differs.
                     assert (ours.rgb == theirs.rgb).mean() > 0.99
                     theirs = client.step(command)
                     ours = embedded.step([(command, CONTROL_PERIOD_NS)])
